@@ -13,7 +13,7 @@ from ..core.crypto.derivation import audit_key
 from ..core.crypto.secret import RecordKey
 from ..core.errors import UnfitEnvironment
 from ..keys.audit import AuditLog, Trail, Value, file_beside
-from ..keys.audit.head import Head
+from ..keys.audit.head_record import Head
 from ..keys.audit.trail import LineLimit
 from ..keys.keyring.file import open_keyring
 from ..telemetry.metrics import table
@@ -136,8 +136,8 @@ class AuditedCalls:
 
     def close(self) -> None:
         """Record the counts of what was above the rate."""
-        self._reads.tell()
-        self._refused.tell()
+        self._reads.flush()
+        self._refused.flush()
 
 
 def _some(call: Mapping[str, Value], *names: str) -> dict[str, Value]:

@@ -68,11 +68,11 @@ async def _story(kept: Keyring, store: Store, now: int) -> dict[str, Any]:
         context = context_of(one["parts"])
         reason = await other.reason(one["mode"], context, one["token"], one.get("reader"))
         assert reason == one["reason"], one
-    await process.durable.use.tell(
+    await process.durable.use.flush(
         process.durable.store, kept.record_key, now, notice=process.notices.append
     )
     assert not process.notices, process.notices
-    return {"tokens": tokens, "people": await _people(process), "uses": {"4": _uses(process)}}
+    return {"tokens": tokens, "people": await _directory(process), "uses": {"4": _uses(process)}}
 
 
 async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
@@ -114,7 +114,7 @@ async def _sealed_for_people(process: Process) -> AsyncIterator[dict[str, Any]]:
             yield {**made, "reader": reader, "reason": reason}
 
 
-async def _people(process: Process) -> dict[str, Any]:
+async def _directory(process: Process) -> dict[str, Any]:
     found = {}
     for who in ("alice", "bob", "eve", "nobody"):
         person = await process.people.find(who)

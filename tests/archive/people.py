@@ -147,7 +147,7 @@ async def enrol(process: Process) -> None:
 def _a_prekey(process: Process, signer: str, device: str) -> ParticipantKey:
     public, sealed = private_key.generate("X25519", private_key.keyring_opener(process.keyring))
     now = int(process.now)
-    said = participant.sign(
+    said = participant.sign_prekey(
         public,
         device=device,
         expires=now + WEEK,

@@ -15,8 +15,8 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.keys.audit import head as heads
-from proxy.keys.audit.verify import verify
+from proxy.keys.audit import head_record
+from proxy.keys.audit.verification import verify
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.root_secret import Passphrase
@@ -137,8 +137,8 @@ def test_the_audit_log_is_whole(archive: Archive) -> None:
     item = archive.items["audit"]
     key = derivation.audit_key(archive.keyring().record_key)
     with (archive.folder / item["head"]).open("rb") as file:
-        head = heads.load(file.fileno(), key)
-    anchor = heads.parse_anchor(item["anchor"])
+        head = head_record.load(file.fileno(), key)
+    anchor = head_record.parse_anchor(item["anchor"])
     assert head is not None
     assert anchor is not None
     verdict = verify([archive.folder / one for one in item["files"]], key, head=head, anchor=anchor)

@@ -92,7 +92,7 @@ async def test_a_rotation_of_another_process_begins_a_new_key(fleet: Fleet) -> N
     wider = ["bob", "eve"]
     who = one if one.store.shared else two  # what is not shared, nobody else can rotate
     for _ in range(2):
-        await SessionOperations(who.sessions, lambda *_: None).answer(SessionCall("rotate", SCOPE))
+        await SessionOperations(who.sessions, lambda *_: None).run(SessionCall("rotate", SCOPE))
         await heard(two)
         # Not even for a larger circle does the old key go on.
         after = await two.session("alice", wider)
@@ -108,7 +108,7 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     durable = (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE]
     assert await one.open_for("bob", sealed) == b"hello"
     desk = SessionOperations(two.sessions, lambda *_: None)
-    answer = await desk.answer(SessionCall("erase", SCOPE, latest_not_before(two.time())))
+    answer = await desk.run(SessionCall("erase", SCOPE, latest_not_before(two.time())))
     assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
     if not two.store.subscribed:  # what the sidecar does for its own process
         two.keys.changed(erased(answer.scope))
@@ -124,16 +124,14 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     assert [one["sid"] for one in said["sids"]] == list(answer.erased)
     assert "durable session keys" in said["not_covered"][0]
     with pytest.raises(NotErasable):
-        await desk.answer(
-            SessionCall("erase", Scope("clinic", "c3"), latest_not_before(two.time()))
-        )
+        await desk.run(SessionCall("erase", Scope("clinic", "c3"), latest_not_before(two.time())))
 
 
 async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet: Fleet) -> None:
     """A recipient more would else make a process issue the package of its key again."""
     one, two = fleet
     sealed = await two.seal(b"hello", "alice", ["bob"])
-    await SessionOperations(one.sessions, lambda *_: None).answer(SessionCall("erase", SCOPE, 0))
+    await SessionOperations(one.sessions, lambda *_: None).run(SessionCall("erase", SCOPE, 0))
     both = await two.seal(b"hello", "alice", ["bob", "eve"])
     if two.store.shared:  # two processes with one memory there are in tests alone
         assert decode(both).key_id != decode(sealed).key_id

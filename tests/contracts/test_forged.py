@@ -19,8 +19,6 @@ from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
 from proxy.keys.stores import HeldRecords, MemoryStore, records
-from proxy.keys.stores import records as authentic
-from proxy.keys.stores import records as revocation
 from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
 from tests.redis.server import Server
@@ -51,14 +49,12 @@ FORGERIES: Mapping[str, Callable[[int], bytes | None]] = {
     "long": lambda _: b"x" * 100_000,
     "zeros": lambda _: bytes(41),
     "no text": lambda _: None,
-    "a stranger's": lambda now: revocation.encode_revocation(now + 10**6, named(), STRANGER),
-    "of another conversation": lambda now: revocation.encode_revocation(
-        now, named(OTHER), RECORD_KEY
-    ),
-    "a note": lambda _: authentic.sign(b"x", b"label", named(), RECORD_KEY),
-    "ours and older": lambda now: revocation.encode_revocation(now - 3600, named(), RECORD_KEY),
-    "cut": lambda now: revocation.encode_revocation(now, named(), RECORD_KEY)[:-1],
-    "lengthened": lambda now: revocation.encode_revocation(now, named(), RECORD_KEY) + b"x",
+    "a stranger's": lambda now: records.encode_revocation(now + 10**6, named(), STRANGER),
+    "of another conversation": lambda now: records.encode_revocation(now, named(OTHER), RECORD_KEY),
+    "a note": lambda _: records.sign(b"x", b"label", named(), RECORD_KEY),
+    "ours and older": lambda now: records.encode_revocation(now - 3600, named(), RECORD_KEY),
+    "cut": lambda now: records.encode_revocation(now, named(), RECORD_KEY)[:-1],
+    "lengthened": lambda now: records.encode_revocation(now, named(), RECORD_KEY) + b"x",
 }
 
 
@@ -84,7 +80,7 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
 
     stands = (await subject.store.find(named(), ())).revocation
     assert stands is not None
-    assert revocation.decode_revocation(stands, named(), RECORD_KEY) == now + 1
+    assert records.decode_revocation(stands, named(), RECORD_KEY) == now + 1
     assert not await opens(one, text)
     if subject.store.shared:
         later = a_process(subject)
@@ -94,17 +90,17 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
 
 async def test_what_stands_already_and_says_as_much_is_enough(subject: Subject) -> None:
     one, now = a_process(subject), int(WALL())
-    subject.plant(f"{named()}:rev", revocation.encode_revocation(now, named(), RECORD_KEY))
+    subject.plant(f"{named()}:rev", records.encode_revocation(now, named(), RECORD_KEY))
     assert await session_control.revoke(one.sessions, SCOPE, now - 100)
     stands = (await subject.store.find(named(), ())).revocation
-    assert stands == revocation.encode_revocation(now, named(), RECORD_KEY)
+    assert stands == records.encode_revocation(now, named(), RECORD_KEY)
 
 
 async def test_what_another_version_wrote_is_not_overwritten_and_not_taken_for_done(
     subject: Subject,
 ) -> None:
     one, now = a_process(subject), int(WALL())
-    newer = authentic.sign(b"\x09more", b"sealyard/v1/record/revocation\x00", named(), RECORD_KEY)
+    newer = records.sign(b"\x09more", b"sealyard/v1/record/revocation\x00", named(), RECORD_KEY)
     subject.plant(f"{named()}:rev", newer)
     assert not await session_control.revoke(one.sessions, SCOPE, now)
     assert (await subject.store.find(named(), ())).revocation == newer
@@ -128,7 +124,7 @@ async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
     assert world.notices[-1] == "revocation-not-kept"
     desk = SessionOperations(world.sessions, lambda *_: None)
     world.store.shared = True  # type: ignore[misc]  # as a store of many processes is
-    answer = await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))
+    answer = await desk.run(SessionCall("revoke", SCOPE, int(WALL())))
     assert (answer.store, answer.open) == (False, ("others-not-told",))
 
 
@@ -152,7 +148,7 @@ async def test_a_forged_turn_is_overwritten(subject: Subject, forgery: str) -> N
     if not one.sessions.store.shared:
         pytest.skip("turns are for stores that processes share")
     name = package_records.record_name(KEYRING.name_key, SCOPE)
-    subject.plant(f"{name}:k:{package_records.TURN}", FORGERIES[forgery](0))
+    subject.plant(f"{name}:k:{package_records.ROTATION_MARKER}", FORGERIES[forgery](0))
     assert await rotation_marker.put(one.sessions, SCOPE)
     mark = await rotation_marker.last(one.sessions, SCOPE)
     assert mark
@@ -168,7 +164,7 @@ async def test_a_forged_note_of_the_use_of_keks_is_overwritten(
     guarded = GuardedStore(subject.store, 2.0, clock=WALL, notice=notices.append)
     use = KekUse(WALL())
     use.opened(1, WALL(), 3)
-    await use.tell(guarded, RECORD_KEY, WALL(), notice=notices.append)
+    await use.flush(guarded, RECORD_KEY, WALL(), notice=notices.append)
     uses = await kek_usage.read(guarded, RECORD_KEY)
     assert uses is not None
     assert uses.of[1].opened == 3
@@ -226,10 +222,10 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
 async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(subject: Subject) -> None:
     one = a_process(subject)
     desk = SessionOperations(one.sessions, lambda *_: None)
-    answer = await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))
+    answer = await desk.run(SessionCall("revoke", SCOPE, int(WALL())))
     assert answer.unknown is True
     assert answer.not_before == int(WALL())
-    assert (await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))).unknown is None
+    assert (await desk.run(SessionCall("revoke", SCOPE, int(WALL())))).unknown is None
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
@@ -239,12 +235,12 @@ async def test_a_scope_that_another_process_sealed_for_is_known(
     one, other = a_process(subject, mode), a_process(subject, mode)
     await a_token(other)
     desk = SessionOperations(one.sessions, lambda *_: None)
-    assert (await desk.answer(SessionCall("rotate", OTHER))).unknown is True
-    assert (await desk.answer(SessionCall("rotate", OTHER))).unknown is None
-    assert (await desk.answer(SessionCall("revoke", SCOPE, 5))).unknown is None
+    assert (await desk.run(SessionCall("rotate", OTHER))).unknown is True
+    assert (await desk.run(SessionCall("rotate", OTHER))).unknown is None
+    assert (await desk.run(SessionCall("revoke", SCOPE, 5))).unknown is None
     if mode == "ephemeral":
-        assert (await desk.answer(SessionCall("erase", SCOPE, 5))).unknown is None
-        assert (await desk.answer(SessionCall("erase", Scope("x", "y"), 5))).unknown is True
+        assert (await desk.run(SessionCall("erase", SCOPE, 5))).unknown is None
+        assert (await desk.run(SessionCall("erase", Scope("x", "y"), 5))).unknown is True
 
 
 async def test_a_forged_session_makes_no_scope_known(subject: Subject) -> None:
@@ -257,7 +253,7 @@ async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:
     world = a_world(store=BrokenStore(shared=True))
     with pytest.raises(KeyUnavailable):
         await session_control.known(world.sessions, SCOPE)
-    answer = await SessionOperations(world.sessions, lambda *_: None).answer(
+    answer = await SessionOperations(world.sessions, lambda *_: None).run(
         SessionCall("revoke", SCOPE, 5)
     )
     assert (answer.unknown, answer.store) == (None, False)

@@ -92,32 +92,38 @@ class SharedStore(MemoryStore):
         self.listeners.append(changed)
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Do as memory does, and tell."""
+        """Do as memory does, and publish it."""
         held = await super().replace(offer, seen=seen)
-        self._tell(offer.name)
+        self._publish(offer.name)
         return held
 
     async def revoke(self, name: str, *record: Any, **seen: Any) -> bytes:  # noqa: ANN401 - passed on
-        """Do as memory does, and tell."""
+        """Do as memory does, and publish it."""
         held = await super().revoke(name, *record, **seen)
-        self._tell(name)
+        self._publish(name)
         return held
 
-    async def note(self, name: str, *record: Any, tell: bool = False, **seen: Any) -> bytes | None:  # noqa: ANN401 - passed on
-        """Do as memory does, and tell where that is asked for."""
+    async def note(
+        self,
+        name: str,
+        *record: Any,  # noqa: ANN401 - passed on
+        publish: bool = False,
+        **seen: Any,  # noqa: ANN401 - passed on
+    ) -> bytes | None:
+        """Do as memory does, and publish it where that is asked for."""
         before = await super().note(name, b"", 0)
         held = await super().note(name, *record, **seen)
-        if tell and held != before:
-            self._tell(name)
+        if publish and held != before:
+            self._publish(name)
         return held
 
     async def erase(self, name: str) -> dict[str, bytes]:
-        """Do as memory does, and tell."""
+        """Do as memory does, and publish it."""
         gone = await super().erase(name)
-        self._tell(erased(name))
+        self._publish(erased(name))
         return gone
 
-    def _tell(self, name: str) -> None:
+    def _publish(self, name: str) -> None:
         for changed in self.listeners if self.shared else ():
             changed(name)
 

@@ -64,7 +64,7 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
     first, other = await sealed(world), await sealed(world, OTHER)
     await session_control.rotate(world.sessions, SCOPE)
     assert await opens(world, first)
-    answer = await a_desk(world).answer(a_call(world))
+    answer = await a_desk(world).run(a_call(world))
     assert len(answer.erased or ()) == 2
     assert not await opens(world, first)
     assert await opens(world, other, OTHER)
@@ -90,7 +90,7 @@ async def test_another_process_lets_go_as_soon_as_it_hears() -> None:
     await sealed(other, OTHER)
     assert await opens(other, text)
     await sealed(other)
-    await a_desk(one).answer(a_call(one))
+    await a_desk(one).run(a_call(one))
     assert SCOPE not in [scope for scope, _ in other.sessions._ephemeral._known._entries]
     assert other.sessions.sealing.get(SCOPE) is None
     assert other.sessions.sealing.get(OTHER) is not None
@@ -103,7 +103,7 @@ async def test_a_worker_lets_go_when_it_is_told() -> None:
     other = one.another_process()
     text = await sealed(one)
     assert await opens(other, text)
-    await a_desk(other).answer(a_call(other, keep=False))
+    await a_desk(other).run(a_call(other, keep=False))
     assert len(other.sessions._ephemeral) == 0
     assert not await opens(other, text)
 
@@ -114,7 +114,7 @@ async def test_a_copy_that_comes_back_is_refused(tmp_path: Path) -> None:
     world = a_world(store=shared, time=time, mode="ephemeral")
     text = await sealed(world)
     backup = {name: dict(keys) for name, keys in shared._keys.items()}
-    await a_desk(world).answer(a_call(world))
+    await a_desk(world).run(a_call(world))
     shared._keys.update(backup)
     assert not await opens(world, text)
     assert not await opens(world.another_process(), text)
@@ -134,7 +134,7 @@ async def test_the_bytes_of_a_key_are_gone_from_the_file(tmp_path: Path) -> None
     (record,) = [v for k, v in (await store.dump()).items() if k.startswith(f"{name}:k:")]
     wrapped = record[-92:-32]
     assert holding(tmp_path, wrapped)
-    await a_desk(world).answer(a_call(world))
+    await a_desk(world).run(a_call(world))
     assert not holding(tmp_path, wrapped)
     await store.close()
 
@@ -143,14 +143,14 @@ async def test_durable_sessions_cannot_be_erased() -> None:
     world = a_world()
     text = await sealed(world)
     with pytest.raises(NotErasable):
-        await a_desk(world).answer(a_call(world))
+        await a_desk(world).run(a_call(world))
     assert await opens(world, text)
 
 
 async def test_without_an_answer_of_the_store_there_is_no_receipt() -> None:
     world = a_world(store=BrokenStore(shared=True), mode="ephemeral")
     with pytest.raises(KeyUnavailable):
-        await a_desk(world).answer(a_call(world))
+        await a_desk(world).run(a_call(world))
 
 
 async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
@@ -159,7 +159,7 @@ async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
 
     world = a_world(mode="ephemeral")
     await sealed(world)
-    answer = await SessionOperations(world.sessions, refuse).answer(a_call(world))
+    answer = await SessionOperations(world.sessions, refuse).run(a_call(world))
     found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)

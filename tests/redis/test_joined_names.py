@@ -79,7 +79,7 @@ async def only_like_opens_like(make: Callable[..., Sessions], mode: SessionMode)
 
     await asyncio.sleep(max(since - time.time(), 0))  # no revocation is of a time to come
     desk = SessionOperations(after, lambda *_: None)
-    answer = await desk.answer(SessionCall("revoke", LIST.scope, latest_not_before(time.time())))
+    answer = await desk.run(SessionCall("revoke", LIST.scope, latest_not_before(time.time())))
     assert answer.store
     another = make(keyring, mode)
     for held in (after, another):

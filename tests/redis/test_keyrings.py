@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from proxy.config.settings import SecretReference
-from proxy.keys.fleet import marker as markers
+from proxy.keys.fleet import keyring_marker
 from proxy.keys.keyring.file import open_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import FileRoot
@@ -106,8 +106,10 @@ async def test_a_thousand_forged_markers_leave_a_fleet_ready(
 ) -> None:
     async with a_scene(tmp_path, url(server)) as (mine, places, session):
         keyring, evil = ring(mine), create("k1", now=1, random=lambda size: b"e" * size)
-        forged = b"%020d" % 10**19 + markers.encode(markers.of(evil), "x", evil.record_key)
-        ours = f"sealyard:v1:{{{markers.name_of(keyring)}}}:note"
+        forged = b"%020d" % 10**19 + keyring_marker.encode(
+            keyring_marker.of(evil), "x", evil.record_key
+        )
+        ours = f"sealyard:v1:{{{keyring_marker.name_of(keyring)}}}:note"
         for number in range(1000):
             server.command("SET", f"sealyard:v1:{{keyring-{number:022}}}:note", forged)
         server.command("SET", ours, forged)

@@ -275,7 +275,7 @@ async def test_no_message_fails_otherwise_than_by_a_missing_key(
                 assert await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8), "k1")), name
             if name == "clock alone":  # what Redis says of a revocation of a time to come
                 continue
-            answer = await SessionOperations(world.sessions, lambda *_: None).answer(
+            answer = await SessionOperations(world.sessions, lambda *_: None).run(
                 SessionCall("revoke", SCOPE, 5)
             )
             assert answer.store is False, name

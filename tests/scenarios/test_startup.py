@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring import file as keyring_file
+from proxy.keys.keyring import file
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
 from tests.scenarios.rig import A_FORM, a_configuration, command, environment, write_keys
 from tests.servers import free_port
@@ -66,13 +66,9 @@ def wrong_root_key(place: Place) -> None:
 def no_passphrase(place: Place) -> None:
     place.edit("key: {file: root.key}", "passphrase: {env: SEALYARD_TEST_PASSPHRASE}")
     path, reference = place.folder / "keyring.jwe", SecretReference(env="P")
-    keyring = keyring_file.open_keyring(
-        path, FileRoot(SecretReference(file=place.folder / "root.key"))
-    )
+    keyring = file.open_keyring(path, FileRoot(SecretReference(file=place.folder / "root.key")))
     path.unlink()
-    keyring_file.create_keyring(
-        path, keyring, PassphraseRoot(reference, {"P": "the passphrase of it"})
-    )
+    file.create_keyring(path, keyring, PassphraseRoot(reference, {"P": "the passphrase of it"}))
 
 
 def another_root(place: Place) -> None:

@@ -32,7 +32,6 @@ from proxy.keys.participants.public_key import Use as KeyUse
 from proxy.keys.sessions import agreement, kek_usage
 from proxy.keys.sessions.kek_usage import Use, Uses
 from proxy.keys.stores import records
-from proxy.keys.stores import records as revocation
 from proxy.keys.stores.records import SessionRecord
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk
 from tests.vectors.wire_names import (
@@ -190,7 +189,7 @@ def the_records(keyring: Keyring) -> list[Vector]:
             records.encode_session(wrapped, name, key),
             {**said, "session_key": session_key.reveal().hex()},
         ),
-        ("revocation", name, revocation.encode_revocation(NOW, name, key), {"not_before": NOW}),
+        ("revocation", name, records.encode_revocation(NOW, name, key), {"not_before": NOW}),
         (
             "participant",
             person,

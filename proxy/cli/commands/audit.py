@@ -20,11 +20,9 @@ from ...core.crypto.secret import AuditKey
 from ...core.crypto.token import Form
 from ...core.errors import UnfitEnvironment
 from ...keys import private_file
-from ...keys.audit import head as heads
-from ...keys.audit import verify as audit_reader
-from ...keys.audit.head import Head
-from ...keys.audit.verify import AuditVerdict
-from ...keys.audit.verify import verify as verified
+from ...keys.audit import head_record, verification
+from ...keys.audit.head_record import Head
+from ...keys.audit.verification import AuditVerdict
 from ...keys.keyring import poison
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.jwk_set import parse_object
@@ -79,12 +77,14 @@ def verify(
     Works offline. Exits with 1 if the log is broken. The head record beside the log, or the anchor,
     shows whether lines at the end are missing.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    known = None if anchor is None else heads.parse_anchor(anchor)
+    known = None if anchor is None else head_record.parse_anchor(anchor)
     if anchor is not None and known is None:
         raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` prints it")
     key = _key(place, key_file)
     chosen = files or (place.audit.path,)
-    verdict = verified(chosen, key, head=audit_reader.head(chosen[-1], key), anchor=known)
+    verdict = verification.verify(
+        chosen, key, head=verification.head(chosen[-1], key), anchor=known
+    )
     if as_json:
         console.print_json(_as_json(verdict))
     else:
@@ -124,13 +124,13 @@ def show(  # noqa: PLR0913 - each is one option
     forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
     names = {record_name(keyring.name_key, one) for one in forms}
 
-    def wanted(line: audit_reader.Read) -> bool:
+    def wanted(line: verification.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
         return fits and (not names or line.members.get("scope") in names)
 
     chosen = files or (place.audit.path,)
-    found = audit_reader.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)
     for line in found:
         if as_json:
             console.print_json({**line.members, "authentic": line.authentic})
@@ -151,7 +151,7 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
     `sealyard audit verify --anchor` later verifies that the log still has it.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     key = _key(place, None)
-    found = audit_reader.head(place.audit.path, key)
+    found = verification.head(place.audit.path, key)
     if found is None:
         raise console.Failure(
             f"{place.audit.path}: no head record of this keyring", console.NEGATIVE
@@ -300,7 +300,7 @@ def _key(place: KeyringPlace, file: Path | None) -> AuditKey:
     if file is None:
         return audit_key(open_keyring(place.path, place.root).record_key)
     try:
-        return AuditKey(audit_reader.key_material(private_file.read(file, _KEY_BYTES)))
+        return AuditKey(verification.key_material(private_file.read(file, _KEY_BYTES)))
     except ValueError:
         raise UnfitEnvironment(f"{file}: not a key written by `sealyard audit key`") from None
 
@@ -331,9 +331,9 @@ def _anchor(last: Head) -> str:
     return last.anchor if last.seq else "none"
 
 
-def _row(line: audit_reader.Read) -> str:
+def _row(line: verification.Read) -> str:
     mark = " " if line.authentic else "!"
-    shown = {key: value for key, value in line.members.items() if key not in audit_reader.FRAME}
+    shown = {key: value for key, value in line.members.items() if key not in verification.FRAME}
     values = " ".join(f"{key}={value}" for key, value in shown.items())
     at = line.members.get("at", "")
     return f"{mark} {line.members.get('seq', '?'):>6} {at} {line.event} {values}"

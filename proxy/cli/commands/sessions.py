@@ -302,7 +302,7 @@ async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> S
         name = at.sessions.view(call.scope).name
         await _require_erasable(at, call.scope)
         place.write_down(at.sessions.keyring, "sessions.erase", scope=name)
-        answer = await _operations(place, at.sessions).answer(call)
+        answer = await _operations(place, at.sessions).run(call)
         number = len(answer.erased or ())
         place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
         return answer
@@ -318,7 +318,7 @@ async def _rotate(place: KeyringPlace, keys: KeySettings, scope: Scope) -> Sessi
     async with at_store(place, keys) as at:
         name = at.sessions.view(scope).name
         place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
-        answer = await _operations(place, at.sessions).answer(SessionCall("rotate", scope))
+        answer = await _operations(place, at.sessions).run(SessionCall("rotate", scope))
         if not answer.agreed:
             raise console.Failure(f"the store did not accept it: {at.reason}", console.NEGATIVE)
         return answer
@@ -331,7 +331,7 @@ async def _revoke(
         name = at.sessions.view(call.scope).name
         keyring, before = at.sessions.keyring, call.not_before
         place.write_down(keyring, "sessions.revoke", scope=name, not_before=before)
-        return await _operations(place, at.sessions).answer(call), at.reason
+        return await _operations(place, at.sessions).run(call), at.reason
 
 
 def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:

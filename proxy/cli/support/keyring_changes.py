@@ -11,8 +11,7 @@ from typing import Any, Final, TypeVar
 
 from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
-from ...keys.fleet import marker as markers
-from ...keys.fleet import presence
+from ...keys.fleet import keyring_marker, presence
 from ...keys.fleet.presence import FleetView
 from ...keys.keyring import file
 from ...keys.keyring.file import open_keyring
@@ -131,7 +130,7 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
     found: list[Finding] = []
     marker, check = view.marker, "fleet"
     if marker is not None and marker.generation > keyring.generation:
-        lacks = markers.lacks(keyring, marker)
+        lacks = keyring_marker.lacks(keyring, marker)
         text = f"the fleet has generation {marker.generation} of the keyring, this file only"
         text += f" {keyring.generation}: replace it with the current one"
         if lacks:

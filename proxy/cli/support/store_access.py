@@ -13,12 +13,10 @@ from typing import Final
 
 from ...config.settings import KeySettings, SecretReference
 from ...core.errors import ParticipantError
-from ...keys.keyring import file as keyring_file
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import PassphraseRoot
 from ...keys.participants import private_key, public_key
-from ...keys.participants.participant import Participant, ParticipantKey
-from ...keys.participants.participant import sign as sign_prekey
+from ...keys.participants.participant import Participant, ParticipantKey, sign_prekey
 from ...keys.participants.pins import PinBook, Pins
 from ...keys.participants.private_key import Opener
 from ...keys.participants.public_key import Kind, Use
@@ -106,7 +104,7 @@ def new_key(  # noqa: PLR0913 - each is one option
 def opener_of(place: KeyringPlace, under: str, env: str, file: Path | None) -> Opener:
     """Return what private keys are encrypted under: the keyring, or a passphrase."""
     if under == "keyring":
-        keyring = keyring_file.open_keyring(place.path, place.root)
+        keyring = open_keyring(place.path, place.root)
         return private_key.keyring_opener(keyring)
     reference = SecretReference(file=file, env=None if file else env)
     return PassphraseRoot(reference, os.environ).fetch()

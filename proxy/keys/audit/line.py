@@ -1,4 +1,4 @@
-"""One line of the audit log: what it says, its number, and the MAC that chains it to others.
+"""One line of the audit log: its members, its number, and the MAC that chains it to others.
 
 Form: a JSON object in ASCII, `seq` first, `prev` and `mac` last. `mac` is HMAC-SHA-256 over all
 bytes of the line before `,"mac"`; `prev` is the `mac` of the line before, empty in the first line
@@ -19,7 +19,7 @@ from ...core.crypto.secret import AuditKey
 from ..keyring.jwk_set import parse_object
 
 Value = str | int
-"""What a line may tell: names, codes and numbers, never key material and never a value."""
+"""What a line may hold: names, codes and numbers, never key material and never a value."""
 
 TEXT_CHARS: Final = 256
 LINE_BYTES: Final = 65536
@@ -32,7 +32,7 @@ _SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
 class AuditLine(NamedTuple):
-    """An authentic line: its number and MAC, the MAC it follows, and all that it says."""
+    """An authentic line: its number and MAC, the MAC it follows, and all its members."""
 
     seq: int
     mac: str
@@ -67,7 +67,7 @@ def decode(text: bytes, key: AuditKey) -> AuditLine | None:
 
 
 def stamp(at: float) -> str:
-    """Return a time (seconds since 1970) as lines tell it: UTC, to the millisecond."""
+    """Return a time (seconds since 1970) as lines write it: UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 

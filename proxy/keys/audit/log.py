@@ -2,7 +2,7 @@
 
 Any number of processes write to one log, one after the other: a lock on the head record orders
 them. The log is opened for each write, so it may be renamed at any time (logrotate), and the next
-line stands in a new file and follows the last one of the old.
+line begins a new file and follows the last one of the old.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from . import head as heads
-from . import line
-from .head import CUT, HEADLESS, Head, Tail, find_tail
+from . import head_record, line
+from .head_record import CUT, HEADLESS, Head, Tail, find_tail
 from .line import Value
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -38,8 +37,8 @@ class Entry(NamedTuple):
 class AuditLog:
     """Appends to `path` (mode 0600). `clock` returns seconds since 1970.
 
-    One object remembers the last line that it wrote, so that a log that is cut or replaced while a
-    process runs is found out even where its head record was replaced too.
+    One object remembers the last line that it wrote, so that cutting or replacing the log while
+    a process runs is noticed even where its head record was replaced too.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class AuditLog:
         *,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        """Touch nothing yet. `warn` is told why a line is missing, where that refuses nothing."""
+        """Touch nothing yet. `warn` is fields why a line is missing, where that refuses nothing."""
         self._warn = warn
         self.path = path
         self.clock = clock
@@ -59,7 +58,7 @@ class AuditLog:
         """Append one line with `event` and its values: names and numbers, never key material.
 
         Raises UnfitEnvironment when the line is not safely on the disk; the caller then refuses.
-        With `warn`, that is told alone.
+        With `warn`, that is fields alone.
         """
         try:
             self.append(key, [Entry(event, self.clock(), values)])
@@ -77,11 +76,11 @@ class AuditLog:
             raise ValueError("nothing to append")
         try:
             with self._locked() as lock, self._opened() as file:
-                head = heads.load(lock, key)
+                head = head_record.load(lock, key)
                 tail = find_tail(file, _later(head, self._known), key)
                 new = _append(file, tail, entries, key, headless=head is None)
-                # After the log is on the disk: a head never tells of lines that may be lost.
-                heads.store(lock, new, key)
+                # After the log is on the disk: a head never names lines that may be lost.
+                head_record.store(lock, new, key)
         except OSError as error:
             reason = error.strerror or "short write"
             raise UnfitEnvironment(
@@ -92,7 +91,7 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        descriptor = os.open(heads.beside(self.path), os.O_RDWR | _COMMON, _PRIVATE)
+        descriptor = os.open(head_record.beside(self.path), os.O_RDWR | _COMMON, _PRIVATE)
         try:
             _require_regular(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -111,7 +110,7 @@ class AuditLog:
 
 
 def file_beside(keyring: Path) -> Path:
-    """Return where operations with a keyring are written down unless something else is said."""
+    """Return the default path of the audit log of operations with a keyring."""
     return keyring.with_name(keyring.name + ".audit")
 
 
@@ -122,7 +121,7 @@ def _append(
     text = b"\n" if tail.open_ended else b""
     if tail.torn.size:
         tail.torn.add(text)
-    for members in _told(tail, entries, headless=headless):
+    for members in _members(tail, entries, headless=headless):
         seq += 1
         one, mac = line.encode(seq, mac, members, key)
         text += one
@@ -143,10 +142,10 @@ def _write(descriptor: int, text: bytes) -> None:
     os.fsync(descriptor)
 
 
-def _told(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[dict[str, Value]]:
-    """Yield what each new line tells, first what became of the log itself."""
+def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[dict[str, Value]]:
+    """Yield the members of each new line, first of those about the log itself."""
     who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
-    torn = tail.torn.told()
+    torn = tail.torn.fields()
     own: dict[str, dict[str, Value]] = {}
     if tail.head is None:
         # Two chains never begin alike, so that one can never be put in place of another.
@@ -157,11 +156,11 @@ def _told(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[d
         own[HEADLESS] = torn
     elif torn:
         own["audit.torn"] = torn
-    for event, told in own.items():
-        yield {"at": line.stamp(entries[0].at), "event": event, **who, **told}
+    for event, fields in own.items():
+        yield {"at": line.stamp(entries[0].at), "event": event, **who, **fields}
     for entry in entries:
-        told = {name: value for name, value in entry.values.items() if name not in line.RESERVED}
-        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **told}
+        fields = {name: value for name, value in entry.values.items() if name not in line.RESERVED}
+        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **fields}
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

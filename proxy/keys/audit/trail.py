@@ -1,7 +1,7 @@
-"""The audit log of one running process: many events at a time, and none of them on the event loop.
+"""The audit log of one running process: many events at a time, written off the event loop.
 
-What must be on the disk before it is done waits for its line; all that wait at a time share one
-write. What was refused in any case is only noted, and is on the disk a moment later.
+An operation that must be on the disk before it happens waits for its line; all that wait at a time
+share one write. Refusals do not wait: their lines are on the disk a moment later.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Final, NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from .head import Head
+from .head_record import Head
 from .line import Value
 from .log import AuditLog, Entry
 
 GATHER_SECONDS: Final = 0.2
-"""For so long what is only noted may wait for more of its kind."""
+"""How long a line that no operation waits for may wait for others."""
 RETRY_SECONDS: Final = 1.0
 ANCHOR_SECONDS: Final = 600.0
 CLOSE_SECONDS: Final = 3.0
 MOST_AT_ONCE: Final = 500
 MOST_KEPT: Final = 2000
-"""Notes that are kept while nothing can be written; what comes above is counted."""
+"""Lines that are kept while nothing can be written; those beyond are counted."""
 
 
 class _Waiting(NamedTuple):
@@ -36,9 +36,9 @@ class _Waiting(NamedTuple):
 class Trail:
     """Writes to a log under a key. Needs a running event loop once something is written.
 
-    With `block`, what cannot be written down is refused. `failed` is told a reason for each try
-    that failed, `anchored` how far the log has come, now and then; `changed` whenever `blocked`
-    has.
+    With `block`, operations are refused while the log cannot be written. `failed` is called with a
+    reason for each failed attempt, `anchored` periodically with the last line, and `changed`
+    whenever `blocked` changes.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Trail:
 
     @property
     def blocks(self) -> bool:
-        """Whether what cannot be written down is refused."""
+        """Whether operations are refused while the log cannot be written."""
         return self._block
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing can be written just now, so that nothing may be done."""
+        """Whether operations are refused, since the log cannot be written now."""
         return self._block and self.failing
 
     @property
@@ -85,9 +85,9 @@ class Trail:
         return 0 if self._head is None else self._head.seq
 
     async def write(self, event: str, **values: Value) -> None:
-        """Write an event down, and return once it is on the disk.
+        """Write an event, and return once it is on the disk.
 
-        Raises UnfitEnvironment where it is not, unless such things are let pass.
+        Raises UnfitEnvironment where it is not, unless the log does not block.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take(_Waiting(Entry(event, self._log.clock(), values), done))
@@ -95,7 +95,7 @@ class Trail:
         await done
 
     def note(self, event: str, **values: Value) -> None:
-        """Have an event written down soon."""
+        """Write an event soon, without waiting for it."""
         self._take(_Waiting(Entry(event, self._log.clock(), values), None))
 
     async def close(self) -> None:
@@ -160,12 +160,12 @@ class Trail:
                 if not one.done.done():
                     one.done.set_exception(error)
             else:
-                # It is done all the same, and written down once that is possible.
+                # The operation happens all the same, and is written once that is possible.
                 kept.append(_Waiting(one.entry, None))
                 if not one.done.done():
                     one.done.set_result(None)
         if not kept and not self._pending:
-            # Something to try with, until it can be written.
+            # Something to retry with, until the log can be written.
             kept.append(_Waiting(Entry("audit.failed", self._log.clock(), {}), None))
         self._pending.extendleft(reversed(kept))
         self._failed(error.reason)
@@ -178,13 +178,13 @@ class Trail:
             self.changed(self.blocked)
 
 
-TELL_SECONDS: Final = 10.0
-"""How long what is counted is gathered before it is told, in one line for each kind."""
+FLUSH_SECONDS: Final = 10.0
+"""How long events are counted before one line for each kind is written."""
 MOST_KINDS: Final = 20
 
 
 class LineLimit:
-    """Notes events one by one, `per_second` in the long run and `burst` at once.
+    """Writes events one by one, `per_second` in the long run and `burst` at once.
 
     `clock` returns seconds that never go back. Needs a running event loop.
     """
@@ -204,7 +204,7 @@ class LineLimit:
         self._timer: asyncio.TimerHandle | None = None
 
     def admits(self) -> bool:
-        """Count one event, and return whether it is to be written on its own."""
+        """Count one event, and return whether it gets a line of its own."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._when) * self._per_second)
         self._when = now
@@ -214,24 +214,24 @@ class LineLimit:
         return True
 
     def note(self, event: str, kind: dict[str, Value], **values: Value) -> None:
-        """Have an event written down, or counted with those of its `kind`."""
+        """Write an event, or count it with those of its `kind`."""
         if self.admits():
             self._trail.note(event, **kind, **values)
         else:
             self.count(event, kind)
 
     def count(self, event: str, kind: dict[str, Value]) -> None:
-        """Count an event that is not written down on its own."""
+        """Count an event that gets no line of its own."""
         key = ("event", event), *kind.items()
         if key not in self._more and len(self._more) >= MOST_KINDS:
             key = (("event", event),)
         self._more[key] = self._more.get(key, 0) + 1
         if self._timer is None:
             self._since = self._clock()
-            self._timer = asyncio.get_running_loop().call_later(TELL_SECONDS, self.tell)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
-    def tell(self) -> None:
-        """Have written down what was counted."""
+    def flush(self) -> None:
+        """Write one line for each kind of counted events."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

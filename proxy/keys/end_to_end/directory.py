@@ -25,7 +25,7 @@ class Pinning:
     `clock` returns seconds since 1970.
     """
 
-    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+    def __init__(  # noqa: PLR0913 - what EndToEnd hands in, each by name
         self,
         sessions: Sessions,
         settings: PinSettings,
@@ -43,12 +43,12 @@ class Pinning:
         self._changed = changed
         self._seen: BoundedMap[str, Pins] = BoundedMap(_PINS_KNOWN)
         self._whose: BoundedMap[str, str] = BoundedMap(_PINS_KNOWN)
-        self._told: BoundedMap[tuple[str, str], bool] = BoundedMap(_PINS_KNOWN)
+        self._reported: BoundedMap[tuple[str, str], bool] = BoundedMap(_PINS_KNOWN)
         self.replace(settings)
 
     def replace(self, settings: PinSettings) -> None:
         """Go by other settings; what is not accepted is told of again, as it is treated now."""
-        self._told.clear()
+        self._reported.clear()
         self._mode = settings.mode
         store, keyring = self._sessions.store, self._sessions.keyring
         self._book = PinBook(store, keyring, settings.listed, changed=self._changed)
@@ -75,7 +75,7 @@ class Pinning:
                 return participant
             pins = await self._pinned(name, participant)
         for key in pins.unknown(participant, self._clock()):
-            await self._tell(name, key, refused=enforced)
+            await self._report(name, key, refused=enforced)
         return pins.trusted(participant) if enforced else participant
 
     async def _pinned(self, name: str, participant: Participant) -> Pins:
@@ -101,14 +101,14 @@ class Pinning:
                 "participant.pinned", participant=name, kid=one.public.kid, use=one.public.use
             )
 
-    async def _tell(self, name: str, key: ParticipantKey, *, refused: bool) -> None:
+    async def _report(self, name: str, key: ParticipantKey, *, refused: bool) -> None:
         """Raise the alarm about a key that nobody accepted, once in this process."""
         kid, use = key.public.kid, key.public.use
-        if self._told.get((name, kid)) is not None:
+        if self._reported.get((name, kid)) is not None:
             return
         event = "participants.unaccepted"
         await self._sessions.write_down(event, participant=name, kid=kid, refused=int(refused))
-        self._told.put((name, kid), entry=True)
+        self._reported.put((name, kid), entry=True)
         self._reporter.report(
             "participant.unaccepted", participant=name, kid=kid, use=use, refused=refused
         )
@@ -129,8 +129,8 @@ class Known:
     fresh_until: float
 
 
-class People:
-    """Finds participants; one who changed is asked about anew where that is heard.
+class Directory:
+    """Finds participants; one who changed is asked about anew where that is changes.
 
     `clock` returns seconds since 1970. Nobody is believed for longer than `max_age` seconds, nor
     beyond the next end of one of their keys.
@@ -152,8 +152,8 @@ class People:
         self._clock = clock
         self._notice = notice
         self._known: BoundedMap[str, Known] = BoundedMap(_KNOWN)
-        self.heard = 0
-        """How often it was heard that something changed."""
+        self.changes = 0
+        """How often it was changes that something changed."""
 
     def name(self, participant_id: str) -> str:
         """Return the name of a participant's record; raise KeyUnavailable for no fit id."""
@@ -171,7 +171,7 @@ class People:
         now = self._clock()
         if known is not None and now < known.fresh_until:
             return known
-        heard = self.heard
+        changes = self.changes
         try:
             participant = await self._registry().find_named(name)
             if known is not None and participant.epoch < known.participant.epoch:
@@ -189,13 +189,13 @@ class People:
             if end > now
         ]
         fresh_until = min([now + self._max_age, *ends])
-        found = Known(participant, trusted, fresh_until if heard == self.heard else 0.0)
+        found = Known(participant, trusted, fresh_until if changes == self.changes else 0.0)
         self._known.put(name, found)
         return found
 
     def changed(self, name: str | None) -> bool:
         """Ask anew about the participant of that name, or all; return whether one is known."""
-        self.heard += 1
+        self.changes += 1
         known = self._known.entries() if name is None else (self._known.get(name),)
         for one in known:
             if one is not None:

@@ -24,7 +24,7 @@ from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionSettings
 from ..stores import erased
 from ..stores.guarded import Notice
-from .directory import People, Pinning
+from .directory import Directory, Pinning
 from .identities import Identities
 from .opening import PackagedOpening
 from .package_records import StoredPackage
@@ -68,10 +68,10 @@ class EndToEnd:
         self._max_messages = settings.max_messages
         common: _Common = {"clock": clock, "notice": notice}
         self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
-        self._people = People(sessions, settings.revocation_max_age, self._pinning, **common)
+        self._directory = Directory(sessions, settings.revocation_max_age, self._pinning, **common)
         self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
-        self._shelf = PackageStore(sessions, clock=clock, notice=notice)
-        found = sessions, settings, self._shelf, self._people, self._identities
+        self._package_store = PackageStore(sessions, clock=clock, notice=notice)
+        found = sessions, settings, self._package_store, self._directory, self._identities
         self._sealing = PackagedSealing(*found, clock=clock, random=random, reporter=reporter)
         self._opening = PackagedOpening(*found, clock=clock)
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
@@ -148,7 +148,7 @@ class EndToEnd:
         Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
         none.
         """
-        return await self._shelf.packages(scope, recipient)
+        return await self._package_store.packages(scope, recipient)
 
     def participants(self) -> Participants:
         """Return the participants; what is changed through them counts here at once."""
@@ -168,11 +168,11 @@ class EndToEnd:
             self._opening.clear()
             self._sealing.clear()
         whose = None if name is None else self._pinning.whose(name)
-        if self._people.changed(whose):
+        if self._directory.changed(whose):
             self._opening.changed()
             if whose is not None:
                 self._sealing.doubt(whose)
-        self._sealing.turn(name)
+        self._sealing.mark_rotated(name)
 
     def replace_identities(self, identities: Sequence[IdentitySettings] | None) -> None:
         """Go by other identities; sessions that the old ones opened are let go."""

@@ -22,7 +22,7 @@ from ..participants.public_key import PublicKey
 from ..sessions.ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
-from .directory import People
+from .directory import Directory
 from .identities import Identities
 from .package_records import StoredPackage
 from .package_store import PackageStore
@@ -66,12 +66,12 @@ class _Job:
 class PackagedOpening:
     """Holds the sessions that open. `clock` returns seconds since 1970."""
 
-    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+    def __init__(  # noqa: PLR0913 - what EndToEnd hands in, each by name
         self,
         sessions: Sessions,
         settings: SessionSettings,
-        shelf: PackageStore,
-        people: People,
+        package_store: PackageStore,
+        directory: Directory,
         identities: Identities,
         *,
         clock: Callable[[], float],
@@ -80,8 +80,8 @@ class PackagedOpening:
         self._sessions = sessions
         self._max_age = settings.revocation_max_age
         self._longest = settings.package_max_age
-        self._shelf = shelf
-        self._people = people
+        self._package_store = package_store
+        self._directory = directory
         self._identities = identities
         self._clock = clock
         self._known: BoundedMap[_Place, _Known] = BoundedMap(settings.max_scopes)
@@ -122,7 +122,7 @@ class PackagedOpening:
         if not wanted:
             return
         conversation = scope._replace(parties=None)
-        found = await self._shelf.find(conversation, wanted)
+        found = await self._package_store.find(conversation, wanted)
         jobs: dict[bytes, tuple[_Job, float]] = {}
         for sid, stored in zip(wanted, found, strict=True):
             if stored is None:
@@ -184,8 +184,8 @@ class PackagedOpening:
         """
         assert scope.parties is not None  # noqa: S101 - see `possible`
         reader = scope.parties.reader or ""
-        mine = await self._people.find(self._people.name(reader))
-        theirs = await self._people.find(stored.issuer)
+        mine = await self._directory.find(self._directory.name(reader))
+        theirs = await self._directory.find(stored.issuer)
         fresh_until = min(mine.fresh_until, theirs.fresh_until)
         if not self._is_from(scope.parties.sender, stored.issuer):
             return "package-of-another-sender", fresh_until
@@ -204,7 +204,7 @@ class PackagedOpening:
         if sender is None:
             return True
         try:
-            return self._people.name(sender) == issuer
+            return self._directory.name(sender) == issuer
         except KeyUnavailable:
             return False  # an id that nobody can have
 

@@ -23,7 +23,7 @@ from ..stores.records import RecordRefused, RecordUnknown
 VERSION: Final = 1
 LIST: Final = "list"
 """The key id under which the list stands; a session id has 16 characters."""
-TURN: Final = "turn"
+ROTATION_MARKER: Final = "turn"
 """The key id under which the mark of the last turn stands."""
 MAX_LISTED: Final = 1024
 
@@ -58,9 +58,9 @@ class StoredPackage:
 
     def facts(self) -> dict[str, Any]:
         """Return the package as JSON holds it, with what its finder must know: who signed it."""
-        told = {"sid": self.key_id, "issue": self.issue, "kid": self.kid}
+        fields = {"sid": self.key_id, "issue": self.issue, "kid": self.kid}
         times = {"iat": self.issued, "exp": self.ends}
-        return {**told, **times, "package": json.loads(self.package)}
+        return {**fields, **times, "package": json.loads(self.package)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ..sessions.settings import MAX_AGE_SECONDS
 from ..stores import HeldRecords, StoreFailed, records
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records
-from .package_records import TURN
+from .package_records import ROTATION_MARKER
 
 _VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/turn\x00"
@@ -48,7 +48,9 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
             values += secrets.token_bytes(_RANDOM_BYTES)
             record = records.sign(values, _LABEL, name, key)
             seen = None if before is None else before.record
-            before = await sessions.store.keep(name, TURN, record, epoch, _KEEP_MS, seen=seen)
+            before = await sessions.store.keep(
+                name, ROTATION_MARKER, record, epoch, _KEEP_MS, seen=seen
+            )
             if before.record == record:
                 return True
     except (StoreFailed, RecordUnknown):
@@ -75,7 +77,7 @@ async def last(sessions: Sessions, scope: Scope) -> str:
 
 
 async def _held(sessions: Sessions, name: str) -> HeldRecords | None:
-    return (await sessions.store.find(name, [TURN])).keys[0]
+    return (await sessions.store.find(name, [ROTATION_MARKER])).keys[0]
 
 
 def _epoch(held: HeldRecords | None, name: str, sessions: Sessions) -> int:

@@ -29,7 +29,7 @@ from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionSettings
 from ..stores.guarded import REST_SECONDS
 from . import rotation_marker
-from .directory import People
+from .directory import Directory
 from .identities import Identities
 from .package_records import StoredPackage
 from .package_store import PackageStore
@@ -54,8 +54,8 @@ class Audience(NamedTuple):
     members: tuple[str, ...]
     keys: tuple[PublicKey, ...]
     fresh_until: float
-    heard: int
-    mark: str
+    changes: int
+    marker: str
 
     @property
     def kids(self) -> frozenset[str]:
@@ -75,7 +75,7 @@ class Audience(NamedTuple):
 class Held:
     """A session that seals until `soft_end` and opens until `ends`, both seconds since 1970.
 
-    After `fresh_until` the participants are asked about again; once `turned` another takes over.
+    After `fresh_until` the participants are asked about again; once `rotated` another takes over.
     """
 
     scope: Scope
@@ -87,18 +87,18 @@ class Held:
     fresh_until: float
     issue: int = 1
     used: int = 0
-    turned: bool = False
+    rotated: bool = False
 
 
 class PackagedSealing:
     """Holds the sessions that seal. `clock` returns seconds since 1970."""
 
-    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+    def __init__(  # noqa: PLR0913 - what EndToEnd hands in, each by name
         self,
         sessions: Sessions,
         settings: SessionSettings,
-        shelf: PackageStore,
-        people: People,
+        package_store: PackageStore,
+        directory: Directory,
         identities: Identities,
         *,
         clock: Callable[[], float],
@@ -108,8 +108,8 @@ class PackagedSealing:
         """Begin with none."""
         self._sessions = sessions
         self._settings = settings
-        self._shelf = shelf
-        self._people = people
+        self._package_store = package_store
+        self._directory = directory
         self._identities = identities
         self._clock = clock
         self._random = random
@@ -166,7 +166,7 @@ class PackagedSealing:
                 await self._begin(scope, audience, "first")
         elif not usable:
             await self._begin(scope, audience, self._why_unable(held))
-        elif held.audience.mark != audience.mark:
+        elif held.audience.marker != audience.marker:
             await self._begin(scope, audience, "rotated")
         elif held.audience.fits(audience):
             held.audience, held.fresh_until = audience, self._fresh_until(audience)
@@ -175,7 +175,7 @@ class PackagedSealing:
         else:
             await self._begin(scope, audience, "key-gone")
 
-    def turn(self, name: str | None) -> None:
+    def mark_rotated(self, name: str | None) -> None:
         """Begin new sessions at the next message in the conversation of that name, or ask anew.
 
         Without a name something was missed: participants are asked about, sessions go on.
@@ -184,7 +184,7 @@ class PackagedSealing:
             if name is None:
                 held.fresh_until = 0.0
             elif self._sessions.name(place(held.scope)[0]) == name:
-                held.turned = True
+                held.rotated = True
 
     def doubt(self, name: str) -> None:
         """Ask anew about the participants of every session that the one of that record is in."""
@@ -205,7 +205,7 @@ class PackagedSealing:
     def _able(self, held: Held, count: int, now: float) -> bool:
         not_before = self._sessions.not_before(place(held.scope)[0], now)
         return (
-            not held.turned
+            not held.rotated
             and now < held.soft_end
             and held.used + count <= self._settings.max_messages
             and not_before is not None
@@ -216,7 +216,7 @@ class PackagedSealing:
         not_before = self._sessions.not_before(place(held.scope)[0], self._clock()) or 0
         if held.session.created < not_before:
             return "revoked"
-        return "rotated" if held.turned else "spent"
+        return "rotated" if held.rotated else "spent"
 
     def _grows(self, held: Held, scope: Scope, audience: Audience, count: int) -> bool:
         """Whether a session for fewer recipients can go on for those of `scope`.
@@ -227,18 +227,18 @@ class PackagedSealing:
         if scope.conversation is None:
             return False
         before, after = _parties(held.scope).recipients, _parties(scope).recipients
-        able = self._able(held, count, self._clock()) and held.audience.mark == audience.mark
+        able = self._able(held, count, self._clock()) and held.audience.marker == audience.marker
         return able and set(before) < set(after) and held.audience.grows_into(audience)
 
     async def _audience(self, scope: Scope) -> Audience:
-        parties, heard = _parties(scope), self._people.heard
+        parties, changes = _parties(scope), self._directory.changes
         try:
-            mark = await rotation_marker.last(self._sessions, place(scope)[0])
+            marker = await rotation_marker.last(self._sessions, place(scope)[0])
         except KeyUnavailable:
             raise KeyUnavailable("participant-unavailable") from None
-        sender, issuer = parties.sender or "", self._people.name(parties.sender or "")
-        members = tuple(self._people.name(one) for one in parties.recipients)
-        known = [await self._people.find(name) for name in (issuer, *members)]
+        sender, issuer = parties.sender or "", self._directory.name(parties.sender or "")
+        members = tuple(self._directory.name(one) for one in parties.recipients)
+        known = [await self._directory.find(name) for name in (issuer, *members)]
         identities = await self._identities.find(sender, known[0].participant, "sig")
         now = self._clock()
         active = {one.public.kid for one in known[0].participant.keys if one.seals(now)}
@@ -259,7 +259,9 @@ class PackagedSealing:
         if len(keys) > MAX_RECIPIENTS:
             raise KeyUnavailable("too-many-recipients")
         fresh_until = min(one.fresh_until for one in known)
-        return Audience(signing, issuer, members, tuple(keys.values()), fresh_until, heard, mark)
+        return Audience(
+            signing, issuer, members, tuple(keys.values()), fresh_until, changes, marker
+        )
 
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)
@@ -287,8 +289,8 @@ class PackagedSealing:
         self._hold(grown)
 
     def _fresh_until(self, audience: Audience) -> float:
-        # What was heard meanwhile may be that one of them was revoked.
-        return audience.fresh_until if audience.heard == self._people.heard else 0.0
+        # What was changes meanwhile may be that one of them was revoked.
+        return audience.fresh_until if audience.changes == self._directory.changes else 0.0
 
     def _hold(self, held: Held) -> None:
         self._held.put(held.scope, held)
@@ -324,7 +326,7 @@ class PackagedSealing:
             sender=audience.issuer,
             keys=len(audience.keys),
         )
-        await self._shelf.put(conversation, stored)
+        await self._package_store.put(conversation, stored)
         self._reporter.report(
             "package.issued",
             sid=stored.key_id,
@@ -342,5 +344,5 @@ def place(scope: Scope) -> Place:
 
 
 def _parties(scope: Scope) -> Parties:
-    assert scope.parties is not None  # noqa: S101 - the facade gives no other
+    assert scope.parties is not None  # noqa: S101 - EndToEnd gives no other
     return scope.parties

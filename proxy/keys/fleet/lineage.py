@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from ..keyring.kek import MAX_REVOCATIONS, Revocation
 from ..keyring.keyring import Keyring
-from . import marker as markers
-from .marker import Marker
+from . import keyring_marker
+from .keyring_marker import Marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Lineage:
         known = _without(self._held, self._disabled)
         if self.behind is None or self._marker is None:
             return known
-        return markers.subdued(known, self._marker)
+        return keyring_marker.subdued(known, self._marker)
 
     @property
     def held(self) -> Keyring:
@@ -84,7 +84,9 @@ class Lineage:
     def lacks(self) -> bool:
         """Whether the KEK that the fleet seals under by now is not here."""
         behind = self.behind is not None
-        return behind and self._marker is not None and markers.lacks(self._held, self._marker)
+        return (
+            behind and self._marker is not None and keyring_marker.lacks(self._held, self._marker)
+        )
 
     @property
     def states(self) -> dict[str, bool]:

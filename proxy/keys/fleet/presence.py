@@ -21,9 +21,8 @@ from ..keyring.keyring import Keyring
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
-from . import marker
-from . import marker as markers
-from .marker import Marker
+from . import keyring_marker
+from .keyring_marker import Marker
 
 VERSION: Final = 1
 PLACES: Final = 256
@@ -60,9 +59,9 @@ class Presence:
         self._random = random
         self._place: str | None = None
 
-    async def tell(self, store: GuardedStore, keyring: Keyring, now: float) -> None:
+    async def write(self, store: GuardedStore, keyring: Keyring, now: float) -> None:
         """Write down what this process has; raise StoreFailed where the store does not take it."""
-        name, key = marker.name_of(keyring), keyring.record_key
+        name, key = keyring_marker.name_of(keyring), keyring.record_key
         seen: bytes | None = None
         if self._place is not None:
             held = (await store.find(name, (self._place,))).keys[0]
@@ -77,8 +76,8 @@ class Presence:
             kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state != "disabled"
         )
         at = int(now * 1000)
-        told = Report(self._process, at, keyring.generation, keyring.digest, keks)
-        record = encode(told, _named(name, place), key)
+        report = Report(self._process, at, keyring.generation, keyring.digest, keks)
+        record = encode(report, _named(name, place), key)
         await store.keep(name, place, record, at, KEEP_MS, seen=seen)
 
     def _ours(self, record: bytes | None, name: str, key: RecordKey) -> bool:
@@ -100,7 +99,7 @@ async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Repo
     Raises StoreFailed where the store does not answer. What nobody who has the keyring wrote is not
     among them, and neither is a process of a version that does not report.
     """
-    name, key = marker.name_of(keyring), keyring.record_key
+    name, key = keyring_marker.name_of(keyring), keyring.record_key
     found = (await store.find(name, _places())).keys
     reports: dict[bytes, Report] = {}
     for place, held in zip(_places(), found, strict=True):
@@ -214,8 +213,8 @@ class FleetView:
     @property
     def generation(self) -> int:
         """The highest generation that is known."""
-        told = [report.generation for report in self.reports]
-        return max([*told, 0 if self.marker is None else self.marker.generation])
+        generations = [report.generation for report in self.reports]
+        return max([*generations, 0 if self.marker is None else self.marker.generation])
 
     def lacking(self, entry: KekEntry) -> int:
         """Return how many living processes do not have a KEK."""
@@ -223,8 +222,8 @@ class FleetView:
 
     def has(self, keyring: Keyring) -> bool:
         """Whether the fleet has come to just this state of the keyring."""
-        told = None if self.marker is None else (self.marker.generation, self.marker.digest)
-        return told == (keyring.generation, keyring.digest)
+        state = None if self.marker is None else (self.marker.generation, self.marker.digest)
+        return state == (keyring.generation, keyring.digest)
 
 
 async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -> FleetView:
@@ -234,10 +233,10 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
     """
     guarded = GuardedStore(store, _PATIENCE_SECONDS, clock=clock, notice=lambda _: None)
     now = clock()
-    name = markers.name_of(keyring)
+    name = keyring_marker.name_of(keyring)
     record = await guarded.note(name, b"", 0)
     try:
-        marker = None if record is None else markers.decode(record, name, keyring.record_key)
+        marker = None if record is None else keyring_marker.decode(record, name, keyring.record_key)
     except RecordRefused:
         marker = None
     found = decode_roster(await guarded.note(NAME, b"", 0))

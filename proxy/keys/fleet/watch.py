@@ -17,10 +17,9 @@ from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
 from ..stores.store import end
-from . import marker as markers
-from . import presence
+from . import keyring_marker, presence
+from .keyring_marker import Marker
 from .lineage import Accepted, Lineage
-from .marker import Marker
 from .presence import Presence
 
 INTERVAL_SECONDS: Final = 3.0
@@ -70,7 +69,7 @@ class KeyringWatch:
         self._presence = Presence(random)
         self._interval = interval
         self._unverified = False
-        self._told: dict[str, bool] = dict.fromkeys(STATES, False)
+        self._reported: dict[str, bool] = dict.fromkeys(STATES, False)
         self._in_use = keyring
         self._task: asyncio.Task[None] | None = None
 
@@ -105,7 +104,7 @@ class KeyringWatch:
         try:
             marker = await self._marker(held)
             others = await self._others(held, now)
-            await self._presence.tell(self._store, self.lineage.keyring, now)
+            await self._presence.write(self._store, self.lineage.keyring, now)
         except StoreFailed:  # the guard has told of it
             return
         if held.id == self.lineage.held.id:  # another keyring may have come meanwhile
@@ -131,17 +130,17 @@ class KeyringWatch:
             self._in_use = keyring
             self._go_over(keyring)
         for state, holds in self.states.items():
-            if holds and not self._told[state]:
-                self._tell(state)
-            self._told[state] = holds
+            if holds and not self._reported[state]:
+                self._report(state)
+            self._reported[state] = holds
 
     async def _marker(self, held: Keyring) -> Marker | None:
         """Return the fleet's marker, with ours in its place where we are ahead."""
-        name, key = markers.name_of(held), held.record_key
+        name, key = keyring_marker.name_of(held), held.record_key
         seen = await self._store.note(name, b"", 0)
         self._unverified = False
         try:
-            found = None if seen is None else markers.decode(seen, name, key)
+            found = None if seen is None else keyring_marker.decode(seen, name, key)
         except RecordUnknown:
             return None  # of a newer version, which says more than ours would
         except RecordRefused:
@@ -149,8 +148,8 @@ class KeyringWatch:
         if found is not None and found.generation >= held.generation:
             return found
         # What nobody of us wrote is told of, and gives way.
-        ours = markers.of(held)
-        record = markers.encode(ours, name, key)
+        ours = keyring_marker.of(held)
+        record = keyring_marker.encode(ours, name, key)
         taken = await self._store.note(name, record, _ANY_EPOCH, seen=seen) == record
         return ours if taken else found
 
@@ -162,15 +161,15 @@ class KeyringWatch:
             await self._store.note(presence.NAME, ours, _ANY_EPOCH, seen=seen)
         return found.others(held.id, now)
 
-    def _tell(self, state: str) -> None:
+    def _report(self, state: str) -> None:
         lineage = self.lineage
-        told: dict[str, object] = {"keyring": shown(lineage.held.id)}
+        fields: dict[str, object] = {"keyring": shown(lineage.held.id)}
         if state == "mismatch":
-            told["others"] = ",".join(map(shown, self.others))
+            fields["others"] = ",".join(map(shown, self.others))
         else:
-            told["generation"] = lineage.held.generation
+            fields["generation"] = lineage.held.generation
         if state == "older":
-            told["file_generation"] = lineage.older
+            fields["file_generation"] = lineage.older
         if state == "behind":
-            told |= {"fleet_generation": lineage.behind, "lacks_sealing_kek": lineage.lacks}
-        self._reporter.report(STATES[state], **told)
+            fields |= {"fleet_generation": lineage.behind, "lacks_sealing_kek": lineage.lacks}
+        self._reporter.report(STATES[state], **fields)

@@ -27,18 +27,18 @@ TYP: Final = "sealyard-erased+jwt"
 
 _STORE_COPIES: Final = (
     "backups, snapshots, replicas and append-only files of the store",
-    "processes that were not told: they let go when they next ask the store, or at the key's end",
-    "key packages that others keep",
+    "processes that were not notified, until they next ask the store or the keys end",
+    "key packages that others have kept",
     "what was opened before",
 )
 _DURABLE: Final = (
-    "durable session keys of the conversation: they come from the KEK",
-    "a copy of the store that is put back: its key packages open again, since none was revoked",
+    "durable session keys of the conversation: they are derived from the KEK",
+    "a restored copy of the store: its key packages open again, since none was revoked",
 )
 _KEK_COPIES: Final = (
     "backups and exports of the keyring, and versions of the secret that it is mounted from",
-    "processes that hold the keyring as it was, until they reload",
-    "remains on the disk where the file stood",
+    "processes that hold the previous keyring, until they reload",
+    "remains of the file on the disk",
     "session keys that were derived and handed out before",
     "what was opened before",
 )
@@ -55,7 +55,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     shared: bool,
     durable: bool = False,
 ) -> dict[str, Any]:
-    """Return what is said of ephemeral session keys; the scope only under a salt of its own.
+    """Return the claims about ephemeral session keys; the scope only as a salted hash.
 
     `name` is that of the scope in the store. With `durable`, only keys of packages could be
     destroyed, and nothing was revoked.
@@ -77,7 +77,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
 
 
 def of_kek(entry: KekEntry) -> dict[str, Any]:
-    """Return what is said of a KEK that was destroyed."""
+    """Return the claims about a KEK that was destroyed."""
     return {
         "destroyed": "kek",
         "kek": entry.id,
@@ -111,7 +111,7 @@ def verified(text: bytes, jwk: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def is_about(said: Mapping[str, Any], scope: Scope) -> bool:
-    """Whether a receipt of session keys is about that conversation; it takes no key to tell."""
+    """Whether a receipt of session keys is about that conversation; that needs no key."""
     subject = said.get("subject")
     if not isinstance(subject, dict):
         return False

@@ -1,8 +1,8 @@
-"""What operators ask of the sessions of one scope: show, create, rotate, revoke.
+"""What operators do with the sessions of one scope: show, create, rotate, revoke, erase.
 
-A revocation is refused by this process at once, by those that share the store as soon as they hear
-of it or ask again, and for good once it stands in the keyring: what stands only in a store dies
-with it.
+This process refuses revoked sessions at once; those that share the store do so as soon as they are
+notified or ask again. A revocation is permanent once it is in the keyring: one that is only in a
+store is lost with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
 from . import erase_receipt
 
-Action = Literal["show", "create", "rotate", "revoke", "erase", "hear"]
+Action = Literal["show", "create", "rotate", "revoke", "erase", "refresh"]
 
 Keep = Callable[[str, int], None]
 """Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
@@ -60,10 +60,10 @@ REVOKE_MARGIN_SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class SessionCall:
-    """What is asked about a scope. `not_before` (seconds since 1970) is for `revoke`.
+    """A call about a scope. `not_before` (seconds since 1970) is for `revoke`.
 
     `keep` says whether a revocation is to be written to the store and the keyring as well; of
-    several workers one does. `hear` makes a worker ask anew that another one has changed something.
+    several workers one does. `refresh` makes a worker ask the store again after another's change.
     """
 
     action: Action
@@ -72,7 +72,7 @@ class SessionCall:
     keep: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Return the call as JSON holds it, for another process."""
+        """Return the call as JSON, for another process."""
         said = {"action": self.action, "not_before": self.not_before, "keep": self.keep}
         return {**said, **scope_to_json(self.scope)}
 
@@ -96,12 +96,12 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """How the sessions of a scope stand now; `scope` is its name in the store, which tells nothing.
+    """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
-    `agreed` tells whether other processes take a new session too; None where nobody else could.
-    `store` tells whether the store holds a revocation, read back and verified; `durable` whether it
-    stands in the keyring, and `problem` why not; `open` what it does not bind yet, and
-    `others_within` how many seconds that may last. `unknown` is True where nothing was known of the
+    `agreed` is whether other processes use a new session too; None without a shared store. `store`
+    is whether the store holds a revocation, read back and verified; `durable` whether the keyring
+    holds it, and `problem` why not; `open` where it does not hold yet, and `others_within` for how
+    many seconds at most. `unknown` is True where nothing was known of the
     scope. `erased` are the ids of session keys that were destroyed, `receipt` the
     signed statement of it (a compact JWS), and `key` the public JWK that verifies it.
     """
@@ -122,16 +122,16 @@ class SessionResult:
 
     @property
     def reaches_others(self) -> bool:
-        """Whether a revocation is known anywhere but in this process."""
+        """Whether a revocation is known outside of this process."""
         return bool(self.store or self.durable)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer as JSON holds it, without what does not apply."""
+        """Return the result as JSON, without what does not apply."""
         return {key: value for key, value in asdict(self).items() if value not in (None, "")}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SessionResult:
-        """Return the answer that another process of the same version sent."""
+        """Return the result that another process of the same version sent."""
         sessions = tuple(SessionFacts(**one) for one in value["sessions"])
         lists: dict[str, Any] = {
             name: tuple(value[name]) for name in ("erased", "open") if name in value
@@ -139,7 +139,7 @@ class SessionResult:
         return cls(**{**value, "sessions": sessions, **lists})
 
     def joined(self, other: SessionResult) -> SessionResult:
-        """Return this answer with what another worker holds as well."""
+        """Return this result together with that of another worker."""
         held = {one.sid: one for one in self.sessions}
         for one in other.sessions:
             before = held[one.sid].sealed if one.sid in held else 0
@@ -153,18 +153,18 @@ class SessionResult:
 
 
 class SessionOperations:
-    """Answers calls for the sessions of one process."""
+    """Runs calls on the sessions of one process."""
 
     def __init__(self, sessions: Sessions, keep: Keep) -> None:
         """Take the sessions, and what writes a revocation into the keyring's file."""
         self._sessions = sessions
         self._keep = keep
 
-    async def answer(self, call: SessionCall) -> SessionResult:
-        """Do what is asked.
+    async def run(self, call: SessionCall) -> SessionResult:
+        """Run the call.
 
         Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
-        OperatorError for a revocation of a time to come, NotErasable where there are durable
+        OperatorError for a revocation of a time in the future, NotErasable where there are durable
         sessions and no key packages.
         """
         if call.action == "revoke":
@@ -177,27 +177,27 @@ class SessionOperations:
         if call.action == "create":
             await self._sessions.resolve(Needs({scope: 0}))
         elif call.action == "rotate":
-            turned = await rotation_marker.put(self._sessions, scope)
+            marked = await rotation_marker.put(self._sessions, scope)
             rotated = await session_control.rotate(self._sessions, scope)
-            agreed = rotated.agreed and turned if self._sessions.store.shared else None
+            agreed = rotated.agreed and marked if self._sessions.store.shared else None
         view = self._sessions.view(scope)
-        if call.action == "hear":
+        if call.action == "refresh":
             session_control.announce(self._sessions, view.name)
         return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
 
     async def _unknown(self, scope: Scope) -> bool | None:
         """Return True where nothing is known of a scope, here or in the store; else None."""
-        shelf = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
+        packages = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
         try:
             for form in self._sessions.forms(scope):
-                if await session_control.known(self._sessions, form) or await shelf.listed(form):
+                if await session_control.known(self._sessions, form) or await packages.listed(form):
                     return None
         except KeyUnavailable:
             return None
         return True
 
     async def _revoke(self, call: SessionCall) -> SessionResult:
-        """Revoke every form of the scope; what is told holds for all of them."""
+        """Revoke every form of the scope; the result is that of all of them together."""
         keyring, now = self._sessions.keyring, self._sessions.now()
         first, *others = [
             await self._revoke_form(replace(call, scope=form, not_before=before))
@@ -231,7 +231,7 @@ class SessionOperations:
         view = self._sessions.view(call.scope)
         durable, problem = True, ""
         try:
-            # What stands in the keyring is what was asked for, or what was already revoked.
+            # The keyring gets what was asked for, or the later time that was already revoked.
             await asyncio.to_thread(self._keep, view.name, view.not_before)
         except SealyardError as error:
             durable, problem = False, error.reason
@@ -246,13 +246,13 @@ class SessionOperations:
         )
 
     async def _erase(self, call: SessionCall) -> SessionResult:
-        """Destroy the keys, and refuse them wherever a copy may come from: both, or an error.
+        """Destroy the keys and revoke them, since copies may come back: both, or an error.
 
-        Where sessions are durable, that is the keys in packages alone. Nothing is refused then,
-        since it would be refused to the durable ones as well.
+        Where sessions are durable, only keys in packages are destroyed. Nothing is revoked then,
+        since that would revoke the durable sessions too.
         """
         sessions, scope = self._sessions, call.scope
-        shelf = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
+        packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
         forms = sessions.forms(scope)
         if not call.keep:
             if sessions.ephemeral:
@@ -261,7 +261,7 @@ class SessionOperations:
                     sessions.drop(form)
             view = sessions.view(forms[0])
             return SessionResult(view.name, view.not_before)
-        listed = [one for form in forms for one in await shelf.listed(form)]
+        listed = [one for form in forms for one in await packages.listed(form)]
         if not sessions.ephemeral and not listed:
             raise NotErasable
         name = sessions.view(forms[0]).name
@@ -273,27 +273,27 @@ class SessionOperations:
         for form in forms:
             if sessions.ephemeral:
                 gone += await session_control.erase(sessions, form)
-            gone += await shelf.erase(form)
-            # Who has a key of such a package in memory goes on with another one.
+            gone += await packages.erase(form)
+            # A process that has a key of such a package in memory begins another one.
             await rotation_marker.put(sessions, form)
         await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
         unknown = None if gone else revoked.unknown
         return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
 
-    def _with_receipt(self, scope: Scope, answer: SessionResult) -> SessionResult:
+    def _with_receipt(self, scope: Scope, result: SessionResult) -> SessionResult:
         sessions, key = self._sessions, self._sessions.keyring.record_key
         said = erase_receipt.of_sessions(
             scope,
-            answer.erased or (),
-            name=answer.scope,
-            not_before=answer.not_before,
-            revoked_in_store=answer.store,
-            revoked_in_keyring=bool(answer.durable),
+            result.erased or (),
+            name=result.scope,
+            not_before=result.not_before,
+            revoked_in_store=result.store,
+            revoked_in_keyring=bool(result.durable),
             shared=sessions.store.shared,
             durable=not sessions.ephemeral,
         )
         signed = erase_receipt.sign(said, key, now=int(sessions.now()))
-        return replace(answer, receipt=signed, key=erase_receipt.public_jwk(key))
+        return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))
 
 
 def scope_to_json(scope: Scope) -> dict[str, Any]:
@@ -326,7 +326,7 @@ def _facts(view: SessionView) -> tuple[SessionFacts, ...]:
 
 @dataclass(frozen=True, slots=True)
 class KeyringRevocations:
-    """Changes the keyring at `path`; what cannot be written to the audit log is not done."""
+    """Changes the keyring at `path`, unless the change cannot be written to the audit log."""
 
     path: Path
     root: RootProvider
@@ -334,7 +334,7 @@ class KeyringRevocations:
     clock: Callable[[], float] = time.time
 
     def revoke(self, name: str, not_before: int) -> None:
-        """Keep that the sessions of `name` from before `not_before` (seconds) are revoked.
+        """Write into the keyring that sessions of `name` from before `not_before` are revoked.
 
         It blocks, for about 0.3 s under a passphrase. Raises KeyringError or UnfitEnvironment,
         naming the file; then the keyring is as it was.
@@ -343,8 +343,8 @@ class KeyringRevocations:
         def change(keyring: Keyring) -> Keyring:
             changed = keyring.revoke(name, not_before, now=int(self.clock()))
             key, path = audit_key(keyring.record_key), str(self.path)
-            told: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
-            self.audit.write(key, "keys.revoke", **told)
+            fields: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
+            self.audit.write(key, "keys.revoke", **fields)
             return changed
 
         file.update_keyring(self.path, self.root, change)

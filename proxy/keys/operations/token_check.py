@@ -1,6 +1,6 @@
-"""What a keyring can tell of one stored token: its KEK, whether it opens, its session key.
+"""What a keyring shows about one stored token: its KEK, whether it opens, its session key.
 
-Revocations that stand in the keyring are honoured. What stands only in a store is not known here.
+Revocations in the keyring are honoured. Those that are only in a store are not known here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TokenVerdict:
 
 
 def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> TokenVerdict:
-    """Return whether `text` is a token that opens for `context`; the plaintext is let go.
+    """Return whether `text` is a token that opens for `context`; the plaintext is discarded.
 
     `now` is in seconds since 1970.
     """
@@ -57,9 +57,9 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> To
 def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     """Return the session key of a JWE-form token of `scope` as a JWK, for any JOSE reader.
 
-    Whoever has it reads and forges all messages of that session. Raises OpenFailed unless the token
-    verifies under the key, so that no key is given out for a token that nobody has, and unless the
-    keyring lets its session open.
+    It reads and forges all messages of that session. Raises OpenFailed unless the token verifies
+    under the key, so that a key is only given for an existing token, and unless the keyring lets
+    its session open.
     """
     sealed = token.decode(text)
     if sealed.form != "jwe":

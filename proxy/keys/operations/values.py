@@ -1,4 +1,4 @@
-"""What services ask of values by the admin API: to seal them, and to open tokens."""
+"""What services do with values by the admin API: seal them, and open tokens."""
 
 from __future__ import annotations
 
@@ -36,49 +36,49 @@ class ToOpen(NamedTuple):
 
 
 class OpenedValue(NamedTuple):
-    """What a token holds, and the content type that it tells."""
+    """What a token holds, and its content type."""
 
     plaintext: bytes
     cty: str | None
 
 
 async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
-    """Return the token of each value; raise KeyUnavailable where a session is not to be had."""
+    """Return the token of each value; raise KeyUnavailable where a session is not available."""
     needs = Needs(
         seals=Counter(one.context.scope for one in values),
         joined=any(one.context.joined for one in values),
     )
-    at_hand = KeysInUse(await sessions.resolve(needs))
-    return [_sealed(at_hand, one) for one in values]
+    keys = KeysInUse(await sessions.resolve(needs))
+    return [_sealed(keys, one) for one in values]
 
 
 async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[OpenedValue]:
     """Return what the tokens hold: of all of them, or of none.
 
-    Raises OpenFailed, which tells in `unopened` what is to be told of the first that did not open;
-    KeyUnavailable where the store does not answer, or nothing is opened just now.
+    Raises OpenFailed, whose `unopened` is what is to be reported about the first that did not open;
+    KeyUnavailable where the store does not answer, or a blocking audit log cannot be written.
     """
     decoded = [(_decoded(one.text), one.context) for one in asked]
     wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
     joined = any(context.joined for _, context in decoded)
-    at_hand = KeysInUse(await sessions.resolve(Needs({}, wanted, joined)))
+    keys = KeysInUse(await sessions.resolve(Needs({}, wanted, joined)))
     now = sessions.now()
     opened: list[OpenedValue] = []
     proven: Counter[Session] = Counter()
     try:
         for one, context in decoded:
-            session, plaintext, _ = at_hand.open(one, context, now)
+            session, plaintext, _ = keys.open(one, context, now)
             proven[session] += 1
             opened.append(OpenedValue(plaintext, one.cty))
     except OpenFailed as failed:
-        failed.unopened = tuple(at_hand.unopened)
+        failed.unopened = tuple(keys.unopened)
         raise
     sessions.remember(proven)
     return opened
 
 
-def _sealed(at_hand: KeysInUse, one: ToSeal) -> bytes:
-    session, context = at_hand.seal_for(one.context)
+def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
+    session, context = keys.seal_for(one.context)
     cty = CTY_JSON if one.json_value else None
     return session.seal(one.plaintext, context, cty=cty, form=one.form)
 
@@ -94,7 +94,7 @@ def _decoded(text: bytes) -> Token:
 LISTENER: Final = "admin"
 """Where, for the log and the audit log, tokens were tried that did not open."""
 
-_TELL_AFTER_SECONDS: Final = 0.25
+_REPORT_AFTER_SECONDS: Final = 0.25
 
 
 class ValueResult(NamedTuple):
@@ -122,11 +122,11 @@ class ValueCall:
 
     def to_json(self) -> dict[str, Any]:
         """Return the call as JSON holds it, for another process."""
-        told = [
+        values = [
             (*one.value, *map(to_json, (*one.context.scope[:2], *one.context[1:4])), one.form)
             for one in self.values
         ]
-        return {"action": self.action, "values": told, "request_id": self.request_id}
+        return {"action": self.action, "values": values, "request_id": self.request_id}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> ValueCall:
@@ -146,14 +146,14 @@ class ValueOperations:
     """Seals and opens with the sessions of this process."""
 
     def __init__(self, sessions: Sessions) -> None:
-        """Begin with nothing to tell."""
+        """Begin with nothing to report."""
         self._sessions = sessions
-        self._untold: list[tuple[tuple[Unopened, ...], Attempt]] = []
+        self._unreported: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
-    async def answer(self, call: ValueCall) -> list[ValueResult]:
+    async def run(self, call: ValueCall) -> list[ValueResult]:
         """Return the tokens of values, or the values of tokens: all of them, or none.
 
-        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had.
+        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not available.
         """
         if call.action == "seal":
             return await self._seal(call)
@@ -161,13 +161,13 @@ class ValueOperations:
             return await self._open(call)
         except OpenFailed as failed:
             unopened = failed.unopened or (Unopened(failed.reason, b""),)
-            self._tell_later(unopened, call.request_id)
+            self._report_later(unopened, call.request_id)
             raise
 
-    def tell(self) -> None:
-        """Tell of the tokens that did not open so far."""
-        untold, self._untold = self._untold, []
-        for unopened, attempt in untold:
+    def report(self) -> None:
+        """Report the tokens that did not open so far."""
+        unreported, self._unreported = self._unreported, []
+        for unopened, attempt in unreported:
             self._sessions.refused(unopened, attempt)
 
     async def _seal(self, call: ValueCall) -> list[ValueResult]:
@@ -179,15 +179,15 @@ class ValueOperations:
 
     async def _open(self, call: ValueCall) -> list[ValueResult]:
         asked = [
-            # What is not ASCII is no token, and is told so like any other text that is none.
+            # A text that is not ASCII fails as any other text does that is not a token.
             ToOpen(one.value.text.encode(), one.context)
             for one in call.values
         ]
         opened = await open_tokens(self._sessions, asked)
         return [ValueResult(as_text(*one), one.cty == CTY_JSON) for one in opened]
 
-    def _tell_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
-        # Once the answer is out: by its time nobody can tell what is told.
-        if not self._untold:
-            asyncio.get_running_loop().call_later(_TELL_AFTER_SECONDS, self.tell)
-        self._untold.append((unopened, Attempt(LISTENER, "", "request", request_id)))
+    def _report_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
+        # After the response: its time must not reveal what is reported.
+        if not self._unreported:
+            asyncio.get_running_loop().call_later(_REPORT_AFTER_SECONDS, self.report)
+        self._unreported.append((unopened, Attempt(LISTENER, "", "request", request_id)))

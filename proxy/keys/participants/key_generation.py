@@ -23,7 +23,7 @@ class KeyMaker:
 
     def __init__(self) -> None:
         """Begin with nothing to do; it belongs to one event loop."""
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._waiting = 0
 
     async def make(self, use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
@@ -36,20 +36,20 @@ class KeyMaker:
             raise KeyMakerBusy
         self._waiting += 1
         try:
-            async with self._turn:
+            async with self._lock:
                 return await _make(use, opener)
         finally:
             self._waiting -= 1
 
 
-def _told(opener: Passphrase | RootKey) -> dict[str, str]:
+def _secret_member(opener: Passphrase | RootKey) -> dict[str, str]:
     if isinstance(opener, RootKey):
         return {"root": base64url.encode(opener.reveal()).decode()}
     return {"passphrase": opener.reveal().decode()}
 
 
 async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
-    wanted = {"use": use, **_told(opener)}
+    wanted = {"use": use, **_secret_member(opener)}
     safe = ("-P",) if sys.flags.safe_path else ()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *safe, "-m", f"{__package__}.key_generator_process"),
@@ -60,8 +60,8 @@ async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]
     )
     try:
         async with asyncio.timeout(SECONDS):
-            told, _ = await process.communicate(json.dumps(wanted).encode())
-        answer = json.loads(told)
+            output, _ = await process.communicate(json.dumps(wanted).encode())
+        result = json.loads(output)
     except (TimeoutError, ValueError):
         raise InternalError("key-maker-failed") from None
     finally:
@@ -69,6 +69,6 @@ async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if "problem" in answer:
-        raise ParticipantError(answer["problem"])
-    return public_key.from_members(answer["public"]), answer["private"]
+    if "problem" in result:
+        raise ParticipantError(result["problem"])
+    return public_key.from_members(result["public"]), result["private"]

@@ -23,10 +23,10 @@ def main() -> None:
     """Make the pair that stdin asks for."""
     harden()
     try:
-        answer = make(json.load(sys.stdin))
+        result = make(json.load(sys.stdin))
     except SealyardError as error:
-        answer = {"problem": error.reason}
-    json.dump(answer, sys.stdout)
+        result = {"problem": error.reason}
+    json.dump(result, sys.stdout)
 
 
 def make(wanted: dict[str, Any]) -> dict[str, Any]:

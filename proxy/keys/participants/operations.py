@@ -75,8 +75,8 @@ class ParticipantResult:
         """Return the answer as JSON holds it, for another process."""
         keys = [registry.key_members(one) for one in self.participant.keys]
         pins = {"enc": sorted(self.pins.enc), "sig": sorted(self.pins.sig)}
-        told = {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch}
-        return {**told, "keys": keys, "pins": pins}
+        fields = {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch}
+        return {**fields, "keys": keys, "pins": pins}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ParticipantResult:
@@ -105,7 +105,7 @@ class ParticipantOperations:
         self._write = write
         self._clock = clock
 
-    async def answer(self, call: ParticipantCall) -> ParticipantResult:
+    async def run(self, call: ParticipantCall) -> ParticipantResult:
         """Do what is asked.
 
         Raises ParticipantError for what cannot be, UnknownParticipantKey for a key that is not

@@ -19,7 +19,7 @@ TYP: Final = "sy1-prekey"
 DEFAULT_SECONDS: Final = 7 * 86_400
 
 
-def sign(
+def sign_prekey(
     key: PublicKey, *, device: str, expires: int, private: dict[str, Any], signer: PublicKey
 ) -> str:
     """Return the signature of a prekey that ends at `expires` (seconds since 1970): a JWS."""
@@ -27,7 +27,9 @@ def sign(
     return signature.sign(claims, private, signer, typ=TYP).decode()
 
 
-def is_signed(signed: str, key: PublicKey, *, device: str, expires: int, signer: PublicKey) -> bool:
+def is_signed_prekey(
+    signed: str, key: PublicKey, *, device: str, expires: int, signer: PublicKey
+) -> bool:
     """Whether `signer` signed this very prekey, for that device and end."""
     claims = signature.verified(signed.encode(), signer, typ=TYP)
     return claims == _claims(key, device, expires)
@@ -88,13 +90,13 @@ class ParticipantKey:
 
     def facts(self, now: float) -> dict[str, Any]:
         """Return what may be told about the key, as JSON holds it."""
-        told = {"kid": self.public.kid, "device": self.device, "use": self.public.use}
+        fields = {"kid": self.public.kid, "device": self.device, "use": self.public.use}
         times = {
             name: value
             for name in ("created", "expires", "retires", "revoked", "reason")
             if (value := getattr(self, name))
         }
-        return {**told, "status": self.status(now), **self._holds(), **times}
+        return {**fields, "status": self.status(now), **self._holds(), **times}
 
     def _holds(self) -> dict[str, bool]:
         prekey = {"prekey": True} if self.prekey else {}
@@ -191,9 +193,11 @@ class Participant:
 
     def _signed(self, key: ParticipantKey, now: float) -> bool:
         """Whether a signing key of the participant that is believed stands behind a prekey."""
-        said, public, device, expires = key.prekey, key.public, key.device, key.expires
+        signature_text, public, device, expires = key.prekey, key.public, key.device, key.expires
         return any(
-            is_signed(said, public, device=device, expires=expires, signer=one.public)
+            is_signed_prekey(
+                signature_text, public, device=device, expires=expires, signer=one.public
+            )
             for one in self.keys
             if one.public.use == "sig" and one.opens(now)
         )

@@ -27,7 +27,7 @@ from ..stores.records import RecordUnknown
 from .participant import Participant, ParticipantKey
 from .public_key import Use
 from .registry import record_name
-from .stored_records import Notes, RecordForm
+from .stored_records import RecordForm, StoredRecords
 
 VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
@@ -116,7 +116,7 @@ class PinBook:
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
         form = RecordForm("the pins", Pins(), _at, encode, decode)
-        self._notes = Notes(store, keyring, form, changed)
+        self._records = StoredRecords(store, keyring, form, changed)
         self._name_key = keyring.name_key
         self._listed = {
             record_name(keyring.name_key, who): Pins.only(kids) for who, kids in listed.items()
@@ -133,7 +133,7 @@ class PinBook:
 
     async def find(self, name: str) -> Pins:
         """Return the pins; raise ParticipantError where the store cannot tell."""
-        return self.listed(name) or await self._notes.find(self.place(name))
+        return self.listed(name) or await self._records.find(self.place(name))
 
     async def pin_first(self, name: str, pins: Pins, participant: Participant, now: float) -> Pins:
         """Pin the keys of each use that has none; `pins` are what was found before."""
@@ -141,7 +141,7 @@ class PinBook:
         def change(before: Pins) -> Pins:
             return before.at_first_use(participant, now)
 
-        return await self._notes.change(self.place(name), pins, change)
+        return await self._records.change(self.place(name), pins, change)
 
     def require_acceptable(self, name: str, key: ParticipantKey, now: float) -> None:
         """Raise ParticipantError for a key that cannot be accepted."""
@@ -154,8 +154,8 @@ class PinBook:
     async def accept(self, name: str, key: ParticipantKey) -> Pins:
         """Accept a key beside those that are accepted, and return them all."""
         place = self.place(name)
-        found = await self._notes.find(place)
-        return await self._notes.change(place, found, lambda before: before.accept(key))
+        found = await self._records.find(place)
+        return await self._records.change(place, found, lambda before: before.accept(key))
 
 
 def encode(pins: Pins, name: str, key: RecordKey) -> bytes:

@@ -25,7 +25,7 @@ from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
 from .participant import Participant, ParticipantKey
-from .stored_records import Notes, RecordForm
+from .stored_records import RecordForm, StoredRecords
 
 VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
@@ -56,7 +56,7 @@ class Participants:
         self._store = store
         self._keyring = keyring
         form = RecordForm("the participant", Participant(), _at, encode, decode)
-        self._notes = Notes(store, keyring, form, changed)
+        self._records = StoredRecords(store, keyring, form, changed)
 
     @property
     def store(self) -> GuardedStore:
@@ -81,14 +81,14 @@ class Participants:
 
     async def find_named(self, name: str) -> Participant:
         """Do as `find` by the name of the participant's record."""
-        return await self._notes.find(name)
+        return await self._records.find(name)
 
     async def drop_ended(self, name: str, participant: Participant, now: float) -> Participant:
         """Delete the prekeys of the participant found under `name` that open nothing any more.
 
         Raises as `find` does.
         """
-        return await self._notes.change(name, participant, lambda one: one.without_ended(now))
+        return await self._records.change(name, participant, lambda one: one.without_ended(now))
 
     async def change(self, participant_id: str, change: Change) -> Participant:
         """Make a change on top of whatever others changed meanwhile; return what stands then.
@@ -96,7 +96,7 @@ class Participants:
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
         before = await self.find(participant_id)
-        return await self._notes.change(self.name(participant_id), before, change)
+        return await self._records.change(self.name(participant_id), before, change)
 
 
 def record_name(name_key: NameKey, participant_id: str) -> str:

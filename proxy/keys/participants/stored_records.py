@@ -42,7 +42,7 @@ class RecordForm(Generic[T]):
     decode: Callable[[bytes, str, RecordKey], T]
 
 
-class Notes(Generic[T]):
+class StoredRecords(Generic[T]):
     """Finds and changes records of one form, in a store that others share.
 
     `changed` is told the name of each record that was changed by this object.
@@ -81,7 +81,7 @@ class Notes(Generic[T]):
                 return before
             after = self._form.at(after, before.epoch + 1)
             record = self._encode(after, name)
-            held = await self._note(name, record, after.epoch, seen=seen, tell=True)
+            held = await self._note(name, record, after.epoch, seen=seen, publish=True)
             if held == record:
                 self._changed(name)
                 return after
@@ -98,10 +98,10 @@ class Notes(Generic[T]):
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         try:
-            return await self._store.note(name, record, epoch, seen=seen, tell=tell)
+            return await self._store.note(name, record, epoch, seen=seen, publish=publish)
         except StoreFailed as failed:
             raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
 

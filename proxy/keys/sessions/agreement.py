@@ -1,8 +1,8 @@
 """Agreeing with other processes, over the store, on the session that seals for a scope.
 
-The store is asked and never trusted: a record that is forged, stale or unfit is replaced, and when
-that fails too, or the store is down, there is no agreement. For durable keys that costs nothing but
-sharing, since the key is derived from the keyring in any case.
+The store is never trusted: a record that is forged, stale or unfit is replaced, and when that fails
+too, or the store is down, there is no agreement. Durable sessions then only are not shared, since
+their key is derived from the keyring in any case.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def key_of_record(record: SessionRecord, name: str, keyring: Keyring) -> Session
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
 _MOST_TRIES: Final = 3
-"""So often is a session put in the place of one that does not fit, while others do the same."""
+"""How often a session that does not fit is replaced while other processes do the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ class Agreed:
     key: SessionKey | None = None
     hard_end: float = 0.0
     made: bool = False
-    """Whether it began here and now."""
+    """Whether it was made by this call."""
     shared: bool = True
     """Whether other processes can know of it."""
 
 
 Fits = Callable[[bytes], bool]
-"""Tells whether the caller can use the session of that id."""
+"""Returns whether the caller can use the session with that id."""
 
 
 class Agreement:
@@ -92,9 +92,9 @@ class Agreement:
         self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
 
     async def current(self, state: RevocationState, keyring: Keyring, fits: Fits) -> Agreed | None:
-        """Return the session that stands in the store and fits, or else a new one in its place.
+        """Return the stored session if it fits, or else a new one that replaces it.
 
-        What the store says of revocations is learned first. None when there is no agreement.
+        The revocation in the store is learned first. None when there is no agreement.
         Raises KeysFull where the store has no room for an ephemeral one.
         """
         try:
@@ -146,11 +146,11 @@ class Agreement:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
-        # What was revoked this very second must not revoke what comes after it.
+        # A revocation of this very second must not revoke the new session.
         begins = max(int(now), state.not_before, joined_scopes.floor(keyring, now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
-            # A process that has seen no epoch yet must not fall behind those that have.
+            # A process that has seen no epoch yet must not fall behind the others.
             epoch=max((self._epochs.get(state.name) or 0) + 1, created),
             created=created,
             soft_end=soft_end,

@@ -16,7 +16,7 @@ from ..lru_map import BoundedMap
 from .agreement import began
 
 TRIED_SESSIONS: Final = 256
-"""So many sessions are kept under which no tag has verified yet."""
+"""How many sessions are kept under which no tag has verified yet."""
 
 _Place = tuple[Scope, bytes]
 """A session among all: its scope, and the ids of the KEKs that it may be of before its own id."""
@@ -47,9 +47,9 @@ class DurableSessions:
 
     Decoys are derived from a random KEK of this process and kept as any other session is, so that
     refusing takes as long as trying does, the first time and later. For the same reason there are
-    as many to be tried for each name as for the one that stands for the most KEKs. A session is
+    as many to be tried for each name as for the one that the most KEKs share. A session is
     kept for long once a tag has verified under it. Until then it is one of a few hundred, decoys
-    among them: anyone can name session ids that never were, and must not drive out those that are.
+    among them: anyone can make up session ids, and must not push out real ones.
     """
 
     def __init__(self, keyring: Keyring, limit: int, *, random: RandomBytes) -> None:
@@ -137,9 +137,9 @@ def _all_derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> tup
 
 
 def _prefix(kek_id: str) -> bytes:
-    """Return what stands for a KEK before session ids.
+    """Return the prefix of session ids that names a KEK.
 
-    The two become new bytes each time: what is compared by identity at one look-up and by value at
-    another would tell a session that was sealed with from one that was only tried.
+    It is new bytes each time: comparing by identity at one look-up and by value at another would
+    distinguish, by time, a session that was sealed with from one that was only tried.
     """
     return kek_id.encode() + b"."

@@ -1,8 +1,8 @@
-"""Ephemeral sessions of tokens to be opened: asked of the store once, kept for a while.
+"""Ephemeral sessions of tokens to be opened: read from the store once, cached for a while.
 
-A session that the store has is cached; that it has none is remembered for a moment, so that a
-client who makes ids up does not make us ask for each message. With the store down, what is cached
-opens until its soft end.
+A session that the store has is cached; that it has none is remembered for a moment, so that made-up
+ids do not cause a request for each message. While the store is down, a cached session opens until
+its soft end.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class _Live(NamedTuple):
 
 @dataclass(slots=True)
 class _Known:
-    """What the store said of an id: a session, or None that there is none.
+    """What the store has under an id: a session, or None.
 
-    The decoy is tried where there is none, or where it must not open any more.
+    The decoy is tried where there is none, or where it must no longer open.
     """
 
     live: _Live | None
@@ -145,20 +145,20 @@ class EphemeralSessions:
         self._known.put((session.scope, session.sid), _Known(live, decoy, fresh_until))
 
     def changed(self) -> None:
-        """Ask anew about every session when it is next needed."""
+        """Ask the store about every session when it is next needed."""
         for known in self._known.entries():
             known.fresh_until = 0.0
 
     def forget(self, scope: Scope) -> None:
-        """Let go of all sessions of a scope at once."""
+        """Drop all sessions of a scope at once."""
         for scope_and_sid, _ in self._known.items():  # noqa: PERF102 - no dict: a copy of its entries
             if scope_and_sid[0] == scope:
                 self._known.forget(scope_and_sid)
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Let go of the sessions that are over or revoked, and of what was absent a while ago.
+        """Drop sessions that have ended or are revoked, and ids that were absent a while ago.
 
-        It takes a few at each step.
+        It handles a few at each step.
         """
 
         def over(known: _Known) -> bool:
@@ -194,7 +194,7 @@ class EphemeralSessions:
         ids = [base64url.encode(sid).decode() for sid in sids]
         try:
             found = await self._store.find(former[0], ids)
-        except StoreFailed:  # what is known of it goes on
+        except StoreFailed:  # what is cached still opens
             return [None] * len(sids)
         self._revocations.learn(state, found.revocation, self._notice, former=former)
         return [

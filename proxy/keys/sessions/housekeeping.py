@@ -1,4 +1,4 @@
-"""What is done now and then beside the messages: drop_ended ended sessions, tell what was used."""
+"""What is done periodically beside the messages: drop ended sessions, store the use of KEKs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Upkeep:
         interval: float = INTERVAL_SECONDS,
         drop_ended: Callable[[], Iterable[None]] = tuple,
     ) -> None:
-        """Begin nothing yet. `drop_ended` lets go of what is over elsewhere, a step at a time."""
+        """Start nothing yet. `drop_ended` drops what has ended elsewhere, a step at a time."""
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
@@ -36,15 +36,15 @@ class Upkeep:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def once(self) -> None:
-        """Do it now. The store is asked one question at least, which shows how it stands."""
+        """Do it now. At least one request goes to the store, which shows whether it answers."""
         for steps in (self._sessions.drop_ended(), self._bury()):
             for _ in steps:
                 await asyncio.sleep(0)
-        await self._sessions.use.tell(
+        await self._sessions.use.flush(
             self._sessions.store,
             self._sessions.keyring.record_key,
             self._clock(),
@@ -52,7 +52,7 @@ class Upkeep:
         )
 
     async def close(self) -> None:
-        """Tell the store the last of it, if it answers soon, and stop."""
+        """Store the last counts, if the store answers soon, and stop."""
         task, self._task = self._task, None
         if task is None:
             return

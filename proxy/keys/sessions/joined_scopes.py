@@ -1,9 +1,9 @@
-"""Scopes with joined names: in which form they are sealed and opened, as the keyring tells.
+"""Scopes with joined names: in which form they are sealed and opened, by the keyring.
 
 A keyring says since when joined names are set apart (`joined_since`, seconds since 1970). Sessions
 of before sealed them in their old form, as texts, and so under keys and record names that belong to
 the scope of these texts. Every process turns at that time, by its own clock: a session that begins
-from then on names it or a later time in its id, so that ids tell the forms apart.
+from then on has that or a later time in its id, so that ids distinguish the forms.
 """
 
 from __future__ import annotations

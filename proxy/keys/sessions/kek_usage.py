@@ -1,6 +1,6 @@
 """What still depends on a KEK: how often it was used and when last, over all processes.
 
-Each process counts for itself and now and then adds its counts to one note in the store. Form of
+Each process counts by itself and periodically adds its counts to one note in the store. Form of
 the note: u8 version ‖ u64be epoch, since (seconds since 1970) ‖ for each KEK u16be number ‖ u64be
 opened, last opened, sessions, last session (seconds) ‖ HMAC:32.
 """
@@ -59,9 +59,9 @@ class Uses:
 
 
 class KekUse:
-    """The counts of one process: all of them, and those that the store has not been told yet."""
+    """The counts of one process: those in the store, and those still pending."""
 
-    __slots__ = ("_opened", "_sessions", "_since", "_told", "_untold")
+    __slots__ = ("_opened", "_pending", "_sessions", "_since", "_stored")
 
     def __init__(self, now: float) -> None:
         """Begin with nothing counted; times are seconds since 1970."""
@@ -69,13 +69,13 @@ class KekUse:
         # Number and time of each, in lists: counting a value must cost next to nothing.
         self._opened: dict[int, list[int]] = {}
         self._sessions: dict[int, list[int]] = {}
-        self._untold: dict[int, Use] = {}
-        self._told: dict[int, Use] = {}
+        self._pending: dict[int, Use] = {}
+        self._stored: dict[int, Use] = {}
 
     @property
     def total(self) -> Mapping[int, Use]:
         """All that this process has counted, by KEK number."""
-        return _sum(self._told, self._untold, self._counted())
+        return _sum(self._stored, self._pending, self._counted())
 
     def opened(self, number: int, now: float, values: int = 1) -> None:
         """Count values of the KEK that opened."""
@@ -85,29 +85,29 @@ class KekUse:
         """Count a session that begins under the KEK."""
         _count(self._sessions, number, now)
 
-    async def tell(
+    async def flush(
         self, store: GuardedStore, key: RecordKey, now: float, *, notice: Notice
     ) -> None:
-        """Add what is untold to the fleet's note; what the store does not take waits.
+        """Add the pending counts to the fleet's note; what the store does not take stays pending.
 
-        The store is asked also with nothing to tell, so that it is known how the store stands.
+        The store is asked even without new counts, to notice whether it answers.
         """
-        self._untold = telling = _sum(self._untold, self._counted())
+        self._pending = pending = _sum(self._pending, self._counted())
         self._opened, self._sessions = {}, {}
         try:
-            taken = await _add(store, key, telling, self._since, notice)
+            taken = await _add(store, key, pending, self._since, notice)
         except RecordRefused as refused:
             notice(str(refused))
             return
-        except StoreFailed:  # the guard has told of it
+        except StoreFailed:  # GuardedStore has reported it
             return
         if taken:
-            self._untold, self._told = {}, _sum(self._told, telling)
+            self._pending, self._stored = {}, _sum(self._stored, pending)
             self._since = int(now)
 
     def clear(self) -> None:
-        """Forget all: a forked child counts anew, since the parent tells its own."""
-        for counts in (self._opened, self._sessions, self._untold, self._told):
+        """Forget all: a forked child starts from zero, since the parent stores its own counts."""
+        for counts in (self._opened, self._sessions, self._pending, self._stored):
             counts.clear()
 
     def _counted(self) -> dict[int, Use]:
@@ -137,7 +137,7 @@ def _sum(*parts: Mapping[int, Use]) -> dict[int, Use]:
 async def read(store: GuardedStore, key: RecordKey) -> Uses | None:
     """Return what the fleet has noted; None where nothing is.
 
-    Raises StoreFailed when the store does not answer, RecordRefused for a note nobody of us wrote.
+    Raises StoreFailed when the store does not answer, RecordRefused for a forged note.
     """
     held = await store.note(NAME, b"", 0)
     return None if held is None else decode(held, key)
@@ -165,11 +165,11 @@ def decode(record: bytes, key: RecordKey) -> Uses:
 
 
 async def _add(
-    store: GuardedStore, key: RecordKey, told: Mapping[int, Use], since: int, notice: Notice
+    store: GuardedStore, key: RecordKey, counts: Mapping[int, Use], since: int, notice: Notice
 ) -> bool:
-    """Try until no other process was faster; return whether the note holds what was told.
+    """Try until no other process was faster; return whether the note holds the counts.
 
-    A note that nobody of us wrote is told of, and one that begins with `since` put in its place.
+    A note that is not authentic is reported, and replaced by one that begins with `since`.
     """
     seen = await store.note(NAME, b"", 0)
     for _ in range(_MOST_TRIES):
@@ -180,9 +180,9 @@ async def _add(
             raise
         except RecordRefused as refused:
             notice(str(refused))
-        if not told:
+        if not counts:
             return True
-        mine = encode(Uses(before.since, _sum(before.of, told), before.epoch + 1), key)
+        mine = encode(Uses(before.since, _sum(before.of, counts), before.epoch + 1), key)
         answer = await store.note(NAME, mine, before.epoch + 1, seen=seen)
         if answer == mine:
             return True

@@ -1,4 +1,4 @@
-"""What a process tells of its keys: to the log, to those who count, and to the audit log."""
+"""What a process reports about its keys: to the log, the metrics and the audit log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..keyring.poison import is_poison
 Cause = Literal["first", "age", "use", "revoked", "admin"]
 
 BLOCKED: Final = "audit-unavailable"
-"""The reason of what is refused since it could not be written down."""
+"""The reason of refusals while the audit log cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Beginning:
 
 
 class KeyEvents:
-    """Tells of the keys of one process. `trail` is its audit log, None where there is none.
+    """Reports events about the keys of one process. `trail` is its audit log, if it has one.
 
     `clock` returns seconds that never go back.
     """
@@ -48,7 +48,7 @@ class KeyEvents:
         *,
         clock: Callable[[], float],
     ) -> None:
-        """Tell nothing yet."""
+        """Report nothing yet."""
         self._reporter = reporter
         self.trail = trail
         self._poison = derivation.poison_key(record_key)
@@ -66,7 +66,10 @@ class KeyEvents:
         self._poison = derivation.poison_key(key)
 
     async def write_down(self, event: str, **values: Value) -> None:
-        """Write down what is about to be done; raise KeyUnavailable where it must not be done."""
+        """Write an event to the audit log before it happens.
+
+        Raises KeyUnavailable where the log blocks and cannot be written.
+        """
         if self.trail is None:
             return
         try:
@@ -75,9 +78,9 @@ class KeyEvents:
             raise KeyUnavailable(BLOCKED) from None
 
     async def begins(self, one: Beginning) -> None:
-        """Tell of a session that a process is about to seal with.
+        """Report a session that the process is about to seal with.
 
-        Raises KeyUnavailable where it must not, since it could not be written down.
+        Raises KeyUnavailable where the audit log blocks and cannot be written.
         """
         event = "created" if one.cause == "first" else "rotated"
         sid = base64url.encode(one.sid).decode()
@@ -91,7 +94,7 @@ class KeyEvents:
         self._reporter.report(f"key.session_{event}", **fields)
 
     def refused(self, unopened: Iterable[Unopened], attempt: Attempt) -> bool:
-        """Tell of tokens that did not open; return whether a poison token is among them."""
+        """Report tokens that did not open; return whether a poison token is among them."""
         sids: set[bytes] = set()
         reasons: Counter[str] = Counter()
         for one in unopened:
@@ -112,9 +115,9 @@ class KeyEvents:
         return bool(poison)
 
     def close(self) -> None:
-        """Have written down what was only counted."""
+        """Write the lines for events that were only counted."""
         for bound in self._bounds.values():
-            bound.tell()
+            bound.flush()
 
     async def _session(self, event: str, kind: dict[str, Value], values: dict[str, Value]) -> None:
         bound = self._bounds.get("session")

@@ -1,4 +1,4 @@
-"""What a process knows of revocations: since when the sessions of each scope count."""
+"""What a process knows of revocations: before when the sessions of each scope are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOREVER: Final = float("inf")
 
 @dataclass(slots=True)
 class RevocationState:
-    """One scope: its name in the store, its revocation, and until when that need not be asked.
+    """One scope: its name in the store, its revocation, and how long that stays fresh.
 
     Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
     its names, and the keys of its records, under keyrings that were merged into this one.
@@ -35,7 +35,7 @@ class RevocationState:
 class RevocationStates:
     """Knows at most `limit` scopes, and every revocation that it has learned.
 
-    Where the store is not `shared`, nobody else revokes, and what is known is always fresh.
+    Where the store is not `shared`, no other process revokes, so the states are always fresh.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class RevocationStates:
         self._learned: dict[str, int] = {}
 
     def fresh(self, scope: Scope, now: float) -> RevocationState | None:
-        """Return how the scope stands; None when the store must be asked."""
+        """Return the state of the scope; None when the store must be asked."""
         state = self._revocations.get(scope)
         if state is not None and now < state.fresh_until:
             return state
         return None if self._shared else self.of(scope)
 
     def of(self, scope: Scope) -> RevocationState:
-        """Return how the scope stands as far as is known."""
+        """Return the state of the scope, as far as it is known."""
         state = self._revocations.get(scope)
         if state is None:
             name, former = self._names(scope)
@@ -75,7 +75,7 @@ class RevocationStates:
         return None
 
     def not_before(self, scope: Scope) -> int:
-        """Return since when the sessions of a scope count, as far as is known."""
+        """Return the time before which sessions of a scope are refused, as far as it is known."""
         state = self._revocations.get(scope)
         if state is not None or not (self._learned or self._listed):
             return 0 if state is None else state.not_before
@@ -90,10 +90,10 @@ class RevocationStates:
         *,
         former: tuple[str, RecordKey] | None = None,
     ) -> int | None:
-        """Take what the store says of the scope's revocation, if it is authentic, and return it.
+        """Learn the scope's revocation from a record of the store, if authentic, and return it.
 
-        `former` says that it stood under one of the scope's former names. Raises KeyUnavailable
-        where another version wrote it: it may be about any of the sessions.
+        `former` is the former name of the scope and its key, where the record was found there.
+        Raises KeyUnavailable where another version wrote it: it may revoke any of the sessions.
         """
         if record is None:
             return None
@@ -110,19 +110,19 @@ class RevocationStates:
         return not_before
 
     def revoke(self, state: RevocationState, not_before: int) -> None:
-        """Let the sessions before `not_before` count no more; what was revoked stays so."""
+        """Refuse the sessions from before `not_before`; earlier revocations stay."""
         state.not_before = max(state.not_before, not_before)
         self._learned[state.name] = state.not_before
 
     def changed(self, name: str | None) -> None:
-        """Ask anew about one conversation, or about all."""
+        """Ask the store again about one conversation, or about all."""
         for state in self._revocations.entries():
             names = {None, state.name, *(one for one, _ in state.former)}
             if self._shared and name in names:
                 state.fresh_until = 0.0
 
     def replace_keyring(self, keyring: Keyring) -> None:
-        """Go on with the revocations of another keyring; what was known stays."""
+        """Use the revocations of another keyring; what was learned stays."""
         for name, not_before in self._listed.items():
             self._learned[name] = max(not_before, self._learned.get(name, 0))
         self._keyring, self._listed = keyring, _listed(keyring)

@@ -35,8 +35,8 @@ class Sealing:
 class SealingSessions:
     """Holds at most `limit`, each of which seals at most `max_messages` values in this process.
 
-    How much a session has sealed is known for longer than the session is held: else one that was
-    pushed out or let go by a reload, and comes back from the store, would count from nothing.
+    How much a session has sealed is kept for longer than the session: otherwise one that was pushed
+    out or dropped by a reload, and comes back from the store, would count from zero.
     """
 
     def __init__(self, limit: int, max_messages: int, joined_since: int = 0) -> None:
@@ -55,7 +55,7 @@ class SealingSessions:
         return (held for held in self._held.entries() if self._alive(held, now))
 
     def get(self, scope: Scope) -> Sealing | None:
-        """Return the session of a scope, if one is held; it may not seal any more."""
+        """Return the session of a scope, if one is held; it may have ended."""
         return self._held.get(scope)
 
     def take(self, seals: Mapping[Scope, int], now: float) -> dict[Scope, Session] | None:
@@ -76,7 +76,7 @@ class SealingSessions:
         return sessions
 
     def able(self, held: Sealing, count: int, now: float) -> bool:
-        """Tell whether a session may seal so many more values."""
+        """Return whether a session may seal so many more values."""
         return (
             now < held.soft_end
             and held.used + count <= self._max_messages
@@ -97,18 +97,18 @@ class SealingSessions:
         self._lose(self._held.put(session.scope, held))
 
     def ask_anew(self, name: str | None) -> None:
-        """Have the store asked before the session of that name seals again; None: before any."""
+        """Ask the store before the session of that name seals again; None: before any does."""
         for held in self._held.entries():
             if name in {None, held.state.name}:
                 held.fresh_until = 0.0
 
     def drop(self, scope: Scope) -> None:
-        """Let go of the session of a scope at once."""
+        """Drop the session of a scope at once."""
         self._lose(self._held.get(scope))
         self._held.forget(scope)
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Let go of what is over or revoked, a few at each step."""
+        """Drop sessions that have ended or are revoked, a few at each step."""
         yield from self._held.dropping(lambda held: not self._alive(held, now))
 
     def forget(self) -> None:
@@ -136,7 +136,7 @@ MOST_SHOWN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class DueSession:
-    """One session that seals: nothing of its key, so that telling of it keeps no key in memory.
+    """One session that seals, without its key, so that showing it keeps no key in memory.
 
     `scope` is the scope's keyed hash. Times are in seconds since 1970; `sealed` counts values.
     """
@@ -150,7 +150,7 @@ class DueSession:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """How the sessions that seal stand in time, in seconds since 1970.
+    """When the sessions that seal began and end, in seconds since 1970.
 
     `created` is when the oldest was made, `due` when the first reaches its soft end; both are 0
     where there is none. `first` are those that are due first, at most `MOST_SHOWN`.
@@ -162,7 +162,7 @@ class Due:
 
 
 def due(held: Iterable[Sealing]) -> Due:
-    """Return how these sessions stand."""
+    """Return when these sessions began and end."""
     sessions = list(held)
     if not sessions:
         return Due()

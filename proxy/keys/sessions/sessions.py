@@ -345,7 +345,7 @@ class Sessions:
             self.sealing.ask_anew(name)
 
     def lock(self, scope: Scope) -> asyncio.Lock:
-        """Return the lock of a scope; it is forgotten when no caller holds it any more."""
+        """Return the lock of a scope; it exists as long as a caller holds it."""
         lock = self._locks.get(scope)
         if lock is None:
             lock = self._locks[scope] = asyncio.Lock()

@@ -48,7 +48,7 @@ class SessionSettings:
 
 
 def require_possible(settings: SessionSettings, mode: SessionMode) -> None:
-    """Raise ConfigurationError, telling every mistake, unless sessions can be kept like this."""
+    """Raise ConfigurationError, naming every mistake, for impossible settings."""
     problems: list[str] = []
     if mode not in {"durable", "ephemeral"}:
         problems.append(f"keys.sessions.mode: {mode} is unknown; one of: durable, ephemeral")

@@ -141,10 +141,12 @@ class GuardedStore:
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.note(name, record, epoch, seen=seen, tell=tell))
+        return await self._ask(
+            lambda: self._store.note(name, record, epoch, seen=seen, publish=publish)
+        )
 
     async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
         self,

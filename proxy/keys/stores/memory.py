@@ -113,7 +113,7 @@ class MemoryStore:
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless another one than the one seen stands there."""
         if epoch and self._notes.get(name) in {None, seen}:

@@ -82,7 +82,7 @@ class SqliteStore:
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless another one than the one seen stands there."""
         return await self._do(SqliteFile.note, name, record, epoch, seen)

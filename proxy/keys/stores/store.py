@@ -158,7 +158,7 @@ class Store(Protocol):
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         """Keep a note of the fleet in the place of the one seen; return what stands then.
 

@@ -123,7 +123,7 @@ class SidecarKeys:
         """Stop all work and close the store; the audit log is closed last."""
         await self.watch.close()
         await self._upkeep.close()
-        self._values.tell()
+        self._values.report()
         await self.store.close()
         if self.trail is not None:
             self._key_events.close()
@@ -168,7 +168,7 @@ class SidecarKeys:
         operations = operator_calls.session_operations(
             self.sessions, self._settings, self._environ, self._reporter, clock=self._clock
         )
-        result = await operations.answer(call)
+        result = await operations.run(call)
         if call.action == "erase":
             self.end_to_end.changed(erased(result.scope))
         return result
@@ -184,7 +184,7 @@ class SidecarKeys:
             reporter=self._reporter,
             clock=self._clock,
         )
-        return await operations.answer(call)
+        return await operations.run(call)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Return the key packages of a conversation for a participant, newest first."""
@@ -192,7 +192,7 @@ class SidecarKeys:
 
     async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
-        return await self._values.answer(call)
+        return await self._values.run(call)
 
     def checks(self) -> tuple[Check, ...]:
         """Return the readiness checks of keyring, store and audit log."""

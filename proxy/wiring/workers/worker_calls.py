@@ -52,7 +52,7 @@ class WorkerOperations:
         if for_others is None:
             return result
         results = await asyncio.gather(*(_operate(worker, for_others) for worker in rest))
-        if for_others.action == "hear":
+        if for_others.action == "refresh":
             return result
         return reduce(SessionResult.joined, results, result)
 
@@ -105,7 +105,7 @@ def _for_others(call: SessionCall, *, shared: bool) -> SessionCall | None:
     if call.action in {"revoke", "erase"}:
         return replace(call, keep=False)
     if shared and call.action == "rotate":
-        return replace(call, action="hear")
+        return replace(call, action="refresh")
     # Without a store in common, each has a session of its own.
     return call if call.action == "show" or not shared else None
 

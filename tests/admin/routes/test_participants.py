@@ -49,7 +49,7 @@ class Registered(Everything):
         self.participant_calls.append(call)
         if self.raises is not None:
             raise self.raises
-        return await self.desk.answer(call)
+        return await self.desk.run(call)
 
 
 @pytest.fixture

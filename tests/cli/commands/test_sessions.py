@@ -197,7 +197,7 @@ def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
         need = Needs({}, frozenset({(SCOPE, decode(text).key_id)}))
         sessions.remember(dict.fromkeys(runner.run(sessions.resolve(need)).opening.values(), 1))
         key = sessions.keyring.record_key
-        runner.run(sessions.use.tell(sessions.store, key, time.time(), notice=pytest.fail))
+        runner.run(sessions.use.flush(sessions.store, key, time.time(), notice=pytest.fail))
     second = run("keys", "add").stdout.strip()
     answer = json.loads(run("keys", "usage", "--json").stdout)
     first = answer["keks"][0]["id"]

@@ -27,7 +27,7 @@ async def test_what_comes_too_often_is_counted_by_kind(tmp_path: Path) -> None:
         kind: dict[str, Value] = {"reason": "bad-tag" if number % 2 else "revoked-session"}
         bound.note("open.refused", kind, request_id=str(number))
     clock.advance(4)
-    bound.tell()
+    bound.flush()
     await trail.close()
     found = lines(tmp_path)
     assert [line["event"] for line in found] == ["open.refused"] * 5 + ["open.refused_more"] * 2
@@ -45,7 +45,7 @@ async def test_the_rate_at_an_attack_fills_no_disk(tmp_path: Path) -> None:
         clock.advance(0.1)
         for _ in range(100):
             bound.note("open.refused", {"reason": "bad-tag"}, request_id="x" * 20)
-    bound.tell()
+    bound.flush()
     await trail.close()
     assert len(lines(tmp_path)) <= 50 + 2 * 60 + 2
     assert sum(line.get("number", 1) for line in lines(tmp_path)) == 60_000
@@ -56,7 +56,7 @@ async def test_no_more_than_a_few_kinds_are_told_apart(tmp_path: Path) -> None:
     bound = LineLimit(trail, per_second=0, burst=0, clock=Time())
     for number in range(1000):
         bound.note("open.refused", {"rule": f"rule {number}"})
-    bound.tell()
+    bound.flush()
     await trail.close()
     assert len(lines(tmp_path)) == bounds.MOST_KINDS + 1
     assert sum(line["number"] for line in lines(tmp_path)) == 1000
@@ -65,7 +65,7 @@ async def test_no_more_than_a_few_kinds_are_told_apart(tmp_path: Path) -> None:
 async def test_what_is_counted_is_told_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(bounds, "FLUSH_SECONDS", 0.05)
     trail, _, _ = a_trail(tmp_path)
     bound = LineLimit(trail, per_second=0, burst=0, clock=Time())
     bound.note("open.refused", {})

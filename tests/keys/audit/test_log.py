@@ -13,7 +13,7 @@ import pytest
 from proxy.core.crypto.secret import AuditKey
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.audit import AuditLog
-from proxy.keys.audit.head import beside
+from proxy.keys.audit.head_record import beside
 
 from .builders import KEY, NOW, a_log, checked
 
@@ -147,7 +147,7 @@ def test_a_lost_head_is_told_since_lines_may_have_gone_with_it(
     assert events(log)[-3:] == ["audit.headless", "keys.add", "keys.add"]
     found = checked(log)
     assert (found.broken, found.lines) == (1, 6)
-    assert "head record was gone" in found.problems[0].text
+    assert "head record was missing" in found.problems[0].text
 
 
 def test_a_log_in_another_form_is_covered_as_it_stands(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_log_in_another_form_is_covered_as_it_stands(tmp_path: Path) -> None:
     log.write(KEY, "keys.add", kek="k9")
     found = checked(log)
     assert (found.broken, found.lines) == (0, 2)
-    assert "another form" in found.notes[0].text
+    assert "another format" in found.notes[0].text
     log.path.write_bytes(log.path.read_bytes().replace(b"2026", b"2025", 1))
     assert checked(log).broken
 

@@ -9,7 +9,7 @@ import pytest
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.audit import AuditLog, Trail
 from proxy.keys.audit import trail as trails
-from proxy.keys.audit.head import Head
+from proxy.keys.audit.head_record import Head
 
 from .builders import KEY, NOW, checked
 

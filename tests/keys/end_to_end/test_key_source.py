@@ -348,7 +348,7 @@ async def test_a_package_moved_to_another_conversation_is_refused() -> None:
     sealed = await one.seal(b"hello", "alice", ["bob"])
     records = await one.store.dump()
     (place,) = (name for name in records if ":k:" in name and not name.endswith(":list"))
-    other = one.keys._shelf.name(Scope("clinic", "c2"))
+    other = one.keys._package_store.name(Scope("clinic", "c2"))
     await one.store.keep(other, place.rpartition(":")[2], records[place], 1, 60_000)
     assert await refusal(one, "bob", sealed, "c2") == "no-package"
     assert one.notices == ["record-forged"]
@@ -555,7 +555,7 @@ async def test_a_prekey_is_deleted_after_its_grace_though_nobody_makes_another()
 def prekey_of_carol(now: int) -> ParticipantKey:
     public, private = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
     signer, ends = a_public_key("bob-sig"), now + TTL // 2
-    said = participant.sign(
+    said = participant.sign_prekey(
         public, device="phone", expires=ends, private=a_private_jwk("bob-sig"), signer=signer
     )
     return ParticipantKey(

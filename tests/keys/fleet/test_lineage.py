@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.crypto.secret import RecordKey
-from proxy.keys.fleet import marker as markers
+from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet.lineage import Accepted, Lineage
 from proxy.keys.keyring.kek import KekEntry, KekState
 from proxy.keys.keyring.keyring import Keyring
@@ -22,8 +22,8 @@ def states(keyring: Keyring) -> dict[str, str]:
     return {kek.id: kek.state for kek in keyring.keks}
 
 
-def marker_of(keyring: Keyring) -> markers.Marker:
-    return markers.of(keyring)
+def marker_of(keyring: Keyring) -> keyring_marker.Marker:
+    return keyring_marker.of(keyring)
 
 
 def test_an_older_file_is_not_taken_while_running() -> None:
@@ -179,15 +179,15 @@ def test_another_keyring_is_taken_whole() -> None:
     ],
 )
 def test_a_marker_is_read_back(keyring: Keyring) -> None:
-    made = markers.of(keyring)
-    record = markers.encode(made, "n", keyring.record_key)
-    assert markers.decode(record, "n", keyring.record_key) == made
+    made = keyring_marker.of(keyring)
+    record = keyring_marker.encode(made, "n", keyring.record_key)
+    assert keyring_marker.decode(record, "n", keyring.record_key) == made
     assert made.retired == {number for number in (2, 3) if number in made.retired}
 
 
 def test_a_marker_of_nobody_who_has_the_keyring_is_refused() -> None:
     keyring = a_keyring("k2").disable("k2")
-    record = markers.encode(marker_of(keyring), "n", keyring.record_key)
+    record = keyring_marker.encode(marker_of(keyring), "n", keyring.record_key)
     forged = [
         (b"", "n", keyring.record_key),
         (b"x" * 200, "n", keyring.record_key),
@@ -197,7 +197,7 @@ def test_a_marker_of_nobody_who_has_the_keyring_is_refused() -> None:
     ]
     for text, name, key in forged:
         with pytest.raises(RecordRefused):
-            markers.decode(text, name, key)
+            keyring_marker.decode(text, name, key)
 
 
 @pytest.mark.parametrize("values", [b"", b"\x02" + b"x" * 90, b"\x01" + b"\xff" * 50, b"\x01" * 52])
@@ -205,4 +205,4 @@ def test_an_authentic_marker_of_another_form_is_unknown(values: bytes) -> None:
     keyring = a_keyring()
     record = sign(values, b"sealyard/v1/record/keyring\x00", "n", keyring.record_key)
     with pytest.raises(RecordUnknown):
-        markers.decode(record, "n", keyring.record_key)
+        keyring_marker.decode(record, "n", keyring.record_key)

@@ -7,8 +7,7 @@ import os
 from dataclasses import dataclass
 
 from proxy.core.crypto.secret import RecordKey
-from proxy.keys.fleet import marker as markers
-from proxy.keys.fleet import presence
+from proxy.keys.fleet import keyring_marker, presence
 from proxy.keys.fleet import presence as roster
 from proxy.keys.fleet.lineage import Accepted
 from proxy.keys.fleet.presence import Roster
@@ -207,9 +206,9 @@ async def test_two_changes_of_one_generation_are_told_as_forked() -> None:
 async def test_a_thousand_forged_markers_change_nothing() -> None:
     keyring = a_keyring("k2")
     (process,), time = a_fleet(keyring)
-    store, name, key = process.store._store, markers.name_of(keyring), RecordKey(b"e" * 32)
+    store, name, key = process.store._store, keyring_marker.name_of(keyring), RecordKey(b"e" * 32)
     evil = a_keyring("k2").promote("k2").disable("k1")
-    forged = markers.encode(markers.of(evil), name, key)
+    forged = keyring_marker.encode(keyring_marker.of(evil), name, key)
     for number in range(1000):
         await store.note(name if number % 2 else f"keyring-{number:022}", forged, 10**19)
     crowd = Roster({f"{number:021}A": NOW for number in range(1000)})
@@ -228,7 +227,7 @@ async def test_a_thousand_forged_markers_change_nothing() -> None:
 async def test_a_marker_of_another_version_is_left_alone() -> None:
     keyring = a_keyring()
     (process,), _ = a_fleet(keyring)
-    store, name = process.store._store, markers.name_of(keyring)
+    store, name = process.store._store, keyring_marker.name_of(keyring)
     label = b"sealyard/v1/record/keyring\x00"
     newer = records.sign(b"\x09" + bytes(60), label, name, keyring.record_key)
     await store.note(name, newer, 1 << 60)
@@ -255,7 +254,7 @@ async def test_another_keyring_at_a_reload_is_watched_from_then_on() -> None:
     process.watch.take(theirs)
     assert process.uses[-1] == theirs
     await process.watch.look()
-    assert markers.name_of(theirs) + ":note" in await process.store._store.dump()
+    assert keyring_marker.name_of(theirs) + ":note" in await process.store._store.dump()
 
 
 async def test_the_living_say_which_keks_they_have() -> None:
@@ -291,7 +290,7 @@ async def test_a_place_that_somebody_else_took_is_left_to_him() -> None:
 async def test_reports_that_nobody_of_us_wrote_or_of_long_ago_do_not_count() -> None:
     keyring = a_keyring()
     (one,), time = a_fleet(keyring)
-    name, key = markers.name_of(keyring), keyring.record_key
+    name, key = keyring_marker.name_of(keyring), keyring.record_key
     report = presence.Report(b"p" * 8, int(time() - 90) * 1000, 1, keyring.digest, frozenset())
     old = presence.encode(report, f"{name}:p1", key)
     await one.store.keep(name, "p1", old, 1, 15_000)
@@ -305,7 +304,7 @@ async def test_reports_that_nobody_of_us_wrote_or_of_long_ago_do_not_count() -> 
 async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
     keyring = a_keyring()
     (one,), _ = a_fleet(keyring)
-    name = markers.name_of(keyring)
+    name = keyring_marker.name_of(keyring)
     for number in range(presence.PLACES):
         await one.store.keep(name, f"p{number}", b"x", 1, 15_000)
     await one.watch.look()

@@ -61,15 +61,15 @@ async def opens(world: World, text: bytes) -> bool:
 async def test_what_was_never_used_shows_no_session_and_showing_makes_none() -> None:
     _, desk, _ = a_desk()
     for _ in range(2):
-        answer = await desk.answer(SessionCall("show", SCOPE))
+        answer = await desk.run(SessionCall("show", SCOPE))
         assert (answer.sessions, answer.not_before, len(answer.scope)) == ((), 0, 22)
 
 
 async def test_a_created_session_is_the_one_that_messages_get() -> None:
     world, desk, _ = a_desk()
-    made = await desk.answer(SessionCall("create", SCOPE))
+    made = await desk.run(SessionCall("create", SCOPE))
     await world.sessions.resolve(seal_need(values=3))
-    (shown,) = (await desk.answer(SessionCall("show", SCOPE))).sessions
+    (shown,) = (await desk.run(SessionCall("show", SCOPE))).sessions
     assert (shown.sid, shown.sealed, made.sessions[0].sealed) == (made.sessions[0].sid, 3, 0)
     assert (shown.kek, shown.began, shown.soft_end) == ("k1", NOW, NOW + 3600)
 
@@ -79,7 +79,7 @@ async def test_a_rotation_says_whether_others_take_it() -> None:
     _, shared, _ = a_desk()
     _, alone, _ = a_desk(a_world(time=time))
     _, down, _ = a_desk(a_world(time=time, store=BrokenStore(shared=True)))
-    answers = [await desk.answer(SessionCall("rotate", SCOPE)) for desk in (shared, alone, down)]
+    answers = [await desk.run(SessionCall("rotate", SCOPE)) for desk in (shared, alone, down)]
     assert [answer.agreed for answer in answers] == [True, None, False]
 
 
@@ -87,13 +87,13 @@ async def test_an_ephemeral_session_without_a_store_is_not_to_be_had() -> None:
     _, desk, _ = a_desk(a_world(store=BrokenStore(shared=True), mode="ephemeral"))
     for action in ("create", "rotate"):
         with pytest.raises(KeyUnavailable):
-            await desk.answer(SessionCall(action, SCOPE))
+            await desk.run(SessionCall(action, SCOPE))
 
 
 async def test_a_revocation_is_refused_here_told_to_others_and_kept() -> None:
     world, desk, keeping = a_desk()
     text = (await world.sessions.resolve(seal_need())).sealing[SCOPE].seal(b"hello", CONTEXT)
-    answer = await desk.answer(SessionCall("revoke", SCOPE, latest_not_before(world.time())))
+    answer = await desk.run(SessionCall("revoke", SCOPE, latest_not_before(world.time())))
     assert (answer.store, answer.durable, answer.reaches_others) == (True, True, True)
     assert keeping.kept == [(answer.scope, NOW + 1)]
     assert not await opens(world, text)
@@ -107,7 +107,7 @@ async def test_a_revocation_that_the_keyring_does_not_take_says_so() -> None:
         (a_world(store=BrokenStore(shared=True)), False),
     ):
         _, desk, _ = a_desk(world, fails=True)
-        answer = await desk.answer(SessionCall("revoke", SCOPE, NOW))
+        answer = await desk.run(SessionCall("revoke", SCOPE, NOW))
         assert (answer.store, answer.durable) == (store, False)
         assert answer.problem == "keyring.jwe: not written: Read-only file system"
         assert answer.reaches_others == bool(store)
@@ -115,15 +115,15 @@ async def test_a_revocation_that_the_keyring_does_not_take_says_so() -> None:
 
 async def test_what_is_kept_is_the_latest_revocation_there_was() -> None:
     _, desk, keeping = a_desk()
-    await desk.answer(SessionCall("revoke", SCOPE, NOW))
-    answer = await desk.answer(SessionCall("revoke", SCOPE, NOW - 50))
+    await desk.run(SessionCall("revoke", SCOPE, NOW))
+    answer = await desk.run(SessionCall("revoke", SCOPE, NOW - 50))
     assert (answer.not_before, keeping.kept[-1][1]) == (NOW, NOW)
 
 
 async def test_one_of_several_workers_keeps_and_the_others_only_refuse() -> None:
     world, desk, keeping = a_desk()
     text = (await world.sessions.resolve(seal_need())).sealing[SCOPE].seal(b"hello", CONTEXT)
-    answer = await desk.answer(SessionCall("revoke", SCOPE, NOW + 1, keep=False))
+    answer = await desk.run(SessionCall("revoke", SCOPE, NOW + 1, keep=False))
     assert (keeping.kept, answer.durable, answer.store) == ([], None, None)
     assert not await opens(world, text)
     assert await world.store.dump() == {  # a session, and no revocation
@@ -134,7 +134,7 @@ async def test_one_of_several_workers_keeps_and_the_others_only_refuse() -> None
 async def test_a_time_to_come_is_refused_and_nothing_is_kept() -> None:
     _, desk, keeping = a_desk()
     with pytest.raises(OperatorError, match="future"):
-        await desk.answer(SessionCall("revoke", SCOPE, NOW + 2))
+        await desk.run(SessionCall("revoke", SCOPE, NOW + 2))
     assert keeping.kept == []
 
 
@@ -142,7 +142,7 @@ async def test_a_worker_that_hears_asks_anew() -> None:
     world, desk, _ = a_desk()
     await world.sessions.resolve(seal_need())
     assert world.sessions.resolve_warm(seal_need()) is not None
-    await desk.answer(SessionCall("hear", SCOPE))
+    await desk.run(SessionCall("refresh", SCOPE))
     assert world.sessions.resolve_warm(seal_need()) is None
 
 

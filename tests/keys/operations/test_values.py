@@ -61,8 +61,8 @@ def test_what_was_sealed_opens_for_its_context_whatever_the_way(
         world = a_world(mode=mode)
         desk = ValueOperations(world.sessions)
         call = ValueCall("seal", tuple(asked), "r0")
-        tokens = await desk.answer(call)
-        assert await desk.answer(of_tokens(tokens, call)) == [one.value for one in asked]
+        tokens = await desk.run(call)
+        assert await desk.run(of_tokens(tokens, call)) == [one.value for one in asked]
         by_hand = [
             ToOpen(one.text.encode(), by.context) for one, by in zip(tokens, asked, strict=True)
         ]
@@ -82,13 +82,13 @@ def test_a_call_reaches_another_process_as_it_is(asked: list[ValueBinding], acti
 def test_it_opens_for_no_other_context(one: ValueBinding, other: Context) -> None:
     async def run() -> None:
         desk = ValueOperations(a_world().sessions)
-        (token,) = await desk.answer(ValueCall("seal", (one,)))
+        (token,) = await desk.run(ValueCall("seal", (one,)))
         call = ValueCall("open", (ValueBinding(token, other),))
         if other.encode() == one.context.encode():
-            assert await desk.answer(call) == [one.value]
+            assert await desk.run(call) == [one.value]
         else:
             with pytest.raises(OpenFailed):
-                await desk.answer(call)
+                await desk.run(call)
 
     asyncio.run(run())
 
@@ -97,7 +97,7 @@ def test_it_opens_for_no_other_context(one: ValueBinding, other: Context) -> Non
 async def test_what_does_not_open_is_told_once_the_answer_is_out(
     tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(value_desk, "_TELL_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(value_desk, "_REPORT_AFTER_SECONDS", 0.01)
     scene = Scene(tmp_path)
     desk = ValueOperations(scene.sessions)
     good = await values.seal(scene.sessions, [ToSeal(b"hello", CONTEXT, form=form)])
@@ -118,7 +118,7 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
             ValueBinding(ValueResult(text), CONTEXT),
         )
         with pytest.raises(OpenFailed):
-            await desk.answer(ValueCall("open", both, name))
+            await desk.run(ValueCall("open", both, name))
     heard = [event for event, _ in scene.log.heard]
     assert "poison.opened" not in heard
     await asyncio.sleep(0.05)
@@ -137,22 +137,22 @@ async def test_a_revoked_session_opens_nothing_and_a_new_one_seals() -> None:
     world = a_world()
     desk = ValueOperations(world.sessions)
     call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
-    old = await desk.answer(call)
+    old = await desk.run(call)
     world.time.advance(5)
     await session_control.revoke(world.sessions, SCOPE, int(world.time()))
     with pytest.raises(OpenFailed):
-        await desk.answer(of_tokens(old, call))
-    assert await desk.answer(of_tokens(await desk.answer(call), call)) == [ValueResult("hello")]
+        await desk.run(of_tokens(old, call))
+    assert await desk.run(of_tokens(await desk.run(call), call)) == [ValueResult("hello")]
 
 
 async def test_while_nothing_can_be_written_down_nothing_is_opened() -> None:
     world = a_world()
     desk = ValueOperations(world.sessions)
     call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
-    tokens = await desk.answer(call)
+    tokens = await desk.run(call)
     world.sessions.block(blocked=True)
     with pytest.raises(KeyUnavailable):
-        await desk.answer(of_tokens(tokens, call))
+        await desk.run(of_tokens(tokens, call))
 
 
 async def test_what_is_neither_text_nor_json_does_not_open() -> None:
@@ -163,4 +163,4 @@ async def test_what_is_neither_text_nor_json_does_not_open() -> None:
     for token in (text, media):
         call = ValueCall("open", (ValueBinding(ValueResult(token.decode()), CONTEXT),))
         with pytest.raises(OpenFailed):
-            await ValueOperations(world.sessions).answer(call)
+            await ValueOperations(world.sessions).run(call)

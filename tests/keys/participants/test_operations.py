@@ -42,7 +42,7 @@ class Rig:
         self.written.append((event, values))
 
     async def ask(self, action: Any, **more: Any) -> ParticipantResult:  # noqa: ANN401 - values of any field
-        return await self.desk.answer(ParticipantCall(action, "alice", **more))
+        return await self.desk.run(ParticipantCall(action, "alice", **more))
 
 
 def imported(name: str = "alice-enc") -> dict[str, Any]:
@@ -111,7 +111,7 @@ async def test_a_pair_may_be_under_the_keyring() -> None:
 async def test_calls_and_answers_survive_the_channel_between_processes() -> None:
     rig = Rig()
     call = ParticipantCall("add", "alice", device="phone", **imported(), expires=NOW + 9)
-    answer = await rig.desk.answer(ParticipantCall.from_json(call.to_json()))
+    answer = await rig.desk.run(ParticipantCall.from_json(call.to_json()))
 
     assert ParticipantCall.from_json(call.to_json()) == call
     assert ParticipantResult.from_json(answer.to_json()) == answer
@@ -136,8 +136,8 @@ async def test_a_key_is_accepted_and_shown_so_once_it_stands_in_the_audit_log() 
 async def test_what_the_configuration_pins_is_accepted_nowhere_else() -> None:
     rig = Rig()
     add = ParticipantCall("add", "carol", **imported("bob-enc"))
-    answer = await rig.desk.answer(add)
+    answer = await rig.desk.run(add)
     with pytest.raises(ParticipantError, match="configuration"):
-        await rig.desk.answer(ParticipantCall("accept", "carol", kid=answer.kid))
+        await rig.desk.run(ParticipantCall("accept", "carol", kid=answer.kid))
 
     assert [event for event, _ in rig.written] == ["participants.add"]

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.errors import ParticipantError
-from proxy.keys.participants import pins as records
+from proxy.keys.participants import pins as pins_module
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.pins import PinBook, Pins
 from proxy.keys.participants.registry import record_name
-from proxy.keys.stores import MemoryStore
-from proxy.keys.stores import records as authentic
+from proxy.keys.stores import MemoryStore, records
 from proxy.keys.stores.records import RecordRefused, RecordUnknown
 from tests.keys.builders import NOW, a_keyring
 
@@ -118,13 +117,13 @@ async def test_a_record_of_somebody_else_or_edited_is_refused() -> None:
         with pytest.raises(ParticipantError, match="record-forged"):
             await a_book(other).find("another")
     with pytest.raises(RecordRefused):
-        records.decode(record, book.place(NAME), a_keyring().record_key)
+        pins_module.decode(record, book.place(NAME), a_keyring().record_key)
 
 
 @pytest.mark.parametrize("text", [b"[]", b'{"enc": []}', b'{"enc": [1], "sig": []}'])
 def test_a_form_of_another_version_is_not_guessed_at(text: bytes) -> None:
-    values = records._HEAD.pack(1, 1) + text
-    record = authentic.sign(values, records._LABEL, "n", KEYRING.record_key)
+    values = pins_module._HEAD.pack(1, 1) + text
+    record = records.sign(values, pins_module._LABEL, "n", KEYRING.record_key)
 
     with pytest.raises(RecordUnknown):
-        records.decode(record, "n", KEYRING.record_key)
+        pins_module.decode(record, "n", KEYRING.record_key)

@@ -28,7 +28,7 @@ def a_prekey(
 ) -> ParticipantKey:
     public, sealed = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
     expires = now + WEEK
-    said = participant.sign(
+    said = participant.sign_prekey(
         public,
         device=device,
         expires=expires,

@@ -164,11 +164,11 @@ async def test_rotation_goes_on_in_the_form_of_the_day(mode: SessionMode) -> Non
     desk = SessionOperations(world.sessions, lambda *_: None)
     for _ in range(2):
         first = await sealed(world, context)
-        rotated = await desk.answer(SessionCall("rotate", context.scope))
+        rotated = await desk.run(SessionCall("rotate", context.scope))
         second = await sealed(world, context)
         assert token.decode(first).key_id != token.decode(second).key_id
         assert await reason(world, context, first) == await reason(world, context, second) == ""
-        shown = await desk.answer(SessionCall("show", context.scope))
+        shown = await desk.run(SessionCall("show", context.scope))
         assert shown.sessions[0].sid == rotated.sessions[0].sid
         upgrade(world)
 
@@ -184,7 +184,7 @@ class Kept:
 
 
 async def revoked(world: World, kept: Kept, scope: Scope) -> SessionResult:
-    return await SessionOperations(world.sessions, kept).answer(
+    return await SessionOperations(world.sessions, kept).run(
         SessionCall("revoke", scope, latest_not_before(world.time.now))
     )
 
@@ -277,9 +277,7 @@ async def test_erasing_destroys_the_keys_of_both_forms() -> None:
     new = await sealed(world, context)
     world.time.advance(5)
     desk = SessionOperations(world.sessions, kept)
-    answer = await desk.answer(
-        SessionCall("erase", context.scope, latest_not_before(world.time.now))
-    )
+    answer = await desk.run(SessionCall("erase", context.scope, latest_not_before(world.time.now)))
     assert len(answer.erased or ()) == 2
     for text in (old, new):
         assert await reason(world, context, text) in {"revoked-session", "unknown-key"}

@@ -38,7 +38,7 @@ def guarded(store: object = None) -> GuardedStore:
 
 async def told(use: KekUse, store: GuardedStore, now: float = NOW) -> list[str]:
     notices: list[str] = []
-    await use.tell(store, KEY, now, notice=notices.append)
+    await use.flush(store, KEY, now, notice=notices.append)
     return notices
 
 

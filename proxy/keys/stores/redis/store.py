@@ -115,10 +115,10 @@ class RedisStore:
         epoch: int,
         *,
         seen: bytes | None = None,
-        tell: bool = False,
+        publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless another one than the one seen stands there."""
-        arguments = [_value(record, epoch), self._channel if tell else "", name, _seen(seen)]
+        arguments = [_value(record, epoch), self._channel if publish else "", name, _seen(seen)]
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
 

@@ -1,10 +1,10 @@
 """The head record: the last line that was safely written, kept beside the log and sealed.
 
-Without it, lines cut off at the end would leave no trace. Whoever can put back an older copy of
-both files still leaves none here: that shows only against a head that was kept elsewhere.
+Without it, lines cut off at the end would leave no trace. Restoring older copies of both files
+still leaves none here: only a head that is kept elsewhere shows that.
 
-It stands at one place of a fixed size and is written in one piece of one disk sector. It is also
-what writers lock, since the log itself is renamed when it is rotated.
+It has a fixed size and place, and is written at once within one disk sector. Writers lock it, since
+the log itself is renamed when it is rotated.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class Head(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """`SEQ:MAC`, to be kept where nobody who can write the log can write."""
+        """`SEQ:MAC`, to be kept where those who can write the log cannot write."""
         return f"{self.seq}:{self.mac}"
 
 
 def beside(log: Path) -> Path:
-    """Return where the head record of a log stands."""
+    """Return the path of the head record of a log."""
     return log.with_name(f".{log.name}.head")
 
 
 def parse_anchor(text: str) -> Head | None:
-    """Return the head that an anchor tells of; None where it is none."""
+    """Return the head that an anchor names; None for any other text."""
     seq, _, mac = text.partition(":")
     if not seq.isascii() or not seq.isdecimal() or not _MAC.fullmatch(mac):
         return None
@@ -82,11 +82,11 @@ CUT: Final = "audit.cut"
 """The line of a writer that found the log shorter than it had been."""
 
 HEADLESS: Final = "audit.headless"
-"""The line of a writer that found lines and no head record: it cannot tell whether more were."""
+"""The line of a writer that found lines and no head record: there may have been more lines."""
 
 TORN_BYTES: Final = "torn_bytes"
 TORN_HASH: Final = "torn_sha256"
-TOLD: Final = (TORN_BYTES, TORN_HASH)
+TORN_FIELDS: Final = (TORN_BYTES, TORN_HASH)
 
 
 class Torn:
@@ -96,7 +96,7 @@ class Torn:
         """Begin with none."""
         self.size = 0
         self.whole = False
-        """Whether a line feed stands among them."""
+        """Whether they contain a line feed."""
         self._hash = hashlib.sha256()
 
     def add(self, piece: bytes) -> None:
@@ -105,8 +105,8 @@ class Torn:
         self.whole = self.whole or b"\n" in piece
         self._hash.update(piece)
 
-    def told(self) -> dict[str, str | int]:
-        """Return what the next line tells of them; nothing where there are none."""
+    def fields(self) -> dict[str, str | int]:
+        """Return the fields of the next line about them; none where there are none."""
         if not self.size:
             return {}
         digest = base64url.encode(self._hash.digest()).decode()
@@ -114,7 +114,7 @@ class Torn:
 
 
 class Tail(NamedTuple):
-    """The last line that counts (None: there is none), and what stands behind it.
+    """The last valid line (None: there is none), and what follows it.
 
     `open_ended` says that the file does not end with a line feed; `cut` that it is shorter than it
     was.
@@ -141,9 +141,9 @@ def line_of(piece: bytes, key: AuditKey) -> AuditLine | None:
 
 
 def find_tail(file: BinaryIO, known: Head | None, key: AuditKey) -> Tail:
-    """Return where the open log ends. `known` is the last line that somebody remembers.
+    """Return where the open log ends. `known` is the last line that is remembered.
 
-    What was remembered is not read again; that it still stands there is for the verifier to say.
+    What comes before it is not read again; the verifier checks that it is still there.
     """
     device, inode, size = _place(file)
     torn = Torn()

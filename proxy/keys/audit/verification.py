@@ -1,8 +1,8 @@
-"""Reading an audit log with distrust: whether every line is as it was written and where it was.
+"""Verifying an audit log: whether every line is what was written, where it was written.
 
-It shows each edit, insertion, removal and change of order, and a cut at the end as far as the head
-record or an anchor reaches. It cannot show what the holder of the keyring's record key does: they
-can write the whole log anew.
+It detects each edit, insertion, removal and change of order, and a cut at the end as far as the
+head record or an anchor reaches. It cannot detect what the holder of the keyring's record key does:
+they can write the whole log again.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Final, NamedTuple
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
-from . import head as heads
-from .head import CUT, HEADLESS, TOLD, Head, Torn, line_of, pieces
+from . import head_record
+from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, line_of, pieces
 from .line import AuditLine
 
-_MOST_TOLD: Final = 20
+_MOST_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """Something about a log, at a line of a file (counted from 1)."""
+    """A finding at a line of a file (counted from 1)."""
 
     file: str
     number: int
@@ -39,9 +39,9 @@ class AuditFinding:
 
 @dataclass(slots=True)
 class AuditVerdict:
-    """How many lines are good, the first and the last of them, and what is wrong or noteworthy.
+    """How many lines are valid, the first and the last of them, the problems and the notes.
 
-    `broken` counts all problems; only the first few are told.
+    `broken` counts all problems; only the first few are kept.
     """
 
     lines: int = 0
@@ -52,14 +52,14 @@ class AuditVerdict:
     notes: list[AuditFinding] = field(default_factory=list)
 
     def wrong(self, finding: AuditFinding) -> None:
-        """Take note of a problem."""
+        """Add a problem."""
         self.broken += 1
-        if len(self.problems) < _MOST_TOLD:
+        if len(self.problems) < _MOST_SHOWN:
             self.problems.append(finding)
 
     def notice(self, finding: AuditFinding) -> None:
-        """Take note of what is no problem."""
-        if len(self.notes) < _MOST_TOLD:
+        """Add a note: no problem."""
+        if len(self.notes) < _MOST_SHOWN:
             self.notes.append(finding)
 
 
@@ -68,7 +68,7 @@ def verify(
 ) -> AuditVerdict:
     """Return the verdict on a log, its rotated files first.
 
-    `head` is what the head record says, `anchor` a line that somebody kept elsewhere. Raises
+    `head` is the head record, `anchor` a line that was kept elsewhere. Raises
     UnfitEnvironment for a file that cannot be read.
     """
     reading = _Reading(anchor)
@@ -106,62 +106,68 @@ class _Reading:
             self._anchored = True
 
     def end(self, head: Head | None) -> None:
-        """Look at what stands behind the last line, and at what should stand there."""
+        """Check what follows the last line, and what should follow it."""
         verdict, last = self.verdict, self.verdict.last
         if self._torn.size:
             # The head was sealed once its line was on the disk: a piece behind it is of a crash.
             safe = head is not None and head.seq <= last.seq
             if safe and self._torn_at == self._place:
-                verdict.notice(_said(self._torn_at, "the last line is torn: a crash, or an edit"))
+                verdict.notice(_said(self._torn_at, "the last line is torn: a crash or an edit"))
             else:
                 verdict.wrong(_said(self._torn_at, _UNREADABLE))
         if head is None:
-            verdict.notice(_said(self._place, "no head record: a cut at the end does not show"))
+            verdict.notice(
+                _said(self._place, "no head record: a cut at the end cannot be detected")
+            )
         elif head.seq > last.seq:
             text = f"the end is cut: lines {last.seq + 1} to {head.seq} are missing"
             verdict.wrong(_said(self._place, text))
         elif head.seq == last.seq and head.mac != last.mac:
-            verdict.wrong(_said(self._place, "the last line is not that of the head record"))
+            verdict.wrong(_said(self._place, "the last line is not the one in the head record"))
         if self._anchor is not None and not self._anchored:
             verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
 
     def _settle_torn(self, line: AuditLine, place: AuditFinding) -> None:
-        told = {name: line.members[name] for name in TOLD if name in line.members}
-        if told != self._torn.told():
-            # A file that was rotated after a crash ends with a piece that no line tells of.
-            rotated = not told and self._torn_at.file != place.file and not self._torn.whole
+        fields = {name: line.members[name] for name in TORN_FIELDS if name in line.members}
+        if fields != self._torn.fields():
+            # A file that was rotated after a crash ends with a piece that no line mentions.
+            rotated = not fields and self._torn_at.file != place.file and not self._torn.whole
             if rotated:
                 self.verdict.notice(_said(self._torn_at, "the last line of the file is torn"))
             else:
                 self.verdict.wrong(_said(self._torn_at if self._torn.size else place, _UNREADABLE))
-        elif told:
-            before = "what stands before line 1 has another form, and is covered from there on"
-            text = before if line.seq == 1 else "a torn line (a crash), as the next one tells"
+        elif fields:
+            before = "the content before line 1 has another format; line 1 covers it by a hash"
+            text = before if line.seq == 1 else "a torn line (a crash), which the next line records"
             self.verdict.notice(_said(self._torn_at, text))
         self._torn = Torn()
 
     def _follow(self, line: AuditLine, place: AuditFinding) -> None:
         verdict, last = self.verdict, self.verdict.last
         if line.members.get("event") == CUT:
-            verdict.wrong(_said(place, "tells that the log was shorter than it had been"))
+            verdict.wrong(_said(place, "records that the log was shorter than before"))
         if line.members.get("event") == HEADLESS:
-            verdict.wrong(_said(place, "tells that the head record was gone: lines may be, too"))
+            verdict.wrong(
+                _said(place, "records that the head record was missing: lines may be missing too")
+            )
         if not verdict.lines:
             verdict.first = line.seq
             if line.seq != 1:
-                text = f"begins at line {line.seq}: name the earlier files to check those before"
+                text = (
+                    f"begins at line {line.seq}: give the earlier files to check the lines before"
+                )
                 verdict.notice(_said(place, text))
         elif line.seq == last.seq + 1:
             if line.prev != last.mac:
-                verdict.wrong(_said(place, "does not follow the line before it"))
+                verdict.wrong(_said(place, "does not follow the previous line"))
         elif line.seq > last.seq:
             text = f"lines {last.seq + 1} to {line.seq - 1} are missing before it"
             verdict.wrong(_said(place, text))
         else:
-            verdict.wrong(_said(place, f"line {line.seq} stands out of order, or twice"))
+            verdict.wrong(_said(place, f"line {line.seq} is out of order or repeated"))
 
 
-_UNREADABLE: Final = "was edited or inserted: it is not as it was written"
+_UNREADABLE: Final = "was edited or inserted"
 
 
 def _said(place: AuditFinding, text: str) -> AuditFinding:
@@ -185,14 +191,14 @@ FRAME: Final = frozenset({"seq", "at", "event", "mac", "prev"})
 
 
 class Read(NamedTuple):
-    """A line as it stands there, and whether it is as it was written."""
+    """A line of the file, and whether it is authentic."""
 
     members: dict[str, Any]
     authentic: bool
 
     @property
     def event(self) -> str:
-        """What it tells of."""
+        """The name of its event."""
         return str(self.members.get("event", "?"))
 
 
@@ -220,11 +226,11 @@ def select(
 def head(log: Path, key: AuditKey) -> Head | None:
     """Return what the head record beside a log says; None without one of this key's."""
     try:
-        descriptor = os.open(heads.beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(head_record.beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return heads.load(descriptor, key)
+        return head_record.load(descriptor, key)
     finally:
         os.close(descriptor)
 
