@@ -1,4 +1,4 @@
-"""Participants as this process knows them: asked of the store, and believed for a while."""
+"""Participants as this process knows them: read from the store, and cached for a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PINS_KNOWN: Final = 10_000
 
 
 class Pinning:
-    """Takes from participants the keys that nobody accepted, or tells of them.
+    """Removes keys that were not accepted from participants, or only reports them.
 
     `clock` returns seconds since 1970.
     """
@@ -35,7 +35,7 @@ class Pinning:
         reporter: Reporter,
         changed: Callable[[str], None],
     ) -> None:
-        """Know no pins yet; `changed` is told where in the store some of them were changed here."""
+        """Know no pins yet; `changed` gets the name of a record of pins that was changed here."""
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
@@ -47,7 +47,7 @@ class Pinning:
         self.replace(settings)
 
     def replace(self, settings: PinSettings) -> None:
-        """Go by other settings; what is not accepted is told of again, as it is treated now."""
+        """Use other settings; keys that are not accepted are reported again."""
         self._reported.clear()
         self._mode = settings.mode
         store, keyring = self._sessions.store, self._sessions.keyring
@@ -59,14 +59,14 @@ class Pinning:
         return self._book
 
     def whose(self, name: str) -> str:
-        """Return the record of the participant whose pins stand under a name; or the name."""
+        """Return the record of the participant whose pins have that name; or the name itself."""
         return self._whose.get(name) or name
 
     async def trusted(self, name: str, participant: Participant) -> Participant:
-        """Return the participant with the keys that are to be believed theirs.
+        """Return the participant with the keys that may be trusted.
 
-        `name` is that of their record. Raises ParticipantError where the store cannot tell, and
-        KeyUnavailable where it must be written down that a key is not accepted, and cannot.
+        `name` is that of their record. Raises ParticipantError where the store does not answer, and
+        KeyUnavailable where a blocking audit log cannot record a key that is not accepted.
         """
         pins = self._book.listed(name)
         enforced = pins is not None or self._mode == "enforce"
@@ -79,12 +79,12 @@ class Pinning:
         return pins.trusted(participant) if enforced else participant
 
     async def _pinned(self, name: str, participant: Participant) -> Pins:
-        """Return the pins in the store; what was never seen is pinned now."""
+        """Return the pins in the store; keys of a use without pins are pinned now."""
         place = self._book.place(name)
         self._whose.put(place, name)
         found, seen = await self._book.find(name), self._seen.get(place) or Pins()
         if found.epoch < seen.epoch:
-            # What stands there now is older, or was taken away: nobody is pinned anew by that.
+            # The record is older than known, or was removed: that must not pin other keys.
             self._notice("record-stale")
             return seen
         now = self._clock()
@@ -102,7 +102,7 @@ class Pinning:
             )
 
     async def _report(self, name: str, key: ParticipantKey, *, refused: bool) -> None:
-        """Raise the alarm about a key that nobody accepted, once in this process."""
+        """Report a key that was not accepted, once in this process."""
         kid, use = key.public.kid, key.public.use
         if self._reported.get((name, kid)) is not None:
             return
@@ -119,9 +119,9 @@ _KNOWN: Final = 10_000
 
 @dataclass(slots=True)
 class Known:
-    """A participant, and until when (seconds since 1970) that is believed.
+    """A participant, and how long (seconds since 1970) that is fresh.
 
-    `trusted` is the same participant with those keys that may be used for them and believed.
+    `trusted` is the same participant with only those keys that may be used and trusted.
     """
 
     participant: Participant
@@ -130,10 +130,10 @@ class Known:
 
 
 class Directory:
-    """Finds participants; one who changed is asked about anew where that is changes.
+    """Finds participants; one who changed is looked up again where a notification arrives.
 
-    `clock` returns seconds since 1970. Nobody is believed for longer than `max_age` seconds, nor
-    beyond the next end of one of their keys.
+    `clock` returns seconds since 1970. A participant is cached for at most `max_age` seconds, and
+    not beyond the next end of one of their keys.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Directory:
         clock: Callable[[], float],
         notice: Notice,
     ) -> None:
-        """Know nobody yet."""
+        """Begin empty."""
         self._sessions = sessions
         self._pinning = pinning
         self._max_age = max_age
@@ -153,19 +153,19 @@ class Directory:
         self._notice = notice
         self._known: BoundedMap[str, Known] = BoundedMap(_KNOWN)
         self.changes = 0
-        """How often it was changes that something changed."""
+        """How many notifications of changes arrived."""
 
     def name(self, participant_id: str) -> str:
-        """Return the name of a participant's record; raise KeyUnavailable for no fit id."""
+        """Return the name of a participant's record; raise KeyUnavailable for an invalid id."""
         try:
             return record_name(self._sessions.keyring.name_key, participant_id)
         except ParticipantError:
             raise KeyUnavailable("participant-id") from None
 
     async def find(self, name: str) -> Known:
-        """Return the participant whose record has that name; one whom nobody added has no keys.
+        """Return the participant whose record has that name; an unknown one has no keys.
 
-        Raises KeyUnavailable where the store cannot tell.
+        Raises KeyUnavailable where the store does not answer.
         """
         known = self._known.get(name)
         now = self._clock()
@@ -194,7 +194,7 @@ class Directory:
         return found
 
     def changed(self, name: str | None) -> bool:
-        """Ask anew about the participant of that name, or all; return whether one is known."""
+        """Look up the participant of that name again, or all; return whether one is known."""
         self.changes += 1
         known = self._known.entries() if name is None else (self._known.get(name),)
         for one in known:
@@ -203,7 +203,7 @@ class Directory:
         return any(known)
 
     async def _without_ended(self, name: str, participant: Participant) -> Participant:
-        """Delete prekeys whose grace is over: whoever looks first sees to it."""
+        """Delete prekeys whose grace has ended: the first process that looks does so."""
         now = self._clock()
         ended = len(participant.keys) - len(participant.without_ended(now).keys)
         if not ended:

@@ -1,7 +1,7 @@
 """Private keys that this process may use: opened once, off the event loop, and held in memory.
 
-Whose they are is said by the configuration. What opens them is a passphrase, which stands in a file
-or the environment, or the keyring.
+The configuration names their participants. A passphrase, from a file or the environment, or the
+keyring opens them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_FILE_BYTES: Final = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What came of opening a key: an identity, or None until it is tried again."""
+    """The result of opening a key: an identity, or None until the next attempt."""
 
     identity: Identity | None
     again: float
@@ -63,7 +63,7 @@ class Identities:
         self._opened: BoundedMap[tuple[str, str], _Opened] = BoundedMap(_HELD)
 
     def replace(self, settings: Sequence[IdentitySettings] | None) -> None:
-        """Go by other settings, and forget every private key."""
+        """Use other settings, and forget every private key."""
         self._settings = settings
         self._opened.clear()
 
@@ -72,11 +72,11 @@ class Identities:
         self._opened.clear()
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Let go of private keys that open nothing any more, a few at each step."""
+        """Drop private keys that no longer open anything, a few at each step."""
         yield from self._opened.dropping(lambda one: now >= one.ends)
 
     async def find(self, participant_id: str, participant: Participant, use: Use) -> list[Identity]:
-        """Return the keys of a use that still open and whose private side is at hand, newest first.
+        """Return the keys of a use that still open and have a private side here, newest first.
 
         Opening one takes a thread, and up to 0.3 s the first time.
         """

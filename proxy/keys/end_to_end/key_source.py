@@ -1,4 +1,4 @@
-"""The keys of rules that seal or open end to end, beside those of all other rules."""
+"""The key source of rules that seal or open end to end, and of all other rules."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class EndToEnd:
         return len(self._sealing), len(self._opening)
 
     def keys_for(self, rule_table: RuleTable) -> Sessions | EndToEnd:
-        """Return who has the keys of some rules; with none end to end, these alone."""
+        """Return the key source of a rule table: the sessions alone if no rule is end to end."""
         return self if rule_table.end_to_end else self._sessions
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.
 
         What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
-        be opened while nothing can be written to an audit log that blocks.
+        be opened while a blocking audit log cannot be written.
         """
         if os.getpid() != self._pid:
             self._begin_after_fork()
@@ -108,7 +108,7 @@ class EndToEnd:
         return None if keys is None else _joined(keys, self._sealing.take(sealing), opened)
 
     async def resolve(self, needs: Needs) -> Keys:
-        """Return the sessions of a plan, asking the store for those that are not at hand.
+        """Return the sessions of a plan, asking the store for those that are not cached.
 
         Raises KeyUnavailable when one cannot be had: a sender who cannot sign, a recipient without
         keys, a store that does not answer.
@@ -130,7 +130,7 @@ class EndToEnd:
         raise KeyUnavailable("too-many-scopes")
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
-        """Keep sessions under which a tag has verified; those out of packages are kept anyway."""
+        """Keep sessions under which a tag has verified; those from packages are kept anyway."""
         self._sessions.remember(sessions)
 
     @property
@@ -139,30 +139,30 @@ class EndToEnd:
         return self._sessions.shut
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
-        """Tell of tokens that did not open; return whether a poison token is among them."""
+        """Report tokens that did not open; return whether a poison token is among them."""
         return self._sessions.refused(unopened, attempt)
 
     async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
         """Return the packages of a conversation that are for a participant, the newest first.
 
-        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
-        none.
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an invalid
+        id.
         """
         return await self._package_store.packages(scope, recipient)
 
     def participants(self) -> Participants:
-        """Return the participants; what is changed through them counts here at once."""
+        """Return the participants; changes through them apply here at once."""
         store, keyring = self._sessions.store, self._sessions.keyring
         return Participants(store, keyring, changed=self.changed)
 
     def pins(self) -> PinBook:
-        """Return the pins of participants; what is accepted through them counts here at once."""
+        """Return the pins of participants; what is accepted through them applies here at once."""
         return self._pinning.book
 
     def changed(self, name: str | None) -> None:
-        """Hear that a conversation was rotated or revoked, or that a participant changed.
+        """Handle that a conversation was rotated or revoked, or that a participant changed.
 
-        Without a name something was missed, and all is asked about anew.
+        Without a name a notification was missed, and everything is looked up again.
         """
         if name is not None and name.endswith(erased("")):
             self._opening.clear()
@@ -175,18 +175,18 @@ class EndToEnd:
         self._sealing.mark_rotated(name)
 
     def replace_identities(self, identities: Sequence[IdentitySettings] | None) -> None:
-        """Go by other identities; sessions that the old ones opened are let go."""
+        """Use other identities; sessions that the old ones opened are dropped."""
         self._identities.replace(identities)
         self._opening.clear()
         self._sealing.clear()
 
     def replace_pins(self, pins: PinSettings) -> None:
-        """Go by other pins; everybody is asked about anew."""
+        """Use other pins; all participants are looked up again."""
         self._pinning.replace(pins)
         self.changed(None)
 
     def drop_ended(self) -> Iterator[None]:
-        """Let go of sessions that are over, a few at each step."""
+        """Drop sessions that have ended, a few at each step."""
         now = self._clock()
         yield from self._sealing.drop_ended(now)
         yield from self._opening.drop_ended(now)

@@ -1,7 +1,7 @@
-"""Sessions that open end to end: out of key packages, by the private keys of a reader.
+"""Sessions that open end to end: from key packages, by the private keys of a reader.
 
-A package is looked for where its session's id is found in a token, and opened in a thread. What key
-it held is known from then on and never replaced by another one, whatever the store says later.
+A package is looked up by the session id in a token, and opened in a thread. Its key is remembered
+and never replaced by another one, whatever the store holds later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Place = tuple[Scope, bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """A session out of a package, with its key, who signed it and when it ends (since 1970)."""
+    """A session from a package, with its key, who signed it and when it ends (since 1970)."""
 
     session: Session
     key: SessionKey = field(repr=False)
@@ -112,7 +112,7 @@ class PackagedOpening:
         return found
 
     async def obtain(self, scope: Scope, sids: list[bytes]) -> None:
-        """Look for the packages of sessions; raise KeyUnavailable where the store cannot tell."""
+        """Look for the packages of sessions; raise KeyUnavailable where the store is down."""
         now = self._clock()
         wanted = []
         for sid in sids:
@@ -141,12 +141,12 @@ class PackagedOpening:
                 self._settle(scope, sid, self._unreplaced(scope, live), jobs[sid][1])
 
     def changed(self) -> None:
-        """Ask anew about every session when it is next needed."""
+        """Ask the store about every session when it is next needed."""
         for known in self._known.entries():
             known.fresh_until = 0.0
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Let go of what is over or was not there, a few at each step."""
+        """Drop what has ended or was absent, a few at each step."""
 
         def over(known: _Known) -> bool:
             ends = known.fresh_until if known.live is None else known.live.ends
@@ -161,7 +161,7 @@ class PackagedOpening:
         self._keys.clear()
 
     def possible(self, scope: Scope, key_id: KeyId, now: float) -> bool:
-        """Whether a package can have made that session at all."""
+        """Whether a session with that id can come from a package at all."""
         durable = key_id.kek_id is not None or key_id.kek_number is not None
         reader = scope.parties is not None and scope.parties.reader is not None
         oldest = now - MAX_AGE_SECONDS - MAX_GRACE_SECONDS
@@ -180,7 +180,7 @@ class PackagedOpening:
     async def _job(self, scope: Scope, stored: StoredPackage) -> tuple[_Job | str, float]:
         """Return what opens a package for the scope's reader, or why nothing does.
 
-        With it comes until when (seconds since 1970) that is believed.
+        The second value is how long (seconds since 1970) that is fresh.
         """
         assert scope.parties is not None  # noqa: S101 - see `possible`
         reader = scope.parties.reader or ""
@@ -206,12 +206,12 @@ class PackagedOpening:
         try:
             return self._directory.name(sender) == issuer
         except KeyUnavailable:
-            return False  # an id that nobody can have
+            return False  # an impossible id
 
     def _still_good(
         self, scope: Scope, sid: bytes, stored: StoredPackage, fresh_until: float
     ) -> bool:
-        """Whether the session is known out of this very package; then it is believed further."""
+        """Whether the session is known from this very package; then it stays fresh."""
         known = self._known.get((scope, sid))
         live = known.live if known is not None else None
         if known is None or live is None:
@@ -233,7 +233,7 @@ class PackagedOpening:
         return live
 
     def _settle(self, scope: Scope, sid: bytes, live: _Live | str, fresh_until: float) -> None:
-        """Know from now on that there is a session, or why there is none."""
+        """Cache that there is a session, or why there is none."""
         known = self._known.get((scope, sid))
         decoy = known.decoy if known is not None else self._decoy(scope, sid)
         held, refusal = (None, live) if isinstance(live, str) else (live, "")

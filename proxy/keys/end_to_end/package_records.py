@@ -22,9 +22,9 @@ from ..stores.records import RecordRefused, RecordUnknown
 
 VERSION: Final = 1
 LIST: Final = "list"
-"""The key id under which the list stands; a session id has 16 characters."""
+"""The key id of the list; a session id has 16 characters."""
 ROTATION_MARKER: Final = "turn"
-"""The key id under which the mark of the last turn stands."""
+"""The key id of the rotation marker."""
 MAX_LISTED: Final = 1024
 
 _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
@@ -36,9 +36,9 @@ _HEAD: Final = struct.Struct(">BQ")
 
 @dataclass(frozen=True, slots=True)
 class StoredPackage:
-    """A key package with what its finders must know. Times are seconds since 1970.
+    """A key package with what its readers need. Times are seconds since 1970.
 
-    `issuer` and `audience` are the names of participants' records, which tell nothing; `kid` is
+    `issuer` and `audience` are the names of participants' records, keyed hashes; `kid` is
     that of the key that signed it.
     """
 
@@ -57,7 +57,7 @@ class StoredPackage:
         return base64url.encode(self.sid).decode()
 
     def facts(self) -> dict[str, Any]:
-        """Return the package as JSON holds it, with what its finder must know: who signed it."""
+        """Return the package as JSON, with what its reader needs: who signed it."""
         fields = {"sid": self.key_id, "issue": self.issue, "kid": self.kid}
         times = {"iat": self.issued, "exp": self.ends}
         return {**fields, **times, "package": json.loads(self.package)}
@@ -71,13 +71,13 @@ class Listed:
     ends: tuple[tuple[str, int], ...] = ()
 
     def with_one(self, key_id: str, ends: int, now: float) -> Listed:
-        """Return the list with one more, and without those that are over."""
+        """Return the list with one more, and without those that have ended."""
         alive = [one for one in self.ends if one[1] > now and one[0] != key_id]
         return Listed(self.issue + 1, (*alive, (key_id, ends))[-MAX_LISTED:])
 
 
 def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the 22 characters under which the packages of a conversation stand."""
+    """Return the name of a conversation's packages in the store (22 characters)."""
     digest = hmac.digest(name_key.reveal(), _NAME_LABEL + scope.encode(), "sha256")
     return base64url.encode(digest[:NAME_BYTES]).decode()
 

@@ -1,4 +1,4 @@
-"""Where key packages stand: in the store, each under its session's id, for as long as it opens."""
+"""Key packages in the store: each under its session's id, for as long as it opens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PackageStore:
         self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(_KNOWN_ISSUES)
 
     def name(self, scope: Scope) -> str:
-        """Return the name under which the packages of a conversation stand."""
+        """Return the name of a conversation's packages in the store."""
         return package_records.record_name(self._sessions.keyring.name_key, scope)
 
     async def put(self, scope: Scope, package: StoredPackage) -> None:
@@ -128,9 +128,9 @@ class PackageStore:
         return package
 
     def _issue(self, record: bytes, name: str, key_id: str) -> int:
-        """Return the issue of the package that stands there; 0 where what stands there is forged.
+        """Return the issue of a stored package; 0 for a forged record.
 
-        Raises RecordUnknown for what another version wrote.
+        Raises RecordUnknown for a record of another version.
         """
         try:
             package = package_records.decode(record, name, self._sessions.keyring.record_key)

@@ -1,9 +1,9 @@
-"""Turns: marks in the store that a conversation is to go on with new keys end to end.
+"""Rotation markers: records in the store that make every process begin a new end-to-end key.
 
-Keys that seal end to end belong to the processes that made them, so no record of theirs can be put
-in the place of another one. Each of them looks for the mark when it asks about the participants
-anyway, and begins a new key where it is another one than when the old key began. That reaches those
-who hear of nothing, over SQLite or when a publication was lost.
+Keys that seal end to end belong to the processes that made them, so their records cannot be
+replaced by others. Each process reads the marker when it looks up the participants anyway, and
+begins a new key if the marker changed since the old key began. That also reaches processes without
+notifications: over SQLite, or when a publication was lost.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _LABEL: Final = b"sealyard/v1/record/turn\x00"
 _EPOCH_BYTES: Final = 8
 _RANDOM_BYTES: Final = 16
 _VALUE_BYTES: Final = 1 + _EPOCH_BYTES + _RANDOM_BYTES
-# No key outlives it, and what began before the mark is over when the mark is.
+# No key outlives it: a key that began before the marker has ended when the marker ends.
 _KEEP_MS: Final = int(MAX_AGE_SECONDS * 1000) + 3_600_000
 _MOST_TRIES: Final = 16
 
 
 async def put(sessions: Sessions, scope: Scope) -> bool:
-    """Let every process begin new keys in a conversation; return whether the store took it."""
+    """Make every process begin new keys in a conversation; return whether the store has it."""
     if not sessions.store.shared:
         return True
     name, key = (
@@ -42,7 +42,7 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
     try:
         before = await _held(sessions, name)
         for _ in range(_MOST_TRIES):
-            # Above what stands there, whatever the clock of the one who put it.
+            # Above the stored one, whatever the clock of its writer.
             epoch = max(_epoch(before, name, sessions) + 1, int(sessions.now() * 1000))
             values = bytes([_VERSION]) + epoch.to_bytes(_EPOCH_BYTES)
             values += secrets.token_bytes(_RANDOM_BYTES)
@@ -59,9 +59,9 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
 
 
 async def last(sessions: Sessions, scope: Scope) -> str:
-    """Return the mark of a conversation, empty where there is none.
+    """Return the marker of a conversation, empty where there is none.
 
-    Raises KeyUnavailable where the store does not tell, or another version wrote it.
+    Raises KeyUnavailable where the store does not answer, or another version wrote it.
     """
     if not sessions.store.shared:
         return ""
@@ -86,7 +86,7 @@ def _epoch(held: HeldRecords | None, name: str, sessions: Sessions) -> int:
 
 
 def _values(held: HeldRecords, name: str, sessions: Sessions) -> bytes | None:
-    """Return what an authentic mark says; a forged one is none."""
+    """Return the value of an authentic marker; None for a forged one."""
     try:
         values = records.verified(held.record, _LABEL, name, sessions.keyring.record_key)
     except RecordRefused:

@@ -1,9 +1,9 @@
-"""Sessions that seal end to end: random keys of this process, which leave it in packages alone.
+"""Sessions that seal end to end: random keys of this process, which leave it only in packages.
 
 For each conversation, sender and set of recipients there is one session. Its package is for exactly
-the keys that these recipients have. A recipient or a key more, and the package is issued again; a
-key less, and a new session takes over at once, so that nobody opens what was not for them. No other
-process has the key: each makes its own, and no more is sealed with it once that process ends.
+the keys that these recipients have. If a recipient or key is added, the package is issued again; if
+a key is removed, a new session replaces this one at once, so that messages open only for their own
+recipients. No other process has the key: each makes its own, which seals until that process ends.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Place = tuple[Scope, str]
 
 
 class Audience(NamedTuple):
-    """For whom a package is: who signs it, whose keys it has, and until when that is believed.
+    """For whom a package is: who signs it, whose keys it has, and how long that is fresh.
 
-    `members` are the names of the recipients' records, `mark` is the conversation's (see `turn`).
+    `members` are the names of the recipients' records, `marker` is the rotation marker.
     """
 
     sender: Identity
@@ -67,7 +67,7 @@ class Audience(NamedTuple):
         return self.kids == other.kids and self.sender.public == other.sender.public
 
     def grows_into(self, other: Audience) -> bool:
-        """Whether nobody loses a key: then the same session key may go to the others as well."""
+        """Whether no key is removed: then the same session key may go to the others too."""
         return self.kids <= other.kids and self.sender.public == other.sender.public
 
 
@@ -75,7 +75,7 @@ class Audience(NamedTuple):
 class Held:
     """A session that seals until `soft_end` and opens until `ends`, both seconds since 1970.
 
-    After `fresh_until` the participants are asked about again; once `rotated` another takes over.
+    After `fresh_until` the participants are looked up again; once `rotated` another replaces it.
     """
 
     scope: Scope
@@ -144,7 +144,7 @@ class PackagedSealing:
         """See that a session can seal `count` values for the recipients that the scope names.
 
         Raises KeyUnavailable where the sender cannot sign, a recipient has no key, or the package
-        cannot be stored. The caller sees to it that nobody else asks for the same place meanwhile.
+        cannot be stored. The caller holds the lock of the conversation and sender.
         """
         held, now = self._held.get(scope), self._clock()
         usable = held is not None and self._able(held, count, now)
@@ -155,7 +155,9 @@ class PackagedSealing:
         except KeyUnavailable as error:
             if held is None or not usable or error.reason != "participant-unavailable":
                 raise
-            held.fresh_until = self._clock() + REST_SECONDS  # the store is down: go on meanwhile
+            held.fresh_until = (
+                self._clock() + REST_SECONDS
+            )  # the store is down: keep using it for now
             return
         if held is None:
             smaller = self._latest.get(place(scope))
@@ -176,9 +178,9 @@ class PackagedSealing:
             await self._begin(scope, audience, "key-gone")
 
     def mark_rotated(self, name: str | None) -> None:
-        """Begin new sessions at the next message in the conversation of that name, or ask anew.
+        """Begin new sessions at the next message in the conversation of that name.
 
-        Without a name something was missed: participants are asked about, sessions go on.
+        Without a name a notification was missed: participants are looked up, sessions stay.
         """
         for held in self._held.entries():
             if name is None:
@@ -187,18 +189,18 @@ class PackagedSealing:
                 held.rotated = True
 
     def doubt(self, name: str) -> None:
-        """Ask anew about the participants of every session that the one of that record is in."""
+        """Look up the participants of every session again that the one of that record is in."""
         for held in self._held.entries():
             if name == held.audience.issuer or name in held.audience.members:
                 held.fresh_until = 0.0
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Let go of what is over, a few at each step."""
+        """Drop what has ended, a few at each step."""
         yield from self._held.dropping(lambda held: now >= held.soft_end)
         yield from self._latest.dropping(lambda held: now >= held.soft_end)
 
     def clear(self) -> None:
-        """Hold none; what they sealed opens as long as their packages stand."""
+        """Drop all; what they sealed opens as long as their packages exist."""
         self._held.clear()
         self._latest.clear()
 
@@ -219,10 +221,10 @@ class PackagedSealing:
         return "rotated" if held.rotated else "spent"
 
     def _grows(self, held: Held, scope: Scope, audience: Audience, count: int) -> bool:
-        """Whether a session for fewer recipients can go on for those of `scope`.
+        """Whether a session for fewer recipients can continue for those of `scope`.
 
-        Those who come to a conversation may open what was sealed in it. Where none is bound, a
-        larger circle is not the smaller one grown.
+        Those who join a conversation may open what was sealed in it. Where no conversation is
+        bound, a larger set of recipients is another one.
         """
         if scope.conversation is None:
             return False
@@ -266,7 +268,7 @@ class PackagedSealing:
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)
         not_before = self._sessions.not_before(conversation, now) or 0
-        # What was revoked this very second must not revoke what comes after it.
+        # A revocation of this very second must not revoke the new session.
         begins = max(int(now), not_before, self._sessions.floor(now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         key = SessionKey(self._random(KEY_BYTES))
@@ -282,14 +284,14 @@ class PackagedSealing:
     async def _issue_again(self, held: Held, scope: Scope, audience: Audience) -> None:
         """Issue the package of a session to more keys; it seals for those of `scope` then."""
         grown = replace(held, scope=scope, audience=audience, issue=held.issue + 1)
-        held.issue += 1  # this number is spent, whatever becomes of it
+        held.issue += 1  # this number is used, even if storing fails
         await self._store(grown, "recipient-added")
         grown.used, grown.fresh_until = held.used, self._fresh_until(audience)
         self._held.forget(held.scope)
         self._hold(grown)
 
     def _fresh_until(self, audience: Audience) -> float:
-        # What was changes meanwhile may be that one of them was revoked.
+        # What changed meanwhile may be that one of them was revoked.
         return audience.fresh_until if audience.changes == self._directory.changes else 0.0
 
     def _hold(self, held: Held) -> None:
@@ -297,7 +299,7 @@ class PackagedSealing:
         self._latest.put(place(held.scope), held)
 
     async def _store(self, held: Held, cause: Cause) -> None:
-        """Make the package of a session and keep it where its recipients look for it."""
+        """Make the package of a session and store it for its recipients."""
         audience, now = held.audience, int(self._clock())
         conversation, _ = place(held.scope)
         try:
@@ -316,7 +318,7 @@ class PackagedSealing:
         kid = audience.sender.public.kid
         parts = audience.issuer, kid, audience.members, now, held.ends, text
         stored = StoredPackage(held.session.sid, held.issue, *parts)
-        # Raises where it cannot stand in an audit log that blocks: then no package is given out.
+        # Raises where a blocking audit log cannot be written: then no package is stored.
         await self._sessions.write_down(
             "package.issued",
             scope=self._sessions.name(conversation),

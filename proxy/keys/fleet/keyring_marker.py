@@ -1,4 +1,4 @@
-"""The keyring's marker in the store: which generation the fleet has come to, and what it disabled.
+"""The keyring's marker in the store: the generation of the fleet, and what it disabled.
 
 One note for each keyring, under a name made of its id. Form: u8 version ‖ u64be generation ‖
 digest:16 ‖ thumbprint of the primary KEK:16 ‖ u16be number of disabled KEKs ‖ thumbprint:16 of each
@@ -28,7 +28,7 @@ _HEAD: Final = struct.Struct(f">BQ{DIGEST_BYTES}s{THUMBPRINT_BYTES}sH")
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A generation of a keyring, as its holders have told the store. `primary` is a thumbprint."""
+    """A generation of a keyring, as its holders wrote it. `primary` is a thumbprint."""
 
     generation: int
     digest: str
@@ -42,7 +42,7 @@ class Marker:
 
 
 def name_of(keyring: Keyring) -> str:
-    """Return under which name the store has what concerns the keyring as a whole."""
+    """Return the name of the records about the keyring as a whole."""
     return f"keyring-{keyring.id}"
 
 
@@ -105,5 +105,5 @@ def decode(record: bytes, name: str, key: RecordKey) -> Marker:
         values[at : at + THUMBPRINT_BYTES] for at in range(_HEAD.size, end, THUMBPRINT_BYTES)
     )
     retired = frozenset(int.from_bytes(values[at : at + 2]) for at in range(end, len(values), 2))
-    told = base64url.encode(digest).decode()
-    return Marker(generation, told, primary, disabled, retired)
+    text = base64url.encode(digest).decode()
+    return Marker(generation, text, primary, disabled, retired)

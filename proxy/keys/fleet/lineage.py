@@ -1,8 +1,8 @@
-"""Which keyring a process goes by, when its file and the fleet do not tell the same.
+"""Which keyring a process uses, when its file and the fleet differ.
 
-A running process never goes back: of a file of a lower generation it takes what is revoked and
-disabled, and nothing else. What a later generation of the fleet has disabled stays disabled under
-an older file too. Nothing here waits.
+A running process never goes back: from a file of a lower generation it takes revocations and
+disabled KEKs, and nothing else. What a later generation of the fleet has disabled stays disabled
+under an older file too. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Accepted:
 
 
 class Lineage:
-    """The keyring in use, out of the files that were read and the marker of the fleet."""
+    """The keyring in use, from the files that were read and the marker of the fleet."""
 
     def __init__(self, keyring: Keyring, accepted: Accepted | None = None) -> None:
         """Begin with the keyring of the file."""
@@ -37,12 +37,12 @@ class Lineage:
         self._marker: Marker | None = None
         self._older: int | None = None
         self._forked = False
-        # Apart from the keyring: its digest is that of the file, by which forks are told.
+        # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
 
     @property
     def keyring(self) -> Keyring:
-        """The keyring to go by."""
+        """The keyring to use."""
         known = _without(self._held, self._disabled)
         if self.behind is None or self._marker is None:
             return known
@@ -55,12 +55,12 @@ class Lineage:
 
     @property
     def older(self) -> int | None:
-        """The generation of a file that was not taken, since it is lower than what is held."""
+        """The generation of a file that was refused, since it is lower than the one held."""
         return self._older
 
     @property
     def behind(self) -> int | None:
-        """The generation that the fleet has come to, where it is higher than what is held."""
+        """The generation of the fleet, where it is higher than the one held."""
         marker = self._marker
         if marker is None or marker.generation <= self._held.generation or self.accepted:
             return None
@@ -82,7 +82,7 @@ class Lineage:
 
     @property
     def lacks(self) -> bool:
-        """Whether the KEK that the fleet seals under by now is not here."""
+        """Whether the KEK that the fleet seals under is missing here."""
         behind = self.behind is not None
         return (
             behind and self._marker is not None and keyring_marker.lacks(self._held, self._marker)
@@ -90,7 +90,7 @@ class Lineage:
 
     @property
     def states(self) -> dict[str, bool]:
-        """What is not as it should be."""
+        """The findings, and whether each applies."""
         return {
             "older": self._older is not None,
             "behind": self.behind is not None,
@@ -98,9 +98,9 @@ class Lineage:
         }
 
     def take(self, file: Keyring) -> Keyring:
-        """Take the keyring of a file that was read, as far as it goes on; return the one to go by.
+        """Take the keyring of a file, as far as it is not older; return the one to use.
 
-        One of another id is another keyring and taken whole.
+        One with another id is another keyring and replaces the old one.
         """
         held = self._held
         if file.id != held.id:
@@ -121,7 +121,7 @@ class Lineage:
         return self.keyring
 
     def learn(self, marker: Marker | None) -> Keyring:
-        """Take what the store says of the fleet; return the keyring to go by."""
+        """Take the fleet's marker from the store; return the keyring to use."""
         self._marker = marker
         return self.keyring
 

@@ -1,9 +1,9 @@
-"""Who is alive: each process tells the store which KEKs it has, so that promoting can wait for all.
+"""Live processes: each writes to the store which KEKs it has, so that promoting can wait for all.
 
 A process has one of a few hundred places beside the keyring's marker and writes there every few
-seconds; what it wrote ends by itself. Form: u8 version ‖ u64be seen (milliseconds since 1970) ‖
+seconds; its record expires. Form: u8 version ‖ u64be seen (milliseconds since 1970) ‖
 process:8 ‖ u64be generation ‖ digest:16 ‖ for each KEK that opens the first 8 bytes of its
-thumbprint ‖ HMAC:32, for the place that it stands at.
+thumbprint ‖ HMAC:32, which covers its place.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SKEW_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Which keyring a process goes by, and which KEKs open there. `seen` is in milliseconds."""
+    """Which keyring a process uses, and which KEKs open there. `seen` is in milliseconds."""
 
     process: bytes
     seen: int
@@ -60,7 +60,7 @@ class Presence:
         self._place: str | None = None
 
     async def write(self, store: GuardedStore, keyring: Keyring, now: float) -> None:
-        """Write down what this process has; raise StoreFailed where the store does not take it."""
+        """Write what this process has; raise StoreFailed where the store does not take it."""
         name, key = keyring_marker.name_of(keyring), keyring.record_key
         seen: bytes | None = None
         if self._place is not None:
@@ -87,7 +87,7 @@ class Presence:
             return False
 
     async def _free(self, store: GuardedStore, name: str) -> str | None:
-        """Return a place that nobody has, drawn so that those who begin together differ."""
+        """Return a free place, drawn at random so that processes that start together differ."""
         found = (await store.find(name, _places())).keys
         free = [at for at, held in zip(_places(), found, strict=True) if held is None]
         return free[int.from_bytes(self._random(4)) % len(free)] if free else None
@@ -96,8 +96,8 @@ class Presence:
 async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Report, ...]:
     """Return the reports of all processes of the keyring that are alive.
 
-    Raises StoreFailed where the store does not answer. What nobody who has the keyring wrote is not
-    among them, and neither is a process of a version that does not report.
+    Raises StoreFailed where the store does not answer. Forged records are left out, and so
+    are processes of versions that do not report.
     """
     name, key = keyring_marker.name_of(keyring), keyring.record_key
     found = (await store.find(name, _places())).keys
@@ -148,7 +148,7 @@ ROSTER_VERSION: Final = 1
 MOST: Final = 16
 """Keyrings that are looked at; of more, those that were seen last."""
 LIVE_SECONDS: Final = 60.0
-"""A keyring that was seen within is in use, by whatever clock."""
+"""A keyring that was seen within this time is in use, by whatever clock."""
 REFRESH_SECONDS: Final = 5.0
 
 _ROW: Final = struct.Struct(f">{KEYRING_ID_BYTES}sQ")
@@ -162,16 +162,16 @@ class Roster:
     seen: Mapping[str, int]
 
     def others(self, own: str, now: float) -> tuple[str, ...]:
-        """Return the ids of keyrings besides ours that are in use."""
+        """Return the ids of other keyrings that are in use."""
         live = [one for one, at in self.seen.items() if one != own and _near(at, now)]
         return tuple(sorted(live))
 
     def due(self, own: str, now: float) -> bool:
-        """Whether ours has to be told of again."""
+        """Whether our keyring has to be written again."""
         return abs(now - self.seen.get(own, 0)) >= REFRESH_SECONDS
 
     def with_seen(self, own: str, now: float) -> Roster:
-        """Return the roster with ours as it is seen now, without those that are in use no more."""
+        """Return the roster with our keyring as of now, without those no longer in use."""
         live = {one: at for one, at in self.seen.items() if one != own and _near(at, now)}
         latest = sorted(live.items(), key=lambda row: -row[1])[: MOST - 1]
         return Roster({**dict(latest), own: int(now)})
@@ -204,7 +204,7 @@ _PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """The marker, if there is one to be believed, the living processes, and other keyrings' ids."""
+    """The marker, if an authentic one exists, the live processes, and other keyrings' ids."""
 
     marker: Marker | None
     reports: tuple[Report, ...]
@@ -217,17 +217,17 @@ class FleetView:
         return max([*generations, 0 if self.marker is None else self.marker.generation])
 
     def lacking(self, entry: KekEntry) -> int:
-        """Return how many living processes do not have a KEK."""
+        """Return how many live processes do not have a KEK."""
         return sum(not report.has(entry) for report in self.reports)
 
     def has(self, keyring: Keyring) -> bool:
-        """Whether the fleet has come to just this state of the keyring."""
+        """Whether the fleet has exactly this state of the keyring."""
         state = None if self.marker is None else (self.marker.generation, self.marker.digest)
         return state == (keyring.generation, keyring.digest)
 
 
 async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -> FleetView:
-    """Return what the store tells; raise StoreFailed where it does not answer.
+    """Return what the store holds; raise StoreFailed where it does not answer.
 
     `clock` returns seconds since 1970.
     """

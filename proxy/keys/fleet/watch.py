@@ -1,7 +1,7 @@
-"""Whether the keyring of this process is that of the fleet: asked of the store every few seconds.
+"""Whether the keyring of this process is that of the fleet: checked in the store periodically.
 
-Nothing that is found there takes a process out of service while it runs: whoever writes to the
-store could else stop the fleet. It is told, by an event, a metric and a mark.
+No finding takes a running process out of service: otherwise writing to the store could stop the
+fleet. Findings are reported by an event, a metric and the status page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .presence import Presence
 
 INTERVAL_SECONDS: Final = 3.0
 _ANY_EPOCH: Final = 1
-"""What is kept goes by what was seen there before, and not by a number."""
+"""Writing compares with the record seen before, not with a number."""
 
 STATES: Final[Mapping[str, str]] = {
     "older": "keyring.older",
@@ -33,15 +33,15 @@ STATES: Final[Mapping[str, str]] = {
     "mismatch": "keyring.mismatch",
     "unverified": "keyring.unverified",
 }
-"""What may not be as it should be, and the event that tells of it: a file of an older generation is
-not taken; the fleet is ahead; two keyrings of one generation differ; another keyring is used in the
-same place of the store; the fleet's marker is forged."""
+"""Possible findings, and their events: a file of an older generation was refused; the fleet is
+ahead; two keyrings of one generation differ; another keyring is used in the same place of the
+store; the fleet's marker is forged."""
 
 
 class KeyringWatch:
     """Owns the task that looks. `clock` returns seconds since 1970.
 
-    `go_over` is called with the keyring to go by from now on, whenever that is another one.
+    `go_over` is called with the keyring to use from now on, whenever that changes.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -59,7 +59,7 @@ class KeyringWatch:
         """Know nothing of the fleet yet."""
         self.lineage = Lineage(keyring, accepted)
         self.others: tuple[str, ...] = ()
-        """The ids of other keyrings that somebody uses in the same place of the store."""
+        """The ids of other keyrings that are used in the same place of the store."""
         self.lacking = False
         """Whether this process began without the KEK that the fleet seals under."""
         self._store = store
@@ -75,7 +75,7 @@ class KeyringWatch:
 
     @property
     def states(self) -> Mapping[str, bool]:
-        """What is not as it should be."""
+        """The findings, and whether each applies."""
         return {
             **self.lineage.states,
             "mismatch": bool(self.others),
@@ -83,9 +83,9 @@ class KeyringWatch:
         }
 
     async def start(self) -> None:
-        """Look once, so that nothing begins under a keyring of the past, and then again and again.
+        """Look once, so that no process starts with an outdated keyring, and then periodically.
 
-        With a store that does not answer, or that nobody shares, the keyring is what the file says.
+        With a store that does not answer, or that is not shared, the file decides.
         """
         if not self._store.shared:
             return
@@ -94,18 +94,18 @@ class KeyringWatch:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def take(self, file: Keyring) -> None:
-        """Take the keyring of a file that was read, as far as it goes on."""
+        """Take the keyring of a file that was read, as far as it is not older."""
         self.lineage.take(file)
         self._went_on()
 
     async def look(self) -> None:
-        """Ask the store what the fleet has come to, and tell it what we have."""
+        """Read the fleet's state from the store, and write ours."""
         held, now = self.lineage.held, self._clock()
         try:
             marker = await self._marker(held)
             others = await self._others(held, now)
             await self._presence.write(self._store, self.lineage.keyring, now)
-        except StoreFailed:  # the guard has told of it
+        except StoreFailed:  # GuardedStore has reported it
             return
         if held.id == self.lineage.held.id:  # another keyring may have come meanwhile
             self.others = others
@@ -113,7 +113,7 @@ class KeyringWatch:
             self._went_on()
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         task, self._task = self._task, None
         if task is not None:
             await end(task)
@@ -142,12 +142,12 @@ class KeyringWatch:
         try:
             found = None if seen is None else keyring_marker.decode(seen, name, key)
         except RecordUnknown:
-            return None  # of a newer version, which says more than ours would
+            return None  # of a newer version, which may hold more than ours would
         except RecordRefused:
             found, self._unverified = None, True
         if found is not None and found.generation >= held.generation:
             return found
-        # What nobody of us wrote is told of, and gives way.
+        # A forged marker is reported and replaced.
         ours = keyring_marker.of(held)
         record = keyring_marker.encode(ours, name, key)
         taken = await self._store.note(name, record, _ANY_EPOCH, seen=seen) == record

@@ -86,7 +86,7 @@ def _redis(place: StorePlace) -> Store:
             raise
         raise UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]") from None
     if place.redis is None:
-        raise ConfigurationError(("keys.store: which Redis is not said",))
+        raise ConfigurationError(("keys.store: no Redis is configured",))
     return RedisStore(place.redis, place.environ)
 
 

@@ -18,7 +18,7 @@ FAST_FAILURES: Final = 3
 
 
 class Breaker:
-    """Closed: all may ask. Open: nobody. Half-open: one asks, and its answer decides."""
+    """Closed: all requests pass. Open: none. Half-open: one passes, and its result decides."""
 
     __slots__ = ("_clock", "_failures", "_probing", "_since", "opened")
 
@@ -33,13 +33,13 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """How it stands."""
+        """Its state."""
         if self._since is None:
             return "closed"
         return "open" if self._resting(self._since) else "half-open"
 
     def admits(self) -> bool:
-        """Whether the caller may ask now; it must then tell how that ended."""
+        """Whether a request may pass now; the caller must then report how it ended."""
         state = self.state
         if state == "closed":
             return True
@@ -61,7 +61,7 @@ class Breaker:
         self._probing = False
 
     def released(self) -> None:
-        """Take back a question that ended without an answer, because nobody waits for it."""
+        """Take back a request that was cancelled."""
         self._probing = False
 
     def _resting(self, since: float) -> bool:
@@ -73,10 +73,10 @@ _T = TypeVar("_T")
 
 ERASE_SECONDS: Final = 8.0
 QUESTIONS: Final = 8
-"""How many questions a process asks of a shared store at a time."""
+"""How many requests a process makes to a shared store at a time."""
 
 Notice = Callable[[str], None]
-"""Is told a reason code, for the log, when the store failed or its record was refused."""
+"""Called with a reason code, for the log, when the store failed or its record was refused."""
 
 
 class GuardedStore:
@@ -85,7 +85,7 @@ class GuardedStore:
     def __init__(
         self, store: Store, timeout: float, *, clock: Callable[[], float], notice: Notice
     ) -> None:
-        """Take the store; the caller goes on to own it."""
+        """Take the store; the caller still owns it."""
         self._store = store
         self._timeout = timeout
         self._notice = notice
@@ -148,7 +148,7 @@ class GuardedStore:
             lambda: self._store.note(name, record, epoch, seen=seen, publish=publish)
         )
 
-    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+    async def keep(  # noqa: PLR0913 - a record, its place, for how long
         self,
         name: str,
         key_id: str,

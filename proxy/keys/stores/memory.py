@@ -24,7 +24,7 @@ MAX_RECORDS: Final = 100_000
 _FOR_ALL: Final = 0.9
 """Above this part of the room, only conversations that have keys get more of them."""
 _LOOK_SECONDS: Final = 1.0
-"""So often at most all records are looked at for what has ended."""
+"""How often, at most, all records are checked for those that have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class _Kept:
 class MemoryStore:
     """Keeps at most `max_records` current sessions, and as many keys and packages.
 
-    A current session makes room for a newer one: it is agreed on anew, and its key, if it has one,
-    stands on its own. Keys and packages may be the only copy, and make room once they have ended.
+    A current session makes room for a newer one: it is agreed on again, and its key, if it has one,
+    is kept separately. Keys and packages may be the only copy, and make room once they have ended.
     `clock` returns seconds and never goes back. No method waits, so each is atomic by itself.
     """
 
@@ -64,11 +64,11 @@ class MemoryStore:
         """Do nothing: no other process changes anything."""
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Return what stands under the name, or keep the offer."""
+        """Return the current session, or keep the offer."""
         return self._held(offer.name, self._current.get(offer.name)) or self._keep(offer)
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Keep the offer unless another record than the one seen stands there."""
+        """Keep the offer unless the store holds another record than the one seen."""
         held = self._held(offer.name, self._current.get(offer.name))
         return held if held is not None and held.record != seen else self._keep(offer)
 
@@ -84,12 +84,12 @@ class MemoryStore:
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
     ) -> bytes:
-        """Keep the revocation unless another one than the one seen stands there."""
+        """Keep the revocation unless the store holds another than the one seen."""
         if self._revocations.get(name) in {None, seen}:
             self._revocations[name] = record
         return self._revocations[name]
 
-    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+    async def keep(  # noqa: PLR0913 - a record, its place, for how long
         self,
         name: str,
         key_id: str,
@@ -99,7 +99,7 @@ class MemoryStore:
         *,
         seen: bytes | None = None,
     ) -> HeldRecords:
-        """Keep the record unless another one than the one seen stands there."""
+        """Keep the record unless the store holds another than the one seen."""
         held = self._held(name, self._keys.get(name, {}).get(key_id))
         if held is None or held.record == seen:
             self._put_key(name, key_id, record, keep_ms)
@@ -115,7 +115,7 @@ class MemoryStore:
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
-        """Keep the note unless another one than the one seen stands there."""
+        """Keep the note unless the store holds another than the one seen."""
         if epoch and self._notes.get(name) in {None, seen}:
             self._notes[name] = record
         return self._notes.get(name)

@@ -92,7 +92,7 @@ class SessionRecord:
 
 
 def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the name of a scope's records: 22 characters that tell nothing."""
+    """Return the name of a scope's records: 22 characters, a keyed hash."""
     return base64url.encode(derivation.record_name(name_key, scope)).decode()
 
 
@@ -112,7 +112,7 @@ def authentic_one(data: bytes | None, name: str, key: RecordKey) -> bool:
 
 
 def stood(key_id: str, data: bytes, name: str, key: RecordKey) -> bool:
-    """Whether a record is that of the session, with a key, under whose id it stood."""
+    """Whether a record is that of the session, with a key, under whose id it was found."""
     try:
         record = decode_session(data, name, key)
     except RecordRefused:
@@ -121,7 +121,7 @@ def stood(key_id: str, data: bytes, name: str, key: RecordKey) -> bool:
 
 
 def decode_session(data: bytes, name: str, key: RecordKey) -> SessionRecord:
-    """Return the record that stood under `name`; raise RecordRefused unless it was made for it."""
+    """Return the record found under `name`; raise RecordRefused unless it was made for it."""
     values = verified(data, _SESSION_LABEL, name, key)
     if not values or _BYTES.get(values[0]) != len(values):
         raise RecordUnknown("record-version")

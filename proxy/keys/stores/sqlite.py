@@ -39,15 +39,15 @@ class SqliteStore:
         return None if self._file is None else self._file.room
 
     async def open(self, changed: Changed) -> None:
-        """Open the file. What others change is not heard of; it is found when asked again."""
+        """Open the file. Changes by others are not notified; they are found when read again."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._opened)
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Return what stands under the name, or keep the offer."""
+        """Return the current session, or keep the offer."""
         return await self._do(SqliteFile.get_or_create, offer)
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Keep the offer unless another record than the one seen stands there."""
+        """Keep the offer unless the store holds another record than the one seen."""
         return await self._do(SqliteFile.replace, offer, seen)
 
     async def find(
@@ -59,10 +59,10 @@ class SqliteStore:
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
     ) -> bytes:
-        """Keep the revocation unless another one than the one seen stands there."""
+        """Keep the revocation unless the store holds another than the one seen."""
         return await self._do(SqliteFile.revoke, name, record, epoch, seen)
 
-    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+    async def keep(  # noqa: PLR0913 - a record, its place, for how long
         self,
         name: str,
         key_id: str,
@@ -72,7 +72,7 @@ class SqliteStore:
         *,
         seen: bytes | None = None,
     ) -> HeldRecords:
-        """Keep the record unless another one than the one seen stands there."""
+        """Keep the record unless the store holds another than the one seen."""
         return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms, seen)
 
     async def note(
@@ -84,11 +84,11 @@ class SqliteStore:
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
-        """Keep the note unless another one than the one seen stands there."""
+        """Keep the note unless the store holds another than the one seen."""
         return await self._do(SqliteFile.note, name, record, epoch, seen)
 
     async def erase(self, name: str) -> dict[str, bytes]:
-        """Delete the current session and the keys, and overwrite where they stood in the file."""
+        """Delete the current session and the keys, and overwrite their place in the file."""
         return await self._do(SqliteFile.erase, name)
 
     async def dump(self) -> dict[str, bytes]:

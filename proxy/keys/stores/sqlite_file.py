@@ -25,7 +25,7 @@ from .store import (
     key_place,
 )
 
-# Below the deadline of a question to the store, so that a busy file is told from a lost one.
+# Below the deadline of a request to the store, so that a busy file differs from a lost one.
 _BUSY_SECONDS: Final = 0.2
 # Processes that begin together may all have to make the file, one after the other.
 _OPENING_SECONDS: Final = 5.0
@@ -155,7 +155,7 @@ class SqliteFile:
                 "DELETE FROM records WHERE place = ? OR (place >= ? AND place < ?)",
                 (f"{name}:{CURRENT}", before, f"{before}~"),
             )
-        # Old pages stand in the write-ahead log until it begins anew.
+        # Old pages stay in the write-ahead log until it is truncated.
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return {
             str(place).removeprefix(before): record if type(record) is bytes else b""
@@ -195,7 +195,7 @@ class SqliteFile:
             raise StoreFull from None
 
     def measure(self) -> None:
-        """Take note of how much of the room is taken."""
+        """Measure how much of the room is taken."""
         pages, free = (
             self._connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count")
@@ -203,14 +203,14 @@ class SqliteFile:
         self.room = Room(pages - free, self._max_pages)
 
     def clean(self) -> None:
-        """Delete what has ended; a disk that is full for that as well is told by the next."""
+        """Delete what has ended; if the disk is full even for that, the next operation fails."""
         with suppress(sqlite3.Error):
             self._connection.execute("DELETE FROM records WHERE ends <= ?", (self._now_ms(),))
         self.measure()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE takes the write lock before anything is read, so nobody else can write between.
+        # IMMEDIATE takes the write lock before anything is read, so none can write in between.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -221,7 +221,7 @@ class SqliteFile:
         self._connection.execute("COMMIT")
 
     def _put_endless(self, place: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
-        """Keep what has no end in the place of the record seen; return what stands then."""
+        """Replace the record seen by one without an end; return what the file then holds."""
         with self._pages(self._max_pages + _RESERVE_PAGES), self._transaction():
             row = self._row(place)
             if row is not None and row[0] != seen:

@@ -1,7 +1,7 @@
 """What a store is: records that expire, and one atomic way to agree on them.
 
-All records of a conversation stand under its `name`, which tells nothing: the current session, the
-keys of its ephemeral sessions, and its revocation.
+All records of a conversation have its `name`, a keyed hash: the current session, the keys of its
+ephemeral sessions, and its revocation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ NOTE: Final = "note"
 
 
 def key_place(key_id: str) -> str:
-    """Return where the key of an ephemeral session stands, below the conversation's name."""
+    """Return the place of an ephemeral session's key, below the conversation's name."""
     return f"k:{key_id}"
 
 
 def erased(name: str) -> str:
-    """Return what others are told of a conversation whose session keys were destroyed."""
+    """Return what is published when the session keys of a conversation were destroyed."""
     return f"{name}!"
 
 
@@ -33,9 +33,9 @@ def erased(name: str) -> str:
 class Offer:
     """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
 
-    `epoch` stands beside it for processes of release 0.1.0, which compare it. An ephemeral session
-    also stands under its `key_id`, for `keep_ms`. `made_ms` is when it was made (milliseconds since
-    1970; 0 is not compared with the store's clock).
+    `epoch` is stored beside it for processes of release 0.1.0, which compare it. An ephemeral
+    session is also kept under its `key_id`, for `keep_ms`. `made_ms` is when it was made
+    (milliseconds since 1970; 0 is not compared with the store's clock).
     """
 
     name: str
@@ -72,8 +72,8 @@ class FoundRecords:
 
 
 Changed = Callable[[str | None], None]
-"""Is told the name of a conversation that another process rotated or revoked, or `erased` of it;
-None means any."""
+"""Called with the name of a conversation that another process rotated or revoked, or `erased` of
+it; with None, any may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class Store(Protocol):
     raise StoreFailed when the store does not answer, StoreFull where a record that may be the only
     copy of a key finds no room: none that has not ended makes room for it.
 
-    No store can tell whether a record is authentic, so none compares what records say: a record is
-    put in the place of the one that the caller has `seen`, and judged, or of none. Where another
-    one stands there by then, that stays and is returned, for the caller to judge.
+    A store cannot tell whether a record is authentic, so it compares no contents: a record replaces
+    the one that the caller has `seen` and verified, or none. If the store holds another one by
+    then, that one stays and is returned, for the caller to verify.
     """
 
     @property
@@ -103,7 +103,7 @@ class Store(Protocol):
 
     @property
     def subscribed(self) -> bool:
-        """Whether changes by other processes arrive at once; else they are read later."""
+        """Whether changes by other processes are notified; else they are read later."""
         ...
 
     @property
@@ -112,21 +112,21 @@ class Store(Protocol):
         ...
 
     async def open(self, changed: Changed) -> None:
-        """Prepare, and from now on tell `changed` what others change, as far as that is heard.
+        """Prepare, and from now on call `changed` for what other processes change, where possible.
 
         It waits for nothing on the network. Raises UnfitEnvironment for files that cannot be used.
         """
         ...
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Return what stands under the name; where nothing does (any more), keep the offer first.
+        """Return the current session of the name; where there is none, keep the offer first.
 
         Of any number of concurrent calls under one name, all return the same record.
         """
         ...
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Keep the offer in the place of the record seen, or of none; return what stands then.
+        """Replace the record seen, or none, by the offer; return what the store then holds.
 
         Keys of earlier sessions stay as they are.
         """
@@ -144,10 +144,10 @@ class Store(Protocol):
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
     ) -> bytes:
-        """Keep a revocation, without an end, in the place of the one seen; return what stands then.
+        """Replace the revocation seen by this endless one; return what the store then holds.
 
         The epoch is the time (seconds since 1970) that it revokes. A store with a clock of its own
-        raises ClockRefused for a time to come.
+        raises ClockRefused for a time in the future.
         """
         ...
 
@@ -160,13 +160,13 @@ class Store(Protocol):
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
-        """Keep a note of the fleet in the place of the one seen; return what stands then.
+        """Replace the note seen by this one; return what the store then holds.
 
-        It has no end. Others are told its name where `tell` says so. Epoch 0 only asks.
+        It has no end. Its name is published if `publish`. Epoch 0 only reads.
         """
         ...
 
-    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+    async def keep(  # noqa: PLR0913 - a record, its place, for how long
         self,
         name: str,
         key_id: str,
@@ -176,9 +176,9 @@ class Store(Protocol):
         *,
         seen: bytes | None = None,
     ) -> HeldRecords:
-        """Keep a record under a key id in the place of the one seen; return what stands then.
+        """Replace the record seen under a key id by this one; return what the store then holds.
 
-        It ends after `keep_ms`. Nobody is told of it. `find` finds it as it finds the key of an
+        It ends after `keep_ms` and is not published. `find` finds it as it finds the key of an
         ephemeral session.
         """
         ...
@@ -186,17 +186,17 @@ class Store(Protocol):
     async def erase(self, name: str) -> dict[str, bytes]:
         """Destroy the current session and all session keys; return what the latter were, by id.
 
-        Revocations stay. Others are told `erased(name)`. Anybody may have put an id there: the
-        caller verifies the records.
+        Revocations stay. `erased(name)` is published. Any client of the store may have written
+        records: the caller verifies them.
         """
         ...
 
     async def dump(self) -> dict[str, bytes]:
-        """Return every record by its place, as it stands, for those who look for what leaks."""
+        """Return every record by its place, to look for leaks."""
         ...
 
     async def close(self) -> None:
-        """Let go of all connections and records in memory."""
+        """Close all connections and drop records in memory."""
         ...
 
 
@@ -209,7 +209,7 @@ class StoreFailed(Exception):
 
 
 class Misshapen(StoreFailed):
-    """The store's answer is none that this question has."""
+    """The store's response has an unexpected shape."""
 
     def __init__(self) -> None:
         """Give the reason."""
@@ -217,11 +217,11 @@ class Misshapen(StoreFailed):
 
 
 class StoreRefused(StoreFailed):
-    """The store is well and does not do what was asked."""
+    """The store answers, and refuses the operation."""
 
 
 class StoreFull(StoreRefused):
-    """There is no room but that of keys that still open something."""
+    """There is no room left but that of keys that still open something."""
 
     def __init__(self) -> None:
         """Give the reason."""
@@ -229,7 +229,7 @@ class StoreFull(StoreRefused):
 
 
 class ClockRefused(StoreRefused):
-    """The store is well and its clock is too far from ours."""
+    """The store answers, and its clock is too far from ours."""
 
     def __init__(self) -> None:
         """Give the reason."""

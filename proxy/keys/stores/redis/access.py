@@ -95,7 +95,7 @@ def credentials(
         return {}
     read = _reader(password, environ)
     try:
-        read()  # so that a missing secret is told at the start
+        read()  # so that a missing secret is reported at the start
     except KeyringError as error:
         raise UnfitEnvironment(error.reason) from None
     return {"credential_provider": Credentials(user, read)}

@@ -1,4 +1,4 @@
-"""What a Redis says of itself and lets us do, and what to make of it. Nothing here waits."""
+"""What a Redis reports and permits, and the findings that follow. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLDEST: Final = 6
 NEEDED: Final = ("EVAL", "EVALSHA", "TIME", "GET", "SET", "PTTL")
 """Without these nothing can be agreed on."""
 WANTED: Final = ("PUBLISH", "SUBSCRIBE")
-"""Without these revocations are heard of late."""
+"""Without these, revocations arrive late."""
 
 _NOTABLE_SKEW_MS: Final = 5_000
 
@@ -51,7 +51,9 @@ def judged(facts: RedisFacts, settings: RedisSettings, mode: Mode) -> Iterator[F
 def _version(facts: RedisFacts) -> Finding:
     check = "redis version"
     if not facts.versions:
-        return Finding(check, "unknown", "Redis does not say its version: the user may not HELLO.")
+        return Finding(
+            check, "unknown", "Redis does not report its version: the user may not run HELLO."
+        )
     old = [one for one in facts.versions if _number(one) < OLDEST]
     if old:
         return Finding(check, "failed", f"Redis {old[0]} is too old: use {OLDEST} or newer.")
@@ -66,7 +68,7 @@ def _transport(settings: RedisSettings) -> Finding:
     return Finding(
         "redis TLS",
         "warning",
-        "The password and all records cross the network in the clear: write `rediss://`.",
+        "The password and all records cross the network unencrypted: write `rediss://`.",
     )
 
 
@@ -78,22 +80,26 @@ def _rights(facts: RedisFacts, settings: RedisSettings) -> Iterator[Finding]:
     grant = " ".join(f"+{name.lower()}" for name in denied)
     names = f"~{settings.prefix}:* &{settings.prefix}:*"
     if needed:
-        text = f"The user `{user}` may not {', '.join(needed)}: ACL SETUSER {user} {names} {grant}"
+        text = (
+            f"The user `{user}` may not run {', '.join(needed)}: ACL SETUSER {user} {names} {grant}"
+        )
         yield Finding("redis rights", "failed", text)
     elif wanted:
         text = (
-            f"The user `{user}` may not {', '.join(wanted)}, so revocations arrive only within"
+            f"The user `{user}` may not run {', '.join(wanted)}, so revocations arrive only within"
             f" `revocation_max_age`: ACL SETUSER {user} {names} {grant}"
         )
         yield Finding("redis rights", "warning", text)
     else:
-        yield Finding("redis rights", "ok", f"The user `{user}` may do what Sealyard does.")
+        yield Finding(
+            "redis rights", "ok", f"The user `{user}` may run every command that Sealyard needs."
+        )
 
 
 _CANNOT_WRITE: Final = {
-    "READONLY": "This Redis is a replica and takes no writes: name the master, or Sentinels.",
+    "READONLY": "This Redis is a replica and accepts no writes: configure the master or Sentinels.",
     "OOM": "This Redis is full: raise `maxmemory`.",
-    "MISCONF": "This Redis takes no writes, since it cannot write to its disk: make room there.",
+    "MISCONF": "This Redis accepts no writes, since it cannot write to its disk: free some space.",
 }
 
 
@@ -103,20 +109,20 @@ def _writing(facts: RedisFacts) -> Finding:
         return Finding("redis writes", "failed", _CANNOT_WRITE[code], passing=True)
     if code and code != "NOPERM":
         return Finding(
-            "redis writes", "failed", f"This Redis takes no writes: {code}.", passing=True
+            "redis writes", "failed", f"This Redis accepts no writes: {code}.", passing=True
         )
     if any(role not in {"master", "primary"} for role in facts.roles):
-        text = "One of the Redis that answer is a replica, which takes no writes."
+        text = "One of the Redis servers is a replica, which accepts no writes."
         return Finding("redis writes", "warning", text)
-    return Finding("redis writes", "ok", "Redis takes writes.")
+    return Finding("redis writes", "ok", "Redis accepts writes.")
 
 
 def _eviction(facts: RedisFacts, mode: Mode) -> Finding:
     check = "redis eviction"
     if not facts.policies:
         text = (
-            "maxmemory-policy is not known, since the user may not CONFIG GET (rightly so): see"
-            " that it is noeviction."
+            "maxmemory-policy is not known, since the user may not run CONFIG GET (rightly so):"
+            " check that it is noeviction."
         )
         return Finding(check, "unknown", text)
     policy = next((one for one in facts.policies if one != "noeviction"), "noeviction")
@@ -124,7 +130,7 @@ def _eviction(facts: RedisFacts, mode: Mode) -> Finding:
     if policy.startswith("allkeys"):
         lost.append("revocations")
     if policy != "noeviction" and mode == "ephemeral":
-        lost.append("ephemeral keys, which are lost for ever")
+        lost.append("ephemeral keys, which are then lost for good")
     if lost:
         text = f"maxmemory-policy is {policy}, which may evict {' and '.join(lost)}:"
         return Finding(check, "warning", f"{text} CONFIG SET maxmemory-policy noeviction")
@@ -138,12 +144,14 @@ def _clock(facts: RedisFacts, mode: Mode) -> Finding:
     if skew >= CLOCK_SKEW_MS:
         most = CLOCK_SKEW_MS // 1000
         if mode == "ephemeral":
-            text += f", and above {most} s no ephemeral session can be had: set both by NTP."
+            text += (
+                f", and above {most} s there are no ephemeral sessions: synchronise both by NTP."
+            )
             return Finding(check, "failed", text)
-        text += f", and above {most} s sessions are not shared: set both by NTP."
+        text += f", and above {most} s sessions are not shared: synchronise both by NTP."
         return Finding(check, "warning", text)
     if skew >= _NOTABLE_SKEW_MS:
-        return Finding(check, "warning", f"{text}: set both by NTP.")
+        return Finding(check, "warning", f"{text}: synchronise both by NTP.")
     return Finding(check, "ok", f"{text}.")
 
 

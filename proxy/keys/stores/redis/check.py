@@ -1,4 +1,4 @@
-"""Asking a Redis whether Sealyard can work with it, by doing what Sealyard does."""
+"""Checking whether Sealyard can work with a Redis, by running the commands that it needs."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def _skew(node: Redis, clock: Callable[[], float]) -> int:
     try:
         theirs = replies.time_ms(await command(node, "TIME"))
     except NoPermissionError:
-        return 0  # the trial tells
+        return 0  # the trial of all commands reports it
     ours = (before + clock()) / 2
     return round(theirs - ours * 1000)
 
@@ -198,7 +198,7 @@ def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
         # A server that asks for a certificate resets the connection of a client without one: chance
         # decides whether its alert can still be read.
         return Finding("redis", "failed", _MISTAKES[ssl.SSLError])
-    text = "Redis does not answer: see that it runs, that its address is right, and the network."
+    text = "Redis does not answer: check that it runs, its address, and the network."
     return Finding("redis", "failed", text, passing=True)
 
 
@@ -207,19 +207,19 @@ def _any(causes: tuple[BaseException, ...], kind: type[BaseException]) -> bool:
 
 
 _MISTAKES: Final[Mapping[type[BaseException], str]] = {
-    PasswordUnreadable: "The file of Redis' password cannot be read: see its path and mode.",
-    TlsUnusable: "A TLS file for Redis cannot be used: see its path and content.",
+    PasswordUnreadable: "The file with Redis' password cannot be read: check its path and mode.",
+    TlsUnusable: "A TLS file for Redis cannot be used: check its path and content.",
     ssl.SSLCertVerificationError: (
-        "Redis' certificate does not verify: `ca` must hold its authority, and it must be issued"
-        " for the name in `url`."
+        "Redis' certificate does not verify: `ca` must hold its CA, and it must be issued for the"
+        " name in `url`."
     ),
     ssl.SSLError: (
-        "TLS with Redis fails: see that it speaks TLS there, and that `cert` and `key` are what it"
-        " asks for."
+        "TLS with Redis fails: check that it uses TLS on that port, and that `cert` and `key` are"
+        " what it requires."
     ),
     AuthenticationError: (
-        "Redis refuses the user `{user}`: see `user` and `password` of keys.store, and ACL SETUSER"
-        " {user} there."
+        "Redis refuses the user `{user}`: check `user` and `password` of keys.store, and"
+        " ACL SETUSER {user} there."
     ),
     _NoDatabase: (
         "There is no database {db} in Redis, or the user may not select it: ACL SETUSER {user}"

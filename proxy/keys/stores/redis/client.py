@@ -82,7 +82,7 @@ async def command(client: Redis, *words: Any) -> Any:  # noqa: ANN401 - whatever
 
 
 async def disconnected(client: Redis) -> None:
-    """Close the connections of a client that nobody uses just now."""
+    """Close the connections of a client that are idle."""
     with suppress(Exception):  # whatever state they are in
         await client.connection_pool.disconnect(inuse_connections=False)
 
@@ -91,7 +91,7 @@ async def disconnected(client: Redis) -> None:
 async def translated() -> AsyncIterator[None]:
     """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values.
 
-    Where Redis has no room left it is StoreFull, which keeps nobody from reading.
+    Where Redis has no room left it is StoreFull, which does not prevent reading.
     """
     try:
         yield
@@ -122,7 +122,7 @@ _T = TypeVar("_T")
 
 
 async def first_answer(questions: Iterable[Awaitable[_T]]) -> _T:
-    """Return the first answer; raise the last error where nobody has one.
+    """Return the first answer; raise the last error where there is none.
 
     One after the other, a frozen server would use up the deadline of every question.
     """

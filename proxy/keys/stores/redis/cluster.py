@@ -79,7 +79,7 @@ class Cluster:
         return self._client(known[self._turn % len(known)])
 
     async def doubt(self) -> None:
-        """Close all connections that nobody uses."""
+        """Close all idle connections."""
         for one in tuple(self._clients.values()):
             await disconnected(one)
 
@@ -94,7 +94,7 @@ class Cluster:
             if not self._owners:
                 nodes = self._known()[:_MOST_ASKED]
                 self._owners = await first_answer(self._slots_of(node) for node in nodes)
-                await self._let_go()
+                await self._close_left()
             return self._owners
 
     async def _slots_of(self, node: TcpAddress) -> list[TcpAddress]:
@@ -131,8 +131,8 @@ class Cluster:
             client = self._clients[node] = self._connect(node)
         return client
 
-    async def _let_go(self) -> None:
-        """Close the connections to nodes that are in the cluster no more."""
+    async def _close_left(self) -> None:
+        """Close the connections to nodes that have left the cluster."""
         for node in self._clients.keys() - {*self._seeds, *self._owners}:
             await self._clients.pop(node).aclose(close_connection_pool=True)
 

@@ -1,6 +1,6 @@
 """Reading what Redis answers: each command has answers of one shape, all others are a failed store.
 
-Whatever stands in Redis may have been put there by anybody, and whatever comes over the wire may
+Any client may have written what Redis holds, and whatever comes over the wire may
 be an older answer, or that of a server which is no Redis. So nothing of it is unpacked, decoded or
 compared before its shape is known. Only this module looks into answers.
 """
@@ -53,21 +53,21 @@ def many(
 
 
 def record(answer: Answer) -> bytes | None:
-    """Return the record that stands under a key, without the epoch before it; None for none."""
+    """Return the record under a key, without the epoch before it; None for none."""
     return None if answer is None else text(answer)[EPOCH_DIGITS:]
 
 
-def standing(answer: Answer) -> bytes:
-    """Return the record that stands under a key now that something must."""
+def present(answer: Answer) -> bytes:
+    """Return the record under a key that cannot be empty now."""
     return text(answer)[EPOCH_DIGITS:]
 
 
 def held(answer: Answer) -> HeldRecords:
-    """Return what stands there and the revocation; raise ClockRefused where the clock was wrong."""
+    """Return the record and the revocation; raise ClockRefused where the clock was wrong."""
     if answer == [b"", 0, None, CLOCK_REFUSED]:
         raise ClockRefused
     value, left, revocation = many(answer, least=3, most=3)
-    return HeldRecords(standing(value), _left(left, low=1), record(revocation))
+    return HeldRecords(present(value), _left(left, low=1), record(revocation))
 
 
 def found(answer: Answer, keys: int, *, current: bool = False) -> FoundRecords:
@@ -80,10 +80,10 @@ def found(answer: Answer, keys: int, *, current: bool = False) -> FoundRecords:
 
 
 def revoked(answer: Answer) -> bytes:
-    """Return the revocation that stands there; raise ClockRefused for one of a time to come."""
+    """Return the stored revocation; raise ClockRefused for a time in the future."""
     if answer == [CLOCK_REFUSED]:
         raise ClockRefused
-    return standing(answer)
+    return present(answer)
 
 
 def erased(answer: Answer, keys: int) -> list[bytes]:
@@ -105,7 +105,7 @@ def slots(answer: Answer) -> Iterator[tuple[int, int, bytes, int]]:
 
 
 def address(answer: Answer) -> tuple[bytes, int] | None:
-    """Return host and port of a master as a Sentinel tells them; None where it knows none."""
+    """Return host and port of a master as a Sentinel reports them; None where it knows none."""
     if answer is None:
         return None
     host, port = many(answer, least=2, most=2)
@@ -113,7 +113,7 @@ def address(answer: Answer) -> tuple[bytes, int] | None:
 
 
 def role(answer: Answer) -> bytes:
-    """Return what a Redis says it is (ROLE)."""
+    """Return the role that a Redis reports (ROLE)."""
     return text(many(answer, least=1)[0])
 
 
@@ -138,7 +138,7 @@ def _key(answer: Answer) -> HeldRecords | None:
         return None
     value, left = many(answer, least=2, most=2)
     left = _left(left, low=-2)
-    return HeldRecords(standing(value), left) if left > 0 else None
+    return HeldRecords(present(value), left) if left > 0 else None
 
 
 def _left(answer: Answer, *, low: int) -> int:

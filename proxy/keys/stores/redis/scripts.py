@@ -1,9 +1,9 @@
 """The store's operations as Lua scripts: each is atomic, on Redis' clock, within one hash slot.
 
-What stands under a key is the epoch in 20 digits and then the record. A script cannot tell whether
-a record is authentic, so none decides by what stands there: it puts something in its place only
-where the record is the one that the caller has `seen`, and has judged with the record key. The
-epoch is for processes of release 0.1.0 beside us, which compare it.
+A value is the epoch in 20 digits and then the record. A script cannot tell whether a record is
+authentic, so it does not decide by its contents: it replaces a record only if it is the one that
+the caller has `seen` and verified with the record key. The epoch is for processes of release 0.1.0
+beside us, which compare it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 EPOCH_DIGITS: Final = 20
 CLOCK_REFUSED: Final = b"clock"
 PROBE: Final = "probe"
-"""A name that no conversation has, for those who try whether Redis does what it must."""
+"""A name that no conversation has, to check whether Redis does what it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Script:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-# What is no text was not put there by Sealyard: it is read as an empty record, which nobody signed.
-# `others` tells of what stands there and is not what the caller has seen (`=` and a record, or an
-# empty text for none).
+# A value that is no string was not written by Sealyard: it is read as an empty record, which has no
+# MAC. `others` is true for a record that is not the one that the caller has seen (`=` and a record,
+# or an empty text for none).
 _READ: Final = """
 local function read(key)
   local value = redis.pcall('GET', key)
@@ -69,7 +69,7 @@ if KEYS[3] then
 end
 """
 # A user who may not publish still agrees: others then find out when they ask again.
-_TELL: Final = """
+_PUBLISH: Final = """
 redis.pcall('PUBLISH', {channel}, {name})
 """
 
@@ -94,7 +94,7 @@ if left > 0 and others(held, ARGV[8]) then
 end
 """
     + _KEEP
-    + _TELL.format(channel="ARGV[6]", name="ARGV[7]")
+    + _PUBLISH.format(channel="ARGV[6]", name="ARGV[7]")
     + """
 return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
@@ -127,7 +127,7 @@ if others(held, ARGV[5]) then
 end
 redis.call('SET', KEYS[1], ARGV[1])
 """
-    + _TELL.format(channel="ARGV[2]", name="ARGV[3]")
+    + _PUBLISH.format(channel="ARGV[2]", name="ARGV[3]")
     + """
 return ARGV[1]
 """
@@ -161,14 +161,14 @@ end
 redis.call('SET', KEYS[1], ARGV[1])
 if ARGV[2] ~= '' then
 """
-    + _TELL.format(channel="ARGV[2]", name="ARGV[3]")
+    + _PUBLISH.format(channel="ARGV[2]", name="ARGV[3]")
     + """
 end
 return ARGV[1]
 """
 )
 
-# KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is told
+# KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is published
 ERASE: Final = Script(
     _READ
     + """
@@ -178,7 +178,7 @@ for at = 1, #KEYS do
 end
 redis.call('DEL', unpack(KEYS))
 """
-    + _TELL.format(channel="ARGV[1]", name="ARGV[2]")
+    + _PUBLISH.format(channel="ARGV[1]", name="ARGV[2]")
     + """
 return gone
 """

@@ -37,11 +37,11 @@ FORMAT: Final = "v1"
 _AGAIN_SECONDS: Final = 1.0
 _LISTEN_SECONDS: Final = 5.0
 _MOST_KEYS: Final = 1_000
-"""So many keys one script takes at most: Lua's stack ends below 8,000."""
+"""How many keys one script takes at most: Lua's stack ends below 8,000."""
 
 
 class RedisStore:
-    """Owns the connections to one Redis, and the task that hears what other processes change."""
+    """Owns the connections to one Redis, and the task that receives other processes' changes."""
 
     shared = True
 
@@ -60,11 +60,11 @@ class RedisStore:
             self._listening = asyncio.get_running_loop().create_task(self._listen(changed))
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Return what stands under the name, or keep the offer."""
+        """Return the current session, or keep the offer."""
         return await self._agree(scripts.GET_OR_CREATE, offer)
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Keep the offer unless another record than the one seen stands there."""
+        """Keep the offer unless the store holds another record than the one seen."""
         return await self._agree(scripts.REPLACE, offer, seen)
 
     async def find(
@@ -87,13 +87,13 @@ class RedisStore:
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
     ) -> bytes:
-        """Keep the revocation unless another one than the one seen stands there."""
+        """Keep the revocation unless the store holds another than the one seen."""
         skew = CLOCK_SKEW_MS // 1000
         arguments = [_value(record, epoch), self._channel, name, skew, _seen(seen)]
         keys = [self._key(name, REVOCATION)]
         return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
 
-    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+    async def keep(  # noqa: PLR0913 - a record, its place, for how long
         self,
         name: str,
         key_id: str,
@@ -103,7 +103,7 @@ class RedisStore:
         *,
         seen: bytes | None = None,
     ) -> HeldRecords:
-        """Keep the record unless another one than the one seen stands there."""
+        """Keep the record unless the store holds another than the one seen."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
         arguments = [_value(record, epoch), keep_ms, _seen(seen)]
         return await self._run(scripts.KEEP, keys, arguments, replies.held)
@@ -117,7 +117,7 @@ class RedisStore:
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
-        """Keep the note unless another one than the one seen stands there."""
+        """Keep the note unless the store holds another than the one seen."""
         arguments = [_value(record, epoch), self._channel if publish else "", name, _seen(seen)]
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
@@ -134,7 +134,7 @@ class RedisStore:
                     found.add(key)
         gone: dict[str, bytes] = {}
         keys, first = sorted(found), self._key(name, CURRENT)
-        # Anybody may have put more keys there than a script can take at once.
+        # Any client may have written more keys than a script can take at once.
         for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
             arguments = [self._channel, erased(name)]
             erasing: list[str | bytes] = [first, *some]
@@ -217,11 +217,11 @@ class RedisStore:
         while not self._closed:
             with suppress(StoreFailed):
                 async with translated():
-                    await self._hear(changed)
+                    await self._receive(changed)
             self.subscribed = False
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _hear(self, changed: Changed) -> None:
+    async def _receive(self, changed: Changed) -> None:
         async with self._reach.any_node().pubsub() as subscription:
             await subscription.subscribe(self._channel)
             asked = False
@@ -233,7 +233,7 @@ class RedisStore:
                     await subscription.ping()
                 elif message["type"] == "subscribe":
                     self.subscribed = True
-                    changed(None)  # whatever was said before is lost
+                    changed(None)  # earlier publications are lost
                 elif message["type"] == "message":
                     name = replies.text(message["data"]).decode("ascii", "replace")
                     if name != PROBE:
@@ -246,5 +246,5 @@ def _value(record: bytes, epoch: int) -> bytes:
 
 
 def _seen(record: bytes | None) -> bytes:
-    """Return what a script compares with what stands there."""
+    """Return what a script compares with the stored record."""
     return b"" if record is None else b"=" + record

@@ -21,7 +21,7 @@ from .cluster import Cluster
 
 
 class MasterConnection(Wary, SentinelManagedConnection):
-    """A connection to the master; a Redis that says it is none is not used."""
+    """A connection to the master; a Redis with another role is not used."""
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
         """Log in, and ask the Redis for its role."""
@@ -100,11 +100,11 @@ class Reach(Protocol):
         ...
 
     def any_node(self) -> Redis:
-        """Return a client of a Redis where publications are heard."""
+        """Return a client of a Redis that receives publications."""
         ...
 
     async def doubt(self) -> None:
-        """Close all connections that nobody uses: one of them may be an answer behind."""
+        """Close all idle connections: one of them may be an answer behind."""
         ...
 
     async def close(self) -> None:
