@@ -1,4 +1,4 @@
-"""The settings as the admin API shows them: secrets stay references, rules are told in short."""
+"""The settings as the admin API shows them: secrets as references, rules in short."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..config.settings import (
 from ..core.rules.model import Behaviour, Rule, Verdict
 
 
-def masked(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON holds them, without anything that is secret."""
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return the settings for JSON, without any secret."""
     keys = settings.keys
     shown: dict[str, Any] = {
         "version": settings.version,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.redacted_settings import masked
+from proxy.admin.redacted_settings import redacted
 from proxy.config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ CANARY = "canary-of-the-environment"
 def test_a_configuration_is_shown_with_references_in_place_of_secrets(file: Path) -> None:
     environ = {"SEALYARD_PASSPHRASE": CANARY, "SEALYARD_ADMIN_TOKEN": CANARY}
     settings = load(file, environ).settings
-    shown = json.loads(json.dumps(masked(settings)))
+    shown = json.loads(json.dumps(redacted(settings)))
 
     assert CANARY not in json.dumps(shown)
     assert [one["name"] for one in shown["listeners"]] == [one.name for one in settings.listeners]
@@ -31,7 +31,7 @@ def test_a_configuration_is_shown_with_references_in_place_of_secrets(file: Path
 
 def test_rules_are_shown_by_what_they_do() -> None:
     settings = load(ROOT / "config" / "sealyard.yaml", {"SEALYARD_PASSPHRASE": CANARY}).settings
-    send, search, *_ = masked(settings)["listeners"][0]["rules"]
+    send, search, *_ = redacted(settings)["listeners"][0]["rules"]
 
     assert send["match"] == ["POST /api/messages"]
     assert send["request"] == [{"encrypt": ["content", "subject"]}]

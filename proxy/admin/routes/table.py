@@ -19,7 +19,7 @@ from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
 from ..openapi import document
 from ..operation import Endpoint, Operation, Parameter, Success
-from ..redacted_settings import masked
+from ..redacted_settings import redacted
 from ..service import AdminService
 from .explain import ExplainRoutes
 from .packages import PackageRoutes
@@ -187,7 +187,7 @@ class Routes:
         return _json(await self._service.status())
 
     async def _config(self, _: web.Request) -> web.Response:
-        return _json(masked(self._service.settings))
+        return _json(redacted(self._service.settings))
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return _json(api())

@@ -8,12 +8,11 @@ from ..settings import PIN_MODES
 from . import tables
 from .root_kinds import ROOT_KEYS
 from .store_kinds import STORE_SYNTAX
-from .tables import Key, Table
+from .tables import Key, Table, listed
 
-_ROOTS: Final = " and ".join(f"`{key.name}`" for key in ROOT_KEYS)
 KEYRING: Final = Table(
     "keyring",
-    f"`keys.keyring`; one of {_ROOTS} opens it",
+    f"`keys.keyring`; one of {listed(key.name for key in ROOT_KEYS)} opens it",
     (
         Key("file", "path", "The keyring file.", tables.TEXT, required=True),
         *ROOT_KEYS,

@@ -5,7 +5,7 @@ The loader, the JSON Schema and the reference page all use the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,12 @@ class Table:
         return {key.name: key for key in self.keys}
 
 
+def listed(names: Iterable[str]) -> str:
+    """Return two or more names of keys as a text lists them: `a`, `b` and `c`."""
+    *before, last = (f"`{name}`" for name in names)
+    return f"{', '.join(before)} and {last}"
+
+
 class Fields:
     """The members of one mapping, by its table; unknown and missing keys are reported."""
 
@@ -81,8 +87,7 @@ class Fields:
         if len(given) == 1:
             return given[0]
         if isinstance(self.place.node, MappingNode):
-            *names, last = (f"`{name}`" for name in self._alternatives)
-            words = f"{', '.join(names)} and {last}"
+            words = listed(self._alternatives)
             problems.add(self.place, f"{'give only' if given else 'needs'} one of {words}")
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.redacted_settings import masked
+from proxy.admin.redacted_settings import redacted
 from proxy.config.schema.json_schema import schema
 from proxy.config.schema.reference_page import page
 from proxy.config.schema.root_kinds import ROOT_KINDS
@@ -14,7 +14,6 @@ from proxy.config.schema.store_kinds import STORE_KINDS
 from proxy.config.settings import KeySettings, RootSettings, SecretReference, Settings
 from proxy.keys.keyring.roots import ROOTS
 from proxy.keys.stores import STORES
-from tests.config.builders import SMALL
 
 
 def test_the_kinds_of_root_are_those_that_have_a_provider() -> None:
@@ -25,12 +24,12 @@ def test_the_kinds_of_store_are_those_that_have_a_factory() -> None:
     assert STORE_KINDS.keys() == STORES.keys()
 
 
-@pytest.mark.parametrize("kind", ROOT_KINDS.values(), ids=ROOT_KINDS.keys())
-def test_a_kind_of_root_is_in_the_schema_and_the_reference(kind: object) -> None:
-    name = kind.key.name  # type: ignore[attr-defined]  # parametrize passes objects
+@pytest.mark.parametrize("kind", ROOT_KINDS)
+def test_a_kind_of_root_is_in_the_schema_and_the_reference(kind: str) -> None:
+    name = ROOT_KINDS[kind].key.name
+
     assert f"| `{name}` |" in page()
-    assert {"required": [name]} in schema()["$defs"]["keyring"]["oneOf"]  # type: ignore[index]
-    assert name in SMALL or name == "key"
+    assert f'{{"required": ["{name}"]}}' in json.dumps(schema())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def test_files_and_secrets_are_found_wherever_they_are_in_the_options() -> None:
 
 
 def test_the_admin_api_shows_every_option_and_of_secrets_the_reference() -> None:
-    shown = json.loads(json.dumps(masked(Settings(1, KeySettings(Path("/k.jwe"), ROOT), ()))))
+    shown = json.loads(json.dumps(redacted(Settings(1, KeySettings(Path("/k.jwe"), ROOT), ()))))
 
     assert shown["keys"]["keyring"] == {
         "file": "/k.jwe",
