@@ -1,1 +1,22 @@
-"""The pure heart: no I/O, no clock, no event loop; values in, values out."""
+"""The core: what a rule does to a message, as pure functions. It does no I/O and reads no clock.
+
+Sealyard encrypts the values in a message that rules select, and decrypts them on the way back, so
+that the application behind it stores tokens instead of plaintext. Each token is bound to the names
+(tenant, conversation, field) it was sealed for, and opens nowhere else. These are the steps:
+
+    rule_table = RuleTable(rules, pass_unmatched=False)           compiled.rule_table
+    decision = rule_table.decide(method, path)                    which rule takes the request
+    exchange = Exchange(decision, request_head)                   planning.exchange
+    treatment = treat_request(exchange, length, limit)            planning.treatment
+    plan = plan_request(exchange, body)                           planning.planner
+    applied = apply(plan, await keys.resolve(plan.needs), now)    apply.apply
+    send(applied.forwardable)                                     apply.forwardable
+
+The wait for keys is the only one, and the caller's. `treat_response` and `plan_response` are the
+same for the response. What passes unread comes from `apply.passing`, and nothing but these two
+modules makes a `Forwardable`, which is all that the listeners and the upstream client send.
+`explain.explanation` shows a plan instead of carrying it out, and `explain.dry_run` tries one.
+
+Names are imported from their modules: this package imports nothing, so that commands that need only
+`core.errors` start fast.
+"""

@@ -1,7 +1,7 @@
-"""Trying a rule on a message that passes as it is: what the rule would do, and nothing of it done.
+"""Dry runs: what a rule would do to a message that passes unchanged.
 
-The same plan is made and carried out as in mode `enforce`; what comes out is thrown away. Values to
-be sealed are sealed under a key of the trial's own, so that no session counts them.
+The same plan is made and carried out as in mode `enforce`, and its result is discarded. Values are
+sealed under a key that exists for the dry run alone, so that no session counts them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DryRunResult(NamedTuple):
     reason: str | None = None
 
 
-def trial_exchange(exchange: Exchange) -> Exchange:
+def enforced_exchange(exchange: Exchange) -> Exchange:
     """Return the exchange as it would be if the rule that observes it enforced.
 
     Raises TypeError where none does.
@@ -45,8 +45,8 @@ def trial_exchange(exchange: Exchange) -> Exchange:
     return Exchange(Decision(decision.observes, decision.captures), exchange.head)
 
 
-def needs_of_trial(plan: Plan) -> Needs:
-    """Return the sessions that a trial asks for: those that open."""
+def opening_needs(plan: Plan) -> Needs:
+    """Return the sessions that a dry run needs: those that open."""
     return Needs({}, plan.needs.opens, plan.needs.joined)
 
 

@@ -1,4 +1,4 @@
-"""Bodies that pass as they are while somebody listens."""
+"""Dry runs: what a rule that only observes would do to messages that pass unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, Generic, TypeVar
 
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
+from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
 from ...core.http.message import Direction, ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
@@ -21,8 +21,8 @@ from .steps import Steps
 _Body = TypeVar("_Body", bound=IncomingBody)
 
 
-class _Overheard(Generic[_Body]):
-    """Passes a body on and keeps up to `limit` bytes of it. `whole`: there were no more."""
+class _Tee(Generic[_Body]):
+    """Passes a body on and keeps a copy of up to `limit` bytes."""
 
     __slots__ = ("_body", "_limit", "_pieces", "_size")
 
@@ -34,12 +34,12 @@ class _Overheard(Generic[_Body]):
 
     @property
     def whole(self) -> bool:
-        """Whether all that passed was kept."""
+        """Whether the copy is complete."""
         return self._size <= self._limit
 
     @property
-    def heard(self) -> bytes:
-        """What passed."""
+    def copy(self) -> bytes:
+        """The copy."""
         return b"".join(self._pieces)
 
     @property
@@ -51,22 +51,22 @@ class _Overheard(Generic[_Body]):
         """Return the whole body if all of it is there."""
         data = self._body.take()
         if data:
-            self._hear(data)
+            self._copy(data)
         return data
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body; raise BodyTooLarge above `limit`."""
         data = await self._body.read(limit)
-        self._hear(data)
+        self._copy(data)
         return data
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes."""
         async for data in self._body.chunks():
-            self._hear(data)
+            self._copy(data)
             yield data
 
-    def _hear(self, data: bytes) -> None:
+    def _copy(self, data: bytes) -> None:
         self._size += len(data)
         if self.whole:
             self._pieces.append(data)
@@ -74,7 +74,7 @@ class _Overheard(Generic[_Body]):
             self._pieces.clear()
 
 
-class TeeBody(_Overheard[RequestBody]):
+class TeeBody(_Tee[RequestBody]):
     """The body of a request."""
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class TeeBody(_Overheard[RequestBody]):
         return self._body.framing
 
 
-class TeeResponse(_Overheard[UpstreamResponse]):
+class TeeResponse(_Tee[UpstreamResponse]):
     """A response of the upstream."""
 
     __slots__ = ()
@@ -128,16 +128,16 @@ class TeeResponse(_Overheard[UpstreamResponse]):
 
 
 MOST_BYTES: Final = 1024 * 1024
-"""A longer body passes unobserved, and so does a stream: the trial takes memory and time."""
+"""A longer body is not tried, and neither is a stream: a dry run takes memory and time."""
 UNOBSERVED: Final = "too-long-to-observe"
 
 
 class DryRun:
-    """Overhears a request and its response; nothing of them waits for it or is changed."""
+    """Copies a request and its response as they pass; neither waits for it or is changed."""
 
     def __init__(self, steps: Steps, exchange: Exchange, record: MessageRecord) -> None:
         self._steps = steps
-        self._exchange = trial_exchange(exchange)
+        self._exchange = enforced_exchange(exchange)
         self._record = record
         self._request: TeeBody | None = None
         self._response: TeeResponse | None = None
@@ -153,18 +153,18 @@ class DryRun:
         return self._response
 
     async def conclude(self) -> None:
-        """Note in the record what would have become of what passed."""
+        """Record what the rule would have done to both."""
         request, response = self._request, self._response
         decision = self._exchange.decision
         if decision.rule is not None and decision.rule.request is Verdict.REJECT:
             self._record.observed("request", DryRunResult({}, "rule-rejects"))
             return
         if request is not None and decision.reads_request:
-            heard = request.heard
+            copy = request.copy
             await self._try(
                 "request",
                 whole=request.whole,
-                plan=lambda: self._steps.plan_request(self._exchange, heard, request.framing),
+                plan=lambda: self._steps.plan_request(self._exchange, copy, request.framing),
             )
         else:
             self._try_head()
@@ -176,7 +176,7 @@ class DryRun:
             )
 
     def _try_head(self) -> None:
-        """Note it where the head of a request that passes unread would have been refused."""
+        """Record it if the head of a request that passes unread would have been refused."""
         try:
             self._exchange.refuse_unclear()
         except TrafficError as error:
@@ -187,7 +187,7 @@ class DryRun:
         return min(MOST_BYTES, self._steps.body_limit(self._exchange.decision))
 
     def _plan_response(self, response: TeeResponse) -> Plan | None:
-        steps, exchange, head, body = self._steps, self._exchange, response.head, response.heard
+        steps, exchange, head, body = self._steps, self._exchange, response.head, response.copy
         treatment = steps.treat_response(exchange, response)
         if isinstance(treatment, LookAt):
             head, treatment = steps.treat_seen(exchange, treatment, response, body)
@@ -199,12 +199,12 @@ class DryRun:
         self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]
     ) -> None:
         try:
-            trial = DryRunResult({}, UNOBSERVED)
+            result = DryRunResult({}, UNOBSERVED)
             if whole and (made := plan()) is not None:
-                keys = await self._steps.keys.resolve(needs_of_trial(made))
-                trial = try_out(made, keys, self._steps.now())
+                keys = await self._steps.keys.resolve(opening_needs(made))
+                result = try_out(made, keys, self._steps.now())
             elif whole:
                 return
-        except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
-            trial = DryRunResult({}, deliberate(error).reason)
-        self._record.observed(direction, trial)
+        except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
+            result = DryRunResult({}, deliberate(error).reason)
+        self._record.observed(direction, result)

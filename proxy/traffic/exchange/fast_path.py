@@ -1,4 +1,8 @@
-"""One fast request between its sending and its answer, moved on by what the upstream sends."""
+"""The fast path: an exchange without a task, driven by callbacks of the upstream connection.
+
+It takes requests and responses that are there whole and whose keys are cached. Whatever else it
+meets it leaves to the handler: it may give up, but it never decides how a message is treated.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,11 @@ from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import Delivery
-from .steps import CLIENT_CLOSED, AdmittedExchange, Steps
+from .admission import AdmittedExchange
+from .steps import CLIENT_CLOSED, Steps
 
 WORTH_WAITING: Final = 32768
-"""A response up to so many bytes is relayed whole; a longer one goes on as it comes."""
+"""A response of at most this many bytes is relayed whole; a longer one as it arrives."""
 
 Finish = Callable[
     [Request, AdmittedExchange, UpstreamResponse, MessageRecord], Coroutine[Any, Any, None]
@@ -31,32 +36,32 @@ Finish = Callable[
 
 
 class ExchangeOwner(Protocol):
-    """The client's connection, as a fast_exchange sees it."""
+    """The client's connection, as a fast exchange sees it."""
 
     def ended(self, request: FastRequest) -> None:
         """Learn that the request has been answered, or that the client is gone."""
 
     def begin_anew(self, request: FastRequest) -> None:
-        """Let the handler answer the request from its beginning: nothing of it was heeded."""
+        """Let the handler answer the request from the start: no upstream has acted on it."""
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
-        """Let a task walk the rest of the way."""
+        """Let a task do the rest."""
 
     def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
         """Report a message once its answer is sent."""
 
     def abort(self) -> None:
-        """Drop the connection: the client is gone, or must see that its answer was cut."""
+        """Drop the connection: the client is gone, or must see that its response was truncated."""
 
     def broke(self, error: BaseException) -> None:
-        """Learn of what should not have happened, and drop the connection."""
+        """Report an unexpected error, and drop the connection."""
 
 
 class FastExchange:
     """Owns one upstream connection from `start` until `over`.
 
-    Every way out of it gives the connection back or drops it, and answers the client or lets the
-    handler do so.
+    Every way out of it returns the connection to the pool or drops it, and answers the client or
+    lets the handler answer.
     """
 
     __slots__ = (
@@ -85,7 +90,7 @@ class FastExchange:
         self._steps = steps
         self._upstream = upstream
         self._owner = owner
-        # It is the handler's, and holds the handler for as long as the message is under way.
+        # A bound method of the handler, which lives as long as the exchange for that reason.
         self._finish = finish
         self._request = request
         self._admitted = admitted
@@ -110,7 +115,7 @@ class FastExchange:
         return True
 
     def progressed(self) -> None:
-        """Look at what the upstream has done."""
+        """Act on what has arrived from the upstream."""
         connection = self._connection
         if connection is None:
             return
@@ -127,7 +132,7 @@ class FastExchange:
                 raise
 
     def abandon(self) -> None:
-        """Learn that the client is gone."""
+        """End the exchange: the client is gone."""
         connection = self._connection
         if connection is not None:
             self._leave(connection)
@@ -136,22 +141,22 @@ class FastExchange:
             self._steps.report(self._record)
 
     def _look(self, connection: UpstreamConnection) -> None:
-        """Look at a connection on which not all has come, or on which nothing more will."""
+        """Act on a response that is incomplete, or on a connection that failed."""
         reader = connection.reader
         if connection.error is not None:
-            # First: after an error, what the reader holds may be the response before.
+            # First: after an error, the reader may still hold the previous response.
             self._failed(connection, connection.error)
         elif reader.head is not None:
             framing = reader.framing
             if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
                 connection.await_body()
             else:
-                # It is relayed while it comes: that takes waits.
+                # It is relayed while it arrives, which takes waits.
                 self._leave(connection)
                 self._go_on(self._upstream.response(connection))
 
     def _leave(self, connection: UpstreamConnection) -> None:
-        """Look no more at the connection."""
+        """Stop watching the connection."""
         self._connection = connection.progressed = None
         self.over = True
 
@@ -161,7 +166,7 @@ class FastExchange:
         self._owner.go_on(self._request, way)
 
     def _failed(self, connection: UpstreamConnection, error: BaseException) -> None:
-        """Answer for an upstream that has not."""
+        """Answer in place of an upstream that failed."""
         self._leave(connection)
         self._upstream.pool.drop(connection)
         if (
@@ -175,7 +180,7 @@ class FastExchange:
         self._end()
 
     def _arrived(self, connection: UpstreamConnection) -> None:
-        """Relay a response all of which is there."""
+        """Relay a complete response."""
         self._leave(connection)
         record = self._record
         response = self._upstream.whole_response(connection)
@@ -208,7 +213,7 @@ class FastExchange:
         self._owner.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
-        """Return the response as it may be relayed, or None where the handler must do it."""
+        """Return the response as it may be relayed, or None if the handler must do it."""
         steps, exchange = self._steps, self._admitted.exchange
         treatment = steps.treat_repeated(exchange, response)
         unread = False
@@ -222,7 +227,7 @@ class FastExchange:
         if isinstance(treatment, Pass):
             return pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
         if response.size > steps.body_limit(exchange.decision):
-            return None  # it may be one that the handler streams, and the handler refuses it if not
+            return None  # the handler streams it, or refuses it
         plan = steps.plan_response(exchange, treatment, head, response.take(), response.framing)
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
@@ -236,7 +241,7 @@ class FastExchange:
 
 
 class FastPath:
-    """Sends the fast requests of one listener upstream."""
+    """Sends requests of one listener upstream without a task."""
 
     __slots__ = ("_steps", "_upstream")
 
@@ -247,10 +252,10 @@ class FastPath:
     def depart(
         self, request: FastRequest, owner: ExchangeOwner, finish: Finish
     ) -> FastExchange | None:
-        """Send a request upstream and return its fast_exchange, or None, and then nothing was sent.
+        """Send a request upstream and return its exchange, or None if nothing was sent.
 
-        Whatever is wrong with the request, the handler will find it too, and knows the answer.
-        `finish` is the handler's, for a response that it must relay.
+        Whatever is wrong with the request, the handler finds as well, and answers it. `finish` is
+        the handler's, for a response that it must relay.
         """
         record = self._steps.record()
         head, body = request.head, request.data
@@ -258,19 +263,19 @@ class FastPath:
             admitted = self._steps.admit_fast(head, request.peer, record)
             exchange = admitted.exchange
             if exchange.decision.observes is not None:
-                return None  # whoever overhears a message has waits
+                return None  # a dry run takes waits
             if exchange.decision.reads_request:
                 message = self._changed(exchange, body, head.framing, record)
                 if message is None:
                     return None
             else:
                 message = admitted.passing()
-            # A head in which values were sealed is like no other.
+            # A head in which values were sealed is never repeated.
             entry = head.entry if message.head is exchange.head else HeadCacheEntry()
             delivery = self._upstream.delivery(
                 message, body, head.framing, admitted.forwarding, entry
             )
-        except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
+        except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return None
         record.request_bytes = len(body)
         fast_exchange = FastExchange(
@@ -281,7 +286,7 @@ class FastPath:
     def _changed(
         self, exchange: Exchange, body: bytes, framing: Framing, record: MessageRecord
     ) -> Forwardable | None:
-        """Return a request as its rule changes it, or None where keys must be waited for."""
+        """Return a request as its rule changes it, or None if the handler must do it."""
         steps = self._steps
         if len(body) > steps.body_limit(exchange.decision):
             return None

@@ -1,4 +1,8 @@
-"""The path of one message: gate, match, plan, keys, apply, forward, and the same on the answer."""
+"""The general path of an exchange, which takes every message and waits where it must.
+
+Request: gate, rules, treatment, plan, keys, apply, send. Response: treatment, plan, keys, apply,
+relay. What can be done without a wait is in `Steps`.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +35,10 @@ from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..websocket import handshake
 from ..websocket.leg import Leg
+from .admission import AdmittedExchange
 from .dry_run import DryRun
 from .fast_path import ExchangeOwner, FastExchange, FastPath
-from .steps import CLIENT_CLOSED, AdmittedExchange, KeySource, Steps
+from .steps import CLIENT_CLOSED, KeySource, Steps
 from .traced_steps import TracedSteps
 from .tunnel import Tunnel
 from .websocket_dry_run import TeeSocket, overhearing
@@ -62,7 +67,7 @@ class Handler:
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
-        # Only where traces are wanted does anything measure for them.
+        # Nothing is measured for traces unless they are wanted.
         steps = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
         self._steps = steps(
             rule_table,
@@ -78,7 +83,7 @@ class Handler:
         self._fast_path = FastPath(self._steps, upstream)
 
     async def handle(self, request: Request) -> None:
-        """Answer one request, whatever happens; raise only when the client is gone."""
+        """Answer one request, whatever happens; raise only if the client is gone."""
         record = self._steps.record()
         await self._guard(self._answer(request, record), request, record)
 
@@ -93,11 +98,11 @@ class Handler:
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        """Relay a response whose request has gone out already; raise only as `handle` does."""
+        """Relay a response to a request that was sent by `depart`; raise only as `handle` does."""
         await self._guard(self._respond(request, admitted, response, record), request, record)
 
     def reject(self, error: TrafficError) -> Problem:
-        """Return the answer to what never came to be a request."""
+        """Return the problem that answers what could not be parsed as a request."""
         record = self._steps.record()
         refusal = self._steps.refusal(error, record)
         self._steps.report(record)
@@ -109,9 +114,9 @@ class Handler:
         except ConnectionError:
             record.status = CLIENT_CLOSED
             raise
-        except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+        except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
             refusal = self._steps.refusal(deliberate(error), record)
-            # What did not pass the gate may have more readings than one: never read on behind it.
+            # What did not pass the gate may have several readings: read nothing after it.
             await request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
@@ -124,10 +129,10 @@ class Handler:
         asked = admitted.request
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = admitted.forwarding
-        observation = None
+        dry_run = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
-            observation = DryRun(self._steps, admitted.exchange, record)
-            body = observation.request(body)
+            dry_run = DryRun(self._steps, admitted.exchange, record)
+            body = dry_run.request(body)
         try:
             if admitted.reads_messages:
                 message, sent = pass_handshake(admitted.exchange), body
@@ -140,13 +145,13 @@ class Handler:
             )
         finally:
             record.request_bytes = body.arrived
-        overheard = response if observation is None else observation.response(response)
+        seen_response = response if dry_run is None else dry_run.response(response)
         try:
-            await self._respond(request, admitted, overheard, record)
+            await self._respond(request, admitted, seen_response, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
-        if observation is not None:
-            await observation.conclude()
+        if dry_run is not None:
+            await dry_run.conclude()
 
     async def _respond(
         self,
@@ -251,7 +256,7 @@ class Handler:
         return await self._apply(plan, record), response
 
     async def _apply(self, plan: Plan, record: MessageRecord, *, piece: Piece = "") -> Forwardable:
-        """Carry a plan out: the one wait between the two pure functions is for keys."""
+        """Carry out a plan: the only wait between plan and apply is for keys."""
         keys = self._steps.warm(plan)
         if keys is None:
             keys = await self._steps.resolve(plan, record)
@@ -261,9 +266,9 @@ class Handler:
         return partial(self._apply_piece, record=record)
 
     async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
-        """Carry out a plan for a piece of a body, whose end may be far."""
+        """Carry out a plan for a piece of a body, whose end may be hours away."""
         message = await self._apply(plan, record, piece="piece")
-        self._steps.tell(record)
+        self._steps.report_unopened(record)
         return message
 
     async def _tunnel(
@@ -273,16 +278,16 @@ class Handler:
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        """Let a WebSocket through; the upstream has agreed to it."""
+        """Let a WebSocket through unread; the upstream has accepted it."""
         self._steps.uncovered_socket(exchange, record)
-        heard = None
+        tee = None
         if exchange.decision.observes is not None:
-            heard = TeeSocket(self._steps, exchange, record, response.head)
+            tee = TeeSocket(self._steps, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
-        tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
+        tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)
         try:
-            async with overhearing(heard):
+            async with overhearing(tee):
                 await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         finally:
             record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
@@ -294,7 +299,7 @@ class Handler:
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        """Let the messages of a WebSocket through, each as its rule says."""
+        """Relay the messages of a WebSocket, each as its rule says."""
         exchange = admitted.exchange
         agreed = admitted.agreement
         asked = admitted.request.head.headers

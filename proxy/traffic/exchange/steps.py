@@ -1,7 +1,7 @@
-"""The steps of one message's way that wait for nothing: gate, rules, plan, apply, answer.
+"""The steps of an exchange that never wait: gate, rules, treatment, plan, apply, report.
 
-The handler puts its waits between them; the express takes them one after the other. So there is
-one gate and one pipeline, whichever way a message goes.
+The handler waits between them, the fast path takes one right after the other, and a dry run takes
+those up to the plan. So every lane has the same gate and the same treatment of a message.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ import itertools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
 from ...core.apply.forwardable import Forwardable
-from ...core.apply.passing import pass_request
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import (
-    AmbiguousRequest,
     OpenFailed,
     RejectedByRule,
     TrafficError,
@@ -31,7 +28,6 @@ from ...core.errors import (
 from ...core.http.message import DIRECTIONS, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
-from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
 from ...core.planning.treatment import (
@@ -54,17 +50,17 @@ from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
 from ..bodies.buffered import WholeResponse
 from ..http1.fast_heads import FastHead
-from ..http1.forwarding_headers import Forwarding, ForwardingHeaders, LocationRewrite, Peer
+from ..http1.forwarding_headers import ForwardingHeaders, LocationRewrite, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
-from ..websocket.handshake import DeflateAgreement, agree
+from .admission import AdmittedExchange, refuse_other_routes
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
 CLIENT_CLOSED: Final = 499
-"""What nginx writes in its log for a client that went away; nobody receives it."""
+"""What nginx logs for a client that went away. It is never sent."""
 
 _NO_KEYS: Final = Keys(sealing={}, opening={})
 
@@ -77,7 +73,7 @@ class KeySource(Protocol):
         """Listeners and rules that refuse all messages."""
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
-        """Return the sessions if they are at hand."""
+        """Return the sessions if they are cached."""
 
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions, waiting for the store if need be."""
@@ -86,59 +82,13 @@ class KeySource(Protocol):
         """Keep sessions under which a tag has verified."""
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
-        """Tell of tokens that did not open; return whether a poison token is among them."""
-
-
-@dataclass(slots=True)
-class AdmittedExchange:
-    """A request that passed the gate, with what the rules say of it and what the hop changes.
-
-    `location_rewrite` makes a Location of the upstream point where this client reaches it.
-    """
-
-    request: Final[Admitted]
-    exchange: Final[Exchange]
-    forwarding: Final[Forwarding]
-    location_rewrite: Final[LocationRewrite]
-    _passing: Forwardable | None = field(default=None, init=False)
-
-    @property
-    def reads_messages(self) -> bool:
-        """Whether it asks for a WebSocket whose messages a rule reads."""
-        decision = self.exchange.decision
-        return self.request.websocket and (decision.reads_request or decision.may_read_response)
-
-    @property
-    def agreement(self) -> DeflateAgreement | None:
-        """What its client and Sealyard agree on for such a WebSocket."""
-        return agree(self.request.head.headers)
-
-    def passing(self) -> Forwardable:
-        """Return the request to be forwarded with its body unread, the same each time."""
-        passing = self._passing
-        if passing is None:
-            passing = self._passing = pass_request(self.exchange)
-        return passing
-
-    def again(self, head: FastHead) -> AdmittedExchange:
-        """Return the exchange of a request whose plain head differs in its length alone, if at all.
-
-        The exchange is a new one: it holds what is read from one message and its answer. Where
-        nothing is read of either, all of them share one, and nobody asks it for the length.
-        """
-        request, decision = self.request, self.exchange.decision
-        if not (decision.reads_request or decision.may_read_response):
-            return self
-        if head.raw.headers is not request.head.headers:
-            request = request.with_length(head.raw.headers, head.framing)
-        exchange = Exchange(decision, request.head)
-        return AdmittedExchange(request, exchange, self.forwarding, self.location_rewrite)
+        """Report tokens that did not open; return whether a poison token is among them."""
 
 
 class Steps:
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
-    `finds_uncovered` says that somebody finds out which rules are needed.
+    `finds_uncovered`: messages that no rule covers are reported, since some rule only observes.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -181,7 +131,7 @@ class Steps:
         return MessageRecord(f"{self._prefix}-{next(self._numbers):x}", self._name)
 
     def refusal(self, error: TrafficError, record: MessageRecord) -> Problem:
-        """Note that a message was refused, and return what its client is told."""
+        """Record that a message was refused, and return the problem for its client."""
         direction = record.direction
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
@@ -189,13 +139,13 @@ class Steps:
         return problem(error, record.request_id, direction=direction, now=self._clock())
 
     def report(self, record: MessageRecord) -> None:
-        """Write the line of a message that is over, and tell of tokens that did not open.
+        """Write the line of a message that is over, and report its tokens that did not open.
 
-        By then the answer is out: by its time nobody can tell what is told.
+        The answer has been sent by then, so that its timing does not reveal what is reported.
         """
         record.report(self.reporter)
         if record.unopened:
-            self.tell(record)
+            self.report_unopened(record)
 
     def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Let a request through the gate and find its rule, before its body is read.
@@ -215,7 +165,7 @@ class Steps:
         )
 
     def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as `admit`, for a head whose like may have arrived on this connection before."""
+        """Do as `admit`, with the decision for an equal head, if this connection has had one."""
         entry = head.entry
         if entry.owner is not self:
             admitted = self.admit(head.raw, peer, record)
@@ -223,7 +173,7 @@ class Steps:
             return admitted
         before: AdmittedExchange
         before, record.method, record.rule = entry.decision
-        self._refuse_shut(record.rule)  # it may have been shut since
+        self._refuse_shut(record.rule)  # it may have been shut meanwhile
         return before.again(head)
 
     def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
@@ -311,7 +261,7 @@ class Steps:
         return plan_message(messages, payload, binary=binary)
 
     def warm(self, plan: Plan) -> Keys | None:
-        """Return the keys of a plan if no wait is needed for them."""
+        """Return the keys of a plan if they are cached."""
         if plan.needs.seals or plan.needs.opens:
             return self.keys.resolve_warm(plan.needs)
         return _NO_KEYS
@@ -323,7 +273,7 @@ class Steps:
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
-        """Carry a plan out; `piece` says what it is of a message that has many."""
+        """Carry out a plan, which may be for one `piece` of a message."""
         applied = apply(plan, keys, self._clock())
         if applied.proven:
             self.keys.remember(applied.proven)
@@ -341,31 +291,31 @@ class Steps:
         return self._clock()
 
     def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
-        """Note a message that no rule covers, where somebody finds out which rules are needed."""
+        """Record a message that no rule covers, if such messages are reported."""
         if self._shapes is not None and exchange.decision.rule is None:
             asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
 
     def uncovered_socket(self, exchange: Exchange, record: MessageRecord) -> None:
-        """Tell of a WebSocket that no rule covers, where somebody finds that out."""
+        """Report a WebSocket that no rule covers, if such messages are reported."""
         if self._shapes is not None and exchange.decision.rule is None:
             shape = self._shapes.shape(exchange.head.path)
             record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 
     def body_limit(self, decision: Decision) -> int:
-        """Return how many bytes a body may have that a rule reads."""
+        """Return the largest body in bytes that a rule may read whole."""
         rule = decision.rule
         return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
 
-    def tell(self, record: MessageRecord) -> None:
-        """Tell of the tokens that did not open so far, if there are any."""
+    def report_unopened(self, record: MessageRecord) -> None:
+        """Report the tokens that did not open since the last report, if there are any."""
         if not record.unopened:
             return
-        told, record.unopened = record.unopened, []
+        noted, record.unopened = record.unopened, []
         rule = record.rule or ""
         for direction in DIRECTIONS:
-            unopened = [one for on, one in told if on == direction]
+            unopened = [one for on, one in noted if on == direction]
             shuts = rule in self._shutting
             if unopened:
                 attempt = Attempt(self._name, rule, direction, record.request_id, shuts)
@@ -373,7 +323,7 @@ class Steps:
 
     @property
     def flow_limit(self) -> int | None:
-        """How many bytes a body may have that a rule changes while it passes."""
+        """The largest body in bytes that a rule may change while it passes; None: no limit."""
         return self._limits.stream
 
     def _decide(self, request: Admitted, record: MessageRecord) -> Decision:
@@ -386,21 +336,7 @@ class Steps:
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
         self._refuse_shut(record.rule)
-        if request.overrides and self._rule_table.rules_path(request.path):
-            raise AmbiguousRequest("method-override")
-        if request.reroutes:
-            head = request.head
-            refuse_rerouting(self._rule_table, request.path, head.query, request.reroutes)
-        if (
-            decision.overridable
-            and not decision.reads_request
-            and request.framing.present
-            and may_ask_in_body(request.head)
-        ):
-            detail = (
-                "A form could ask for a method that a rule takes: give POST a rule here as well."
-            )
-            raise AmbiguousRequest("method-override", detail=detail)
+        refuse_other_routes(self._rule_table, request, decision)
         return decision
 
     def _refuse_shut(self, rule: str | None) -> None:
@@ -409,7 +345,7 @@ class Steps:
 
 
 def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Streamed | None, bytes | Streamed | None]:
-    """Return a body before and after it was changed; what flows is held by nobody."""
+    """Return a body before and after its change, or what it is where it streams and is not held."""
     if applied.forwardable.flow is None:
         return plan.body, applied.forwardable.body
     if plan.form is not None:

@@ -1,7 +1,6 @@
 """The same steps and the same record, with the times that spans are made of.
 
-They stand in place of the plain ones only where traces are wanted, so that without them nothing is
-asked, measured or kept.
+They are used only if traces are wanted, so that nothing is measured or kept without them.
 """
 
 from __future__ import annotations
@@ -24,11 +23,12 @@ from ..http1.framing import Framing
 from ..http1.gate import RawRequest
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
-from .steps import AdmittedExchange, Steps
+from .admission import AdmittedExchange
+from .steps import Steps
 
 
 class TracedRecord(MessageRecord):
-    """A record that tells its spans as well."""
+    """A record that exports spans as well."""
 
     __slots__ = ("_answered", "_parts", "_planned", "_traces", "parent", "route")
 
@@ -42,38 +42,38 @@ class TracedRecord(MessageRecord):
         self.route = ""
 
     def responded(self, status: int) -> None:
-        """Note that the upstream has answered."""
+        """Record the status of the upstream."""
         super().responded(status)
         self._answered = status
 
     def planned(self, began: float, ended: float) -> None:
-        """Note how long a plan took, and that keys are looked for now."""
+        """Record how long a plan took, and that keys are looked up from now on."""
         self._part("plan", began, ended)
         self._planned = began, ended
 
     def resolved(self, *, error: str = "") -> None:
-        """Note that the search for keys is over."""
+        """Record that the keys are there, or that none could be had."""
         if self._planned is not None:
             self._part("keys", self._planned[1], time.perf_counter(), error)
             self._planned = None
 
     def report(self, reporter: Reporter) -> None:
-        """Tell the spans, and write the line."""
+        """Export the spans, and write the line."""
         now = time.perf_counter()
         self._over(now)
         try:
-            self.trace_id = self._tell(now)
+            self.trace_id = self._export(now)
         finally:
             reporter.message(self)
 
-    def _tell(self, now: float) -> str:
+    def _export(self, now: float) -> str:
         code = self._cause[0] if self._cause is not None else ""
         if self._sent:
-            told: dict[str, str | int] = {"http.request.method": self.method}
+            attributes: dict[str, str | int] = {"http.request.method": self.method}
             if self._answered:
-                told["http.response.status_code"] = self._answered
+                attributes["http.response.status_code"] = self._answered
             ended, error = self._responded or now, "" if self._responded else code
-            part = TracedPart(self.method, self._sent, ended, told, error, outward=True)
+            part = TracedPart(self.method, self._sent, ended, attributes, error, outward=True)
             self._parts.append(part)
         return self._traces.export(
             TracedMessage(
@@ -90,30 +90,30 @@ class TracedRecord(MessageRecord):
         )
 
     def _attributes(self) -> dict[str, str | int]:
-        told: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "sealyard.request_id": self.request_id,
             "sealyard.listener": self.listener,
             "http.request.body.size": self.request_bytes,
             "http.response.body.size": self.response_bytes,
         }
         if self.rule is not None:
-            told["sealyard.rule"] = self.rule
+            attributes["sealyard.rule"] = self.rule
         for outcome, number in self.counts.items():
-            told[f"sealyard.{outcome}"] = number
+            attributes[f"sealyard.{outcome}"] = number
         if self._cause is not None:
-            told["sealyard.reason"] = self._cause[1]
-            told["sealyard.direction"] = self.direction
-        return told
+            attributes["sealyard.reason"] = self._cause[1]
+            attributes["sealyard.direction"] = self.direction
+        return attributes
 
     def _part(self, name: str, began: float, ended: float, error: str = "") -> None:
-        told = {"sealyard.direction": str(self.direction)}
-        self._parts.append(TracedPart(name, began, ended, told, error))
+        attributes = {"sealyard.direction": str(self.direction)}
+        self._parts.append(TracedPart(name, began, ended, attributes, error))
 
 
 class TracedSteps(Steps):
-    """A steps whose steps are timed.
+    """Steps that are timed.
 
-    Between a plan and what is done with it nothing waits, so the last plan is the one at hand.
+    Nothing waits between a plan and its use, so the last plan is the one in use.
     """
 
     def __init__(self, *args: Any, traces: LaneTraces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course

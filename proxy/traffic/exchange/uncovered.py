@@ -1,6 +1,6 @@
-"""What is told of messages that no rule covers: the shape of their path, and kinds of bodies.
+"""What is reported of messages that no rule covers: the shape of the path and kinds of bodies.
 
-A shape lacks what tells one conversation or person from another, so that it can stand in a report.
+A shape lacks what distinguishes one conversation or person from another, so it may be reported.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ NO_BODY: Final = "none"
 WEBSOCKET: Final = "websocket"
 
 MOST_SIBLINGS: Final = 8
-"""Where more names than so many stand in one place, they are taken for values."""
+"""Where more names than this occur in one place of a path, they are taken for values."""
 MOST_LEVELS: Final = 8
 MOST_PLACES: Final = 4096
-"""So many places are remembered; a client that makes names up fills them and no more memory."""
+"""The most places that are remembered, so that a client cannot fill memory with names."""
 ANY: Final = "*"
 REST: Final = "**"
 
@@ -36,7 +36,7 @@ class _Place:
 
 
 class PathShapes:
-    """Tells words of an API from values by how many there are; it remembers few.
+    """Distinguishes the words of an API from values, by how many occur in one place.
 
     A segment with digits, escapes or many characters is a value at once.
     """
@@ -68,7 +68,7 @@ class PathShapes:
 
 
 def kind_of_body(facts: HeadFacts) -> str:
-    """Return in one of a few words what kind of body a message has, by its headers."""
+    """Return the kind of a message's body by its headers, as one of a few words."""
     try:
         media = media_type(facts)
     except UnsupportedBody:
@@ -79,24 +79,24 @@ def kind_of_body(facts: HeadFacts) -> str:
 
 
 SECONDS: Final = 3600.0
-"""So often at most is it told of one rule."""
+"""The shortest time between two reports of one rule, in seconds."""
 
 
 class Unread:
-    """Takes note of such responses of one listener, for each rule by itself."""
+    """Reports responses of one listener that pass with something sealed in them, by rule."""
 
-    __slots__ = ("_listener", "_reporter", "_told")
+    __slots__ = ("_listener", "_reported", "_reporter")
 
     def __init__(self, reporter: Reporter, listener: str) -> None:
         self._reporter = reporter
         self._listener = listener
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     def note(self, record: MessageRecord) -> None:
-        """Count a response, and tell of its rule unless that was told of within the hour."""
+        """Count a response, and report its rule unless it was reported within the hour."""
         record.count({"unread": 1})
         rule, now = record.rule or "", time.monotonic()
-        if now - self._told.get(rule, -SECONDS) >= SECONDS:
-            self._told[rule] = now
+        if now - self._reported.get(rule, -SECONDS) >= SECONDS:
+            self._reported[rule] = now
             who = {"request_id": record.request_id, "listener": self._listener, "rule": rule}
             self._reporter.report("response.unread", **who)

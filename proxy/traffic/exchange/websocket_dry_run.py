@@ -10,7 +10,7 @@ from typing import Final
 
 from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
+from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.planner import plan_message
@@ -33,7 +33,7 @@ class TeeSocket:
     """Finds out what a rule in mode `observe` would have done to the messages of one WebSocket.
 
     Messages wait to be tried in their order, up to a mebibyte of them together. What a rule would
-    have refused goes on all the same, and so does the trial of what follows.
+    have refused goes on all the same, and so does the dry run of what follows.
     """
 
     __slots__ = ("_ended", "_record", "_size", "_steps", "_waiting", "_woken", "ears")
@@ -42,7 +42,7 @@ class TeeSocket:
         self, steps: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
     ) -> None:
         """Begin with the response that agrees to the WebSocket; `ears` hear what passes."""
-        tried = trial_exchange(exchange)
+        tried = enforced_exchange(exchange)
         self._steps = steps
         self._record = record
         self._waiting: deque[tuple[Messages, Arrived]] = deque()
@@ -85,30 +85,30 @@ class TeeSocket:
         self._waiting.append((messages, arrived))
         self._woken.set()
 
-    def tell(self, messages: Messages, trial: DryRunResult) -> None:
+    def report(self, messages: Messages, result: DryRunResult) -> None:
         """Tell what would have become of a message."""
-        self._record.observed_message(self._steps.reporter, messages.direction, trial)
+        self._record.observed_message(self._steps.reporter, messages.direction, result)
 
     def _try_handshake(self, tried: Exchange) -> None:
         rule = tried.decision.rule
         up = self.ears[0].messages
         if rule is not None and rule.request is Verdict.REJECT:
-            self.tell(up, DryRunResult({}, "rule-rejects"))
+            self.report(up, DryRunResult({}, "rule-rejects"))
             return
         try:
             pass_handshake(tried)
         except TrafficError as error:
-            self.tell(up, DryRunResult({}, error.reason))
+            self.report(up, DryRunResult({}, error.reason))
 
     async def _try(self, messages: Messages, arrived: Arrived) -> None:
         try:
             binary = arrived.opcode == BINARY
             plan = plan_message(messages, arrived.payload, binary=binary)
-            keys = await self._steps.keys.resolve(needs_of_trial(plan))
-            trial = try_out(plan, keys, self._steps.now())
-        except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
-            trial = DryRunResult({}, deliberate(error).reason)
-        self.tell(messages, trial)
+            keys = await self._steps.keys.resolve(opening_needs(plan))
+            result = try_out(plan, keys, self._steps.now())
+        except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
+            result = DryRunResult({}, deliberate(error).reason)
+        self.report(messages, result)
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +154,7 @@ class _Ear:
 
     def _go_deaf(self, reason: str) -> None:
         self._deaf = True
-        self._socket.tell(self.messages, DryRunResult({}, reason))
+        self._socket.report(self.messages, DryRunResult({}, reason))
 
 
 def _reader(limit: int, *, masked: bool, deflate: bool) -> MessageReader:

@@ -8,7 +8,7 @@ from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import MissingValue, OpenFailed, ValueTooLong
-from proxy.core.explain.dry_run import needs_of_trial, trial_exchange, try_out
+from proxy.core.explain.dry_run import enforced_exchange, opening_needs, try_out
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -54,21 +54,21 @@ def test_not_even_a_rejection_is_carried_out() -> None:
 
 
 def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() -> None:
-    exchange = trial_exchange(an_exchange(sealing()))
+    exchange = enforced_exchange(an_exchange(sealing()))
     plan = plan_request(exchange, b'{"a": "x"}')
-    assert needs_of_trial(plan) == Needs({})
+    assert opening_needs(plan) == Needs({})
     assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1}, None)
 
 
 def test_a_trial_meets_what_enforcing_would_meet() -> None:
-    exchange = trial_exchange(an_exchange(sealing(max_chars=210)))
+    exchange = enforced_exchange(an_exchange(sealing(max_chars=210)))
     with pytest.raises(MissingValue):
         plan_request(exchange, b"{}")
     plan = plan_request(exchange, b'{"a": "%b"}' % (b"x" * 300))
     with pytest.raises(ValueTooLong):
         try_out(plan, NOTHING, 0.0)
     opening = Block(decrypt=(Item(parse_selector("$.a"), "a", BIND),))
-    plan = plan_request(trial_exchange(an_exchange(opening)), b'{"a": "x"}')
+    plan = plan_request(enforced_exchange(an_exchange(opening)), b'{"a": "x"}')
     with pytest.raises(OpenFailed):
         try_out(plan, NOTHING, 0.0)
 
@@ -78,4 +78,4 @@ def test_a_trial_meets_what_enforcing_would_meet() -> None:
 )
 def test_only_what_is_observed_is_tried(decision: Decision) -> None:
     with pytest.raises(TypeError):
-        trial_exchange(Exchange(decision, RequestHead("POST", "/a", None, JSON)))
+        enforced_exchange(Exchange(decision, RequestHead("POST", "/a", None, JSON)))

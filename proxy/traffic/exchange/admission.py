@@ -1,0 +1,82 @@
+"""A request between the gate and the rules: which rule takes it, and whether all agree on that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...core.apply.forwardable import Forwardable
+from ...core.apply.passing import pass_request
+from ...core.compiled.rule_table import Decision, RuleTable
+from ...core.errors import AmbiguousRequest
+from ...core.planning.exchange import Exchange
+from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
+from ..http1.fast_heads import FastHead
+from ..http1.forwarding_headers import Forwarding, LocationRewrite
+from ..http1.gate import Admitted
+from ..websocket.handshake import DeflateAgreement, agree
+
+
+@dataclass(slots=True)
+class AdmittedExchange:
+    """A request that passed the gate: which rule takes it, and how it is forwarded.
+
+    `location_rewrite` makes a Location of the upstream point where this client reaches it.
+    """
+
+    request: Final[Admitted]
+    exchange: Final[Exchange]
+    forwarding: Final[Forwarding]
+    location_rewrite: Final[LocationRewrite]
+    _passing: Forwardable | None = field(default=None, init=False)
+
+    @property
+    def reads_messages(self) -> bool:
+        """Whether it asks for a WebSocket whose messages a rule reads."""
+        decision = self.exchange.decision
+        return self.request.websocket and (decision.reads_request or decision.may_read_response)
+
+    @property
+    def agreement(self) -> DeflateAgreement | None:
+        """The compression that its client and Sealyard agree on for such a WebSocket."""
+        return agree(self.request.head.headers)
+
+    def passing(self) -> Forwardable:
+        """Return the request to be forwarded with its body unread, the same each time."""
+        passing = self._passing
+        if passing is None:
+            passing = self._passing = pass_request(self.exchange)
+        return passing
+
+    def again(self, head: FastHead) -> AdmittedExchange:
+        """Return this for a request whose head differs from that of this one in its length at most.
+
+        Its exchange is a new one, since an exchange holds what is read from a request and its
+        response. Where nothing is read, all such requests share one, and its length is never used.
+        """
+        request, decision = self.request, self.exchange.decision
+        if not (decision.reads_request or decision.may_read_response):
+            return self
+        if head.raw.headers is not request.head.headers:
+            request = request.with_length(head.raw.headers, head.framing)
+        exchange = Exchange(decision, request.head)
+        return AdmittedExchange(request, exchange, self.forwarding, self.location_rewrite)
+
+
+def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Decision) -> None:
+    """Raise AmbiguousRequest where a backend may route a request to another rule.
+
+    Frameworks let a header or a form field replace the method, and a header replace the path.
+    """
+    if request.overrides and rule_table.rules_path(request.path):
+        raise AmbiguousRequest("method-override")
+    if request.reroutes:
+        refuse_rerouting(rule_table, request.path, request.head.query, request.reroutes)
+    if (
+        decision.overridable
+        and not decision.reads_request
+        and request.framing.present
+        and may_ask_in_body(request.head)
+    ):
+        detail = "A form could ask for a method that a rule takes: give POST a rule here as well."
+        raise AmbiguousRequest("method-override", detail=detail)
