@@ -1,4 +1,4 @@
-"""One request that was read whole: a fast head, and all of its body."""
+"""A request or a response that has come completely, as the fast path takes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .response_writer import Connection, ResponseWriter
 
 
 class WholeBody:
-    """The body of a request, all of it there. It can be taken once."""
+    """The complete body of a request. It can be taken once."""
 
     __slots__ = ("_data", "arrived", "framing")
 
@@ -43,7 +43,7 @@ class WholeBody:
 
 
 class FastRequest(ResponseWriter):
-    """A request that has arrived, and the way to answer it, with or without waits.
+    """A request that has arrived, and the means to respond to it, with or without waits.
 
     `data` is its whole body.
     """
@@ -56,30 +56,30 @@ class FastRequest(ResponseWriter):
         self.data = data
 
     def body(self, framing: Framing, *, expects_continue: bool = False) -> WholeBody:
-        """Return the body, once the gate has told how it is framed.
+        """Return the body, once the gate has found its framing.
 
-        A fast request expects nothing: its head would not be fast.
+        A fast request has no Expect header: its head would not be fast.
         """
         if expects_continue:
-            raise TypeError("a fast request expects nothing")
+            raise TypeError("a fast request has no Expect header")
         return WholeBody(self.data, framing)
 
     async def switch(self, _: bytes) -> RawConnection:
-        """Refuse: a fast request asks for no other protocol, so nobody can have agreed to one."""
+        """Refuse: a fast request has no Upgrade header."""
         raise TypeError("a fast request cannot leave HTTP")
 
     def _ends(self) -> bool:
         return self.head.close
 
     def _connection_header(self) -> bytes | None:
-        """Do as any answer does: a fast request is of HTTP/1.1, which keeps its connection."""
+        """Do as ResponseWriter: a fast request is HTTP/1.1, where connections persist."""
         if self.head.close or self._link.last:
             self.keep = False
         return None if self.keep else b"close"
 
 
 class WholeResponse:
-    """What a reader has read, with its whole body, given out as often as asked.
+    """A response with its complete body, which can be taken more than once.
 
     `delimited`: it was not cut. `entry` is there where the head is one that may come again.
     """
@@ -119,11 +119,11 @@ class WholeResponse:
             yield data
 
     def divert(self) -> NoReturn:
-        """Refuse: nobody asked for another protocol."""
+        """Refuse: a fast request has no Upgrade header."""
         raise TypeError("a fast request cannot leave HTTP")
 
     def wait_longer(self, _: float) -> None:
-        """Do nothing: all of it is there."""
+        """Do nothing: all of it has come."""
 
     def stop(self) -> None:
         """Do nothing: there is nothing more to come."""

@@ -1,15 +1,15 @@
-"""A response of which something was looked at before anybody decided what becomes of it."""
+"""A response of which a beginning is read before it is decided how the response is treated."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import NoReturn
 
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.mistyped_response import Look, holds_sealed
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
+from .transformed import DelegatingResponse
 
 _OVERLAP = 15
 """A token's beginning, of 16 bytes, may lie in two pieces."""
@@ -29,8 +29,8 @@ async def look_at(response: UpstreamResponse, look: Look) -> SeenResponse:
     return seen
 
 
-class SeenResponse:
-    """A response whose beginning has been looked at; it comes out whole all the same.
+class SeenResponse(DelegatingResponse):
+    """A response whose beginning has been read; all of its body comes out all the same.
 
     `head` is what rules read of its head.
     """
@@ -74,16 +74,6 @@ class SeenResponse:
         """How the upstream framed it."""
         return self._response.framing
 
-    @property
-    def bodiless(self) -> bool:
-        """Whether there can be no body: never."""
-        return False
-
-    @property
-    def delimited(self) -> bool:
-        """Whether a cut body can be told from a whole one."""
-        return self._response.delimited
-
     def take(self) -> None:
         """Take nothing: some of it may be still to come."""
 
@@ -118,18 +108,6 @@ class SeenResponse:
             noted()
         return seen[-_OVERLAP:]
 
-    def divert(self) -> NoReturn:
-        """Refuse: a response with a body leaves no other protocol behind."""
-        raise TypeError("a response that was looked at cannot leave HTTP")
-
-    def wait_longer(self, seconds: float) -> None:
-        """Let silences last so long."""
-        self._response.wait_longer(seconds)
-
     def stop(self) -> None:
         """Let `chunks` end here, although more would come."""
         self._response.stop()
-
-    def close(self) -> None:
-        """Give the connection back if it is beyond doubt, else drop it."""
-        self._response.close()

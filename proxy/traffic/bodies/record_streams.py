@@ -15,7 +15,7 @@ from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
 from ..interfaces import UpstreamResponse
-from .transformed import TransformedBody, TransformedResponse
+from .transformed import DelegatingResponse, TransformedBody
 
 Apply = Callable[[Plan], Awaitable[Forwardable]]
 
@@ -63,7 +63,7 @@ class StreamedBody(TransformedBody):
         return message.body
 
 
-class StreamedResponse(TransformedResponse, StreamedBody):
+class StreamedResponse(DelegatingResponse, StreamedBody):
     """A response of the upstream whose records or parts are changed as they come."""
 
     __slots__ = ("_response",)

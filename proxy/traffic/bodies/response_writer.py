@@ -9,7 +9,7 @@ from typing import Protocol
 from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
-from ..http1.boundaries import EventBorders, streams_events, streams_records
+from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
@@ -209,19 +209,19 @@ class ResponseWriter:
     async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
         """Return a stream of events; once the drain begins, it ends with the present event."""
         link = self._link
-        borders = EventBorders()
+        boundaries = EventBoundaries()
 
         def leave() -> None:
-            if borders.at_border:
+            if boundaries.at_boundary:
                 response.stop()
 
         link.when_leaving = leave
         try:
             async for data in response.chunks():
-                if link.leaving and (size := borders.last_border(data)):
+                if link.leaving and (size := boundaries.last_boundary(data)):
                     yield data[:size]
                     return
-                borders.pass_by(data)
+                boundaries.pass_by(data)
                 yield data
         finally:
             link.when_leaving = None

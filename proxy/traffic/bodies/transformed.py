@@ -130,8 +130,8 @@ class FlowingBody(TransformedBody):
         self._whole = True
 
 
-class TransformedResponse:
-    """What a response with a transformed body says of the upstream's response."""
+class DelegatingResponse:
+    """What a response with a body takes over from the upstream's response that it wraps."""
 
     __slots__ = ()
     _response: UpstreamResponse
@@ -164,7 +164,7 @@ class TransformedResponse:
         self._response.close()
 
 
-class FlowingResponse(TransformedResponse, FlowingBody):
+class FlowingResponse(DelegatingResponse, FlowingBody):
     """A response of the upstream whose body flows."""
 
     __slots__ = ("_response",)

@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from ...core.errors import HeadTooLarge, MalformedRequest, TrafficError, UnsupportedTransferCoding
-from ..http1.boundaries import MessageBorders
+from ..http1.boundaries import MessageBoundaries
 from ..http1.framing import CHUNKED, Framing
 from ..http1.gate import check_line
 from ..interfaces import Receiver
@@ -32,7 +32,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
 
     __slots__ = (
         "_body",
-        "_borders",
+        "_boundaries",
         "_busy",
         "_discarding",
         "_ended",
@@ -69,7 +69,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         )
         self._init_lifecycle(owner)
         self._body: StreamReader | None = None
-        self._borders = MessageBorders()
+        self._boundaries = MessageBoundaries()
         self._busy = False
         self._discarding = False
         self._head_bytes = 0
@@ -93,7 +93,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
             if self._buffer_paused or self._reading_paused:
                 self._rest = data
                 return
-            size = len(data) if self._upgraded else self._borders.take(data)
+            size = len(data) if self._upgraded else self._boundaries.take(data)
             self._check_line()
             self._parse(data[:size])
             data = data[size:]
@@ -104,7 +104,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
             super().resume_reading(resume_parser)
 
     def _check_line(self) -> None:
-        line = self._borders.line
+        line = self._boundaries.line
         if line is not None and not self._upgraded:
             try:
                 check_line(line)
@@ -136,7 +136,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._body = payload
         self._patience = self._owner.timeouts.body
         if not payload.is_eof():
-            self._borders.begin_body(_framing(message))
+            self._boundaries.begin_body(_framing(message))
         self._take_note_of_end()
 
     def awaiting_body(self, *, waiting: bool) -> None:
@@ -160,7 +160,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
 
     def _take_note_of_end(self) -> None:
         if self._body is not None and self._body.is_eof():
-            self._borders.begin_head()
+            self._boundaries.begin_head()
 
     def _take_note_of_head(self, size: int) -> None:
         """Bound the whole head: the parser bounds only each line and their number."""

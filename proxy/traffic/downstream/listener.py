@@ -218,7 +218,7 @@ class HttpListener:
 
 async def _never(_: web.BaseRequest) -> NoReturn:
     """Serve as the handler that aiohttp requires; our connections have their own."""
-    raise NotImplementedError("ClientConnection answers by itself")
+    raise NotImplementedError("ClientConnection has its own handler")
 
 
 class Closable(Protocol):

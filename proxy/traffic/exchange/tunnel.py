@@ -1,4 +1,4 @@
-"""WebSockets on routes without rules: bytes both ways between two connections that left HTTP."""
+"""WebSockets on routes without rules: bytes in both directions between two connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..interfaces import RawConnection
-from ..websocket.frames import FrameBorders, going_away
+from ..websocket.frames import FrameBoundaries, going_away
 
 Ear = Callable[[bytes], None]
 
@@ -14,7 +14,7 @@ Ear = Callable[[bytes], None]
 class Tunnel:
     """Joins a client and the upstream until both have ended.
 
-    Whoever overhears it is given what has been passed on, and raises nothing.
+    A dry run beside it gets the bytes that were passed on, and raises nothing.
     """
 
     __slots__ = (
@@ -61,11 +61,11 @@ class Tunnel:
             # asyncio.wait, since a timeout around the future would cancel it.
             patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
             await asyncio.wait({self._changed}, timeout=patience)
-            if not self._changed.done() and not (self._active and self._waits_for_border):
+            if not self._changed.done() and not (self._active and self._waits_for_boundary):
                 return
 
     def leave(self) -> None:
-        """Tell both sides that the process is about to end (RFC 6455 section 7.4.1: 1001)."""
+        """Send both sides a close frame: going away (1001, RFC 6455 section 7.4.1)."""
         self._leaving = True
         self._to_upstream.leave()
         self._to_client.leave()
@@ -85,18 +85,18 @@ class Tunnel:
         self.changed()
 
     def changed(self) -> None:
-        """Look again at how things stand."""
+        """Check again whether the tunnel is over."""
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
     @property
     def _parted(self) -> bool:
-        """Whether both sides have been told to leave, and have said that they do."""
+        """Whether both sides have been sent a close frame and have sent theirs."""
         return self._leaving and self._to_upstream.closed and self._to_client.closed
 
     @property
-    def _waits_for_border(self) -> bool:
-        return not (self._leaving and self._to_upstream.told and self._to_client.told)
+    def _waits_for_boundary(self) -> bool:
+        return not (self._leaving and self._to_upstream.close_sent and self._to_client.close_sent)
 
     def _join(self) -> None:
         early = self._client.divert(self._to_upstream)
@@ -112,11 +112,20 @@ class Tunnel:
 class _Way:
     """What arrives at one end goes out at the other.
 
-    `told` says that the other end has got a close frame, from here or from its peer, and `closed`
-    that this end has sent one.
+    `close_sent` says that the other end has got a close frame, from here or from its peer, and
+    `closed` that this end has sent one.
     """
 
-    __slots__ = ("_borders", "_ear", "_ended", "_leaving", "_sink", "_tunnel", "_upward", "told")
+    __slots__ = (
+        "_boundaries",
+        "_ear",
+        "_ended",
+        "_leaving",
+        "_sink",
+        "_tunnel",
+        "_upward",
+        "close_sent",
+    )
 
     def __init__(
         self, tunnel: Tunnel, sink: RawConnection, ear: Ear | None, *, upward: bool
@@ -125,15 +134,15 @@ class _Way:
         self._tunnel = tunnel
         self._sink = sink
         self._upward = upward
-        self._borders = FrameBorders()
+        self._boundaries = FrameBoundaries()
         self._ended = False
         self._leaving = False
-        self.told = False
+        self.close_sent = False
 
     @property
     def closed(self) -> bool:
         """Whether no more is to be expected from this end."""
-        return self._ended or self._borders.closed
+        return self._ended or self._boundaries.closed
 
     def received(self, data: bytes) -> None:
         """Pass bytes on."""
@@ -141,32 +150,32 @@ class _Way:
         if self._leaving:
             self._pass_last(data)
             return
-        self._borders.pass_by(data)
+        self._boundaries.pass_by(data)
         self._write(data)
         if self._ear is not None:
             self._ear(data)
 
     def leave(self) -> None:
-        """Say goodbye at the end of the frame that is being passed on, and pass no other on."""
+        """Send a close frame after the present frame, and pass no other frame on."""
         self._leaving = True
-        if self._borders.at_border:
+        if self._boundaries.at_boundary:
             self._say_goodbye()
 
     def _pass_last(self, data: bytes) -> None:
-        if not self.told:
-            size = self._borders.to_border(data)
+        if not self.close_sent:
+            size = self._boundaries.to_boundary(data)
             self._write(data[:size])
             data = data[size:]
-            if self._borders.at_border:
+            if self._boundaries.at_boundary:
                 self._say_goodbye()
-        self._borders.pass_by(data)
+        self._boundaries.pass_by(data)
         if self.closed:
             self._tunnel.changed()
 
     def _say_goodbye(self) -> None:
-        if not self._borders.closed and not self._ended:
+        if not self._boundaries.closed and not self._ended:
             self._write(going_away(masked=self._upward))
-        self.told = True
+        self.close_sent = True
 
     def _write(self, data: bytes) -> None:
         try:
@@ -183,11 +192,11 @@ class _Way:
         self._tunnel.one_ended()
 
     def lost(self) -> None:
-        """Pass the end on: what is gone has ended, too."""
+        """Pass the end on."""
         self.ended()
 
     def leaving(self) -> None:
-        """Let both ends know that the process is about to end."""
+        """Begin the drain at both ends."""
         self._tunnel.leave()
 
     def writable(self, *, yes: bool) -> None:

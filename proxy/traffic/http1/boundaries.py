@@ -1,8 +1,8 @@
-"""Where the bytes of a client end a head or a body; bytes in, positions out, no I/O.
+"""Where a head, a body or a server-sent event ends; bytes in, positions out, no I/O.
 
-aiohttp's parser loses the requests that stand before a malformed one in the same packet, and
-reads `RTSP/1.0` as version 1.0. So it is given one head or one body at a time, and the first line
-of each head is looked at as it came.
+aiohttp's parser loses the requests before a malformed one in the same packet, and reads `RTSP/1.0`
+as HTTP/1.0. So it gets one head or one body at a time, and the first line of each head is checked
+as it came.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _END: Final = b"\r\n\r\n"
 _OVERLAP: Final = len(_END) - 1
 
 
-class MessageBorders:
+class MessageBoundaries:
     """Follows the messages on one connection.
 
-    `line` is the first line of the head that is coming, as soon as all of it is there.
+    `line` is the first line of the present head, once all of it has come.
     """
 
     __slots__ = ("_in_body", "_left", "_line", "_tail", "line")
@@ -36,8 +36,8 @@ class MessageBorders:
     def take(self, data: bytes) -> int:
         """Return how many bytes of `data`, which is not empty, belong to the present head or body.
 
-        All of them may: then its end is still to come. Of chunks, less than the whole body may be
-        taken, for only their reader knows which empty line is the last.
+        All of them may: then its end is still to come. Of a chunked body, less than the whole may
+        be taken, since only the parser of chunks knows which empty line is the last.
         """
         if self._in_body and self._left is not None:
             size = min(self._left, len(data))
@@ -51,14 +51,14 @@ class MessageBorders:
         return self._to_empty_line(data)
 
     def begin_body(self, framing: Framing) -> None:
-        """Learn that a head has ended that has a body."""
+        """Note that a head has ended and that a body follows."""
         self._in_body = True
         self._left = framing.length
         self._tail = b""
         self.line = None
 
     def begin_head(self) -> None:
-        """Learn that a message has ended."""
+        """Note that a message has ended."""
         self._in_body = False
         self._tail = b""
         self._line = b""
@@ -81,38 +81,38 @@ class MessageBorders:
         return size
 
 
-_BORDER: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n")
+_BOUNDARY: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n")
 _EVENT_OVERLAP: Final = 3
 
 
 def streams_events(headers: Headers) -> bool:
-    """Return whether a response is a stream of events, and so never ends by itself."""
+    """Return whether a response is a stream of server-sent events, which need not end."""
     types = header_values(headers, b"content-type")
     return bool(types) and types[0].lower().startswith(b"text/event-stream")
 
 
 def streams_records(headers: Headers) -> bool:
-    """Return whether a response is one record behind the other, maybe with long rests between."""
+    """Return whether a response is a stream of records, perhaps with long silences."""
     types = header_values(headers, b"content-type")
     return bool(types) and kind_of(parse_media_type(types[0])) in RECORDS
 
 
-class EventBorders:
-    """Follows one stream; `at_border` says that no event has begun."""
+class EventBoundaries:
+    """Follows one stream; `at_boundary` says that no event has begun."""
 
-    __slots__ = ("_tail", "at_border")
+    __slots__ = ("_tail", "at_boundary")
 
     def __init__(self) -> None:
         self._tail = b""
-        self.at_border = True
+        self.at_boundary = True
 
     def pass_by(self, data: bytes) -> None:
-        """Follow bytes, at least one, that were passed on."""
-        self.at_border = self.last_border(data) == len(data)
+        """Follow bytes, at least one, that were sent."""
+        self.at_boundary = self.last_boundary(data) == len(data)
         self._tail = (self._tail + data)[-_EVENT_OVERLAP:]
 
-    def last_border(self, data: bytes) -> int:
-        """Return up to where `data`, which comes next, ends with a whole event; 0 for nowhere."""
+    def last_boundary(self, data: bytes) -> int:
+        """Return the end of the last complete event in `data`, which comes next; 0 for none."""
         known = len(self._tail)
-        ends = [match.end() - known for match in _BORDER.finditer(self._tail + data)]
+        ends = [match.end() - known for match in _BOUNDARY.finditer(self._tail + data)]
         return max([end for end in ends if end > 0], default=0)

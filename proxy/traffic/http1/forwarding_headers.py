@@ -103,11 +103,11 @@ def _appended(
     if forwarded := header_values(headers, _FORWARDED):
         dropped.add(_FORWARDED)
         lines.append(b"Forwarded: " + b", ".join([*forwarded, _element(address, proto)]))
-    told = header_values(headers, _PROTO)
-    if not told:
+    protos = header_values(headers, _PROTO)
+    if not protos:
         lines.append(b"X-Forwarded-Proto: " + proto)
-    elif told[0].lower() in {b"http", b"https"}:
-        proto = told[0].lower()
+    elif protos[0].lower() in {b"http", b"https"}:
+        proto = protos[0].lower()
     hosts = header_values(headers, _HOST)
     if not hosts and host:
         lines.append(b"X-Forwarded-Host: " + host)

@@ -46,7 +46,7 @@ class HeadCache(Generic[_Head]):
     """The head cache of one connection.
 
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
-    fast one: one in which no name stands twice. `resized` returns a head that differs in its
+    fast one: one in which no name occurs twice. `resized` returns a head that differs in its
     Content-Length alone.
     """
 
@@ -90,7 +90,7 @@ class HeadCache(Generic[_Head]):
 
 
 def with_length(headers: Headers, digits: bytes) -> Headers:
-    """Return headers with another value of Content-Length, which stands there once."""
+    """Return headers with another value of Content-Length, which occurs once."""
     for at, (name, _) in enumerate(headers):
         if len(name) == len(_NAME) and name.lower() == _NAME:
             return (*headers[:at], (name, digits), *headers[at + 1 :])
@@ -102,7 +102,7 @@ class HeadCacheEntry:
 
     `decision` is what `owner` found: another owner, as a reload brings it, has not found anything.
     `lines` hold for messages with the same `terms`, which are all that they were made of beside the
-    head. Whoever uses one of them has seen that owner or terms are the same.
+    head. Check that owner or terms are the same before using them.
     """
 
     __slots__ = ("decision", "lines", "owner", "terms")

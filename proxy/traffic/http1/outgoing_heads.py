@@ -1,4 +1,4 @@
-"""The head of a response as it goes to the client."""
+"""The heads of forwarded requests and responses, as they are written."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def response_lines_again(
     connection: bytes | None,
     location_rewrite: LocationRewrite,
 ) -> bytes:
-    """Do as `response_lines`, for a head whose like may have been passed on before."""
+    """Do as `response_lines`; the lines are kept in the entry of the head cache."""
     terms = (
         message.changed,
         message.decoded,
@@ -95,7 +95,7 @@ def _response_lines(
 
 
 def _weakened(tag: bytes) -> bytes | None:
-    """Return the tag as a weak one: sealed again, the same original gives other bytes."""
+    """Return a weak entity tag: sealing the same representation again gives other bytes."""
     if _STRONG_TAG.fullmatch(tag):
         return b"W/" + tag
     return tag if tag.startswith(b'W/"') else None
@@ -140,7 +140,7 @@ def request_lines(
 def request_lines_again(
     message: Forwardable, entry: HeadCacheEntry, host: bytes, forwarding: Forwarding
 ) -> bytes:
-    """Do as `request_lines`, for a head whose like may have been passed on before."""
+    """Do as `request_lines`; the lines are kept in the entry of the head cache."""
     terms = (
         message.changed,
         message.decoded,
@@ -171,7 +171,7 @@ def _request_lines(message: Forwardable, headers: Headers, forwarding: Forwardin
 
 
 def _upward(name: bytes, value: bytes) -> bytes:
-    """Return a precondition as the upstream knows it: it never saw the weak form of its tags."""
+    """Return a precondition with the tags as the upstream sent them, before they were weak."""
     if name.lower() in _PRECONDITIONS:
         return _WEAK_PREFIX.sub(b"", value)
     return value

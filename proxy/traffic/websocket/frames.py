@@ -71,7 +71,7 @@ _LONGEST_HEAD: Final = 2 + 8 + MASK_SIZE
 _GOING_AWAY: Final = (1001).to_bytes(2, "big")
 
 
-class FrameBorders:
+class FrameBoundaries:
     """Follows the frames of one direction; `closed` says that a close frame has passed."""
 
     __slots__ = ("_head", "_left", "closed")
@@ -82,7 +82,7 @@ class FrameBorders:
         self.closed = False
 
     @property
-    def at_border(self) -> bool:
+    def at_boundary(self) -> bool:
         """Whether a frame may begin here."""
         return not self._left and not self._head
 
@@ -90,9 +90,9 @@ class FrameBorders:
         """Follow bytes that were passed on."""
         at = 0
         while at < len(data):
-            at = self.to_border(data, at)
+            at = self.to_boundary(data, at)
 
-    def to_border(self, data: bytes, at: int = 0) -> int:
+    def to_boundary(self, data: bytes, at: int = 0) -> int:
         """Follow bytes from `at` up to the end of the present frame; return where that is."""
         if not self._left:
             at = self._read_head(data, at)

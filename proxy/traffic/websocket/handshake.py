@@ -35,7 +35,7 @@ class DeflateAgreement(NamedTuple):
     """
 
     bits: int = MOST_BITS
-    answer: bytes = b""
+    accepted: bytes = b""
 
 
 def agree(headers: Headers) -> DeflateAgreement | None:
@@ -46,10 +46,10 @@ def agree(headers: Headers) -> DeflateAgreement | None:
         bits = _bits(parameters)
         if bits is None:
             continue
-        answer = f"{_DEFLATE}; {_ALONE}"
+        accepted = f"{_DEFLATE}; {_ALONE}"
         if "server_max_window_bits" in parameters:
-            answer += f"; server_max_window_bits={bits}"
-        return DeflateAgreement(bits, answer.encode("ascii"))
+            accepted += f"; server_max_window_bits={bits}"
+        return DeflateAgreement(bits, accepted.encode("ascii"))
     return None
 
 
@@ -61,13 +61,13 @@ def upward(forwarding: Forwarding, *, offer: bool) -> Forwarding:
     return replace(forwarding, dropped=forwarding.dropped | {_EXTENSIONS}, lines=lines)
 
 
-def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> DeflateAgreement | None:
+def accepted(asked: Headers, response: ResponseHead, *, offered: bool) -> DeflateAgreement | None:
     """Return what the upstream has agreed to.
 
     Raises:
         UpstreamFailed: It accepts another key, a subprotocol or an extension that was not offered.
     """
-    headers = answer.headers
+    headers = response.headers
     key = header_values(asked, _KEY)[0]
     expected = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455
     if header_values(headers, _ACCEPT) != [expected]:
@@ -78,11 +78,11 @@ def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> DeflateA
     }
     if len(chosen) > 1 or not proposed.issuperset(chosen):
         raise UpstreamFailed("websocket-subprotocol")
-    answers = _offers(headers)
-    if not answers:
+    chosen_extensions = _offers(headers)
+    if not chosen_extensions:
         return None
-    name, parameters = answers[0]
-    if not offered or len(answers) > 1 or name != _DEFLATE or parameters is None:
+    name, parameters = chosen_extensions[0]
+    if not offered or len(chosen_extensions) > 1 or name != _DEFLATE or parameters is None:
         raise UpstreamFailed("websocket-extension")
     bits = _accepted_bits(parameters)
     if bits is None:
@@ -110,7 +110,7 @@ def downward(head: ResponseHead, agreement: DeflateAgreement | None) -> Response
     """Return the head of the 101 that goes to the client, with what was agreed with it."""
     headers = tuple(pair for pair in head.headers if pair[0].lower() != _EXTENSIONS)
     if agreement is not None:
-        headers += ((b"Sec-WebSocket-Extensions", agreement.answer),)
+        headers += ((b"Sec-WebSocket-Extensions", agreement.accepted),)
     return ResponseHead(head.status, head.reason, headers)
 
 

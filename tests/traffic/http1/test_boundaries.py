@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.traffic.http1.boundaries import MessageBorders
+from proxy.traffic.http1.boundaries import MessageBoundaries
 from proxy.traffic.http1.framing import CHUNKED, Framing
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -21,7 +21,7 @@ class Reader:
     """Stands for the parser: knows when a head or a body is whole."""
 
     def __init__(self) -> None:
-        self.borders = MessageBorders()
+        self.boundaries = MessageBoundaries()
         self.got = b""
         self.body: bytes | None = None
         self.messages: list[bytes] = []
@@ -29,10 +29,10 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         while data:
-            size = self.borders.take(data)
+            size = self.boundaries.take(data)
             assert size > 0
-            if self.borders.line is not None and self.borders.line not in self.lines[-1:]:
-                self.lines.append(self.borders.line)
+            if self.boundaries.line is not None and self.boundaries.line not in self.lines[-1:]:
+                self.lines.append(self.boundaries.line)
             self.got += data[:size]
             data = data[size:]
             self._judge()
@@ -46,12 +46,12 @@ class Reader:
             framing, self.body = HEADS[head]
             self.got = b""
             if framing is not None:
-                self.borders.begin_body(framing)
+                self.boundaries.begin_body(framing)
         assert len(self.got) <= len(self.body)
         if self.got == self.body:
             self.messages.append(self.body)
             self.got, self.body = b"", None
-            self.borders.begin_head()
+            self.boundaries.begin_head()
             self.lines.append(None)
 
 
@@ -75,11 +75,11 @@ def test_no_piece_holds_bytes_of_two_messages(
 
 
 def test_the_first_line_is_known_as_soon_as_it_is_whole() -> None:
-    borders = MessageBorders()
+    boundaries = MessageBoundaries()
 
     seen = []
     for byte in b"GET /\r\nX":
-        borders.take(bytes([byte]))
-        seen.append(borders.line)
+        boundaries.take(bytes([byte]))
+        seen.append(boundaries.line)
 
     assert seen == [None] * 6 + [b"GET /"] * 2

@@ -246,7 +246,7 @@ def test_a_coding_ends_with_the_coded_body() -> None:
     assert lines_up(*headers, changed=True) == [b"Content-Encoding: gzip"]
 
 
-def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
+def test_forwarding_headers_replace_those_of_a_client() -> None:
     message = mint(RequestHead("GET", "/", None, ((b"X-Forwarded-For", b"spoof"), (b"Host", b"h"))))
     forwarding = Forwarding(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.traffic.websocket.frames import FrameBorders, going_away
+from proxy.traffic.websocket.frames import FrameBoundaries, going_away
 
 
 def a_frame(payload: bytes, *, opcode: int = 2, masked: bool = False) -> bytes:
@@ -22,33 +22,33 @@ def a_frame(payload: bytes, *, opcode: int = 2, masked: bool = False) -> bytes:
     st.lists(st.tuples(st.sampled_from([0, 1, 125, 126, 300, 65536]), st.booleans()), max_size=5),
     st.lists(st.integers(1, 400), max_size=20),
 )
-def test_borders_are_where_frames_end(sizes: list[tuple[int, bool]], cuts: list[int]) -> None:
+def test_boundaries_are_where_frames_end(sizes: list[tuple[int, bool]], cuts: list[int]) -> None:
     frames = [a_frame(bytes(size), masked=masked) for size, masked in sizes]
     stream = b"".join(frames)
     ends = {sum(map(len, frames[:count])) for count in range(len(frames) + 1)}
-    borders = FrameBorders()
+    boundaries = FrameBoundaries()
     position = 0
 
     for cut in [*cuts, len(stream)]:
-        borders.pass_by(stream[position : position + cut])
+        boundaries.pass_by(stream[position : position + cut])
         position = min(position + cut, len(stream))
-        assert borders.at_border == (position in ends)
-    assert not borders.closed
+        assert boundaries.at_boundary == (position in ends)
+    assert not boundaries.closed
 
 
-def test_the_way_to_the_next_border() -> None:
-    borders = FrameBorders()
-    borders.pass_by(a_frame(b"abcd")[:3])
+def test_the_way_to_the_next_boundary() -> None:
+    boundaries = FrameBoundaries()
+    boundaries.pass_by(a_frame(b"abcd")[:3])
 
-    assert borders.to_border(b"bcd" + a_frame(b"x")) == 3
-    assert borders.at_border
+    assert boundaries.to_boundary(b"bcd" + a_frame(b"x")) == 3
+    assert boundaries.at_boundary
 
 
 def test_a_close_frame_is_noticed() -> None:
-    borders = FrameBorders()
-    borders.pass_by(a_frame(b"x") + a_frame(b"\x03\xe8", opcode=8))
+    boundaries = FrameBoundaries()
+    boundaries.pass_by(a_frame(b"x") + a_frame(b"\x03\xe8", opcode=8))
 
-    assert borders.closed
+    assert boundaries.closed
 
 
 def test_a_goodbye_is_a_frame() -> None:
@@ -59,8 +59,8 @@ def test_a_goodbye_is_a_frame() -> None:
 
 
 def test_many_small_frames_take_little_time() -> None:
-    borders = FrameBorders()
+    boundaries = FrameBoundaries()
 
-    borders.pass_by(a_frame(b"") * 200_000)
+    boundaries.pass_by(a_frame(b"") * 200_000)
 
-    assert borders.at_border
+    assert boundaries.at_boundary
