@@ -54,7 +54,7 @@ class BoundedMap(Generic[K, V]):
         return tuple(self._entries.items())
 
     def dropping(self, spent: Callable[[V], bool]) -> Iterator[None]:
-        """Forget every entry that is spent, a few at each step; others may go on in between."""
+        """Forget every entry that is spent, a few at each step; others may run in between."""
         keys = tuple(self._entries)
         for at in range(0, len(keys), _STEP):
             for key in keys[at : at + _STEP]:

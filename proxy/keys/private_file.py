@@ -1,4 +1,4 @@
-"""Files that hold or guard key material: read with distrust, written whole or not at all."""
+"""Files that hold or guard key material: checked before reading, written atomically."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ACCESS_LIST: Final = "system.posix_acl_access"
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file that only we (or root) may read or write.
+    """Return the content of a regular file that only this user (or root) may read or write.
 
     Raises KeyringError, naming the path, for a missing file, another owner, a mode beyond 0600, and
-    more than `limit` bytes. A file of root's may also be read by our group (0440), where nobody
-    else is in it. Links are followed, since Kubernetes mounts secrets through them.
+    more than `limit` bytes. A file of root may also be readable by our group (0440), if the
+    group has no other members. Links are followed, since Kubernetes mounts secrets through them.
     """
     with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         content = file.read(limit + 1)
@@ -42,7 +42,7 @@ def read_line(path: Path, limit: int) -> bytes:
 
 
 def read_secret_line(path: Path, limit: int) -> bytearray:
-    """Do as `read_line`, into memory that the caller overwrites; no copy of it stays anywhere."""
+    """Do as `read_line`, into memory that the caller overwrites; no copy stays."""
     buffer = bytearray(limit + _LINE_END_BYTES + 1)
     try:
         with _opened(path) as descriptor, memoryview(buffer) as view:
@@ -61,7 +61,7 @@ def read_secret_line(path: Path, limit: int) -> bytearray:
 def write(path: Path, content: bytes) -> None:
     """Replace the file with `content` in one step, mode 0600, and on the disk when this returns.
 
-    Whatever fails, the old content stays. Raises KeyringError, naming the path.
+    On any failure the old content stays. Raises KeyringError, naming the path.
     """
     target = path.resolve()  # a link stays a link
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
@@ -126,11 +126,11 @@ def _check(path: Path, status: os.stat_result) -> None:
     if mode & ~_allowed(status):
         raise KeyringError(f"{path}: mode {mode:04o} lets others in; make it 0600 or 0400")
     if mode & _GROUP_READS and (others := _others(status.st_gid)):
-        raise KeyringError(f"{path}: its group lets others in: {', '.join(others)}")
+        raise KeyringError(f"{path}: its group has other members: {', '.join(others)}")
 
 
 def _others(group: int) -> list[str]:
-    """Return who is listed in a group besides us; a group of Kubernetes' making lists nobody."""
+    """Return the other members of a group; one made by Kubernetes lists none."""
     try:
         listed = grp.getgrgid(group).gr_mem
     except KeyError:
@@ -143,7 +143,7 @@ def _others(group: int) -> list[str]:
 
 
 def _refuse_list(path: Path, descriptor: int) -> None:
-    """Refuse a file with an access list (POSIX ACL): its mode does not tell who may read it."""
+    """Refuse a file with an access list (POSIX ACL): its mode does not show who may read it."""
     getxattr = getattr(os, "getxattr", None)  # of Linux alone
     if getxattr is None:
         return

@@ -18,8 +18,7 @@ from proxy.config.settings import (
     TcpAddress,
 )
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.stores import check as examination
-from proxy.keys.stores import open_store
+from proxy.keys.stores import check_store, open_store
 from proxy.process.fitness import Finding
 from proxy.wiring.sidecar import session_facts
 from tests.scenarios.rig import backend
@@ -47,9 +46,7 @@ def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
 async def found(
     settings: RedisSettings, mode: str = "durable", clock: Callable[[], float] = time.time
 ) -> dict[str, Finding]:
-    findings = await examination.examined(
-        the_keys(settings, mode), ENVIRON, clock=clock, seconds=PATIENCE
-    )
+    findings = await check_store(the_keys(settings, mode), ENVIRON, clock=clock, seconds=PATIENCE)
     return {one.check.removeprefix("redis "): one for one in findings}
 
 
@@ -184,7 +181,7 @@ async def test_eviction_that_loses_records_is_told(server: Server) -> None:
     assert "CONFIG SET maxmemory-policy noeviction" in str(event["warning"])
     server.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
     assert await started(server.settings) == []
-    assert "lost for ever" in str((await started(server.settings, "ephemeral"))[0]["warning"])
+    assert "lost for good" in str((await started(server.settings, "ephemeral"))[0]["warning"])
 
 
 async def test_a_full_redis_and_a_replica_are_told_and_may_pass(
@@ -248,7 +245,7 @@ async def test_the_trial_leaves_nothing_and_alarms_nobody(server: Server) -> Non
 async def test_stores_of_one_process_or_machine_have_less_to_ask(tmp_path: Path) -> None:
     async def verdicts(address: str) -> list[str]:
         keys = KeySettings(Path("keyring"), ROOT, address)
-        findings = await examination.examined(keys, {}, clock=time.time, seconds=1.0)
+        findings = await check_store(keys, {}, clock=time.time, seconds=1.0)
         return [one.verdict for one in findings]
 
     assert await verdicts("memory") == []

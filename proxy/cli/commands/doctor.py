@@ -21,7 +21,7 @@ from ...core.errors import ConfigurationError, SealyardError
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.keyring.roots import LocalRoot
-from ...keys.stores import check
+from ...keys.stores import check_store
 from ...process import fitness
 from ...process.fitness import Finding
 from ...wiring import root_provider
@@ -128,7 +128,7 @@ def _joins(listener: ListenerSettings) -> bool:
 
 
 def _store(settings: Settings) -> tuple[Finding, ...]:
-    examining = check.examined(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
+    examining = check_store(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
     return asyncio.run(examining)
 
 

@@ -1,7 +1,7 @@
 """The keyring's file: opened with a root, created once, changed under a lock.
 
-A keyring in the old form has the file of version 0.1.0, one JWE under the root's secret; any other
-has the form of `Form`. A change leaves root key and wrappings as they are.
+A keyring in the old format has the file of version 0.1.0, one JWE under the root's secret; any
+other is a JSON object with wrappings. A change keeps the root key and its wrappings.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ _Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class KeyringForm:
-    """A file that was read, and of which nothing is verified yet."""
+    """A file that was parsed and is not verified yet."""
 
     id: str
     wrappings: tuple[Wrapping, ...]
     members: _Members
 
     def opened(self, root_key: RootKey) -> Keyring:
-        """Return the keyring; raise KeyringError unless every member is what the root key says."""
+        """Return the keyring; raise KeyringError unless the MAC of the file verifies."""
         expected = _mac(self.members, root_key)
         if not hmac.compare_digest(expected, str(self.members["mac"])):
-            raise KeyringError("the keyring's MAC does not fit: somebody changed the file")
+            raise KeyringError("the keyring's MAC does not verify: the file was changed")
         sealed = str(self.members["keyring"]).encode()
         keyring = jwk_set.decode(envelope.decrypt(sealed, root_key))
-        told = self.members["id"], self.members["generation"], self.members["digest"]
-        if told != (keyring.id, keyring.generation, keyring.digest):
-            raise KeyringError("the keyring's file says other things than the keyring in it")
+        outside = self.members["id"], self.members["generation"], self.members["digest"]
+        if outside != (keyring.id, keyring.generation, keyring.digest):
+            raise KeyringError("the keyring's file does not match the keyring inside")
         return keyring
 
 
 def is_form(text: bytes) -> bool:
-    """Whether a file has this form, and not that of version 0.1.0 (a JWE alone)."""
+    """Whether a file has this format, and not that of version 0.1.0 (only a JWE)."""
     return text.lstrip()[:1] == b"{"
 
 
@@ -79,10 +79,10 @@ def compose(keyring: Keyring, root_key: RootKey, wrappings: tuple[Wrapping, ...]
 
 
 def parse(text: bytes) -> KeyringForm:
-    """Return what a file says; raise KeyringError for anything but this form."""
+    """Return the parsed file; raise KeyringError for any other format."""
     members = jwk_set.parse_object(text)
     if members is None or "sealyard" not in members:
-        raise KeyringError("the keyring's file is no JSON object of Sealyard")
+        raise KeyringError("the keyring's file is not a JSON object of Sealyard")
     version = members["sealyard"]
     if type(version) is not int or version > VERSION:
         raise KeyringError("the keyring was written by a newer Sealyard")
@@ -131,7 +131,7 @@ MAX_FILE_BYTES: Final = 768 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Lock:
-    """What a file is locked with: its root key, and who else holds that."""
+    """What encrypts a file: its root key, and the wrappings of that key."""
 
     root_key: RootKey
     wrappings: tuple[Wrapping, ...]
@@ -157,18 +157,18 @@ class _FetchedOnce(LocalRoot):
 def open_keyring(path: Path, root: RootProvider) -> Keyring:
     """Return the keyring of the file; takes about 0.15 s with a passphrase, all of it CPU.
 
-    Raises KeyringError, naming the path, when file, root secret or content is not as it must be.
+    Raises KeyringError, naming the path, when file, root secret or content is invalid.
     """
     return _read(path, root)[0]
 
 
 async def open_keyring_async(path: Path, root: RootProvider) -> Keyring:
-    """Do as `open_keyring` in a thread, so that the event loop goes on."""
+    """Do as `open_keyring` in a thread, off the event loop."""
     return await asyncio.to_thread(open_keyring, path, root)
 
 
 def create_keyring(path: Path, keyring: Keyring, root: RootProvider) -> None:
-    """Write a new file; raise KeyringError when something stands at `path` already."""
+    """Write a new file; raise KeyringError when `path` exists already."""
     content = _content(keyring, root, None)
     with private_file.locked(path):
         if path.exists() or path.is_symlink():
@@ -209,7 +209,7 @@ def _opened(text: bytes, root: RootProvider) -> tuple[Keyring, _Lock | None]:
         return form.opened(root_key), _Lock(root_key, form.wrappings)
     keyring = jwk_set.decode(envelope.decrypt(text, _secret(root)))
     if keyring.joined_since is not None:
-        raise KeyringError("a keyring of the new form stands in a file of the old one")
+        raise KeyringError("a keyring of the new format is in a file of the old format")
     return keyring, None
 
 

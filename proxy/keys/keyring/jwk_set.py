@@ -1,11 +1,11 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` tells the keys apart: one "name", one "record", any number of "kek". The members number,
+`use` distinguishes the keys: one "name", one "record", any number of "kek". The members number,
 created (seconds) and state belong to KEKs alone. No message ever quotes the text.
 
-Version 1 is what 0.1.0 reads and writes. It knows no generation and refuses members that it does
-not know, so there the generation stands among the revocations, as that of a conversation that
-nobody has: 0.1.0 keeps it, as it keeps all revocations.
+Version 1 is what 0.1.0 reads and writes. It knows no generation and refuses unknown members, so
+there the generation is stored as the revocation of a conversation that cannot exist: 0.1.0 keeps
+it, as it keeps all revocations.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SET_MEMBERS: Final = {
 # with them does not, since those would open what is revoked.
 _REVOCATIONS: Final = "revocations"
 _PRUNED: Final = "pruned"
-"""Up to when revocations were dropped; of the new form alone."""
+"""Up to when revocations were dropped; only in the new format."""
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
 _ALSO: Final = "also"
 _FORMER: Final = frozenset({"former-name", "former-record"})
-# A colon cannot stand in a KEK id, so these two never meet one.
+# A KEK id has no colon, so these two never collide with one.
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
 
@@ -62,7 +62,7 @@ def encode(keyring: Keyring) -> bytes:
         members = {"sealyard": OLD, "highest_number": keyring.highest_number, "keys": keys}
         if keyring.generation:
             if len(revocations) >= MAX_REVOCATIONS:
-                reason = f"the old form holds {MAX_REVOCATIONS - 1} revocations: keys upgrade"
+                reason = f"the old format holds {MAX_REVOCATIONS - 1} revocations: keys upgrade"
                 raise KeyringError(reason)
             revocations[_generation_name(keyring.name_key)] = keyring.generation
     else:
@@ -81,7 +81,7 @@ def encode(keyring: Keyring) -> bytes:
 
 
 def decode(text: bytes) -> Keyring:
-    """Return the keyring of a JWK Set; raise KeyringError for anything but our own form."""
+    """Return the keyring of a JWK Set; raise KeyringError for any other format."""
     members = parse_object(text)
     if members is None or not {"sealyard", "keys"} <= set(members):
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
@@ -102,7 +102,7 @@ def decode(text: bytes) -> Keyring:
     revocations = _revocations(members.get(_REVOCATIONS, {}))
     if version == OLD:
         if former or any(kek.also for kek in keks):
-            raise KeyringError("the old form of a keyring holds another one")
+            raise KeyringError("a keyring in the old format holds a former keyring")
         generation = revocations.pop(_generation_name(name_key), 0)
         own: _Members = {"highest_number": _integer(members["highest_number"])}
     else:
@@ -159,7 +159,7 @@ def _kek(jwk: _Members) -> KekEntry:
 
 
 def _former(keys: list[_Members]) -> tuple[Former, ...]:
-    """Return the former keyrings: a name key and a record key of each, one behind the other."""
+    """Return the former keyrings: a name key and a record key of each, in this order."""
     found: list[Former] = []
     for name, record in zip(keys[::2], keys[1::2], strict=False):
         one = Former(
@@ -167,7 +167,7 @@ def _former(keys: list[_Members]) -> tuple[Former, ...]:
             RecordKey(_material(record, "former-record", _KEY_MEMBERS)),
         )
         if not name["kid"] == record["kid"] == one.id:
-            raise KeyringError("a former keyring is not called by its id")
+            raise KeyringError("a former keyring does not have its id")
         found.append(one)
     if len(found) * 2 != len(keys):
         raise KeyringError("a former keyring has one name key and one record key")
@@ -190,9 +190,9 @@ def _numbers(listed: object) -> frozenset[int]:
 
 
 def _generation_name(name_key: NameKey) -> str:
-    """Return under which name among the revocations an old form holds its generation.
+    """Return the name of the revocation that holds the generation in the old format.
 
-    It comes from another key than the names of conversations, so that none of them has it.
+    It is derived from another key than the names of conversations, so that none of them has it.
     """
     name = derivation.keyring_digest(name_key, b"generation")
     return base64url.encode(name).decode()

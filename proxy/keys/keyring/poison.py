@@ -1,8 +1,8 @@
-"""Poison tokens: planted where nobody has reason to open anything, so that whoever does is noticed.
+"""Poison tokens: planted where there is no reason to open anything, so that attempts are noticed.
 
-Their session id is one that only the holders of the keyring can tell from others, and their key was
-forgotten when they were made: they open nowhere, as a forged token does, and after as much work.
-They are recognised once they did not open, so that what opens costs nothing more.
+Only holders of the keyring can recognise their session id, and their key was discarded when they
+were made: like a forged token they never open, and take as long to refuse. They are recognised
+after they did not open, so that tokens that open cost nothing more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .keyring import Keyring
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What a poison token looks like: its form, how many bytes it holds, how it was sealed."""
+    """The appearance of a poison token: its form, the bytes it holds, how it was sealed."""
 
     form: Form
     length: int

@@ -1,8 +1,8 @@
-"""What makes one key pair, in a process of its own (see key_generator_process).
+"""Making one key pair, in a process of its own (see key_generator_process).
 
 Checking an RSA key of 4096 bits holds the interpreter for a quarter of a second, in whatever thread
 it runs, and no message would pass meanwhile. So it is done beside the process that carries traffic,
-and with less right to the CPU. stdin tells what is wanted, stdout holds the result, both as JSON.
+and with a lower CPU priority. stdin holds the request, stdout the result, both as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .public_key import USUAL
 
 
 def main() -> None:
-    """Make the pair that stdin asks for."""
+    """Make the pair that stdin requests."""
     harden()
     try:
         result = make(json.load(sys.stdin))

@@ -1,7 +1,7 @@
 """The process that makes one key pair: `python -m proxy.keys.participants.key_generator_process`.
 
-It steps back before it imports anything: that takes a third of a second of CPU, which the messages
-that pass meanwhile need more.
+It lowers its priority before it imports anything: importing takes a third of a second of CPU, which
+messages need more.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ NICENESS: Final = 10
 
 
 def main() -> None:
-    """Make the pair that stdin asks for, with less right to the CPU than others have."""
+    """Make the pair that stdin requests, with a lower CPU priority."""
     guard_memory()
     os.nice(NICENESS)
-    if hasattr(os, "SCHED_BATCH"):  # Linux: when it wakes up, it takes the CPU from nobody
+    if hasattr(os, "SCHED_BATCH"):  # Linux: on waking up it preempts no other process
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     from . import key_generator  # noqa: PLC0415 - only now

@@ -1,6 +1,6 @@
-"""What operators ask about participants: look, add, rotate, revoke, expire, accept, hand out.
+"""What operators do with participants: find, add, rotate, revoke, expire, accept, hand out.
 
-Each change stands in the audit log before it stands in the store.
+Each change is in the audit log before it is in the store.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ParticipantCall:
-    """What is asked about a participant. Times are seconds since 1970, 0 where there is none.
+    """A call about a participant. Times are seconds since 1970, 0 where there is none.
 
-    For `add` and `rotate`: the public `jwk` that they made themselves, or else what the private key
-    of a new pair is to be under: the `passphrase`, or the `keyring`. `seconds` is the grace of
+    For `add` and `rotate`: the public `jwk` that they made themselves, or else what encrypts the
+    private key of a new pair: the `passphrase`, or the `keyring`. `seconds` is the grace of
     `rotate` and the time of `expire`. `kid` names the key of the other actions.
     """
 
@@ -49,7 +49,7 @@ class ParticipantCall:
     seconds: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the call as JSON holds it, for another process."""
+        """Return the call as JSON, for another process."""
         return asdict(self)
 
     @classmethod
@@ -60,10 +60,10 @@ class ParticipantCall:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantResult:
-    """How a participant stands now; `name` is their record's, which tells nothing.
+    """A participant after a call; `name` is that of their record, a keyed hash.
 
-    `kid` is the key that was added, changed or asked for; `pins` tell which keys are accepted,
-    where that was looked up.
+    `kid` is the key that was added, changed or asked for; `pins` are the accepted keys, where they
+    were looked up.
     """
 
     name: str
@@ -72,7 +72,7 @@ class ParticipantResult:
     pins: Pins = field(default_factory=Pins)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer as JSON holds it, for another process."""
+        """Return the result as JSON, for another process."""
         keys = [registry.key_members(one) for one in self.participant.keys]
         pins = {"enc": sorted(self.pins.enc), "sig": sorted(self.pins.sig)}
         fields = {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch}
@@ -80,14 +80,14 @@ class ParticipantResult:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ParticipantResult:
-        """Return the answer that another process of the same version sent."""
+        """Return the result that another process of the same version sent."""
         keys = tuple(registry.key_of(one) for one in value["keys"])
         pins = Pins(0, *(frozenset(value["pins"][use]) for use in ("enc", "sig")))
         return cls(value["name"], Participant(value["epoch"], keys), value["kid"], pins)
 
 
 class ParticipantOperations:
-    """Answers calls in the process that has the store. `clock` returns seconds since 1970."""
+    """Runs calls in the process that has the store. `clock` returns seconds since 1970."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class ParticipantOperations:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the collaborators, who see to it that a change counts here at once."""
+        """Take the collaborators, which apply each change here at once."""
         self._participants = participants
         self._pins = pins
         self._maker = maker
@@ -106,10 +106,10 @@ class ParticipantOperations:
         self._clock = clock
 
     async def run(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what is asked.
+        """Run the call.
 
-        Raises ParticipantError for what cannot be, UnknownParticipantKey for a key that is not
-        there, and UnfitEnvironment where the audit log cannot be written; then nothing is changed.
+        Raises ParticipantError for an invalid change, UnknownParticipantKey for an unknown key, and
+        UnfitEnvironment where the audit log cannot be written; then nothing is changed.
         """
         name = self._participants.name(call.participant)
         if call.action == "find":
@@ -120,7 +120,7 @@ class ParticipantOperations:
         if call.action == "accept":
             return await self._accept(name, call)
         kid, change = await self._change(call)
-        change(await self._participants.find(call.participant))  # what is refused is no event
+        change(await self._participants.find(call.participant))  # an invalid change is no event
         await self._write(f"participants.{call.action}", {"participant": name, "kid": kid})
         after = await self._participants.change(call.participant, change)
         return ParticipantResult(name, after, kid, await self._pins.find(name))
@@ -135,7 +135,7 @@ class ParticipantOperations:
     async def _hand_out(self, name: str, call: ParticipantCall) -> ParticipantResult:
         participant = await self._participants.find(call.participant)
         if not participant.find(call.kid).private:
-            raise UnknownParticipantKey("only the public part of that key is here")
+            raise UnknownParticipantKey("only the public part of that key is stored")
         await self._write("participants.private", {"participant": name, "kid": call.kid})
         return ParticipantResult(name, participant, call.kid)
 
@@ -160,7 +160,7 @@ class ParticipantOperations:
             public, private = await self._maker.make(call.use, self._opener(call))
         else:
             raise ParticipantError(
-                "neither a public key nor what a new pair is to be under is given"
+                "give a public key, or a passphrase or the keyring for a new pair"
             )
         now = int(self._clock())
         return ParticipantKey(public, call.device, now, private=private, expires=call.expires)

@@ -2,9 +2,9 @@
 
 JWE General JSON (RFC 7516) by A256GCM, and by RSA-OAEP-256, ECDH-ES+A256KW or X-Wing (experimental,
 see x_wing) for each recipient, around a JWS (RFC 7515, EdDSA or PS256) of the sender over the
-session key, the conversation and everybody for whom it is. The signature stands inside, so that
-nobody else learns who wrote; that it names its recipients keeps one of them from passing it on
-under the sender's name. The shapes are read strictly before any library sees them.
+session key, the conversation and all recipients. The signature is inside, so that outsiders do not
+learn who wrote; since it names the recipients, none of them can pass it on under the sender's name.
+The shapes are read strictly before any library sees them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class OpenedPackage:
         return Session(self.key, sid=self.sid, scope=self.scope, packaged=True)
 
 
-def seal(  # noqa: PLR0913 - each stands in the package, each by its name
+def seal(  # noqa: PLR0913 - each is in the package, each by its name
     key: SessionKey,
     *,
     sid: bytes,

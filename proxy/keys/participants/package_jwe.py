@@ -1,7 +1,7 @@
 """The JWE of a key package, where a JOSE library makes and opens it.
 
-Of all that serves, joserfc is imported here alone. It is worth a megabyte and more, so this is
-loaded when a rule is to seal or open end to end, and before that only by whoever handles a package.
+Only this module imports joserfc in a serving process. It is worth a megabyte and more, so this is
+loaded when a rule seals or opens end to end, and otherwise only where a package is handled.
 """
 
 from __future__ import annotations

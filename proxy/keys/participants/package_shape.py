@@ -21,7 +21,7 @@ JOSE_ALGS: Final = (RSA, ECDH)
 
 ENC: Final = "A256GCM"
 MAX_RECIPIENTS: Final = 16
-"""As many as joserfc opens unless it is told otherwise."""
+"""As many as joserfc opens by default."""
 
 MAX_BYTES: Final = 64 * 1024
 _HEADER: Final = {"typ": TYP, "enc": ENC}
@@ -50,7 +50,7 @@ class Shape:
 
 
 def parse(text: bytes) -> Shape:
-    """Return the shape of a package; raise OpenFailed, before a key is touched, for any other."""
+    """Return the shape of a package; raise OpenFailed, before a key is used, for any other."""
     members = parse_object(text) if len(text) <= MAX_BYTES else None
     if members is None or set(members) != _MEMBERS:
         raise OpenFailed("package-malformed")

@@ -1,7 +1,7 @@
-"""A participant and their keys: which may seal, which may open, and since when not.
+"""A participant and their keys: which may seal, which may open, and until when.
 
-All of it is values and pure functions; times are seconds since 1970. No key is ever taken out: a
-key id that was there once is known, so that a revoked key cannot come back.
+Everything is values and pure functions; times are seconds since 1970. Keys other than prekeys are
+never removed: a key id stays known, so that a revoked key cannot come back.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ParticipantKey:
     lingers: int = 0
 
     def status(self, now: float) -> Status:
-        """Return how the key stands; only an active one seals, an active or rotated one opens."""
+        """Return the status of the key: active ones seal, active and rotated ones open."""
         if self.revoked:
             return "revoked"
         if any(end and now >= end for end in (self.ends, self.retires)):
@@ -77,7 +77,7 @@ class ParticipantKey:
 
     @property
     def ends(self) -> int:
-        """When it opens nothing any more, rotation aside; 0: that is not set."""
+        """When it stops opening, rotation aside; 0: not set."""
         return self.expires + self.lingers if self.expires else 0
 
     def opens(self, now: float) -> bool:
@@ -89,7 +89,7 @@ class ParticipantKey:
         return self.status(now) == "active"
 
     def facts(self, now: float) -> dict[str, Any]:
-        """Return what may be told about the key, as JSON holds it."""
+        """Return what may be shown of the key, as JSON."""
         fields = {"kid": self.public.kid, "device": self.device, "use": self.public.use}
         times = {
             name: value
@@ -141,7 +141,7 @@ class Participant:
         for one in self.keys:
             if one.public.kid == kid:
                 return one
-        raise UnknownParticipantKey("the participant has no key of that id")
+        raise UnknownParticipantKey("the participant has no key with that id")
 
     def add(self, key: ParticipantKey) -> Participant:
         """Return the participant with one more key, whose id was never there before."""
@@ -171,13 +171,15 @@ class Participant:
     def add_prekey(self, key: ParticipantKey, *, grace: int) -> Participant:
         """Return the participant with a new prekey of a device, in place of the one before.
 
-        That one still opens for `grace` seconds. Prekeys that open nothing any more are taken out
-        altogether, with their private sides. Raises ParticipantError where the key is none, or is
+        That one still opens for `grace` seconds. Prekeys that no longer open anything are
+        removed, with their private sides. Raises ParticipantError where the key is none, or is
         not signed by the participant.
         """
         now = key.created
         if key.public.kind != "X25519" or not key.expires or not self._signed(key, now):
-            raise ParticipantError("a prekey is X25519, ends, and is signed by its participant")
+            raise ParticipantError(
+                "a prekey must be X25519, have an end, and be signed by its participant"
+            )
         retires = now + grace
         kept = tuple(
             replace(one, retires=retires)
@@ -188,11 +190,11 @@ class Participant:
         return replace(self, keys=kept).add(key)
 
     def without_ended(self, now: float) -> Participant:
-        """Return the participant without prekeys that open nothing more, private sides included."""
+        """Return the participant without ended prekeys, private sides included."""
         return replace(self, keys=tuple(one for one in self.keys if not _is_over(one, now)))
 
     def _signed(self, key: ParticipantKey, now: float) -> bool:
-        """Whether a signing key of the participant that is believed stands behind a prekey."""
+        """Whether a prekey is signed by a valid signing key of the participant."""
         signature_text, public, device, expires = key.prekey, key.public, key.device, key.expires
         return any(
             is_signed_prekey(
@@ -203,7 +205,7 @@ class Participant:
         )
 
     def revoke(self, kid: str, reason: str, now: int) -> Participant:
-        """Return the participant whose key neither seals nor opens any more, for good.
+        """Return the participant with that key revoked: it no longer seals or opens.
 
         With a key of a device that opens go the device's prekeys. A key that is revoked already
         keeps its time and reason.
@@ -246,4 +248,4 @@ def _check(key: ParticipantKey) -> None:
     if not _DEVICE.fullmatch(key.device):
         raise ParticipantError("a device's name is 1 to 64 of A-Z a-z 0-9 . _ -")
     if key.expires and key.expires <= key.created:
-        raise ParticipantError("the key would have expired already")
+        raise ParticipantError("the key would already have expired")

@@ -1,9 +1,9 @@
-"""Pins: which keys of a participant were accepted, whatever else their record says they have.
+"""Pins: which keys of a participant were accepted, whatever other keys their record holds.
 
-The keys that a participant has when somebody first seals for them, or first opens what they signed,
-are pinned. From then on a key of theirs that nobody accepted is a change to be told of, and, where
-pins are enforced, no key for anybody else. Prekeys are never pinned: a signing key that is accepted
-vouches for them. The record stands beside the participant's, authenticated in the same way.
+The keys that a participant has when a message is first sealed for them, or when the first thing
+they signed is opened, are pinned. From then on a key that was not accepted is reported and, where
+pins are enforced, not used. Prekeys are never pinned: an accepted signing key vouches for them. The
+record is authenticated in the same way as the participant's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Pins:
         return self.enc if use == "enc" else self.sig
 
     def accepts(self, key: ParticipantKey) -> bool:
-        """Whether a key was accepted; of a prekey that is for its signature to tell."""
+        """Whether a key was accepted; for a prekey its signature decides."""
         return bool(key.prekey) or key.public.kid in self.of(key.public.use)
 
     def status(self, key: ParticipantKey) -> bool | None:
@@ -71,7 +71,7 @@ class Pins:
         return {} if status is None else {"accepted": status}
 
     def at_first_use(self, participant: Participant, now: float) -> Pins:
-        """Return the pins with the keys of each use that has none yet, as they stand at `now`."""
+        """Return the pins with the keys of each use that has none yet, as of `now`."""
         pins = self
         for use in _USES:
             if not self.of(use):
@@ -88,11 +88,11 @@ class Pins:
         return self._with(use, self.of(use) | {key.public.kid})
 
     def unknown(self, participant: Participant, now: float) -> list[ParticipantKey]:
-        """Return the keys that may be used at `now`, but for that nobody accepted them."""
+        """Return the keys that could be used at `now`, but were not accepted."""
         return [one for one in participant.keys if one.opens(now) and not self.accepts(one)]
 
     def trusted(self, participant: Participant) -> Participant:
-        """Return the participant with nothing but keys that are accepted."""
+        """Return the participant with only accepted keys."""
         return replace(participant, keys=tuple(filter(self.accepts, participant.keys)))
 
     def _with(self, use: Use, kids: frozenset[str]) -> Pins:
@@ -103,7 +103,7 @@ class PinBook:
     """Finds the pins of participants by the names of their records, and changes them.
 
     Those whose keys are `listed` by the configuration, by their ids, have these pins and no others.
-    `changed` is told the place in the store where this object changed something.
+    `changed` is called with the place in the store of each record changed by this object.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class PinBook:
         }
 
     def place(self, name: str) -> str:
-        """Return where the pins of the participant stand whose record is `name`."""
+        """Return the place of the pins of the participant whose record is `name`."""
         digest = hmac.digest(self._name_key.reveal(), _NAME_LABEL + name.encode(), "sha256")
         return base64url.encode(digest[:NAME_BYTES]).decode()
 
@@ -132,7 +132,7 @@ class PinBook:
         return self._listed.get(name)
 
     async def find(self, name: str) -> Pins:
-        """Return the pins; raise ParticipantError where the store cannot tell."""
+        """Return the pins; raise ParticipantError where the store does not answer."""
         return self.listed(name) or await self._records.find(self.place(name))
 
     async def pin_first(self, name: str, pins: Pins, participant: Participant, now: float) -> Pins:
@@ -148,7 +148,7 @@ class PinBook:
         if self.listed(name) is not None:
             raise ParticipantError("the configuration pins the participant's keys: list it there")
         if not key.opens(now):
-            raise ParticipantError("the key opens nothing any more")
+            raise ParticipantError("the key no longer opens anything")
         Pins().accept(key)
 
     async def accept(self, name: str, key: ParticipantKey) -> Pins:

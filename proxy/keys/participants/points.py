@@ -1,8 +1,8 @@
-"""Points of Curve25519 that may be somebody's public key: of full order, in their one spelling.
+"""Points of Curve25519 that may be public keys: of full order, in canonical encoding.
 
-A point of small order is nobody's: under such an Ed25519 key one signature fits any text, and with
-such an X25519 key everybody agrees on the same secret. A point in a second spelling is a second
-thumbprint for one key. OpenSSL refuses neither of them when it loads a key.
+A point of small order is no key: under such an Ed25519 key one signature fits any text, and with
+such an X25519 key all parties get the same secret. A second encoding would give one key a second
+thumbprint. OpenSSL refuses neither of them when it loads a key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def check_ed25519(data: bytes) -> None:
     number = int.from_bytes(data, "little")
     point = _decompressed(number & ~_SIGN, odd=bool(number & _SIGN))
     if point is None:
-        raise ParticipantError("the key is no point of Ed25519 as RFC 8032, 5.1.3 decodes it")
+        raise ParticipantError("the key is not a point of Ed25519 (RFC 8032, section 5.1.3)")
     x, y, z = *point, 1
     for _ in range(_COFACTOR_DOUBLINGS):
         x, y, z = _doubled(x, y, z)
@@ -38,7 +38,9 @@ def check_x25519(data: bytes) -> None:
     Readers take others too, so that one key would have several thumbprints.
     """
     if int.from_bytes(data, "little") >= _P:
-        raise ParticipantError("the key is not spelled as X25519 writes it: it is above the prime")
+        raise ParticipantError(
+            "the key is not in the canonical encoding of X25519: it is above the prime"
+        )
 
 
 def _decompressed(y: int, *, odd: bool) -> tuple[int, int] | None:

@@ -36,11 +36,11 @@ _Members = dict[str, Any]
 
 
 Opener = Passphrase | RootKey
-"""What a private key is encrypted under: a passphrase, or the key that the keyring has for it."""
+"""What encrypts a private key: a passphrase, or the key that the keyring has for it."""
 
 
 def keyring_opener(keyring: Keyring) -> RootKey:
-    """Return what private keys are under that the keyring opens; it outlives every KEK."""
+    """Return the root key of private keys that the keyring opens; it outlives every KEK."""
     return RootKey(derivation.private_key_wrapping(keyring.record_key))
 
 
@@ -84,7 +84,7 @@ def unseal(sealed: str, passphrase: Opener, expected: PublicKey) -> _Members:
         text = envelope.decrypt(sealed.encode(), passphrase, cty=CTY)
     except KeyringError:
         raise ParticipantError(
-            "the private key does not open: wrong passphrase, or not an encrypted JWK of ours"
+            "the private key does not open: wrong passphrase, or not an encrypted JWK of Sealyard"
         ) from None
     members = parse_object(text)
     if members is None or _checked(members, primes=False, use=expected.use) != expected:
@@ -103,7 +103,7 @@ def native_rsa(members: _Members) -> RSAPrivateKey:
 def _checked(members: _Members, *, primes: bool, use: Use = "enc") -> PublicKey:
     """Return the public key that the private members really belong to.
 
-    `use` counts for RSA where the members do not tell.
+    `use` counts for RSA where the members do not say.
     """
     private = _PRIVATE.get(str(members.get("kty")), ("d",))
     public = public_key.from_members({k: v for k, v in members.items() if k not in private}, use)

@@ -2,7 +2,7 @@
 
 RSA of 4096 bits (RSA-OAEP-256, RFC 7518), X25519 (ECDH-ES+A256KW, RFC 8037) and, experimental,
 X-Wing wrap session keys; Ed25519 (EdDSA, RFC 8037) and RSA of 4096 bits (PS256) sign. JOSE
-libraries do not hold a JWK to its own `alg`, so what a key may do is settled here, by its kind. An
+libraries do not hold a JWK to its own `alg`, so what a key may do is decided here, by its kind. An
 RSA key is of one kind or the other: its thumbprint is the same, so no participant has it as both.
 """
 
@@ -61,7 +61,7 @@ _SMALL_FACTORS: Final = math.factorial(751)
 class PublicKey:
     """A public key that passed every check; `required` are the members that make its thumbprint.
 
-    Those of RSA do not tell whether it is to sign: `signs` does.
+    Those of RSA do not show whether it signs: `signs` does.
     """
 
     required: tuple[tuple[str, str], ...]
@@ -101,7 +101,7 @@ class PublicKey:
 def parse(text: bytes, use: Use = "enc") -> PublicKey:
     """Return the public key of a JWK; raise ParticipantError for anything that does not fit.
 
-    `use` counts for RSA where neither the `use` nor the `alg` of the JWK tells.
+    `use` counts for RSA where the JWK has neither `use` nor `alg`.
     """
     members = parse_object(text)
     if members is None:
@@ -119,7 +119,7 @@ def from_members(members: Mapping[str, Any], use: Use = "enc") -> PublicKey:
     required = _REQUIRED[kty]
     if set(members) - {*required, "use", "alg", "kid"}:
         raise ParticipantError(f"the key has other members than {', '.join(required)}, use, alg")
-    # A tuple, since what stands there may be anything that JSON holds, also unhashable.
+    # A tuple, since the member may be any JSON value, also an unhashable one.
     if kty == "OKP" and members.get("crv") not in ("X25519", "Ed25519"):
         raise ParticipantError("the key's crv is neither X25519 nor Ed25519")
     silent = not {"use", "alg"} & set(members)

@@ -1,8 +1,8 @@
-"""Participants in the store: one record each, under a name that tells nothing.
+"""Participants in the store: one record each, under a keyed hash of their id.
 
 A record is `u8 version ‖ u64be epoch ‖ JSON ‖ HMAC:32`, authenticated over its name and all its
-values under the record key of the keyring. It is written as a note, which takes a later epoch
-alone, so that of two changes at a time one is made on top of the other and none is lost.
+values under the record key of the keyring. It is written as a note that replaces
+the one seen before, so that of two concurrent changes none is lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAME_LABEL: Final = b"sealyard/v1/participant\x00"
 _HEAD: Final = struct.Struct(">BQ")
 
 Change = Callable[[Participant], Participant]
-"""Returns the participant as it is to be; raises ParticipantError for what cannot be."""
+"""Returns the participant as it is to be; raises ParticipantError for an invalid change."""
 
 
 class Participants:
@@ -51,7 +51,7 @@ class Participants:
     ) -> None:
         """Take the collaborators; nothing is asked yet.
 
-        `changed` is told the name of the record of each participant who was changed by this object.
+        `changed` is called with the record name of each participant changed by this object.
         """
         self._store = store
         self._keyring = keyring
@@ -69,13 +69,13 @@ class Participants:
         return self._keyring
 
     def name(self, participant_id: str) -> str:
-        """Return where the participant's record stands; raise ParticipantError for no fit id."""
+        """Return the name of the participant's record; raise ParticipantError for an invalid id."""
         return record_name(self._keyring.name_key, participant_id)
 
     async def find(self, participant_id: str) -> Participant:
-        """Return the participant; one whom nobody added has no keys.
+        """Return the participant; an unknown one has no keys.
 
-        Raises ParticipantError where the store does not answer, or holds what is not ours.
+        Raises ParticipantError where the store does not answer, or the record is not authentic.
         """
         return await self.find_named(self.name(participant_id))
 
@@ -84,14 +84,14 @@ class Participants:
         return await self._records.find(name)
 
     async def drop_ended(self, name: str, participant: Participant, now: float) -> Participant:
-        """Delete the prekeys of the participant found under `name` that open nothing any more.
+        """Delete the prekeys of the participant `name` that no longer open anything.
 
         Raises as `find` does.
         """
         return await self._records.change(name, participant, lambda one: one.without_ended(now))
 
     async def change(self, participant_id: str, change: Change) -> Participant:
-        """Make a change on top of whatever others changed meanwhile; return what stands then.
+        """Apply a change, after any concurrent ones; return the result.
 
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
@@ -136,7 +136,7 @@ def _at(participant: Participant, epoch: int) -> Participant:
 
 
 def key_members(key: ParticipantKey) -> dict[str, Any]:
-    """Return a key as JSON holds it, its encrypted private part included."""
+    """Return a key as JSON, its encrypted private part included."""
     names = ("device", "created", "private", "expires", "retires", "revoked", "reason")
     # Only written where there are any, so that records without prekeys stay as they were.
     more = ("prekey", "lingers") if key.prekey else ()

@@ -1,4 +1,4 @@
-"""Records of participants in the store, changed on top of whatever others changed meanwhile."""
+"""Records of participants in the store, changed without losing concurrent changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=Kept)
 class RecordForm(Generic[T]):
     """How a kind of record is written: under its name, with the record key.
 
-    `none` is what stands where nothing was written; `at` returns a value with another epoch;
+    `none` is the value where nothing was written; `at` returns a value with another epoch;
     `decode` raises RecordRefused. `what` names the kind in errors.
     """
 
@@ -45,7 +45,7 @@ class RecordForm(Generic[T]):
 class StoredRecords(Generic[T]):
     """Finds and changes records of one form, in a store that others share.
 
-    `changed` is told the name of each record that was changed by this object.
+    `changed` is called with the name of each record changed by this object.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class StoredRecords(Generic[T]):
         self._changed = changed
 
     async def find(self, name: str) -> T:
-        """Return what stands under a name.
+        """Return the value of a record.
 
-        Raises ParticipantError where the store does not answer, or holds what is not ours.
+        Raises ParticipantError where the store does not answer, or the record is not authentic.
         """
         return self._decode(await self._note(name, b"", 0), name)
 
     async def change(self, name: str, before: T, change: Callable[[T], T]) -> T:
-        """Make a change on top of `before`, or of what stands there by now; return what is then.
+        """Apply a change to `before`, or to what the store holds by now; return the result.
 
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
-        # As it stands if this version wrote it; else the store returns what does, to be read anew.
+        # These are the stored bytes if this version wrote them; else the store returns its own.
         seen = self._encode(before, name) if before.epoch else None
         for _ in range(_MOST_TRIES):
             after = change(before)
@@ -86,7 +86,7 @@ class StoredRecords(Generic[T]):
                 self._changed(name)
                 return after
             before, seen = self._decode(held, name), held
-        raise ParticipantError(f"others change {self._form.what} all the time: try again")
+        raise ParticipantError(f"{self._form.what} kept changing meanwhile: try again")
 
     def _encode(self, value: T, name: str) -> bytes:
         return self._form.encode(value, name, self._keyring.record_key)

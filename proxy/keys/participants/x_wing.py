@@ -1,7 +1,7 @@
 """X-Wing keys, experimental: ML-KEM-768 (FIPS 203) and X25519 together, used by HPKE (RFC 9180).
 
-A key is a seed of 32 bytes, out of which SHAKE-256 makes both (draft-connolly-cfrg-xwing-kem). What
-is wrapped for it stays closed to whoever breaks one of the two. No JOSE library knows it yet, so
+A key is a seed of 32 bytes, from which SHAKE-256 derives both (draft-connolly-cfrg-xwing-kem). What
+is wrapped for it stays secret if one of the two is broken. No JOSE library knows it yet, so
 `alg` is a name of our own; the JWK has the `kty` and the members of ML-DSA's: AKP, pub, priv.
 """
 

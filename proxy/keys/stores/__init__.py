@@ -1,18 +1,21 @@
 """Stores: where session records live, so that processes agree on a session.
 
-A new store is one file beside this one and one line in STORES.
+A new kind is one file beside this one, one entry in STORES and one in STORE_KINDS of
+config/schema/store_kinds.py. tests/contracts says what it must do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ...config.settings import RedisSettings
+from ...config.settings import KeySettings, RedisSettings
 from ...core.errors import ConfigurationError, UnfitEnvironment
+from ...process.fitness import Finding
 from .memory import MemoryStore
 from .store import (
     Changed,
@@ -42,6 +45,7 @@ __all__ = [
     "StoreFull",
     "StorePlace",
     "StoreRefused",
+    "check_store",
     "erased",
     "open_store",
 ]
@@ -64,8 +68,26 @@ class StorePlace:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-StoreFactory = Callable[[StorePlace], Store]
-"""Makes a store, connecting to nothing."""
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What a check of the configured store needs. `clock` returns seconds since 1970."""
+
+    keys: KeySettings
+    environ: Mapping[str, str] = field(repr=False)
+    clock: Callable[[], float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKind:
+    """A kind of store: how one is made, connecting to nothing, and how it is checked.
+
+    `check` returns findings within `seconds`; it raises ConfigurationError or UnfitEnvironment
+    where the store cannot be used. None: there is nothing to check.
+    """
+
+    make: Callable[[StorePlace], Store]
+    check: Callable[[StoreCheck], Awaitable[tuple[Finding, ...]]] | None = None
 
 
 def _memory(place: StorePlace) -> Store:
@@ -75,25 +97,54 @@ def _memory(place: StorePlace) -> Store:
 def _sqlite(place: StorePlace) -> Store:
     from .sqlite import SqliteStore  # noqa: PLC0415 - only who uses it pays for it
 
-    return SqliteStore(Path(place.address.partition(":")[2]), place.wall)
+    return SqliteStore(_path(place.address), place.wall)
+
+
+async def _check_sqlite(check: StoreCheck) -> tuple[Finding, ...]:
+    from .sqlite_file import SqliteFile  # noqa: PLC0415 - only who uses it pays for it
+
+    path = _path(check.keys.store)
+    await asyncio.to_thread(lambda: SqliteFile(path, check.clock).close())
+    return (Finding("sqlite", "ok", f"{path} can be used."),)
+
+
+def _path(address: str) -> Path:
+    return Path(address.partition(":")[2])
 
 
 def _redis(place: StorePlace) -> Store:
     try:
         from .redis.store import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
     except ModuleNotFoundError as missing:
-        if missing.name != "redis":
-            raise
-        raise UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]") from None
+        raise _without_redis(missing) from None
     if place.redis is None:
         raise ConfigurationError(("keys.store: no Redis is configured",))
     return RedisStore(place.redis, place.environ)
 
 
-STORES: Final[Mapping[str, StoreFactory]] = {
-    "memory": _memory,
-    "sqlite": _sqlite,
-    "redis": _redis,
+async def _check_redis(check: StoreCheck) -> tuple[Finding, ...]:
+    keys = check.keys
+    if keys.redis is None:
+        return ()
+    try:
+        from .redis.check import examined  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as missing:
+        raise _without_redis(missing) from None
+    return await examined(
+        keys.redis, check.environ, keys.mode, clock=check.clock, seconds=check.seconds
+    )
+
+
+def _without_redis(missing: ModuleNotFoundError) -> Exception:
+    if missing.name != "redis":
+        return missing
+    return UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]")
+
+
+STORES: Final[Mapping[str, StoreKind]] = {
+    "memory": StoreKind(_memory),
+    "sqlite": StoreKind(_sqlite, _check_sqlite),
+    "redis": StoreKind(_redis, _check_redis),
 }
 
 
@@ -111,7 +162,28 @@ def open_store(
     cannot be used. The caller opens and closes the store.
     """
     kind = address.partition(":")[0]
-    factory = STORES.get(kind)
-    if factory is None:
+    found = STORES.get(kind)
+    if found is None:
         raise ConfigurationError((f"keys.store: {kind} is unknown; one of: {', '.join(STORES)}",))
-    return factory(StorePlace(address, clock, wall, redis, environ or {}))
+    return found.make(StorePlace(address, clock, wall, redis, environ or {}))
+
+
+async def check_store(
+    keys: KeySettings,
+    environ: Mapping[str, str],
+    *,
+    clock: Callable[[], float],
+    seconds: float,
+) -> tuple[Finding, ...]:
+    """Return what was found about the configured store within `seconds`; nothing for memory.
+
+    `clock` returns seconds since 1970. A store that cannot be used is a finding, not an error.
+    """
+    kind = keys.store.partition(":")[0]
+    check = STORES[kind].check
+    if check is None:
+        return ()
+    try:
+        return await check(StoreCheck(keys, environ, clock, seconds))
+    except (UnfitEnvironment, ConfigurationError) as error:
+        return (Finding(kind, "failed", error.reason),)

@@ -10,7 +10,7 @@ from ...config.settings import KeySettings
 from ...core.errors import UnfitEnvironment
 from ...keys.fleet.watch import STATES, KeyringWatch
 from ...keys.sessions.sessions import Sessions
-from ...keys.stores import check
+from ...keys.stores import check_store
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -176,7 +176,7 @@ async def require(
 
     A store that does not answer within `seconds` may recover: it is only reported.
     """
-    findings = await check.examined(keys, environ, clock=clock, seconds=seconds)
+    findings = await check_store(keys, environ, clock=clock, seconds=seconds)
     fatal = [one.text for one in findings if one.verdict == "failed" and not one.passing]
     if fatal:
         raise UnfitEnvironment("unfit-store", detail=" ".join(fatal))

@@ -89,7 +89,7 @@ def test_a_revoked_key_is_told_with_its_reason_and_not_taken_again(run: Run) -> 
 def test_a_key_id_that_begins_with_a_dash_goes_behind_two(run: Run) -> None:
     told = run("expire", "alice", "--", "-hidden", status=3).output
 
-    assert "no key of that id" in told
+    assert "no key with that id" in told
 
 
 def test_a_key_ends_when_it_is_told(run: Run) -> None:
@@ -228,7 +228,7 @@ def test_a_key_id_may_begin_with_a_dash(
 ) -> None:
     run("add", "alice", "--jwk", "alice.json")
 
-    assert "no key of that id" in run(command, "alice", kid, *more, status=3).stderr
+    assert "no key with that id" in run(command, "alice", kid, *more, status=3).stderr
 
 
 def test_what_is_no_option_is_refused_all_the_same(run: Run) -> None:

@@ -90,9 +90,9 @@ def test_a_key_that_makes_no_sense_is_not_added(key: dict[str, object]) -> None:
 
 
 def test_an_unknown_key_id_is_told() -> None:
-    with pytest.raises(ParticipantError, match="no key of that id"):
+    with pytest.raises(ParticipantError, match="no key with that id"):
         Participant().revoke("x", "lost", NOW)
-    with pytest.raises(ParticipantError, match="no key of that id"):
+    with pytest.raises(ParticipantError, match="no key with that id"):
         Participant().expire("x", NOW)
 
 

@@ -101,7 +101,7 @@ async def test_what_the_configuration_lists_is_all_that_is_pinned() -> None:
 
 
 def test_a_key_that_is_over_is_not_accepted() -> None:
-    with pytest.raises(ParticipantError, match="nothing any more"):
+    with pytest.raises(ParticipantError, match="no longer opens"):
         a_book().require_acceptable(NAME, replace(NEW, revoked=NOW), NOW)
 
 

@@ -29,7 +29,7 @@ class FileRoot(LocalRoot):
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def fetch(self) -> RootKey:
-        """Return the root key; raise KeyringError when the file is missing, open or malformed."""
+        """Return the root key; raise KeyringError for a missing, shared or malformed file."""
         path = self.reference.file
         if path is None:
             raise KeyringError("a root key is read from a file, never from the environment")
@@ -43,7 +43,7 @@ class FileRoot(LocalRoot):
 
 
 def create_root_file(path: Path, *, random: RandomBytes) -> None:
-    """Write a new root key to `path`; raise KeyringError when something stands there already."""
+    """Write a new root key to `path`; raise KeyringError when `path` exists already."""
     with private_file.locked(path):
         if path.exists() or path.is_symlink():
             raise KeyringError(f"{path}: exists already")

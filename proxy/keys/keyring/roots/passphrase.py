@@ -22,9 +22,9 @@ _DERIVED: Final = struct.Struct(">HL32s")
 
 
 def passphrase(name: str) -> Passphrase | None:
-    """Return the passphrase of a variable, which is in the environment no more; None for none.
+    """Return the passphrase of a variable, which is removed from the environment; None for none.
 
-    Raises KeyringError for one that cannot be.
+    Raises KeyringError for an invalid one.
     """
     found = hardening.taken(name)
     if found is None:
@@ -39,13 +39,13 @@ def passphrase(name: str) -> Passphrase | None:
 
 
 def forget(name: str) -> None:
-    """Overwrite the passphrase that was taken from a variable; what it opened, it still opens."""
+    """Overwrite the passphrase that was taken from a variable; its derived keys stay."""
     if name in _TAKEN:
         _TAKEN[name].forget()
 
 
 def handed_over() -> bytearray:
-    """Return all that was taken, for a process that is started from here; then overwrite it."""
+    """Return all passphrases taken, for a child process; the caller overwrites the result."""
     made = bytearray()
     for name, one in _TAKEN.items():
         text, where = bytearray(one.reveal()), name.encode("utf-8", "surrogateescape")
@@ -57,12 +57,12 @@ def handed_over() -> bytearray:
 
 
 def take_over(data: bytearray) -> None:
-    """Know what the process has taken that started this one, and overwrite what it said."""
+    """Take the passphrases that the parent process handed over, and overwrite `data`."""
     try:
         for name, one in _read(memoryview(data)):
             _TAKEN[name] = one
     except struct.error:
-        raise KeyringError("what a supervisor hands over was cut") from None
+        raise KeyringError("the passphrases from the supervisor are truncated") from None
     finally:
         hardening.overwrite(data)
 
@@ -84,10 +84,10 @@ def _read(data: memoryview) -> Iterator[tuple[str, Passphrase]]:
 
 @dataclass(frozen=True, slots=True)
 class PassphraseRoot(LocalRoot):
-    """Fetches a passphrase. One newline at its end is taken as the file's, not the passphrase's.
+    """Fetches a passphrase. One newline at its end belongs to the file, not to the passphrase.
 
-    From a file it is read anew each time, and overwritten when nobody has it any more. From the
-    environment of the process it is taken away, and held by `taken`.
+    A file is read each time, and its passphrase overwritten when it is no longer referenced. A
+    variable is removed from the environment of the process, and its passphrase kept here.
     """
 
     kind: ClassVar[str] = "passphrase"
