@@ -1,1 +1,1 @@
-"""What Sealyard tells about itself: declared events, and nothing of a key or a message."""
+"""Logs, metrics, traces and the tap: declared events, never a key or the content of a message."""

@@ -63,7 +63,9 @@ class WorkerOperations:
         if call.action in PARTICIPANT_CHANGES:
             # Over SQLite they would keep using a revoked key until they read the store again.
             notices = (worker.ask("hear", CALL_SECONDS) for worker in rest)
-            await asyncio.gather(*notices, return_exceptions=True)  # a dead one reads it anew
+            await asyncio.gather(
+                *notices, return_exceptions=True
+            )  # a dead one is restarted and reads it
         return ParticipantResult.from_json(result)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:

@@ -20,18 +20,18 @@ from tests.factories import Ear
 KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X")), "redis:")
 
 
-class OneAnswer:
-    """A carrier that gives one answer to every call."""
+class OneResult:
+    """A carrier that returns one result for every call."""
 
-    def __init__(self, answer: SessionResult) -> None:
-        self.answer = answer
+    def __init__(self, result: SessionResult) -> None:
+        self.result = result
         self.operations = self
 
     async def facts(self) -> Facts:
         return Facts((), Samples(), {})
 
     async def operate(self, call: SessionCall) -> SessionResult:
-        return self.answer
+        return self.result
 
     async def look(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -56,13 +56,13 @@ async def never() -> Any:  # noqa: ANN401 - nobody waits for it
 async def test_a_revocation_is_counted_by_where_it_is_kept(
     *, store: bool, durable: bool, kept: str
 ) -> None:
-    answer = SessionResult("scope", 7, (), None, store, durable)
-    carrier = cast("Carrier", OneAnswer(answer))
-    whole = ServiceView(carrier, cast("Reloader", NoReloads()), never, Ear())
+    result = SessionResult("scope", 7, (), None, store, durable)
+    carrier = cast("Carrier", OneResult(result))
+    view = ServiceView(carrier, cast("Reloader", NoReloads()), never, Ear())
 
-    await whole.operate(SessionCall("revoke", Scope("t", "c"), 7))
-    await whole.operate(SessionCall("show", Scope("t", "c")))
-    samples = await whole.samples()
+    await view.operate(SessionCall("revoke", Scope("t", "c"), 7))
+    await view.operate(SessionCall("show", Scope("t", "c")))
+    samples = await view.samples()
 
     counts = {name: samples.value(table.REVOCATIONS, name)
               for name in ("keyring", "store", "process")}  # fmt: skip
