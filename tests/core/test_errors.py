@@ -23,7 +23,11 @@ def every(kind: type[SealyardError] = SealyardError) -> set[type[SealyardError]]
 
 
 DECLARED = sorted(
-    (one for one in every() if one.__module__ == errors.__name__ and "code" in vars(one)),
+    (
+        one
+        for one in every()
+        if one.__module__.startswith(f"{errors.__name__}.") and "code" in vars(one)
+    ),
     key=lambda one: one.__name__,
 )
 
