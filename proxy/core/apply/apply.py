@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..compiled.block import JOSE
+from ..compiled.message_match import JOSE
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..edits.edit_types import PieceEdit
@@ -161,7 +161,7 @@ def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
 def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     """Return the changed body; raise MessageError where it would not be read as it was meant."""
     body = splice(plan.body, changes)
-    if plan.compiled is not None and plan.compiled.reads_parts and _has_parts(plan):
+    if plan.compiled is not None and plan.compiled.traits.reads_parts and _has_parts(plan):
         refuse_new_delimiters(plan.head.facts, plan.body, body)
     if type(plan.head) is SocketHead and not plan.head.binary:
         try:
@@ -230,7 +230,7 @@ def _has_parts(plan: Plan) -> bool:
 
 def _new_media_type(plan: Plan) -> str | None:
     """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
-    if plan.compiled is None or not plan.compiled.takes_whole:
+    if plan.compiled is None or not plan.compiled.traits.takes_whole:
         return None
     for edit in plan.edits:
         if isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY:

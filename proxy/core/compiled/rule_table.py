@@ -219,7 +219,7 @@ def _compile(rule: Rule) -> CompiledRule:
         # Without a body the first block would be taken, and what the others select would pass.
         raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
     several = len(response) > 1 or any(one.when for one in response)
-    if several and any(one.heeds_head for one in response):
+    if several and any(one.traits.changes_head for one in response):
         raise InvalidExpression("`header:` stands in the only block of responses")
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
@@ -267,7 +267,7 @@ def _refuse_misfits(
     """Raise InvalidExpression for what the messages of a WebSocket do not have."""
     if keeps:
         raise InvalidExpression("a WebSocket has no one request to keep a name from")
-    if any(one.heeds_head for one in response) or any(
+    if any(one.traits.changes_head for one in response) or any(
         one.in_head or one.selects_names for one in (*request, *response)
     ):
         raise InvalidExpression("no message of a WebSocket has pairs, parts or headers")

@@ -255,7 +255,7 @@ class Binder:
             try:
                 text = self._text(source, path, self._body[start:end])
             except MissingValue:
-                if not self._compiled.only_opens_responses:
+                if not self._compiled.traits.only_opens_responses:
                     raise
                 unfit.add(path[:shared])  # one stored element is not the end of all others
                 continue
@@ -281,7 +281,7 @@ class Binder:
 
 def _spoiled(compiled: CompiledBlock, findings: Findings | None) -> Spoiled | None:
     """Return where twins stand in a response that is only opened; None for nowhere."""
-    if findings is None or not findings.twins or not compiled.only_opens_responses:
+    if findings is None or not findings.twins or not compiled.traits.only_opens_responses:
         return None
     sources = {one: compiled.source_index[one][0] for one in compiled.asked_for}
     return Spoiled(findings, sources)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..compiled.block import SEALED_TYPES, CompiledBlock
+from ..compiled.block import CompiledBlock
+from ..compiled.message_match import SEALED_TYPES
 from ..compiled.rule_table import CompiledBlocks
 from ..crypto.sealed_stream import MEDIA_TYPE
 from ..errors import ForbiddenValue, InvalidBody, RejectedByRule, UnsupportedBody
@@ -57,7 +58,7 @@ def choose(
             if not lenient:
                 raise
         except ForbiddenValue:
-            if not all(one.only_opens_responses for one in compiled_blocks):
+            if not all(one.traits.only_opens_responses for one in compiled_blocks):
                 raise
             return None
     refuse_unfit(compiled_blocks)
@@ -66,7 +67,7 @@ def choose(
 
 def refuse_unfit(compiled_blocks: CompiledBlocks) -> None:
     """Raise UnsupportedBody where what fits none of these blocks must not pass."""
-    if not all(one.only_opens_responses for one in compiled_blocks):
+    if not all(one.traits.only_opens_responses for one in compiled_blocks):
         raise UnsupportedBody("message-fits-no-block")
 
 
@@ -101,14 +102,14 @@ def choose_bodiless(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
     """Return the block that does something in the head of a response without a body, or None."""
     compiled_rule = exchange.decision.compiled_rule
     for one in compiled_rule.response if compiled_rule is not None else ():
-        if one.heeds_head and one.fits_status(head.status):
+        if one.traits.changes_head and one.fits_status(head.status):
             return one
     return None
 
 
 def flows_in_parts(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
     """Tell whether a message's body is a form that a block can change part by part."""
-    if not compiled.flows_in_parts or coding_of(head.facts) is not None:
+    if not compiled.traits.flows_in_parts or coding_of(head.facts) is not None:
         return False
     return compiled.body_format(media_type(head.facts)).in_parts
 

@@ -75,7 +75,7 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
             edits = [shielded(one) for one in edits]
     if compiled.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(compiled, binder, head)
-    if compiled.at_will and body and kind is None and not any(map(_seals, edits)):
+    if compiled.traits.optional and body and kind is None and not any(map(_seals, edits)):
         edits.append(pass_unsealed(compiled))
     return tuple(edits)
 
@@ -90,7 +90,7 @@ def refuse_elsewhere(
     """
     for one in alternatives(exchange, compiled, head):
         refuse_in_head(exchange, one, head)
-        if body and not one.takes_body:
+        if body and not one.traits.takes_body:
             _refuse_in_body(exchange, one, head, body)
 
 
@@ -111,7 +111,7 @@ def _refuse_in_body(
         return
     declared = kind_of(media_type(head.facts))
     kind = compiled.block.format or declared
-    if elsewhere is not None and declared is not None and compiled.reads_json:
+    if elsewhere is not None and declared is not None and compiled.traits.reads_json:
         elsewhere.refuse_misread(FORMATS[declared], body)
     if kind is None:
         return
@@ -158,7 +158,7 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
         else _selected_edits(compiled, selection, binder, findings, body, rendered)
     )
     edits: list[Edit | FrameEdit] = [*found]
-    if compiled.takes_whole:
+    if compiled.traits.takes_whole:
         edits += whole_edits(compiled, binder, head, body, measured=measured, rendered=rendered)
     return binder, edits
 
@@ -175,7 +175,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     """Return the edits of every record, each with a block, names and values of its own."""
     compiled_blocks = alternatives(exchange, compiled, head)
     body_format = RECORDS[kind]
-    lenient = body_format.mixed and all(one.only_opens_responses for one in compiled_blocks)
+    lenient = body_format.mixed and all(one.traits.only_opens_responses for one in compiled_blocks)
 
     def edits_of(text: bytes) -> list[Edit]:
         taker = choose(compiled_blocks, text, head, lenient=lenient)
@@ -184,7 +184,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         # A block that takes the body as a whole reads no records.
         edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
         _compare_record(exchange, taker, text)
-        if taker.at_will and text and not any(map(_seals, edits)):
+        if taker.traits.optional and text and not any(map(_seals, edits)):
             edits.append(pass_unsealed(taker))
         if taker is compiled:
             return edits
@@ -275,7 +275,7 @@ def _walk(
         selection.refuse_other(body)
     findings = selection.find(
         body,
-        lenient=compiled.only_opens_responses,
+        lenient=compiled.traits.only_opens_responses,
         probe=compiled.ordinary is None or not head.facts.plain_json,
     )
     refuse_variants(compiled, findings.variants)

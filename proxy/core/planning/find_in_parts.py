@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from ..compiled.block import JOSE, CompiledBlock
+from ..compiled.block import CompiledBlock
+from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import FrameHead

@@ -44,7 +44,7 @@ def record_edits(
 
 
 def _most_edits(compiled: CompiledBlock) -> int:
-    return SELECTED_MAX + (compiled.block.max_tokens if compiled.takes_whole else 0)
+    return SELECTED_MAX + (compiled.block.max_tokens if compiled.traits.takes_whole else 0)
 
 
 def _move(record: Record, edit: Edit) -> Edit:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import Final, Literal
 
-from ..compiled.block import JOSE, CompiledBlock
+from ..compiled.block import CompiledBlock
+from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.token import decode as decode_token
 from ..crypto.token import has_prefix
@@ -68,9 +69,9 @@ def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
     if media is not None and _tells(media):
         return None
     for one in compiled_rule.response:
-        if one.block.types or one.block.format is not None or not one.only_opens_responses:
+        if one.block.types or one.block.format is not None or not one.traits.only_opens_responses:
             continue
-        if one.fits_status(head.status) and (one.reads_json or _opens_bodies(one)):
+        if one.fits_status(head.status) and (one.traits.reads_json or _opens_bodies(one)):
             return one
     return None
 

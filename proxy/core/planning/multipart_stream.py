@@ -78,7 +78,7 @@ class FormFlow(PlannedFlow):
         self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
         self._tokens = PartTokens(form.compiled, form.binder)
         self._lacking = _required(form.compiled)
-        self._unsealed = form.compiled.at_will and not form.seals_in_head
+        self._unsealed = form.compiled.traits.optional and not form.seals_in_head
         self._came = 0
         self._content = Content()
         self._sent = b""

@@ -139,7 +139,7 @@ def plan_flowing_request(
     """
     exchange.refuse_unclear()
     digests = digests_of(exchange.head.facts)
-    if compiled.flows_in_parts:
+    if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
     return replace(_plan_flowing(exchange, compiled, exchange.head, beginning), digests=digests)
 
@@ -148,7 +148,7 @@ def plan_flowing_response(
     exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, beginning: bytes, limit: int
 ) -> Plan:
     """Return what a block does to a response that `flows`."""
-    if compiled.flows_in_parts:
+    if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, head, beginning, limit, None)
     return _plan_flowing(exchange, compiled, head, beginning)
 
@@ -202,7 +202,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         found = find_edits(exchange, compiled, head, body, measured=measured)
     else:
         body, coding = original, None  # it passes as it came
-    takes_body = compiled is not None and compiled.takes_body
+    takes_body = compiled is not None and compiled.traits.takes_body
     edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
     return Plan(
         head,

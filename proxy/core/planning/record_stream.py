@@ -47,7 +47,7 @@ def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:
     It is read whole where something must be known of all of it: digests, names that its answer
     needs, values of its head.
     """
-    if compiled.keeps or compiled.heeds_head or promised(head.facts):
+    if compiled.keeps or compiled.traits.changes_head or promised(head.facts):
         return None
     return _kind(compiled, head)
 
@@ -59,7 +59,7 @@ def streamed_response(
 
     `length` is what its message tells. Values of its head are known only once it is read whole.
     """
-    if compiled.heeds_head or (length is not None and length <= WHOLE_MAX):
+    if compiled.traits.changes_head or (length is not None and length <= WHOLE_MAX):
         return None
     return _kind(compiled, head)
 

@@ -111,9 +111,11 @@ def treat_request(exchange: Exchange, length: int | None, limit: int) -> Request
     if compiled_rule is None or not compiled_rule.request:
         return PASS
     too_long = length is None or length > limit
-    if not too_long and not any(one.alone or one.flows_in_parts for one in compiled_rule.request):
+    if not too_long and not any(
+        one.alone or one.traits.flows_in_parts for one in compiled_rule.request
+    ):
         return READ_REQUEST
-    block = fitting(compiled_rule.request, media_type(exchange.head.facts), None)
+    block = fitting(blocks, media_type(exchange.head.facts), None)
     if block is None:
         return READ_REQUEST  # planning refuses it, unless it is empty
     kind = streamed_request(block, exchange.head) if too_long else None
@@ -193,7 +195,7 @@ def _flows(
     block: CompiledBlock, head: RequestHead | ResponseHead, length: int | None, limit: int
 ) -> bool:
     """Return whether a block changes a body while it passes; a short multipart form is read."""
-    if block.flows_in_parts:
+    if block.traits.flows_in_parts:
         return flows_in_parts(block, head) and (length is None or length > limit)
     return flows_as_one(block, head, length)
 
