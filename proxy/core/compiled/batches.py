@@ -1,4 +1,4 @@
-"""What stands around the values that a block selects: elements of batches, and closed objects."""
+"""What surrounds the values that a block selects: elements of batches, and closed objects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Closed(NamedTuple):
 
 
 class Around(NamedTuple):
-    """What is looked at beside the selected values, and the selectors that find it.
+    """What is checked beside the selected values, and the selectors that find it.
 
     Each element of one of the `batches` must have a value to be sealed; the objects of `closed`
     have no members but those of their names.
@@ -48,7 +48,7 @@ def around(
     *,
     first: int,
 ) -> Around:
-    """Return what a block says of what stands around its values.
+    """Return what a block says of what surrounds its values.
 
     `selectors` are all that it has so far, those of names among them; `first` is the index that the
     next one gets.

@@ -251,7 +251,7 @@ class CompiledBlock(MessageMatch):
 
     @property
     def joins(self) -> bool:
-        """Tell whether a name that binds a value is made of several."""
+        """Return whether a name that binds a value is made of several parts."""
         placed = (*self.encrypt, *self.decrypt, *(one for one, _, _ in self.in_head))
         bound = [(one.item, one.shared) for one in placed]
         bound += [(one, {}) for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
@@ -300,7 +300,7 @@ class CompiledBlock(MessageMatch):
         return tuple(dict.fromkeys((*found, *self.keeps)))
 
     def needs(self, part: NamedPart) -> bool:
-        """Tell whether a value of the block needs a name."""
+        """Return whether a value of the block needs a name."""
         items = (*self.block.encrypt, *self.block.decrypt)
         return any(item.needs(part) for item in items)
 
@@ -315,7 +315,7 @@ class CompiledBlock(MessageMatch):
         return found or None
 
     def _checked(self) -> tuple[frozenset[int], frozenset[int]]:
-        """Return of which selectors no twin may stand there, and of which no spelling either.
+        """Return of which selectors no twin may occur, and of which no other spelling either.
 
         Of sources no twin may: what is sealed depends on them, and what a request opens.
         """

@@ -34,7 +34,7 @@ def single_from(source: JsonSource) -> int:
 
 
 def joins(source: Source, shared: Mapping[JsonSource, int]) -> bool:
-    """Tell whether what a source gives is joined, within the element that it shares."""
+    """Return whether what a source gives is joined, within the element that it shares."""
     if isinstance(source, JsonSource):
         return single_from(source) > shared.get(source, 0)
     if isinstance(source, FirstSource):

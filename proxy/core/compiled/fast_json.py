@@ -35,7 +35,7 @@ Found = tuple[tuple[_Edit, ...], Needs | None]
 """What is to be done to one message, and the keys for it where they are the usual ones."""
 
 _All = Sequence[Sequence[Seen]]
-"""What stands at each path."""
+"""The values at each path."""
 _Names = tuple[str, ...]
 
 
@@ -70,7 +70,7 @@ class _Bound:
 
 
 class FastJson:
-    """The items of one block whose values stand at plain paths, bound by names of the message."""
+    """The items of one block whose values lie at plain paths, bound by names of the message."""
 
     __slots__ = (
         "_at_will",
@@ -194,7 +194,7 @@ class FastJson:
 
 
 def is_simple(source: Source) -> bool:
-    """Tell whether a source gives one text, where it is read from the message at a plain path."""
+    """Return whether a source gives one text, where it is read from the message at a plain path."""
     if isinstance(source, JsonSource):
         steps = source.selector.steps
         return not source.member_name and all(isinstance(one.key, str) for one in steps)
@@ -204,7 +204,7 @@ def is_simple(source: Source) -> bool:
 def _here(
     source: Source, here: Mapping[JsonSource, int], keeps: Sequence[JsonSource]
 ) -> int | None:
-    """Return where a source is read in the message, or None where it is kept or stands outside."""
+    """Return where a source is read in the message, or None where it is kept or lies outside."""
     return here.get(source) if isinstance(source, JsonSource) and source not in keeps else None
 
 

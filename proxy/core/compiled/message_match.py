@@ -61,7 +61,7 @@ class MessageMatch:
         return self.direction == "request" and bool(self.block.encrypt or self.block.absent)
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
-        """Tell whether a message with this type (and, for responses, status) is for this block."""
+        """Return whether the block is for messages of this type and, for responses, status."""
         if status is not None and not self.fits_status(status):
             return False
         if self.block.types:
@@ -76,7 +76,7 @@ class MessageMatch:
         return True
 
     def fits_message(self, *, binary: bool) -> bool:
-        """Tell whether a message of a WebSocket is for this block."""
+        """Return whether a message of a WebSocket is for this block."""
         essence = "application/octet-stream" if binary else "text/plain"
         return not self.block.types or _covered(self.block.types, essence)
 
@@ -107,7 +107,7 @@ class MessageMatch:
         return kind if kind in self.reads else None
 
     def fits_status(self, status: int) -> bool:
-        """Tell whether responses with this status are for this block."""
+        """Return whether responses with this status are for this block."""
         for low, high in self._statuses:  # noqa: SIM110 - twice as fast as any(), for every answer
             if low <= status <= high:
                 return True
@@ -133,6 +133,6 @@ def _whole(items: tuple[Item, ...]) -> Item | None:
 
 
 def _covered(wanted: tuple[str, ...], essence: str) -> bool:
-    """Tell whether the types of a rule (`text/*`, `*/*`, `application/json`) cover a message's."""
+    """Return whether a rule's types (`text/*`, `*/*`, `application/json`) cover a message's."""
     kind = essence.partition("/")[0]
     return any(one in {essence, "*/*", f"{kind}/*"} for one in wanted)

@@ -26,10 +26,10 @@ from .request_names import RequestNames, refuse_credential
 
 
 class Elsewhere:
-    """What a block selects in one place of a request and must not stand in another.
+    """What a block selects in one place of a request and must not occur in another.
 
     `in_body` are the names of what it selects in the body, by their first steps, `within` those
-    that may stand within any other (`$.*.card`); `in_query` those of parameters.
+    that may occur within any other (`$.*.card`); `in_query` those of parameters.
     """
 
     __slots__ = ("_in_body", "_in_query", "_members", "_needles", "_within")
@@ -46,16 +46,16 @@ class Elsewhere:
         self._members = _members(self._in_query.names)
 
     def refuse_in_head(self, head: RequestHead) -> None:
-        """Raise ForbiddenValue where a name stands in the query or in a cookie as well."""
-        told = head.facts
-        query, lines = head.query, told.get(COOKIE)
-        if (not query and lines is None) or self in told.cleared:
+        """Raise ForbiddenValue where a name occurs in the query or in a cookie as well."""
+        facts = head.facts
+        query, lines = head.query, facts.get(COOKIE)
+        if (not query and lines is None) or self in facts.cleared:
             return
         text = query.encode("latin-1", errors="replace") if query else b""
         if lines is not None:
             text = b";".join((text, *lines))
         if self._is_clear(text):
-            told.cleared.add(self)
+            facts.cleared.add(self)
             return
         for name, _ in fields_of_query(query or ""):
             if self._in_body.readings(name) or self._is_within(name):
@@ -90,7 +90,7 @@ class Elsewhere:
             _refuse(declared.kind)
 
     def _is_clear(self, text: bytes) -> bool:
-        """Tell whether query and cookies hold no spelling of any name, as nearly always."""
+        """Return whether query and cookies hold no spelling of any name, as nearly always."""
         if b"%" in text or not text.isascii():
             return False
         lean = squeeze_fields(text)
@@ -101,7 +101,7 @@ class Elsewhere:
 
 
 def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
-    """Return what of a block's names must stand in no other place of a request, if anything."""
+    """Return which of a block's names must occur in no other place of a request, if anything."""
     if direction == "response" or block.elsewhere_allowed:
         return None
     items = (*block.encrypt, *block.decrypt)
@@ -116,7 +116,7 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
 
 
 def _first_name(selector: Selector) -> str | None:
-    """Return the name by which a value of a body may stand in another place; None for none."""
+    """Return the name by which a value of a body may occur in another place; None for none."""
     if isinstance(selector, NamedSelector):
         return None if selector.of_head else selector.name
     if isinstance(selector, JsonSelector) and selector.steps:
@@ -126,7 +126,7 @@ def _first_name(selector: Selector) -> str | None:
 
 
 def _inner_names(selector: Selector) -> Iterator[str]:
-    """Yield the name that stands within any other, if a selector has one so."""
+    """Yield the name that occurs within any other, if a selector has one so."""
     steps = selector.steps if isinstance(selector, JsonSelector) else ()
     if steps and (steps[0].deep or steps[0].key is Any.MEMBER):
         name = next((one.key for one in steps if isinstance(one.key, str)), None)
@@ -136,7 +136,7 @@ def _inner_names(selector: Selector) -> Iterator[str]:
 
 def _refuse(place: str) -> NoReturn:
     raise ForbiddenValue(
-        f"name-in-{place}", detail=f"A name that the rule selects stands in the {place} as well."
+        f"name-in-{place}", detail=f"A name that the rule selects occurs in the {place} as well."
     )
 
 
@@ -179,17 +179,17 @@ class SourcesElsewhere:
         self._selection = Selection(tuple(JsonSelector("$", one) for one in steps))
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to look for."""
+        """Return whether there is anything to look for."""
         return bool(self._sources or self._parameters or self._credentials)
 
     def note_head(self, names: RequestNames) -> None:
-        """Note which names of the body stand in its query or cookies as well.
+        """Note which names of the body occur in its query or cookies as well.
 
         Raises AmbiguousRequest where they cannot be the same.
         """
         head = names.head
-        told = head.facts
-        if not self._sources or (not head.query and COOKIE not in told) or self in told.cleared:
+        facts = head.facts
+        if not self._sources or (not head.query and COOKIE not in facts) or self in facts.cleared:
             return
         fields = [*fields_of_query(head.query or ""), *cookies(head)]
         for name, value in fields:
@@ -199,7 +199,7 @@ class SourcesElsewhere:
                 if not comparable or names.elsewhere.setdefault(source, value or "") != value:
                     raise AmbiguousRequest("name-differs")
         if not names.elsewhere:
-            told.cleared.add(self)
+            facts.cleared.add(self)
 
     def compare_body(
         self, names: RequestNames, head: RequestHead, read_as: BodyFormat, body: bytes
@@ -228,7 +228,7 @@ class SourcesElsewhere:
         self._compare(names, part.name, text_of_part(part, text))
 
     def takes(self, part: Part) -> bool:
-        """Tell whether the text of a part is compared."""
+        """Return whether the text of a part is compared."""
         return bool(self._names.readings(part.name)) or self._credentials
 
     def _compare(self, names: RequestNames, name: str, value: str | None) -> None:
@@ -240,7 +240,7 @@ class SourcesElsewhere:
             refuse_credential(name, value, bearer)
 
     def _is_clear(self, body: bytes) -> bool:
-        """Tell whether a JSON text holds no spelling of a parameter's name, as nearly always."""
+        """Return whether a JSON text holds no spelling of a parameter's name, as nearly always."""
         if not body.isascii() or b"\\u" in body:
             return False
         lean = squeeze_fields(body)
@@ -271,6 +271,6 @@ def _first_key(source: JsonSource) -> str | None:
 
 
 def _is_one(source: JsonSource) -> bool:
-    """Tell whether a source is a member of the root, whose text can be compared."""
+    """Return whether a source is a member of the root, whose text can be compared."""
     steps = source.selector.steps
     return len(steps) == 1 and not steps[0].deep and not source.member_name

@@ -118,7 +118,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_float(text: str) -> list[str]:
-    # Not text, so that a claim such as 1.0 can never stand for the name 1.
+    # Not text, so that a claim such as 1.0 can never be read as the name 1.
     return [text]
 
 
@@ -171,7 +171,7 @@ class NamesOfHead:
         """Make ready for sources of any place.
 
         `replaced` says that another source is read where there is no bearer token;
-        `elsewhere_allowed` lets cookies have their names, and other credentials stand there.
+        `elsewhere_allowed` lets cookies have their names, and other credentials be given.
         """
         self._replaced = replaced
         self._elsewhere = not elsewhere_allowed
@@ -189,8 +189,8 @@ class NamesOfHead:
 
         Raises MissingValue for one that is empty.
         """
-        told = names.head.facts
-        if self in told.cleared:
+        facts = names.head.facts
+        if self in facts.cleared:
             return
         for name in self._captures:
             _refuse_other_segments(names.captures.get(name, ""))
@@ -200,9 +200,9 @@ class NamesOfHead:
             self._look_at_headers(names.head)
         for source in (*self._parameters, *self._headers.values()):
             names.name(source)
-        if self._jwt and self._elsewhere and (names.head.query or COOKIE in told):
+        if self._jwt and self._elsewhere and (names.head.query or COOKIE in facts):
             self._look_for_credentials(names)
-        told.cleared.add(self)
+        facts.cleared.add(self)
 
     def _look_at_query(self, names: RequestNames) -> None:
         """Refuse a parameter in a second spelling, and a cookie of its name with another text."""

@@ -28,7 +28,7 @@ class CompiledRule:
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
-    that bind values and stand in the head of requests.
+    that bind values and are read from the head of requests.
     """
 
     rule: Rule
@@ -201,7 +201,7 @@ class RuleTable:
         )
 
     def rules_path(self, path: CanonicalPath) -> bool:
-        """Tell whether a rule in force takes requests to this path, be it in a laxer reading."""
+        """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
         return self._enforced.touches(path)
 
 
@@ -210,7 +210,7 @@ def _compile(rule: Rule) -> CompiledRule:
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
     if not blocks and keeps:
-        # The answer's names stand in the request's body: read it, change nothing.
+        # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
         blocks = (Block(elsewhere_allowed=allowed),)
     request = tuple(CompiledBlock(one, rule.names, "request", keeps=keeps) for one in blocks)
@@ -236,7 +236,7 @@ def _compile(rule: Rule) -> CompiledRule:
 
 
 def _of_head(compiled_blocks: CompiledBlocks) -> NamesOfHead | None:
-    """Return what looks at the names in the head of a rule's requests; None where it has none."""
+    """Return what reads the names in the head of a rule's requests; None where it has none."""
     names = tuple(_names_of_head(compiled_blocks))
     if not names:
         return None
@@ -278,7 +278,7 @@ def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
 
 
 def _varies(response: CompiledBlocks) -> Iterator[bytes]:
-    """Yield the headers in which names stand that bind a value of a response."""
+    """Yield the headers with names that bind a value of a response."""
     for one in response:
         for part, source in one.sources.items():
             if one.needs(part):

@@ -243,7 +243,7 @@ class RecordFormat(BodyFormat, ABC):
     mixed: ClassVar[bool] = False
     """Whether records may be texts that are no JSON: skipped where a block only opens."""
     open_ended: ClassVar[bool] = False
-    """Whether a cut body is told from a whole one, so that the connection may end it."""
+    """Whether a cut body differs from a whole one, so that the connection may end it."""
     packets: ClassVar[Packets | None] = None
 
     @abstractmethod

@@ -46,7 +46,7 @@ class FoundToken(NamedTuple):
     `depth` counts the strings around it: 0 in a text that is no JSON, 1 in a plain string, 2 in a
     JSON text that is itself a string, and so on. Where it is all of a value, `quotes` has the bytes
     that the quotes before and behind it take. `trails_off`: it is in the short form, whose length
-    says nothing, and an ellipsis stands behind it; so it was cut if it does not open. `place` tells
+    says nothing, and an ellipsis follows it; so it was cut if it does not open. `place` tells
     how what takes its place is written.
     """
 
@@ -95,7 +95,7 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
 
 
 def any_in(text: bytes) -> bool:
-    """Tell whether anything in a text begins as tokens do."""
+    """Return whether anything in a text begins as tokens do."""
     return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
 
 
@@ -103,7 +103,7 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     """Return the tokens of a body in which each is all of a value, the usual case; else None.
 
     In valid JSON, a quote before a token that no backslash escapes opens a string, since behind one
-    that closes a string no token may stand.
+    that closes a string no token may follow.
     """
     if token.SHORT_PREFIX in body:
         return None
@@ -124,7 +124,7 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
 
 
 def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
-    """Return the tokens of a body, wherever they stand in its strings."""
+    """Return the tokens of a body, wherever they lie in its strings."""
     found: list[FoundToken] = []
     for literal in _LITERAL.finditer(body):
         inside = literal[0]
@@ -161,7 +161,7 @@ def _in_literal(
     literal: bytes, offset: int, manner: Manner, *, is_name: bool
 ) -> Iterator[FoundToken]:
     # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
-    # is spelled with escapes all the same stands in the decoded text only, and stays as it is.
+    # is spelled with escapes all the same is in the decoded text only, and stays as it is.
     places = list(_candidates(json_format.unescape(literal), 1, manner, is_name=is_name))
     numbers: dict[bytes, list[int]] = {}
     for number, place in enumerate(places):

@@ -21,7 +21,7 @@ _IN_JSON: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&
 class Manner(NamedTuple):
     """How a block writes values into texts of one body.
 
-    `surroundings` are what the body is where it is a text, `ascii_only` says that nobody is sure of
+    `surroundings` are what the body is where it is a text, `ascii_only`: it is uncertain what is
     its charset. `rendered` are spans of JSON whose strings are HTML, in order and apart.
     """
 
@@ -47,7 +47,7 @@ class Manner(NamedTuple):
 
 
 class TextPlace(NamedTuple):
-    """How a value is written where a token stands, and the byte `behind` that."""
+    """How a value is written in the place of a token, and the byte `behind` that."""
 
     spelling: Spelling = "exact"
     behind: bytes = b""
@@ -72,7 +72,7 @@ def manner_of(escape: Escape, media: MediaType | None) -> Manner:
 
 
 def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace]:
-    """Return how values are written where tokens stand in a text, in order."""
+    """Return how values are written in the places of tokens in a text, in order."""
     whole = list(spans) == [(0, len(text))]
     language = _LANGUAGES.get(manner.surroundings)
     found: Sequence[Spelling]
@@ -93,14 +93,14 @@ def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace
 
 
 def _is_exact(manner: Manner) -> bool:
-    """Tell whether a value that is all of a text is written as it is."""
+    """Return whether a value that is all of a text is written as it is."""
     return manner.escape != "html" and manner.surroundings == "plain"
 
 
 def written(value: str, place: TextPlace, *, as_json: bool) -> str | None:
     """Return a value as it is written in a place, or None where it cannot be.
 
-    `as_json` says that it is a JSON text, and stands for a string with its quotes.
+    `as_json` says that it is a JSON text, and replaces a string with its quotes.
     """
     spelling = place.spelling
     if spelling == "closed" or (spelling == "plain" and markup.makes_tag(value, place.behind)):

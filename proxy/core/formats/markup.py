@@ -1,4 +1,4 @@
-"""Where text stands in HTML or XML, and how an opened value is written there.
+"""Where HTML or XML has text, and how an opened value is written there.
 
 A backend that builds pages escapes what it is given. What it was given is a token, so whoever
 opens the token in its place must escape the value, and only where that is enough: in text, and in
@@ -44,7 +44,7 @@ _TAG: Final = re.compile(
     rb"</?[A-Za-z][A-Za-z0-9]*(?:[:-][A-Za-z0-9]+)*(?=[\t\n\f\r />])"
     rb"|<!--|<!\[CDATA\[|<!(?i:doctype)|<\?(?i:xml)"
 )
-"""What nobody writes but in markup; `<tom@example.org>` and `<https://…>` are none."""
+"""What is written only in markup; `<tom@example.org>` and `<https://…>` are none."""
 _NAME: Final = re.compile(rb"<([A-Za-z][^\t\n\f\r />\"'<=]*)")
 _ATTRIBUTE: Final = re.compile(
     rb"(?:%b|/(?!>))*([^\t\n\f\r />=\"'<]+)"
@@ -141,7 +141,7 @@ def spellings(
 
 
 def _holds_json(text: bytes) -> bool:
-    """Tell whether a text looks like JSON: what is text to markup is more to who reads that."""
+    """Return whether a text looks like JSON: what is text to markup is more to who reads that."""
     return _JSON_BEGINS.match(text) is not None and _QUOTE.search(text) is not None
 
 
@@ -154,14 +154,14 @@ def _in_no_markup(text: bytes, places: Iterable[tuple[int, int]]) -> Iterator[Sp
 
 
 def makes_tag(value: str, behind: bytes) -> bool:
-    """Tell whether a value makes a tag where no text was markup; `behind` is what follows it."""
+    """Return whether a value makes a tag where no text was markup; `behind` is what follows it."""
     return _TAG_BEGINS.search(value.encode() + behind) is not None
 
 
 def escaped(value: str, spelling: Spelling, *, ascii_only: bool = False) -> str | None:
     """Return a value as it is written in markup, or None where markup cannot hold it.
 
-    `ascii_only` is for markup in a charset that nobody is sure of.
+    `ascii_only` is for markup in an uncertain charset.
     """
     if _NEVER.search(value):
         return None
@@ -170,7 +170,7 @@ def escaped(value: str, spelling: Spelling, *, ascii_only: bool = False) -> str 
 
 
 class _Scan:
-    """One look at some markup, up to its end or to what parsers read in more than one way.
+    """One reading of some markup, up to its end or to what parsers read in more than one way.
 
     `clean` says that it got to the end, with nothing open but elements.
     """

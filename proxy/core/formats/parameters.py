@@ -14,7 +14,7 @@ COOKIE: Final = b"cookie"
 def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
     """Yield name and value of each parameter of a query, decoded once.
 
-    What stands behind a `;` is one to some readers: it comes last, with no value.
+    What follows a `;` is one to some readers: it comes last, with no value.
     """
     spelled = query.encode("latin-1", errors="replace")
     for one in spelled.split(b"&"):

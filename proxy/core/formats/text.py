@@ -23,7 +23,7 @@ class TextFormat(BodyFormat):
         return manner_of(escape, media)
 
     def tokens(self, body: bytes, limit: int, manner: Manner) -> Iterable[PlacedToken]:
-        """Return the tokens that stand anywhere in the text."""
+        """Return the tokens anywhere in the text."""
         return map(PlacedToken, embedded_tokens.find_in_text(body, limit, manner))
 
 

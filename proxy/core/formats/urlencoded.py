@@ -98,9 +98,9 @@ def _refuse_long(name: bytes, room: int) -> None:
 
 
 def hidden_names(body: bytes) -> Iterator[str]:
-    """Yield the names that stand behind a `;`, for those who take it for a separator.
+    """Yield the names behind a `;`, for those who take it for a separator.
 
-    One that is longer than any that a rule has is told up to there: what follows is some text.
+    One that is longer than any in a rule is cut there: what follows is some text.
     Raises BodyTooLarge for names of more than 1 MiB.
     """
     if b";" not in body:
@@ -141,7 +141,7 @@ def refuse_other(body: bytes) -> None:
 class FormSelection:
     """The names that a block selects, known by index.
 
-    `size` counts all that findings hold; `checked` are those of which no twin may stand there, and
+    `size` counts all that findings hold; `checked` are those of which no twin may occur, and
     `each` those of which every occurrence is taken.
     """
 
@@ -174,8 +174,8 @@ class FormSelection:
         """Return where the selected values lie.
 
         A name without `=` has no value. `variants` has what differs in case alone. Raises
-        InvalidBody where a selected name stands twice or a name is not UTF-8, ForbiddenValue where
-        it stands in a spelling that some backends read as the same, BodyTooLarge for more than ten
+        InvalidBody where a selected name occurs twice or a name is not UTF-8, ForbiddenValue where
+        it occurs in a spelling that some backends read as the same, BodyTooLarge for more than ten
         thousand pairs.
         """
         findings = Findings(self._size)
@@ -203,7 +203,7 @@ class FormSelection:
         for index, in_case in self._checked.readings(name):
             if hidden or not in_case:
                 raise ForbiddenValue(
-                    "name-variant", detail="A selected name stands there in another spelling."
+                    "name-variant", detail="A selected name occurs in another spelling."
                 )
             findings.variants.add(index)
 

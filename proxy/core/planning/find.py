@@ -54,8 +54,8 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
 ) -> tuple[Edit | FrameEdit, ...]:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot.
 
-    A `piece` of a stream is some whole records of it, or what stands between them. `measured` says
-    that all of the body is there and that its message told its length.
+    A `piece` of a stream is some whole records of it, or what lies between them. `measured`:
+    the body is complete and its message declared its length.
     """
     if compiled.block.absent:
         refuse_present(head, compiled, body)
@@ -83,7 +83,7 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
 def refuse_elsewhere(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
 ) -> None:
-    """Refuse a name that a block reads where it stands in another place of the request as well.
+    """Refuse a name that a block reads where it occurs in another place of the request as well.
 
     Raises ForbiddenValue for what it selects, AmbiguousRequest for what binds it unless it is the
     same there.
@@ -95,7 +95,7 @@ def refuse_elsewhere(
 
 
 def refuse_in_head(exchange: Exchange, compiled: CompiledBlock, head: RequestHead) -> None:
-    """Do as `refuse_elsewhere` for what stands in the head, and note what must be the same."""
+    """Do as `refuse_elsewhere` for what is in the head, and note what must be the same."""
     if compiled.elsewhere is not None:
         compiled.elsewhere.refuse_in_head(head)
     if compiled.sources_elsewhere is not None:
@@ -105,7 +105,7 @@ def refuse_in_head(exchange: Exchange, compiled: CompiledBlock, head: RequestHea
 def _refuse_in_body(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
 ) -> None:
-    """Do as `refuse_elsewhere` for what stands in the body and is read from the head, or beside."""
+    """Do as `refuse_elsewhere` for what is in the body and is read from the head, or beside."""
     elsewhere, sources = compiled.elsewhere, compiled.sources_elsewhere
     if head.facts.plain_json and compiled.query is None and sources is None:
         return
@@ -287,15 +287,15 @@ def _walk(
 
 
 def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
-    """Raise ForbiddenValue where a name that the rule reads stands there in another spelling."""
+    """Raise ForbiddenValue where a name that the rule reads occurs in another spelling."""
     if variants and variants & compiled.variants_checked:
         raise ForbiddenValue(
-            "name-variant", detail="A name that the rule reads stands there in another spelling."
+            "name-variant", detail="A name that the rule reads occurs in another spelling."
         )
 
 
 def _part_edits(compiled: CompiledBlock, binder: Binder, head: Head, body: bytes) -> list[Edit]:
-    assert compiled.parts is not None  # noqa: S101 - asked for only there
+    assert compiled.parts is not None  # noqa: S101 - called only there
     findings = compiled.parts.find(body, head.facts.get(b"content-type", ()))
     refuse_variants(compiled, findings.variants)
     refuse_missing(compiled, findings.missing)
@@ -351,7 +351,7 @@ def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known o
 
 
 def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:
-    """Raise MissingValue for what is not optional and missing; None stands for all."""
+    """Raise MissingValue for what is not optional and missing; None means all."""
     checked: tuple[Placed, ...] = compiled.encrypt
     if compiled.direction == "request":
         checked += compiled.decrypt

@@ -26,7 +26,7 @@ def find_head_edits(
 ) -> Iterator[HeadEdit]:
     """Yield what the block does to the head; raise MessageError where it cannot.
 
-    In a `bodiless` response nothing is missing: a 304 need not repeat what it stands for.
+    In a `bodiless` response nothing is missing: a 304 need not repeat the representation's headers.
     """
     opens_at_most = compiled.direction == "response"  # there, nothing to be opened is missing
     in_query: dict[int, list[HeadSpan]] = {}

@@ -1,7 +1,7 @@
-"""From a form in parts and a block to edits: contents and filenames of the selected parts.
+"""From a multipart form and a block to edits: contents and filenames of the selected parts.
 
 A plain field is sealed as a text, as in any other form. A file, or what has a type of its own, is
-sealed as a body is: as a token up to 64 KiB and as a frame above, its type within and another in
+sealed as a body is: as a token up to 64 KiB, a sealed stream above, its type within and another in
 its place.
 """
 
@@ -56,12 +56,12 @@ def part_edits(
             yield open_(compiled, binder, placed, part, body)
 
 
-def refuse_new_delimiters(told: HeadFacts, before: bytes, after: bytes) -> None:
+def refuse_new_delimiters(facts: HeadFacts, before: bytes, after: bytes) -> None:
     """Raise OpenFailed where a changed body has more delimiters than it came with.
 
     A value that opened could end its part and begin others.
     """
-    delimiter = reader.read_boundary(told.get(b"content-type", ())).delimiter
+    delimiter = reader.read_boundary(facts.get(b"content-type", ())).delimiter
     if before.count(delimiter) != after.count(delimiter):
         raise OpenFailed("boundary-in-value")
 
@@ -173,7 +173,7 @@ def _seal(  # noqa: PLR0913, PLR0917 - what an edit is made of
 
 
 def _frame_head(part: Part, content: bytes) -> FrameHead | OpenFailed | None:
-    """Return the head of the frame that a part says it is, or why it is none; None without."""
+    """Return the head of the sealed stream that a part is by its type, or why it is none."""
     if part.media is None or part.media.essence != sealed_stream.MEDIA_TYPE:
         return None
     try:

@@ -1,7 +1,7 @@
 """The edits of a body taken whole: sealed or opened as one, or searched for tokens.
 
-A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a frame above or where its message does not
-tell its length. What is opened is what its Content-Type says.
+A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a sealed stream above, or where its message
+declares no length. What is opened is what its Content-Type says.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Text(NamedTuple):
 
 
 def token_edits(
-    compiled: CompiledBlock, binder: Binder, item: Item, told: HeadFacts, body: bytes
+    compiled: CompiledBlock, binder: Binder, item: Item, facts: HeadFacts, body: bytes
 ) -> Iterator[CarriedEdit | PartEdit]:
     """Yield an edit for each token in a body with these headers.
 
@@ -55,7 +55,7 @@ def token_edits(
     if not embedded_tokens.any_in(body):
         return
     context, limit = binder.embedded_context(item), compiled.block.max_tokens
-    boundary = reader.read_boundary(told.get(b"content-type", ()))
+    boundary = reader.read_boundary(facts.get(b"content-type", ()))
     parts = reader.parts(body, boundary)
     for text in (one for part in parts for one in _texts(part, compiled.escape)):
         for edit in _edits_in(text, body, context, limit):
@@ -76,8 +76,8 @@ class PartTokens:
         self._escape = compiled.escape
         self._left = compiled.block.max_tokens
 
-    def looks_at(self, part: Part) -> bool:
-        """Tell whether the content of a part is searched, so that all of it must be there."""
+    def searches(self, part: Part) -> bool:
+        """Return whether the content of a part is searched, so that all of it must be there."""
         texts = _texts(part, self._escape)
         return self._item is not None and any(one.part is not None for one in texts)
 
@@ -135,7 +135,7 @@ def whole_edits(  # noqa: PLR0913 - the message and what is known of it
 ) -> Iterator[WholeEdit]:
     """Yield what the block does to a body as a whole; raise MessageError where it cannot.
 
-    `measured` says that all of the body is there and that its message told its length; else `body`
+    `measured` says that the body is complete and its message declared its length; else `body`
     may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
     are HTML.
     """

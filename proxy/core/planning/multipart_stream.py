@@ -191,7 +191,7 @@ class FormFlow(PlannedFlow):
             return True
         if _holds_content(compiled.decrypt, findings) and not is_frame:
             return True
-        return self._tokens.looks_at(part)
+        return self._tokens.searches(part)
 
     @property
     def _lacked(self) -> str:

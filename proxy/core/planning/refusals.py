@@ -1,4 +1,4 @@
-"""Objects that are closed: beside the members that are selected there stand only those listed.
+"""What a block refuses: unlisted members, selected names in packets, nothing sealed.
 
 What has another name is not selected. Where a rule says `only`, it does not pass either.
 """
@@ -25,7 +25,7 @@ from ..formats.json import Findings
 def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
     """Raise ForbiddenValue for a member that is not listed, and for what is no such object.
 
-    Of a JSON text, each value at the place of such an object is looked at once.
+    Of a JSON text, each value at the place of such an object is checked once.
     """
     for index, allowed in compiled.around.closed:
         for one in findings.found[index]:
@@ -41,8 +41,8 @@ def _detail(compiled: CompiledBlock) -> str:
     return f"The rule takes objects with {', '.join(fields)} and the members that it lists alone."
 
 
-TOLD_MAX: Final = 64 * 1024
-"""So long may be what a packet says to begin a connection: tokens of a few KiB stand there."""
+PACKET_MAX: Final = 64 * 1024
+"""The most bytes in which a packet opens a connection: it may hold tokens of a few KiB."""
 
 
 def refuse_in_packets(
@@ -54,7 +54,7 @@ def refuse_in_packets(
 
     Raises:
         ForbiddenValue: It has one, is no object, or only a server sends such packets.
-        BodyTooLarge: It is longer than TOLD_MAX.
+        BodyTooLarge: It is longer than PACKET_MAX.
     """
     sealing = [one for one in compiled_blocks if one.block.encrypt]
     if not sealing:
@@ -63,7 +63,7 @@ def refuse_in_packets(
     for kind, text in packets.others(body):
         if sealing[0].direction == "request" and (kind != "connect" or text[:1] == b'"'):
             raise ForbiddenValue("packet-of-servers", detail="Only servers send such packets.")
-        if len(text) > TOLD_MAX:
+        if len(text) > PACKET_MAX:
             raise BodyTooLarge("packet-too-long")
         if text:
             _refuse_named(text, names)
@@ -83,14 +83,14 @@ def _refuse_named(text: bytes, names: frozenset[str]) -> None:
             if leads or fold_member(name) in names or first_step_of_member(name) in names:
                 raise ForbiddenValue(
                     "name-in-packet",
-                    detail="A name that the rule selects stands in a packet that is no event.",
+                    detail="A name that the rule selects occurs in a packet that is no event.",
                 )
 
     json.JSONDecoder(object_pairs_hook=look, parse_int=len, parse_float=len).decode(text.decode())
 
 
 def pass_unsealed(compiled: CompiledBlock) -> NothingEdit:
-    """Return what becomes of a message or record of which nothing was sealed.
+    """Return the edit of a message or record in which nothing was sealed.
 
     Raises NothingSealed where the block lets none pass.
     """
@@ -123,7 +123,7 @@ def shielded(edit: Edit | FrameEdit) -> Edit | FrameEdit:
 
 
 def _opens(edit: Edit | FrameEdit) -> bool:
-    """Tell whether an edit opens something in JSON."""
+    """Return whether an edit opens something in JSON."""
     if isinstance(edit, CarriedEdit):
         edit = edit.edit
     if isinstance(edit, OpenEdit):

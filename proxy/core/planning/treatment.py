@@ -115,7 +115,7 @@ def treat_request(exchange: Exchange, length: int | None, limit: int) -> Request
         one.alone or one.traits.flows_in_parts for one in compiled_rule.request
     ):
         return READ_REQUEST
-    block = fitting(blocks, media_type(exchange.head.facts), None)
+    block = fitting(compiled_rule.request, media_type(exchange.head.facts), None)
     if block is None:
         return READ_REQUEST  # planning refuses it, unless it is empty
     kind = streamed_request(block, exchange.head) if too_long else None

@@ -25,7 +25,7 @@ _UNWRAPPED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A selector, and the values of which one must stand where it leads.
+    """A selector, and the values of which one must be where it leads.
 
     Each value is the shortest JSON text that spells it.
     """
@@ -53,7 +53,7 @@ class Conditions:
     ) -> None:
         """Make them ready.
 
-        `variants_allowed` lets case variants of their members stand, `elsewhere_allowed` their
+        `variants_allowed` allows case variants of their members, `elsewhere_allowed` their
         names in other places of a request.
         """
         self._selection = Selection(tuple(one.selector for one in conditions))
@@ -65,16 +65,16 @@ class Conditions:
         self._roots = FieldNames({} if elsewhere_allowed else names)
 
     def met(self, body: bytes, head: RequestHead | None = None) -> bool:
-        """Tell whether a JSON text meets all of them.
+        """Return whether a JSON text meets all of them.
 
         Raises InvalidBody unless it is strict JSON; ForbiddenValue where a backend may decide
-        otherwise: a member stands there in another spelling, or in the `head` with another text, or
+        otherwise: a member occurs in another spelling, or in the `head` with another text, or
         its value is one of those that are asked for to a backend that is lax with values.
         """
         findings = self._selection.find(body, lenient=True)
         if findings.hidden or (findings.variants and not self._variants):
             raise ForbiddenValue(
-                "name-variant", detail="A member that decides stands there in another spelling."
+                "name-variant", detail="A member that decides occurs in another spelling."
             )
         if head is not None and self._roots and (head.query or COOKIE in head.facts):
             self._compare(head, body, findings)
@@ -86,19 +86,19 @@ class Conditions:
             if any(_loosely(raw) in near for raw in raws):
                 raise ForbiddenValue(
                     "value-variant",
-                    detail="A value that decides stands there in another spelling or type.",
+                    detail="A value that decides occurs in another spelling or type.",
                 )
             met = False
         return met
 
     def _compare(self, head: RequestHead, body: bytes, findings: Findings) -> None:
-        """Refuse a member that decides and stands elsewhere too, unless with the same text."""
+        """Refuse a member that decides and occurs elsewhere too, unless with the same text."""
         for name, value in (*fields_of_query(head.query or ""), *cookies(head)):
             for key, _ in self._roots.readings(name):
                 texts = {_text(body[start:end]) for _, start, end in findings.found[key]}
                 if name != self._roots.names[key] or texts != {value}:
                     raise ForbiddenValue(
-                        "name-differs", detail="A member that decides stands elsewhere as well."
+                        "name-differs", detail="A member that decides occurs elsewhere as well."
                     )
 
 

@@ -57,9 +57,9 @@ class Item:
     `min_chars` the value must be a string of at least so many code points (0: any string).
     `expires` is for how many seconds they open; None: for ever.
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
-    `framed` says that a body may become a frame, where a token is too small for it. `each` takes
-    every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name stand in
-    another place of the request as well, unread.
+    `framed` says that a body may become a sealed stream, where a token is too small for it.
+    `each` takes every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name
+    occur in another place of the request as well, unread.
     """
 
     selector: Selector
@@ -86,11 +86,11 @@ class Block:
     """What happens to the messages of one direction that fit its conditions.
 
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
-    seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
-    what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
-    what becomes of messages with none of the values, where all that is sealed is optional. `only`
-    are the members that may stand beside those selected; None: any. `elsewhere_allowed` lets all
-    names of the block stand in other places of a request, unread. `escape` says how what a
+    seconds since 1970; None is mode `enforce`. `placeholder` replaces cut tokens. `format` is
+    what bodies are read as, whatever type they name, `when` what they must contain. `nothing` says
+    what happens to messages with none of the values, where all that is sealed is optional. `only`
+    are the members that may occur beside those selected; None: any. `elsewhere_allowed` lets all
+    names of the block occur in other places of a request, unread. `escape` says how what a
     response held sealed is written into markup, `rendered` selects what is HTML there.
     """
 
@@ -130,7 +130,7 @@ class Rule:
     """A route plus what happens to its requests and responses.
 
     `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token;
-    `observes` that it changes nothing, and what it would do is told.
+    `observes` that it changes nothing, and reports what it would do.
     """
 
     name: str
@@ -206,7 +206,7 @@ def kinds_read_as(
 
 
 def reads_by_type(kind: Kind, block: Block, direction: Direction) -> bool:
-    """Tell whether a block reads bodies of a kind by their Content-Type alone."""
+    """Return whether a block reads bodies of a kind by their Content-Type alone."""
     body_format = FORMATS[kind]
     named = block.format == kind or not body_format.media_types.isdisjoint(block.types)
     return named or direction == "response" or body_format.typed_requests

@@ -44,7 +44,7 @@ def enter(text: str, at: int, closing: str) -> tuple[int, str]:
 
 
 def member(text: str, at: int) -> tuple[str, int, int, str]:
-    """Return a member's name, where its value begins, how far it was read, and what stands there.
+    """Return a member's name, where its value begins, how far it was read, and what follows it.
 
     The name is as it is spelled. A short scalar is read to behind the comma or brace that follows
     it; of any other value only the beginning is known, and the last part is empty.
@@ -122,7 +122,7 @@ class Findings:
 
     `missing` holds each selector that somewhere had no value to select (null counts as none),
     `variants` each whose member stood there in another spelling, `hidden` each of which a member
-    may stand there under another name (`__proto__`), in the place of an element, or twice. `twins`
+    may occur under another name (`__proto__`), in the place of an element, or twice. `twins`
     tells where.
     """
 

@@ -1,4 +1,4 @@
-r"""Names that JSON spells in one way, wherever no `\u` stands, and which can so be searched for."""
+r"""Names that JSON spells in one way where there is no `\u`, so that they can be searched for."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _REMEMBERED_MAX: Final = 32
 
 
 def is_plain(name: str) -> bool:
-    r"""Tell whether a name has no character that another escape than `\u` could stand for."""
+    r"""Return whether a name has no character that another escape than `\u` could spell."""
     return _PLAIN.fullmatch(name) is not None
 
 
 def quoted(name: str) -> str:
-    """Return a plain name as it stands in a text."""
+    """Return a plain name as it is spelled in a text."""
     return f'"{name}"'
 
 
 class PlainNames:
-    """Tells of objects whether their names are all plain beside some names that are looked for.
+    """Checks whether the names of an object are all plain beside the names that are searched.
 
-    Most objects of a rule have the same names, so what was told of them is remembered, up to 32
+    Most objects of a rule have the same names, so the result for them is cached, up to 32
     names of 128 objects.
     """
 
@@ -41,21 +41,21 @@ class PlainNames:
         self._told: dict[tuple[str, ...], bool] = {}
 
     def suit(self, value: object) -> bool:
-        """Tell whether a value is an object in which nothing else may be read as one of the names.
+        """Return whether a value is an object in which nothing else is read as one of the names.
 
-        Beyond ASCII there may be more spellings than are known here: then it is not told.
+        Beyond ASCII there may be more spellings than are known here: then the result is unknown.
         """
         if type(value) is not dict:
             return False
         names = tuple(value)
-        told = self._told.get(names)
-        if told is None:
-            told = are_plain(names, self._known, self._folded)
+        result = self._told.get(names)
+        if result is None:
+            result = are_plain(names, self._known, self._folded)
             if len(names) <= _REMEMBERED_MAX:
                 if len(self._told) >= _REMEMBERED:
                     self._told.clear()
-                self._told[names] = told
-        return told
+                self._told[names] = result
+        return result
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Node:
     `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
     last two, since they are missing only if they find nothing at all. `onward` are those that lead
     on from here, `..` or not. `folded` has for the twins of each name the selectors that lead to
-    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it stands quoted in
+    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it is quoted in
     a text, where all of them are spelled in one way, and `plain` tells which objects suit them.
     """
 
@@ -125,7 +125,7 @@ def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> Non
 
 
 def finish(node: Node) -> None:
-    """Note what a walk asks of every node, once the tree stands."""
+    """Note what a walk asks of every node, once the tree is built."""
     children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
     anywhere = node.sticky or node.any is not None or node.deep is not None
     node.into_objects = anywhere or bool(node.names)

@@ -1,9 +1,9 @@
 r"""Plain paths searched for by name, in a text that the scanner has read: no walk over its members.
 
-A text that the scanner has read, and in which the `"name"` of a member stands just as often as
+A text that the scanner has read, and in which the `"name"` of a member occurs just as often as
 objects on the path have such a member, has those members at these places, one after the other, as
 long as no other of their names may be read as it. Escapes (`\u`) could spell a name otherwise,
-names beyond ASCII have more twins, and a name may stand elsewhere too: such texts take the walk.
+names beyond ASCII have more twins, and a name may occur elsewhere too: such texts take the walk.
 
 In a list, the strings found so far are cut out of what is searched: they are most of its text.
 """
@@ -33,7 +33,7 @@ PlainPath = tuple[str | Every, ...]
 Seen = tuple[object, int]
 """A value as the scanner has read it, and where it begins."""
 Selected = tuple[Sequence[Sequence[Seen]], AbstractSet[int]]
-"""What stands at each path, and the paths at which something is missing."""
+"""The values at each path, and the paths at which something is missing."""
 
 
 class NameSearch:
@@ -51,7 +51,7 @@ class NameSearch:
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
 
     def suits(self, text: str | bytes) -> bool:
-        """Tell whether a text is of a size that `find` is worth it."""
+        """Return whether a text is of a size that `find` is worth it."""
         if len(text) <= self._longest:
             return True
         return (
@@ -68,7 +68,7 @@ class NameSearch:
         return decoded(body) if self._many else check(body)
 
     def find(self, text: str, start: int) -> tuple[object, int, Selected] | None:
-        """Return the value at `start` as it is read, where it ends, and what stands at the paths.
+        """Return the value at `start` as it is read, where it ends, and the values at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
         None where any of it is not certain. Raises ValueError, StopIteration or RecursionError for
@@ -110,7 +110,7 @@ def _by_names(
     text: str,
     plain: PlainNames,
 ) -> Selected | None:
-    """Return what stands at paths of names alone."""
+    """Return the values at paths of names alone."""
     if not plain.suit(document):
         return None
     found: list[list[Seen]] = []
@@ -141,7 +141,7 @@ def _in_lists(
     text: str,
     plain: PlainNames,
 ) -> Selected | None:
-    """Return what stands at paths of which some go through arrays."""
+    """Return the values at paths of which some go through arrays."""
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
     depth, shortest = len(text), text
@@ -169,7 +169,7 @@ def _listed(
     """Return the values at a path to a name, and whether something is missing there.
 
     And the text without most of these values, and how many of its objects add nothing to its
-    depth: those that have such values stand beside each other, never one in the other.
+    depth: those that have such values lie beside each other, never one in the other.
     """
     levels: list[Any] = [document]
     lacks = False

@@ -48,7 +48,7 @@ class Selection:
     def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON.
 
-        A selected member that stands twice is refused alike, or told of where that is `lenient`.
+        A selected member that occurs twice is refused alike, or reported where that is `lenient`.
         Without `probe` it is walked: searching has been tried.
         """
         text = check(body)

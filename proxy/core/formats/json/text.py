@@ -64,9 +64,9 @@ def decoded(body: bytes) -> str:
 
 
 def _count(body: bytes, mark: bytes, most: int) -> int:
-    """Return how often a byte stands there, or one more than `most`.
+    """Return how often a byte occurs, or one more than `most`.
 
-    To take it out goes from one to the next, where `bytes.count` looks at each byte; to look for a
+    To take it out goes from one to the next, where `bytes.count` checks each byte; to look for a
     few spares a large text the copy.
     """
     if len(body) > MAX_VALUES:
@@ -119,9 +119,9 @@ def _check_surrogates(body: bytes) -> None:
 
 
 def is_too_deep(body: bytes) -> bool:
-    """Tell whether there are more than 128 levels, without recursion and at the speed of C.
+    """Return whether there are more than 128 levels, without recursion and at the speed of C.
 
-    Only quotes and brackets are looked at, and no escaped quotes. Pairs of neighbouring quotes go
+    Only quotes and brackets are read, and no escaped quotes. Pairs of neighbouring quotes go
     first: they are strings without brackets, or the border between two strings, and either way what
     is inside stays inside. Every bracket that is left outside is a step down or up. Whether
     brackets fit each other is for the scanner to tell.

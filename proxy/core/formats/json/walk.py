@@ -27,7 +27,7 @@ from .names import Node
 
 SELECTED_MAX: Final = 30_000
 """How many values of one text may be selected. A dozen bytes of a list may become a token of two
-hundred, and each takes 15 microseconds in which nobody else is served."""
+hundred, and each takes 15 microseconds in which no other message is served."""
 ODD_NAMES_MAX: Final = 2 * 1024 * 1024
 """So many characters may the names of one text have that are not ASCII or have escapes, each name
 counted once and with forty more: to read one takes a microsecond and more."""
@@ -38,7 +38,7 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 class Walk:
     """One walk over one text.
 
-    Where it is `lenient`, a selected member that stands twice is told of and not refused.
+    Where it is `lenient`, a selected member that occurs twice is reported, not refused.
     """
 
     __slots__ = ("_lenient", "_odd", "_odd_room", "_room", "findings", "text")
@@ -139,19 +139,19 @@ class Walk:
         return name
 
     def _refuse_second(self, nodes: tuple[Node, ...], path: Path) -> None:
-        """Refuse a selected member that stands a second time, or tell of it."""
+        """Refuse a selected member that occurs a second time, or report it."""
         if not self._lenient:
             raise InvalidBody("duplicate-member")
         for node in nodes:
             self.findings.tell_of_hidden(path, node.onward.union(node.ends))
 
     def _look_for_elements(self, node: Node, members: dict[str, object], path: Path) -> None:
-        """Tell of an object whose members some readers take for the elements of an array."""
+        """Report an object whose members some readers take for the elements of an array."""
         if "__proto__" in members or any(str(index) in members for index in node.indexes):
             self.findings.tell_of_hidden(path, node.onward)
 
     def _look_at(self, node: Node, key: str, start: int, path: Path) -> None:
-        """Tell of a member that some readers take for one that is selected in its object."""
+        """Report a member that some readers take for one that is selected in its object."""
         as_element = node.indexes and _INDEX.fullmatch(key) and int(key) in node.indexes
         if as_element or leads_to_prototype(key, self.text, start):
             self.findings.tell_of_hidden(path, node.onward)
@@ -189,7 +189,7 @@ class Walk:
     def _probe(self, at: int, node: Node, path: Path) -> int | None:
         """Find members of an object by their names alone; return None where that is not certain.
 
-        A name that stands once in the object's text is the member that the scanner has read there.
+        A name that occurs once in the object's text is the member that the scanner has read there.
         Lists of objects are long, and a walk over all their members would be.
         """
         text, probes, plain = self.text, node.probes or (), node.plain

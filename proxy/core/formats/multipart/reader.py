@@ -1,7 +1,7 @@
-"""Forms in parts (`multipart/form-data`, RFC 7578 and RFC 2046): where their parts lie.
+"""Multipart forms (`multipart/form-data`, RFC 7578 and RFC 2046): where their parts lie.
 
-A body has one reading or is refused: the delimiter stands nowhere but where parts begin and end,
-lines end in CRLF, and nothing but empty lines stands before the first part or behind the last one.
+A body has one reading or is refused: the delimiter occurs only where parts begin and end,
+lines end in CRLF, and only empty lines precede the first part or follow the last one.
 What a laxer reader would find there could be a value that the rule should have sealed.
 """
 
@@ -30,7 +30,7 @@ _SPELLED: Final = re.compile(rb'["\r\n]')
 
 
 class Filename(NamedTuple):
-    """Where a filename lies, its quotes aside. `repeated`: it stands there a second time."""
+    """Where a filename lies, its quotes aside. `repeated`: it is given a second time."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class Filename(NamedTuple):
     def spell(self, text: bytes) -> bytes:
         """Return another text as it is spelled there.
 
-        Raises OpenFailed for what cannot stand there in one reading.
+        Raises OpenFailed for what has more than one reading there.
         """
         spelled = _as_browsers_do(text)
         if _CONTROL_OR_BACKSLASH.search(spelled) or PARAMETER.search(spelled):
@@ -125,7 +125,7 @@ class PartLine(NamedTuple):
 class Part(NamedTuple):
     """One part; all places are those of the body.
 
-    `name` is spelled as it stands there. `kind` is the line of the Content-Type that `media` reads,
+    `name` is as it is spelled. `kind` is the line of the Content-Type that `media` reads,
     `length` the line of the Content-Length, `head_end` where the last header line ends. The content
     lies from `start` to `end`. `vouched` says that its head has a digest of it.
     """
@@ -153,7 +153,7 @@ class Part(NamedTuple):
 
     @property
     def is_unfilled(self) -> bool:
-        """Whether the part stands for a file that nobody chose (HTML, section 4.10.21.4)."""
+        """Whether the part is a file input left empty (HTML, section 4.10.21.4)."""
         named = self.filename is not None and self.filename.end > self.filename.start
         return self.filename is not None and not named and self.start == self.end
 
@@ -203,28 +203,28 @@ def parts(body: bytes, boundary: Boundary) -> Iterator[Part]:
 def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
     """Return the part that lies from `start` to `end`.
 
-    Where it is not `whole`, more than is there is to come, and nobody compares the length it tells.
+    Where it is not `whole`, more of it is to come, and its declared length is not compared.
     Raises as `parts` does.
     """
     head_end = body.find(b"\r\n\r\n", start, min(end, start + HEAD_MAX))
     if head_end < 0:
         raise InvalidBody("part-head")
     lines = _lines(body, start, head_end)
-    told = {name: body[line.value : line.end] for name, line in lines.items()}
+    headers = {name: body[line.value : line.end] for name, line in lines.items()}
     if b"content-disposition" not in lines:
         raise InvalidBody("part-without-disposition")
-    named = read(told[b"content-disposition"], lines[b"content-disposition"].value)
-    if told.get(b"content-transfer-encoding", b"binary").lower() not in _TRANSFER:
+    named = read(headers[b"content-disposition"], lines[b"content-disposition"].value)
+    if headers.get(b"content-transfer-encoding", b"binary").lower() not in _TRANSFER:
         raise UnsupportedBody("part-transfer-encoding")
     content = head_end + len(b"\r\n\r\n")
-    if whole and told.get(b"content-length", size := b"%d" % (end - content)) != size:
+    if whole and headers.get(b"content-length", size := b"%d" % (end - content)) != size:
         raise InvalidBody("part-length")
     if named.name.lower() == "_charset_" and body[content:end].lower() != b"utf-8":
         raise UnsupportedBody("part-charset")
     return Part(
         named.name,
         named.filename,
-        _media_type(told.get(b"content-type")),
+        _media_type(headers.get(b"content-type")),
         lines.get(b"content-type"),
         lines.get(b"content-length"),
         not _DIGESTS.isdisjoint(lines),
@@ -235,7 +235,7 @@ def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
 
 
 def _lines(body: bytes, start: int, end: int) -> dict[bytes, PartLine]:
-    """Return the header lines of a part by name in lower case; no name stands twice."""
+    """Return the header lines of a part by name in lower case; no name occurs twice."""
     head = body[start:end]
     try:
         head.decode()

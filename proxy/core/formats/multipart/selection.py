@@ -34,7 +34,7 @@ class PartFindings:
 class PartSelection:
     """The names that a block selects, known by index.
 
-    `size` counts all that findings hold; `checked` are those of which no variant may stand there.
+    `size` counts all that findings hold; `checked` are those of which no variant may occur.
     """
 
     __slots__ = ("_checked", "_names", "_selectors", "_size")
@@ -51,10 +51,10 @@ class PartSelection:
         self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
 
     def find(self, body: bytes, content_types: Sequence[bytes]) -> PartFindings:
-        """Return the parts that hold selected values; one name may stand in many.
+        """Return the parts that hold selected values; one name may occur in many.
 
-        A file that nobody chose has neither content nor name. Raises as `multipart.parts` does, and
-        ForbiddenValue where a name stands in a spelling that some backends read as a selected one.
+        A file input left empty has neither content nor name. Raises as `multipart.parts` does, and
+        ForbiddenValue where a name occurs in a spelling that some backends read as a selected one.
         """
         findings = self.new_findings()
         for part in reader.parts(body, reader.read_boundary(content_types)):
@@ -86,7 +86,7 @@ class PartSelection:
         for index, in_case in self._checked.readings(name):
             if not in_case:
                 raise ForbiddenValue(
-                    "name-variant", detail="A selected name stands there in another spelling."
+                    "name-variant", detail="A selected name occurs in another spelling."
                 )
             findings.variants.add(index)
 

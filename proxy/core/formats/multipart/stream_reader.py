@@ -1,4 +1,4 @@
-"""Forms in parts read while they come, as strictly as `multipart` reads them whole.
+"""Multipart forms read while they come, as strictly as `multipart` reads them whole.
 
 A delimiter is found wherever the pieces are cut. Parts are handed on one by one: whole where they
 are short, and piece by piece where they are not.
@@ -45,8 +45,8 @@ class PartReader:
     """Hands out the parts of one body, in the memory that one of them may take.
 
     Those of which `needed` says that they are needed whole may have `limit` bytes. The closing
-    delimiter comes out only at the end of the body: until then nobody takes what has come for all
-    of the form.
+    delimiter comes out only at the end of the body: until then no reader takes what has come
+    for all of the form.
     """
 
     __slots__ = (

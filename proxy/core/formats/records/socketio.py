@@ -50,7 +50,7 @@ def find(body: bytes, awaited: int = 0) -> list[Packet]:
     """Return the arrays of all events and acks of a body, in order.
 
     `awaited` is how many attachments have been announced before. Raises InvalidBody for what is no
-    packet, for an attachment that nobody announced, and for a packet where one should have come;
+    packet, for an attachment that was not announced, and for a packet where one should have come;
     BodyTooLarge for more than thirty thousand packets.
     """
     if body.count(SEPARATOR) > RECORDS_MAX:
@@ -71,7 +71,7 @@ def find(body: bytes, awaited: int = 0) -> list[Packet]:
     return found
 
 
-def told(body: bytes) -> Iterator[tuple[str, bytes]]:
+def other_packets(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield what packets of a body say that are no events: `open`, `connect` or `error`, and JSON.
 
     The body is one that `find` has taken.
@@ -163,7 +163,7 @@ class SocketioPackets:
     """What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
     separator: ClassVar[bytes] = SEPARATOR
     awaited_after = staticmethod(awaited_after)
-    others = staticmethod(told)
+    others = staticmethod(other_packets)
 
 
 class SocketioFormat(RecordFormat):

@@ -38,7 +38,7 @@ class SseLine(NamedTuple):
     """One line of an event's data: where its value begins in the data and in the body.
 
     `end` is where it ends in the body, `before` the byte in front of it. `adjoins` says that no
-    other line stands between it and the one before.
+    other line lies between it and the one before.
     """
 
     place: int
@@ -49,12 +49,12 @@ class SseLine(NamedTuple):
 
 
 class SseEvent:
-    """The data of one event, as it reads, and where it stands."""
+    """The data of one event, as it reads, and where it lies."""
 
     __slots__ = ("_lines", "_places", "text")
 
     def __init__(self, body: bytes, lines: list[SseLine]) -> None:
-        """Read the data that stands on `lines` of `body`."""
+        """Read the data on these `lines` of `body`."""
         self.text = b"\n".join([body[one.start : one.end] for one in lines])
         self._lines = lines
         self._places = [one.place for one in lines]
@@ -65,7 +65,7 @@ class SseEvent:
         return line.start + place - line.place
 
     def bare(self, place: int) -> bool:
-        """Tell whether a reader would skip a space that begins at this place."""
+        """Return whether a reader would skip a space that begins at this place."""
         line = self._line(place)
         return line.before == b":" and line.place == place
 
@@ -76,7 +76,7 @@ class SseEvent:
     def check_value(self, start: int, end: int) -> None:
         """Raise InvalidBody where a value cannot be replaced.
 
-        Other lines may stand within it, or its line may have no colon behind which to begin.
+        Other lines may lie within it, or its line may have no colon behind which to begin.
         """
         first, last = (bisect_right(self._places, one) for one in (start, end))
         has_colon = self._lines[first - 1].before in {b":", b" "}
@@ -134,7 +134,7 @@ def spell_text(text: bytes, *, first: bool) -> bytes:
 def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | None:
     """Return where the value of a line begins, or None for a line that is no data.
 
-    A mark of the byte order may stand before a stream, and here it may stand before any line: what
+    A byte order mark may begin a stream, and here it may begin any line: what
     no reader takes for data does no harm as such.
     """
     if body.startswith(_MARK, start):
@@ -157,7 +157,7 @@ class EventSplitter(Splitter):
     """Server-sent events: an event ends with an empty line (WHATWG HTML section 9.2.6).
 
     It ends at a carriage return already, which a line feed may follow: readers that wait for one
-    would wait for the next event. The line feed then stands before that event, as an empty line.
+    would wait for the next event. The line feed then precedes that event, as an empty line.
     """
 
     __slots__ = ("_last",)
