@@ -130,7 +130,7 @@ class SessionStarter:
         return self._install(scope, state, keyring, agreed)
 
     def _cause(self, held: Sealing | None, count: int, now: float) -> Cause:
-        """Return why the session that is held cannot go on."""
+        """Return why the session that is held cannot continue."""
         if held is None:
             return "first"
         if began(held.session.sid) < held.state.not_before:

@@ -79,7 +79,7 @@ class StoreCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreKind:
+class _Kind:
     """A kind of store: how one is made, connecting to nothing, and how it is checked.
 
     `check` returns findings within `seconds`; it raises ConfigurationError or UnfitEnvironment
@@ -141,10 +141,10 @@ def _without_redis(missing: ModuleNotFoundError) -> Exception:
     return UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]")
 
 
-STORES: Final[Mapping[str, StoreKind]] = {
-    "memory": StoreKind(_memory),
-    "sqlite": StoreKind(_sqlite, _check_sqlite),
-    "redis": StoreKind(_redis, _check_redis),
+STORES: Final[Mapping[str, _Kind]] = {
+    "memory": _Kind(_memory),
+    "sqlite": _Kind(_sqlite, _check_sqlite),
+    "redis": _Kind(_redis, _check_redis),
 }
 
 
