@@ -187,7 +187,8 @@ PACKAGE_MAX_AGE: Final = 366 * 86_400.0
 class KeySettings:
     """The keyring, the store, and how long session keys are used, in seconds.
 
-    `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
+    `store` is `memory`, `sqlite:` with the absolute path of a file, or `redis`; `store_options` are
+    the options of its kind in `schema.store_kinds`.
     `keyring_id` None accepts the keyring in the file, whatever its id.
     `identities` None means every participant whose private keys the keyring opens.
     With `accept_loss`, keys may exist in memory only.
@@ -202,7 +203,7 @@ class KeySettings:
     revocation_max_age: float = 30.0
     package_max_age: float = PACKAGE_MAX_AGE
     accept_loss: bool = False
-    redis: RedisSettings | None = None
+    store_options: object | None = None
     identities: tuple[IdentitySettings, ...] | None = None
     pins: PinSettings = field(default_factory=PinSettings)
     keyring_id: str | None = None

@@ -140,7 +140,7 @@ def with_store(written: str) -> KeySettings:
 def test_a_redis_is_as_written(written: str, expected: RedisSettings) -> None:
     keys = with_store(written)
 
-    assert ("redis", expected) == (keys.store, keys.redis)
+    assert ("redis", expected) == (keys.store, keys.store_options)
 
 
 def test_a_sqlite_file_is_relative_to_the_configuration() -> None:

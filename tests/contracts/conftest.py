@@ -124,7 +124,7 @@ def redis(request: pytest.FixtureRequest) -> Subject:
         if what not in {"rev", "note"}:
             server.command("PEXPIRE", key, "3600000")
 
-    return Subject(lambda: open_store("redis", redis=server.settings), advance, plant)
+    return Subject(lambda: open_store("redis", options=server.settings), advance, plant)
 
 
 SUBJECTS: Mapping[str, Callable[[pytest.FixtureRequest], Subject]] = {

@@ -52,7 +52,7 @@ async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
 async def _work(port: int) -> None:
     notices: list[str] = []
     client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
-    store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
+    store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     modes: dict[SessionMode, Sessions] = {
         mode: Sessions(
             the_keyring(),

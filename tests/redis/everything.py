@@ -19,7 +19,7 @@ ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
 async def all_done(settings: RedisSettings) -> list[str | None]:
     """Do everything that a process does, and return what it heard."""
     heard: list[str | None] = []
-    store = open_store("redis", redis=settings, environ=ENVIRON)
+    store = open_store("redis", options=settings, environ=ENVIRON)
     try:
         await store.open(heard.append)
         await asyncio.sleep(0.3)

@@ -40,7 +40,7 @@ PATIENCE = 20.0
 
 
 def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
-    return KeySettings(Path("keyring"), ROOT, "redis", mode, redis=settings)  # type: ignore[arg-type]  # one of the modes
+    return KeySettings(Path("keyring"), ROOT, "redis", mode, store_options=settings)  # type: ignore[arg-type]  # one of the modes
 
 
 async def found(
@@ -232,7 +232,7 @@ async def test_tls_that_does_not_verify_is_refused_at_the_start(
 
 async def test_the_trial_leaves_nothing_and_alarms_nobody(server: Server) -> None:
     heard: list[str | None] = []
-    store = open_store("redis", redis=server.settings)
+    store = open_store("redis", options=server.settings)
     await store.open(heard.append)
     await asyncio.sleep(0.2)
     heard.clear()

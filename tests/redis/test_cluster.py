@@ -30,7 +30,7 @@ LONG = replace(OFFER, ttl_ms=600_000, keep_ms=900_000)
 
 @pytest.fixture
 async def store(clustered: Clustered) -> AsyncIterator[Store]:
-    store = open_store("redis", redis=clustered.settings)
+    store = open_store("redis", options=clustered.settings)
     yield store
     await store.close()
 
@@ -63,7 +63,7 @@ async def test_everything_is_done_in_a_cluster(clustered: Clustered) -> None:
 async def test_conversations_are_spread_and_two_processes_agree(
     clustered: Clustered, store: Store
 ) -> None:
-    other = open_store("redis", redis=clustered.settings)
+    other = open_store("redis", options=clustered.settings)
     offers = [replace(LONG, name=f"c{number}") for number in range(300)]
     for offer in offers:
         await store.get_or_create(offer)
@@ -239,7 +239,7 @@ async def test_one_node_that_answers_is_enough_to_find_the_others(clustered: Clu
     settings = clustered.settings
     last = TcpAddress("127.0.0.1", clustered.nodes[2].port)
     seeds = RedisCluster((TcpAddress("127.0.0.1", free_port()), last))
-    store = open_store("redis", redis=replace(settings, address=seeds))
+    store = open_store("redis", options=replace(settings, address=seeds))
     for node in range(3):
         assert (await in_time(store, named_at(clustered, node))).record == OFFER.record
     await store.close()

@@ -40,7 +40,7 @@ async def test_a_wrong_password_is_a_store_that_fails(server: Server) -> None:
 async def test_a_password_that_is_not_there_is_told_at_the_start(server: Server) -> None:
     missing = replace(server.settings, password=SecretReference(env="NONE"))
     with pytest.raises(UnfitEnvironment, match="NONE"):
-        open_store("redis", redis=missing, environ=ENVIRON)
+        open_store("redis", options=missing, environ=ENVIRON)
 
 
 async def test_a_changed_password_file_needs_no_restart(server: Server, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_changed_password_file_needs_no_restart(server: Server, tmp_path
     file.write_text("first\n")
     server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
     user = replace(server.settings, user="sealyard", password=SecretReference(file=file))
-    store = open_store("redis", redis=user)
+    store = open_store("redis", options=user)
     await store.get_or_create(OFFER)
     server.command("ACL", "SETUSER", "sealyard", "<first", ">second")
     server.command("CLIENT", "KILL", "USER", "sealyard")
@@ -68,7 +68,7 @@ async def test_a_password_that_cannot_be_read_for_a_while_leaves_nothing_behind(
     server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
     server.command("ACL", "SETUSER", "default", "nocommands", "+acl", "+client")
     user = replace(server.settings, user="sealyard", password=SecretReference(file=file))
-    store = open_store("redis", redis=user)
+    store = open_store("redis", options=user)
     file.write_text("")
     with pytest.raises(StoreFailed, match="store-password-unreadable"):
         await store.get_or_create(OFFER)
@@ -82,7 +82,7 @@ async def test_who_listens_finds_out_that_redis_is_frozen_and_hears_again(
 ) -> None:
     monkeypatch.setattr(redis_store, "_LISTEN_SECONDS", 0.2)
     heard: list[str | None] = []
-    store = open_store("redis", redis=server.settings)
+    store = open_store("redis", options=server.settings)
     await store.open(heard.append)
     await asyncio.sleep(1)  # answered pings are no silence
     assert heard == [None]
@@ -100,7 +100,7 @@ async def test_other_prefixes_and_databases_do_not_meet(server: Server) -> None:
         replace(server.settings, db=3),
         replace(server.settings, prefix="other"),
     ):
-        store = open_store("redis", redis=settings)
+        store = open_store("redis", options=settings)
         assert await store.dump() == {}
         await store.get_or_create(OFFER)
         await store.close()
@@ -149,7 +149,7 @@ async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
     tls: tuple[Server, RedisSettings], tmp_path: Path
 ) -> None:
     with pytest.raises(UnfitEnvironment, match=r"none\.pem"):
-        open_store("redis", redis=replace(tls[1], ca=tmp_path / "none.pem"))
+        open_store("redis", options=replace(tls[1], ca=tmp_path / "none.pem"))
 
 
 async def test_those_rights_reach_no_other_client_name_or_command(server: Server) -> None:

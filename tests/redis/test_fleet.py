@@ -48,7 +48,7 @@ async def a_process(
         drawn.append(os.urandom(size))
         return drawn[-1]
 
-    store = open_store("redis", redis=server.settings)
+    store = open_store("redis", options=server.settings)
     sessions = Sessions(
         the_keyring(),
         store,

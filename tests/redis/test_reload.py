@@ -101,7 +101,7 @@ def folder(tmp_path: Path) -> Path:
 async def test_changed_tls_files_are_seen_by_the_next_connection(folder: Path) -> None:
     server, settings = asking_for_certificates(folder)
     server.start()
-    store = open_store("redis", redis=settings)
+    store = open_store("redis", options=settings)
     try:
         assert (await store.get_or_create(OFFER)).record == b"one"
         server.kill()
@@ -131,8 +131,8 @@ async def test_with_an_authority_of_its_own_no_other_is_trusted(
     trustme.CA().cert_pem.write_to_path(folder / "other.pem")
     # Where OpenSSL looks for the system's authorities: there stands the one of the server.
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
-    system = open_store("redis", redis=replace(settings, ca=None))
-    other = open_store("redis", redis=replace(settings, ca=folder / "other.pem"))
+    system = open_store("redis", options=replace(settings, ca=None))
+    other = open_store("redis", options=replace(settings, ca=folder / "other.pem"))
     try:
         assert (await system.get_or_create(OFFER)).record == b"one"
         with pytest.raises(StoreFailed):

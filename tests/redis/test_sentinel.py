@@ -64,7 +64,7 @@ async def test_the_master_is_found_and_everything_done(unharmed: Watched) -> Non
 
 async def test_a_killed_master_is_replaced_and_records_stay(watched: Watched) -> None:
     heard: list[str | None] = []
-    store = open_store("redis", redis=watched.settings)
+    store = open_store("redis", options=watched.settings)
     await store.open(heard.append)
     await store.get_or_create(OFFER)
     await asyncio.sleep(0.3)  # the replica has it
@@ -83,7 +83,7 @@ async def test_a_killed_master_is_replaced_and_records_stay(watched: Watched) ->
 async def test_a_frozen_master_is_replaced_and_not_written_to_when_it_is_back(
     watched: Watched,
 ) -> None:
-    store = open_store("redis", redis=watched.settings)
+    store = open_store("redis", options=watched.settings)
     long = replace(OFFER, ttl_ms=90_000, keep_ms=90_000)
     await asyncio.gather(
         *(store.get_or_create(replace(long, name=f"n{number}")) for number in range(8))
@@ -106,7 +106,7 @@ async def test_a_frozen_master_is_replaced_and_not_written_to_when_it_is_back(
 async def test_sentinels_that_are_frozen_or_gone_cost_no_time(watched: Watched) -> None:
     watched.sentinels[0].freeze()
     watched.sentinels[1].kill()
-    store = open_store("redis", redis=watched.settings)
+    store = open_store("redis", options=watched.settings)
     try:
         async with asyncio.timeout(0.9):  # asked one after the other, the frozen one takes a second
             assert (await store.get_or_create(OFFER)).record == OFFER.record
@@ -129,7 +129,9 @@ async def test_a_redis_that_is_no_master_is_not_used(unharmed: Watched) -> None:
 
     liar = await asyncio.start_server(lie, "127.0.0.1", 0)
     place = TcpAddress("127.0.0.1", liar.sockets[0].getsockname()[1])
-    store = open_store("redis", redis=replace(settings, address=RedisSentinels(SERVICE, (place,))))
+    store = open_store(
+        "redis", options=replace(settings, address=RedisSentinels(SERVICE, (place,)))
+    )
     with pytest.raises(StoreFailed):
         await store.get_or_create(OFFER)
     await store.close()
@@ -148,7 +150,7 @@ async def test_a_service_that_no_sentinel_knows_is_a_store_that_fails(unharmed: 
 async def test_a_missing_password_of_sentinels_is_told_at_the_start() -> None:
     place = RedisSentinels(SERVICE, (TcpAddress("h", 1),), password=SecretReference(env="NONE"))
     with pytest.raises(UnfitEnvironment, match="NONE"):
-        open_store("redis", redis=replace(Server(Path()).settings, address=place))
+        open_store("redis", options=replace(Server(Path()).settings, address=place))
 
 
 async def test_passwords_rights_and_tls_are_for_sentinels_too(tmp_path: Path) -> None:

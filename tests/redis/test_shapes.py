@@ -168,7 +168,7 @@ def is_whole(answer: object) -> bool:
 
 @asynccontextmanager
 async def a_store(liar: Liar, settings: RedisSettings | None = None) -> AsyncIterator[Store]:
-    store = open_store("redis", redis=settings or liar.settings)
+    store = open_store("redis", options=settings or liar.settings)
     try:
         yield store
     finally:

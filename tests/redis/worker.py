@@ -31,7 +31,7 @@ async def _work(port: int, conversations: int) -> None:
     notices: list[str] = []
     # What is tried is that all agree, also on a machine that has other work to do.
     client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
-    store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
+    store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     sessions = Sessions(
         the_keyring(),
         store,

@@ -156,7 +156,7 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
     store = open_store(
-        keys.store, time.monotonic, redis=keys.redis, environ=os.environ, wall=time.time
+        keys.store, time.monotonic, options=keys.store_options, environ=os.environ, wall=time.time
     )
     try:
         return await presence.asked(store, keyring, clock=time.time)

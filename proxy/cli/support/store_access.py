@@ -52,7 +52,7 @@ async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtSt
     """
     notices: list[str] = []
     store = open_store(
-        keys.store, time.monotonic, redis=keys.redis, environ=os.environ, wall=time.time
+        keys.store, time.monotonic, options=keys.store_options, environ=os.environ, wall=time.time
     )
     try:
         sessions = Sessions(

@@ -92,7 +92,7 @@ class StoreChoice:
     """The store, as `KeySettings` has it."""
 
     address: str = "memory"
-    redis: RedisSettings | None = None
+    options: object | None = None
 
 
 def named_redis(fields: Fields, files: Files, problems: Problems) -> RedisSettings | None:
@@ -241,8 +241,8 @@ def _redis(written: str, place: Place, _: Files, problems: Problems) -> StoreCho
 
 
 @dataclass(frozen=True, slots=True)
-class StoreKind:
-    """A kind of store: the texts that name it, and how one is read.
+class StoreSpelling:
+    """How `keys.store` names a kind of store, and how that is read.
 
     A text is a whole word of `spellings`, or begins with one that ends in `:`. `mapping` reads the
     long form, by the keys of `table`.
@@ -263,10 +263,10 @@ class StoreKind:
         )
 
 
-STORE_KINDS: Final[Mapping[str, StoreKind]] = {
-    "memory": StoreKind(("memory",), "`memory`", "`memory`", _memory),
-    "sqlite": StoreKind(("sqlite:",), "`sqlite:PATH`", "`sqlite:keys.db`", _sqlite),
-    "redis": StoreKind(
+STORE_KINDS: Final[Mapping[str, StoreSpelling]] = {
+    "memory": StoreSpelling(("memory",), "`memory`", "`memory`", _memory),
+    "sqlite": StoreSpelling(("sqlite:",), "`sqlite:PATH`", "`sqlite:keys.db`", _sqlite),
+    "redis": StoreSpelling(
         ("redis:", "rediss:"),
         "`redis://host:port/db`, `rediss://host:port/db`",
         "`redis://host:6379/0`",

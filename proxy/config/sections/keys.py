@@ -101,7 +101,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         revocation_max_age=kept.revocation_max_age,
         package_max_age=kept.package_max_age,
         accept_loss=kept.accept_loss,
-        redis=chosen.redis,
+        store_options=chosen.options,
         identities=identities,
         pins=pins,
         keyring_id=keyring_id,

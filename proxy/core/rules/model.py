@@ -201,7 +201,7 @@ def kinds_read_as(
         fits = kind in kinds or (is_text and kinds == kinds_with("tokens"))
         found = frozenset({kind})
     if not fits:
-        raise InvalidExpression(f"`format: {kind}` is nothing that the selectors of its block read")
+        raise InvalidExpression(f"no selector of the block reads `format: {kind}`")
     return found
 
 

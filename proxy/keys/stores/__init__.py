@@ -58,13 +58,14 @@ Clock = Callable[[], float]
 class StorePlace:
     """Where a store is: its address (`memory`, `sqlite:PATH`, `redis`), and what it is made of.
 
-    `wall` returns seconds since 1970; `environ` holds what secrets refer to.
+    `options` are those of its kind in config/schema/store_kinds.py; `wall` returns seconds since
+    1970; `environ` holds what secrets refer to.
     """
 
     address: str
     clock: Clock = time.monotonic
     wall: Callable[[], float] = time.time
-    redis: RedisSettings | None = None
+    options: object | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -117,21 +118,21 @@ def _redis(place: StorePlace) -> Store:
         from .redis.store import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
     except ModuleNotFoundError as missing:
         raise _without_redis(missing) from None
-    if place.redis is None:
+    if not isinstance(place.options, RedisSettings):
         raise ConfigurationError(("keys.store: no Redis is configured",))
-    return RedisStore(place.redis, place.environ)
+    return RedisStore(place.options, place.environ)
 
 
 async def _check_redis(check: StoreCheck) -> tuple[Finding, ...]:
     keys = check.keys
-    if keys.redis is None:
+    if not isinstance(keys.store_options, RedisSettings):
         return ()
     try:
         from .redis.check import examined  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         raise _without_redis(missing) from None
     return await examined(
-        keys.redis, check.environ, keys.mode, clock=check.clock, seconds=check.seconds
+        keys.store_options, check.environ, keys.mode, clock=check.clock, seconds=check.seconds
     )
 
 
@@ -152,7 +153,7 @@ def open_store(
     address: str,
     clock: Clock = time.monotonic,
     *,
-    redis: RedisSettings | None = None,
+    options: object | None = None,
     environ: Mapping[str, str] | None = None,
     wall: Callable[[], float] = time.time,
 ) -> Store:
@@ -165,7 +166,7 @@ def open_store(
     found = STORES.get(kind)
     if found is None:
         raise ConfigurationError((f"keys.store: {kind} is unknown; one of: {', '.join(STORES)}",))
-    return found.make(StorePlace(address, clock, wall, redis, environ or {}))
+    return found.make(StorePlace(address, clock, wall, options, environ or {}))
 
 
 async def check_store(

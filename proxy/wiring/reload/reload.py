@@ -192,7 +192,10 @@ def require_none(old: Settings, new: Settings, file: str) -> None:
 
 def _differences(old: Settings, new: Settings) -> Iterator[str]:
     yield from _listeners(old, new)
-    if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
+    if (old.keys.store, old.keys.store_options) != (
+        new.keys.store,
+        new.keys.store_options,
+    ):
         yield "keys.store: changed; restart to apply it"
     if _sessions(old) != _sessions(new):
         yield "keys.sessions: changed; restart to apply it"

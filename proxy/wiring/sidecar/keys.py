@@ -51,7 +51,10 @@ class SidecarKeys:
         self._clock = clock
         self._key_maker = KeyMaker()
         self.store: Store = open_store(
-            settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
+            settings.keys.store,
+            time.monotonic,
+            options=settings.keys.store_options,
+            environ=environ,
         )
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
         self._key_events = KeyEvents(

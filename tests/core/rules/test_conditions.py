@@ -337,7 +337,7 @@ def test_tokens_are_opened_in_any_text_where_the_format_is_text() -> None:
 )
 def test_a_format_has_the_selectors_of_its_kind(kind: Kind, selector: str) -> None:
     block = replace(a_block(encrypt=[an_item(selector, field="a")]), format=kind)
-    with pytest.raises(InvalidExpression, match="nothing that the selectors"):
+    with pytest.raises(InvalidExpression, match="no selector of the block"):
         CompiledBlock(block, Names(), "request")
 
 

@@ -183,7 +183,7 @@ async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
     from proxy.keys.stores.redis import client  # noqa: PLC0415 - where redis-py is there
 
     monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
-    store = open_store("redis", redis=small)
+    store = open_store("redis", options=small)
     number = await until_full(store)
     assert (await store.find("n0", ["s1"])).keys[0] is not None
     with pytest.raises(StoreFull):
