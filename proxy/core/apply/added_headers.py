@@ -16,7 +16,7 @@ _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
 def added_to_request(head: RequestHead, counts: Mapping[Outcome, int]) -> Headers:
-    """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
+    """Return what a request gains: no intermediary may transform what Sealyard sealed."""
     if "sealed" in counts and not forbids_recoding(head.facts):
         return (_NO_TRANSFORM,)
     return ()
@@ -32,7 +32,7 @@ def added_to_response(
     """Return what a response gains; `opaque` says that its body was sealed as a whole.
 
     The Cache-Control of what was opened is instead of the backend's, which `mint` keeps back where
-    it is told that the message is `private`.
+    the message is `private`.
     """
     added: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.facts:

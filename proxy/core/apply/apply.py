@@ -203,7 +203,7 @@ def _in_parts(plan: Plan, head: Head) -> Forwardable:
 def _framed(
     plan: Plan, opened: OpenedStream, head: Head, counts: dict[Outcome, int]
 ) -> Forwardable:
-    """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
+    """Return a message whose body is sealed as a stream or opened from one, now or in passing."""
     counts[opened.outcome] = counts.get(opened.outcome, 0) + 1
     body, flow = None if plan.flows else plan.body, opened.flow
     if flow is not None and body is not None:

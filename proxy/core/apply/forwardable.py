@@ -1,6 +1,6 @@
-"""The one thing that may be sent on: a message that the rule engine has passed or changed.
+"""The only thing that may be forwarded: a message that the core has passed or changed.
 
-The upstream writer and the responder take nothing else, and only `pipeline` makes one.
+The upstream client and the response writer take nothing else, and only this folder makes one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MINT: Final = object()
 
 
 class Forwardable:
-    """A head with what becomes of its body.
+    """A head, and what to send as its body.
 
     `body` is the bytes to send, or None where the body passes as it comes: unseen, or through
     `flow`, which changes it on its way and says when it may end. `changed` says whether these bytes
@@ -25,8 +25,8 @@ class Forwardable:
     `added_headers` are headers to add. `private` says that it is for its client alone, since
     something was opened for it: what the backend says to caches is not passed on, the added headers
     take its place.
-    `ruled` says that responses of this route are read or changed, so that nobody may rely on
-    ranges, codings or strong validators.
+    `ruled` says that responses of this route are read or changed, so that ranges,
+    codings and strong validators must not be offered.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Forwardable:
         added_headers: Headers,
         flow: Flow | PlannedFlow | None,
     ) -> None:
-        """Refuse everybody but the rule engine."""
+        """Refuse every caller but `mint`."""
         if mint is not _MINT:
             message = "only the rule engine makes a Forwardable"
             raise TypeError(message)
@@ -86,7 +86,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     added_headers: Headers = (),
     flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
-    """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
+    """Make a Forwardable. For this folder alone: a test checks that no other module calls it."""
     return Forwardable(
         _MINT, head, body, changed, decoded, ruled, private, media_type, added_headers, flow
     )

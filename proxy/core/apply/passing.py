@@ -56,7 +56,7 @@ def pass_response(
 ) -> Forwardable:
     """Return a response to be relayed with its body unread.
 
-    `unread` says that something sealed stands in it, `bodiless` that the response has no body by
+    `unread` says that it contains something sealed, `bodiless` that the response has no body by
     HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
     rejects all responses.
     """
@@ -84,7 +84,8 @@ def begin_stream(
 ) -> Forwardable:
     """Return a message whose records are planned as they come, each of `limit` bytes at most.
 
-    What becomes of its values is not known yet: it is marked as if all were sealed or opened.
+    The outcome of its values is not known yet, so its headers are those of a message all of whose
+    values are sealed or opened.
     """
     flow = RecordFlow(splitter(kind, limit), partial(plan_records, exchange, compiled, head))
     counts = expected_outcomes(alternatives(exchange, compiled, head))

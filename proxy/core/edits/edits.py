@@ -1,6 +1,6 @@
 """Edits: one span, what takes its place, and for which context.
 
-Nobody changes one, and yet they are not frozen, since several are made for every message: a frozen
+They are never changed, and yet not frozen, since several are made for every message: a frozen
 dataclass of their size takes four times as long to make.
 """
 
@@ -48,9 +48,9 @@ TWIN: Final = "name-twin"
 """Why a token stays in a response: a name has a second reading there. Never why all is refused."""
 
 
-@dataclass(slots=True, unsafe_hash=True)  # nobody changes one
+@dataclass(slots=True, unsafe_hash=True)  # it is never changed
 class Change:
-    """What becomes of a span: its new bytes (None: it stays), and the word to count it under.
+    """A span and its new bytes (None: it stays), with the outcome to count it under.
 
     `start` and `end` may reach beyond the token itself, to its quotes. `also` are changes elsewhere
     that come with it and are not counted.
@@ -79,7 +79,7 @@ class KeysInUse:
 
     Sessions of before joined names were set apart sealed them as the texts that they read as. So
     these open, under such sessions, in their old form too; and no text that reads as a joined name
-    seals or opens under them, since whose it is nobody can tell.
+    seals or opens under them, since it is not clear whose it is.
     """
 
     __slots__ = (
@@ -241,7 +241,7 @@ class OpenEdit:
     """A value to be opened. `token` is the decoded token, or the error that decoding met.
 
     `shape` says what the value is: a JSON string, the whole body, the body as a text, or a value
-    of a format in which everything is text. `place` tells how it is written there.
+    of a format in which everything is text. `place` says how it is written there.
     """
 
     start: int
@@ -330,7 +330,7 @@ def as_json(plaintext: bytes, cty: str | None) -> bytes:
 
 
 def _as_shaped(plaintext: bytes, cty: str | None, shape: Shape) -> bytes:
-    """Return an opened value as it stands where there are no JSON strings; else raise."""
+    """Return an opened value as it is written outside JSON strings; else raise."""
     if shape == "value":
         return as_text(plaintext, cty).encode()
     if cty is not None and (shape == "text" or "/" not in cty):

@@ -38,7 +38,7 @@ class HeadSpan(NamedTuple):
 
 
 class HeadEdit(NamedTuple):
-    """An edit of the query or of a header line: `place` tells which, as in `HeadSpan`."""
+    """An edit of the query or of a header line: `place` says which, as in `HeadSpan`."""
 
     edit: SealEdit | CarriedEdit
     place: int
@@ -54,7 +54,7 @@ class HeadEdit(NamedTuple):
         return self.edit.token
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return what becomes of the value; raise as the edit does."""
+        """Return the value after the edit; raise as the edit does."""
         return self.edit.carry_out(keys, block, now)
 
 
@@ -68,7 +68,7 @@ def find_in_query(
     findings = selection.find(query_bytes(head))
     if findings.variants & checked:
         raise ForbiddenValue(
-            "name-variant", detail="A selected parameter stands there in another spelling."
+            "name-variant", detail="A selected parameter occurs there in another spelling."
         )
     return {
         index: [HeadSpan(QUERY, one.start, one.end) for one in found]
@@ -79,7 +79,7 @@ def find_in_query(
 def find_header(head: RequestHead | ResponseHead, name: str) -> HeadSpan | None:
     """Return where the value of a header (in lower case) lies.
 
-    Raises InvalidBody where the header stands twice, ForbiddenValue where a name stands there that
+    Raises InvalidBody where the header occurs twice, ForbiddenValue where a name occurs there that
     some servers read as the same (`X_Title`).
     """
     found: HeadSpan | None = None
@@ -93,7 +93,7 @@ def find_header(head: RequestHead | ResponseHead, name: str) -> HeadSpan | None:
             found = HeadSpan(number, start, start + len(text))
         elif fold_header(spelled) == folded:
             raise ForbiddenValue(
-                "header-variant", detail="A selected header stands there in another spelling."
+                "header-variant", detail="A selected header occurs there in another spelling."
             )
     return found
 

@@ -38,7 +38,7 @@ class PartEdit(NamedTuple):
         return self.edit.token
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return what becomes of the value, and of the head beside it; raise as the edit does."""
+        """Return the value after the edit, and its part's head; raise as the edit does."""
         change = self.edit.carry_out(keys, block, now)
         if type(self.edit) is CarriedEdit and type(self.edit.edit) is EmbeddedEdit:
             # One of several tokens in the content: none knows how long it will be.
@@ -47,9 +47,9 @@ class PartEdit(NamedTuple):
 
 
 class Content:
-    """What becomes of the rest of a content: it passes as it is unless there is a `flow`.
+    """How the rest of a content passes: unchanged, unless there is a `flow`.
 
-    `first` is what its beginning became.
+    `first` is the output for its beginning.
     """
 
     __slots__ = ("first", "flow")
@@ -60,14 +60,14 @@ class Content:
         self.first = b""
 
     def begin(self, flow: Flow, beginning: bytes) -> bytes:
-        """Let the content go through a flow; return what becomes of its beginning."""
+        """Send the content through a flow; return the output for its beginning."""
         self.flow = flow
         self.first = flow.feed(beginning)
         return self.first
 
 
 class SealFrameEdit(NamedTuple):
-    """A content to be sealed as a frame. `sealed` is the frame that it already looks to be."""
+    """A content to be sealed as a stream. `sealed` is the stream that it already looks to be."""
 
     part: Part
     item: Item
@@ -78,11 +78,11 @@ class SealFrameEdit(NamedTuple):
 
     @property
     def token(self) -> Token | None:
-        """The token of the frame that the content is already."""
+        """The token of the sealed stream that the content already is."""
         return None if self.sealed is None else self.sealed.token
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return the frame; raise ForbiddenValue for one already, where the block refuses that."""
+        """Return the sealed stream; raise ForbiddenValue if it is one and the block refuses it."""
         part = self.part
         if self.sealed is not None and block.already_sealed != "seal":
             self._refuse_sealed(block)
@@ -96,9 +96,9 @@ class SealFrameEdit(NamedTuple):
     def begin(
         self, keys: KeysInUse, block: Block, now: float, rest: Content, length: int | None
     ) -> Change:
-        """Return the beginning of the frame; the `rest` of the content comes later.
+        """Return the beginning of the stream; the `rest` of the content follows later.
 
-        `length` is what its part tells. It may not be one already where the block keeps those.
+        `length` is what its part declares. It may not be one already where the block keeps those.
         """
         if self.sealed is not None:
             self._refuse_sealed(block)
@@ -125,7 +125,7 @@ class SealFrameEdit(NamedTuple):
 
 
 class OpenFrameEdit(NamedTuple):
-    """A frame to be opened. `head` is its beginning, or the error that reading it met."""
+    """A sealed stream to be opened. `head` is its beginning, or the error in reading that."""
 
     part: Part
     context: Context
@@ -134,7 +134,7 @@ class OpenFrameEdit(NamedTuple):
 
     @property
     def token(self) -> Token | OpenFailed:
-        """The token at the frame's beginning, or what was met in its place."""
+        """The token at the beginning of the stream, or the error in reading it."""
         return self.head.token if isinstance(self.head, FrameHead) else self.head
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
@@ -156,7 +156,7 @@ class OpenFrameEdit(NamedTuple):
     ) -> Change:
         """Return the beginning of the opened content, or the old one; the `rest` comes later.
 
-        `length` is what its part tells.
+        `length` is what its part declares.
         """
         part = self.part
         try:
@@ -177,7 +177,7 @@ class OpenFrameEdit(NamedTuple):
 
 
 class BegunEdit(NamedTuple):
-    """An edit of a content of which only the beginning has come, in a part that tells a length."""
+    """An edit of a content that has only begun to arrive, in a part that declares a length."""
 
     edit: SealFrameEdit | OpenFrameEdit
     rest: Content
@@ -190,18 +190,18 @@ class BegunEdit(NamedTuple):
 
     @property
     def token(self) -> Token | OpenFailed | None:
-        """The token at the beginning of a frame."""
+        """The token at the beginning of a sealed stream."""
         return self.edit.token
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return what becomes of the beginning; raise as the edit does."""
+        """Return the output for the beginning; raise as the edit does."""
         return self.edit.begin(keys, block, now, self.rest, self.length)
 
 
 def _open(
     head: FrameHead, context: Context, content: bytes, keys: KeysInUse, now: float
 ) -> tuple[Session, bytes, str]:
-    """Return who opened a frame, what it holds, and the media type of that."""
+    """Return the session that opened a sealed stream, the plaintext, and its media type."""
     session, sealed, context = keys.open(head.token, context, now)
     stream = sealed_stream.read_stream(sealed)
     opener = sealed_stream.opener(head, stream, context)

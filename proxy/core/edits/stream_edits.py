@@ -1,4 +1,4 @@
-"""A body sealed as a frame, or a frame opened: what that needs, and the flow that does it."""
+"""A body sealed as a stream, or opened from one: what that needs, and the flow that does it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Flow(Protocol):
     def holds_head(self) -> bool:
         """Whether the head of the message waits for the first bytes that come out.
 
-        A body that fails before them is answered with a problem, and nobody has seen any of it.
+        A body that fails before them is answered with a problem, and none of it has been sent.
         """
 
     def length(self, length: int | None) -> int | None:
-        """Return how many bytes will come out where `length` go in, None where nobody can tell.
+        """Return the length of the output for an input of `length` bytes; None if it is not known.
 
         Raises MessageError where a body of that length cannot be right.
         """
@@ -49,7 +49,7 @@ class Flow(Protocol):
 
 
 class CheckedFlow:
-    """A flow whose body must be the one that its digests tell of: else it never ends."""
+    """A flow whose input must fit its digests: else it never ends."""
 
     __slots__ = ("_digests", "_flow")
 
@@ -91,7 +91,7 @@ class OpenedStream(NamedTuple):
 
 
 class OpenFrame(NamedTuple):
-    """A frame to be opened. `head` is its beginning, or the error that reading it met."""
+    """A sealed stream to be opened. `head` is its beginning, or the error in reading that."""
 
     head: FrameHead | OpenFailed
     context: Context
@@ -102,7 +102,7 @@ class OpenFrame(NamedTuple):
         return self.head if isinstance(self.head, OpenFailed) else self.head.token
 
     def begin(self, keys: KeysInUse, block: Block, now: float, _: bytes) -> OpenedStream:
-        """Return the flow that opens, or none where the block lets a frame stay; else raise."""
+        """Return the flow that opens, or none if the block lets the stream stay; else raise."""
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
@@ -117,9 +117,9 @@ class OpenFrame(NamedTuple):
 
 
 class SealFrame(NamedTuple):
-    """A body to be sealed as a frame; `media_type` is its own, empty where it has none.
+    """A body to be sealed as a stream; `media_type` is its own, empty where it has none.
 
-    `already` opens what the body looks to be, if that is a token or a frame.
+    `already` opens what the body looks to be, if that is a token or a sealed stream.
     """
 
     item: Item
@@ -162,7 +162,7 @@ def _opener(
         if isinstance(already, OpenEdit):
             return already.carry_out(keys, Block(), now).session
         opened = already.begin(keys, Block(), now, body)
-        assert opened.flow is not None  # noqa: S101 - a plain block lets no frame stay
+        assert opened.flow is not None  # noqa: S101 - a plain block lets no stream stay
         opened.flow.feed(body)
         opened.flow.end()
     except OpenFailed:
@@ -171,12 +171,12 @@ def _opener(
 
 
 class SealFlow:
-    """A body that becomes a frame."""
+    """A body that becomes a sealed stream."""
 
     __slots__ = ("_head", "_sealer", "_unsent")
 
     def __init__(self, head: bytes, sealer: Sealer) -> None:
-        """Begin with the head of the frame."""
+        """Begin with the head of the stream."""
         self._head = self._unsent = head
         self._sealer = sealer
 
@@ -186,11 +186,11 @@ class SealFlow:
         return False
 
     def length(self, length: int | None) -> int | None:
-        """Return the length of the frame."""
+        """Return the length of the sealed stream in bytes."""
         return None if length is None else sealed_stream.sealed_length(self._head, length)
 
     def feed(self, data: bytes) -> bytes:
-        """Return the chunks that are full now, behind the frame's head."""
+        """Return the chunks that are full now, after the head."""
         unsent, self._unsent = self._unsent, b""
         return unsent + self._sealer.update(data)
 
@@ -201,23 +201,23 @@ class SealFlow:
 
 
 class OpenFlow:
-    """A frame that becomes the body that it holds, each chunk once its tag has verified."""
+    """A sealed stream that becomes its plaintext, each chunk once its tag has been verified."""
 
     __slots__ = ("_head", "_opener", "_skip")
 
     def __init__(self, head: bytes, opener: Opener) -> None:
-        """Begin; the head of the frame, which has been read, comes once more."""
+        """Begin; the head of the stream, which has been read, is fed once more."""
         self._head = head
         self._skip = len(head)
         self._opener = opener
 
     @property
     def holds_head(self) -> bool:
-        """What does not open from its beginning reaches nobody."""
+        """Nothing is sent of what does not open from its beginning."""
         return True
 
     def length(self, length: int | None) -> int | None:
-        """Return the length of the body; raise OpenFailed where no frame has this length."""
+        """Return the length of the body; raise OpenFailed if no sealed stream has this length."""
         return None if length is None else sealed_stream.opened_length(self._head, length)
 
     def feed(self, data: bytes) -> bytes:

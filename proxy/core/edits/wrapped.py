@@ -42,11 +42,11 @@ class CarriedEdit(NamedTuple):
         return self.edit.token
 
     def at(self, place: int) -> int:
-        """Return where a place that the edit tells of lies in the body."""
+        """Return where in the body a place of the edit is."""
         return self.offset + (place if self.places is None else self.places[place])
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return what becomes of the value, spelled; raise as the edit does."""
+        """Return the value after the edit, spelled; raise as the edit does."""
         change = self.edit.carry_out(keys, block, now)
         start, end = self.at(change.start), self.at(change.end)
         if change.text is None:
@@ -77,5 +77,5 @@ class OwnEdit(NamedTuple):
         return self.edit.token
 
     def carry_out(self, keys: KeysInUse, _: Block, now: float) -> Change:
-        """Return what becomes of the value, as its own block says; raise as the edit does."""
+        """Return the value after the edit by its own block; raise as the edit does."""
         return self.edit.carry_out(keys, self.block, now)

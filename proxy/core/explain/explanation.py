@@ -1,4 +1,4 @@
-"""What would happen to a message, told without a key: which rule, which values, what goes out."""
+"""What would happen to a message, found without keys: its rule, its values, what is forwarded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ExplainedValue:
     """One value that would change: what happens, where it lies, what it is bound to.
 
     `characters` is the length of the sealed value; None for values to be opened. `quoted` says that
-    it is a JSON value, so that what stands for it is a string, `place` where it lies.
+    it is a JSON value, so that its token is a string, `place` where it lies.
     """
 
     action: str
@@ -203,7 +203,7 @@ def _refuse_unfit(edit: Edit, block: Block) -> None:
 def _whole(edit: FrameEdit, size: int) -> ExplainedValue:
     context = edit.context
     if isinstance(edit, SealFrame):
-        return ExplainedValue("sealed as a frame", edit.item.field, 0, size, context, None)
+        return ExplainedValue("sealed as a stream", edit.item.field, 0, size, context, None)
     note = edit.head.reason if isinstance(edit.head, OpenFailed) else ""
     return ExplainedValue("opened", context.field or "value", 0, size, context, None, note)
 
@@ -259,9 +259,9 @@ def _embedded(edit: EmbeddedEdit) -> ExplainedValue:
 def _frame(edit: SealFrameEdit | OpenFrameEdit) -> ExplainedValue:
     start, end = edit.part.start, edit.part.end
     if isinstance(edit, SealFrameEdit):
-        field, note = edit.item.field, "as a frame"
+        field, note = edit.item.field, "as a stream"
         return ExplainedValue("sealed", field, start, end, edit.context, None, note)
-    note = edit.head.reason if isinstance(edit.head, OpenFailed) else "a frame"
+    note = edit.head.reason if isinstance(edit.head, OpenFailed) else "a stream"
     return ExplainedValue(
         "opened", edit.context.field or "value", start, end, edit.context, None, note
     )

@@ -1,4 +1,4 @@
-"""Which of several blocks takes a body, where blocks have conditions on what stands in it."""
+"""Which of several blocks takes a message, by its head and by conditions on its body."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
     except UnsupportedBody:
         if encrypting:
             raise
-        media = None  # of a type that nobody can tell: it fits no block that reads a type
+        media = None  # a malformed type fits no block that reads a type
     compiled = fitting(compiled_rule.response, media, head.status)
     if compiled is not None:
         coding_of(head.facts)
@@ -119,8 +119,8 @@ def flows_as_one(
 ) -> bool:
     """Tell whether a block changes a message's body as one while it passes.
 
-    It does where the body is a frame or becomes one, is not coded, and is too long to be held as a
-    token would be; and where nothing else must be read from it.
+    It does where the body is a sealed stream or becomes one, is not compressed, and is too long to
+    be a token; and where nothing else must be read from it.
     """
     item = compiled.alone
     if item is None or (length is not None and length <= BODY_TOKEN_MAX):

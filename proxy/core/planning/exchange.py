@@ -48,7 +48,7 @@ class Exchange(RequestNames):
     def read(self, source: Source, json_reader: JsonReader) -> Name | None:
         """Return the name that a source gives, or None where it gives none.
 
-        Raises AmbiguousRequest where a name stands twice, MissingValue where it is not text.
+        Raises AmbiguousRequest where a name occurs twice, MissingValue where it is not text.
         """
         if isinstance(source, NameSource):
             return self.name(source)
@@ -102,7 +102,7 @@ class Messages:
     def take_note(self, compiled: CompiledBlock, body: bytes, *, binary: bool) -> bool:
         """Follow attachments; return whether the message is one, which no rule reads.
 
-        Raises InvalidBody for one that nobody announced, and for more than one packet a message.
+        Raises InvalidBody for one that was not announced, and for more than one packet a message.
         """
         packets = compiled.packets
         if packets is None:

@@ -1,8 +1,8 @@
 """Responses whose type fits no block, although their body may be what a block reads.
 
-Servers send JSON as `text/plain`, `text/html`, `application/octet-stream` or without any type. What
-such a body is shows in its bytes: JSON parses, a frame and a token have their beginnings. Only what
-holds something sealed is read; the rest passes as it came, and as soon as it came.
+Servers send JSON as `text/plain`, `text/html`, `application/octet-stream` or without any type. The
+bytes show what such a body is: JSON parses, and sealed streams and tokens have a prefix. It is read
+only if it contains something sealed. Everything else passes unchanged and without delay.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NAMED_WELL: Final = frozenset(
         *("application/grpc", "application/protobuf", "application/x-protobuf", "text/css"),
     }
 )
-"""Types that nobody gives to JSON by mistake."""
+"""Types that are not given to JSON by mistake."""
 _BLANK: Final = b" \t\r\n"
 _BEGINS: Final = b'{["'
 _AT_END: Final = 6
@@ -55,9 +55,9 @@ Shape = Literal["never", "more", "whole", "lines"]
 
 
 def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | None:
-    """Return the block that might read a response if its type told what its body is.
+    """Return the block that might read a response if its type were exact.
 
-    None: its type tells, no block opens such responses, or their types are what the rule goes by.
+    None: its type is exact, no block opens such responses, or the rule selects them by their type.
     """
     compiled_rule = exchange.decision.compiled_rule
     if compiled_rule is None or not compiled_rule.opens_response:
@@ -66,7 +66,7 @@ def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
         media = media_type(head.facts)
     except UnsupportedBody:
         media = None
-    if media is not None and _tells(media):
+    if media is not None and _is_exact(media):
         return None
     for one in compiled_rule.response:
         if one.block.types or one.block.format is not None or not one.traits.only_opens_responses:
@@ -76,7 +76,7 @@ def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
     return None
 
 
-def _tells(media: MediaType) -> bool:
+def _is_exact(media: MediaType) -> bool:
     major = media.essence.partition("/")[0]
     if major in _OF_THEIR_OWN or media.essence in _NAMED_WELL or not media.is_utf8:
         return True
@@ -105,8 +105,8 @@ def typed_by_look(
 class Look:
     """A look at a body while it comes, for as long as it may be what a block reads.
 
-    `limit` is how many bytes a block reads at most, `length` what the response tells. A body that
-    tells none may have no end, so it is held only while it is part of one JSON text. `passes` says
+    `limit` is how many bytes a block reads at most, `length` the Content-Length. A body without
+    one may have no end, so it is held only while it is part of one JSON text. `passes` says
     that it goes on as it is, `media` what it is read as; until one of them is said, more is needed.
     """
 
@@ -184,7 +184,7 @@ class Look:
         self.passes = self.media is None
 
     def _judge(self) -> None:
-        """Tell from the beginning what can be told; look again once it is twice as long."""
+        """Decide by the beginning what can be decided; look again once it is twice as long."""
         text = self.seen
         self._next = 2 * self._size
         if self._is_frame():
@@ -205,7 +205,7 @@ class Look:
 
 
 def holds_sealed(text: bytes) -> bool:
-    """Tell whether something sealed stands in a text."""
+    """Return whether a text contains something sealed."""
     return embedded_tokens.any_in(text) or text.startswith(sealed_stream.MAGIC)
 
 

@@ -1,6 +1,6 @@
 """Forms in parts that change while they pass: each part is planned once it, or its head, has come.
 
-Values and short files are held until they are there. A long file is sealed to a frame, or opened
+Values and short files are held until they are there. A long file is sealed to a stream, or opened
 from one, while it passes.
 """
 
@@ -242,11 +242,11 @@ def _holds_content(placed: tuple[Placed, ...], findings: PartFindings) -> bool:
 
 
 def _told_length(came: Came) -> int | None:
-    """Return the length that a part tells of its content."""
+    """Return the length of its content that a part declares."""
     part = came.part
     if part.length is None:
         return None
-    told = came.text[part.length.value : part.length.end]
-    if not _LENGTH.fullmatch(told):
+    length = came.text[part.length.value : part.length.end]
+    if not _LENGTH.fullmatch(length):
         raise InvalidBody("part-length")
-    return int(told)
+    return int(length)

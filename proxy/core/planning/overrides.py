@@ -39,7 +39,7 @@ def may_ask_in_body(head: RequestHead) -> bool:
     try:
         kind = kind_of(media_type(head.facts))
     except UnsupportedBody:
-        return True  # of a type that nobody can tell
+        return True  # its type is malformed
     return kind is not None and (kind in _NAMED or FORMATS[kind].in_parts)
 
 

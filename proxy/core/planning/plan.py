@@ -20,11 +20,11 @@ Edits = tuple[PieceEdit, ...]
 class Plan:
     """What will be done to one message: its edits, and the keys that they need.
 
-    `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
-    content coding. `varies` are the request headers that a response depends on. `framing` is the
-    change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
-    `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
-    `single` says that there is one edit alone, of a JSON text that is there as it came.
+    `body` is what the edits are for, those of the head aside; `decoded` says that it has been
+    decompressed. `varies` are the request headers that a response depends on. `framing` changes the
+    body to or from a sealed stream. If the body `flows`, `body` is only its beginning, and all of
+    it must fit `digests`; `form` changes a multipart form part by part. `single`: there is exactly
+    one edit, of a JSON text.
     """
 
     head: Head

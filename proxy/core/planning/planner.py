@@ -1,4 +1,4 @@
-"""Plans: what is to be done to one message, found by pure functions, and the keys that it takes."""
+"""From a message and its block to a plan: what is to be done, and the keys that it takes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .plan import Edits, Plan
 
 
 def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Plan:
-    """Return what a block that `choose_bodiless` gave does to a response without a body."""
+    """Return what a block does to the head of a response without a body (`HeadOnly`)."""
     edits = head_edits(exchange, compiled, head)
     decision = exchange.decision
     return Plan(
@@ -52,7 +52,7 @@ def plan_request(
 ) -> Plan:
     """Return what the rule does to a request; `limit` and the rule bound its body.
 
-    `measured` says that the request told its length. Raises MessageError where it cannot be done.
+    `measured` says that it has a Content-Length. Raises MessageError where it cannot be done.
     """
     compiled_rule = exchange.decision.compiled_rule
     if compiled_rule is None or not compiled_rule.request:
@@ -60,27 +60,27 @@ def plan_request(
         raise TypeError(message)
     exchange.refuse_unclear()
     head = exchange.head
-    told = head.facts
+    facts = head.facts
     compiled: CompiledBlock | None
     plan: Plan | None = None
     if body:
         compiled = compiled_rule.request[0]
-        if compiled.ordinary is not None and told.plain_json:
+        if compiled.ordinary is not None and facts.plain_json:
             _refuse_other_places(exchange, compiled, head, body)
             if not exchange.elsewhere:
                 plan = _ordinarily(exchange, compiled, compiled.ordinary, head, body)
         else:
-            compiled = fitting(compiled_rule.request, media_type(told), None)
+            compiled = fitting(compiled_rule.request, media_type(facts), None)
             if compiled is None:
                 raise UnsupportedBody("request-fits-no-block")
     else:
-        # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
+        # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:
             refuse_present(head, one, body)
         compiled = next((one for one in compiled_rule.request if one.when is None), None)
     if plan is None:
-        if not told.plain_json:
-            verify(told, body)
+        if not facts.plain_json:
+            verify(facts, body)
         plan = _plan(exchange, compiled, head, body, limit, measured=measured)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
@@ -106,7 +106,7 @@ def plan_response(  # noqa: PLR0913 - the message and what is known of it
     *,
     measured: bool = True,
 ) -> Plan:
-    """Return what a block that `choose_response` gave does to a response, or one behind it."""
+    """Return what a block, or one that follows it, does to a response (`ReadResponse`)."""
     ordinary = compiled.ordinary
     if ordinary is not None and body and head.facts.plain_json:
         plan = _ordinarily(exchange, compiled, ordinary, head, body)
@@ -132,7 +132,7 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
 def plan_flowing_request(
     exchange: Exchange, compiled: CompiledBlock, beginning: bytes, limit: int
 ) -> Plan:
-    """Return what a block that `flowing_request` gave does to a request.
+    """Return what a block does to a request whose body streams (`StreamBody`).
 
     `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
@@ -147,7 +147,7 @@ def plan_flowing_request(
 def plan_flowing_response(
     exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, beginning: bytes, limit: int
 ) -> Plan:
-    """Return what a block does to a response that `flows`."""
+    """Return what a block does to a response whose body streams (`StreamBody`)."""
     if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, head, beginning, limit, None)
     return _plan_flowing(exchange, compiled, head, beginning)

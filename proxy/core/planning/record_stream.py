@@ -14,8 +14,8 @@ from ..http.message import RequestHead, ResponseHead, media_type
 from .plan import Plan, PlannedFlow
 
 WHOLE_MAX: Final = 64 * 1024
-"""A response that tells a length up to so many bytes is read whole: one record that fails refuses
-all of it with a status, where a stream can only break off."""
+"""A response with a Content-Length up to this many bytes is read whole: if one record fails, all of
+it is refused with a status, where a stream can only break off."""
 
 
 class RecordFlow(PlannedFlow):
@@ -57,7 +57,7 @@ def streamed_response(
 ) -> Kind | None:
     """Return the kind of records of a response that passes record by record; None for no such one.
 
-    `length` is what its message tells. Values of its head are known only once it is read whole.
+    `length` is its Content-Length. Values of its head are known only once it is read whole.
     """
     if compiled.traits.changes_head or (length is not None and length <= WHOLE_MAX):
         return None

@@ -205,11 +205,11 @@ def test_a_body_that_becomes_a_frame_and_one_that_is_one_are_told() -> None:
 
     (value,) = explained(text, sealing).values
     assert (value.action, value.field, value.context.kind) == (
-        "sealed as a frame",
+        "sealed as a stream",
         "body",
         "stream",
     )
-    assert explained(text, sealing).outgoing == b"<body sealed as a frame>"
+    assert explained(text, sealing).outgoing == b"<body sealed as a stream>"
 
     headers = ((b"Content-Type", b"application/vnd.sealyard.stream"),)
     (value,) = explained(a_message(b"SYST", headers=headers), opening).values

@@ -646,12 +646,12 @@ def test_explain_tells_of_texts_files_and_frames() -> None:
 
     expected = [
         ("sealed", "card", ""),
-        ("sealed", "file", "as a frame"),
+        ("sealed", "file", "as a stream"),
         ("sealed", "file name", ""),
     ]
     assert expected == told
     sealed = through(SEAL, body)
-    expected = [("opened", "card", ""), ("opened", "file", "a frame"), ("opened", "file name", "")]
+    expected = [("opened", "card", ""), ("opened", "file", "a stream"), ("opened", "file name", "")]
     assert expected == explained(OPEN, sealed)
     broken = a_body(
         a_part("card", b"x"), a_part("file", b"x", f"Content-Type: {sealed_stream.MEDIA_TYPE}")
