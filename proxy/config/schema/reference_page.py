@@ -33,7 +33,7 @@ A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* is a number w
 `MiB` or `GiB`.
 
 A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name`), `form:name`
-for a field of an URL-encoded form, `part:name` and `filename:name` for a part of a multipart form,
+for a field of a URL-encoded form, `part:name` and `filename:name` for a part of a multipart form,
 `query:name` (only on requests), `header:name`, `body`, `text`, or, in `decrypt`, `tokens`: every
 token in a JSON string or a form value. A block reads one kind of body, so `$.` and `form:` need
 separate blocks. JSON selectors also apply to each record of NDJSON and JSON text sequences and to
