@@ -40,7 +40,7 @@ def app_probes(environ: Mapping[str, str]) -> dict[str, AppProbe]:
     try:
         return {str(key): _probe(one) for key, one in dict(json.loads(written)).items()}
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise UnfitEnvironment("app-probes", detail=f"{VARIABLE} cannot be read") from None
+        raise UnfitEnvironment("app-probes", detail=f"{VARIABLE} is malformed") from None
 
 
 def _probe(written: dict[str, object]) -> AppProbe:

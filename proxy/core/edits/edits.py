@@ -67,7 +67,7 @@ class Change:
 READS_AS_JOINED: Final = "name-reads-as-joined"
 _READS_AS_JOINED: Final = (
     "A tenant, conversation or message reads as a joined name, such as 5:alice3:bob, which the"
-    " keyring does not tell apart before `sealyard keys upgrade`."
+    " keyring cannot distinguish before `sealyard keys upgrade`."
 )
 
 
@@ -212,7 +212,7 @@ class SealEdit:
         if token is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
-                    "already-sealed", detail=f"{item.field}: the value is sealed already."
+                    "already-sealed", detail=f"{item.field}: the value is already sealed."
                 )
             opened = _opened(keys, token, context, now)
             if opened is not None:

@@ -141,7 +141,7 @@ class SealFrame(NamedTuple):
         if self.already is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
-                    "already-sealed", detail=f"{self.item.field}: the body is sealed already."
+                    "already-sealed", detail=f"{self.item.field}: the body is already sealed."
                 )
             opener = _opener(self.already, keys, now, body)
             if opener is not None:

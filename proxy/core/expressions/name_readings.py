@@ -336,7 +336,8 @@ class FieldNames:
         lax = lax_field(name)
         if field_leads_to_prototype(lax):
             raise ForbiddenValue(
-                "name-hidden", detail="A name leads to what all objects of JavaScript share."
+                "name-hidden",
+                detail="A name reaches the prototype that all JavaScript objects share.",
             )
         return [
             NameReading(key, differ_in_case(self.names[key], name))

@@ -171,7 +171,9 @@ def _package(name: str) -> Any:  # noqa: ANN401 - a package that may be missing 
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UnsupportedBody("content-encoding", detail=f"{name} is not installed.") from None
+        raise UnsupportedBody(
+            "content-encoding", detail=f"The Python package {name} is not installed."
+        ) from None
 
 
 _DECODERS: Final[dict[str, Decoder]] = {

@@ -209,7 +209,9 @@ class Binder:
         """Return the one participant that a part names; no participant has a joined name."""
         name = self._part(part, shared, path)
         if isinstance(name, Joined):
-            raise MissingValue(f"joined-{part}", detail=f"The {part} of the message is not one.")
+            raise MissingValue(
+                f"joined-{part}", detail=f"The {part} of the message cannot be joined."
+            )
         return name
 
     def _each(

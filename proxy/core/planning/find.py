@@ -241,7 +241,7 @@ def refuse_present(head: Head, compiled: CompiledBlock, body: bytes) -> None:
     """Raise ForbiddenValue where a head or body has what the block says must be absent."""
     for selector in compiled.block.absent:
         if selector is Whole.BODY and body:
-            raise ForbiddenValue("body-present", detail="The rule allows no body here.")
+            raise ForbiddenValue("body-present", detail="The rule forbids a body here.")
         if (
             isinstance(selector, NamedSelector)
             and selector.of_head
@@ -281,7 +281,7 @@ def _walk(
     refuse_variants(compiled, findings.variants)
     if findings.hidden and findings.hidden & compiled.twins_checked:
         raise ForbiddenValue(
-            "name-hidden", detail="A selected member may be read from another place."
+            "name-hidden", detail="Some parsers may read a selected member from another place."
         )
     return findings
 

@@ -82,17 +82,18 @@ def _seal_content(
         sealed = token_or_none(content)
         return PartEdit(_seal(part.start, part.end, item, context, content, None, sealed), part)
     if item.min_chars is not None:
-        raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, no file.")
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, not a file.")
     if item.form == "short":
         raise UnsupportedBody(
-            "file-in-short-form", detail=f"{item.field}: a file has no short form."
+            "file-in-short-form", detail=f"{item.field}: a file cannot be sealed in the short form."
         )
     media = sealable_type(part.media)
     head = _frame_head(part, content)
     known = head if isinstance(head, FrameHead) else None
     if len(content) > BODY_TOKEN_MAX and not item.framed:
         raise BodyTooLarge(
-            "part-above-token", detail=f"{item.field}: at most {BODY_TOKEN_MAX} bytes are sealed."
+            "part-above-token",
+            detail=f"{item.field}: at most {BODY_TOKEN_MAX} bytes can be sealed.",
         )
     if len(content) > BODY_TOKEN_MAX or (known is not None and item.framed):
         context = binder.whole_context(item, kind=KIND_STREAM)

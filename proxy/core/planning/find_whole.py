@@ -159,7 +159,10 @@ def _seal_whole(
     fits = len(body) <= BODY_TOKEN_MAX
     framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
     if not fits and not framed:
-        raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
+        raise BodyTooLarge(
+            "body-above-token",
+            detail=f"A body of at most {BODY_TOKEN_MAX} bytes can be sealed as one token.",
+        )
     media = media_type(head.facts)
     if item.selector is Whole.TEXT:
         _require_text(body, media)

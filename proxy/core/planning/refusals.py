@@ -38,7 +38,7 @@ def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> N
 
 def _detail(compiled: CompiledBlock) -> str:
     fields = dict.fromkeys(one.item.field for one in compiled.encrypt)
-    return f"The rule takes objects with {', '.join(fields)} and the members that it lists alone."
+    return f"The rule allows only objects with {', '.join(fields)} and the members that it lists."
 
 
 PACKET_MAX: Final = 64 * 1024
@@ -112,7 +112,7 @@ def refuse_unsealed_elements(compiled: CompiledBlock, findings: Findings) -> Non
 
 def _needed(compiled: CompiledBlock) -> str:
     fields = dict.fromkeys(one.field for one in compiled.block.encrypt)
-    return f"One of these is needed: {', '.join(fields)}."
+    return f"At least one of these is needed: {', '.join(fields)}."
 
 
 def shielded(edit: Edit | FrameEdit) -> Edit | FrameEdit:

@@ -50,7 +50,7 @@ def require_c_parser() -> None:
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise UnfitEnvironment(
             "aiohttp-without-c-parser",
-            detail="aiohttp was installed without its C extensions; install a wheel of it.",
+            detail="aiohttp was installed without its C extensions: install it from a wheel.",
         )
 
 

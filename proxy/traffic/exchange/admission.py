@@ -78,5 +78,5 @@ def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Deci
         and request.framing.present
         and may_ask_in_body(request.head)
     ):
-        detail = "A form could ask for a method that a rule takes: give POST a rule here as well."
+        detail = "A form could override the method: give POST a rule here, too."
         raise AmbiguousRequest("method-override", detail=detail)

@@ -95,7 +95,7 @@ def part(name: str, filename: str = "") -> str:
 )
 def test_a_message_with_none_of_the_values_is_refused(body: str) -> None:
     error = refused(rule(block()), body)
-    assert error.detail == "One of these is needed: content, subject."
+    assert error.detail == "At least one of these is needed: content, subject."
 
 
 @pytest.mark.parametrize("body", ['{"content":"a"}', '{"subject":1,"a":2}', '{"content":""}'])

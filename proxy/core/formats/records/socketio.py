@@ -104,7 +104,8 @@ def refuse_placeholders(value: bytes) -> None:
 def _refuse_placeholder(pairs: list[tuple[str, object]]) -> None:
     if any(name == "_placeholder" for name, _ in pairs):
         raise ForbiddenValue(
-            "binary-placeholder", detail="A selected value is sent as binary, which no rule seals."
+            "binary-placeholder",
+            detail="A selected value is sent as binary, which Sealyard cannot seal.",
         )
 
 

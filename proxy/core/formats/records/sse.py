@@ -147,9 +147,11 @@ def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | 
         return colon + 2 if body.startswith(b" ", colon + 1, end) else colon + 1
     if strict and name not in _FIELDS:
         if name.strip(b" \t\0").lower() == _NAME:
-            raise ForbiddenValue("name-variant", detail="A line may be read as data by some.")
+            raise ForbiddenValue("name-variant", detail="Some parsers may read a line as data.")
         if colon < 0 or not _OWN_FIELD.fullmatch(name):
-            raise ForbiddenValue("line-of-no-event", detail="A line is no field and no comment.")
+            raise ForbiddenValue(
+                "line-of-no-event", detail="A line is neither a field nor a comment."
+            )
     return None
 
 
