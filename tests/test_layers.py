@@ -1,14 +1,18 @@
-"""What the import contracts of pyproject.toml cannot say about the core."""
+"""What the import contracts of pyproject.toml cannot say: about the core, names and circles."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-CORE = Path(__file__).parent.parent / "proxy" / "core"
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "proxy" / "core"
 MODULES = sorted(CORE.rglob("*.py"))
 OUTSIDE = {"cryptography", "pybase64"}
 FORBIDDEN_CALLS = {"breakpoint", "exec", "eval", "input", "open", "print"}
@@ -61,3 +65,43 @@ def test_core_opens_no_file_and_prints_nothing(module: Path) -> None:
 
 def test_there_is_a_core() -> None:
     assert MODULES
+
+
+def dotted(path: Path) -> str:
+    """Return the name by which a file of the product is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PRODUCT = {dotted(path): (path, ast.parse(path.read_text())) for path in ROOT.glob("proxy/**/*.py")}
+
+
+def needed(name: str) -> Iterator[str]:
+    """Yield the files of the product that a file imports, inside functions too."""
+    path, tree = PRODUCT[name]
+    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        above = parts[: len(parts) + 1 - node.level] if node.level else []
+        base = ".".join((*above, *filter(None, [node.module])))
+        for alias in node.names:
+            inside = f"{base}.{alias.name}"
+            yield inside if inside in PRODUCT else base
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {name: PRODUCT.keys() & set(needed(name)) - {name} for name in PRODUCT}
+
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_each_public_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for name, (_, tree) in PRODUCT.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                bases = {ast.unparse(base).partition("[")[0] for base in node.bases}
+                if "Protocol" not in bases:
+                    places[node.name].append(name)
+
+    assert {one: where for one, where in places.items() if len(where) > 1} == {}

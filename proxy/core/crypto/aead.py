@@ -36,19 +36,19 @@ class Aead:
     def seal_covering_iv(
         self, plaintext: bytes, before: bytes, after: bytes
     ) -> tuple[bytes, bytes]:
-        """Do as `seal`, with before ‖ IV ‖ after as additional data."""
+        """Seal like `seal`, with before ‖ IV ‖ after as additional data."""
         iv = os.urandom(IV_BYTES)
         return iv, self._cipher.encrypt(iv, plaintext, before + iv + after)
 
     def open(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
-        """Return the plaintext of ciphertext ‖ tag; raise OpenFailed when anything was changed."""
+        """Return the plaintext of ciphertext ‖ tag; raise OpenFailed if anything was changed."""
         try:
             return self._cipher.decrypt(iv, sealed, aad)
         except InvalidTag:
             raise OpenFailed("bad-tag") from None
 
 
-# Without a 00 behind it: the session id always has 12 bytes, and no other label begins so.
+# Without a 00 after it: the session id always has 12 bytes, and no other label begins like it.
 WRAP_LABEL: Final = b"sealyard/v1/wrap"
 WRAPPED_BYTES: Final = IV_BYTES + KEY_BYTES + TAG_BYTES
 

@@ -10,8 +10,8 @@ import pybase64
 from ..errors import OpenFailed
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-# By the remainder of the length: the characters that may end a text. The last one carries unused
-# bits then: they must be 0, or two spellings would decode to the same bytes.
+# By the remainder of the length: the characters that may end a text. The unused bits of the last
+# one must be 0, or two texts would decode to the same bytes.
 _LAST: Final = (
     frozenset(_ALPHABET),
     frozenset[int](),
@@ -22,11 +22,11 @@ _PADDING: Final = (b"", b"", b"==", b"=")
 _ALTERNATIVES: Final = b"-_"
 _FOREIGN: Final = (b"+", b"/", b"=")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-# What is no character of base64url becomes none of base64.
+# Characters that are not base64url become characters that are not base64.
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
-# From here on the vector instructions of pybase64 are worth its call.
+# From this size on, the vector instructions of pybase64 are worth the call.
 _LONG: Final = 256
-# From here on a copy costs more than the steps that spare it.
+# From this size on, a copy costs more than the steps that avoid it.
 _LARGE: Final = 65_536
 
 
@@ -40,7 +40,7 @@ def encode(data: bytes) -> bytes:
 def encode_within(data: bytes, end: int) -> tuple[bytes, bytes]:
     """Return the canonical text of the bytes before `end`, in two pieces.
 
-    So a large one need not be copied to lose its padding.
+    So that a large text is not copied to remove its padding.
     """
     if end < _LARGE:
         return encode(data[:end]), b""
@@ -49,7 +49,7 @@ def encode_within(data: bytes, end: int) -> tuple[bytes, bytes]:
 
 
 def decode(text: bytes) -> bytes:
-    """Return the bytes of a canonical text; raise OpenFailed for any other spelling."""
+    """Return the bytes of a canonical text; raise OpenFailed for any other encoding."""
     if not text:
         return b""
     remainder = len(text) % 4
@@ -59,7 +59,7 @@ def decode(text: bytes) -> bytes:
         if len(text) < _LONG:
             standard = text.translate(_TO_STANDARD) + _PADDING[remainder]
             return binascii.a2b_base64(standard, strict_mode=True)
-        # It would take these as well, with a warning; `in` takes four times as long to look.
+        # The decoder accepts these with a warning; `in` takes four times as long to find them.
         if text.find(b"+") < 0 and text.find(b"/") < 0:
             return pybase64.b64decode(text + _PADDING[remainder], _ALTERNATIVES, validate=True)
     except ValueError:
@@ -68,14 +68,14 @@ def decode(text: bytes) -> bytes:
 
 
 def decode_within(text: bytes, start: int, end: int, behind: bytes = b"") -> bytes:
-    """Return the bytes of the canonical text that stands within `text`, with `behind` after them.
+    """Return the bytes of the canonical text within `text`, followed by `behind`.
 
-    A large one is not copied on the way. Raises as `decode` does.
+    A large text is not copied. Raises OpenFailed as `decode` does.
     """
     if end - start < _LARGE:
         return decode(text[start:end]) + behind
     whole = end - (end - start) % 4
-    # The decoder would take these as well; `in` takes four times as long to look.
+    # The decoder accepts these, too; `in` takes four times as long to find them.
     if any(text.find(one, start, end) >= 0 for one in _FOREIGN):
         raise OpenFailed("base64-not-canonical")
     try:

@@ -1,12 +1,11 @@
 """What a ciphertext is bound to, and the scope that shares one session key.
 
-CONTEXT is one entry for each bound part, in the order of the labels: u8 label, u32be length, UTF-8
-bytes. A joined name has a label of its own, 0x10 (a list) or 0x20 (members) above that of its part,
-and its own encoding as value. Parts that are not bound are left out. SCOPE is CONTEXT reduced to
-tenant and conversation.
+CONTEXT has one entry for each bound part, in the order of the labels: u8 label, u32be length, UTF-8
+bytes. A joined name has its own label, 0x10 (a list) or 0x20 (members) above that of its part, and
+its own encoding as value. Parts that are not bound are left out. SCOPE is CONTEXT reduced to tenant
+and conversation.
 
-Before joined names had labels of their own, they were sealed as the texts that they read as:
-`as_text` gives that old form.
+Version 0.1.0 sealed joined names as the texts that they read as: `as_text` returns that old form.
 
 Both are named tuples, since every message makes some and looks them up in caches: a frozen
 dataclass takes several times as long for either.
@@ -31,10 +30,10 @@ KIND_STREAM: Final = "stream"
 
 
 class Parties(NamedTuple):
-    """Between whom a value is end to end: who seals it for whom, or who is to open it.
+    """The parties to end-to-end sealing: sender and recipients, or the reader who opens.
 
-    They choose the key and are bound to no ciphertext: the key package says for whom the key is.
-    `recipients` are in order, each once.
+    They determine the key and are not bound to the ciphertext: the key package names them.
+    `recipients` are sorted, each once.
     """
 
     sender: str | None = None
@@ -45,7 +44,7 @@ class Parties(NamedTuple):
 class Scope(NamedTuple):
     """Whose session key is used: a tenant, a conversation, both, or neither.
 
-    Where there are `parties`, it is one from a key package.
+    With `parties`, the key is from a key package.
     """
 
     tenant: Name | None = None
@@ -54,15 +53,15 @@ class Scope(NamedTuple):
 
     @property
     def joined(self) -> bool:
-        """Whether one of its names is joined."""
+        """Whether one of the names is a joined name."""
         return isinstance(self.tenant, Joined) or isinstance(self.conversation, Joined)
 
     def as_text(self) -> Scope:
-        """Return the scope in the old form of its names, which another scope may have too."""
+        """Return the scope with its names in the old form, which another scope may share."""
         return self._replace(tenant=_text(self.tenant), conversation=_text(self.conversation))
 
     def encode(self) -> bytes:
-        """Return SCOPE, which has no parties; raise MissingValue for names not in Unicode."""
+        """Return SCOPE, without the parties; raise MissingValue if a name is not Unicode text."""
         return _entry(TENANT, self.tenant) + _entry(CONVERSATION, self.conversation)
 
 
@@ -77,26 +76,26 @@ class Context(NamedTuple):
 
     @property
     def joined(self) -> bool:
-        """Whether one of its names is joined."""
+        """Whether one of the names is a joined name."""
         return isinstance(self.message, Joined) or self.scope.joined
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The names of it that messages tell and that are texts."""
+        """The names from messages that are texts, not joined names."""
         names = (self.scope.tenant, self.scope.conversation, self.message)
         return tuple(one for one in names if isinstance(one, str))
 
     @property
     def reads_as_joined(self) -> bool:
-        """Whether one of its texts is the old form of a joined name."""
+        """Whether one of the texts reads as the old form of a joined name."""
         return any(map(reads_as_joined, self.texts))
 
     def as_text(self) -> Context:
-        """Return the context in the old form of its names, which another context may have too."""
+        """Return the context with its names in the old form, which another context may share."""
         return self._replace(scope=self.scope.as_text(), message=_text(self.message))
 
     def encode(self) -> bytes:
-        """Return CONTEXT; raise MissingValue where a name is not Unicode text."""
+        """Return CONTEXT; raise MissingValue if a name is not Unicode text."""
         return (
             self.scope.encode()
             + _entry(FIELD, self.field)
@@ -119,6 +118,6 @@ def _entry(label: int, part: Name | None) -> bytes:
     try:
         text = part.encode()
     except UnicodeEncodeError:
-        # A lone surrogate would make two different names meet in one replacement character.
+        # Replacement characters for lone surrogates would make two different names equal.
         raise MissingValue("name-not-unicode") from None
     return bytes((label,)) + len(text).to_bytes(4) + text

@@ -1,6 +1,6 @@
 """The labelled derivations of key material: HKDF-Expand (RFC 5869) with SHA-256, 32 bytes each.
 
-A KEK is never used as a cipher key. Every use has a label of its own, so no two uses can meet.
+A KEK is never used as a cipher key. Every use has its own label, so the uses are independent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
 POISON_LABEL: Final = b"sealyard/v1/poison"
 RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
-# No record's authentication begins with it, so that the record key has two uses that never meet.
+# No authenticated record begins with it, so the two uses of the record key are independent.
 PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
 KEYRING_ID_LABEL: Final = b"sealyard/v1/keyring-id"
 KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
@@ -28,10 +28,10 @@ THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
-"""A session id begins with when the session did, in seconds since 1970 (big-endian)."""
+"""A session id begins with the start of the session, in seconds since 1970 (big-endian)."""
 COMMITMENT_BYTES: Final = 16
 PACKAGE_COMMITMENT_BYTES: Final = 32
-"""Under keys from key packages, whose sender could look for two keys that share 16 bytes."""
+"""For keys from key packages, whose sender could search for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
 KEYRING_ID_BYTES: Final = 16
 DIGEST_BYTES: Final = 16
@@ -52,12 +52,12 @@ def commitment_key(key: SessionKey) -> bytes:
 
 
 def commitment(kctx: bytes, context: bytes, size: int = COMMITMENT_BYTES) -> bytes:
-    """Return the `size` bytes by which a token commits to its session key and its CONTEXT."""
+    """Return the `size` bytes that commit a token to its session key and its CONTEXT."""
     return hmac.digest(kctx, context, "sha256")[:size]
 
 
 def record_name(name_key: NameKey, scope: Scope) -> bytes:
-    """Return the 16 bytes that name a scope in the store without telling what it is."""
+    """Return the 16 bytes that name a scope in the store without revealing it."""
     return hmac.digest(name_key.reveal(), _own(scope), "sha256")[:NAME_BYTES]
 
 
@@ -67,24 +67,24 @@ def record_tag(record_key: RecordKey, record: bytes) -> bytes:
 
 
 def audit_key(record_key: RecordKey) -> AuditKey:
-    """Return the key that chains the audit log: it outlives every KEK, as the record key does."""
+    """Return the key that chains the audit log; it outlives every KEK, as the record key does."""
     return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
 
 
 def receipt_seed(record_key: RecordKey) -> bytes:
-    """Return the 32 bytes of the Ed25519 key (RFC 8032) that signs what was destroyed."""
+    """Return the 32 bytes of the Ed25519 key (RFC 8032) that signs erase receipts."""
     return _expand(record_key.reveal(), RECEIPT_LABEL)
 
 
 def poison_key(record_key: RecordKey) -> PoisonKey:
-    """Return the key by which the holders of a keyring recognise poison tokens."""
+    """Return the key with which the holders of a keyring recognise poison tokens."""
     return PoisonKey(_expand(record_key.reveal(), POISON_LABEL))
 
 
 def poison_sid(key: PoisonKey, began: int) -> bytes:
     """Return the session id of the poison tokens of one second (since 1970).
 
-    To whoever has no keyring it looks like any other. That a session draws it by chance has the
+    Without the keyring it cannot be distinguished from others. A session has it by chance with
     probability 2^-64.
     """
     time = began.to_bytes(SID_TIME_BYTES)
@@ -93,28 +93,28 @@ def poison_sid(key: PoisonKey, began: int) -> bytes:
 
 
 def private_key_wrapping(record_key: RecordKey) -> bytes:
-    """Return the 32 bytes under which private keys of participants are kept without passphrase."""
+    """Return the 32 bytes that wrap private keys of participants without a passphrase."""
     return _expand(record_key.reveal(), PRIVATE_KEY_LABEL)
 
 
 def keyring_id(name_key: NameKey) -> bytes:
-    """Return the 16 bytes that tell a keyring from all others: its name key outlives every KEK."""
+    """Return the 16 bytes that identify a keyring; its name key outlives every KEK."""
     return _expand(name_key.reveal(), KEYRING_ID_LABEL)[:KEYRING_ID_BYTES]
 
 
 def keyring_digest(name_key: NameKey, contents: bytes) -> bytes:
-    """Return the 16 bytes that tell one state of a keyring from another, and nothing of it."""
+    """Return the 16 bytes that identify one state of a keyring and reveal nothing of it."""
     key = _expand(name_key.reveal(), KEYRING_DIGEST_LABEL)
     return hmac.digest(key, contents, "sha256")[:DIGEST_BYTES]
 
 
 def keyring_mac(root_key: bytes, text: bytes) -> bytes:
-    """Return the 32 bytes by which the root key (32 bytes) vouches for a keyring's file."""
+    """Return the 32 bytes with which the root key (32 bytes) authenticates a keyring's file."""
     return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
 def kek_thumbprint(kek: Kek) -> bytes:
-    """Return the 16 bytes that tell a KEK from all others, whatever it is called."""
+    """Return the 16 bytes that identify a KEK, whatever its id."""
     return _expand(kek.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
 
 

@@ -18,13 +18,13 @@ from ..errors import InvalidExpression, MissingValue
 JoinKind = Literal["list", "members"]
 
 KINDS: Final[dict[JoinKind, int]] = {"list": 1, "members": 2}
-"""The kind of a joined name as one byte; that of a text is 0."""
+"""The kind of a joined name as one byte; the kind of a text is 0."""
 LABEL_STEP: Final = 0x10
 """Added to a label for each kind: 0x10 for lists, 0x20 for members."""
 
 MAX_DEPTH: Final = 16
 MAX_PARTS: Final = 10_000
-"""Bounds of what callers and operators may name; those of messages are bounded by the message."""
+"""Limits of the names that callers and operators give; those in messages have their limits."""
 
 _LENGTH_BYTES: Final = 4
 _MOST_DIGITS: Final = 20
@@ -32,9 +32,9 @@ _MEMBERS: Final = "members"
 
 
 class Joined:
-    """A name made of others: a list in its order, or members in any order. Nobody changes one.
+    """A name made of others: a list in its order, or members in any order. Immutable.
 
-    It is hashed once, since caches are asked for it again and again. Its length is that of its
+    It is hashed once, since caches look it up again and again. Its length is that of its
     texts, in characters.
     """
 
@@ -50,14 +50,14 @@ class Joined:
         self._text: str | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether the other is the same name; no text is."""
+        """Return whether the other is the same name; a text never is."""
         if not isinstance(other, Joined):
             return NotImplemented
         same = self._hash == other._hash and self.kind == other.kind
         return same and self.parts == other.parts
 
     def __hash__(self) -> int:
-        """Return what was computed when it was made."""
+        """Return the hash computed at creation."""
         return self._hash
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class Joined:
         return self._length
 
     def __bool__(self) -> bool:
-        """Say yes: it is there, also where its texts are empty."""
+        """Return True: a joined name is present even if its texts are empty."""
         return True
 
     def __repr__(self) -> str:
@@ -73,14 +73,14 @@ class Joined:
         return f"Joined({self.kind!r}, {self.parts!r})"
 
     def encode(self) -> bytes:
-        """Return its encoding; raise MissingValue where a part is not Unicode text."""
+        """Return the encoding; raise MissingValue if a part is not Unicode text."""
         try:
             return b"".join(_entry(one, "strict") for one in self.parts)
         except UnicodeEncodeError:
             raise MissingValue("name-not-unicode") from None
 
     def as_text(self) -> str:
-        """Return its old form."""
+        """Return the old form."""
         if self._text is None:
             texts = [one if isinstance(one, str) else one.as_text() for one in self.parts]
             self._text = join(sorted(texts) if self.kind == "members" else texts)
@@ -91,12 +91,12 @@ Name = str | Joined
 
 
 def join(parts: Iterable[str]) -> str:
-    """Return texts in the old form: each with its length in UTF-8 bytes before it."""
+    """Return texts in the old form: each after its length in UTF-8 bytes."""
     return "".join(f"{len(part.encode(errors='surrogatepass'))}:{part}" for part in parts)
 
 
 def reads_as_joined(text: str) -> bool:
-    """Tell whether a text is the old form of some joined name."""
+    """Return whether a text is the old form of some joined name."""
     if not text[:1].isdecimal():
         return False
     rest = text.encode(errors="surrogatepass")
@@ -114,7 +114,7 @@ def reads_as_joined(text: str) -> bool:
 
 
 def to_json(name: Name | None) -> object:
-    """Return a name as configurations and JSON spell it: a text, a list, or `{"members": …}`."""
+    """Return a name as in configurations and JSON: a text, a list, or `{"members": …}`."""
     if name is None or isinstance(name, str):
         return name
     parts = [to_json(one) for one in name.parts]
@@ -122,12 +122,12 @@ def to_json(name: Name | None) -> object:
 
 
 def from_json(value: object) -> Name:
-    """Return the name that JSON spells; raise InvalidExpression for anything else."""
+    """Return the name that a JSON value denotes; raise InvalidExpression for anything else."""
     return _from_json(value, MAX_DEPTH, [MAX_PARTS])
 
 
 def some_from_json(value: object) -> Name | None:
-    """Return the name that JSON spells, None for null; raise InvalidExpression otherwise."""
+    """Return the name that a JSON value denotes, None for null; else raise InvalidExpression."""
     return None if value is None else from_json(value)
 
 
@@ -149,7 +149,7 @@ def _from_json(value: object, depth: int, left: list[int]) -> Name:
 
 
 def _entry(name: Name, errors: str = "surrogatepass") -> bytes:
-    """Return a part's encoding; by `strict`, raise UnicodeEncodeError for no Unicode text."""
+    """Return a part's encoding; if `strict`, raise UnicodeEncodeError unless it is Unicode text."""
     if isinstance(name, str):
         kind, value = 0, name.encode(errors=errors)
     else:
@@ -158,5 +158,5 @@ def _entry(name: Name, errors: str = "surrogatepass") -> bytes:
 
 
 def _cuts(text: bytes, at: int) -> bool:
-    """Tell whether a character of UTF-8 goes on at this place."""
+    """Return whether the byte at this place continues a UTF-8 character."""
     return at < len(text) and text[at] & 0xC0 == 0x80  # noqa: PLR2004 - 10xxxxxx, RFC 3629

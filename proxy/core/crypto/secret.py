@@ -11,8 +11,8 @@ KEY_BYTES: Final = 32
 class Secret:
     """32 bytes of key material behind one method, `reveal`.
 
-    Only the modules that hand bytes to the cryptographic library call `reveal`. Everything by
-    which Python likes to spread a value (repr, format, pickle, copy, iteration, hashing) refuses.
+    Only the modules that pass bytes to the cryptographic library call `reveal`. Everything by which
+    Python could spread a value (repr, format, pickle, copy, iteration, hashing) refuses.
     """
 
     __slots__ = ("__material",)
@@ -45,7 +45,7 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]  # a hash table would keep a digest of the material
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """Refuse to be pickled or copied; `copy` and `pickle` both come through here."""
+        """Refuse to be pickled or copied; `copy` and `pickle` both call this."""
         message = f"{type(self).__name__} cannot be pickled or copied"
         raise TypeError(message)
 
@@ -63,7 +63,7 @@ class SessionKey(Secret):
 
 
 class StreamKey(Secret):
-    """The key of one frame, sealed at its beginning."""
+    """The key of one sealed stream, sealed at its beginning."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""A session: one session key at work, sealing and opening values for exact contexts."""
+"""A session: one session key that seals and opens values for exact contexts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _V = TypeVar("_V")
 
 _CACHED_CONTEXTS: Final = 16
 EXP_SKEW_SECONDS: Final = 60
-# Neither a header's text nor a CONTEXT goes on with this byte.
+# Neither a header's text nor a CONTEXT continues with this byte.
 _OF_NO_TOKEN: Final = b"\x00"
 
 
@@ -28,8 +28,8 @@ class Session:
     For each context it keeps the encoded CONTEXT, its commitment and the protected header, so a
     message costs one look-up, one IV, one encryption and two base64 calls. `kek_id` and
     `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
-    `created` is when the session began, in seconds since 1970. `others` are to be tried where this
-    one does not open: after two keyrings were merged, one name may stand for several KEKs.
+    `created` is when the session began, in seconds since 1970. `others` are tried if this one does
+    not open: after two keyrings were merged, one name may belong to several KEKs.
     """
 
     __slots__ = (
@@ -186,7 +186,7 @@ class Session:
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
-    # Contexts can be chosen by clients (message ids): start afresh rather than grow without end.
+    # Clients can choose contexts (message ids): start afresh rather than grow without limit.
     if len(cache) >= _CACHED_CONTEXTS:
         cache.clear()
     cache[key] = value

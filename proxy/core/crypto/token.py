@@ -29,12 +29,12 @@ JWE_PATTERN: Final = re.compile(
     rb"(%s%s*+)\.\.(%s{16})\.(%s*+)\.(%s{22})" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
 )
 SHORT_PATTERN: Final = re.compile(rb"sy1\.(%s{58,}+)" % _CHARS)
-# A token that was cut: its beginning stands, its end does not.
+# A truncated token: it has its beginning, not its end.
 CUT_PATTERN: Final = re.compile(
     rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
     % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
 )
-# The beginning of one in the short form, as far as the time in its session id.
+# The beginning of a token in the short form, up to the time in its session id.
 SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
 
 _CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
@@ -47,19 +47,19 @@ _HEADER: Final = re.compile(
 )
 KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 ASSUMED_KEK_ID: Final = "k0000"
-"""As long as the ids that new KEKs get: for those who tell how long a token would be."""
+"""As long as the ids of new KEKs, to compute how long a token would be."""
 
 _TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _DOT: Final = ord(".")
 _JWE_DOTS: Final = 4
-# Behind a head and its dot, and before the end.
+# After a head and its dot, and before the end.
 _IV_END: Final = 1 + 16
 _TAG: Final = -22
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
 _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
-# What people write behind `sy1.` must not pass for a cut token: no session is from before 2020 or
-# after 2100.
+# Text that people write after `sy1.` must not pass for a truncated token: no session began before
+# 2020 or after 2100.
 _SHORT_BEGINNING: Final = 12
 _USUAL_TIMES: Final = range(1_577_836_800, 4_102_444_800)
 _JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
@@ -113,14 +113,14 @@ class Token:
 
 
 def has_prefix(text: bytes) -> bool:
-    """Tell whether a value begins as tokens do, and so can never pass for plaintext."""
+    """Return whether a value begins like a token, and so can never pass for plaintext."""
     return text.startswith((JWE_PREFIX, SHORT_PREFIX))
 
 
 def is_cut(text: bytes) -> bool:
-    """Tell whether a value begins as tokens do and is not a whole one.
+    """Return whether a value begins like a token and is not a complete one.
 
-    One in the short form whose remains happen to be base64url may look whole.
+    A truncated token in the short form may look complete if the rest happens to be base64url.
     """
     if text.startswith(JWE_PREFIX):
         return JWE_PATTERN.fullmatch(text) is None
@@ -134,7 +134,7 @@ def is_cut(text: bytes) -> bool:
 
 
 def _begins_short(text: bytes) -> bool:
-    """Tell whether what stands behind `sy1.` can be the beginning of a token."""
+    """Return whether the text after `sy1.` can be the beginning of a token."""
     data = base64url.decode(text[len(SHORT_PREFIX) :][:_SHORT_BEGINNING])
     flags, number, time = data[0], int.from_bytes(data[1:3]), int.from_bytes(data[3:7])
     if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or time not in _USUAL_TIMES:
@@ -171,7 +171,7 @@ def decoded_token(text: bytes) -> Token | OpenFailed:
     try:
         return decode(text)
     except OpenFailed as error:
-        # With its traceback it would hold every frame on the way here, and a list has thousands.
+        # Its traceback would keep every stack frame up to here alive, and a list has thousands.
         return error.with_traceback(None)
 
 
@@ -185,13 +185,13 @@ def token_or_none(text: bytes) -> Token | None:
 
 @lru_cache(maxsize=4096)
 def _key_id(sid: bytes, kek_id: bytes | None) -> KeyId:
-    """Return the same id for all headers that name it, so that it is known at a glance."""
+    """Return one object for all headers that name the same id, so that comparing it is fast."""
     return KeyId(base64url.decode(sid), kek_id=kek_id.decode() if kek_id else None)
 
 
 @lru_cache(maxsize=4096)
 def decode_header(head: bytes) -> Header:
-    """Return what a protected header says; raise OpenFailed unless it is spelled as ours is."""
+    """Return what a protected header says; raise OpenFailed unless it is encoded like ours."""
     match = _HEADER.fullmatch(base64url.decode(head))
     if match is None:
         raise OpenFailed("malformed-token-header")

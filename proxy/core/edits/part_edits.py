@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..crypto import sealed_stream
 from ..crypto.context import Context
-from ..crypto.sealed_stream import FrameHead, Sealer
+from ..crypto.sealed_stream import Sealer, StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
@@ -74,7 +74,7 @@ class SealFrameEdit(NamedTuple):
     context: Context
     content: bytes
     media: str
-    sealed: FrameHead | None
+    sealed: StreamHead | None
 
     @property
     def token(self) -> Token | None:
@@ -117,7 +117,7 @@ class SealFrameEdit(NamedTuple):
                 "already-sealed", detail=f"{self.item.field}: the value is sealed already."
             )
 
-    def _opener(self, head: FrameHead, keys: KeysInUse, now: float) -> Session | None:
+    def _opener(self, head: StreamHead, keys: KeysInUse, now: float) -> Session | None:
         try:
             return _open(head, self.context, self.content, keys, now)[0]
         except OpenFailed:
@@ -130,7 +130,7 @@ class OpenFrameEdit(NamedTuple):
     part: Part
     context: Context
     content: bytes
-    head: FrameHead | OpenFailed
+    head: StreamHead | OpenFailed
 
     @property
     def token(self) -> Token | OpenFailed:
@@ -199,7 +199,7 @@ class BegunEdit(NamedTuple):
 
 
 def _open(
-    head: FrameHead, context: Context, content: bytes, keys: KeysInUse, now: float
+    head: StreamHead, context: Context, content: bytes, keys: KeysInUse, now: float
 ) -> tuple[Session, bytes, str]:
     """Return the session that opened a sealed stream, the plaintext, and its media type."""
     session, sealed, context = keys.open(head.token, context, now)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from ..crypto import sealed_stream
 from ..crypto.context import Context
-from ..crypto.sealed_stream import FrameHead, Opener, Sealer
+from ..crypto.sealed_stream import Opener, Sealer, StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
@@ -93,7 +93,7 @@ class OpenedStream(NamedTuple):
 class OpenFrame(NamedTuple):
     """A sealed stream to be opened. `head` is its beginning, or the error in reading that."""
 
-    head: FrameHead | OpenFailed
+    head: StreamHead | OpenFailed
     context: Context
 
     @property

@@ -27,7 +27,7 @@ class Pattern:
     """One `[METHOD,METHOD ]/path`.
 
     `methods` is empty for any method. `segments` holds literals in canonical spelling and None for
-    `{name}` and `*`; `names` holds the captures by position. `rest` stands for `/**`.
+    `{name}` and `*`; `names` holds the captures by position. `rest` means `/**`.
     """
 
     text: str
@@ -70,7 +70,7 @@ def parse_pattern(text: str) -> Pattern:
         if name is not None:
             names.append((at, name))
     if len({name for _, name in names}) != len(names):
-        raise InvalidExpression(f"a capture's name stands twice in `{text}`")
+        raise InvalidExpression(f"a capture has the same name twice in `{text}`")
     return Pattern(text, methods, tuple(segments), tuple(names), rest, websocket)
 
 
@@ -84,7 +84,7 @@ def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
                 f"`{method}` is not a method", hint=f"methods are in upper case: `{method.upper()}`"
             )
         if method == "WS":
-            raise InvalidExpression("`WS` stands alone before its path")
+            raise InvalidExpression("`WS` cannot be combined with other methods")
         if method in NEVER_FORWARDED:
             raise InvalidExpression(f"{method} is never forwarded, so no rule can match it")
     found = frozenset(methods)
@@ -117,7 +117,7 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
 class _End(NamedTuple):
     """Where a pattern ends: its place among all patterns, and the index of its rule.
 
-    `segments` are those under which it stands in a table, `rest` tells of everything below.
+    `segments` are its key in a table, `rest` says that it includes everything below.
     """
 
     order: int
@@ -215,7 +215,7 @@ class RouteTable:
 
 
 def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
-    """Return where the segments of a reading stand in the path; -1 where that cannot be told."""
+    """Return the indexes of the segments of a reading in the path; -1 for one without."""
     count = len(segments)
     whole = len(path.segments) - (path.segments[-1] == "")
     return tuple(range(count)) if count == max(whole, 1) else (-1,) * count
@@ -261,7 +261,7 @@ def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
 def _find(
     root: _Node, segments: tuple[str, ...], method: str | None, *, websocket: bool
 ) -> _End | None:
-    """Return the first pattern's end for a path; None as `method` stands for any."""
+    """Return the first pattern's end for a path; None as `method` means any."""
     best: _End | None = None
     waiting = [(root, 0)]
     while waiting:

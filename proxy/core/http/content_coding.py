@@ -1,7 +1,7 @@
-"""Content codings (RFC 9110 section 8.4.1): what a rule must read is decoded, within bounds.
+"""Content codings (RFC 9110 section 8.4.1): what a rule must read is decompressed, within limits.
 
-Bounds come first, since a kilobyte can unfold into a gigabyte: nothing grows beyond the limit of
-bodies, nor beyond a hundred times its coded size once that is more than a mebibyte.
+Limits come first, since a kilobyte can decompress to a gigabyte: nothing grows beyond the limit of
+bodies, nor beyond a hundred times its compressed size once that is more than a mebibyte.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 _ZLIB_METHOD: Final = 8
 _WINDOW: Final = 8 * 1024 * 1024
-"""The largest window of zstd: what RFC 9659 allows on the web."""
+"""The largest window of zstd that RFC 9659 allows on the web."""
 _SLICE: Final = 64 * 1024
-"""How much is inflated at a time: zlib copies what it has not come to when its bound is met."""
+"""Bytes inflated at a time: zlib copies its remaining input when it reaches its limit."""
 _ZSTD_SLICE: Final = 128
-"""So little of zstd is fed at a time: each three of its bytes may unfold into 128 KiB."""
+"""Bytes of zstd decompressed at a time: three of them may become 128 KiB."""
 
 Decoder = Callable[[bytes, int], bytes]
 
 
-def coding_of(told: HeadFacts) -> str | None:
-    """Return the one coding of a body in lower case, None where it has none.
+def coding_of(facts: HeadFacts) -> str | None:
+    """Return the only coding of a body in lower case, None if it has none.
 
-    `told` are the headers of its message.
+    `facts` are the headers of its message.
 
-    Raises UnsupportedBody for several, and for one that is not known here.
+    Raises UnsupportedBody for several codings and for an unknown one.
     """
-    values = told.get(b"content-encoding")
+    values = facts.get(b"content-encoding")
     if values is None:
         return None
     codings = [
@@ -55,10 +55,10 @@ def coding_of(told: HeadFacts) -> str | None:
 
 
 def decode(body: bytes, coding: str, limit: int) -> bytes:
-    """Return a body without its coding, which `coding_of` has told.
+    """Return a body decompressed; `coding` is from `coding_of`, `limit` in bytes.
 
-    Raises BodyTooLarge where it would grow beyond its bounds, InvalidBody where it is cut, damaged
-    or followed by something else, UnsupportedBody where the package for the coding is missing.
+    Raises BodyTooLarge if it would exceed its limits, InvalidBody if it is truncated, damaged or
+    followed by other bytes, UnsupportedBody if the package for the coding is missing.
     """
     return _DECODERS[coding](body, min(limit, max(_RATIO_FREE, _RATIO * len(body))))
 
@@ -68,9 +68,9 @@ def _gzip(body: bytes, bound: int) -> bytes:
 
 
 def _members(body: bytes, bound: int, member: Callable[[int, int], tuple[bytes, int]]) -> bytes:
-    """Return what the members hold that stand one behind the other and fill the body.
+    """Return the contents of the consecutive members that make up the body.
 
-    `member` takes where one begins and its bound; it returns what it holds and where it ends.
+    `member` takes where one begins and its limit; it returns the contents and where it ends.
     """
     parts: list[bytes] = []
     at = 0
@@ -84,7 +84,7 @@ def _members(body: bytes, bound: int, member: Callable[[int, int], tuple[bytes, 
 
 
 def _deflate(body: bytes, bound: int) -> bytes:
-    # RFC 9110 section 8.4.1.2: some send the bare stream without zlib's frame.
+    # RFC 9110 section 8.4.1.2: some send the raw stream without the zlib wrapper.
     framed = (
         len(body) > 1
         and body[0] & 0xF == _ZLIB_METHOD
@@ -97,19 +97,19 @@ def _deflate(body: bytes, bound: int) -> bytes:
 
 
 def _inflate(body: bytes, at: int, bound: int, wbits: int) -> tuple[bytes, int]:
-    """Return what the stream that begins at `at` holds, and where it ends."""
+    """Return the contents of the stream that begins at `at`, and where it ends."""
     stream = zlib.decompressobj(wbits)
 
-    def unfold(piece: bytes, left: int) -> bytes:
-        # One byte more than allowed tells too much from just enough; 0 would mean no bound.
+    def decompress(piece: bytes, left: int) -> bytes:
+        # One byte more than allowed distinguishes too much from enough; 0 would mean no limit.
         return stream.decompress(piece, left + 1)
 
-    return _unfolded(stream, unfold, body, at, bound, size=_SLICE, damaged=zlib.error)
+    return _decompressed(stream, decompress, body, at, bound, size=_SLICE, damaged=zlib.error)
 
 
-def _unfolded(  # noqa: PLR0913 - what differs between the codings, the last two by name
+def _decompressed(  # noqa: PLR0913 - what differs between the codings, the last two by name
     stream: Any,  # noqa: ANN401 - zlib's or zstandard's, which have `eof` and `unused_data` alike
-    unfold: Callable[[bytes, int], bytes],
+    decompress: Callable[[bytes, int], bytes],
     body: bytes,
     at: int,
     bound: int,
@@ -117,14 +117,14 @@ def _unfolded(  # noqa: PLR0913 - what differs between the codings, the last two
     size: int,
     damaged: type[Exception],
 ) -> tuple[bytes, int]:
-    """Return what a stream that begins at `at` holds, read slice by slice, and where it ends."""
+    """Return the contents of a stream that begins at `at`, read in slices, and where it ends."""
     parts: list[bytes] = []
     while not stream.eof:
         piece = body[at : at + size]
         if not piece:
             raise InvalidBody("coding-cut")
         try:
-            part = unfold(piece, bound)
+            part = decompress(piece, bound)
         except damaged:
             raise InvalidBody("coding-damaged") from None
         bound -= len(part)
@@ -154,7 +154,7 @@ def _zstd(body: bytes, bound: int) -> bytes:
 
     def frame(at: int, left: int) -> tuple[bytes, int]:
         stream = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-        return _unfolded(
+        return _decompressed(
             stream,
             lambda piece, _: stream.decompress(piece),
             body,

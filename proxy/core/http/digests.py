@@ -1,7 +1,7 @@
 """Digests of a request's body (RFC 9530, RFC 1864): checked before the body is changed.
 
-A sealed body has another digest, so the backend cannot check what the client promised. Whoever
-changes the body must.
+A sealed body has another digest, so the backend cannot verify that of the client. Sealyard, which
+changes the body, has to.
 """
 
 from __future__ import annotations
@@ -25,52 +25,51 @@ _MEMBER: Final = re.compile(
 _HASHES: Final = {b"sha-256": hashlib.sha256, b"sha-512": hashlib.sha512}
 
 
-def promised(told: HeadFacts) -> bool:
-    """Tell whether these headers hold a digest that `verify` looks at."""
-    return not _CHECKED.isdisjoint(told)
+def promised(facts: HeadFacts) -> bool:
+    """Return whether these headers have a digest that `verify` checks."""
+    return not _CHECKED.isdisjoint(facts)
 
 
 class Digests:
-    """What a message promises of its body, compared with what has come of it, piece by piece."""
+    """The digests in the headers of a message, compared with its body as it arrives."""
 
     __slots__ = ("_promises",)
 
-    def __init__(self, told: HeadFacts) -> None:
-        """Take what the headers `told` promise; raise DigestMismatch where that is malformed.
+    def __init__(self, facts: HeadFacts) -> None:
+        """Read the digests in the headers `facts`; raise DigestMismatch if one is malformed.
 
-        Other algorithms than SHA-256, SHA-512 and MD5 are passed over, as RFC 9530 section 2
-        allows.
+        Algorithms other than SHA-256, SHA-512 and MD5 are ignored, as RFC 9530 section 2 allows.
         """
         self._promises = [
             (value.strip(b" \t"), hashlib.md5(usedforsecurity=False))
-            for value in told.get(_MD5, ())
+            for value in facts.get(_MD5, ())
         ]
         for name in _DIGESTS:
-            for value in told.get(name, ()):
+            for value in facts.get(name, ()):
                 self._promises += _members(value)
 
     def update(self, data: bytes) -> None:
-        """Take a piece of the body as it came, still coded."""
+        """Add a piece of the body as it arrived, still compressed."""
         for _, found in self._promises:
             found.update(data)
 
     def check(self) -> None:
-        """Raise DigestMismatch unless what has come is the body that was promised."""
+        """Raise DigestMismatch unless the body matches its digests."""
         for promise, found in self._promises:
             _compare(promise, found.digest())
 
 
-def digests_of(told: HeadFacts) -> Digests | None:
-    """Return the digests that headers tell of a body, or None where they tell of none."""
-    return Digests(told) if promised(told) else None
+def digests_of(facts: HeadFacts) -> Digests | None:
+    """Return the digests that headers have of a body, or None if there are none."""
+    return Digests(facts) if promised(facts) else None
 
 
-def verify(told: HeadFacts, body: bytes) -> None:
-    """Refuse a body that is not the one its digests tell of; `body` is as it came, still coded.
+def verify(facts: HeadFacts, body: bytes) -> None:
+    """Raise DigestMismatch for a body that does not match its digests.
 
-    `told` are the headers of its message. Raises DigestMismatch.
+    `facts` are the headers of its message; `body` is as it arrived, still compressed.
     """
-    digests = digests_of(told)
+    digests = digests_of(facts)
     if digests is not None:
         digests.update(body)
         digests.check()

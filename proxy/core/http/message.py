@@ -24,7 +24,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Names and values in the order and spelling in which they came."""
 
 # What rules know of a message besides the names that they give themselves.
-_TOLD: Final = frozenset(
+_READ_BY_RULES: Final = frozenset(
     {
         b"cache-control",
         b"content-digest",
@@ -58,16 +58,16 @@ TELLING: Final = frozenset(
         b"x-real-ip",
     }
 )
-"""What tells a backend about the client, in the names that common backends read. What an untrusted
-peer says in them is dropped, and this hop's own view stands there."""
+"""Headers that describe the client, by the names that common backends read. Their values from an
+untrusted peer are dropped and replaced with what this hop knows."""
 
 
 class HeadFacts(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
-    `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
-    tell of a JSON text in UTF-8, neither coded nor with a digest, `as_page` that a browser may take
-    the body for a page, whatever it is read as here. `own_cache` is kept here by `caching`.
+    `cleared` are the checks that found nothing in this head. `plain_json` says that the body is
+    JSON in UTF-8 without Content-Encoding or digest, `as_page` that a browser may render it as a
+    page, whatever it is read as here. `own_cache` is a cache of `cache_control`.
     """
 
     __slots__ = ("as_page", "cleared", "own_cache", "plain_json")
@@ -77,19 +77,19 @@ class HeadFacts(dict[bytes, list[bytes]]):
         super().__init__()
         for name, value in headers:
             low = name.lower()
-            if low in _TOLD:
+            if low in _READ_BY_RULES:
                 self.setdefault(low, []).append(value)
         self.cleared: set[object] = set()
         self.as_page = as_page
         self.own_cache: bytes | None = None
-        self.plain_json = not as_page and self._tells_of_plain_json()
+        self.plain_json = not as_page and self._has_plain_json()
 
     def words(self, name: bytes) -> set[bytes]:
         """Return the words of a list in a header, in lower case."""
         values = self.get(name, ())
         return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}
 
-    def _tells_of_plain_json(self) -> bool:
+    def _has_plain_json(self) -> bool:
         types = self.get(b"content-type", ())
         if len(types) != 1 or not _NOT_PLAIN.isdisjoint(self):
             return False
@@ -164,7 +164,7 @@ class ResponseHead:
 
 @dataclass(frozen=True, slots=True)
 class SocketHead:
-    """What stands for the head of a message of a WebSocket, which has none.
+    """What takes the place of the head for a WebSocket message, which has none.
 
     `direction` is where it goes; `binary` says that it need not be UTF-8. `awaited` attachments
     have been announced by those before it and are still to come.
@@ -182,18 +182,18 @@ class SocketHead:
     @property
     def facts(self) -> HeadFacts:
         """No headers."""
-        return _NOTHING_TOLD
+        return _NOTHING_READ_BY_RULES
 
 
 Head = RequestHead | ResponseHead | SocketHead
-_NOTHING_TOLD: Final = HeadFacts(())
+_NOTHING_READ_BY_RULES: Final = HeadFacts(())
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
     """A Content-Type (RFC 9110 section 8.3.1): its essence in lower case, and all of it as text.
 
-    `text` is the spelling that can stand in a token: quoted parameter values are unquoted.
+    `text` is the form that a token can contain: quoted parameter values are unquoted.
     """
 
     essence: str
@@ -236,7 +236,7 @@ def parse_media_type(value: bytes) -> MediaType | None:
 def media_type(facts: HeadFacts) -> MediaType | None:
     """Return the media type of a message with these headers, or None where it names none.
 
-    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
+    Raises AmbiguousRequest if Content-Type occurs twice, UnsupportedBody if it is malformed.
     """
     values = facts.get(b"content-type")
     if values is None:

@@ -2,8 +2,8 @@
 
 Rules match the canonical path, and exactly that path is forwarded (RFC 3986 section 6.2.2: percent
 triplets in upper case, unreserved characters decoded, dot segments removed; also repeated slashes
-merged). Beside it stand its *shadow* and other readings (lax_paths): where one of them would meet
-another rule, the request is ambiguous and nobody forwards it.
+merged). It also has a *shadow* and other readings (path_readings): if one of them would match
+another rule, the request is ambiguous and is not forwarded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REMEMBERED_MAX: Final = 128
 class CanonicalPath(NamedTuple):
     """A path in its one spelling, cut into segments; `shadow` is cut likewise.
 
-    `readings` are what else servers may read, as shadows are; `may_be_file` tells that a segment
+    `readings` are what else servers may read, as shadows are; `may_be_file` says that a segment
     could name a file, a script or a format.
     """
 

@@ -20,7 +20,7 @@ from ..errors import AmbiguousRequest
 Segments = tuple[str, ...]
 
 READINGS_MAX: Final = 32
-"""A path with more readings is nobody's honest path: it is refused."""
+"""A path with more readings is refused: no legitimate path has so many."""
 _DECODES: Final = 4
 _ODD: Final = re.compile(r"[%;(]|:\$")
 _TELLING: Final = re.compile(r"[%;(\\?#\x00]|:\$|\.\.| \.|\. ")
@@ -90,7 +90,7 @@ def without_dot_segments(path: str) -> str:
 
 
 def merge_slashes(path: str) -> str:
-    """Return a path with one slash where several stand together."""
+    """Return a path with runs of slashes merged into one."""
     return _SLASHES.sub("/", path)
 
 
@@ -201,7 +201,7 @@ _FOLDER: Final = "cgi-bin"
 class PathReading(NamedTuple):
     """Segments that a server may take a path for.
 
-    `origins` tells where each stands in the path; -1 where that cannot be told. `left_out` are the
+    `origins` has the index of each in the path; -1 if it has none. `left_out` are the
     places in the path that the reading does not hold. `certain`: what it leaves out for the sake of
     a script's name is hardly anything else.
     """
@@ -244,7 +244,7 @@ def _derived(reading: PathReading, stems: int) -> Iterator[PathReading]:
 
 
 def _behind_script(reading: PathReading, at: int) -> Iterator[PathReading]:
-    """Yield what a front controller routes by, which stands at the root or in a folder."""
+    """Yield what a front controller routes by, at the root or in a folder."""
     segments, name = reading.segments, reading.segments[at]
     certain = name.partition(".")[0] in _FRONTS
     yield _without(reading, at, at + 1, certain=certain)
@@ -293,7 +293,7 @@ def alike(
 ) -> Iterator[tuple[tuple[str | None, ...], bool]]:
     """Yield under which other paths a server may run what a folded pattern's path is.
 
-    With each stands whether everything below it counts too, as PATH_INFO.
+    Each comes with whether everything below it counts, too, as PATH_INFO.
     """
     for at, segment in enumerate(segments[:-1]):
         if segment is not None and _SCRIPT.fullmatch(segment):

@@ -14,7 +14,7 @@ from ..compiled.block import CompiledBlock
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
-from ..crypto.sealed_stream import FrameHead
+from ..crypto.sealed_stream import StreamHead
 from ..crypto.token import Token, decoded_token, token_or_none
 from ..edits.edits import OpenEdit, SealEdit
 from ..edits.part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
@@ -89,7 +89,7 @@ def _seal_content(
         )
     media = sealable_type(part.media)
     head = _frame_head(part, content)
-    known = head if isinstance(head, FrameHead) else None
+    known = head if isinstance(head, StreamHead) else None
     if len(content) > BODY_TOKEN_MAX and not item.framed:
         raise BodyTooLarge(
             "part-above-token",
@@ -113,7 +113,7 @@ def _open_content(
     if head is not None:
         named, context = bind_token(
             compiled,
-            head.token if isinstance(head, FrameHead) else head,
+            head.token if isinstance(head, StreamHead) else head,
             lambda: binder.whole_context(placed.item, kind=KIND_STREAM),
         )
         return OpenFrameEdit(

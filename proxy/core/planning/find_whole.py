@@ -13,7 +13,7 @@ from ..compiled.block import CompiledBlock
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
-from ..crypto.sealed_stream import FrameHead
+from ..crypto.sealed_stream import StreamHead
 from ..crypto.token import CTY_MAX, decoded_token, token_or_none
 from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
 from ..edits.part_edits import PartEdit
@@ -196,7 +196,7 @@ def _already(
     """Return what opens a body that looks to be sealed already."""
     if _is_frame(media):
         head = _frame_head(body)
-        if isinstance(head, FrameHead):
+        if isinstance(head, StreamHead):
             return OpenFrame(head, binder.whole_context(item, kind=KIND_STREAM))
     elif media is not None and media.essence == JOSE:
         token = token_or_none(body)
@@ -239,7 +239,7 @@ def _is_frame(media: MediaType | None) -> bool:
     return media is not None and media.essence == sealed_stream.MEDIA_TYPE
 
 
-def _frame_head(body: bytes) -> FrameHead | OpenFailed:
+def _frame_head(body: bytes) -> StreamHead | OpenFailed:
     """Return the head that a body begins with, or the error that reading it met."""
     try:
         return sealed_stream.read_head(body) or OpenFailed("malformed-frame")

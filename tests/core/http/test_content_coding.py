@@ -169,4 +169,4 @@ def test_a_coding_whose_package_is_missing_is_unsupported(
     with pytest.raises(UnsupportedBody) as caught:
         decode(coded, coding, MEBIBYTE)
 
-    assert caught.value.detail == f"{package} is not installed."
+    assert caught.value.detail == f"The Python package {package} is not installed."
