@@ -124,7 +124,7 @@ def _check(path: Path, status: os.stat_result) -> None:
         raise KeyringError(f"{path}: belongs to another user")
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~_allowed(status):
-        raise KeyringError(f"{path}: mode {mode:04o} lets others in; make it 0600 or 0400")
+        raise KeyringError(f"{path}: mode {mode:04o} lets others in; change it to 0600 or 0400")
     if mode & _GROUP_READS and (others := _others(status.st_gid)):
         raise KeyringError(f"{path}: its group has other members: {', '.join(others)}")
 
@@ -153,7 +153,7 @@ def _refuse_list(path: Path, descriptor: int) -> None:
         if error.errno in {errno.ENODATA, errno.ENOTSUP}:
             return
         raise
-    raise KeyringError(f"{path}: an access list lets others in; remove it: setfacl -b")
+    raise KeyringError(f"{path}: an access list lets others in; remove it with `setfacl -b`")
 
 
 def _allowed(status: os.stat_result) -> int:

@@ -23,8 +23,8 @@ from urllib.parse import unquote
 from ..errors import ForbiddenValue
 
 NAME_MAX: Final = 4096
-"""So long may the name of a field be, in bytes as it is spelled; of a longer odd name of JSON so
-many characters are read. No rule has a name of that length, and frameworks allow no more."""
+"""The longest name of a field, in bytes as received, and the number of characters that are read of
+a longer unusual JSON name. No rule has a name of that length, and frameworks allow no more."""
 _DECODES: Final = 4
 _STEPS_MAX: Final = 32
 
@@ -53,7 +53,7 @@ class Folding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """A known parser: what it reads, and which foldings it was seen or is documented to do."""
+    """A known parser: what it reads, and its foldings by documentation or trial."""
 
     name: str
     place: NamePlace
@@ -90,7 +90,7 @@ PARSERS: Final = (
     Parser("URLSearchParams", "field", (Folding.TRIM, Folding.PLUS)),
     Parser("CGI, WSGI, PHP, Rack", "header", (Folding.CASE, Folding.CGI)),
 )  # fmt: skip
-"""The parsers that are known, from their documentation or from trials."""
+"""The known parsers, from their documentation or from trials."""
 
 FOLDED: Final[Mapping[NamePlace, tuple[Folding, ...]]] = {
     place: tuple(
@@ -98,10 +98,10 @@ FOLDED: Final[Mapping[NamePlace, tuple[Folding, ...]]] = {
     )
     for place in ("json", "field", "header")
 }
-"""Which foldings hold for which names: members of JSON; fields of forms, parts, parameters of a
-query and cookies; headers."""
+"""Which foldings apply to which names: JSON members; fields of forms, parts, query parameters and
+cookies; headers."""
 
-# What shows nothing (Default_Ignorable_Code_Point of Unicode), and what stands for bad bytes.
+# Invisible characters (Default_Ignorable_Code_Point of Unicode), and the replacement character.
 _IGNORED: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffd\U000e0000-\U000e0fff]"
@@ -123,14 +123,14 @@ _LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmno
 
 
 def squeeze_fields(text: bytes) -> bytes:
-    """Return a text in which every twin of a field's name that needs no decoding holds its fold."""
+    """Return a text in which each twin of a field's name without escapes contains its fold."""
     return text.translate(_LOWER, b"_-+.[]'\" \t")
 
 
 def fold_member(name: str) -> str:
-    """Return the one spelling of all twins of a member's name, of one step alone.
+    """Return the common form of all twins of a member's name, for one step.
 
-    Leading `_` and `-` stay: `id` and `_id` are two names, and both stand in many messages.
+    Leading `_` and `-` stay: `id` and `_id` are two names, and many messages have both.
     """
     if name.isascii():
         if name.isalnum():  # as nearly always
@@ -157,7 +157,7 @@ def first_step_of_member(name: str) -> str | None:
 
 
 def are_plain(names: Iterable[str], known: Container[str], folded: Container[str]) -> bool:
-    """Tell whether among an object's names none but the `known` may be read as one of them.
+    """Return whether no names of an object other than the `known` may be read as one of them.
 
     `folded` are the known ones, folded. True is certain; a name beyond ASCII gives False.
     """
@@ -172,7 +172,7 @@ def are_plain(names: Iterable[str], known: Container[str], folded: Container[str
 
 
 def leads_to_prototype(name: str, text: str, start: int) -> bool:
-    """Tell whether by a member JavaScript leads to what all objects share.
+    """Return whether a member reaches the prototype that all JavaScript objects share.
 
     Its value begins at `start` of a text. `constructor` does it with a `prototype` within alone.
     """
@@ -191,17 +191,17 @@ def beginnings(folded: Iterable[str]) -> frozenset[str]:
 
 
 def fold_value(text: str) -> str:
-    """Return a text as readers compare it that trim it and ignore case and width."""
+    """Return a text as compared by parsers that trim it and ignore case and width."""
     return _compatible(text).partition("\0")[0].strip().casefold()
 
 
 def fold_header(name: bytes) -> bytes:
-    """Return the one spelling of all twins of a header's name."""
+    """Return the common form of all twins of a header's name."""
     return name.translate(_LOWER, _HEADER_JOINTS)
 
 
 def fold_field(name: str) -> str:
-    """Return the one spelling of all twins of a field's name, less its suffixes and prefixes."""
+    """Return the common form of all twins of a field's name, without suffixes and prefixes."""
     return "".join(_steps(lax_field(name)))
 
 
@@ -211,7 +211,7 @@ def steps_of_field(name: str) -> Iterator[str]:
 
 
 def readings_of_field(lax: str, longest: int) -> Iterator[str]:
-    """Yield what a field's name that `lax_field` gave may be read as, each folded.
+    """Yield what a field's name from `lax_field` may be read as, each folded.
 
     Of a nested name that is also what it is a part of. `longest` is how long the names are that
     anybody asks for: no longer ones are told.
@@ -226,7 +226,7 @@ def readings_of_field(lax: str, longest: int) -> Iterator[str]:
 
 
 def field_leads_to_prototype(lax: str) -> bool:
-    """Tell whether a field's name that `lax_field` gave leads to what all objects share.
+    """Return whether a field's name from `lax_field` reaches the prototype of all objects.
 
     `constructor` by itself is a name as any other.
     """
@@ -237,13 +237,13 @@ def field_leads_to_prototype(lax: str) -> bool:
 
 
 def differ_in_case(name: str, other: str) -> bool:
-    """Tell whether two names of fields that are twins differ in no more than case, `_` and `-`."""
+    """Return whether two names of fields that are twins differ only in case, `_` and `-`."""
     plain = _WORDS.fullmatch(name) and _WORDS.fullmatch(other)
     return plain is not None and fold_member(name) == fold_member(other)
 
 
 def lax_field(name: str) -> str:
-    """Return a field's name, decoded once, with nothing in it that stands for something else."""
+    """Return a field's name, decoded once, without escapes."""
     if "%" in name:
         name = _decoded(name)
     if not name.isascii():
@@ -285,7 +285,7 @@ def _steps(name: str) -> Iterator[str]:
 
 
 def _cut(name: str) -> Iterator[str]:
-    """Yield a name, and what is left of it without suffix and prefix."""
+    """Yield a name, and the name without suffix and prefix."""
     yield name
     suffix = _SUFFIX.search(name)
     if suffix is not None:
@@ -307,7 +307,7 @@ class NameReading(NamedTuple):
 
 
 class FieldNames:
-    """Names of fields, each known by a number; names of one spelling have one number only."""
+    """Names of fields by number; equal names have the same number."""
 
     __slots__ = ("_folded", "_longest", "names", "needles")
 
@@ -321,7 +321,7 @@ class FieldNames:
         self._longest = max(map(len, self._folded), default=0)
 
     def __bool__(self) -> bool:
-        """Tell whether there are any."""
+        """Return whether there are any."""
         return bool(self.names)
 
     def readings(self, name: str) -> Sequence[NameReading]:

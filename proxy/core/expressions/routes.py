@@ -38,7 +38,7 @@ class Pattern:
     websocket: bool = False
 
     def takes(self, method: str) -> bool:
-        """Tell whether the pattern takes requests with this method. GET includes HEAD."""
+        """Return whether the pattern matches this method. GET includes HEAD."""
         return not self.methods or method in self.methods
 
     def captures(self, path: CanonicalPath) -> dict[str, str]:
@@ -47,11 +47,11 @@ class Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Return the pattern that `text` spells; raise InvalidExpression otherwise."""
+    """Return the pattern that `text` denotes; raise InvalidExpression if it is none."""
     words = text.split()
     if len(words) not in {1, 2} or not words[-1].startswith("/"):
         raise InvalidExpression(
-            "a match is `[METHOD,METHOD ]/path`", hint="for example `POST /api/messages`"
+            "a match must be `[METHOD,METHOD ]/path`", hint="for example `POST /api/messages`"
         )
     methods, websocket = _parse_methods(words[0]) if len(words) > 1 else (frozenset(), False)
     route = words[-1]
@@ -104,10 +104,10 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
     try:
         path = paths.canonical("/" + segment)
     except (MalformedRequest, AmbiguousRequest) as error:
-        raise InvalidExpression(f"`{segment}` in `{text}` is no literal segment") from error
+        raise InvalidExpression(f"`{segment}` in `{text}` is not a literal segment") from error
     if path.text != "/" + segment:
         raise InvalidExpression(
-            f"`{segment}` in `{text}` is not in canonical spelling", hint=f"write `{path.text[1:]}`"
+            f"`{segment}` in `{text}` is not in canonical form", hint=f"write `{path.text[1:]}`"
         )
     if len(path.shadow) != 1 or (segment and not path.shadow[0]):
         raise InvalidExpression(f"`{segment}` in `{text}` can be read in more than one way")
@@ -115,7 +115,7 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
 
 
 class _End(NamedTuple):
-    """Where a pattern ends: its place among all patterns, and the index of its rule.
+    """The end of a pattern: its index among all patterns, and the index of its rule.
 
     `segments` are its key in a table, `rest` says that it includes everything below.
     """
@@ -183,7 +183,7 @@ class RouteTable:
         return None if found is None else (found.rule, found.pattern)
 
     def takers(self, method: str, path: CanonicalPath) -> frozenset[int]:
-        """Return the rules that take requests with this method to this path, in any reading."""
+        """Return the rules that match this method and path, in any reading."""
         found = (
             _find(self._canonical, path.segments, method, websocket=False),
             _find(self._shadow, path.shadow, method, websocket=False),
@@ -192,7 +192,7 @@ class RouteTable:
         return frozenset(one.rule for one in found if one is not None)
 
     def touches(self, path: CanonicalPath) -> bool:
-        """Tell whether a pattern takes this path, whatever the method, be it in a laxer reading."""
+        """Return whether a pattern matches this path with any method, in any reading."""
         return any(
             _find(self._canonical, path.segments, None, websocket=websocket)
             or _find(self._shadow, path.shadow, None, websocket=websocket)
@@ -203,7 +203,7 @@ class RouteTable:
     def _others(
         self, method: str | None, path: CanonicalPath, *, websocket: bool
     ) -> Iterator[tuple[PathReading, _End]]:
-        """Yield what patterns take the path in each reading beside canonical path and shadow."""
+        """Yield the patterns that match the path in each reading other than path and shadow."""
         for segments in (path.shadow, *path.readings):
             start = PathReading(segments, _origins(segments, path))
             for reading in file_readings(start, self._stems) if path.may_be_file else (start,):
@@ -222,7 +222,7 @@ def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
 
 
 def _contradicts(found: _End | None, reading: PathReading, other: _End) -> bool:
-    """Tell whether a request that one rule took, or none, would reach what another one rules.
+    """Return whether a request that matched one rule, or none, could reach the path of another.
 
     An author who spells a script or a format out in one rule, and leaves it out in another, means
     two; a name that a capture or `/**` took may be anything.
@@ -289,7 +289,7 @@ def _find(
 def _first(
     ends: list[_End], best: _End | None, method: str | None, *, websocket: bool
 ) -> _End | None:
-    """Return the first of `ends`, or of what was best so far, that takes such a request."""
+    """Return the first of `ends`, or the best so far, that matches such a request."""
     for end in ends:
         if best is not None and end.order >= best.order:
             break

@@ -65,7 +65,7 @@ class Whole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NamedSelector:
-    """One of a form or of a head, by its name.
+    """A value of a form or of a head, by its name.
 
     `form:name` is a pair of a form, `part:name` a part of one and `filename:name` the filename that
     stands there; `query:name` and `header:name` are of a head.
@@ -94,7 +94,7 @@ Selector = JsonSelector | Whole | NamedSelector
 
 
 def parse_selector(text: str) -> Selector:
-    """Return the selector that `text` spells; raise InvalidExpression otherwise."""
+    """Return the selector that `text` denotes; raise InvalidExpression if it is none."""
     if text.startswith("$"):
         return parse_json_selector(text)
     for whole in Whole:
@@ -111,7 +111,7 @@ def parse_selector(text: str) -> Selector:
 
 
 def parse_json_selector(text: str) -> JsonSelector:
-    """Return the JSON selector that `text` spells; raise InvalidExpression otherwise."""
+    """Return the JSON selector that `text` denotes; raise InvalidExpression if it is none."""
     steps: list[Step] = []
     at = 1
     while at < len(text):
@@ -124,7 +124,7 @@ def parse_json_selector(text: str) -> JsonSelector:
 
 
 def _well_joined(match: re.Match[str]) -> bool:
-    """Tell whether a name has one dot before it and a bracket none, `..` aside."""
+    """Return whether names follow one dot and brackets follow none, `..` aside."""
     step = match[0][2:] if match["deep"] else match[0]
     dotted = step.startswith(".")
     bracketed = step.startswith("[")

@@ -1,6 +1,6 @@
-"""Sources: where the names that bind a message (tenant, conversation) are read.
+"""Sources: where binding names (tenant, conversation) are read from.
 
-A source gives one name or nothing: a text, or where it is made of others, a joined name.
+A source gives one name or nothing: a text, or a joined name if it is made of several sources.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class NameSource:
 class JsonSource:
     """A value of the body, or with `~` the name of the member where the selector ends.
 
-    Each place where a source is written is a source of its own: compared by identity, which is what
-    the look-ups on the path of a message need.
+    Sources compare by identity, which the look-ups on the path of a message need: each place where
+    one is written is a separate source.
     """
 
     selector: JsonSelector

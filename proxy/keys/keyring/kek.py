@@ -117,7 +117,7 @@ def new_number(taken: frozenset[int], random: RandomBytes) -> int:
 def check_kek(entry: KekEntry) -> None:
     """Raise KeyringError for a KEK with an invalid id, number, time or state."""
     if len(entry.also) != len({entry.id, *entry.also}) - 1:
-        raise KeyringError("a KEK has one id twice")
+        raise KeyringError("a KEK has the same id twice")
     if not all(KEK_ID_PATTERN.fullmatch(one) for one in (entry.id, *entry.also)):
         raise KeyringError("a KEK id is 1 to 32 of the characters A-Z a-z 0-9 _ -")
     if not 1 <= entry.number <= MAX_NUMBER:
@@ -133,13 +133,13 @@ def check_old_numbers(numbers: Sequence[int], highest: int, retired: frozenset[i
     if len(set(numbers)) != len(numbers):
         raise KeyringError("two KEKs have the same number")
     if not max(numbers) <= highest <= MAX_NUMBER or retired:
-        raise KeyringError("the highest KEK number does not fit the KEKs")
+        raise KeyringError("the highest KEK number does not match the KEKs")
 
 
 def check_numbers(numbers: Sequence[int], highest: int, retired: frozenset[int]) -> None:
     """Raise KeyringError unless the KEK numbers are possible in a keyring of the new format."""
     if highest or retired.intersection(numbers):
-        raise KeyringError("the retired KEK numbers do not fit the KEKs")
+        raise KeyringError("the retired KEK numbers do not match the KEKs")
     if len(retired) > MAX_RETIRED:
         raise KeyringError(f"a keyring retires at most {MAX_RETIRED} numbers; create a new one")
     if not all(1 <= number <= MAX_NUMBER for number in retired):
@@ -166,7 +166,7 @@ def check_revocations(revocations: Sequence[Revocation]) -> None:
     if len(revocations) > MAX_REVOCATIONS:
         raise KeyringError(f"a keyring holds at most {MAX_REVOCATIONS} revocations: {_WAY_OUT}")
     if len({one.name for one in revocations}) != len(revocations):
-        raise KeyringError("one conversation is revoked twice")
+        raise KeyringError("a conversation is revoked twice")
     for one in revocations:
         if not _NAME.fullmatch(one.name) or one.not_before < 0:
             raise KeyringError("a revocation has a malformed name or time")

@@ -65,7 +65,7 @@ class Keyring:
         if min(self.generation, self.pruned) < 0 or (
             self.joined_since is not None and self.joined_since < 0
         ):
-            raise KeyringError("a keyring's generation and times are not below 0")
+            raise KeyringError("a keyring's generation and times must not be below 0")
         check_numbers = kek.check_old_numbers if self.joined_since is None else kek.check_numbers
         check_numbers([one.number for one in self.keks], self.highest_number, self.retired)
         kek.check_merged(self.id, self.keks, self.former)
@@ -240,7 +240,7 @@ class Keyring:
         Raises KeyringError where either time has passed: tokens may have been sealed by it.
         """
         if self.joined_since is None or min(self.joined_since, joined_since) <= now:
-            raise KeyringError("joined names are set apart already, or at a time that has passed")
+            raise KeyringError("joined names are already separated, or that time has passed")
         return self._changed(joined_since=joined_since)
 
     def after(self, generation: int) -> Keyring:

@@ -76,7 +76,7 @@ class SqliteFile:
                 self._prepare()
                 undone.pop_all()
         except sqlite3.Error as error:
-            raise UnfitEnvironment(f"{path}: no store: {error}") from None
+            raise UnfitEnvironment(f"{path}: not usable as a store: {error}") from None
 
     def _prepare(self) -> None:
         """Make the file ready; wait for other processes that do the same.
@@ -279,9 +279,9 @@ def _require_private(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UnfitEnvironment(f"{path}: no store: {error.strerror}") from None
+        raise UnfitEnvironment(f"{path}: not usable as a store: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-        raise UnfitEnvironment(f"{path}: no store: not a regular file of this user")
+        raise UnfitEnvironment(f"{path}: not usable as a store: not a regular file of this user")
     if stat.S_IMODE(status.st_mode) & ~_PRIVATE:
         mode = stat.S_IMODE(status.st_mode)
-        raise UnfitEnvironment(f"{path}: mode {mode:04o} lets others in; make it 0600")
+        raise UnfitEnvironment(f"{path}: mode {mode:04o} lets others in; change it to 0600")

@@ -87,7 +87,7 @@ async def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     path.chmod(0o600)
     store = SqliteStore(path, time.time)
-    with pytest.raises(UnfitEnvironment, match="no store"):
+    with pytest.raises(UnfitEnvironment, match="not usable as a store"):
         await store.open(lambda _: None)
     await store.close()
     assert str(path) not in open_files()

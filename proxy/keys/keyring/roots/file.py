@@ -38,7 +38,7 @@ class FileRoot(LocalRoot):
         except OpenFailed:
             material = b""
         if len(material) != KEY_BYTES:
-            raise KeyringError(f"{path}: not a root key ({_CHARS} characters of base64url)")
+            raise KeyringError(f"{path}: not a root key, which is {_CHARS} characters of base64url")
         return RootKey(material)
 
 

@@ -162,7 +162,7 @@ def _reader(reference: SecretReference, environ: Mapping[str, str]) -> Callable[
         else:
             found = environ.get(reference.env or "", "")
         if not found:
-            raise KeyringError(f"{reference.file or reference.env}: holds no password for Redis")
+            raise KeyringError(f"{reference.file or reference.env}: contains no password for Redis")
         return found
 
     return read
