@@ -173,7 +173,7 @@ def _seal(  # noqa: PLR0913, PLR0917 - what an edit is made of
     return SealEdit(start, end, item, context, text, cty, quoted=False, token=sealed)
 
 
-def _frame_head(part: Part, content: bytes) -> FrameHead | OpenFailed | None:
+def _frame_head(part: Part, content: bytes) -> StreamHead | OpenFailed | None:
     """Return the head of the sealed stream that a part is by its type, or why it is none."""
     if part.media is None or part.media.essence != sealed_stream.MEDIA_TYPE:
         return None
