@@ -135,7 +135,7 @@ class OpenFrameEdit(NamedTuple):
     @property
     def token(self) -> Token | OpenFailed:
         """The token at the beginning of the stream, or the error in reading it."""
-        return self.head.token if isinstance(self.head, FrameHead) else self.head
+        return self.head.token if isinstance(self.head, StreamHead) else self.head
 
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the opened content, or the old one where the block lets it stay; else raise."""
