@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from proxy.core.errors import BodyTooLarge
+from proxy.core.formats.json.selection import Selection
 from proxy.core.formats.json.walk import SELECTED_MAX
 from tests.factories import a_block, a_message, a_rule, reply, send
 
@@ -37,3 +39,11 @@ def test_more_are_refused_before_any_key_is_asked_for(attempt: Callable[[str], o
 def test_what_no_selector_leads_to_is_not_counted() -> None:
     body = a_list(1)[:-1] + ',"other":[' + "0," * (SELECTED_MAX + 1) + "0]}"
     assert send(SEALING, a_message(body)).counts == {"sealed": 1}
+
+
+@pytest.mark.parametrize("text", ["", "a", '"', "\\", "\x00\n", "é", "\U0001f600"])
+def test_a_text_reads_as_it_was_spelled(text: str) -> None:
+    spelled = Selection.spell(text.encode())
+
+    assert json.loads(spelled) == text
+    assert Selection.text(spelled) == text.encode()

@@ -11,7 +11,7 @@ from proxy.core.errors import AmbiguousRequest, ForbiddenValue, InvalidBody
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead
 from proxy.core.http.path import canonical
-from proxy.core.planning.overrides import asked_in_query, may_ask_in_body
+from proxy.core.planning.overrides import asked_in_query, may_ask_in_body, refuse_in_body
 from proxy.core.rules.model import Names, Rule, Verdict
 from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule, an_item
 
@@ -65,6 +65,12 @@ def test_a_form_that_asks_for_nothing_and_other_bodies_pass() -> None:
     sends((READ_POST, SEAL_PUT), PART % b"a", PARTS)
     both = a_rule(name="post", request=a_block(encrypt=["$.a"]), names=NAMES)
     sends((both, SEAL_PUT), b'{"a":"_method"}', JSON_TYPE)
+
+
+def test_a_body_of_no_format_asks_for_nothing() -> None:
+    head = RequestHead("POST", "/api/messages", None, ((b"Content-Type", b"image/png"),))
+
+    refuse_in_body(head, b"_method=PUT")
 
 
 def test_a_form_that_is_sealed_whole_asks_nobody() -> None:
