@@ -33,9 +33,12 @@ FILES = (
     "traffic/downstream/request.py",
     "traffic/bodies/transformed.py",
     "keys/sessions/sessions.py",
+    "keys/sessions/session_start.py",
+    "keys/sessions/opening_cache.py",
 )
 WITH_LINES = (
     *FILES,
+    "traffic/exchange/admission.py",
     "traffic/exchange/steps.py",
     "traffic/exchange/fast_path.py",
 )

@@ -100,6 +100,8 @@ def test_the_upstream_sends_nothing_but_deliveries() -> None:
         for name, member in inspect.getmembers(HttpUpstream)
         if not name.startswith("_") and inspect.isfunction(member)
     }
-    sending = {name for name, taken in ways.items() if {"Forwardable", "Delivery"} & set(taken)}
-    assert sending == {"send", "delivery", "send_at_once"}
+    sending = {
+        name for name, taken in ways.items() if {"Forwardable", "OutgoingRequest"} & set(taken)
+    }
+    assert sending == {"send", "outgoing", "send_at_once"}
     assert set(ways) - sending == {"close", "response", "whole_response"}

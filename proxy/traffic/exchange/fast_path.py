@@ -23,7 +23,7 @@ from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
-from ..upstream.outgoing_request import Delivery
+from ..upstream.outgoing_request import OutgoingRequest
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
 
@@ -67,8 +67,8 @@ class FastExchange:
     __slots__ = (
         "_admitted",
         "_connection",
-        "_delivery",
         "_finish",
+        "_outgoing",
         "_owner",
         "_record",
         "_request",
@@ -95,16 +95,16 @@ class FastExchange:
         self._request = request
         self._admitted = admitted
         self._record = record
-        self._delivery: Delivery | None = None
+        self._outgoing: OutgoingRequest | None = None
         self._connection: UpstreamConnection | None = None
         self.over = False
 
-    def start(self, delivery: Delivery) -> bool:
+    def start(self, outgoing: OutgoingRequest) -> bool:
         """Send the request; return whether there was a connection for it."""
-        connection = self._upstream.send_at_once(delivery, self.progressed)
+        connection = self._upstream.send_at_once(outgoing, self.progressed)
         if connection is None:
             return False
-        self._connection, self._delivery = connection, delivery
+        self._connection, self._outgoing = connection, outgoing
         try:
             self._record.sending()
             if connection.error is not None:
@@ -171,8 +171,8 @@ class FastExchange:
         self._upstream.pool.drop(connection)
         if (
             isinstance(error, UpstreamFailed)
-            and self._delivery is not None
-            and self._delivery.repeatable(connection)
+            and self._outgoing is not None
+            and self._outgoing.repeatable(connection)
         ):
             self._owner.begin_anew(self._request)
             return
@@ -272,7 +272,7 @@ class FastPath:
                 message = admitted.passing()
             # A head in which values were sealed is never repeated.
             entry = head.entry if message.head is exchange.head else HeadCacheEntry()
-            delivery = self._upstream.delivery(
+            outgoing = self._upstream.outgoing(
                 message, body, head.framing, admitted.forwarding, entry
             )
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
@@ -281,7 +281,7 @@ class FastPath:
         fast_exchange = FastExchange(
             self._steps, self._upstream, owner, finish, request, admitted, record
         )
-        return fast_exchange if fast_exchange.start(delivery) else None
+        return fast_exchange if fast_exchange.start(outgoing) else None
 
     def _changed(
         self, exchange: Exchange, body: bytes, framing: Framing, record: MessageRecord

@@ -23,7 +23,7 @@ from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
 from .connection import UpstreamConnection
-from .outgoing_request import Delivery
+from .outgoing_request import OutgoingRequest
 from .pool import Pool, PooledResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]
@@ -88,26 +88,28 @@ class HttpUpstream:
         """
         lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
-        delivery = Delivery(message, lines, payload, body.framing, body)
-        return await self._attempt(delivery, upgrade=websocket)
+        outgoing = OutgoingRequest(message, lines, payload, body.framing, body)
+        return await self._attempt(outgoing, upgrade=websocket)
 
-    def delivery(
+    def outgoing(
         self,
         message: Forwardable,
         body: bytes,
         framing: Framing,
         forwarding: Forwarding,
         entry: HeadCacheEntry,
-    ) -> Delivery:
+    ) -> OutgoingRequest:
         """Return the outgoing form of a fast request, for `send_at_once`.
 
         `body` is the client's, and `framing` how it came.
         """
         lines = request_lines_again(message, entry, self._host, forwarding)
-        return Delivery(message, lines, body if message.body is None else message.body, framing)
+        return OutgoingRequest(
+            message, lines, body if message.body is None else message.body, framing
+        )
 
     def send_at_once(
-        self, delivery: Delivery, progressed: Callable[[], None]
+        self, outgoing: OutgoingRequest, progressed: Callable[[], None]
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
@@ -119,8 +121,8 @@ class HttpUpstream:
         if connection is None:
             return None
         try:
-            connection.begin(head_only=delivery.head_only, upgrade=False, progressed=progressed)
-            delivery.start(connection, self._timeouts.response)
+            connection.begin(head_only=outgoing.head_only, upgrade=False, progressed=progressed)
+            outgoing.start(connection, self._timeouts.response)
         except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
             connection.fail(error)
         return connection
@@ -147,21 +149,21 @@ class HttpUpstream:
         self._pool.close()
 
     async def _attempt(
-        self, delivery: Delivery, *, upgrade: bool, fresh: bool = False
+        self, outgoing: OutgoingRequest, *, upgrade: bool, fresh: bool = False
     ) -> PooledResponse:
         """Send a request; repeat it once on a fresh connection where that is safe."""
         connection = await self._pool.acquire(fresh=fresh)
         try:
-            connection.begin(head_only=delivery.head_only, upgrade=upgrade)
-            upload = delivery.start(connection, self._timeouts.response)
+            connection.begin(head_only=outgoing.head_only, upgrade=upgrade)
+            upload = outgoing.start(connection, self._timeouts.response)
             head = await connection.head()
             return PooledResponse(self._pool, connection, head, upload)
         except BaseException as error:
             self._pool.drop(connection)
-            delivery.stop()
-            if not (isinstance(error, UpstreamFailed) and delivery.repeatable(connection)):
+            outgoing.stop()
+            if not (isinstance(error, UpstreamFailed) and outgoing.repeatable(connection)):
                 raise
-        return await self._attempt(delivery, upgrade=upgrade, fresh=True)
+        return await self._attempt(outgoing, upgrade=upgrade, fresh=True)
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address, whatever a client sends."""

@@ -18,7 +18,7 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ONE_WRITE: Final = 65536
 
 
-class Delivery:
+class OutgoingRequest:
     """One outgoing request, kept so that it can be sent again."""
 
     __slots__ = ("_framing", "_head", "_payload", "_rest", "_upload", "head_only", "method")
