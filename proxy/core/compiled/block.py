@@ -246,7 +246,7 @@ class CompiledBlock(MessageMatch):
     @property
     def selects_names(self) -> bool:
         """Whether it selects values of a body by name, in a form or its like."""
-        named = self.selection is not None and not self.selection.in_json
+        named = self.selection is not None and self.selection.spell is not None
         return named or self.parts is not None
 
     @property

@@ -33,9 +33,6 @@ Spell = Callable[[bytes], bytes]
 class Selection(Protocol):
     """The selected names of a block, ready to be found in a body or record. Known by index."""
 
-    in_json: ClassVar[bool]
-    """Whether values are JSON: then a sealed one is a string, and an opened one any value."""
-
     @classmethod
     def of(
         cls, selectors: Sequence[Selector], checked: frozenset[int], each: frozenset[int]
@@ -59,8 +56,12 @@ class Selection(Protocol):
         Raises InvalidBody where it is no text.
         """
 
-    def spell(self, text: bytes) -> bytes:
-        """Return a text as a value; raise OpenFailed where it has no spelling."""
+    @property
+    def spell(self) -> Spell | None:
+        """Return what spells a text as a value.
+
+        None: values are JSON, so that a sealed one is a string and an opened one any value.
+        """
 
     def refuse_other(self, body: bytes) -> None:
         """Raise UnsupportedBody for a request that backends may read as another format."""

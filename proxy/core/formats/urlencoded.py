@@ -146,7 +146,6 @@ class FormSelection:
     """
 
     __slots__ = ("_checked", "_each", "_indexes", "_size")
-    in_json: ClassVar[bool] = False
 
     @classmethod
     def of(

@@ -364,7 +364,7 @@ def _seal(
     selection: Selection, item: Item, context: Context, body: bytes, found: FoundValue
 ) -> SealEdit:
     _, start, end = found
-    raw, quoted = body[start:end], selection.in_json
+    raw, quoted = body[start:end], selection.spell is None
     text = selection.text(raw)
     if text is None:
         return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=quoted)
@@ -383,6 +383,6 @@ def _open(  # noqa: PLR0913, PLR0917 - what an edit is made of
 ) -> OpenEdit | CarriedEdit:
     path, start, end = found
     bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
-    if selection.in_json:
+    if selection.spell is None:
         return OpenEdit(start, end, context, bound, "json", place)
     return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), selection.spell)

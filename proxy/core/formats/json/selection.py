@@ -10,7 +10,7 @@ from ...expressions.selectors import JsonSelector, Selector
 from .lexer import Findings, FoundValue, after_space, scan, value_end
 from .names import Node, finish, insert, is_plain
 from .probe import NameSearch, PlainPath
-from .text import check, quote_utf8, unescape
+from .text import check, unescape
 from .walk import Walk
 
 
@@ -21,7 +21,7 @@ class Selection:
     """
 
     __slots__ = ("_deep", "_root", "_size", "plain")
-    in_json: ClassVar[bool] = True
+    spell: ClassVar[None] = None
 
     @classmethod
     def of(cls, selectors: Sequence[Selector], _: frozenset[int], __: frozenset[int]) -> Self:
@@ -73,11 +73,6 @@ class Selection:
         if not raw.startswith(b'"'):
             return None
         return raw[1:-1] if b"\\" not in raw else unescape(raw).encode()
-
-    @staticmethod
-    def spell(text: bytes) -> bytes:
-        """Return a text as a JSON string."""
-        return quote_utf8(text)
 
     @staticmethod
     def refuse_other(_: bytes) -> None:
