@@ -55,12 +55,12 @@ class CompiledBlock(MessageMatch):
     selection, and how many of its leading steps must be fixed for it to give one value at most.
     `sources_elsewhere` compares names with other places of the request.
 
-    Values: `encrypt`, `decrypt` and `absent` are known by index. `selection` finds them in a body
-    whose type says nothing, `parts` in a multipart form, `query` in a query; `in_head` are the
-    items of the head. `around` is what is checked beside the values, `elsewhere` what must not be
-    in another place of the request. `variants_checked` are the selectors of which no member may
-    occur in another spelling, `twins_checked` those of which none may occur twice or hidden. `when`
-    are the conditions on the body, None without any.
+    Values: `encrypt`, `decrypt` and `absent` are known by index. `selection` finds them in a body,
+    `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
+    query; `in_head` are the items of the head. `around` is what is checked beside the values,
+    `elsewhere` what must not be in another place of the request. `variants_checked` are the
+    selectors of which no member may occur in another spelling, `twins_checked` those of which none
+    may occur twice or hidden. `when` are the conditions on the body, None without any.
 
     Ways: `ordinary` finds the values of JSON in fewer steps; a block that has it takes JSON of any
     name. `alone` is the item that seals or opens the body where nothing else is read from it, so
@@ -69,7 +69,6 @@ class CompiledBlock(MessageMatch):
     """
 
     __slots__ = (
-        "_selections",
         "absent",
         "alone",
         "around",
@@ -81,6 +80,7 @@ class CompiledBlock(MessageMatch):
         "in_head",
         "keeps",
         "ordinary",
+        "other_selections",
         "parts",
         "query",
         "rendered",
@@ -132,8 +132,11 @@ class CompiledBlock(MessageMatch):
         self.around = around(block, self.encrypt, selectors, first=len(selectors))
         selectors += self.around.selectors
         self.parts = self._part_selection(selectors)
-        self._selections = self._find_selections(selectors)
-        self.selection = self._selections.get(self.standard.kind)
+        found = self._find_selections(selectors)
+        self.selection = found.pop(self.standard.kind, None)
+        self.other_selections = {
+            kind: one for kind, one in found.items() if one is not self.selection
+        }
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.traits = self._traits()
         self.twins_checked, self.variants_checked = self._checked()
@@ -165,10 +168,6 @@ class CompiledBlock(MessageMatch):
         if not self.traits.takes_body or len(self.wholes) > 1 or reads_more:
             return None
         return self.whole_encrypt or self.whole_decrypt
-
-    def selection_in(self, kind: Kind) -> Selection | None:
-        """Return what finds the selected values in a body of a kind, or in a record of one."""
-        return self._selections.get(kind, self.selection)
 
     def _number_sources(self, *, first: int) -> dict[JsonSource, tuple[int, int]]:
         parts = [part for part in NAMED_PARTS if part in self.from_message]

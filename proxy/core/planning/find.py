@@ -141,7 +141,9 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
 
     In what is no JSON, nothing is selected where that is `lenient`.
     """
-    selection = compiled.selection_in(compiled.kind(media_type(head.facts)))
+    others = compiled.other_selections
+    kind = compiled.kind(media_type(head.facts)) if others else ""
+    selection = others.get(kind, compiled.selection)
     try:
         findings = _walk(compiled, selection, head, body)
     except InvalidBody:
