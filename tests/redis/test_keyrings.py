@@ -149,7 +149,10 @@ async def test_an_older_file_lifts_nothing_and_is_told(server: Server, tmp_path:
         # A process that begins with the backup lacks what the fleet seals under.
         async with a_fleet(places[:1], session=session) as (pod,):
             status, text = await ready(pod)
-            assert (status, "without the KEK that the fleet seals under" in text) == (503, True)
+            assert (status, "without the KEK that other processes seal under" in text) == (
+                503,
+                True,
+            )
             findings = await asyncio.to_thread(older.sealyard, "doctor", status=3)
             assert any("generation 4" in each["text"] for each in findings)
             publish(mine, places[0])
