@@ -183,10 +183,10 @@ def test_headers_have_no_case_and_parameters_do(text: str, selector: NamedSelect
 @pytest.mark.parametrize(
     ("text", "sentence", "hint"),
     [
-        ("api", "a match is `[METHOD,METHOD ]/path`", "for example `POST /api/messages`"),
+        ("api", "a match must be `[METHOD,METHOD ]/path`", "for example `POST /api/messages`"),
         ("post /a", "`post` is not a method", "methods are in upper case: `POST`"),
-        ("POST,WS /a", "`WS` stands alone before its path", ""),
-        ("/a/p%61y", "`p%61y` in `/a/p%61y` is not in canonical spelling", "write `pay`"),
+        ("POST,WS /a", "`WS` cannot be combined with other methods", ""),
+        ("/a/p%61y", "`p%61y` in `/a/p%61y` is not in canonical form", "write `pay`"),
         ("/x/a%2Fb", "`a%2Fb` in `/x/a%2Fb` can be read in more than one way", ""),
         ("/aX{", "`aX{` in `/aX{`: a segment is a literal, `{name}` or `*`; `/**` may end it", ""),
     ],
