@@ -14,6 +14,7 @@ from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
+from tests import tree
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -88,3 +89,25 @@ def test_every_decision_has_a_date_a_status_and_the_same_form() -> None:
         assert f"| [{number}]({page.name}) | {title} | {date} |" in index
         sections = re.findall("^## (.+)$", text, re.MULTILINE)
         assert sections[:3] == ["Context", "Decision", "Consequences"], page.name
+
+
+def test_the_tree_of_the_architecture_page_is_the_tree() -> None:
+    page = tree.PAGE.read_text("utf-8")
+
+    assert tree.written(page) == page, "run ./dev docs"
+
+
+def test_the_architecture_page_names_places_that_exist() -> None:
+    prose = _CODE_BLOCK.sub("", tree.PAGE.read_text("utf-8"))
+    named = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)+)`", prose)
+    product = ROOT / "proxy"
+
+    missing = [
+        one
+        for one in named
+        if not (
+            (product / one).is_dir() or (product / f"{one}.py").is_file() or (ROOT / one).exists()
+        )
+    ]
+    assert named
+    assert missing == []

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "proxy" / "core"
 MODULES = sorted(CORE.rglob("*.py"))
 OUTSIDE = {"cryptography", "pybase64"}
+MOST_LINES = 400
 FORBIDDEN_CALLS = {"breakpoint", "exec", "eval", "input", "open", "print"}
 
 in_every_module = pytest.mark.parametrize(
@@ -105,3 +106,9 @@ def test_each_public_class_has_a_name_of_its_own() -> None:
                     places[node.name].append(name)
 
     assert {one: where for one, where in places.items() if len(where) > 1} == {}
+
+
+def test_no_file_of_the_product_is_above_400_lines() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, (path, _) in PRODUCT.items()}
+
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
