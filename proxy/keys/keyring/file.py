@@ -6,7 +6,6 @@ other is a JSON object with wrappings. A change keeps the root key and its wrapp
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import os
@@ -160,11 +159,6 @@ def open_keyring(path: Path, root: RootProvider) -> Keyring:
     Raises KeyringError, naming the path, when file, root secret or content is invalid.
     """
     return _read(path, root)[0]
-
-
-async def open_keyring_async(path: Path, root: RootProvider) -> Keyring:
-    """Do as `open_keyring` in a thread, off the event loop."""
-    return await asyncio.to_thread(open_keyring, path, root)
 
 
 def create_keyring(path: Path, keyring: Keyring, root: RootProvider) -> None:

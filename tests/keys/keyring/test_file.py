@@ -17,7 +17,6 @@ from proxy.keys.keyring.file import (
     MAX_FILE_BYTES,
     create_keyring,
     open_keyring,
-    open_keyring_async,
     update_keyring,
 )
 from proxy.keys.keyring.keyring import Keyring
@@ -166,7 +165,7 @@ async def test_the_event_loop_goes_on_while_a_passphrase_is_stretched(tmp_path: 
 
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(tick())
-        opened = await open_keyring_async(path, PHRASE)
+        opened = await asyncio.to_thread(open_keyring, path, PHRASE)
         ticking.cancel()
     assert opened == keyring
     assert ticks >= 5
