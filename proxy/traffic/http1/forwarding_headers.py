@@ -2,6 +2,7 @@
 
 Whoever sets X-Forwarded-For decides which client the backend sees. So these headers are dropped
 from a peer that is not on the list of trusted proxies, and replaced by what Sealyard itself knows.
+They also say which client has sent a request, where many clients share the connections of a proxy.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from ...config.settings import Network
@@ -26,6 +27,8 @@ _PROTO: Final = b"x-forwarded-proto"
 
 _ABSOLUTE: Final = re.compile(rb"(https?:)?//([^/?#]*)", re.IGNORECASE)
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
+_FORWARDED_FOR: Final = re.compile(rb"(?:^|;)[ \t]*for=([^;]*)", re.IGNORECASE)
+_SITE_PREFIX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,15 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What changes in one request; `place` is the scheme and authority that the client used."""
+    """What changes in one request; `place` is the scheme and authority that the client used.
+
+    `client` is who has sent the request (see `client_name`), for shares and limits.
+    """
 
     dropped: frozenset[bytes] = frozenset()
     lines: tuple[bytes, ...] = ()
     place: bytes = b""
+    client: str = ""
 
 
 UNCHANGED: Final = Forwarding()
@@ -82,18 +89,20 @@ class ForwardingHeaders:
         proto = b"https" if peer.encrypted else b"http"
         via = self._vias[0 if raw.version == HTTP_10 else 1]
         address = peer.address.encode("ascii")
-        if self._trusted and _trusts(self._trusted, peer.address):
-            return _appended(raw.headers, via, address, proto, host)
+        if trusts(self._trusted, peer.address):
+            client = client_name(_client_address(raw.headers, self._trusted, peer.address))
+            return _appended(raw.headers, via, address, proto, host, client)
         lines = [via, b"X-Forwarded-Proto: " + proto]
         if address:
             lines.append(b"X-Forwarded-For: " + address)
         if host:
             lines.append(b"X-Forwarded-Host: " + host)
-        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host))
+        client = client_name(peer.address)
+        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host), client)
 
 
-def _appended(
-    headers: Headers, via: bytes, address: bytes, proto: bytes, host: bytes
+def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
+    headers: Headers, via: bytes, address: bytes, proto: bytes, host: bytes, client: str
 ) -> Forwarding:
     """Return what changes in a request from a trusted proxy: its entries stay, ours is the last."""
     lines = [via]
@@ -113,7 +122,7 @@ def _appended(
         lines.append(b"X-Forwarded-Host: " + host)
     elif hosts and is_authority(hosts[0]):
         host = hosts[0]
-    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host))
+    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host), client)
 
 
 def _element(address: bytes, proto: bytes) -> bytes:
@@ -123,12 +132,68 @@ def _element(address: bytes, proto: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _trusts(networks: tuple[Network, ...], address: str) -> bool:
-    if not address:
+def trusts(networks: tuple[Network, ...], address: str) -> bool:
+    """Return whether an address is in one of the networks; the empty one of a Unix socket never."""
+    if not address or not networks:
         return False
     parsed = ip_address(address)
     mapped = getattr(parsed, "ipv4_mapped", None)
     return any((mapped or parsed) in network for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def client_name(address: str) -> str:
+    """Return the name under which shares and limits count the client at an address.
+
+    It is the address. IPv6 addresses are named by their network of 64 bits, which a site has at
+    least (RFC 6177): a client there may use any of its addresses. Empty for a Unix socket.
+    """
+    if not address:
+        return ""
+    parsed = ip_address(address)
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed, _SITE_PREFIX), strict=False))
+
+
+def _client_address(headers: Headers, trusted: tuple[Network, ...], peer: str) -> str:
+    """Return the address of the client behind trusted proxies.
+
+    Each proxy appends who has connected to it, so the entries are read from the right, as long as
+    the proxy that wrote one is trusted. An entry that is no address (`unknown`, RFC 7239 section 6)
+    leaves the proxy that wrote it. X-Forwarded-For counts before Forwarded.
+    """
+    chain = [one for value in header_values(headers, _FOR) for one in _LIST.split(value)]
+    if not chain:
+        elements = (
+            one for value in header_values(headers, _FORWARDED) for one in _LIST.split(value)
+        )
+        chain = [found[1] if (found := _FORWARDED_FOR.search(one)) else b"" for one in elements]
+    client = peer
+    for entry in reversed(chain):
+        address = _entry_address(entry)
+        if not address:
+            break
+        client = address
+        if not trusts(trusted, client):
+            break
+    return client
+
+
+def _entry_address(entry: bytes) -> str:
+    """Return the address in an entry without quotes, brackets and port; empty if there is none."""
+    text = entry.strip(b' \t"').decode("latin-1")
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # IPv4 and a port
+        text = text.partition(":")[0]
+    try:
+        parsed = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.errors import LoopDetected
 from proxy.core.http.message import TELLING
-from proxy.traffic.http1.forwarding_headers import ForwardingHeaders, LocationRewrite, Peer
+from proxy.traffic.http1.forwarding_headers import (
+    ForwardingHeaders,
+    LocationRewrite,
+    Peer,
+    client_name,
+)
 from proxy.traffic.http1.gate import RawRequest
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -156,3 +163,63 @@ def test_a_client_that_named_no_host_gets_the_location_as_it_is() -> None:
     assert LocationRewrite(frozenset({b"backend"}), b"http://").as_seen(b"http://backend/") == (
         b"http://backend/"
     )
+
+
+def client(*headers: Pair, address: str = "10.1.2.3") -> str:
+    """Return who counts as the client of a request from `address`."""
+    hop = ForwardingHeaders("me", TRUSTED)
+    return hop.forwarding(RawRequest("GET", "/", (1, 1), headers), Peer(address), b"h").client
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ((), "10.1.2.3"),
+        (((b"X-Forwarded-For", b"192.0.2.7"),), "192.0.2.7"),
+        # What stands to the left of an address that is not trusted was chosen by it.
+        (((b"X-Forwarded-For", b"8.8.8.8, 192.0.2.7"),), "192.0.2.7"),
+        (((b"X-Forwarded-For", b"8.8.8.8"), (b"x-forwarded-for", b"192.0.2.7")), "192.0.2.7"),
+        (((b"X-Forwarded-For", b"8.8.8.8, 192.0.2.7, 10.9.9.9,10.8.8.8"),), "192.0.2.7"),
+        (((b"X-Forwarded-For", b"10.9.9.9, 10.8.8.8"),), "10.9.9.9"),
+        (((b"X-Forwarded-For", b"192.0.2.7:4711"),), "192.0.2.7"),
+        (((b"X-Forwarded-For", b"::ffff:192.0.2.7"),), "192.0.2.7"),
+        (((b"X-Forwarded-For", b"2001:db8:1:2:3::4"),), "2001:db8:1:2::/64"),
+        (((b"X-Forwarded-For", b"[2001:db8:1:2:3::4]:4711"),), "2001:db8:1:2::/64"),
+        # An entry that is no address leaves the proxy that wrote it.
+        (((b"X-Forwarded-For", b"192.0.2.7, unknown, 10.8.8.8"),), "10.8.8.8"),
+        (((b"X-Forwarded-For", b"192.0.2.7, "),), "10.1.2.3"),
+        (((b"Forwarded", b"for=8.8.8.8, proto=http;For=192.0.2.7;by=x"),), "192.0.2.7"),
+        (((b"Forwarded", b'for="[2001:db8::1]:4711", for=10.8.8.8'),), "2001:db8::/64"),
+        (((b"Forwarded", b"for=192.0.2.7, proto=http"),), "10.1.2.3"),
+        (((b"Forwarded", b"for=_hidden"),), "10.1.2.3"),
+        (((b"Forwarded", b"for=8.8.8.8"), (b"X-Forwarded-For", b"192.0.2.7")), "192.0.2.7"),
+    ],
+)
+def test_the_client_is_the_last_address_that_no_trusted_proxy_has(
+    headers: tuple[Pair, ...], name: str
+) -> None:
+    assert client(*headers) == name
+
+
+def test_a_client_that_no_proxy_stands_for_cannot_choose_its_name() -> None:
+    headers = ((b"X-Forwarded-For", b"8.8.8.8"), (b"Forwarded", b"for=8.8.8.8"))
+
+    assert client(*headers, address="192.0.2.1") == "192.0.2.1"
+    assert not client(*headers, address="")
+
+
+@given(entries=st.lists(st.binary(max_size=30).filter(lambda one: b"\n" not in one), max_size=6))
+def test_no_header_of_a_client_changes_what_a_trusted_proxy_appends(entries: list[bytes]) -> None:
+    spoofed = tuple((b"X-Forwarded-For", one) for one in entries)
+    forwarded = tuple((b"Forwarded", one) for one in entries)
+
+    assert client(*spoofed, *forwarded, (b"X-Forwarded-For", b"192.0.2.7")) == "192.0.2.7"
+    assert client(*forwarded, (b"Forwarded", b"for=192.0.2.7")) == "192.0.2.7"
+
+
+@given(address=st.ip_addresses(v=6), other=st.integers(0, 2**64 - 1))
+def test_the_addresses_of_one_ipv6_site_are_one_client(address: IPv6Address, other: int) -> None:
+    neighbour = IPv6Address((int(address) >> 64 << 64) + other)
+    names = {client_name(str(one)) for one in (address, neighbour) if one.ipv4_mapped is None}
+
+    assert len(names) <= 1
