@@ -1,129 +1,162 @@
 """Makes the archive of a release: what it wrote, and what that must open to, for ever after.
 
-Run it once, with the code of the release that it is for: it refuses to write over what is there.
-`0.1.0` was made with the code of release 0.1.0. All keys and passphrases in it are of tests, and
-known to everybody.
+    ./dev archive            make `next` anew: what this tree writes, before it is released
+    ./dev archive VERSION    at the release of VERSION: make its archive, in place of `next`
 
-    python -m tests.archive.make
+Run it with the code that is archived. The archive of a release is frozen: it is not written over.
+`0.1.0` was made with the code of release 0.1.0. All keys and passphrases in an archive are of
+tests, and known to everybody. Keys and session ids are drawn from the name of the archive: making
+`next` again changes nonces, times, and whatever has another form.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import re
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from proxy import __version__
+from proxy.config.schema.file_keys import TABLES
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.keys.audit import AuditLog
 from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.merging import merge
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.operations import erase_receipt
 from proxy.keys.stores.records import record_name
 from tests.archive.make_messages import write_messages
 from tests.archive.make_stores import write_stores
-from tests.archive.make_values import write_packages, write_streams, write_tokens
+from tests.archive.make_values import Maker, write_packages, write_streams, write_tokens
+from tests.archive.opened import facts
+from tests.archive.people import drawn
 
-FOLDER: Final = Path(__file__).with_name(__version__)
+HERE: Final = Path(__file__).parent
+NEXT: Final = "next"
 ROOT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "a passphrase of tests, known to everybody"
 REVOKED: Final = (
     Scope("clinic", "revoked"),
     Scope("clinic", "7:revoked4:pair"),  # joined, as 0.1.0 writes it
+    Scope("clinic", Joined("list", ("revoked", "pair"))),
     Scope(None, None),
 )
+_DAYS: Final = 86_400
 
 
-def main() -> None:
+def main(words: list[str]) -> None:
     """Make all of it."""
-    if FOLDER.exists():
-        sys.exit(f"{FOLDER} is there already, and is not written over")
+    name = words[0] if words else NEXT
+    if name not in {NEXT, __version__}:
+        sys.exit(f"this is the code of {__version__}: only its archive, or `{NEXT}`, can be made")
+    place = HERE / name
+    if name != NEXT and place.exists():
+        sys.exit(f"{place} is there already, and is not written over")
+    missing = sorted(_unused_keys())
+    if missing:
+        sys.exit(f"no file of {HERE / 'configuration'} has the keys: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         folder.chmod(0o700)
-        manifest = _write(folder, int(time.time()))
+        manifest = _write(folder, name, int(time.time()))
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        shutil.copytree(folder, FOLDER, ignore=shutil.ignore_patterns("*.lock"))
+        shutil.rmtree(HERE / NEXT, ignore_errors=True)
+        shutil.copytree(folder, place, ignore=shutil.ignore_patterns("*.lock"))
+    sys.stdout.write(f"wrote {place}\n")
 
 
-def _write(folder: Path, now: int) -> dict[str, Any]:
-    kept = a_keyring(now)
+def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
+    random = drawn(name)
+    old = an_old_keyring(now, random)
+    kept = a_keyring(old, now, random)
+    other = create("k1", now=now - 4000, random=random)
+    other = replace(other, keks=(replace(other.primary, number=kept.entry("k1").number),))
+    other = other.revoke(record_name(other.name_key, REVOKED[0]), now - 1000)
+    keyrings = {
+        "keyring.jwe": kept,
+        "keyring-new.jwe": create("", now=now, random=random, marked=True),
+        "keyring-old-form.jwe": old,
+        "keyring-other.jwe": other,
+        "keyring-merged.jwe": merge(kept, other, now=now),
+    }
+    maker = Maker(now, random)
     items = {
-        "keyrings": _write_keyrings(folder, kept, now),
-        "tokens": write_tokens(folder, kept, now),
-        "streams": write_streams(folder, kept, now),
-        "packages": write_packages(folder, now),
+        "keyrings": _write_keyrings(folder, keyrings, random),
+        "tokens": write_tokens(folder, maker, keyrings),
+        "streams": write_streams(folder, maker, kept),
+        "packages": write_packages(folder, maker),
         "messages": asyncio.run(write_messages(folder, kept, now)),
-        "stores": asyncio.run(write_stores(folder, kept, now)),
+        "stores": asyncio.run(write_stores(folder, keyrings, now, random)),
         "audit": _write_audit(folder, kept, now),
         "receipts": _write_receipts(folder, kept, now),
         "configuration": _copy_configuration(folder),
     }
     about = "What Sealyard of this release wrote. Keys and passphrases are of tests."
-    return {"release": __version__, "about": about, "made": now, "items": items}
+    return {"release": name, "about": about, "made": now, "items": items}
 
 
-def a_keyring(now: int) -> Keyring:
-    """Return a keyring with KEKs of each state, and holes in their numbers; k4 is primary."""
-    kept = create("k1", now=now - 5000, random=os.urandom)
+def an_old_keyring(now: int, random: RandomBytes) -> Keyring:
+    """Return a keyring in the form of 0.1.0, with holes in its numbers; k4 is primary."""
+    new = create("k1", now=now - 5000, random=random)
+    first = replace(new.primary, number=1)
+    kept = Keyring((first,), new.name_key, new.record_key, highest_number=1)
     for number in range(2, 8):
-        kept = kept.add(f"k{number}", now=now - 5000 + number, random=os.urandom)
+        kept = kept.add(f"k{number}", now=now - 5000 + number, random=random)
     for gone in ("k2", "k5", "k7"):
         kept = kept.disable(gone).remove(gone)
     kept = kept.promote("k4").disable("k3")
     for scope in REVOKED:
-        kept = kept.revoke(record_name(kept.name_key, scope), now - 1000)
+        if not scope.joined:
+            kept = kept.revoke(record_name(kept.name_key, scope), now - 1000)
     return kept
 
 
-def _write_keyrings(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any]]:
-    create_root_file(folder / "root.key", random=os.urandom)
+def a_keyring(old: Keyring, now: int, random: RandomBytes) -> Keyring:
+    """Return the same keyring, upgraded: with numbers retired, revocations pruned, and new KEKs."""
+    kept = old.upgrade(now - 1500).add("", now=now - 900, random=random, marked=True)
+    kept = kept.promote(kept.keks[-1].id)
+    for name in ("k2027", "gone"):
+        kept = kept.add(name, now=now - 800, random=random, marked=True)
+    gone = kept.keks[-1].id
+    kept = kept.disable(gone).remove(gone)
+    kept = kept.revoke(record_name(kept.name_key, Scope("clinic", "long ago")), now - 400 * _DAYS)
+    for scope in REVOKED:
+        kept = kept.revoke(record_name(kept.name_key, scope), now - 1000, now=now)
+    return kept
+
+
+def _write_keyrings(
+    folder: Path, keyrings: dict[str, Keyring], random: RandomBytes
+) -> list[dict[str, Any]]:
+    """Write each keyring under the root key, and each form of the file under the passphrase too."""
+    create_root_file(folder / "root.key", random=random)
     root = FileRoot(SecretReference(file=folder / "root.key"))
     (folder / "passphrase.txt").write_text(PASSPHRASE + "\n")
     passphrase = PassphraseRoot(
         SecretReference(env="TEST_PASSPHRASE"), {"TEST_PASSPHRASE": PASSPHRASE}
     )
-    fresh = create("k1", now=now, random=os.urandom)
-    create_keyring(folder / "keyring.jwe", kept, root)
-    create_keyring(folder / "keyring-passphrase.jwe", kept, passphrase)
-    create_keyring(folder / "keyring-new.jwe", fresh, root)
-    return [
-        _keyring_item("keyring.jwe", "file", kept),
-        _keyring_item("keyring-passphrase.jwe", "passphrase", kept),
-        _keyring_item("keyring-new.jwe", "file", fresh),
-    ]
-
-
-def _keyring_item(file: str, root: str, kept: Keyring) -> dict[str, Any]:
-    """Return what the keyring holds, all its keys with it: they are of tests."""
-    return {
-        "file": file,
-        "root": root,
-        "opened by": {"file": "root.key", "passphrase": "passphrase.txt"}[root],
-        "keks": [
-            {
-                "id": one.id,
-                "number": one.number,
-                "created": one.created,
-                "state": one.state,
-                "key": one.key.reveal().hex(),
-            }
-            for one in kept.keks
-        ],
-        "name key": kept.name_key.reveal().hex(),
-        "record key": kept.record_key.reveal().hex(),
-        "highest number": kept.highest_number,
-        "revocations": {one.name: one.not_before for one in kept.revocations},
-    }
+    items = []
+    for file, kept in keyrings.items():
+        create_keyring(folder / file, kept, root)
+        items.append({"file": file, "root": "file", "opened by": "root.key", **facts(kept)})
+        if file in {"keyring.jwe", "keyring-old-form.jwe"}:
+            again = file.replace(".jwe", "-passphrase.jwe")
+            create_keyring(folder / again, kept, passphrase)
+            opener = {"root": "passphrase", "opened by": "passphrase.txt"}
+            items.append({"file": again, **opener, **facts(kept)})
+    return items
 
 
 def _write_audit(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
@@ -150,36 +183,58 @@ def _write_audit(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
 
 
 def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any]]:
-    scope = Scope("clinic", "5:alice3:bob")
-    sessions = erase_receipt.of_sessions(
-        scope,
-        ["AAAAAAAAAAAAAAAA"],
-        name=record_name(kept.name_key, scope),
-        not_before=now,
-        revoked_in_store=True,
-        revoked_in_keyring=False,
-        shared=True,
-    )
-    said = {"sessions": sessions, "kek": erase_receipt.of_kek(kept.entry("k3"))}
+    scopes = {
+        "sessions": Scope("clinic", "5:alice3:bob"),
+        "joined": Scope("clinic", Joined("members", ("alice", "bob"))),
+    }
+    said = {
+        name: erase_receipt.of_sessions(
+            scope,
+            ["AAAAAAAAAAAAAAAA"],
+            name=record_name(kept.name_key, scope),
+            not_before=now,
+            revoked_in_store=True,
+            revoked_in_keyring=False,
+            shared=True,
+        )
+        for name, scope in scopes.items()
+    }
+    said["kek"] = erase_receipt.of_kek(kept.entry("k3"))
     items = []
     for name, one in said.items():
         file = f"receipt-{name}.jws"
         (folder / file).write_text(erase_receipt.sign(one, kept.record_key, now=now) + "\n")
-        items.append({"file": file, "says": one, "key": erase_receipt.public_jwk(kept.record_key)})
-    items[0]["scope"] = {"tenant": scope.tenant, "conversation": scope.conversation}
+        item = {"file": file, "says": one, "key": erase_receipt.public_jwk(kept.record_key)}
+        if name in scopes:
+            parts = zip(("tenant", "conversation"), scopes[name], strict=False)
+            item["scope"] = {part: to_json(value) for part, value in parts}  # type: ignore[arg-type]  # names alone
+        items.append(item)
     return items
 
 
 def _copy_configuration(folder: Path) -> list[str]:
-    """Copy what was shipped, beside the files that use what no example uses."""
+    """Copy what is shipped, beside the files that use what no example uses."""
     place = folder / "configuration"
     place.mkdir()
-    shipped = [ROOT / "config" / "sealyard.yaml", *(ROOT / "config" / "examples").glob("*.yaml")]
-    more = (Path(__file__).parent / "configuration").glob("*.yaml")
-    for one in (*shipped, *more):
+    for one in _configurations():
         shutil.copy(one, place / one.name)
     return sorted(one.name for one in place.iterdir())
 
 
+def _configurations() -> Iterator[Path]:
+    yield ROOT / "config" / "sealyard.yaml"
+    yield from (ROOT / "config" / "examples").glob("*.yaml")
+    yield from (HERE / "configuration").glob("*.yaml")
+
+
+def _unused_keys() -> Iterator[str]:
+    """Yield the names of keys that no configuration of the archive has."""
+    text = "\n".join(one.read_text() for one in _configurations())
+    for table in TABLES:
+        for key in table.keys:
+            if not key.later and not re.search(rf"(?<![\w-]){re.escape(key.name)}'?:", text):
+                yield f"{table.name}.{key.name}"
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

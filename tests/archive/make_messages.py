@@ -54,6 +54,7 @@ def _messages() -> Iterator[Message]:
     yield _json("/tenants/t1/c1")
     yield _json("/both/t1/c1", {"room": 42})
     yield _json("/message/c1/m1", {"number": 7})
+    yield _json("/expiring/c1")
     for pair in ("alice/bob", "gr%C3%BC%C3%9Fe/%F0%9F%8C%8D"):
         yield _json(f"/everywhere/{pair}")
     yield from _of_elements()
@@ -84,6 +85,10 @@ def _of_elements() -> Iterator[Message]:
 def _of_other_bodies() -> Iterator[Message]:
     form = b"comment=Gr%C3%BC%C3%9Fe+%F0%9F%8C%8D&other=plain"
     yield Message(form, "application/x-www-form-urlencoded", target="/form/f1")
+    tags = b"tag=Gr%C3%BC%C3%9Fe&tag=%F0%9F%8C%8D"
+    yield Message(tags, "application/x-www-form-urlencoded", target="/tags/t1")
+    events = b'id: 1\ndata: {"content": "one"}\n\ndata: {"content": "\xc3\xbc"}\n\n'
+    yield Message(events, "text/event-stream", target="/events/e1")
     parts = f"multipart/form-data; boundary={_BOUNDARY}"
     for size in (20, 66_000):
         yield Message(_parts(size), parts, target="/parts/p1")

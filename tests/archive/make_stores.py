@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -13,38 +14,62 @@ from typing import Any, Final
 import redis
 
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.joined_names import to_json
+from proxy.keys.end_to_end import rotation_marker
+from proxy.keys.fleet.watch import KeyringWatch
+from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
 from proxy.keys.stores.redis.store import RedisStore
-from tests.archive.people import Process, context_of, enrol
+from tests.archive.people import Process, Silent, context_of, enrol
 from tests.keys.builders import SharedStore
 from tests.redis.server import Server
+from tests.vectors.wire_names import LIST, MEMBERS
 
-_CONVERSATIONS: Final = ("c1", "5:alice3:bob", "Grüße 🌍")
+_CONVERSATIONS: Final = ("c1", "5:alice3:bob", "Grüße 🌍", to_json(LIST), to_json(MEMBERS))
+
+_KINDS: Final = (
+    "}:cur$",
+    "}:rev$",
+    "}:note$",
+    "}:k:[A-Za-z0-9_-]{16}$",
+    "}:k:list$",
+    "}:k:turn$",
+    "{kek-use}:note$",
+    "{keyring-.*}:note$",
+    "{keyring-.*}:k:p[0-9]+$",
+    "{keyrings}:note$",
+)
+"""The keys of every kind of record that docs/reference/wire-format.md lists."""
 
 
-async def write_stores(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
+async def write_stores(
+    folder: Path, keyrings: Mapping[str, Keyring], now: int, random: RandomBytes
+) -> dict[str, Any]:
     """Live through the story over each store, and write down records and what they must say."""
     place = folder / "stores"
     place.mkdir()
     memory = SharedStore(time.monotonic)
-    items = {"memory": await _story(kept, memory, now)}
+    items = {"memory": await _story(keyrings, memory, now, random)}
     (place / "memory.json").write_text(json.dumps(_snapshot(memory), indent=1) + "\n")
     database = place / "sqlite.db"
     sqlite = open_store(f"sqlite:{database}", wall=lambda: float(now))
-    items["sqlite"] = await _story(kept, sqlite, now)
+    items["sqlite"] = await _story(keyrings, sqlite, now, random)
     await sqlite.close()
     with TemporaryDirectory() as temporary:
         server = Server(Path(temporary))
         server.start()
         try:
             store = RedisStore(server.settings, {})
-            items["redis"] = await _story(kept, store, now)
+            items["redis"] = await _story(keyrings, store, now, random)
             await store.close()
-            (place / "redis.json").write_text(json.dumps(_listing(server), indent=1) + "\n")
+            rows = _listing(server)
+            (place / "redis.json").write_text(json.dumps(rows, indent=1) + "\n")
         finally:
             server.kill()
+    missing = set(_KINDS) - {kind for row in rows for kind in _KINDS if re.search(kind, row["key"])}
+    assert not missing, f"the story leaves no record of these kinds: {sorted(missing)}"
     for name, expected in items.items():
         text = json.dumps(expected, indent=1, ensure_ascii=False)
         (place / f"{name}-expected.json").write_text(text + "\n")
@@ -55,24 +80,45 @@ async def write_stores(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
     }
 
 
-async def _story(kept: Keyring, store: Store, now: int) -> dict[str, Any]:
-    process = Process(kept, store, float(now))
+async def _story(
+    keyrings: Mapping[str, Keyring], store: Store, now: int, random: RandomBytes
+) -> dict[str, Any]:
+    kept = keyrings["keyring.jwe"]
+    process = Process(kept, store, float(now), random)
     tokens = [one async for one in _sealed(process)]
     await session_control.revoke(process.durable, Scope("clinic", "durable, revoked"), now + 1)
     await session_control.revoke(process.ephemeral, Scope("clinic", "ephemeral, revoked"), now + 1)
     await session_control.erase(process.ephemeral, Scope("clinic", "ephemeral, erased"))
     await enrol(process)
     tokens += [one async for one in _sealed_for_people(process)]
+    tokens += [one async for one in _sealed_before_a_merge(keyrings, store, now, random)]
     for one in tokens:  # from what this process knows; an archive is opened by another
-        other = Process(kept, store, float(now))
+        other = Process(keyrings[one.get("keyring", "keyring.jwe")], store, float(now))
         context = context_of(one["parts"])
         reason = await other.reason(one["mode"], context, one["token"], one.get("reader"))
         assert reason == one["reason"], one
     await process.durable.use.flush(
         process.durable.store, kept.record_key, now, notice=process.notices.append
     )
+    turned = Scope("clinic", "Grüße 🌍")
+    assert await rotation_marker.put(process.durable, turned)
+    watch = KeyringWatch(
+        kept,
+        process.durable.store,
+        Silent(),
+        go_over=lambda _: None,
+        clock=process.clock,
+        random=random,
+    )
+    await watch.look()
     assert not process.notices, process.notices
-    return {"tokens": tokens, "people": await _directory(process), "uses": {"4": _uses(process)}}
+    return {
+        "tokens": tokens,
+        "people": await _directory(process),
+        "uses": {str(kept.primary.number): _uses(process)},
+        "fleet": {"generation": kept.generation, "digest": kept.digest},
+        "turned": {turned.conversation: await rotation_marker.last(process.durable, turned)},
+    }
 
 
 async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
@@ -80,9 +126,9 @@ async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
     for mode in ("durable", "ephemeral"):
         names = [*_CONVERSATIONS, f"{mode}, revoked", f"{mode}, erased"]
         for name in names:
-            reason = "revoked-session" if name.endswith("revoked") else ""
-            if name == "ephemeral, erased":
-                reason = "unknown-key"
+            reason = {"ephemeral, erased": "unknown-key"}.get(str(name), "")
+            if str(name).endswith("revoked"):
+                reason = "revoked-session"
             # One scope has one session: those of the other mode stand under other names.
             parts = {"tenant": "clinic", "conversation": name, "field": "content"}
             if name in _CONVERSATIONS:
@@ -94,8 +140,21 @@ async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
                 yield await _token(process, mode, parts, "jwe", reason)
 
 
+async def _sealed_before_a_merge(
+    keyrings: Mapping[str, Keyring], store: Store, now: int, random: RandomBytes
+) -> AsyncIterator[dict[str, Any]]:
+    """Seal in ephemeral sessions of a keyring that another one takes in."""
+    process = Process(keyrings["keyring-other.jwe"], store, float(now), random)
+    for name in ("merged", "merged, revoked"):
+        parts = {"tenant": "clinic", "conversation": name, "field": "content"}
+        reason = "revoked-session" if name.endswith("revoked") else ""
+        made = await _token(process, "ephemeral", parts, "jwe", reason)
+        yield {**made, "keyring": "keyring-merged.jwe"}
+    await session_control.revoke(process.ephemeral, Scope("clinic", "merged, revoked"), now + 1)
+
+
 async def _token(
-    process: Process, mode: str, parts: dict[str, str], form: str, reason: str
+    process: Process, mode: str, parts: dict[str, Any], form: str, reason: str
 ) -> dict[str, Any]:
     plaintext = f"{mode} {form} {reason}"
     text = await process.seal(mode, context_of(parts), plaintext.encode(), form=form)
@@ -132,17 +191,18 @@ def _uses(process: Process) -> dict[str, int]:
     return {"opened": use.opened, "sessions": use.sessions}
 
 
-def _snapshot(store: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - it has what 0.1.0 gave it
+def _snapshot(store: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - what it keeps, it shows nobody else
     """Return every record of a store in memory, with how much longer it is kept."""
     now = time.monotonic()
-    rows = []
-    for place, one in store._kept.items():
-        rows.append((place, one.record, one.epoch, int((one.ends - now) * 1000)))
+    kept = {f"{name}:cur": one for name, one in store._current.items()}
+    for name, keys in store._keys.items():
+        kept |= {f"{name}:k:{key_id}": one for key_id, one in keys.items()}
+    rows = [(place, one.record, int((one.ends - now) * 1000)) for place, one in kept.items()]
     for place, endless in (("rev", store._revocations), ("note", store._notes)):
-        rows += [(f"{name}:{place}", one.record, one.epoch, 0) for name, one in endless.items()]
+        rows += [(f"{name}:{place}", record, 0) for name, record in endless.items()]
     return [
-        {"place": place, "record": _base64(record), "epoch": epoch, "remaining ms": left}
-        for place, record, epoch, left in rows
+        {"place": place, "record": _base64(record), "epoch": 1, "remaining ms": left}
+        for place, record, left in rows
     ]
 
 

@@ -6,16 +6,18 @@ import base64
 import hashlib
 import itertools
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.core.crypto import base64url, sealed_stream
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import to_json
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.keys.keyring import poison
+from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.poison import Looks
 from proxy.keys.keyring.root_secret import Passphrase
@@ -25,6 +27,7 @@ from proxy.keys.participants.public_key import PublicKey, Use, from_members
 from proxy.keys.sessions.durable import durable_session
 from tests.archive.people import context_of
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk
+from tests.vectors.wire_names import LIST, MEMBERS, NESTED
 
 PARTS: Final = {
     "tenant": "clinic",
@@ -45,48 +48,108 @@ _KEYS: Final[dict[str, Use]] = {
 }
 
 
-def write_tokens(folder: Path, kept: Keyring, now: int) -> str:
-    """Write tokens of every form and kind; return the name of the file."""
-    tokens = list(_tokens(kept, now))
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """The time (seconds since 1970) and the random bytes that values are made with."""
+
+    now: int
+    random: RandomBytes
+
+    def sid(self, began: int | None = None) -> bytes:
+        """Return the id of a session that began then; by default ten minutes ago."""
+        return (self.now - 600 if began is None else began).to_bytes(4) + self.random(8)
+
+
+def write_tokens(folder: Path, maker: Maker, keyrings: Mapping[str, Keyring]) -> str:
+    """Write tokens of every form and kind; return the name of the file.
+
+    Of other keyrings than `keyring.jwe` there are fewer; they name their keyring.
+    """
+    tokens = list(_tokens(keyrings["keyring.jwe"], maker))
+    merged = "keyring-merged.jwe"
+    for file, opened_with in (
+        ("keyring-new.jwe", "keyring-new.jwe"),
+        ("keyring-old-form.jwe", "keyring-old-form.jwe"),
+        ("keyring-other.jwe", "keyring-other.jwe"),
+        ("keyring-other.jwe", merged),
+        ("keyring.jwe", merged),
+    ):
+        others = _tokens_of_another(keyrings[file], maker)
+        tokens += ({**one, "keyring": opened_with} for one in others)
     (folder / "tokens.json").write_text(json.dumps(tokens, indent=1, ensure_ascii=False) + "\n")
     return "tokens.json"
 
 
-def _tokens(kept: Keyring, now: int) -> Iterator[dict[str, Any]]:
+def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
+    for form in ("jwe", "short"):
+        for kek in kept.keks:
+            reason = "disabled-key" if kek.state == "disabled" else ""
+            yield _token(kept, maker, USUAL, kek.id.encode(), form=form, kek=kek.id, reason=reason)
+    parts = {"tenant": "clinic", "conversation": "revoked"}
+    if kept.revocations:
+        began = maker.now - 2000
+        yield _token(kept, maker, parts, b"x", began=began, reason="revoked-session")
+    if kept.joined_since is None:
+        joined = {**USUAL, "conversation": to_json(LIST)}
+        yield _token(kept, maker, joined, b"in the old form")
+
+
+def _tokens(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     for parts in _combinations():
         for form in ("jwe", "short"):
-            yield _token(kept, now, parts, b"part \xf0\x9f\x8c\x8d", form=form)
+            yield _token(kept, maker, parts, b"part \xf0\x9f\x8c\x8d", form=form)
     for kind in ("body", "stream"):
-        yield _token(kept, now, {**USUAL, "kind": kind}, b"\xff\x00", cty="text/html; charset=x")
+        yield _token(kept, maker, {**USUAL, "kind": kind}, b"\xff\x00", cty="text/html; charset=x")
     texts = [b"", "Grüße, 世界 🌍 \0".encode(), b"x" * 1024]
     for form, text in itertools.product(("jwe", "short"), texts):
-        yield _token(kept, now, USUAL, text, form=form)
-        yield _token(kept, now, USUAL, text, form=form, ephemeral=True)
+        yield _token(kept, maker, USUAL, text, form=form)
+        yield _token(kept, maker, USUAL, text, form=form, ephemeral=True)
     for form, text in itertools.product(
         ("jwe", "short"), [b"1.10", b'{"b": 1, "a" :[ ]}', b"null"]
     ):
-        yield _token(kept, now, USUAL, text, form=form, cty="json")
-        yield _token(kept, now, USUAL, text, form=form, cty="json", ephemeral=True)
-    yield from _limited(kept, now)
+        yield _token(kept, maker, USUAL, text, form=form, cty="json")
+        yield _token(kept, maker, USUAL, text, form=form, cty="json", ephemeral=True)
+    yield from _limited(kept, maker)
+    yield from _joined(kept, maker)
     for form in ("jwe", "short"):
-        yield _poison(kept, now, form)
+        yield _poison(kept, maker, form)
 
 
-def _limited(kept: Keyring, now: int) -> Iterator[dict[str, Any]]:
+def _limited(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     """Yield tokens that time, KEK, name or revocation decide about."""
-    yield _token(kept, now, USUAL, b"until then", exp=now + 3600)
-    yield _token(kept, now, USUAL, b"long ago", exp=now - 3600, reason="expired-token")
-    yield _token(kept, now, USUAL, b"[1]", cty="json", exp=now + 3600)
+    yield _token(kept, maker, USUAL, b"until then", exp=maker.now + 3600)
+    yield _token(kept, maker, USUAL, b"long ago", exp=maker.now - 3600, reason="expired-token")
+    yield _token(kept, maker, USUAL, b"[1]", cty="json", exp=maker.now + 3600)
     for kek, reason in (("k1", ""), ("k6", ""), ("k3", "disabled-key")):
         for form in ("jwe", "short"):
-            yield _token(kept, now, USUAL, b"of " + kek.encode(), form=form, kek=kek, reason=reason)
+            text = b"of " + kek.encode()
+            yield _token(kept, maker, USUAL, text, form=form, kek=kek, reason=reason)
     for conversation in ("5:alice3:bob", "1:5", "3:a:b", "0:", "5:alice3:bo", "01:a", "2:ü"):
         for form in ("jwe", "short"):
             parts = {**USUAL, "conversation": conversation}
-            yield _token(kept, now, parts, b"a name that may read as joined", form=form)
-    for began, reason in ((now - 2000, "revoked-session"), (now - 1000, "")):
+            yield _token(kept, maker, parts, b"a name that may read as joined", form=form)
+    for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
         parts = {"tenant": "clinic", "conversation": "revoked"}
-        yield _token(kept, now, parts, b"x", began=began, reason=reason)
+        yield _token(kept, maker, parts, b"x", began=began, reason=reason)
+
+
+def _joined(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
+    """Yield tokens of joined names, under sessions of before and after they were set apart."""
+    before = maker.now - 2000
+    for name, part, form in itertools.product(
+        (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), ("jwe", "short")
+    ):
+        parts = {**USUAL, part: to_json(name)}
+        for began in (before, None):
+            yield _token(kept, maker, parts, b"joined", form=form, began=began)
+        text = {**USUAL, part: name.as_text()}
+        refused = "name-reads-as-joined"
+        one = _token(kept, maker, text, b"x", form=form, began=before, reason=refused)
+        yield {**one, "joins": True}
+        yield {**_token(kept, maker, text, b"later", form=form), "joins": True}
+    parts = {"tenant": "clinic", "conversation": ["revoked", "pair"]}
+    for began, reason in ((before, "revoked-session"), (maker.now - 1000, "")):
+        yield _token(kept, maker, parts, b"x", began=began, reason=reason)
 
 
 def _combinations() -> Iterator[dict[str, str]]:
@@ -97,64 +160,74 @@ def _combinations() -> Iterator[dict[str, str]]:
 
 def _token(
     kept: Keyring,
-    now: int,
-    parts: dict[str, str],
+    maker: Maker,
+    parts: Mapping[str, object],
     plaintext: bytes,
     *,
-    kek: str = "k4",
+    kek: str | None = None,
     ephemeral: bool = False,
     began: int | None = None,
     reason: str = "",
     **how: Any,  # noqa: ANN401 - as Session.seal takes them
 ) -> dict[str, Any]:
-    context = context_of(parts)
-    sid = (now - 600 if began is None else began).to_bytes(4) + os.urandom(8)
+    context, sid = context_of(parts), maker.sid(began)
     item: dict[str, Any] = {"parts": parts, "form": how.get("form", "jwe")}
+    since = kept.joined_since
+    if since is None or int.from_bytes(sid[:4]) < since:
+        context = context.as_text()
     if ephemeral:
-        key = os.urandom(32)
+        key = maker.random(32)
         session = Session(SessionKey(key), sid=sid, scope=context.scope)
         item["session key"] = key.hex()
     else:
-        session = durable_session(kept.entry(kek), sid, context.scope)
-        item["kek"] = kek
+        entry = kept.primary if kek is None else kept.entry(kek)
+        session = durable_session(entry, sid, context.scope)
+        item["kek"] = entry.id
     item["token"] = session.seal(plaintext, context, **how).decode()
     item["plaintext"] = base64.b64encode(plaintext).decode()
     return {**item, **{name: how[name] for name in ("cty", "exp") if name in how}, "reason": reason}
 
 
-def _poison(kept: Keyring, now: int, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a Form
-    text, sid = poison.make(kept, now - 600, Looks(form, 20), random=os.urandom)
+def _poison(kept: Keyring, maker: Maker, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a Form
+    text, sid = poison.make(kept, maker.now - 600, Looks(form, 20), random=maker.random)
     parts = {"tenant": "clinic"}
     reason = "wrong-context" if form == "jwe" else "bad-tag"
     return {
         "parts": parts,
         "form": form,
-        "kek": "k4",
+        "kek": kept.primary.id,
         "token": text,
         "poison": sid,
         "reason": reason,
     }
 
 
-def write_streams(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any]]:
+def write_streams(folder: Path, maker: Maker, kept: Keyring) -> list[dict[str, Any]]:
     """Write sealed streams of bodies and of parts, of one chunk and of several."""
-    body = {"tenant": "clinic", "conversation": "c1", "kind": "stream"}
+    body: Mapping[str, object] = {"tenant": "clinic", "conversation": "c1", "kind": "stream"}
     part = {**body, "field": "attachment", "message": "m/1"}
-    made = [
+    made: list[tuple[str, Mapping[str, object], int, str]] = [
         ("empty", body, 0, ""),
         ("short", body, 20, "text/plain; charset=utf-8"),
         ("one-chunk-less-one", part, CHUNK - 1, "image/png"),
         ("one-chunk", part, CHUNK, "image/png"),
         ("several-chunks", body, 3 * CHUNK + 77, "application/pdf"),
+        ("joined", {**body, "conversation": to_json(MEMBERS)}, 20, "image/png"),
     ]
-    return [_stream(folder, kept, now, *one) for one in made]
+    return [_stream(folder, kept, maker, *one) for one in made]
 
 
 def _stream(  # noqa: PLR0917 - each names one choice
-    folder: Path, kept: Keyring, now: int, name: str, parts: dict[str, str], size: int, media: str
+    folder: Path,
+    kept: Keyring,
+    maker: Maker,
+    name: str,
+    parts: Mapping[str, object],
+    size: int,
+    media: str,
 ) -> dict[str, Any]:
     context = context_of(parts)
-    sid = (now - 600).to_bytes(4) + os.urandom(8)
+    sid = maker.sid()
     session = durable_session(kept.primary, sid, context.scope)
     plaintext = hashlib.shake_256(name.encode()).digest(size)
     head, sealer = sealed_stream.begin(session, context, media)
@@ -165,7 +238,7 @@ def _stream(  # noqa: PLR0917 - each names one choice
     return {**item, "plaintext": f"SHAKE-256 of {name!r}", "size": size, "sha256": digest}
 
 
-def write_packages(folder: Path, now: int) -> dict[str, Any]:
+def write_packages(folder: Path, maker: Maker) -> dict[str, Any]:
     """Write key packages of every kind, the keys that open them, and tokens under their keys."""
     keys = {name: from_members(_public(name), use) for name, use in _KEYS.items()}
     (folder / "private-keys.json").write_text(json.dumps(_private_keys(keys), indent=1) + "\n")
@@ -175,9 +248,10 @@ def write_packages(folder: Path, now: int) -> dict[str, Any]:
         ("x-wing", "alice-sig", ("bob-xw",), Scope("clinic", "c1")),
         ("all-ps256", "alice-ps", ("bob-enc", "bob-x", "bob-xw"), Scope("clinic", "Grüße 🌍")),
         ("joined", "alice-sig", ("bob-enc", "bob-x"), Scope("clinic", "5:alice3:bob")),
+        ("members", "alice-sig", ("bob-enc", "bob-x"), Scope("clinic", MEMBERS)),
         ("unnamed", "alice-sig", ("bob-x",), Scope()),
     ]
-    packages = [_package(keys, now, *one) for one in made]
+    packages = [_package(keys, maker, *one) for one in made]
     (folder / "packages.json").write_text(json.dumps(packages, indent=1, ensure_ascii=False) + "\n")
     return {
         "packages": "packages.json",
@@ -188,25 +262,25 @@ def write_packages(folder: Path, now: int) -> dict[str, Any]:
 
 def _package(  # noqa: PLR0917 - each names one choice
     keys: dict[str, PublicKey],
-    now: int,
+    maker: Maker,
     name: str,
     sender: str,
     recipients: tuple[str, ...],
     scope: Scope,
 ) -> dict[str, Any]:
-    key, sid = os.urandom(32), now.to_bytes(4) + os.urandom(8)
+    key, sid = maker.random(32), maker.sid(maker.now)
     text = package.seal(
         SessionKey(key),
         sid=sid,
         scope=scope,
         sender=Identity(keys[sender], a_private_jwk(sender)),
         recipients=[keys[one] for one in recipients],
-        now=now,
+        now=maker.now,
         ttl=86_400,
     )
     session = Session(SessionKey(key), sid=sid, scope=scope, packaged=True)
     sealed = session.seal(b"for the recipients alone", Context(scope, field="content"))
-    parts = {"tenant": scope.tenant, "conversation": scope.conversation}
+    parts = {"tenant": to_json(scope.tenant), "conversation": to_json(scope.conversation)}
     return {
         "name": name,
         "sender": sender,

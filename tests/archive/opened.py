@@ -14,8 +14,9 @@ from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider
 
-RELEASES: Final = ("0.1.0",)
 _HERE: Final = Path(__file__).parent
+RELEASES: Final = tuple(sorted(one.parent.name for one in _HERE.glob("*/manifest.json")))
+"""Every release that has an archive, and `next`: what the code wrote before its release."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,15 @@ class Archive:
         secret = SecretReference(file=self.folder / item["opened by"])
         return FileRoot(secret) if item["root"] == "file" else PassphraseRoot(secret, {})
 
-    def keyring(self) -> Keyring:
-        """Return the keyring that most of it was written with."""
-        (item,) = (one for one in self.items["keyrings"] if one["file"] == "keyring.jwe")
+    def keyring(self, file: str = "keyring.jwe") -> Keyring:
+        """Return one of its keyrings: by default the one that most of it was written with."""
+        (item,) = (one for one in self.items["keyrings"] if one["file"] == file)
         return open_keyring(self.folder / item["file"], self.root(item))
+
+    @property
+    def has_joined_names(self) -> bool:
+        """Whether its messages were sealed when joined names had labels of their own."""
+        return self.keyring().joined_since is not None
 
 
 def laid_out(release: str, folder: Path) -> Archive:
@@ -58,6 +64,34 @@ def laid_out(release: str, folder: Path) -> Archive:
     for one in (place, *place.rglob("*")):
         one.chmod(0o700 if one.is_dir() else 0o600)
     return Archive(place, json.loads((place / "manifest.json").read_text()))
+
+
+def facts(kept: Keyring) -> dict[str, Any]:
+    """Return all that a keyring holds, as a manifest says it: the keys of archives are of tests."""
+    return {
+        "keks": [
+            {
+                "id": one.id,
+                "number": one.number,
+                "created": one.created,
+                "state": one.state,
+                "key": one.key.reveal().hex(),
+                **({"also": list(one.also)} if one.also else {}),
+            }
+            for one in kept.keks
+        ],
+        "name key": kept.name_key.reveal().hex(),
+        "record key": kept.record_key.reveal().hex(),
+        "highest number": kept.highest_number,
+        "revocations": {one.name: one.not_before for one in kept.revocations},
+        "id": kept.id,
+        "generation": kept.generation,
+        "digest": kept.digest,
+        "joined since": kept.joined_since,
+        "retired": sorted(kept.retired),
+        "pruned": kept.pruned,
+        "former": [one.id for one in kept.former],
+    }
 
 
 def unpacked(text: str) -> bytes:

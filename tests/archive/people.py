@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.config.settings import PinSettings
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.joined_names import some_from_json
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
 from proxy.keys.end_to_end.key_source import EndToEnd
+from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.participants import participant, private_key
 from proxy.keys.participants.participant import Participant, ParticipantKey
@@ -49,6 +55,7 @@ class Process:
     keyring: Keyring
     store: Store
     now: float
+    random: RandomBytes = os.urandom
     durable: Sessions = field(init=False)
     ephemeral: Sessions = field(init=False)
     end_to_end: EndToEnd = field(init=False)
@@ -64,7 +71,7 @@ class Process:
             {},
             pins=PinSettings(),
             clock=self.clock,
-            random=os.urandom,
+            random=self.random,
             notice=self.notices.append,
             reporter=Silent(),
         )
@@ -79,7 +86,7 @@ class Process:
             self.store,
             SETTINGS,
             clock=self.clock,
-            random=os.urandom,
+            random=self.random,
             notice=self.notices.append,
             mode=mode,
         )
@@ -95,30 +102,33 @@ class Process:
 
     async def seal(self, mode: str, context: Context, plaintext: bytes, **how: Any) -> str:  # noqa: ANN401 - as Session.seal takes them
         """Return a token of a text under the session that the store has for its scope."""
-        keys = await self.sessions(mode).resolve(Needs({context.scope: 1}))
-        return keys.sealing[context.scope].seal(plaintext, context, **how).decode()
+        needs = Needs({context.scope: 1}, frozenset(), context.joined)
+        session, written = KeysInUse(await self.sessions(mode).resolve(needs)).seal_for(context)
+        return session.seal(plaintext, written, **how).decode()
 
     async def seal_for(
         self, context: Context, sender: str, recipients: tuple[str, ...], plaintext: bytes
     ) -> str:
         """Return a token that is end to end; its key package is put into the store."""
         scope = context.scope._replace(parties=Parties(sender, tuple(sorted(recipients))))
-        session = (await self.end_to_end.resolve(Needs({scope: 1}))).sealing[scope]
-        return session.seal(plaintext, context).decode()
+        needs = Needs({scope: 1}, frozenset(), context.joined)
+        keys = KeysInUse(await self.end_to_end.resolve(needs))
+        session, written = keys.seal_for(context._replace(scope=scope))
+        return session.seal(plaintext, written).decode()
 
     async def open(
         self, mode: str, context: Context, text: str, reader: str | None = None
     ) -> bytes:
         """Return what a token holds; raise OpenFailed, with the true reason, where it cannot."""
         sealed = token.decode(text.encode())
-        scope = context.scope
         keys: Sessions | EndToEnd = self.sessions(mode)
         if reader is not None:
-            scope, keys = scope._replace(parties=Parties(reader=reader)), self.end_to_end
-        place = scope, sealed.key_id
-        found = await keys.resolve(Needs({}, frozenset({place})))
-        session = found.opening.get(place) or found.decoys[place]
-        return session.open(sealed, context, self.now, refusal=found.refusals[place])
+            scope = context.scope._replace(parties=Parties(reader=reader))
+            context, keys = context._replace(scope=scope), self.end_to_end
+        place = context.scope, sealed.key_id
+        found = await keys.resolve(Needs({}, frozenset({place}), context.joined))
+        _, plaintext, _ = KeysInUse(found).open(sealed, context, self.now)
+        return plaintext
 
     async def reason(
         self, mode: str, context: Context, text: str, reader: str | None = None
@@ -167,8 +177,15 @@ def _loses_a_key(now: int) -> Any:  # noqa: ANN401 - a Change
     return change
 
 
-def context_of(said: dict[str, Any]) -> Context:
+def drawn(seed: str) -> RandomBytes:
+    """Return what stands for randomness where an archive is made: other bytes at each call."""
+    calls = itertools.count()
+    return lambda size: hashlib.shake_256(f"{seed} {next(calls)}".encode()).digest(size)
+
+
+def context_of(said: Mapping[str, Any]) -> Context:
     """Return the context whose parts JSON names."""
-    scope = Scope(said.get("tenant"), said.get("conversation"))
-    rest = [said.get(name) for name in ("field", "message", "purpose", "kind")]
+    names = {part: some_from_json(name) for part, name in said.items()}
+    scope = Scope(names.get("tenant"), names.get("conversation"))
+    rest: list[Any] = [names.get(name) for name in ("field", "message", "purpose", "kind")]
     return Context(scope, *rest)

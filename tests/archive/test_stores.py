@@ -14,6 +14,9 @@ import pytest
 import redis
 
 from proxy.core.crypto import token
+from proxy.core.crypto.context import Scope
+from proxy.keys.end_to_end import rotation_marker
+from proxy.keys.fleet import presence
 from proxy.keys.sessions import kek_usage
 from proxy.keys.stores import Offer, Store, open_store
 from proxy.keys.stores.redis.store import RedisStore
@@ -78,7 +81,10 @@ async def test_sessions_revocations_people_pins_and_packages_are_as_they_were(
     expected = archive.json(archive.items["stores"][kind]["expected"])
     async with restored(archive, kind, tmp_path) as store:
         process = Process(archive.keyring(), store, float(archive.made))
+        own = process
         for one in expected["tokens"]:
+            if "keyring" in one:
+                process = Process(archive.keyring(one["keyring"]), store, float(archive.made))
             context, reader = context_of(one["parts"]), one.get("reader")
             if one["reason"]:
                 found = await process.reason(one["mode"], context, one["token"], reader)
@@ -86,6 +92,7 @@ async def test_sessions_revocations_people_pins_and_packages_are_as_they_were(
             else:
                 opened = await process.open(one["mode"], context, one["token"], reader)
                 assert opened.decode() == one["plaintext"]
+        process = own
         for who, said in expected["people"].items():
             person = await process.people.find(who)
             assert [key.facts(process.now) for key in person.keys] == said["keys"]
@@ -96,6 +103,14 @@ async def test_sessions_revocations_people_pins_and_packages_are_as_they_were(
         for number, use in expected["uses"].items():
             kept = uses.of[int(number)]
             assert {"opened": kept.opened, "sessions": kept.sessions} == use
+        for conversation, turned in expected.get("turned", {}).items():
+            scope = Scope("clinic", conversation)
+            assert await rotation_marker.last(process.durable, scope) == turned
+        if "fleet" in expected:
+            view = await presence.asked(store, process.keyring, clock=process.clock)
+            held = process.keyring
+            assert view.has(held)
+            assert expected["fleet"] == {"generation": held.generation, "digest": held.digest}
         assert not process.notices
 
 
@@ -105,16 +120,13 @@ async def test_a_rule_opens_what_is_end_to_end_in_a_joined_conversation(
 ) -> None:
     expected = archive.json(archive.items["stores"][kind]["expected"])
     rules = archive.folder / archive.items["messages"]["rules"]
+    joined = {"members": ["bob", "alice"]} if archive.has_joined_names else "5:alice3:bob"
     async with restored(archive, kind, tmp_path) as store:
         process = Process(archive.keyring(), store, float(archive.made))
         passing = Passing.through(rules, process.end_to_end, archive.made)
         readers = []
         for one in expected["tokens"]:
-            if (
-                one.get("reader")
-                and one["parts"]["conversation"] == "5:alice3:bob"
-                and not one["reason"]
-            ):
+            if one.get("reader") and one["parts"]["conversation"] == joined and not one["reason"]:
                 request = Message(
                     b"{}",
                     "application/json",
