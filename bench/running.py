@@ -53,10 +53,10 @@ def leave_a_core() -> None:
 
 
 @contextmanager
-def a_backend() -> Iterator[int]:
-    """Run the backend; yield its port."""
+def a_backend(module: str = "bench.backend", *arguments: str) -> Iterator[int]:
+    """Run a backend; yield its port, which is its first argument."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.backend", str(port)]
+    command = [sys.executable, "-m", module, str(port), *arguments]
     with tempfile.TemporaryFile() as log, _process(command, log.fileno()) as process:
         _await_answer(port, process)
         yield port

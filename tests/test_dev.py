@@ -202,7 +202,7 @@ def packages() -> list[list[str]]:
 
 
 def test_what_uses_a_debian_package_exists() -> None:
-    commands = {"fuzz-backends", "bench", "all"}
+    commands = {"fuzz-backends", "bench", "overload", "all"}
     for package, _, *users in packages():
         assert users, package
         for user in users:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from .base import PASSING, ROOT, Peer, Place, fill, said
@@ -21,9 +22,14 @@ def _version() -> str:
     return "Envoy " + said(r"/(\d+\.\d+\.\d+)/", _binary() or "", "--version")
 
 
-def _prepare(place: Place) -> list[str]:
+def serving(configuration: Path) -> list[str]:
+    """Return the command that serves a configuration."""
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-    return [_binary() or "", "-c", str(fill("envoy.yaml", place)), *options]
+    return [_binary() or "", "-c", str(configuration), *options]
+
+
+def _prepare(place: Place) -> list[str]:
+    return serving(fill("envoy.yaml", place))
 
 
 PEERS: Final = (Peer("Envoy", PASSING, _absent, _version, _prepare),)

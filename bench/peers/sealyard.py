@@ -33,9 +33,11 @@ def prepare_keys(place: Place) -> None:
         subprocess.run(command, check=True, capture_output=True)
 
 
-def serving(place: Place, *options: str, module: str = "proxy") -> list[str]:
-    """Return the command that serves what stands in the folder."""
-    configuration = str(place.folder / "sealyard.yaml")
+def serving(
+    place: Place, *options: str, module: str = "proxy", name: str = "sealyard.yaml"
+) -> list[str]:
+    """Return the command that serves the configuration of that name in the folder."""
+    configuration = str(place.folder / name)
     return [sys.executable, "-P", "-m", module, "serve", "--config", configuration, *options]
 
 

@@ -1,0 +1,97 @@
+"""The proxies that are overloaded, each as its users would protect the backend by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..peers import envoy, nginx, sealyard
+from ..peers.base import Peer, Place, fill
+from ..ports import free_port
+
+_SEALS: Final = frozenset({"pass", "seal"})
+_PASSES: Final = frozenset({"pass"})
+
+_GRADIENT: Final = """\
+                  - name: envoy.filters.http.adaptive_concurrency
+                    typed_config:
+                      "@type": type.googleapis.com/{extension}
+                      gradient_controller_config:
+                        sample_aggregate_percentile: {value: 50}
+                        concurrency_limit_params: {concurrency_update_interval: 0.1s}
+                        min_rtt_calc_params: {interval: 60s, request_count: 50, jitter: {value: 10}}
+""".replace(
+    "{extension}",
+    "envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency",
+)
+_BREAKERS: Final = """\
+      circuit_breakers:
+        thresholds:
+          - {max_connections: 20, max_pending_requests: 20, max_requests: 40}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A peer, how it limits what it asks of the backend, and where its probes answer."""
+
+    peer: Peer
+    limits: str
+    admin: int = 0
+    probes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is chosen by."""
+        return f"{self.peer.name}, {self.limits}"
+
+
+def proxies() -> list[Proxy]:
+    """Return those that can run here, each with an admin port of its own."""
+    every = (_sealyard(), *_envoys(), *_nginxes())
+    return [one for one in every if one.peer.absent() is None]
+
+
+def _sealyard() -> Proxy:
+    admin = free_port()
+
+    def prepare(place: Place) -> list[str]:
+        sealyard.prepare_keys(place)
+        fill("sealyard_overload.yaml", place, admin=str(admin))
+        return sealyard.serving(place, name="sealyard_overload.yaml")
+
+    peer = Peer(sealyard.NAME, _SEALS, lambda: None, sealyard.version, prepare)
+    return Proxy(peer, "its defaults", admin, ("/livez", "/readyz", "/metrics"))
+
+
+def _envoys() -> list[Proxy]:
+    (known,) = envoy.PEERS
+
+    def one(limits: str, filters: str, breakers: str) -> Proxy:
+        admin = free_port()
+
+        def prepare(place: Place) -> list[str]:
+            more = {"filters": filters, "breakers": breakers, "admin": str(admin)}
+            return envoy.serving(fill("envoy_overload.yaml", place, **more))
+
+        peer = Peer(known.name, _PASSES, known.absent, known.version, prepare)
+        return Proxy(peer, limits, admin, ("/ready", "/stats/prometheus"))
+
+    return [
+        one("adaptive_concurrency, its defaults", _GRADIENT, ""),
+        one("circuit breakers: 20 connections, 20 pending", "", _BREAKERS),
+        one("its defaults", "", ""),
+    ]
+
+
+def _nginxes() -> list[Proxy]:
+    known = nginx.PEERS[0]
+
+    def one(limits: str, limit: str) -> Proxy:
+        def prepare(place: Place) -> list[str]:
+            conf = fill("nginx_overload.conf", place, limit=limit)
+            return ["nginx", "-p", str(place.folder), "-c", str(conf)]
+
+        return Proxy(Peer(known.name, _PASSES, known.absent, known.version, prepare), limits)
+
+    return [one("limit_conn 40", "limit_conn all 40;"), one("its defaults", "")]

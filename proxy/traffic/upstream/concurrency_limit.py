@@ -1,0 +1,172 @@
+"""How many requests the upstream gets at a time, found out by how long it takes to answer.
+
+A backend answers a few requests at a time and lets the others wait. What waits there is served in
+its turn, whether its client still waits or not; what waits here can be refused in time. So the
+limit follows the point from which more requests at a time only take longer.
+
+The controller is a gradient controller, as that of Envoy's adaptive concurrency filter and of
+Netflix' concurrency-limits (Gradient2): `limit * usual / now + sqrt(limit)`, where both times are
+means. They differ in how they learn the usual time. Envoy admits three requests at a time for a
+while, which costs most of the throughput. Gradient2 averages over a long time, which an overload
+of some minutes takes for usual. Here it is learnt by comparison: a lower limit that has not made
+answers faster shows that they are slow for another reason, so that their time is the usual one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+LEAST: Final = 5
+"""The limit never falls below: so many keep even a backend of one thread busy."""
+FEW_ANSWERS: Final = 20
+MANY_ANSWERS: Final = 200
+PRECISE: Final = 0.05
+WINDOW_SECONDS: Final = 0.1
+WINDOW_MOST_SECONDS: Final = 1.0
+"""A window is the time in which a mean is taken: it has few answers at least, and is over when
+they are many, when their mean is precise (its standard error is this share of it), or when it has
+lasted long."""
+TOLERANCE: Final = 1.25
+"""Answers may take so many times the usual time before the limit falls."""
+OUTLIER: Final = 4.0
+"""What took longer than so many times the usual time counts as so long: one report of a minute says
+nothing of how busy the upstream is."""
+STEEPEST: Final = 0.5
+"""The share to which the limit falls at most, at a time."""
+TRIAL_SECONDS: Final = 10.0
+TRIAL_SHARE: Final = 0.7
+"""While all of it is used, the limit is lowered to this share once in so long a time, for a window:
+does the upstream then answer faster, so that it was the limit that made it slow? The first time it
+falls by STEEPEST, since then nothing is known of the upstream."""
+HELPED: Final = 0.5
+"""A lower limit has helped if answers became faster by this share of what it was lowered by."""
+CERTAIN: Final = 1.5
+"""A difference counts from so many standard errors on."""
+_INSTANT: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The mean time of some answers, in seconds, with its standard error."""
+
+    mean: float
+    error: float
+
+
+class ConcurrencyLimit:
+    """A limit between LEAST and `most`, with which it begins.
+
+    `value` is the limit. `usual` is the time in seconds that answers usually take, None until it
+    is known. `clock` returns monotonic seconds.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_began",
+        "_clock",
+        "_first_trial",
+        "_full",
+        "_least",
+        "_lowered",
+        "_most",
+        "_next_trial",
+        "_squares",
+        "_total",
+        "usual",
+        "value",
+    )
+
+    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._most = most
+        self._least = min(LEAST, most)
+        self.value = most
+        self.usual: float | None = None
+        self._began: float | None = None
+        self._answers = self._full = 0
+        self._total = self._squares = 0.0
+        # The limit, and what was measured under it, before the limit was lowered.
+        self._lowered: tuple[int, _Window] | None = None
+        self._next_trial = 0.0
+        self._first_trial = True
+
+    def ended(self, seconds: float, outcome: str, under_way: int) -> None:
+        """Take note of a request that was under way for so many seconds, among so many.
+
+        What has failed says nothing of how busy the upstream is; what its client has given up
+        says as much as that it takes longer than that.
+        """
+        if outcome != "answered" and (self.usual is None or seconds <= self.usual):
+            return
+        if outcome in {"failed", "unsent"}:
+            return
+        now = self._clock()
+        began = self._began
+        if began is None:
+            began = self._began = now
+        if self._lowered is not None and now - seconds < began:
+            return  # it met those whom the lower limit has kept away since
+        if self.usual is not None and seconds > OUTLIER * self.usual:
+            seconds = OUTLIER * self.usual
+        self._total += seconds
+        self._squares += seconds * seconds
+        self._answers += 1
+        self._full += under_way >= self.value
+        if self._answers >= FEW_ANSWERS and now - began >= WINDOW_SECONDS:
+            self._look(now, now - began)
+
+    def _look(self, now: float, lasted: float) -> None:
+        """Decide, if the answers of this window are enough."""
+        count = self._answers
+        mean = self._total / count
+        error = math.sqrt(max(0.0, self._squares / count - mean * mean) / count)
+        if count >= MANY_ANSWERS or lasted >= WINDOW_MOST_SECONDS or error <= PRECISE * mean:
+            full = self._full * 2 > count
+            self._began, self._total, self._squares = now, 0.0, 0.0
+            self._answers = self._full = 0
+            self._decide(_Window(mean, error), now, full=full)
+
+    def _decide(self, window: _Window, now: float, *, full: bool) -> None:
+        """Set the limit by the answers of one window."""
+        lowered, self._lowered = self._lowered, None
+        if not full:
+            # What answers take while nobody waits for the limit is usual, whatever it is.
+            self.usual = window.mean
+            self.value = self.value if lowered is None else lowered[0]
+            return
+        if lowered is not None:
+            self._compare(*lowered, window, now)
+            return
+        if self.usual is None:
+            self.usual = window.mean
+        if now >= self._next_trial:
+            self._try(self.value, window)
+            return
+        gradient = TOLERANCE * self.usual / max(window.mean - window.error, self.usual, _INSTANT)
+        wanted = self.value * min(1.0, max(STEEPEST, gradient)) + math.sqrt(self.value)
+        before, self.value = self.value, max(self._least, min(int(wanted), self._most))
+        if self.value < before * (1 + TRIAL_SHARE) / 2:
+            self._lowered = before, window
+
+    def _try(self, before: int, window: _Window) -> None:
+        share = STEEPEST if self._first_trial else TRIAL_SHARE
+        self.value = max(self._least, int(before * share))
+        if self.value < before:
+            self._lowered = before, window
+
+    def _compare(self, limit: int, before: _Window, now: _Window, at: float) -> None:
+        """Lower the limit on while that makes answers come faster; undo what did not."""
+        self._next_trial = at + TRIAL_SECONDS
+        faster = before.mean - now.mean
+        expected = before.mean * (1 - self.value / limit)
+        certain = CERTAIN * math.hypot(before.error, now.error)
+        self.usual = now.mean
+        if faster > max(expected * HELPED, certain):
+            self._try(self.value, now)
+        else:
+            self.value = limit
+            self._first_trial = False
