@@ -1,1 +1,1 @@
-"""The operating-system process: what it requires, how it is hardened, and its memory."""
+"""The operating-system process: what it requires, how it is hardened, its memory, its breakers."""

@@ -1,18 +1,26 @@
 from __future__ import annotations
 
-from proxy.keys.stores.guarded import FAST_FAILURES, Breaker
+from collections.abc import Callable
 
-from ..builders import Time
+from proxy.process.circuit_breaker import CircuitBreaker
+
+from ..keys.builders import Time
+
+FAST_FAILURES = 3
+
+
+def a_breaker(clock: Callable[[], float]) -> CircuitBreaker:
+    return CircuitBreaker(clock, failures=FAST_FAILURES, rest=1, longest_rest=3)
 
 
 def test_one_slow_failure_opens_it() -> None:
-    breaker = Breaker(Time())
+    breaker = a_breaker(Time())
     breaker.failed(slow=True)
     assert (breaker.state, breaker.admits(), breaker.opened) == ("open", False, 1)
 
 
 def test_fast_failures_open_it_only_in_a_row() -> None:
-    breaker = Breaker(Time())
+    breaker = a_breaker(Time())
     for _ in range(FAST_FAILURES - 1):
         breaker.failed(slow=False)
     breaker.succeeded()
@@ -25,7 +33,7 @@ def test_fast_failures_open_it_only_in_a_row() -> None:
 
 def test_after_its_rest_one_may_ask_and_its_answer_decides() -> None:
     time = Time()
-    breaker = Breaker(time)
+    breaker = a_breaker(time)
     breaker.failed(slow=True)
     time.advance(1)
     rested = breaker.state  # held, since mypy takes a property for settled
@@ -33,7 +41,7 @@ def test_after_its_rest_one_may_ask_and_its_answer_decides() -> None:
     assert [breaker.admits(), breaker.admits()] == [True, False]
     breaker.failed(slow=False)
     assert not breaker.admits()
-    time.advance(1)
+    time.advance(2)
     assert breaker.admits()
     breaker.succeeded()
     assert [breaker.admits(), breaker.admits()] == [True, True]
@@ -41,7 +49,7 @@ def test_after_its_rest_one_may_ask_and_its_answer_decides() -> None:
 
 def test_a_probe_that_nobody_waits_for_leaves_its_place_to_another() -> None:
     time = Time()
-    breaker = Breaker(time)
+    breaker = a_breaker(time)
     breaker.failed(slow=True)
     time.advance(1)
     assert breaker.admits()
@@ -51,7 +59,7 @@ def test_a_probe_that_nobody_waits_for_leaves_its_place_to_another() -> None:
 
 def test_a_clock_that_is_set_back_does_not_prolong_the_rest() -> None:
     time = Time()
-    breaker = Breaker(time)
+    breaker = a_breaker(time)
     breaker.failed(slow=True)
     time.advance(-3600)
     assert breaker.admits()
@@ -59,10 +67,51 @@ def test_a_clock_that_is_set_back_does_not_prolong_the_rest() -> None:
 
 def test_its_state_has_a_name() -> None:
     time = Time()
-    breaker = Breaker(time)
+    breaker = a_breaker(time)
     states = [breaker.state]
     breaker.failed(slow=True)
     states.append(breaker.state)
     time.advance(1)
     states.append(breaker.state)
     assert states == ["closed", "open", "half-open"]
+
+
+def test_each_probe_in_vain_doubles_the_rest_up_to_the_longest() -> None:
+    time = Time()
+    breaker = a_breaker(time)
+    breaker.failed(slow=True)
+    rests = []
+    for _ in range(4):
+        rests.append(breaker.seconds_left)
+        time.advance(breaker.seconds_left)
+        assert breaker.admits()
+        breaker.failed()
+
+    assert rests == [1, 2, 3, 3]
+
+
+def test_a_success_ends_the_long_rests() -> None:
+    time = Time()
+    breaker = a_breaker(time)
+    breaker.failed(slow=True)
+    time.advance(1)
+    breaker.admits()
+    breaker.failed()
+    breaker.succeeded()
+    breaker.failed(slow=True)
+
+    assert breaker.seconds_left == 1
+
+
+def test_what_began_before_it_opened_does_not_prolong_the_rest() -> None:
+    time = Time()
+    breaker = a_breaker(time)
+    breaker.failed(slow=True)
+    time.advance(0.9)
+    breaker.failed(slow=True)
+
+    assert (breaker.opened, round(breaker.seconds_left, 3)) == (1, 0.1)
+
+
+def test_a_closed_one_has_no_rest_left() -> None:
+    assert a_breaker(Time()).seconds_left == 0
