@@ -1,7 +1,8 @@
 """`./dev chaos [--seconds N] [--mode MODE] [--write] [NAME ...]`: take Redis away and measure.
 
 Every outage at both kinds of sessions takes about 25 minutes at the 60 seconds that are usual.
-`./dev chaos conversations [COUNT] [MODE]` measures what many conversations cost.
+`./dev chaos conversations [COUNT] [MODE]` measures what many conversations cost;
+`./dev chaos faults [COUNT]` spoils that many replies of Redis.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from . import conversations, trial
+from . import conversations, faults, trial
 from .outages import OUTAGES, Outage
 from .page import row, write
 from .sealyard import MODES, Mode
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     """Return 1 if a promise was broken, 2 for wrong arguments."""
     if arguments[:1] == ["conversations"]:
         return conversations.main(arguments[1:])
+    if arguments[:1] == ["faults"]:
+        return faults.main(arguments[1:])
     parser = argparse.ArgumentParser("./dev chaos", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each one lasts")
     parser.add_argument("--mode", choices=MODES, help="one kind of sessions")

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import aiohttp
 
-from proxy.config.settings import RedisSentinels, RedisSettings
+from proxy.config.settings import RedisCluster, RedisSentinels, RedisSettings
 from tests.scenarios.rig import command, environment, write_keys
 from tests.servers import free_port
 
@@ -110,11 +110,14 @@ async def sealyard(
 
 
 def _written(redis: RedisSettings) -> str:
-    place = redis.address
-    if isinstance(place, RedisSentinels):
-        nodes = ", ".join(f'"redis://{node}"' for node in place.nodes)
-        return f"{{sentinels: [{nodes}], service: {place.service}}}"
-    return f"redis://{place}/0"
+    place, scheme = redis.address, "rediss" if redis.tls else "redis"
+    more = "" if redis.ca is None else f", ca: {redis.ca}"
+    if isinstance(place, RedisSentinels | RedisCluster):
+        nodes = ", ".join(f'"{scheme}://{node}"' for node in place.nodes)
+        if isinstance(place, RedisCluster):
+            return f"{{cluster: [{nodes}]{more}}}"
+        return f"{{sentinels: [{nodes}], service: {place.service}{more}}}"
+    return f'{{url: "{scheme}://{place}/0"{more}}}'
 
 
 async def _until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

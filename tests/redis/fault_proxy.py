@@ -52,6 +52,7 @@ _MISSHAPEN: Final = (
     b"HTTP/1.1 400 Bad Request\r\n\r\n",
 )
 _OURS: Final = (b"EVALSHA", b"EVAL", b"SUBSCRIBE")
+_REPLICATION: Final = b"PSYNC"  # what follows is no reply
 _CHUNK_BYTES: Final = 65_536
 _STOP_SECONDS: Final = 10.0
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER without waiting: close() sends RST
@@ -193,6 +194,8 @@ class _Leg:
         self.near = near
         self.far: asyncio.StreamWriter | None = None
         self.ours = not proxy.spoiled or proxy.raw
+        self.whole = not proxy.raw
+        """Whether what comes is taken apart into replies."""
         self.last = b""
 
     async def send(self, reader: asyncio.StreamReader) -> None:
@@ -200,6 +203,7 @@ class _Leg:
         assert self.far is not None
         while sent := await reader.read(_CHUNK_BYTES):
             self.ours = self.ours or any(word in sent.upper() for word in self.proxy.spoiled)
+            self.whole = self.whole and _REPLICATION not in sent.upper()
             await self._while_held()
             self.far.write(sent)
             await self.far.drain()
@@ -210,7 +214,7 @@ class _Leg:
         waiting = bytearray()
         while read := await reader.read(_CHUNK_BYTES):
             waiting += read
-            while (end := len(waiting) if self.proxy.raw else reply_end(waiting)) > 0:
+            while (end := reply_end(waiting) if self.whole else len(waiting)) > 0:
                 one = bytes(waiting[:end])
                 del waiting[:end]
                 await self._while_held()
@@ -256,10 +260,11 @@ class _Leg:
         if not reset:
             self.near.close()
             return False
-        found = self.near.get_extra_info("socket")
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # it may be gone already
+            found = self.near.get_extra_info("socket")
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.near.transport.abort()
+        with suppress(AttributeError):
+            self.near.transport.abort()
         return False
 
     async def _while_held(self) -> None:

@@ -19,7 +19,6 @@ from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
-from proxy.keys.stores import Store
 
 from .server import Server, needs_redis
 from .test_fleet import CANARY, a_process, opened, sealed
@@ -130,15 +129,14 @@ class Liar:
         await pipe.execute()
 
 
-def connection(store: Store) -> Redis:
-    """Return the store's own connection."""
-    redis: Redis = store._reach.any_node()  # type: ignore[attr-defined]  # it is a RedisStore
-    return redis
+def connection(server: Server) -> Redis:
+    """Return a client of the Redis, for whoever writes there."""
+    return Redis(port=server.port, protocol=2)
 
 
-async def prepared(sessions: Sessions, store: Store, kind: str) -> list[Held]:
+async def prepared(redis: Redis, sessions: Sessions, kind: str) -> list[Held]:
     """Return what Redis holds of each conversation after a rotation, under `cur` or `k:`."""
-    redis, found = connection(store), []
+    found = []
     for scope in SCOPES:
         before = await sealed(sessions, scope)
         name = sessions.name(scope)
@@ -160,10 +158,11 @@ def place_of(name: str, kind: str, text: bytes) -> bytes:
 async def reads(server: Server, lies: int) -> Counter[str]:
     """Lie about the keys of ephemeral sessions to a process that is asked to open with them."""
     async with (
-        a_process(server, "ephemeral", SETTINGS) as (writer, store, *_),
+        connection(server) as redis,
+        a_process(server, "ephemeral", SETTINGS) as (writer, *_),
         a_process(server, "ephemeral", SETTINGS) as (reader, *_rest),
     ):
-        liar = Liar(connection(store), await prepared(writer, store, "k"))
+        liar = Liar(redis, await prepared(redis, writer, "k"))
         while liar.told.total() < lies:
             told = await liar.lie()
             reader._forget()
@@ -181,10 +180,11 @@ async def reads(server: Server, lies: int) -> Counter[str]:
 async def seals(server: Server, lies: int) -> Counter[str]:
     """Lie about the current sessions to a process that seals; another must be able to open."""
     async with (
-        a_process(server, "ephemeral", SETTINGS) as (writer, store, *_),
+        connection(server) as redis,
+        a_process(server, "ephemeral", SETTINGS) as (writer, *_),
         a_process(server, "ephemeral", SETTINGS) as (reader, *_rest),
     ):
-        liar = Liar(connection(store), await prepared(writer, store, "cur"))
+        liar = Liar(redis, await prepared(redis, writer, "cur"))
         answered: Counter[bool] = Counter()
         began_ms = int(time.time() * 1000)
         while liar.told.total() < lies:

@@ -29,7 +29,7 @@ from proxy.keys.stores.guarded import GuardedStore
 from proxy.keys.stores.redis import check, client
 from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
 
-from .lying import Liar, lying
+from .lying import Liar, lying, marked
 
 BULK = b"$41\r\n" + b"%020d" % 5 + b"x" * 21 + b"\r\n"
 SHAPES: Mapping[str, bytes] = {
@@ -198,9 +198,10 @@ async def test_every_shape_in_answer_to_every_question_is_read_or_a_failed_store
     async with lying() as liar, a_store(liar) as store:
         guard = guarded(store)
         for name, shape in SHAPES.items():
-            liar.lies = dict.fromkeys(SCRIPTS, shape)
-            liar.lies[b"SCAN"] = b"*2\r\n$1\r\n0\r\n*0\r\n" if question == "erase" else shape
-            assert await answers(guard, question) in REASONS, name
+            for said in (shape, marked(shape)):
+                liar.lies = dict.fromkeys(SCRIPTS, said)
+                liar.lies[b"SCAN"] = b"*2\r\n$1\r\n0\r\n*0\r\n" if question == "erase" else shape
+                assert await answers(guard, question) in REASONS, name
         if parser == "python 3":  # it never lets go of the beginning of an answer
             return
         # And after all of it, an honest answer is read.
@@ -221,20 +222,21 @@ REASONS = {
     "",
     "store-failed",
     "store-misshapen",
+    "store-stale",
     "store-timeout",
     "store-clock-skew",
     "store-resting",
 }
 LEFT = b":1000\r\n"
 HONEST: Mapping[str, bytes] = {
-    "get or create": b"*3\r\n" + BULK + LEFT + b"$-1\r\n",
-    "replace": b"*3\r\n" + BULK + LEFT + BULK,
-    "find": b"*2\r\n$-1\r\n*2\r\n" + BULK + LEFT,
-    "find the current": b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT,
-    "revoke": BULK,
-    "keep": b"*3\r\n" + BULK + LEFT + b"$-1\r\n",
-    "note": BULK,
-    "erase": b"*1\r\n$-1\r\n",
+    "get or create": marked(b"*3\r\n" + BULK + LEFT + b"$-1\r\n"),
+    "replace": marked(b"*3\r\n" + BULK + LEFT + BULK),
+    "find": marked(b"*2\r\n$-1\r\n*2\r\n" + BULK + LEFT),
+    "find the current": marked(b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT),
+    "revoke": marked(BULK),
+    "keep": marked(b"*3\r\n" + BULK + LEFT + b"$-1\r\n"),
+    "note": marked(BULK),
+    "erase": marked(b"*1\r\n$-1\r\n"),
 }
 
 
@@ -268,7 +270,7 @@ async def test_no_message_fails_otherwise_than_by_a_missing_key(
         for number, (name, shape) in enumerate(SHAPES.items()):
             time = Time(NOW + 10.0 * number)
             world = a_world(store=store, time=time, mode=mode, settings=PATIENT)
-            liar.lies = dict.fromkeys(SCRIPTS, shape)
+            liar.lies = dict.fromkeys(SCRIPTS, marked(shape, int(time.now)))
             assert await sealed(world) == (mode == "durable"), name
             assert not await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8))), name
             if mode == "durable":
@@ -327,7 +329,7 @@ async def _lie_of_nodes(shape: bytes) -> None:
             async with a_store(liar, RedisSettings(place)) as store:
                 assert await answers(guarded(store), "note") in REASONS - {""}
         master = b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(liar.port)), liar.port)
-        liar.lies = {b"SENTINEL": master, b"ROLE": shape, b"EVALSHA": BULK}
+        liar.lies = {b"SENTINEL": master, b"ROLE": shape, b"EVALSHA": marked(BULK)}
         async with a_store(liar, RedisSettings(RedisSentinels("mymaster", (here,)))) as store:
             assert await answers(guarded(store), "note") in REASONS - {""}
             assert b"EVALSHA" not in liar.asked

@@ -43,8 +43,11 @@ async def everything(redis: Redis) -> dict[bytes, bytes | str | None]:
 async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
     server: Server, mode: SessionMode
 ) -> None:
-    async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
-        redis, name = connection(store), sessions.name(SCOPE)
+    async with (
+        connection(server) as redis,
+        a_process(server, mode, PATIENT) as (sessions, _, notices, _),
+    ):
+        name = sessions.name(SCOPE)
         await redis.set(place(sessions, "cur"), of_the_future(name), px=3_600_000)
         before = await everything(redis)
         if mode == "durable":
@@ -61,9 +64,12 @@ async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
 
 
 async def test_a_key_of_the_future_opens_nothing(server: Server) -> None:
-    async with a_process(server, "ephemeral", PATIENT) as (sessions, store, notices, _):
+    async with (
+        connection(server) as redis,
+        a_process(server, "ephemeral", PATIENT) as (sessions, _, notices, _),
+    ):
         text = await sealed(sessions)
-        redis, name = connection(store), sessions.name(SCOPE)
+        name = sessions.name(SCOPE)
         keys = [key async for key in redis.scan_iter(match="*:k:*")]
         await redis.set(keys[0], of_the_future(name), px=3_600_000)
         sessions._forget()
@@ -76,9 +82,12 @@ async def test_a_key_of_the_future_opens_nothing(server: Server) -> None:
 async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
     server: Server, mode: SessionMode
 ) -> None:
-    async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
+    async with (
+        connection(server) as redis,
+        a_process(server, mode, PATIENT) as (sessions, _, notices, _),
+    ):
         text, other = await sealed(sessions), await sealed(sessions, Scope("t", "other"))
-        redis, name = connection(store), sessions.name(SCOPE)
+        name = sessions.name(SCOPE)
         put = of_the_future(name, label=records._REVOCATION_LABEL, epoch=5)
         await redis.set(place(sessions, "rev"), put)
         sessions._forget()
@@ -98,8 +107,7 @@ async def test_processes_of_two_versions_work_side_by_side(
     server: Server, mode: SessionMode
 ) -> None:
     """The other version writes its records for its conversations, and reads none of ours."""
-    async with a_process(server, mode, PATIENT) as (sessions, store, _, _):
-        redis = connection(store)
+    async with connection(server) as redis, a_process(server, mode, PATIENT) as (sessions, *_):
         theirs = [Scope("t", f"theirs{number}") for number in range(20)]
         for scope in theirs:
             name = sessions.name(scope)

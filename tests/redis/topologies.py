@@ -11,6 +11,7 @@ from pathlib import Path
 from proxy.config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
 from tests.servers import free_port
 
+from .fault_proxy import FaultProxy
 from .server import PROGRAM, Server, trusting
 
 SERVICE = "clinic"
@@ -52,10 +53,15 @@ class Sentinel(Server):
 
 @dataclass
 class Watched:
-    """A master, its replica, and three Sentinels that agree on which is which."""
+    """A master, its replica, and three Sentinels that agree on which is which.
+
+    `proxied` ones are reached through proxies, which are then in `proxies`.
+    """
 
     folder: Path
     tls: Path | None = None
+    proxied: bool = False
+    proxies: list[FaultProxy] = field(default_factory=list)
     redises: list[Server] = field(default_factory=list)
     sentinels: list[Sentinel] = field(default_factory=list)
 
@@ -74,9 +80,11 @@ class Watched:
         for one in self.redises:
             one.start()
         until(lambda: b"master_link_status:up" in replica.command("INFO", "replication"))
-        self.sentinels = [
-            Sentinel(self.folder, tls=self.tls, watched=master.port) for _ in range(3)
-        ]
+        if self.proxied:
+            self.proxies = [FaultProxy(master.port)]
+            self.proxies[0].start()
+        seen = self.proxies[0].port if self.proxied else master.port
+        self.sentinels = [Sentinel(self.folder, tls=self.tls, watched=seen) for _ in range(3)]
         for sentinel in self.sentinels:
             sentinel.start()
         for sentinel in self.sentinels:
@@ -90,6 +98,8 @@ class Watched:
         """End all."""
         for one in (*self.sentinels, *self.redises):
             one.kill()
+        for proxy in self.proxies:
+            proxy.stop()
 
 
 def _sees_all(sentinel: Server, replica: int) -> bool:
@@ -107,16 +117,21 @@ def _port(sentinel: Server, of: str) -> int:
 
 @dataclass
 class Clustered:
-    """A cluster of three masters, each with a third of the slots."""
+    """A cluster of three masters, each with a third of the slots.
+
+    `proxied` ones are reached through proxies, which are then in `proxies`.
+    """
 
     folder: Path
     tls: Path | None = None
+    proxied: bool = False
+    proxies: list[FaultProxy] = field(default_factory=list)
     nodes: list[Server] = field(default_factory=list)
 
     @property
     def settings(self) -> RedisSettings:
         """How Sealyard finds it."""
-        nodes = tuple(TcpAddress("127.0.0.1", one.port) for one in self.nodes)
+        nodes = tuple(TcpAddress("127.0.0.1", one.port) for one in self.proxies or self.nodes)
         return trusting(RedisSettings(RedisCluster(nodes)), self.tls)
 
     def start(self) -> None:
@@ -129,6 +144,10 @@ class Clustered:
             options += ["--cluster-node-timeout", "1500"]
             options += ["--tls-cluster", "yes"] if self.tls else []
             node = Server(folder, tuple(options), self.tls)
+            if self.proxied:
+                self.proxies.append(FaultProxy(node.port))
+                self.proxies[-1].start()
+                node.options += ("--cluster-announce-port", str(self.proxies[-1].port))
             node.start()
             first, last = number * _SLOTS // 3, (number + 1) * _SLOTS // 3 - 1
             node.command("CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
@@ -150,6 +169,8 @@ class Clustered:
         """End all."""
         for node in self.nodes:
             node.kill()
+        for proxy in self.proxies:
+            proxy.stop()
 
 
 def _is_well(node: Server) -> bool:

@@ -100,6 +100,9 @@ class Agreement:
         try:
             offer = self._offer(state, keyring)
             held = await self._store.get_or_create(offer)
+            if held.revocation is not None and not self._learned(held.revocation, state, keyring):
+                # It was forged, or spoilt on the way: the second answer decides.
+                held = await self._store.get_or_create(offer)
             for _ in range(_MOST_TRIES):
                 agreed = self._accept(held, state, keyring, offer)
                 if agreed is not None and fits(agreed.sid):
@@ -158,6 +161,11 @@ class Agreement:
             kek_number=keyring.primary.number,
             sid=sid,
         )
+
+    def _learned(self, record: bytes, state: RevocationState, keyring: Keyring) -> bool:
+        """Learn a revocation; return whether it is authentic."""
+        self._revocations.learn(state, record, self._notice)
+        return records.revokes(record, state.name, keyring.record_key)
 
     def _accept(
         self, held: HeldRecords, state: RevocationState, keyring: Keyring, offer: Offer

@@ -18,7 +18,7 @@ from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
-from ..stores import HeldRecords, StoreFailed, records
+from ..stores import FoundRecords, HeldRecords, StoreFailed, records
 from ..stores.guarded import REST_SECONDS, GuardedStore, Notice
 from ..stores.records import RecordRefused
 from . import agreement
@@ -113,23 +113,22 @@ class EphemeralSessions:
 
         Raises KeyUnavailable when it does not answer and one of them is not at hand or has ended.
         """
-        ids = [base64url.encode(sid).decode() for sid in sids]
-        now = self._clock()
+        own = state.name, keyring.record_key
         try:
-            found = await self._store.find(state.name, ids)
+            found, lives = await self._look(scope, state, sids, own, keyring)
+            if self._doubtful(found, lives, own):
+                # It was forged, or spoilt on the way: the second answer decides.
+                found, lives = await self._look(scope, state, sids, own, keyring)
         except StoreFailed:
-            self._go_on(scope, sids, now)
+            self._go_on(scope, sids, self._clock())
             return
         now = self._clock()
         state.fresh_until = max(state.fresh_until, now + self._max_age)
-        self._revocations.learn(state, found.revocation, self._notice)
-        own = state.name, keyring.record_key
-        lives = [
-            None if held is None else self._open(held, sid, scope, own, keyring)
-            for sid, held in zip(sids, found.keys, strict=True)
-        ]
         for former in state.former:
-            more = await self._formerly(scope, state, former, sids, keyring)
+            try:
+                _, more = await self._look(scope, state, sids, former, keyring)
+            except StoreFailed:  # what is cached still opens
+                continue
             lives = [one or other for one, other in zip(lives, more, strict=True)]
         for sid, live in zip(sids, lives, strict=True):
             fresh_until = now + ABSENT_SECONDS
@@ -182,25 +181,38 @@ class EphemeralSessions:
                 raise KeyUnavailable("store-unavailable")
             known.fresh_until = min(now + REST_SECONDS, live.soft_end)
 
-    async def _formerly(
+    async def _look(
         self,
         scope: Scope,
         state: RevocationState,
-        former: tuple[str, RecordKey],
         sids: Sequence[bytes],
+        named: tuple[str, RecordKey],
         keyring: Keyring,
-    ) -> list[_Live | None]:
-        """Return what the store has of the sessions under a name of before a merge."""
+    ) -> tuple[FoundRecords, list[_Live | None]]:
+        """Return what the store has of the sessions under a name, and learn the revocation there.
+
+        Raises StoreFailed, and KeyUnavailable for a revocation in an unknown form.
+        """
         ids = [base64url.encode(sid).decode() for sid in sids]
-        try:
-            found = await self._store.find(former[0], ids)
-        except StoreFailed:  # what is cached still opens
-            return [None] * len(sids)
+        found = await self._store.find(named[0], ids)
+        former = None if named[0] == state.name else named
         self._revocations.learn(state, found.revocation, self._notice, former=former)
-        return [
-            None if held is None else self._open(held, sid, scope, former, keyring)
+        return found, [
+            None if held is None else self._open(held, sid, scope, named, keyring)
             for sid, held in zip(sids, found.keys, strict=True)
         ]
+
+    @staticmethod
+    def _doubtful(
+        found: FoundRecords, lives: Sequence[_Live | None], named: tuple[str, RecordKey]
+    ) -> bool:
+        """Whether one of the records that were found is not authentic."""
+        if found.revocation is not None and not records.revokes(found.revocation, *named):
+            return True
+        return any(
+            held is not None and live is None and not records.authentic_one(held.record, *named)
+            for held, live in zip(found.keys, lives, strict=True)
+        )
 
     def _open(
         self,

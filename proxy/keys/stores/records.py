@@ -148,3 +148,11 @@ def decode_revocation(data: bytes, name: str, key: RecordKey) -> int:
         raise RecordUnknown("record-version")
     not_before: int = _REVOCATION_FORM.unpack(values)[1]
     return not_before
+
+
+def revokes(data: bytes, name: str, key: RecordKey) -> bool:
+    """Whether a holder of the keyring wrote this revocation of `name`, in whatever version."""
+    try:
+        return bool(verified(data, _REVOCATION_LABEL, name, key))
+    except RecordRefused:
+        return False

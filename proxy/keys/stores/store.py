@@ -216,6 +216,14 @@ class Misshapen(StoreFailed):
         super().__init__("store-misshapen")
 
 
+class Stale(StoreFailed):
+    """The store's response is that to an earlier question."""
+
+    def __init__(self) -> None:
+        """Give the reason."""
+        super().__init__("store-stale")
+
+
 class StoreRefused(StoreFailed):
     """The store answers, and refuses the operation."""
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio import Connection, SSLConnection
-from redis.asyncio.connection import AbstractConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import RedisError
 
 from ....config.settings import RedisSettings, SecretReference
 from ....core.errors import KeyringError, UnfitEnvironment
@@ -21,35 +20,14 @@ _MOST_PASSWORD_BYTES: Final = 1024
 
 
 class PasswordUnreadable(RedisError):
-    """The password's file cannot be read now.
-
-    It is an error of redis-py's family because only for those a connection that was being made is
-    closed; any other would leave one behind that never logged in.
-    """
+    """The password's file cannot be read now."""
 
 
 class TlsUnusable(RedisError):
-    """A file of TLS cannot be used now; it is of redis-py's family for the same reason."""
+    """A file of TLS cannot be used now."""
 
 
-class Wary(AbstractConnection):
-    """A connection that is closed whatever goes wrong while it logs in.
-
-    redis-py closes it for errors of its own family alone: one that an odd answer broke otherwise
-    would be used again without having logged in.
-    """
-
-    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
-        """Log in."""
-        try:
-            await super().on_connect_check_health(check_health)
-        except RedisError:
-            raise
-        except Exception as error:
-            raise InvalidResponse("no answer of a Redis") from error
-
-
-class TlsConnection(Wary, SSLConnection):
+class TlsConnection(SSLConnection):
     """Trusts the configured authority alone, and sees changed files at the next connection.
 
     redis-py's own way trusts the system's authorities beside it, and reads each file once.

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
@@ -24,7 +23,7 @@ from ....process.fitness import Finding
 from . import replies
 from .access import PasswordUnreadable, TlsUnusable
 from .capabilities import Mode, RedisFacts, judged
-from .client import command
+from .client import Client, closed
 from .scripts import PROBE, Script
 from .store import FORMAT
 from .topology import Reach, reach
@@ -43,7 +42,6 @@ try('PTTL', KEYS[1])
 try('PUBLISH', ARGV[1], ARGV[2])
 return said
 """)
-_HEAR_SECONDS: Final = 0.2
 _TRIED: Final = ("TIME", "SET", "GET", "PTTL", "PUBLISH")
 
 
@@ -92,39 +90,37 @@ class _NoDatabase(RedisError):
     """The database cannot be selected."""
 
 
-async def _connect(node: Redis) -> None:
+async def _connect(node: Client) -> None:
     """Make a connection, so that what stops it is not taken for an answer to another command."""
     try:
-        await command(node, "PING")
+        await node.ask("PING")
     except ResponseError as error:
         if "'select'" in str(error) or "DB index" in str(error):
             raise _NoDatabase from None
 
 
-async def _hello(node: Redis) -> dict[bytes, Any]:
+async def _hello(node: Client) -> dict[bytes, Any]:
     try:
-        said = await command(node, "HELLO")
+        return await node.ask("HELLO", read=replies.members)
     except NoPermissionError:
         return {}
     except ResponseError:  # unknown before Redis 6
         return {b"version": b"5 or older"}
-    return replies.members(said)
 
 
-async def _policy(node: Redis) -> list[str]:
+async def _policy(node: Client) -> list[str]:
     try:
-        said = await command(node, "CONFIG", "GET", "maxmemory-policy")
+        said = await node.ask("CONFIG", "GET", "maxmemory-policy", read=replies.members)
     except ResponseError:
         return []
-    found = replies.members(said).values()
-    return [replies.text(one).decode("ascii", "replace") for one in found]
+    return [replies.text(one).decode("ascii", "replace") for one in said.values()]
 
 
-async def _skew(node: Redis, clock: Callable[[], float]) -> int:
+async def _skew(node: Client, clock: Callable[[], float]) -> int:
     """Return how many milliseconds the node's clock is ahead of ours."""
     before = clock()
     try:
-        theirs = replies.time_ms(await command(node, "TIME"))
+        theirs = await node.ask("TIME", read=replies.time_ms)
     except NoPermissionError:
         return 0  # the trial of all commands reports it
     ours = (before + clock()) / 2
@@ -137,14 +133,13 @@ async def _tried(way: Reach, prefix: str) -> dict[str, str]:
     words = 1, key, channel, PROBE
     said: dict[str, str] = {}
     try:
-        answers = await way.ask(key, "EVAL", _TRY.text, *words)
+        codes = await way.ask(key, "EVAL", _TRY.text, *words, read=_codes)
     except ResponseError as error:
         said["EVAL"] = _code(error)
     else:
-        codes = [_code_of(replies.text(one)) for one in replies.many(answers)]
         said |= {"EVAL": "", **dict(zip(_TRIED, codes, strict=True))}
     try:
-        await way.ask(key, "EVALSHA", _TRY.digest, *words)
+        await way.ask(key, "EVALSHA", _TRY.digest, *words, read=_codes)
     except NoScriptError:
         said["EVALSHA"] = ""
     except ResponseError as error:
@@ -153,13 +148,20 @@ async def _tried(way: Reach, prefix: str) -> dict[str, str]:
     return said
 
 
-async def _subscribed(node: Redis, channel: str) -> str:
-    async with node.pubsub() as subscription:
-        try:
-            await subscription.subscribe(channel)
-            await subscription.get_message(timeout=_HEAR_SECONDS)
-        except ResponseError as error:
-            return _code(error)
+def _codes(answer: replies.Answer) -> list[str]:
+    said = replies.many(answer, least=len(_TRIED), most=len(_TRIED))
+    return [_code_of(replies.text(one)) for one in said]
+
+
+async def _subscribed(node: Client, channel: str) -> str:
+    line = await node.connected()
+    try:
+        await line.send_command("SUBSCRIBE", channel, check_health=False)
+        replies.notice(await line.read_response(), channel.encode())
+    except ResponseError as error:
+        return _code(error)
+    finally:
+        await closed(line)
     return ""
 
 
@@ -191,15 +193,26 @@ def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
     """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
     causes = tuple(_chain(error))
     for kind, text in _MISTAKES.items():
-        if _any(causes, kind):
+        if any(isinstance(one, kind) and _lasting(one) for one in causes):
             user = settings.user or "default"
             return Finding("redis", "failed", text.format(user=user, db=settings.db))
-    if settings.tls and settings.cert is None and _any(causes, ConnectionResetError):
-        # A server that asks for a certificate resets the connection of a client without one: chance
-        # decides whether its alert can still be read.
-        return Finding("redis", "failed", _MISTAKES[ssl.SSLError])
     text = "Redis does not answer: check that it runs, its address, and the network."
+    if settings.tls and settings.cert is None and _any(causes, ConnectionResetError):
+        # A server that asks for a certificate resets the connection of a client without one, as a
+        # network does: chance decides whether its alert can still be read.
+        text = "Redis resets the connection: if it asks for a certificate, set `cert` and `key`."
     return Finding("redis", "failed", text, passing=True)
+
+
+_TLS_MISTAKES: Final = ("CERT", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "VERSION", "PROTOCOL")
+"""Parts of OpenSSL's reasons that no network makes; others come of a connection that was cut."""
+
+
+def _lasting(error: BaseException) -> bool:
+    """Whether an error is there the next time too."""
+    reason = getattr(error, "reason", None) or ""
+    tls = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError)
+    return not tls or any(part in reason for part in _TLS_MISTAKES)
 
 
 def _any(causes: tuple[BaseException, ...], kind: type[BaseException]) -> bool:

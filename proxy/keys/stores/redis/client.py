@@ -1,31 +1,38 @@
-"""The connections to one Redis: a small pool without hidden retries, with short timeouts.
+"""The connections to one Redis: without hidden retries, with short timeouts, dropped on any doubt.
 
 Only this module and those beside it import redis-py, and they are imported only when Redis is the
-store: it costs 20 MiB and half of the start-up time.
+store: it costs 20 MiB and half of the start-up time. Of redis-py, a connection (TLS, login) and
+the parser of replies are used. Its pool and its subscriptions are not: they keep a connection
+whose state they do not know, and lose one that a cancellation met in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.connection import UnixDomainSocketConnection
+from redis.asyncio import Connection
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from ....config.settings import Address, RedisSettings, UnixAddress
 from ..store import Misshapen, StoreFailed, StoreFull
 from . import access
-from .access import PasswordUnreadable, TlsConnection, TlsUnusable, Wary
+from .access import PasswordUnreadable, TlsConnection, TlsUnusable
 
 CONNECT_SECONDS: Final = 0.2
 COMMAND_SECONDS: Final = 0.2
-# One for each question that a process asks at a time, one to listen, one to spare.
-CONNECTIONS: Final = 10
+IDLE: Final = 8
+"""Connections to one Redis that are kept for later: a process asks so many questions at a time."""
+
+Answer = Any
+"""What redis-py makes of an answer; nothing is known of it yet."""
+
+_T = TypeVar("_T")
 
 
 def arguments(settings: RedisSettings, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -40,7 +47,6 @@ def arguments(settings: RedisSettings, environ: Mapping[str, str]) -> dict[str, 
 def patience() -> dict[str, Any]:
     """Return what every connection is made with: how long it waits, and that it tries once."""
     return {
-        "max_connections": CONNECTIONS,
         "protocol": 2,
         # The caller has one deadline and a circuit breaker: ten retries would be out of place.
         "retry": Retry(NoBackoff(), 0),
@@ -51,47 +57,134 @@ def patience() -> dict[str, Any]:
     }
 
 
-class TcpConnection(Wary, Connection):
-    """A connection without TLS."""
+def as_it_is(answer: Answer) -> Answer:
+    """Return an answer as redis-py made it."""
+    return answer
 
 
-class UnixConnection(Wary, UnixDomainSocketConnection):
-    """A connection over a Unix socket."""
+class Client:
+    """Sends commands to one Redis, over as many connections as there are commands at a time.
+
+    A connection is used again only if its last command was answered whole, in the expected shape,
+    and nothing came behind it. After a time-out, a cancellation or whatever else, it is closed: a
+    late reply must not be taken for that of the next command. Nothing here waits for another
+    caller, so a cancellation leaves nothing behind.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[AbstractConnection]]) -> None:
+        """`make` returns a new connection, which is not connected yet."""
+        self._make = make
+        self._idle: list[AbstractConnection] = []
+        self._closed = False
+
+    async def ask(
+        self,
+        *words: Any,  # noqa: ANN401 - whatever the command takes
+        read: Callable[[Answer], _T] = as_it_is,
+        first: Sequence[str] = (),
+    ) -> _T:
+        """Return what `read` makes of the answer to one command.
+
+        `first` is a command that goes before it over the same connection. Raises what redis-py,
+        the event loop and `read` raise.
+        """
+        line = await self._taken()
+        well = fell = False
+        try:
+            if first:
+                await line.send_command(*first, check_health=False)
+                await line.read_response()
+            await line.send_command(*words, check_health=False)
+            value = read(await line.read_response())
+            well = not await line.can_read()
+        except ReadOnlyError:  # it is no master any more
+            fell = True
+            raise
+        except ResponseError:  # an answer too, if nothing is behind it
+            well = not await line.can_read()
+            raise
+        except BaseException:
+            fell = True
+            raise
+        finally:
+            await self._give_back(line, well=well)
+            if fell:  # those that rest lead to the same Redis, and may have ended as this one did
+                await self.forget()
+        return value
+
+    async def connected(self) -> AbstractConnection:
+        """Return a new connection, logged in, for the caller to use and to close by `closed`."""
+        line = await self._make()
+        try:
+            await line.connect()  # type: ignore[no-untyped-call]  # redis-py's own
+        except BaseException:
+            # redis-py closes it for some errors alone, and would use it again without a login.
+            await closed(line)
+            raise
+        return line
+
+    async def forget(self) -> None:
+        """Close the connections that rest."""
+        lines, self._idle = self._idle, []
+        for line in lines:
+            await closed(line)
+
+    async def close(self) -> None:
+        """Close all connections, those in use once they are given back."""
+        self._closed = True
+        lines, self._idle = self._idle, []
+        for line in lines:
+            with suppress(Exception):  # whatever state it is in
+                await line.disconnect()  # it waits, for CONNECT_SECONDS at most
+
+    async def _taken(self) -> AbstractConnection:
+        while self._idle:
+            line = self._idle.pop()
+            if await _fit(line):
+                return line
+            await closed(line)
+        return await self.connected()
+
+    async def _give_back(self, line: AbstractConnection, *, well: bool) -> None:
+        if well and not self._closed and len(self._idle) < IDLE:
+            self._idle.append(line)
+        else:
+            await closed(line)
 
 
-def client(address: Address, made_with: Mapping[str, Any]) -> Redis:
-    """Return a client of the Redis there, which connects when it is first used, and its pool."""
-    kind: type[Wary]
-    place: dict[str, Any]
-    if isinstance(address, UnixAddress):
-        kind, place = UnixConnection, {"path": str(address.path)}
-    else:
-        kind = TlsConnection if "ssl_cert_reqs" in made_with else TcpConnection
-        place = {"host": address.host, "port": address.port}
-    return Redis.from_pool(
-        BlockingConnectionPool(
-            connection_class=kind, timeout=COMMAND_SECONDS, **place, **dict(made_with)
-        )
-    )
+async def closed(line: AbstractConnection) -> None:
+    """Close a connection, in whatever state it is, without waiting for the other side."""
+    with suppress(Exception):
+        await line.disconnect(nowait=True)
 
 
-async def command(client: Redis, *words: Any) -> Any:  # noqa: ANN401 - whatever it takes and returns
-    """Return Redis' answer to one command."""
-    execute: Callable[..., Awaitable[Any]] = client.execute_command
-    return await execute(*words)
+async def _fit(line: AbstractConnection) -> bool:
+    """Whether an idle connection is open and nothing has come on it."""
+    try:
+        return line.is_connected and not await line.can_read()
+    except Exception:  # noqa: BLE001 - redis-py and event loops tell in many ways that it is gone
+        return False
 
 
-async def disconnected(client: Redis) -> None:
-    """Close the connections of a client that are idle."""
-    with suppress(Exception):  # whatever state they are in
-        await client.connection_pool.disconnect(inuse_connections=False)
+def client(address: Address, made_with: Mapping[str, Any]) -> Client:
+    """Return a client of the Redis there, which connects when it is first used."""
+
+    async def make() -> AbstractConnection:
+        if isinstance(address, UnixAddress):
+            return UnixDomainSocketConnection(path=str(address.path), **made_with)
+        kind = TlsConnection if "ssl_cert_reqs" in made_with else Connection
+        return kind(host=address.host, port=address.port, **made_with)
+
+    return Client(make)
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values.
+    """Turn whatever redis-py, TLS and the event loop raise into StoreFailed.
 
-    Where Redis has no room left it is StoreFull, which does not prevent reading.
+    Their texts may hold addresses and values. Where Redis has no room left it is StoreFull, which
+    does not prevent reading. A cancellation that none asked for is a failed store as well: it must
+    end neither a message nor the process.
     """
     try:
         yield
@@ -99,8 +192,15 @@ async def translated() -> AsyncIterator[None]:
         raise StoreFull from None
     except StoreFailed:
         raise
-    except (RedisError, OSError) as error:
-        reason = _reason(error)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        reason = "store-failed"
+    except RecursionError:
+        raise Misshapen from None
+    except (RedisError, OSError, EOFError, RuntimeError) as error:
+        reason = _reason(error)  # uvloop's transports raise RuntimeError when they are gone
     except Exception:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
         raise Misshapen from None
     else:
@@ -116,9 +216,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
         return "store-timeout"
     return "store-failed"
-
-
-_T = TypeVar("_T")
 
 
 async def first_answer(questions: Iterable[Awaitable[_T]]) -> _T:

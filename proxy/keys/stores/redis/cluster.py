@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from redis.asyncio import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
     AskError,
@@ -26,7 +25,9 @@ from redis.exceptions import (
 from ....config.settings import TcpAddress
 from ..store import StoreFailed
 from . import replies
-from .client import command, disconnected, first_answer
+from .client import Answer, Client, first_answer
+
+_T = TypeVar("_T")
 
 # A question follows a slot to its node; more turns than these mean that nodes do not agree.
 _TURNS: Final = 6
@@ -38,23 +39,32 @@ _MOST_ASKED: Final = 8
 class Cluster:
     """Asks the node that holds a key. `connect` returns a client of a node, which is owned here."""
 
-    def __init__(self, seeds: Sequence[TcpAddress], connect: Callable[[TcpAddress], Redis]) -> None:
+    def __init__(
+        self, seeds: Sequence[TcpAddress], connect: Callable[[TcpAddress], Client]
+    ) -> None:
         """Know only the nodes that the configuration names."""
         self._seeds = tuple(seeds)
         self._connect = connect
-        self._clients: dict[TcpAddress, Redis] = {}
+        self._clients: dict[TcpAddress, Client] = {}
         self._owners: list[TcpAddress] = []  # by slot; empty until learned
         self._learning = asyncio.Lock()
         self._turn = 0
 
-    async def ask(self, key: str, *words: Any) -> Any:  # noqa: ANN401 - whatever the command takes and returns
-        """Return the answer of the node that holds `key`."""
+    async def ask(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - whatever the command takes
+        read: Callable[[Answer], _T],
+    ) -> _T:
+        """Return what `read` makes of the answer of the node that holds `key`."""
         slot = key_slot(key.encode())
         try:
             node, asking = (await self._learned())[slot], False
             for _ in range(_TURNS):
                 try:
-                    return await self._ask_node(node, words, asking=asking)
+                    # ASKING is for the next command of its connection alone.
+                    first = ("ASKING",) if asking else ()
+                    return await self._client(node).ask(*words, read=read, first=first)
                 except MovedError as moved:
                     node, asking = _named(moved, node), False
                     if self._owners:
@@ -68,26 +78,21 @@ class Cluster:
             raise
         raise StoreFailed
 
-    async def nodes(self) -> list[Redis]:
+    async def nodes(self) -> list[Client]:
         """Return a client of each node that holds slots."""
         return [self._client(node) for node in dict.fromkeys(await self._learned())]
 
-    def any_node(self) -> Redis:
+    def any_node(self) -> Client:
         """Return a client of one node that is known, and of the next one the next time."""
         known = self._known()
         self._turn += 1
         return self._client(known[self._turn % len(known)])
 
-    async def doubt(self) -> None:
-        """Close all idle connections."""
-        for one in tuple(self._clients.values()):
-            await disconnected(one)
-
     async def close(self) -> None:
         """Close all connections."""
         clients, self._clients, self._owners = self._clients, {}, []
         for client in clients.values():
-            await client.aclose(close_connection_pool=True)
+            await client.close()
 
     async def _learned(self) -> list[TcpAddress]:
         async with self._learning:
@@ -100,8 +105,8 @@ class Cluster:
     async def _slots_of(self, node: TcpAddress) -> list[TcpAddress]:
         """Return which node holds each slot, as `node` sees it."""
         owners: list[TcpAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        held = await command(self._client(node), "CLUSTER", "SLOTS")
-        for first, last, host, port in replies.slots(held):
+        held = await self._client(node).ask("CLUSTER", "SLOTS", read=_listed)
+        for first, last, host, port in held:
             # A node that does not know its own name means the one that was asked.
             owner = TcpAddress(host.decode() if host else node.host, port)
             owners[first : last + 1] = [owner] * (last + 1 - first)
@@ -110,22 +115,10 @@ class Cluster:
             raise ClusterDownError("not all slots are held")
         return found
 
-    async def _ask_node(self, node: TcpAddress, words: Sequence[Any], *, asking: bool) -> Any:  # noqa: ANN401 - as `ask`
-        client = self._client(node)
-        if not asking:
-            return await command(client, *words)
-        both = client.pipeline(transaction=False)  # over one connection, as ASKING is for it alone
-        both.execute_command("ASKING")
-        both.execute_command(*words)
-        _, answer = await both.execute(raise_on_error=False)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     def _known(self) -> list[TcpAddress]:
         return list(dict.fromkeys((*self._seeds, *self._owners, *self._clients)))
 
-    def _client(self, node: TcpAddress) -> Redis:
+    def _client(self, node: TcpAddress) -> Client:
         client = self._clients.get(node)
         if client is None:
             client = self._clients[node] = self._connect(node)
@@ -134,7 +127,11 @@ class Cluster:
     async def _close_left(self) -> None:
         """Close the connections to nodes that have left the cluster."""
         for node in self._clients.keys() - {*self._seeds, *self._owners}:
-            await self._clients.pop(node).aclose(close_connection_pool=True)
+            await self._clients.pop(node).close()
+
+
+def _listed(answer: Answer) -> list[tuple[int, int, bytes, int]]:
+    return list(replies.slots(answer))
 
 
 def _named(redirection: MovedError | AskError, asked: TcpAddress) -> TcpAddress:

@@ -7,19 +7,34 @@ compared before its shape is known. Only this module looks into answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
 
-from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen
+from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen, Stale
 from .scripts import CLOCK_REFUSED, EPOCH_DIGITS
 
 _SLOTS: Final = 16_384
 _MOST_PORT: Final = 65_535
+_MOST_CURSOR: Final = (1 << 64) - 1
 _MOST_MS: Final = 1 << 53
 """More milliseconds than any record is kept for; what is above is read as this."""
 
 Answer = Any
 """What redis-py makes of an answer; nothing is known of it yet."""
+
+_T = TypeVar("_T")
+
+
+def of_script(answer: Answer, mark: bytes, read: Callable[[Answer], _T]) -> tuple[float, _T]:
+    """Return Redis' time, in milliseconds since 1970, and what a script called with `mark` says.
+
+    Raises Stale for the answer to another call, Misshapen for any other shape.
+    """
+    # Lua ends a list before a nil at its end.
+    said, clock, *value = many(answer, least=2, most=3)
+    if text(said) != mark:
+        raise Stale
+    return time_ms(clock), read(value[0] if value else None)
 
 
 def text(answer: Answer) -> bytes:
@@ -89,6 +104,27 @@ def revoked(answer: Answer) -> bytes:
 def erased(answer: Answer, keys: int) -> list[bytes]:
     """Return the records that were destroyed, of as many keys as were named."""
     return [record(one) or b"" for one in many(answer, least=keys, most=keys)]
+
+
+def scanned(answer: Answer, before: bytes) -> tuple[int, list[bytes]]:
+    """Return the next cursor and names that begin with `before` (SCAN)."""
+    cursor, names = many(answer, least=2, most=2)
+    found = [text(one) for one in many(names)]
+    if not all(one.startswith(before) for one in found):
+        raise Misshapen
+    return whole(cursor, 0, _MOST_CURSOR), found
+
+
+def notice(answer: Answer, channel: bytes) -> tuple[bytes, str]:
+    """Return the kind of what a subscriber hears, and of a `message` what it says."""
+    kind, *more = many(answer, least=2, most=3)
+    if kind == b"pong":
+        return kind, ""
+    if kind not in {b"subscribe", b"message"} or len(more) != len(("channel", "value")):
+        raise Misshapen
+    if text(more[0]) != channel:
+        raise Misshapen
+    return kind, text(more[1]).decode("ascii") if kind == b"message" else ""
 
 
 def slots(answer: Answer) -> Iterator[tuple[int, int, bytes, int]]:

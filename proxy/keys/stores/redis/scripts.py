@@ -4,12 +4,14 @@ A value is the epoch in 20 digits and then the record. A script cannot tell whet
 authentic, so it does not decide by its contents: it replaces a record only if it is the one that
 the caller has `seen` and verified with the record key. The epoch is for processes of release 0.1.0
 beside us, which compare it.
+
+Each answer begins with the last argument, a mark that no other call has, and Redis' time: an answer
+to an earlier call is recognized, and every answer tells how far our clock is from that of Redis.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 EPOCH_DIGITS: Final = 20
@@ -18,16 +20,20 @@ PROBE: Final = "probe"
 """A name that no conversation has, to check whether Redis does what it must."""
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    """A script and the digest by which Redis knows it once it was sent."""
+    """A script, and the digest by which Redis knows it once it was sent."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        """Take the script as it is."""
+        self.text = text
+        # Redis fixes SHA-1 for that.
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    @property
-    def digest(self) -> str:
-        """Return what EVALSHA calls it; Redis fixes SHA-1 for that."""
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+def marked(body: str) -> Script:
+    """Return a script whose answer begins with the mark, ARGV's last, and with Redis' time."""
+    begin = "local time = redis.call('TIME')\nlocal function answer()"
+    return Script(f"{begin}{body}end\nreturn {{ARGV[#ARGV], time, answer()}}\n")
 
 
 # A value that is no string was not written by Sealyard: it is read as an empty record, which has no
@@ -51,7 +57,6 @@ end
 _BEGIN: Final = (
     _READ
     + """
-local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local made = tonumber(ARGV[4])
 if made > 0 and math.abs(now - made) > tonumber(ARGV[5]) then
@@ -73,7 +78,7 @@ _PUBLISH: Final = """
 redis.pcall('PUBLISH', {channel}, {name})
 """
 
-GET_OR_CREATE: Final = Script(
+GET_OR_CREATE: Final = marked(
     _BEGIN
     + """
 if held and left > 0 then
@@ -86,7 +91,7 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
 )
 
-REPLACE: Final = Script(
+REPLACE: Final = marked(
     _BEGIN
     + """
 if left > 0 and others(held, ARGV[8]) then
@@ -101,7 +106,7 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 )
 
 # KEYS  revocation, then keys of ephemeral sessions, or whatever else ends
-FIND: Final = Script(
+FIND: Final = marked(
     _READ
     + """
 local found = {read(KEYS[1])}
@@ -114,10 +119,10 @@ return found
 )
 
 # KEYS  revocation;  ARGV  value, whose epoch is a time in seconds, channel, name, most skew s, seen
-REVOKE: Final = Script(
+REVOKE: Final = marked(
     _READ
     + """
-local latest = redis.call('TIME')[1] + tonumber(ARGV[4])
+local latest = time[1] + tonumber(ARGV[4])
 if tonumber(string.sub(ARGV[1], 1, 20)) > latest then
   return {'clock'}
 end
@@ -134,7 +139,7 @@ return ARGV[1]
 )
 
 # KEYS  what is kept, revocation;  ARGV  value, keep ms, seen
-KEEP: Final = Script(
+KEEP: Final = marked(
     _READ
     + """
 local revocation = read(KEYS[2])
@@ -150,7 +155,7 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 
 # KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept, channel or nothing, name,
 #       seen
-NOTE: Final = Script(
+NOTE: Final = marked(
     _READ
     + """
 local held = read(KEYS[1])
@@ -169,7 +174,7 @@ return ARGV[1]
 )
 
 # KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is published
-ERASE: Final = Script(
+ERASE: Final = marked(
     _READ
     + """
 local gone = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,23 +20,26 @@ from ..store import (
     Changed,
     FoundRecords,
     HeldRecords,
-    Misshapen,
     Offer,
     StoreFailed,
+    StoreRefused,
     end,
     erased,
     key_place,
 )
 from . import replies, scripts
-from .client import translated
+from .client import closed, translated
 from .scripts import EPOCH_DIGITS, PROBE, Script
 from .topology import reach
 
 _T = TypeVar("_T")
 
 FORMAT: Final = "v1"
-_AGAIN_SECONDS: Final = 1.0
-_LISTEN_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 0.25
+_LISTEN_SECONDS: Final = 2.0
+_MARK_BYTES: Final = 8
+_WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
+"""Failures after which a script is run again at once; a time-out has used up the deadline."""
 _MOST_KEYS: Final = 1_000
 """How many keys one script takes at most: Lua's stack ends below 8,000."""
 
@@ -125,13 +129,7 @@ class RedisStore:
     async def erase(self, name: str) -> dict[str, bytes]:
         """Delete the current session and the keys, which takes a look at every name in Redis."""
         before = self._key(name, key_place("")).encode()
-        found: set[bytes] = set()
-        async with translated():
-            for node in await self._reach.nodes():
-                async for key in node.scan_iter(match=before + b"*", count=1000):
-                    if not replies.text(key).startswith(before):
-                        raise Misshapen
-                    found.add(key)
+        found = await self._names(before)
         gone: dict[str, bytes] = {}
         keys, first = sorted(found), self._key(name, CURRENT)
         # Any client may have written more keys than a script can take at once.
@@ -143,6 +141,7 @@ class RedisStore:
                 erasing,
                 arguments,
                 partial(replies.erased, keys=len(erasing)),
+                once=True,  # the second time it would name none
             )
             names = [key.removeprefix(before).decode("ascii", "replace") for key in some]
             gone |= dict(zip(names, records, strict=True))
@@ -152,13 +151,12 @@ class RedisStore:
         """Return every record by its place."""
         found: dict[str, bytes] = {}
         before = f"{self._prefix}:"
-        async with translated():
-            for node in await self._reach.nodes():
-                async for key in node.scan_iter(match=f"{before}*", count=1000):
-                    record = replies.record(await node.get(key))
-                    if record is not None:
-                        name, _, place = key.decode().removeprefix(before).partition(":")
-                        found[f"{name.strip('{}')}:{place}"] = record
+        for key in await self._names(before.encode()):
+            async with translated():
+                record = await self._reach.ask(key.decode(), "GET", key, read=replies.record)
+            if record is not None:
+                name, _, place = key.decode().removeprefix(before).partition(":")
+                found[f"{name.strip('{}')}:{place}"] = record
         return found
 
     async def close(self) -> None:
@@ -193,27 +191,67 @@ class RedisStore:
         keys = [self._key(offer.name, place) for place in places]
         return await self._run(script, keys, arguments, replies.held)
 
+    async def _names(self, before: bytes) -> set[bytes]:
+        """Return every name in Redis that begins so. It has one node answer after the other."""
+        found: set[bytes] = set()
+        read = partial(replies.scanned, before=before)
+        async with translated():
+            for node in await self._reach.nodes():
+                cursor, begun = 0, False
+                while cursor or not begun:
+                    words = "SCAN", cursor, "MATCH", before + b"*", "COUNT", 1000
+                    cursor, names = await node.ask(*words, read=read)
+                    begun = True
+                    found.update(names)
+        return found
+
     async def _run(
         self,
         script: Script,
         keys: Sequence[str | bytes],
         arguments: list[Any],
         read: Callable[[replies.Answer], _T],
+        *,
+        once: bool = False,
     ) -> _T:
-        """Return what `read` makes of a script's answer."""
-        rest, first = [len(keys), *keys, *arguments], str(keys[0])
+        """Return what `read` makes of a script's answer.
+
+        Where a connection broke or its answer was not right, the script runs again over a fresh
+        one, unless `once`: all but one of them do the same the second time.
+        """
         try:
             async with translated():
-                try:
-                    return read(await self._reach.ask(first, "EVALSHA", script.digest, *rest))
-                except NoScriptError:
-                    # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
-                    return read(await self._reach.ask(first, "EVAL", script.text, *rest))
-        except Misshapen:
-            await self._reach.doubt()
+                return await self._ask(script, keys, arguments, read)
+        except StoreRefused:
             raise
+        except StoreFailed as failed:
+            if once or str(failed) not in _WORTH_ANOTHER:
+                raise
+        async with translated():
+            return await self._ask(script, keys, arguments, read)
+
+    async def _ask(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        arguments: list[Any],
+        read: Callable[[replies.Answer], _T],
+    ) -> _T:
+        mark = os.urandom(_MARK_BYTES)
+        rest, first = [len(keys), *keys, *arguments, mark], str(keys[0])
+
+        def answer(said: replies.Answer) -> _T:
+            _, value = replies.of_script(said, mark, read)
+            return value
+
+        try:
+            return await self._reach.ask(first, "EVALSHA", script.digest, *rest, read=answer)
+        except NoScriptError:
+            # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
+            return await self._reach.ask(first, "EVAL", script.text, *rest, read=answer)
 
     async def _listen(self, changed: Changed) -> None:
+        """Receive what others change, whatever goes wrong, until the store is closed."""
         while not self._closed:
             with suppress(StoreFailed):
                 async with translated():
@@ -222,23 +260,26 @@ class RedisStore:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _receive(self, changed: Changed) -> None:
-        async with self._reach.any_node().pubsub() as subscription:
-            await subscription.subscribe(self._channel)
+        line = await self._reach.any_node().connected()
+        try:
+            await line.send_command("SUBSCRIBE", self._channel, check_health=False)
             asked = False
             while not self._closed:
-                message = await subscription.get_message(timeout=_LISTEN_SECONDS)
-                if message is None and asked:
+                said = await line.read_response(timeout=_LISTEN_SECONDS)
+                if said is None and asked:
                     raise StoreFailed("store-timeout")  # frozen, or gone without a word
-                if message is None:
-                    await subscription.ping()
-                elif message["type"] == "subscribe":
+                asked = said is None
+                if said is None:
+                    await line.send_command("PING", check_health=False)
+                    continue
+                kind, name = replies.notice(said, self._channel.encode())
+                if kind == b"subscribe":
                     self.subscribed = True
                     changed(None)  # earlier publications are lost
-                elif message["type"] == "message":
-                    name = replies.text(message["data"]).decode("ascii", "replace")
-                    if name != PROBE:
-                        changed(name)
-                asked = message is None
+                elif kind == b"message" and name != PROBE:
+                    changed(name)
+        finally:
+            await closed(line)
 
 
 def _value(record: bytes, epoch: int) -> bytes:

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from redis.asyncio import Redis
-from redis.asyncio.sentinel import (
-    MasterNotFoundError,
-    SentinelConnectionPool,
-    SentinelManagedConnection,
-)
+from redis.asyncio import Connection
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings
-from ..store import Misshapen
 from . import access, replies
-from .access import TlsConnection, Wary
-from .client import arguments, client, command, disconnected, first_answer, patience
+from .access import TlsConnection
+from .client import Answer, Client, arguments, client, first_answer, patience
 from .cluster import Cluster
 
+_T = TypeVar("_T")
 
-class MasterConnection(Wary, SentinelManagedConnection):
+
+class MasterConnection(Connection):
     """A connection to the master; a Redis with another role is not used."""
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
         """Log in, and ask the Redis for its role."""
         await super().on_connect_check_health(check_health)
         await self.send_command("ROLE", check_health=False)
-        try:
-            role = replies.role(await self.read_response())
-        except Misshapen:  # of redis-py's family, so that it closes the connection
-            raise MasterNotFoundError("no answer of a Redis") from None
-        if role != b"master":
+        if replies.role(await self.read_response()) != b"master":
             raise MasterNotFoundError("not the master")
 
 
@@ -51,60 +45,63 @@ class Sentinels:
         self._service = place.service
         self._clients = [client(node, made_with) for node in place.nodes]
 
-    async def discover_master(self, service_name: str) -> tuple[str, int]:
-        """Return the master's host and port; redis-py's pool asks before it connects."""
-        return await first_answer(self._ask(one) for one in self._clients)
+    async def master(self) -> tuple[str, int]:
+        """Return the master's host and port."""
+        host, port = await first_answer(self._ask(one) for one in self._clients)
+        return host.decode(), port
 
     async def close(self) -> None:
         """Close all connections."""
         for one in self._clients:
-            await one.aclose(close_connection_pool=True)
+            await one.close()
 
-    async def _ask(self, sentinel: Redis) -> tuple[str, int]:
+    async def _ask(self, sentinel: Client) -> tuple[bytes, int]:
         words = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service
-        found = replies.address(await command(sentinel, *words))
+        found = await sentinel.ask(*words, read=replies.address)
         if found is None:
             raise MasterNotFoundError("no such service")
-        host, port = found
-        return host.decode(), port
+        return found
 
 
 def master(
     settings: RedisSettings, place: RedisSentinels, environ: Mapping[str, str]
-) -> tuple[Redis, Sentinels]:
-    """Return a client of the master, which owns its pool, and the Sentinels that it asks.
+) -> tuple[Client, Sentinels]:
+    """Return a client of the master, and the Sentinels that it asks for each connection.
 
     Raises UnfitEnvironment where a certificate, a key or a password cannot be read.
     """
     made_with: dict[str, Any] = arguments(settings, environ)
     sentinels = Sentinels(place, settings, environ)
-    make: Callable[..., SentinelConnectionPool] = SentinelConnectionPool
-    pool = make(
-        place.service,
-        sentinels,
-        connection_class=MasterTlsConnection if settings.tls else MasterConnection,
-        **made_with,
-    )
-    return Redis.from_pool(pool), sentinels
+    kind = MasterTlsConnection if settings.tls else MasterConnection
+
+    async def make() -> AbstractConnection:
+        host, port = await sentinels.master()
+        return kind(host=host, port=port, **made_with)
+
+    return Client(make), sentinels
 
 
 class Reach(Protocol):
-    """Sends commands to whichever Redis holds their keys; raises what redis-py raises."""
+    """Sends commands to whichever Redis holds their keys; raises what `Client` raises."""
 
-    async def ask(self, key: str, *words: Any) -> Any:  # noqa: ANN401 - whatever the command takes and returns
-        """Return the answer to a command all of whose keys are in the slot of `key`."""
+    async def ask(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - whatever the command takes
+        read: Callable[[Answer], _T],
+    ) -> _T:
+        """Return what `read` makes of the answer to a command.
+
+        All its keys are in the slot of `key`.
+        """
         ...
 
-    async def nodes(self) -> Sequence[Redis]:
+    async def nodes(self) -> Sequence[Client]:
         """Return a client of each Redis that holds records."""
         ...
 
-    def any_node(self) -> Redis:
+    def any_node(self) -> Client:
         """Return a client of a Redis that receives publications."""
-        ...
-
-    async def doubt(self) -> None:
-        """Close all idle connections: one of them may be an answer behind."""
         ...
 
     async def close(self) -> None:
@@ -115,30 +112,31 @@ class Reach(Protocol):
 class One:
     """One Redis, or the one that Sentinels call the master."""
 
-    def __init__(self, redis: Redis, sentinels: Sentinels | None = None) -> None:
+    def __init__(self, redis: Client, sentinels: Sentinels | None = None) -> None:
         """Own the client, and the Sentinels that it asks."""
         self._redis = redis
         self._sentinels = sentinels
 
-    async def ask(self, key: str, *words: Any) -> Any:  # noqa: ANN401 - whatever the command takes and returns
+    async def ask(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - as Reach says
+        read: Callable[[Answer], _T],
+    ) -> _T:
         """Do as Reach says."""
-        return await command(self._redis, *words)
+        return await self._redis.ask(*words, read=read)
 
-    async def nodes(self) -> Sequence[Redis]:
+    async def nodes(self) -> Sequence[Client]:
         """Do as Reach says."""
         return [self._redis]
 
-    def any_node(self) -> Redis:
+    def any_node(self) -> Client:
         """Do as Reach says."""
         return self._redis
 
-    async def doubt(self) -> None:
-        """Do as Reach says."""
-        await disconnected(self._redis)
-
     async def close(self) -> None:
         """Do as Reach says."""
-        await self._redis.aclose(close_connection_pool=True)
+        await self._redis.close()
         if self._sentinels is not None:
             await self._sentinels.close()
 
