@@ -110,6 +110,7 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
         "limits": asdict(settings.limits),
         "timeouts_s": asdict(settings.timeouts),
         "trusted_names": settings.trusted_names,
+        "on_client_close": settings.on_client_close,
     }
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)

@@ -315,11 +315,19 @@ class RuleLog:
     errors_only: bool = False
 
 
+ClientClose = Literal["probe", "abort", "finish"]
+"""What a client is taken for that closes its sending half while its response is awaited.
+
+`probe`: it is asked by an interim response; `abort`: it has left; `finish`: it is answered.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One listener: its address, its upstream, and its rules in order.
 
-    `log` has the log settings of rules by name, for those that have any.
+    `on_client_close` says what a client is taken for that closes its sending half. `log` has the
+    log settings of rules by name, for those that have any.
     """
 
     name: str
@@ -333,6 +341,7 @@ class ListenerSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     trusted_names: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    on_client_close: ClientClose = "probe"
     log: Mapping[str, RuleLog] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.settings import Address, Network, TcpAddress
+from proxy.config.settings import Address, ClientClose, Network, TcpAddress
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
@@ -83,6 +83,7 @@ async def proxied(
     tls: ssl.SSLContext | None = None,
     upstream_tls: ssl.SSLContext | None = None,
     trusted_proxies: Sequence[Network] = (),
+    on_client_close: ClientClose = "probe",
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear = Ear()
@@ -97,7 +98,14 @@ async def proxied(
         timeouts=timeouts,
         trusted_proxies=trusted_proxies,
     )
-    listener = HttpListener(listen, handler, tls=tls, limits=limits, timeouts=timeouts)
+    listener = HttpListener(
+        listen,
+        handler,
+        tls=tls,
+        limits=limits,
+        timeouts=timeouts,
+        on_client_close=on_client_close,
+    )
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()
     try:

@@ -5,9 +5,10 @@ Defaults of `limits` and `timeouts` come from the classes that they fill.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from ..limits import KIBIBYTE, MEBIBYTE, Timeouts, TrafficLimits
+from ..settings import ClientClose
 from . import tables
 from .addresses import ADDRESS
 from .tables import Key, Table
@@ -151,6 +152,8 @@ UPSTREAM_TLS: Final = Table(
     ),
 )
 
+ON_CLIENT_CLOSE: Final[tuple[ClientClose, ...]] = get_args(ClientClose)
+
 LISTENER: Final = Table(
     "listener",
     "A listener",
@@ -216,6 +219,17 @@ LISTENER: Final = Table(
             " extended; those of other clients are replaced.",
             tables.many(tables.TEXT),
             "none",
+        ),
+        Key(
+            "on_client_close",
+            "`probe`, `abort`, `finish`",
+            "What a client is taken for that closes its sending half (FIN) while its response is"
+            " awaited. `probe` sends it one `100 Continue`: the request of a client that has closed"
+            " the connection is aborted within a second, that of a client that still reads is"
+            " answered. `abort` takes it for a client that has left, as nginx and Envoy do."
+            " `finish` answers it. A reset, and a FIN before the end of the request, abort always.",
+            tables.choice(ON_CLIENT_CLOSE),
+            "`probe`",
         ),
         Key(
             "jwks",

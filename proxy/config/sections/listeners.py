@@ -12,10 +12,11 @@ from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import CommonSyntax, RuleSyntax
 from ..schema.addresses import Files
-from ..schema.listener_keys import LISTENER
+from ..schema.listener_keys import LISTENER, ON_CLIENT_CLOSE
 from ..schema.tables import Fields
 from ..settings import (
     Address,
+    ClientClose,
     ListenerSettings,
     OriginalPort,
     TcpAddress,
@@ -108,6 +109,7 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
+    on_client_close = _read(fields, "on_client_close", _client_close, problems)
     if isinstance(listen, UnixAddress) and upstream == UpstreamSettings(OriginalPort()):
         problems.add(
             fields.get("upstream") or place,
@@ -127,6 +129,7 @@ def listener(
         timeouts=waits,
         trusted_names=trusted,
         trusted_proxies=proxies,
+        on_client_close=on_client_close or "probe",
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
     )
     return ResolvedListener(place, settings, resolved)
@@ -155,6 +158,11 @@ def _read(
 ) -> Read | None:
     place = fields.get(name)
     return None if place is None else reader(place, problems)
+
+
+def _client_close(place: Place, problems: Problems) -> ClientClose | None:
+    word = choice(place, ON_CLIENT_CLOSE, problems)
+    return next((one for one in ON_CLIENT_CLOSE if one == word), None)
 
 
 def _unmatched(place: Place, problems: Problems) -> str | None:

@@ -15,11 +15,12 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from ...core.errors import MalformedRequest, SlowRequest, TrafficError
+from ..bodies.response_writer import ResponseWriter
 from ..http1.forwarding_headers import Peer
 from ..interfaces import Receiver
 from ..timers import NEVER
+from .client_lifecycle import ConnectionOwner
 from .connection_io import Outgoing, parse_error
-from .connections import ConnectionOwner
 
 
 class RequestServer(ConnectionOwner, Protocol):
@@ -40,14 +41,17 @@ class RequestServer(ConnectionOwner, Protocol):
 class ClientConnection(Outgoing):
     """Requests from one client, one after the other."""
 
-    __slots__ = ("_gone",)
+    __slots__ = ("_gone", "_resting", "present")
     _owner: RequestServer
+    present: ResponseWriter | None
 
     def __init__(
         self, server: web.Server, owner: RequestServer, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(server, owner, loop)
         self._gone: asyncio.Future[None] | None = None
+        self.present = None
+        self._resting = False
 
     @property
     def encrypted(self) -> bool:
@@ -71,10 +75,11 @@ class ClientConnection(Outgoing):
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the result; aiohttp has none
         """Note that the client sends no more; return whether its last request is still answered."""
-        awaited = super().eof_received()
         if self._receiver is not None:
+            self._ended = True
             self._receiver.ended()
             return not self.peer.encrypted
+        awaited = super().eof_received()
         self._cut_body()
         self._wake_linger()
         return awaited
@@ -121,9 +126,11 @@ class ClientConnection(Outgoing):
         if exc is not None:
             await self._owner.refuse(self, parse_error(exc))
             return False
-        keep = await self._owner.serve(self, message, payload)
-        self._busy = False
-        return keep
+        try:
+            return await self._owner.serve(self, message, payload)
+        finally:
+            self.present = None
+            self._busy = False
 
     async def _wait_for_request(self) -> None:
         """Return when there is a request, or a reason to refuse one."""
@@ -183,6 +190,26 @@ class ClientConnection(Outgoing):
     def _idle(self) -> bool:
         return not self._busy and not self._messages and not self._head_bytes
 
+    @property
+    def _incomplete(self) -> bool:
+        return not self._messages and self._body is not None and not self._body.is_eof()
+
+    @property
+    def _unread(self) -> bool:
+        return self._ended or self._reading_paused or self._buffer_paused or self._resting
+
+    @property
+    def _wire(self) -> asyncio.Transport | None:
+        return self.transport
+
+    def _sends_no_more(self) -> None:
+        if self._receiver is None:
+            super()._sends_no_more()
+        elif self._stuck:
+            self.abort()
+        elif not self._ended:
+            self._stuck = True
+
     # --- the raw connection after a 101 -------------------------------------------------------
 
     def divert(self, receiver: Receiver) -> bytes:
@@ -201,8 +228,10 @@ class ClientConnection(Outgoing):
 
     def pause(self) -> None:
         """Stop reading."""
+        self._resting = True
         self._pause_transport_reading()
 
     def resume(self) -> None:
         """Read on."""
+        self._resting = False
         self._resume_transport_reading()

@@ -20,17 +20,19 @@ from ..http1.framing import CHUNKED, Framing
 from ..http1.gate import check_line
 from ..interfaces import Receiver
 from ..timers import NEVER
-from .connections import ClientLifecycle, ConnectionOwner, reset
+from .client_lifecycle import ClientLifecycle, ConnectionOwner, reset
 
 
 class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp drops asyncio's result
     """The receiving half of a client's connection; Outgoing is the other half.
 
     `_refusal` is why the bytes after the queued requests are refused. `_patience` is how many
-    seconds are left for the present body, while its deadline is suspended.
+    seconds are left for the present body, while its deadline is suspended. `_stuck`: the client has
+    ended its half of a WebSocket, and its last bytes wait for an upstream that takes none.
     """
 
     __slots__ = (
+        "_asking",
         "_body",
         "_boundaries",
         "_busy",
@@ -44,6 +46,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         "_receiver",
         "_refusal",
         "_rest",
+        "_stuck",
         "_task",
         "_write_deadline",
         "live",
@@ -78,10 +81,12 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._reading_body = False
         self._patience = 0.0
         self._rest = b""
+        self._stuck = False
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; none means that the parser may continue with what it holds."""
         if self._receiver is not None and data:
+            self._stuck = False
             self._receiver.received(data)
             return
         if self._discarding or self._close:

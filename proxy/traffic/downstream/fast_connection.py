@@ -142,3 +142,20 @@ class FastConnection(FastInput):
     @property
     def _idle(self) -> bool:
         return self._request is None and not self._held
+
+    @property
+    def present(self) -> FastRequest | None:
+        """The request in progress."""
+        return self._request
+
+    @property
+    def _incomplete(self) -> bool:
+        return False
+
+    @property
+    def _unread(self) -> bool:
+        return self._ended or len(self._rest) > self._owner.limits.window
+
+    @property
+    def _wire(self) -> asyncio.Transport | None:
+        return self._transport

@@ -12,13 +12,14 @@ from ..exchange.fast_path import ExchangeOwner, FastExchange
 from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
 from ..timers import NEVER
 from ..write_buffer import Sending, WriteBuffer
-from .connections import ClientLifecycle, ConnectionOwner, reset
+from .client_lifecycle import ClientLifecycle, ConnectionOwner, reset
 
 
 class FastOutput(ClientLifecycle, Sending):
     """Sends bytes no faster than the client reads them."""
 
     __slots__ = (
+        "_asking",
         "_drained",
         "_ended",
         "_loop",

@@ -12,7 +12,7 @@ from aiohttp import http_parser, web
 from aiohttp.streams import StreamReader
 
 from ...config.limits import Timeouts, TrafficLimits
-from ...config.settings import Address
+from ...config.settings import Address, ClientClose
 from ...core.errors import TrafficError, UnfitEnvironment
 from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import ExchangeOwner, FastExchange
@@ -20,8 +20,9 @@ from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener, Request
 from ..timers import RepeatingTimer, interval
 from ..write_buffer import WriteBuffer
+from .client_lifecycle import ClientLifecycle
 from .connection import ClientConnection
-from .connections import ClientLifecycle, Connections
+from .connections import Connections
 from .fast_connection import FastConnection
 from .fast_io import FastInput
 from .request import ClientRequest
@@ -74,6 +75,7 @@ class HttpListener:
         timeouts: Timeouts | None = None,
         sockets: Sockets | None = None,
         redirected: bool = False,
+        on_client_close: ClientClose = "probe",
     ) -> None:
         """Check the environment; nothing is opened before `start`.
 
@@ -84,6 +86,7 @@ class HttpListener:
         self._answerer = answerer
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
+        self.on_client_close = on_client_close
         self.draining = False
         self.redirected = redirected
         self.idle_grace = IDLE_GRACE
@@ -122,9 +125,17 @@ class HttpListener:
         await self._acceptor.start()
         self._timer.start()
 
-    def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
+    def answer_with(
+        self,
+        answerer: Answerer,
+        *,
+        limits: TrafficLimits,
+        timeouts: Timeouts,
+        on_client_close: ClientClose = "probe",
+    ) -> None:
         """Let `answerer` respond from now on; a request keeps the one it began with."""
         self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
+        self.on_client_close = on_client_close
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
         """Show new connections another certificate; existing ones keep theirs."""

@@ -12,9 +12,8 @@ from ..bodies.response_writer import ResponseWriter
 from ..http1.framing import Framing
 from ..http1.gate import RawRequest
 from ..interfaces import RawConnection
+from .client_lifecycle import CONTINUE
 from .connection import ClientConnection
-
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Waiting(Protocol):
@@ -112,6 +111,7 @@ class ClientRequest(ResponseWriter):
         version = (message.version.major, message.version.minor)
         raw = RawRequest(message.method, message.path, version, message.raw_headers)
         super().__init__(connection, raw)
+        connection.present = self
         self._connection = connection
         self._message = message
         self._payload = payload

@@ -289,8 +289,11 @@ class Handler:
         try:
             async with overhearing(tee):
                 await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+                response.close()  # trials may last longer
         finally:
             record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
+            if tunnel.abandoned:
+                record.status = CLIENT_CLOSED
 
     async def _relay(
         self,
@@ -311,3 +314,5 @@ class Handler:
         ways = (Messages(exchange, "request"), Messages(exchange, "response"))
         relay = Relay(self._steps, record, client, upstream, ways)
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+        if relay.abandoned:
+            record.status = CLIENT_CLOSED

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from ..interfaces import RawConnection
 from ..websocket.frames import FrameBoundaries, going_away
 
 Ear = Callable[[bytes], None]
 
+LAST_SECONDS: Final = 0.5
+"""For how long a WebSocket is kept whose client sends no more: its last messages go upstream."""
+
 
 class Tunnel:
     """Joins a client and the upstream until both have ended.
 
-    A dry run beside it gets the bytes that were passed on, and raises nothing.
+    A dry run beside it gets the bytes that were passed on, and raises nothing. `abandoned`: the
+    client has left before anybody sent a close frame.
     """
 
     __slots__ = (
@@ -22,10 +27,12 @@ class Tunnel:
         "_changed",
         "_client",
         "_leaving",
+        "_lost",
         "_open",
         "_to_client",
         "_to_upstream",
         "_upstream",
+        "abandoned",
         "received",
         "sent",
     )
@@ -43,23 +50,28 @@ class Tunnel:
         self._open = 2
         self._active = False
         self._leaving = False
+        self._lost = False
         self._changed: asyncio.Future[None] | None = None
+        self.abandoned = False
         self.received = 0
         self.sent = 0
 
     async def run(self, *, idle: float, linger: float) -> None:
         """Pass bytes until both sides have ended, or neither has sent any for `idle` seconds.
 
-        Once one side is gone, or the process is about to end, there are `linger` seconds for the
-        last bytes to arrive.
+        Once the upstream is gone, or the process is about to end, there are `linger` seconds for
+        the last bytes to arrive; once the client sends no more, LAST_SECONDS at most. A client that
+        is lost ends the tunnel at once.
         """
         loop = asyncio.get_running_loop()
         self._join()
-        while self._open and not self._parted:
+        while self._open and not self._parted and not self._lost:
             self._active = False
             self._changed = loop.create_future()
             # asyncio.wait, since a timeout around the future would cancel it.
             patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
+            if self._to_upstream.over:
+                patience = min(patience, LAST_SECONDS)
             await asyncio.wait({self._changed}, timeout=patience)
             if not self._changed.done() and not (self._active and self._waits_for_boundary):
                 return
@@ -81,7 +93,15 @@ class Tunnel:
 
     def one_ended(self) -> None:
         """Take note that one of the two has ended."""
+        if self._open > 1 and self._to_upstream.over:
+            said = self._to_upstream.said_close or self._to_client.said_close
+            self.abandoned = not said and not self._leaving
         self._open -= 1
+        self.changed()
+
+    def client_lost(self) -> None:
+        """Take note that nothing more can reach the client."""
+        self._lost = True
         self.changed()
 
     def changed(self) -> None:
@@ -113,18 +133,18 @@ class _Way:
     """What arrives at one end goes out at the other.
 
     `close_sent` says that the other end has got a close frame, from here or from its peer, and
-    `closed` that this end has sent one.
+    `closed` that this end has sent one. `over`: this end sends no more.
     """
 
     __slots__ = (
         "_boundaries",
         "_ear",
-        "_ended",
         "_leaving",
         "_sink",
         "_tunnel",
         "_upward",
         "close_sent",
+        "over",
     )
 
     def __init__(
@@ -135,14 +155,19 @@ class _Way:
         self._sink = sink
         self._upward = upward
         self._boundaries = FrameBoundaries()
-        self._ended = False
+        self.over = False
         self._leaving = False
         self.close_sent = False
 
     @property
     def closed(self) -> bool:
         """Whether no more is to be expected from this end."""
-        return self._ended or self._boundaries.closed
+        return self.over or self.said_close
+
+    @property
+    def said_close(self) -> bool:
+        """Whether a close frame has come from this end."""
+        return self._boundaries.closed
 
     def received(self, data: bytes) -> None:
         """Pass bytes on."""
@@ -173,7 +198,7 @@ class _Way:
             self._tunnel.changed()
 
     def _say_goodbye(self) -> None:
-        if not self._boundaries.closed and not self._ended:
+        if not self._boundaries.closed and not self.over:
             self._write(going_away(masked=self._upward))
         self.close_sent = True
 
@@ -185,15 +210,17 @@ class _Way:
 
     def ended(self) -> None:
         """Pass the end on."""
-        if self._ended:
+        if self.over:
             return
-        self._ended = True
+        self.over = True
         self._sink.write_eof()
         self._tunnel.one_ended()
 
     def lost(self) -> None:
         """Pass the end on."""
         self.ended()
+        if self._upward:
+            self._tunnel.client_lost()
 
     def leaving(self) -> None:
         """Begin the drain at both ends."""

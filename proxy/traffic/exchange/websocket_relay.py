@@ -22,20 +22,26 @@ from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg
 from ..websocket.reader import Arrived
 from .steps import Steps
+from .tunnel import LAST_SECONDS
 
 _DATA: Final = frozenset({TEXT, BINARY})
 
 
 class Relay:
-    """Joins the two legs until both have ended. Its record counts and tells of both directions."""
+    """Joins the two legs until both have ended. Its record counts and tells of both directions.
+
+    `abandoned`: the client has left before anybody sent a close frame.
+    """
 
     __slots__ = (
         "_active",
         "_changed",
         "_client",
         "_controls",
+        "_lost",
         "_over",
         "_ways",
+        "abandoned",
         "record",
         "steps",
     )
@@ -54,6 +60,8 @@ class Relay:
         up, down = ways
         self._ways = (_Way(self, client, upstream, up), _Way(self, upstream, client, down))
         self._controls = Controls(frozenset(one.direction for one in ways if one.seals))
+        self.abandoned = False
+        self._lost = False
         self._over = False
         self._active = False
         self._changed: asyncio.Future[None] | None = None
@@ -61,18 +69,21 @@ class Relay:
     async def run(self, *, idle: float, linger: float) -> None:
         """Pass messages until both peers have ended, or neither has sent any bytes for `idle`.
 
-        Both are told to go then. Once they are, a message was refused or a peer is gone, there are
-        `linger` seconds for the last close frames. All times are in seconds.
+        Both are told to go then. Once they are, a message was refused or the upstream is gone,
+        there are `linger` seconds for the last close frames; once the client is gone, LAST_SECONDS
+        at most, and none where it is lost. All times are in seconds.
         """
         loop = asyncio.get_running_loop()
         for way in self._ways:
             way.begin()
         try:
-            while not all(way.source.gone for way in self._ways):
+            while not self._lost and not all(way.source.gone for way in self._ways):
                 self._active = False
                 self._changed = loop.create_future()
                 # asyncio.wait, since a timeout around the future would cancel it.
                 patience = max(linger, 0.0) if self._ending else idle
+                if self._client.gone:
+                    patience = min(patience, LAST_SECONDS)
                 await asyncio.wait({self._changed}, timeout=patience)
                 if self._changed.done() or (self._active and not self._ending):
                     continue
@@ -104,6 +115,11 @@ class Relay:
         code = code_of(known)
         self._note(known, direction)
         self._end(code, code, known.code)
+
+    def client_lost(self) -> None:
+        """Pass no more: nothing more can reach the client."""
+        self._lost = True
+        self.changed()
 
     def breached(self, breach: Breach, leg: Leg) -> None:
         """Tell a peer that it broke the protocol, and the other that it is gone."""
@@ -195,6 +211,8 @@ class _Way:
         if self.source.gone:
             return
         self.source.gone = True
+        if self._upward and not (self._relay.over or self._sink.gone or self._sink.reader.closed):
+            self._relay.abandoned = not self.source.reader.closed
         if not self._sink.close_sent and self._waiting is None:
             self._pass_end()
         self._relay.changed()
@@ -202,6 +220,8 @@ class _Way:
     def lost(self) -> None:
         """Learn that the source is gone."""
         self.ended()
+        if self._upward:
+            self._relay.client_lost()
 
     def leaving(self) -> None:
         """Let both peers know that the process is about to end."""

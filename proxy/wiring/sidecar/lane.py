@@ -108,6 +108,7 @@ class WiredLane:
             timeouts=settings.timeouts,
             sockets=sockets,
             redirected=isinstance(settings.upstream.address, OriginalPort),
+            on_client_close=settings.on_client_close,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -125,7 +126,10 @@ class WiredLane:
         self._material, self._handler = change.material, change.handler
         self._upstream = change.upstream
         self.listener.answer_with(
-            change.handler, limits=settings.limits, timeouts=settings.timeouts
+            change.handler,
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            on_client_close=settings.on_client_close,
         )
         if change.fresh:
             self._retire(weakref.ref(old_handler), old_upstream)

@@ -1,8 +1,10 @@
 import dataclasses
 from ipaddress import ip_network
 
+import pytest
+
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.schema.listener_keys import LIMITS, SIZES, TIMEOUTS
+from proxy.config.schema.listener_keys import LIMITS, ON_CLIENT_CLOSE, SIZES, TIMEOUTS
 from tests.config.builders import changed, loaded
 
 
@@ -44,3 +46,14 @@ def test_trusted_proxies_are_networks() -> None:
     assert listener.trusted_proxies == tuple(
         ip_network(one) for one in ("10.0.0.0/8", "192.0.2.7/32", "fd00::/8")
     )
+
+
+@pytest.mark.parametrize("written", [*ON_CLIENT_CLOSE, None])
+def test_a_client_that_closes_is_probed_unless_the_listener_says_otherwise(
+    written: str | None,
+) -> None:
+    more = "unmatched: pass" + (f"\n    on_client_close: {written}" if written else "")
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert listener.on_client_close == (written or "probe")
