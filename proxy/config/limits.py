@@ -14,10 +14,12 @@ class TrafficLimits:
 
     `body` limits a body that is held in memory for a rule; `stream`, if not None, a sealed stream
     or a multipart form that a rule changes while it passes. `window` limits what is buffered in
-    each direction of a body that passes unchanged. At most `connections` to the upstream are open,
-    `waiting` messages queue for one, and `clients` connections are accepted,
-    `clients_per_address` of them from one address. `upload_rate` bytes of a request body per second
-    earn its client more time (see `Timeouts.body`).
+    each direction of a body that passes unchanged. At most `connections` requests are under way at
+    the upstream, `connections_per_route` of them on one route, if that is not None, and `waiting`
+    more queue. `websockets`, `event_streams` and `long_transfers` limit what lasts, beside these.
+    `clients` connections are accepted, `clients_per_address` of them from one address.
+    `upload_rate` bytes of a request body per second earn its client more time (see
+    `Timeouts.body`).
     """
 
     body: int = 16 * MEBIBYTE
@@ -27,7 +29,11 @@ class TrafficLimits:
     header_line: int = 8190
     headers: int = 128
     connections: int = 100
+    connections_per_route: int | None = None
     waiting: int = 1000
+    websockets: int = 1000
+    event_streams: int = 1000
+    long_transfers: int = 200
     clients: int = 10_000
     clients_per_address: int = 1000
     upload_rate: int = 240

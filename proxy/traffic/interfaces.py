@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
 from ..telemetry.logs.access_line import MessageLine
-from .http1.forwarding_headers import Forwarding, LocationRewrite, Peer
+from .http1.forwarding_headers import LocationRewrite, Peer
 from .http1.framing import Framing
 from .http1.gate import RawRequest
 from .http1.problem import Problem
@@ -112,35 +112,18 @@ class UpstreamResponse(IncomingBody, Protocol):
     def divert(self) -> RawConnection:
         """Return the connection after a 101."""
 
-    def wait_longer(self, seconds: float) -> None:
-        """Let each silence of the body last up to so many seconds."""
+    def lasts(self, silence: float) -> None:
+        """Let each silence of the body last up to so many seconds, beside the permits.
+
+        Raises:
+            Busy: There is no room for another stream of records.
+        """
 
     def stop(self) -> None:
         """Let `chunks` end here, although more would come."""
 
     def close(self) -> None:
         """Give the connection back if it is beyond doubt, else drop it."""
-
-
-class Upstream(Protocol):
-    """The one destination that messages are forwarded to."""
-
-    @property
-    def names(self) -> frozenset[bytes]:
-        """Its authorities, in lower case."""
-
-    async def send(
-        self,
-        message: Forwardable,
-        body: RequestBody,
-        *,
-        forwarding: Forwarding = ...,
-        websocket: bool = False,
-    ) -> UpstreamResponse:
-        """Send a request and return the response; `body` is read where the message has none."""
-
-    async def close(self) -> None:
-        """Drop all connections."""
 
 
 class Request(Protocol):

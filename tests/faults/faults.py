@@ -28,6 +28,8 @@ FILES = (
     "traffic/upstream/client.py",
     "traffic/upstream/outgoing_request.py",
     "traffic/upstream/pool.py",
+    "traffic/upstream/permits.py",
+    "traffic/upstream/fair_queue.py",
     "traffic/bodies/record_streams.py",
     "traffic/bodies/response_writer.py",
     "traffic/downstream/request.py",

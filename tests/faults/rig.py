@@ -354,23 +354,24 @@ class Rig:
         return outcome
 
     async def quiet(self) -> None:
-        """Wait until nothing is under way: no client, no borrowed connection.
+        """Wait until nothing is under way: no client, no borrowed connection, no permit.
 
-        A connection that nobody gives back is left in `lost`, and its place made free again.
+        A connection or permit that nobody gives back is left in `lost`; the connection's place is
+        made free again.
         """
-        pool = self.ours.upstream.pool
+        pool, permits = self.ours.upstream.pool, self.ours.upstream.permits
         async with asyncio.timeout(PATIENCE):
             while self.ours.listener.connections:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.001)
-        if pool.size != pool.idle:
+        if pool.size != pool.idle or permits.in_use:
             # An exception may hold the frames that it came through, in a cycle.
             self.answerer.fault.forget()
             gc.collect()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONG_ENOUGH):
-                while pool.size != pool.idle:  # noqa: ASYNC110 - as above
+                while pool.size != pool.idle or permits.in_use:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.001)
-        self.lost = pool.size - pool.idle
+        self.lost = pool.size - pool.idle + permits.in_use
         for connection in tuple(pool._busy):
             pool.drop(connection)
         pool._making = 0

@@ -13,6 +13,7 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.traffic.http1.forwarding_headers import NO_REWRITE
 from proxy.traffic.http1.framing import ABSENT
 from proxy.traffic.upstream.client import HttpUpstream
+from proxy.traffic.upstream.permits import Claim
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, connected, get, running, talk
 
@@ -56,7 +57,7 @@ async def test_the_upstream_sends_nothing_else(thing: Any) -> None:  # noqa: ANN
     async with running(origin), proxied(local(origin.port)) as ours:
         body: Any = NoBody()
         with pytest.raises((TypeError, AttributeError)):
-            await ours.upstream.send(thing, body)
+            await ours.upstream.send(thing, body, Claim("", ""))
         assert origin.connections == 0
         assert (await talk(ours.port, get())).status == 200
 

@@ -30,8 +30,8 @@ def _size(name: str, doc: str, default: int | None) -> Key:
     return Key(name, "size", doc, tables.SIZE, written)
 
 
-def _count(name: str, doc: str, default: int) -> Key:
-    return Key(name, "number", doc, tables.number(1, MOST), str(default))
+def _count(name: str, doc: str, default: int | None) -> Key:
+    return Key(name, "number", doc, tables.number(1, MOST), str(default or ""))
 
 
 def _wait(name: str, doc: str, default: float) -> Key:
@@ -59,12 +59,39 @@ LIMITS: Final = Table(
         _size("header_line", "The longest line of a message head.", _LIMITS.header_line),
         _count("headers", "The largest number of headers in a message.", _LIMITS.headers),
         _count(
-            "connections", "The largest number of connections to the upstream.", _LIMITS.connections
+            "connections",
+            "The largest number of requests that are under way at the upstream. One client and"
+            " one route each leave a tenth of them to others.",
+            _LIMITS.connections,
+        ),
+        _count(
+            "connections_per_route",
+            "The largest number of them on one route: those of one rule, or, without a rule, those"
+            " whose paths differ only in identifiers. Without it, nine tenths of `connections`.",
+            _LIMITS.connections_per_route,
         ),
         _count(
             "waiting",
-            "The largest number of messages that wait for an upstream connection.",
+            "The largest number of requests that wait for a turn at the upstream. One client and"
+            " one route each leave a tenth of the places to others.",
             _LIMITS.waiting,
+        ),
+        _count(
+            "websockets",
+            "The largest number of WebSockets; one client leaves a tenth to others. They do not"
+            " count as `connections`.",
+            _LIMITS.websockets,
+        ),
+        _count(
+            "event_streams",
+            "The same for responses that are a stream of events or other records without a length.",
+            _LIMITS.event_streams,
+        ),
+        _count(
+            "long_transfers",
+            "The same for uploads and downloads that last more than a few seconds, or whose client"
+            " does not read.",
+            _LIMITS.long_transfers,
         ),
         _count("clients", "The largest number of client connections.", _LIMITS.clients),
         _count(
@@ -103,7 +130,7 @@ TIMEOUTS: Final = Table(
             "response", "From the end of a request to the head of its response.", _TIMEOUTS.response
         ),
         _wait("stream", "For each pause in a response body.", _TIMEOUTS.stream),
-        _wait("queue", "For a free upstream connection.", _TIMEOUTS.queue),
+        _wait("queue", "For a turn at the upstream.", _TIMEOUTS.queue),
         _wait("idle", "How long an idle upstream connection is kept.", _TIMEOUTS.idle),
         _wait(
             "tunnel",

@@ -122,7 +122,7 @@ class WholeResponse:
         """Refuse: a fast request has no Upgrade header."""
         raise TypeError("a fast request cannot leave HTTP")
 
-    def wait_longer(self, _: float) -> None:
+    def lasts(self, _: float) -> None:
         """Do nothing: all of it has come."""
 
     def stop(self) -> None:

@@ -155,9 +155,9 @@ class DelegatingResponse:
         """Refuse: a response with a body does not end HTTP on its connection."""
         raise TypeError("a response that is changed cannot leave HTTP")
 
-    def wait_longer(self, seconds: float) -> None:
-        """Let each silence of the body last up to so many seconds."""
-        self._response.wait_longer(seconds)
+    def lasts(self, silence: float) -> None:
+        """Let each silence of the body last up to so many seconds; may raise Busy."""
+        self._response.lasts(silence)
 
     def close(self) -> None:
         """Give the connection back if it is beyond doubt, else drop it."""

@@ -14,6 +14,7 @@ from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Forwarding, LocationRewrite
 from ..http1.gate import Admitted
+from ..upstream.permits import Claim
 from ..websocket.handshake import DeflateAgreement, agree
 
 
@@ -21,13 +22,15 @@ from ..websocket.handshake import DeflateAgreement, agree
 class AdmittedExchange:
     """A request that passed the gate: which rule takes it, and how it is forwarded.
 
-    `location_rewrite` makes a Location of the upstream point where this client reaches it.
+    `location_rewrite` makes a Location of the upstream point where this client reaches it. `claim`
+    names who asks for a permit of the upstream.
     """
 
     request: Final[Admitted]
     exchange: Final[Exchange]
     forwarding: Final[Forwarding]
     location_rewrite: Final[LocationRewrite]
+    claim: Final[Claim]
     _passing: Forwardable | None = field(default=None, init=False)
 
     @property
@@ -60,7 +63,9 @@ class AdmittedExchange:
         if head.raw.headers is not request.head.headers:
             request = request.with_length(head.raw.headers, head.framing)
         exchange = Exchange(decision, request.head)
-        return AdmittedExchange(request, exchange, self.forwarding, self.location_rewrite)
+        return AdmittedExchange(
+            request, exchange, self.forwarding, self.location_rewrite, self.claim
+        )
 
 
 def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Decision) -> None:

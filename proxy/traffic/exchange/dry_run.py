@@ -114,9 +114,9 @@ class TeeResponse(_Tee[UpstreamResponse]):
         """Return the connection after a 101."""
         return self._body.divert()
 
-    def wait_longer(self, seconds: float) -> None:
-        """Let silences last so long."""
-        self._body.wait_longer(seconds)
+    def lasts(self, silence: float) -> None:
+        """Let silences last so long; may raise Busy."""
+        self._body.lasts(silence)
 
     def stop(self) -> None:
         """Let `chunks` end here, although more would come."""

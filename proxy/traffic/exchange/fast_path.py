@@ -24,6 +24,7 @@ from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import OutgoingRequest
+from ..upstream.permits import Permit
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
 
@@ -99,9 +100,9 @@ class FastExchange:
         self._connection: UpstreamConnection | None = None
         self.over = False
 
-    def start(self, outgoing: OutgoingRequest) -> bool:
-        """Send the request; return whether there was a connection for it."""
-        connection = self._upstream.send_at_once(outgoing, self.progressed)
+    def start(self, outgoing: OutgoingRequest, permit: Permit) -> bool:
+        """Send the request; return whether there was a connection for it, which has the permit."""
+        connection = self._upstream.send_at_once(outgoing, permit, self.progressed)
         if connection is None:
             return False
         self._connection, self._outgoing = connection, outgoing
@@ -258,10 +259,31 @@ class FastPath:
         the handler's, for a response that it must relay.
         """
         record = self._steps.record()
-        head, body = request.head, request.data
         try:
-            admitted = self._steps.admit_fast(head, request.peer, record)
-            exchange = admitted.exchange
+            admitted = self._steps.admit_fast(request.head, request.peer, record)
+        except Exception:  # noqa: BLE001 - the handler meets it again, and answers
+            return None
+        # First: what must wait for its turn is sealed when it has come.
+        permit = self._upstream.permits.take_at_once(admitted.claim)
+        if permit is None:
+            return None
+        outgoing = self._outgoing(request, admitted, record)
+        if outgoing is not None:
+            fast_exchange = FastExchange(
+                self._steps, self._upstream, owner, finish, request, admitted, record
+            )
+            if fast_exchange.start(outgoing, permit):
+                return fast_exchange
+        permit.release("unsent")
+        return None
+
+    def _outgoing(
+        self, request: FastRequest, admitted: AdmittedExchange, record: MessageRecord
+    ) -> OutgoingRequest | None:
+        """Return a request as it goes out, or None where it takes waits or fails."""
+        head, body, exchange = request.head, request.data, admitted.exchange
+        record.request_bytes = len(body)
+        try:
             if exchange.decision.observes is not None:
                 return None  # a dry run takes waits
             if exchange.decision.reads_request:
@@ -272,16 +294,9 @@ class FastPath:
                 message = admitted.passing()
             # A head in which values were sealed is never repeated.
             entry = head.entry if message.head is exchange.head else HeadCacheEntry()
-            outgoing = self._upstream.outgoing(
-                message, body, head.framing, admitted.forwarding, entry
-            )
+            return self._upstream.outgoing(message, body, head.framing, admitted.forwarding, entry)
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return None
-        record.request_bytes = len(body)
-        fast_exchange = FastExchange(
-            self._steps, self._upstream, owner, finish, request, admitted, record
-        )
-        return fast_exchange if fast_exchange.start(outgoing) else None
 
     def _changed(
         self, exchange: Exchange, body: bytes, framing: Framing, record: MessageRecord

@@ -127,6 +127,7 @@ class Handler:
     async def _answer(self, request: Request, record: MessageRecord) -> None:
         admitted = self._steps.admit(request.raw, request.peer, record)
         asked = admitted.request
+        self._upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = admitted.forwarding
         dry_run = None
@@ -141,7 +142,7 @@ class Handler:
                 message, sent = await self._outgoing(admitted.exchange, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, sent, forwarding=forwarding, websocket=asked.websocket
+                message, sent, admitted.claim, forwarding=forwarding, websocket=asked.websocket
             )
         finally:
             record.request_bytes = body.arrived
@@ -171,7 +172,7 @@ class Handler:
                 return
             self._steps.uncovered(admitted.exchange, response.head, record)
             if response.framing.content_length is None and streams_records(response.head.headers):
-                response.wait_longer(self._timeouts.tunnel)
+                response.lasts(self._timeouts.tunnel)
             message, response = await self._incoming(admitted.exchange, response, record)
             close = asked.websocket or asked.upgrade
             record.response_bytes = await request.relay(

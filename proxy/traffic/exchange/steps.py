@@ -56,6 +56,7 @@ from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
+from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
@@ -123,7 +124,7 @@ class Steps:
         self._numbers = itertools.count(1)
         self.unread: Final = Unread(reporter, name)
         observes = any(one.rule.observes for one in rule_table.rules)
-        self._shapes = PathShapes() if observes else None
+        self._shapes = PathShapes()
         self.finds_uncovered: Final = observes
 
     def record(self) -> MessageRecord:
@@ -160,8 +161,13 @@ class Steps:
             self._forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
         forwarding = self._forwarding_headers.forwarding(raw, peer, request.host)
+        route = record.rule or self._shapes.shape(request.head.path)
         return AdmittedExchange(
-            request, exchange, forwarding, LocationRewrite(self._names, forwarding.place)
+            request,
+            exchange,
+            forwarding,
+            LocationRewrite(self._names, forwarding.place),
+            Claim(forwarding.client, route),
         )
 
     def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
@@ -292,14 +298,14 @@ class Steps:
 
     def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
         """Record a message that no rule covers, if such messages are reported."""
-        if self._shapes is not None and exchange.decision.rule is None:
+        if self.finds_uncovered and exchange.decision.rule is None:
             asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
 
     def uncovered_socket(self, exchange: Exchange, record: MessageRecord) -> None:
         """Report a WebSocket that no rule covers, if such messages are reported."""
-        if self._shapes is not None and exchange.decision.rule is None:
+        if self.finds_uncovered and exchange.decision.rule is None:
             shape = self._shapes.shape(exchange.head.path)
             record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 

@@ -24,6 +24,7 @@ from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
 from .connection import UpstreamConnection
 from .outgoing_request import OutgoingRequest
+from .permits import Claim, Permit, Permits
 from .pool import Pool, PooledResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]
@@ -45,6 +46,7 @@ class HttpUpstream:
         "_write_buffer",
         "address",
         "names",
+        "permits",
     )
 
     def __init__(
@@ -66,7 +68,8 @@ class HttpUpstream:
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
         self._write_buffer = WriteBuffer(asyncio.get_running_loop())
-        self._pool = Pool(self._connect, self._limits, self._timeouts)
+        self.permits: Final = Permits(self._limits, self._timeouts)
+        self._pool = Pool(self._connect, self.permits, self._limits, self._timeouts)
 
     @property
     def pool(self) -> Pool:
@@ -77,19 +80,25 @@ class HttpUpstream:
         self,
         message: Forwardable,
         body: RequestBody,
+        claim: Claim,
         *,
         forwarding: Forwarding = UNCHANGED,
         websocket: bool = False,
     ) -> PooledResponse:
         """Send a request and return its response, as soon as its head is there.
 
+        `claim` names who asks for the permit that it takes.
+
         Raises:
+            Busy: There is no room for the request.
             TrafficError: There is no usable response, or the client's body was cut.
         """
         lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
         outgoing = OutgoingRequest(message, lines, payload, body.framing, body)
-        return await self._attempt(outgoing, upgrade=websocket)
+        if websocket:
+            self.permits.refuse_if_full_of("websocket", claim)
+        return await self._attempt(outgoing, claim, upgrade=websocket)
 
     def outgoing(
         self,
@@ -109,15 +118,16 @@ class HttpUpstream:
         )
 
     def send_at_once(
-        self, outgoing: OutgoingRequest, progressed: Callable[[], None]
+        self, outgoing: OutgoingRequest, permit: Permit, progressed: Callable[[], None]
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
+        The permit is released with the connection; without one the caller still has it.
         `progressed` is called whenever bytes or the end have come from the upstream. The caller
         drops the connection, or passes it to `response` or `whole_response`. An exception in
         sending becomes the connection's `error`.
         """
-        connection = self._pool.take_idle()
+        connection = self._pool.take_idle(permit)
         if connection is None:
             return None
         try:
@@ -146,13 +156,14 @@ class HttpUpstream:
 
     async def close(self) -> None:
         """Drop all connections."""
+        self.permits.close()
         self._pool.close()
 
     async def _attempt(
-        self, outgoing: OutgoingRequest, *, upgrade: bool, fresh: bool = False
+        self, outgoing: OutgoingRequest, claim: Claim, *, upgrade: bool, fresh: bool = False
     ) -> PooledResponse:
         """Send a request; repeat it once on a fresh connection where that is safe."""
-        connection = await self._pool.acquire(fresh=fresh)
+        connection = await self._acquire(claim, upgrade=upgrade, fresh=fresh)
         try:
             connection.begin(head_only=outgoing.head_only, upgrade=upgrade)
             upload = outgoing.start(connection, self._timeouts.response)
@@ -163,7 +174,17 @@ class HttpUpstream:
             outgoing.stop()
             if not (isinstance(error, UpstreamFailed) and outgoing.repeatable(connection)):
                 raise
-        return await self._attempt(outgoing, upgrade=upgrade, fresh=True)
+        return await self._attempt(outgoing, claim, upgrade=upgrade, fresh=True)
+
+    async def _acquire(self, claim: Claim, *, upgrade: bool, fresh: bool) -> UpstreamConnection:
+        permit = await self.permits.take(claim)
+        try:
+            if upgrade:
+                permit.becomes("websocket")
+            return await self._pool.acquire(permit, fresh=fresh)
+        except BaseException:
+            permit.release("unsent")
+            raise
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address, whatever a client sends."""

@@ -16,6 +16,7 @@ from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
 from ..write_buffer import Sending, WriteBuffer
+from .permits import Permit
 
 
 class UpstreamSocket(Sending):
@@ -119,6 +120,7 @@ class UpstreamConnection(UpstreamSocket):
         deadline: Loop time by which the present wait must have ended.
         expires: Loop time from which an idle connection is too old for another message.
         used: It has carried a message before.
+        permit: That of its message.
         error: What its message has failed with.
         progressed: Called whenever something came or ended; where it is None, a coroutine waits.
     """
@@ -135,6 +137,7 @@ class UpstreamConnection(UpstreamSocket):
         "deadline",
         "error",
         "expires",
+        "permit",
         "progressed",
         "reader",
         "used",
@@ -157,6 +160,7 @@ class UpstreamConnection(UpstreamSocket):
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
+        self.permit: Permit | None = None
 
     # --- called by the transport --------------------------------------------------------------
 
@@ -325,6 +329,11 @@ class UpstreamConnection(UpstreamSocket):
         if now > self.deadline:
             self.deadline = NEVER
             self.fail(UpstreamTimeout(self._awaiting))
+
+    def take_permit(self) -> Permit | None:
+        """Return the permit of the message, once."""
+        permit, self.permit = self.permit, None
+        return permit
 
     def _await(self, what: str, seconds: float) -> None:
         self._awaiting = what

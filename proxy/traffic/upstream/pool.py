@@ -1,35 +1,25 @@
-"""The keep-alive pool of one upstream: a bounded number of connections and a bounded queue."""
+"""The keep-alive pool of one upstream: its connections, each with the permit of its message."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 from ...config.limits import Timeouts, TrafficLimits
-from ...core.errors import BodyTooLarge, Busy
+from ...core.errors import BodyTooLarge, Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
 from ..interfaces import RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
+from .permits import Outcome, Permit, Permits
 
 Connect = Callable[[], Awaitable[UpstreamConnection]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A place in the queue. It gets a connection, or None: room for a new one."""
-
-    given: asyncio.Future[UpstreamConnection | None]
-    deadline: float
 
 
 class Pool:
     """Lends connections, the last used first, and takes back only those in a known state.
 
-    Only connections in one of the two collections, and connections being made, count towards the
-    limit: so no exception, wherever it is raised, can reduce the capacity for good.
+    Whoever has a permit gets a connection, and with it the permit is given back.
     """
 
     __slots__ = (
@@ -37,23 +27,25 @@ class Pool:
         "_closed",
         "_connect",
         "_idle",
-        "_limits",
         "_loop",
         "_making",
-        "_queue",
-        "_timeouts",
+        "_most",
+        "_patience",
+        "_permits",
         "_timer",
     )
 
-    def __init__(self, connect: Connect, limits: TrafficLimits, timeouts: Timeouts) -> None:
+    def __init__(
+        self, connect: Connect, permits: Permits, limits: TrafficLimits, timeouts: Timeouts
+    ) -> None:
         self._connect = connect
-        self._limits = limits
-        self._timeouts = timeouts
+        self._permits = permits
+        self._most = limits.connections
+        self._patience = timeouts.idle
         self._loop = asyncio.get_running_loop()
         self._busy: set[UpstreamConnection] = set()
         self._idle: list[UpstreamConnection] = []
-        self._making = 0  # being made, or promised to a turn that will make one
-        self._queue: deque[_Turn] = deque()
+        self._making = 0
         self._closed = False
         self._timer = RepeatingTimer(self._check, interval=interval(timeouts))
         self._timer.start()
@@ -68,125 +60,81 @@ class Pool:
         """How many of them are idle."""
         return len(self._idle)
 
-    async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:
+    async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
         """Return a connection for one message; a `fresh` one has carried none before.
 
         Raises:
-            Busy: The queue is full, or the wait in it was too long.
+            Busy: The pool is closed.
         """
         if self._closed:
             raise Busy("closing")
         if fresh:
             self._close_idle()
-        elif (connection := self.take_idle()) is not None:
+        elif (connection := self.take_idle(permit)) is not None:
             return connection
-        if self.size >= self._limits.connections:
-            connection = await self._turn()
-            if connection is not None:
-                return connection
-        return await self._new()
+        return await self._new(permit)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose message was completed in both directions."""
         if self._closed or connection not in self._busy or not connection.alive:
             self.drop(connection)
             return
+        # Taken off first: an idle connection has none, whatever happens in between.
+        permit = connection.take_permit()
         connection.used = True
-        if self._queue and (turn := self._next_turn()) is not None:
-            turn.given.set_result(connection)
-            self._queue.popleft()
-            return
-        connection.expires = self._loop.time() + self._timeouts.idle
-        self._idle.append(connection)
+        if len(self._idle) < self._most:
+            connection.expires = self._loop.time() + self._patience
+            self._idle.append(connection)
+        else:
+            connection.close()
         self._busy.discard(connection)
+        if permit is not None:
+            permit.release("answered")
 
     def drop(self, connection: UpstreamConnection) -> None:
         """Drop a connection whose state is in any doubt. It is idempotent."""
         self._busy.discard(connection)
         connection.abort()
-        self._give_room()
+        permit = connection.take_permit()
+        if permit is not None:
+            permit.release(_outcome(connection.error))
 
     def close(self) -> None:
-        """Drop all connections and refuse the queue."""
+        """Drop all connections."""
         self._closed = True
         self._timer.stop()
         self._close_idle()
-        while (turn := self._next_turn()) is not None:
-            turn.given.set_exception(Busy("closing"))
         for connection in tuple(self._busy):
             connection.fail(Busy("closing"))
 
-    def take_idle(self) -> UpstreamConnection | None:
-        """Return an idle connection, if there is one, for one message."""
+    def take_idle(self, permit: Permit) -> UpstreamConnection | None:
+        """Return an idle connection, if there is one, for the message that has `permit`."""
         now = self._loop.time()
         while self._idle:
             connection = self._idle[-1]
             if connection.alive and now < connection.expires:
                 self._busy.add(connection)
                 self._idle.pop()
+                connection.permit = permit
                 return connection
             connection.close()
             self._idle.pop()
         return None
 
-    async def _new(self) -> UpstreamConnection:
+    async def _new(self, permit: Permit) -> UpstreamConnection:
         self._making += 1
         connection: UpstreamConnection | None = None
         try:
             connection = await self._connect()
             self._busy.add(connection)
+            connection.permit = permit
         except BaseException:
             self._making -= 1
             if connection is not None:
                 connection.abort()
-            self._give_room()
             raise
         self._making -= 1
         return connection
-
-    async def _turn(self) -> UpstreamConnection | None:
-        """Wait for a connection, or for the room for a new one."""
-        if len(self._queue) >= self._limits.waiting:
-            raise Busy("queue-full")
-        deadline = self._loop.time() + self._timeouts.queue
-        turn = _Turn(self._loop.create_future(), deadline)
-        self._queue.append(turn)
-        try:
-            connection = await turn.given
-        except BaseException:
-            self._leave_queue(turn)
-            raise
-        if connection is None:
-            self._making -= 1
-        return connection
-
-    def _leave_queue(self, turn: _Turn) -> None:
-        """Pass on what was given to a turn just as its task was cancelled."""
-        if turn in self._queue:
-            self._queue.remove(turn)
-        if not turn.given.done() or turn.given.cancelled() or turn.given.exception():
-            return
-        connection = turn.given.result()
-        if connection is not None:
-            self.release(connection)
-            return
-        self._making -= 1
-        self._give_room()
-
-    def _next_turn(self) -> _Turn | None:
-        """Return the first turn that still waits; it stays in the queue until it is served."""
-        while self._queue:
-            turn = self._queue[0]
-            if not turn.given.done():
-                return turn
-            self._queue.popleft()
-        return None
-
-    def _give_room(self) -> None:
-        while self.size < self._limits.connections and (turn := self._next_turn()) is not None:
-            turn.given.set_result(None)
-            self._making += 1
-            self._queue.popleft()
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -201,13 +149,18 @@ class Pool:
             if connection.gone:
                 # Its message, if there is still one, sees the error by itself.
                 self.drop(connection)
-        while (turn := self._next_turn()) is not None and turn.deadline < now:
-            turn.given.set_exception(Busy("queue-timeout"))
         stale = [one for one in self._idle if now >= one.expires or not one.alive]
         for connection in stale:
             connection.close()
             self._idle.remove(connection)
-        self._give_room()
+        self._permits.check(now)
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    """Return how a message ended whose connection is dropped."""
+    if isinstance(error, UpstreamTimeout):
+        return "timeout"
+    return "failed" if isinstance(error, UpstreamFailed) else "abandoned"
 
 
 class PooledResponse:
@@ -281,10 +234,17 @@ class PooledResponse:
             raise ValueError("the response has been closed")
         return self._connection
 
-    def wait_longer(self, seconds: float) -> None:
-        """Let each silence of the body last up to so many seconds."""
-        if self._connection is not None:
-            self._connection.wait_longer(seconds)
+    def lasts(self, silence: float) -> None:
+        """Let each silence of the body last up to so many seconds, beside the permits.
+
+        Raises:
+            Busy: There is no room for another stream of records.
+        """
+        connection = self._connection
+        if connection is not None and not connection.reader.complete:
+            if connection.permit is not None:
+                connection.permit.becomes("event-stream")
+            connection.wait_longer(silence)
 
     def stop(self) -> None:
         """Let `chunks` end here, although more would come; the connection is dropped."""

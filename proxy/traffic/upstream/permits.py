@@ -1,0 +1,324 @@
+"""Permits: the right to have one request under way at the upstream.
+
+How many there are is the `value` of a `Limit`, and never more than `limits.connections`. They are
+divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
+in, first out, and ends at the deadline `timeouts.queue`. A pool of connections has no limit and no
+queue of its own: whoever has a permit gets a connection.
+
+What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
+them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
+others as well.
+
+No exception and no cancellation, wherever it is raised, reduces the number of permits for good:
+each count changes in one step with the state of its permit, and a permit that is lost gives itself
+back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, Literal, Protocol
+from weakref import WeakValueDictionary
+
+from ...config.limits import Timeouts, TrafficLimits
+from ...core.errors import Busy
+from .fair_queue import ClientShare, FairQueue, Flow, Scale, Share, Waiter
+
+Kind = Literal["websocket", "event-stream", "long-transfer"]
+KINDS: Final[tuple[Kind, ...]] = ("websocket", "event-stream", "long-transfer")
+
+Outcome = Literal["answered", "failed", "timeout", "abandoned", "unsent"]
+"""How a request ended. `failed` and `timeout`: by the upstream. `abandoned`: the client left, or
+the response was not read to its end. `unsent`: nothing was sent upstream."""
+
+_IN_USE: Final = attrgetter("in_use")
+
+
+class Limit(Protocol):
+    """How many requests may be under way at the upstream."""
+
+    @property
+    def value(self) -> int:
+        """The number, at least 1."""
+
+    def ended(self, seconds: float, outcome: Outcome, under_way: int) -> None:
+        """Learn how long a request was under way, how it ended, and how many were with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantLimit:
+    """A limit that stays."""
+
+    value: int
+
+    def ended(self, seconds: float, outcome: Outcome, under_way: int) -> None:
+        """Do nothing."""
+
+
+class Claim:
+    """Who asks for a permit: a client on a route.
+
+    `client` is the name of a client as `forwarding_headers.client_name` returns it. `route` is the
+    name of the rule or, without one, the shape of the path. `most` is the largest number of permits
+    that the rule gives its route, 0 if it does not say. `flow` is what `Permits` knows of it.
+    """
+
+    __slots__ = ("client", "flow", "most", "route")
+
+    def __init__(self, client: str, route: str, most: int = 0) -> None:
+        self.client: Final = client
+        self.route: Final = route
+        self.most: Final = most
+        self.flow: tuple[Permits, Flow] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """The right to one request, from `take` until `release`.
+
+    Attributes:
+        began: Monotonic time in seconds at which it was taken.
+        held: It is one of the permits.
+        beside: What it counts as instead: a kind, and what its client has of that kind.
+    """
+
+    _permits: Permits
+    _flow: Flow
+    began: float
+    held: bool = False
+    beside: tuple[Share, Share] | None = None
+
+    def becomes(self, kind: Kind) -> None:
+        """Count beside the permits from now on; do nothing where it does already.
+
+        Raises:
+            Busy: There is no room for another of this kind. The permit is still held.
+        """
+        if self.held:
+            self._permits.place_beside(self, self._flow, kind)
+
+    def release(self, outcome: Outcome) -> None:
+        """Give the permit back. It is idempotent."""
+        if self.beside is not None:
+            kind, own = self.beside
+            kind.in_use, own.in_use, self.beside = kind.in_use - 1, own.in_use - 1, None
+        if self.held:
+            self._permits.take_back(self, self._flow, outcome)
+
+    def __del__(self) -> None:
+        """Give a permit back that an exception has lost, from whichever thread that is seen in."""
+        if self.held or self.beside is not None:
+            self._permits.lost(self)
+
+
+class Permits:
+    """The permits of one upstream."""
+
+    __slots__ = (
+        "_clients",
+        "_closed",
+        "_flows",
+        "_kinds",
+        "_limit",
+        "_loop",
+        "_most",
+        "_most_of_a_route",
+        "_patience",
+        "_queue",
+        "_routes",
+        "_scale",
+        "everything",
+    )
+
+    def __init__(
+        self, limits: TrafficLimits, timeouts: Timeouts, limit: Limit | None = None
+    ) -> None:
+        """Give permits by `limit`, a constant one if there is none."""
+        self._most: Final = limits.connections
+        self._limit = limit or ConstantLimit(limits.connections)
+        self._most_of_a_route: Final = limits.connections_per_route
+        self._patience = timeouts.queue
+        self._loop = asyncio.get_running_loop()
+        self._scale = Scale.of(0)
+        self._rescale()
+        self._queue = FairQueue(limits.waiting)
+        self._closed = False
+        self.everything = Share()
+        self._clients: WeakValueDictionary[str, ClientShare] = WeakValueDictionary()
+        self._routes: WeakValueDictionary[tuple[str, int], Share] = WeakValueDictionary()
+        self._flows: WeakValueDictionary[tuple[str, str, int], Flow] = WeakValueDictionary()
+        most = (limits.websockets, limits.event_streams, limits.long_transfers)
+        self._kinds = {
+            kind: (Share(), Scale.of(one)) for kind, one in zip(KINDS, most, strict=True)
+        }
+
+    @property
+    def in_use(self) -> int:
+        """How many permits are taken."""
+        return self.everything.in_use
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._queue)
+
+    @property
+    def places(self) -> int:
+        """How many permits there are at present."""
+        return self._scale.places
+
+    def beside(self, kind: Kind) -> int:
+        """Return how many of a kind there are beside the permits."""
+        return self._kinds[kind][0].in_use
+
+    def take_at_once(self, claim: Claim) -> Permit | None:
+        """Return a permit if one is free for a claim."""
+        self._rescale()
+        flow = self._flow_of(claim)
+        if self.everything.in_use >= self._scale.places or self._closed or self._full(flow):
+            return None
+        return self._give(flow)
+
+    async def take(self, claim: Claim) -> Permit:
+        """Return a permit as soon as it is the turn of a claim.
+
+        Raises:
+            Busy: The queue is full, or the wait in it was too long, or the upstream is closed.
+        """
+        permit = self.take_at_once(claim)
+        if permit is not None:
+            return permit
+        self.refuse_if_full(claim)
+        flow = self._flow_of(claim)
+        waiter = Waiter(flow, self._loop.create_future(), self._loop.time() + self._patience)
+        try:
+            self._queue.put(waiter)
+            given: Permit = await waiter.given
+        except BaseException:
+            self._queue.remove(waiter)
+            future = waiter.given
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().release("unsent")
+            raise
+        return given
+
+    def refuse_if_full(self, claim: Claim) -> None:
+        """Raise Busy where a claim would get neither a permit nor a place in the queue."""
+        if self._closed:
+            raise Busy("closing")
+        flow = self._flow_of(claim)
+        if self._queue.full_for(flow) and (
+            self.everything.in_use >= self._scale.places or self._full(flow) is not None
+        ):
+            raise Busy("queue-full")
+
+    def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
+        """Raise Busy where there is no room for another of a kind."""
+        self._refuse_if_full_of(kind, self._flow_of(claim).client)
+
+    def check(self, now: float) -> None:
+        """End waits whose deadline is before `now`, a loop time; give what is free."""
+        for waiter in self._queue.expired(now):
+            if not waiter.given.done():
+                waiter.given.set_exception(Busy("queue-timeout"))
+        self._rescale()
+        self._queue.look_again()
+        self._give_free()
+
+    def close(self) -> None:
+        """Refuse those who wait, and whoever asks from now on."""
+        self._closed = True
+        for waiter in self._queue.expired(float("inf")):
+            if not waiter.given.done():
+                waiter.given.set_exception(Busy("closing"))
+
+    # --- called by permits --------------------------------------------------------------------
+
+    def place_beside(self, permit: Permit, flow: Flow, kind: Kind) -> None:
+        """Count a permit as one of a kind; raise Busy where there is no room for it."""
+        self._refuse_if_full_of(kind, flow.client)
+        every = self._kinds[kind][0]
+        own = flow.client.beside.setdefault(kind, Share())
+        every.in_use, own.in_use, permit.beside = every.in_use + 1, own.in_use + 1, (every, own)
+        self._count(permit, flow, -1)
+        self._freed(flow)
+
+    def take_back(self, permit: Permit, flow: Flow, outcome: Outcome) -> None:
+        """Count a permit as free, and give it to who waits."""
+        under_way = self.everything.in_use
+        self._count(permit, flow, -1)
+        self._limit.ended(time.monotonic() - permit.began, outcome, under_way)
+        self._freed(flow)
+
+    def lost(self, permit: Permit) -> None:
+        """Give a permit back in the loop's thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(permit.release, "abandoned")
+
+    # ------------------------------------------------------------------------------------------
+
+    def _flow_of(self, claim: Claim) -> Flow:
+        """Return what there is of a claim; it lives as long as a claim or a permit refers to it."""
+        if claim.flow is not None and claim.flow[0] is self:
+            return claim.flow[1]
+        key = claim.client, claim.route, claim.most
+        flow = self._flows.get(key)
+        if flow is None:
+            client = self._clients.get(claim.client)
+            if client is None:
+                client = self._clients[claim.client] = ClientShare()
+            route = self._routes.get(key[1:])
+            if route is None:
+                route = self._routes[key[1:]] = Share(claim.most)
+            flow = self._flows[key] = Flow(client=client, route=route)
+        claim.flow = self, flow
+        return flow
+
+    def _refuse_if_full_of(self, kind: Kind, client: ClientShare) -> None:
+        every, scale = self._kinds[kind]
+        own = client.beside.get(kind)
+        if every.in_use >= scale.places or (own is not None and own.in_use >= scale.client):
+            raise Busy(f"{kind}s")
+
+    def _rescale(self) -> None:
+        places = min(self._limit.value, self._most)
+        if places != self._scale.places:
+            self._scale = Scale.of(places, self._most_of_a_route)
+
+    def _full(self, flow: Flow) -> Share | None:
+        return self._scale.full(flow, _IN_USE)
+
+    def _give(self, flow: Flow) -> Permit:
+        permit = Permit(self, flow, time.monotonic())
+        self._count(permit, flow, 1)
+        return permit
+
+    def _freed(self, flow: Flow) -> None:
+        """Let others have what a flow has given back."""
+        if self._queue:
+            for share in (flow.client, flow.route, flow):
+                self._queue.freed(share)
+            self._give_free()
+
+    def _give_free(self) -> None:
+        while self._queue and self.everything.in_use < self._scale.places:
+            waiter = self._queue.next(self._full)
+            if waiter is None:
+                return
+            if not waiter.given.done():
+                waiter.given.set_result(self._give(waiter.flow))
+            self._queue.remove(waiter)
+
+    def _count(self, permit: Permit, flow: Flow, by: int) -> None:
+        # In one step, so that no exception can come between.
+        every, client, route = self.everything, flow.client, flow.route
+        every.in_use, client.in_use, route.in_use, flow.in_use, permit.held = (
+            every.in_use + by,
+            client.in_use + by,
+            route.in_use + by,
+            flow.in_use + by,
+            by > 0,
+        )
