@@ -12,6 +12,7 @@ from proxy.core.crypto.token import Form, decode
 from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, OpenFailed
+from proxy.keys.fleet import keyring_marker
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.kek import MAX_CANDIDATES, MAX_FORMER
 from proxy.keys.keyring.keyring import Keyring
@@ -221,6 +222,26 @@ def test_an_old_keyring_takes_in_another_only_once_it_is_upgraded() -> None:
     assert len(merge(old.upgrade(NOW), other, now=NOW).keks) == 2
     backup = old.add("k2", now=NOW, random=some_bytes)
     assert [kek.id for kek in merge(old, backup, now=NOW).keks] == ["k1", "k2"]
+
+
+def test_an_upgraded_keyring_merged_into_its_old_form_is_upgraded_again() -> None:
+    """Going back to 0.1.0: the KEKs since the upgrade, with random numbers, come along."""
+    old = an_old_keyring("k2", "k3").disable("k2").remove("k2")
+    since = a_kek_numbered(old.upgrade(NOW), 43_296)
+    back = merge(old, since, now=NOW)
+    assert back.joined_since is None
+    assert back.highest_number == 43_296
+    assert back.generation > since.generation
+    assert keyring_marker.of(back).retired == {2}
+    again = back.upgrade(NOW + 9)
+    assert again.retired == {2}
+    assert again.disable("since").remove("since").retired == {2, 43_296}
+    assert merge(since, back, now=NOW).retired == {2}
+
+
+def a_kek_numbered(keyring: Keyring, number: int) -> Keyring:
+    added = keyring.add("since", now=NOW, random=some_bytes)
+    return replace(added, keks=(*keyring.keks, replace(added.keks[-1], number=number)))
 
 
 def test_no_name_stands_for_more_keks_than_can_be_tried() -> None:

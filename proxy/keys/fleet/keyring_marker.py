@@ -49,11 +49,8 @@ def name_of(keyring: Keyring) -> str:
 def of(keyring: Keyring) -> Marker:
     """Return the marker of a keyring as it is."""
     disabled = frozenset(kek.thumbprint for kek in keyring.keks if kek.state == "disabled")
-    retired = keyring.retired
-    if keyring.joined_since is None:
-        given = frozenset(range(1, keyring.highest_number + 1))
-        retired = given.difference(kek.number for kek in keyring.keks)
-    return Marker(keyring.generation, keyring.digest, keyring.primary.thumbprint, disabled, retired)
+    primary = keyring.primary.thumbprint
+    return Marker(keyring.generation, keyring.digest, primary, disabled, keyring.removed)
 
 
 def subdued(keyring: Keyring, marker: Marker) -> Keyring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +26,7 @@ MAX_CANDIDATES: Final = 4
 MARK_CHARS: Final = 4
 """How many characters of its thumbprint end the id of a new KEK."""
 
+_LONGEST_RUN: Final = 256
 _NUMBER_BYTES: Final = 4
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _WAY_OUT: Final = (
@@ -112,6 +113,23 @@ def new_number(taken: frozenset[int], random: RandomBytes) -> int:
         if number not in taken:
             return number
     raise KeyringError("no KEK number is left; create a new keyring")
+
+
+def removed_numbers(numbers: Iterable[int], highest: int) -> frozenset[int]:
+    """Return the numbers of the KEKs that were removed from a keyring of the old format.
+
+    It assigns numbers in order, so the missing ones up to `highest` were removed. A longer run than
+    256 of them was never assigned: above it is the random number of a KEK that was merged in from a
+    keyring of the new format.
+    """
+    removed: set[int] = set()
+    before = 0
+    for number in sorted({*numbers, highest + 1}):
+        missing = range(before + 1, number)
+        if len(missing) <= _LONGEST_RUN:
+            removed.update(missing)
+        before = number
+    return frozenset(removed)
 
 
 def check_kek(entry: KekEntry) -> None:

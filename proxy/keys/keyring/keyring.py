@@ -95,6 +95,13 @@ class Keyring:
         return base64url.encode(derivation.keyring_digest(self.name_key, text)).decode()
 
     @property
+    def removed(self) -> frozenset[int]:
+        """The numbers of the KEKs that were removed, as far as they are known."""
+        if self.joined_since is not None:
+            return self.retired
+        return kek.removed_numbers([entry.number for entry in self.keks], self.highest_number)
+
+    @property
     def primary(self) -> KekEntry:
         """The one KEK that new sessions are sealed under."""
         return next(entry for entry in self.keks if entry.state == "primary")
@@ -230,9 +237,7 @@ class Keyring:
         """
         if self.joined_since is not None:
             return self
-        used = {entry.number for entry in self.keks}
-        retired = frozenset(range(1, self.highest_number + 1)) - used
-        return self._changed(joined_since=joined_since, retired=retired, highest_number=0)
+        return self._changed(joined_since=joined_since, retired=self.removed, highest_number=0)
 
     def set_apart(self, joined_since: int, now: int) -> Keyring:
         """Return the keyring that sets joined names apart at another time; both are in the future.

@@ -38,7 +38,7 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     else:  # what is older there was bound as before
         joined = max(keyring.joined_since, now if since is None else since)
     used = frozenset(kek.number for kek in keks)
-    retired = keyring.retired.union(other.retired, range(1, other.highest_number + 1)) - used
+    retired = (keyring.retired | other.removed) - used
     return replace(
         merged,
         keks=keks,
