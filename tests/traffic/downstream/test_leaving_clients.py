@@ -24,11 +24,12 @@ import uvloop
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import ClientClose
 from proxy.core.edits.key_needs import Keys, Needs
+from proxy.traffic.downstream.connection import ClientConnection
 from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors
 
 from ..leaving import GONE, INTERIM, SOON, WAYS, Case, Client, Hanging, Way, request, soon
 from ..ours import Ours, local, proxied
-from ..wire import Origin, Response, eventually, running
+from ..wire import Origin, Peer, Response, eventually, running
 
 _SWITCH: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -370,38 +371,44 @@ def test_b1_whoever_leaves_in_an_upload_leaves_nothing_whole_at_the_upstream(lan
     on_uvloop(run())
 
 
-@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("way", GONE)
 def test_b1_a_client_that_leaves_while_the_upstream_does_not_read_is_noticed(
-    *, chunked: bool
+    framing: str, way: Way
 ) -> None:
     """Its bytes fill the window, so that it is not read, and neither is its end."""
 
-    async def one(port: int, way: Way) -> None:
-        start = b"POST /pass HTTP/1.1\r\nHost: h\r\n"
-        body = bytes(1 << 20)
-        framed = b"%x\r\n%b\r\n" % (len(body), body) if chunked else body
-        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 100000000"
-        async with Client.connected(port) as client:
-            await client.send(start + framing + b"\r\n\r\n" + framed)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    while True:
-                        await client.send(framed)
-            client.leave(way)
-            await asyncio.sleep(SOON)
-
     async def run() -> None:
-        # It accepts and never reads.
         with socket.socket() as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             silent.bind(("127.0.0.1", 0))
-            silent.listen()
-            to = local(silent.getsockname()[1])
-            async with proxied(to) as ours:
-                await each(one(ours.port, way) for way in ("reset",))
-                assert not ours.upstream.pool.size
+            silent.listen()  # it accepts and never reads
+            async with proxied(local(silent.getsockname()[1])) as ours:
+                await _stall(ours, framing == "chunks", way)
+                async with asyncio.timeout(SOON):
+                    while ours.listener.connections or ours.upstream.pool.size:  # noqa: ASYNC110 - nothing tells
+                        await asyncio.sleep(0.01)
         assert statuses(ours) == [499]
 
     on_uvloop(run())
+
+
+async def _stall(ours: Ours, chunked: bool, way: Way) -> None:  # noqa: FBT001 - of one call
+    """Upload until nothing is read any more, and leave."""
+    body = bytes(200_000)
+    piece = b"%x\r\n%b\r\n" % (len(body), body) if chunked else body
+    line = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 100000000"
+    async with Client.connected(ours.port) as client:
+        await client.send(b"POST /pass HTTP/1.1\r\nHost: h\r\n" + line + b"\r\n\r\n")
+        await eventually(lambda: len(ours.listener._clients) == 1)
+        for _ in range(100):
+            await client.send(piece)
+            await asyncio.sleep(0.05)
+            (connection,) = ours.listener._clients._clients
+            if connection._unread:
+                break
+        assert connection._unread
+        client.leave(way)
 
 
 # --- once the response has begun ------------------------------------------------------------------
@@ -464,6 +471,18 @@ def test_b15_a_silent_stream_of_events_ends_with_its_client(way: Way) -> None:
 # --- WebSockets -----------------------------------------------------------------------------------
 
 
+def _shake(case: Case, target: bytes) -> bytes:
+    return request(
+        case,
+        b"GET " + target,
+        b"",
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+
+
 @pytest.mark.parametrize("target", [b"/tunnel", b"/chat", b"/overheard"])
 @pytest.mark.parametrize("way", WAYS)
 def test_b13_a_client_that_leaves_a_websocket_ends_it(target: bytes, way: Way) -> None:
@@ -471,17 +490,7 @@ def test_b13_a_client_that_leaves_a_websocket_ends_it(target: bytes, way: Way) -
         hang = Hanging(_SWITCH)
         async with hanging(hang) as ours, Client.connected(ours.port) as client:
             case = hang.case()
-            await client.send(
-                request(
-                    case,
-                    b"GET " + target,
-                    b"",
-                    b"Connection: Upgrade",
-                    b"Upgrade: websocket",
-                    b"Sec-WebSocket-Version: 13",
-                    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-                )
-            )
+            await client.send(_shake(case, target))
             head = await client.loop.sock_recv(client.sock, 65536)
             assert head.startswith(b"HTTP/1.1 101 ")
             client.leave(way)
@@ -491,6 +500,63 @@ def test_b13_a_client_that_leaves_a_websocket_ends_it(target: bytes, way: Way) -
         assert statuses(ours) == [499]
 
     on_uvloop(run())
+
+
+@pytest.mark.parametrize("target", [b"/tunnel", b"/chat"])
+@pytest.mark.parametrize("way", WAYS)
+def test_b13_a_client_that_leaves_while_its_websocket_is_not_read_is_noticed(
+    target: bytes, way: Way
+) -> None:
+    async def run() -> None:
+        hang = Hanging(_SWITCH)
+        async with hanging(hang) as ours, Client.connected(ours.port) as client:
+            case = hang.case()
+            await client.send(_shake(case, target))
+            await client.loop.sock_recv(client.sock, 65536)
+            (connection,) = ours.listener._clients._clients
+            assert isinstance(connection, ClientConnection)
+            connection.pause()  # as for an upstream that does not keep up
+            await client.send(b"\x81\x80....")
+            client.leave(way)
+            await soon(case.over)
+        assert statuses(ours) == [499]
+
+    on_uvloop(run())
+
+
+async def test_b13_what_a_client_said_before_it_left_reaches_an_upstream_that_is_slow() -> None:
+    taken: list[int] = []
+    frame = b"\x82\xff" + (3_000_000).to_bytes(8, "big") + bytes(4 + 3_000_000)
+
+    async def switching(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(_SWITCH)
+        while part := await peer.reader.read(1 << 20):
+            taken.append(len(part))
+
+    async with (
+        running(Origin(switching)) as origin,
+        proxied(local(origin.port)) as ours,
+        Client.connected(ours.port) as client,
+    ):
+        await client.send(_shake(Case(1), b"/tunnel"))
+        await client.loop.sock_recv(client.sock, 65536)
+        (connection,) = ours.listener._clients._clients
+        assert isinstance(connection, ClientConnection)
+        connection.pause()
+        sending = client.loop.create_task(client.send(frame))
+        while not connection._ended:
+            await asyncio.sleep(0.2)  # up to two ticks of the timer, behind its FIN
+            connection.resume()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if sending.done() and client.sock.fileno() >= 0:
+                client.leave("close")
+            if not connection._ended:
+                connection.pause()
+        await eventually(lambda: not ours.listener.connections)
+
+    assert sum(taken) == len(frame)
 
 
 # --- what is left ---------------------------------------------------------------------------------
