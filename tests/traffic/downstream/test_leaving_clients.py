@@ -25,6 +25,7 @@ from proxy.config.limits import TrafficLimits
 from proxy.config.settings import ClientClose
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.traffic.downstream.connection import ClientConnection
+from proxy.traffic.upstream.permits import KINDS
 from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors
 
 from ..leaving import GONE, INTERIM, SOON, WAYS, Case, Client, Hanging, Way, request, soon
@@ -51,6 +52,8 @@ async def hanging(hang: Hanging, **options: Any) -> AsyncIterator[Ours]:  # noqa
         pool = ours.upstream.pool
         await eventually(lambda: not ours.listener.connections and not pool.size - pool.idle)
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
+        permits = ours.upstream.permits
+        assert not permits.in_use + permits.waiting + sum(permits.beside(kind) for kind in KINDS)
         assert CANARY not in repr(ours.ear.heard)
 
 
