@@ -342,6 +342,7 @@ class ListenerSettings:
     trusted_names: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     on_client_close: ClientClose = "probe"
+    proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
 
 

@@ -43,6 +43,7 @@ async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path)
             await ours.event("server.ready")
             pid = ours.process.pid
             assert await send_one(ours) == 200
+            await asyncio.sleep(2)  # until the idle connection to the backend is closed, too
             used = len(list(Path(f"/proc/{pid}/fd").iterdir()))  # noqa: ASYNC240 - procfs
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + SPARE, used + SPARE))
             async with contextlib.AsyncExitStack() as held:
@@ -53,12 +54,20 @@ async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path)
                 before, began = cpu_seconds(pid), time.monotonic()
                 await asyncio.sleep(2)
                 busy = (cpu_seconds(pid) - before) / (time.monotonic() - began)
+                answered = await send_one(ours)
+                alive = await fetched(f"http://127.0.0.1:{ours.health}/livez")
+                metrics = await fetched(f"http://127.0.0.1:{ours.health}/metrics")
             async with asyncio.timeout(10):
                 while await send_one(ours) != 200:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.1)
             running = ours.process.poll()
 
     assert busy < 0.5
+    assert answered == 503
+    assert alive == "ok\n"
+    refused = re.search(r'clients_refused_total{.*"descriptors"} (\d+)', metrics)
+    assert refused is not None
+    assert int(refused[1]) > SPARE
     assert running is None
     assert behind.forms() == {A_FORM}
 

@@ -14,6 +14,7 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
+from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler, KeySource
 from proxy.traffic.upstream.client import HttpUpstream
@@ -84,6 +85,7 @@ async def proxied(
     upstream_tls: ssl.SSLContext | None = None,
     trusted_proxies: Sequence[Network] = (),
     on_client_close: ClientClose = "probe",
+    proxy_protocol: bool = False,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear = Ear()
@@ -105,6 +107,9 @@ async def proxied(
         limits=limits,
         timeouts=timeouts,
         on_client_close=on_client_close,
+        proxies=FrontProxies(tuple(trusted_proxies), protocol=proxy_protocol),
+        name="ours",
+        report=ear.report,
     )
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()

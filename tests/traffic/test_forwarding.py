@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 from ipaddress import ip_network
 
-from proxy.config.limits import TrafficLimits
-
 from .ours import local, proxied
-from .wire import OK, Origin, Peer, connected, get, running, talk
+from .wire import OK, Origin, Peer, get, running, talk
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
-KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 async def test_a14_each_hop_is_named_in_order() -> None:
@@ -122,17 +119,3 @@ async def test_d13_other_metadata_passes_as_it_is() -> None:
 
     assert all(line in origin.seen[0].head for line in METADATA)
     assert all(line in response.head for line in ANSWERED)
-
-
-async def test_b11_one_address_cannot_take_all_connections() -> None:
-    limits = TrafficLimits(clients_per_address=1)
-    async with running(Origin()) as origin, proxied(local(origin.port), limits=limits) as ours:
-        async with connected(ours.port) as first:
-            first.send(KEPT)
-            assert (await first.response()).status == 200
-            async with connected(ours.port) as second:
-                second.send(KEPT)
-                assert await second.rest() == b""
-        async with connected(ours.port) as third:
-            third.send(get())
-            assert (await third.response()).status == 200

@@ -243,7 +243,8 @@ LISTENER: Final = Table(
             "trusted_proxies",
             "list of networks, such as `10.0.0.0/8`",
             "The proxies whose forwarding headers (`X-Forwarded-For` and the like) are kept and"
-            " extended; those of other clients are replaced.",
+            " extended; those of other clients are replaced. Their addresses are no clients:"
+            " `limits.clients_per_address` does not apply to them.",
             tables.many(tables.TEXT),
             "none",
         ),
@@ -257,6 +258,15 @@ LISTENER: Final = Table(
             " `finish` answers it. A reset, and a FIN before the end of the request, abort always.",
             tables.choice(ON_CLIENT_CLOSE),
             "`probe`",
+        ),
+        Key(
+            "proxy_protocol",
+            "`true`, `false`",
+            "Whether each connection begins with a header of the PROXY protocol (version 1 or 2),"
+            " which names the client. Connections are then accepted only from `trusted_proxies`,"
+            " and only with such a header.",
+            tables.SWITCH,
+            "`false`",
         ),
         Key(
             "jwks",

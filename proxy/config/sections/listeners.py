@@ -110,6 +110,13 @@ def listener(
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)
+    protocol = bool(_read(fields, "proxy_protocol", switch, problems))
+    if protocol and (not proxies or isinstance(listen, UnixAddress)):
+        problems.add(
+            fields.get("proxy_protocol") or place,
+            "`proxy_protocol` needs a listener on a TCP port, and `trusted_proxies`",
+            "list the networks of the proxies in front of it",
+        )
     if isinstance(listen, UnixAddress) and upstream == UpstreamSettings(OriginalPort()):
         problems.add(
             fields.get("upstream") or place,
@@ -130,6 +137,7 @@ def listener(
         trusted_names=trusted,
         trusted_proxies=proxies,
         on_client_close=on_client_close or "probe",
+        proxy_protocol=protocol,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
     )
     return ResolvedListener(place, settings, resolved)

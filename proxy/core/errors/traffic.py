@@ -336,13 +336,20 @@ class KeysFull(KeyUnavailable):
 
 
 class Busy(TrafficError):
-    """All connections to the backend are in use and the queue is full, or Sealyard is draining."""
+    """Too many wait for the backend, too many clients are connected, or Sealyard is draining."""
 
     code = "busy"
     status = 503
-    title = "Too many requests are waiting for the backend."
-    cause = "The pool of upstream connections and its queue are full, or Sealyard is draining."
-    remedy = "Try again later. Raise `limits.connections` if the backend can serve more."
+    title = "Sealyard is busy."
+    cause = (
+        "The pool of upstream connections and its queue are full, or Sealyard is draining. Or as"
+        " many clients are connected as `limits.clients` or `limits.clients_per_address` allow, or"
+        " as there are file descriptors for."
+    )
+    remedy = (
+        "Try again later. Raise `limits.connections` if the backend can serve more. List load"
+        " balancers in `trusted_proxies`: their addresses are not limited as one client."
+    )
 
 
 class LoopDetected(TrafficError):

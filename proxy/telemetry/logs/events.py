@@ -81,6 +81,13 @@ _PROCESS: Final = (
         "A listener for traffic accepts connections.",
     ),
     Event(
+        "clients.refused",
+        "warning",
+        ("listener", "reason", "number"),
+        "Connections of clients were not served: `number` of them since the last such line, which"
+        " comes at most every ten seconds. `reason` as in `sealyard_clients_refused_total`.",
+    ),
+    Event(
         "worker.started",
         "info",
         ("worker", "worker_pid", "restarts"),

@@ -117,6 +117,17 @@ STORE_ERRORS: Final = Metric(
     ("store", "reason"),
     "Failed or invalid responses of the store.",
 )
+CLIENTS_REFUSED: Final = Metric(
+    "sealyard_clients_refused_total",
+    "counter",
+    ("listener", "reason"),
+    "Connections of clients that were not served. By `reason`, with an answer (503): `clients`"
+    " and `clients-per-address` (the limits of these names), `descriptors` (hardly any file"
+    " descriptor is left). Without one: `accept` (accepting failed, since no descriptor was left;"
+    " the connections wait in the kernel), `proxy-peer` (`proxy_protocol`, and not one of the"
+    " `trusted_proxies`), `proxy-header` (no valid PROXY header in time), `tls` (no TLS"
+    " handshake in time).",
+)
 CLIENT_CONNECTIONS: Final = Metric(
     "sealyard_client_connections", "gauge", ("listener",), "Connected clients."
 )
@@ -354,6 +365,7 @@ METRICS: Final = {
         UPSTREAM_DURATION,
         STORE_ERRORS,
         CLIENT_CONNECTIONS,
+        CLIENTS_REFUSED,
         UPSTREAM_CONNECTIONS,
         SESSIONS,
         SESSION_CREATED,

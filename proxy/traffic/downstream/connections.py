@@ -7,12 +7,13 @@ import socket
 from typing import Final
 
 from ...config.limits import TrafficLimits
-from ..http1.forwarding_headers import Peer
+from ...config.settings import Network
+from ..http1.forwarding_headers import Peer, client_name, trusts
 from .client_lifecycle import ClientLifecycle
 
 
 class PerAddress:
-    """Counts connections by address; those on a Unix socket have none and are not counted."""
+    """Counts connections by the name of their client; on a Unix socket it is empty: no limit."""
 
     __slots__ = ("_counts",)
 
@@ -50,20 +51,27 @@ class Connections:
         """Return how many are connected."""
         return len(self._clients)
 
-    def admits(self, client: ClientLifecycle, limits: TrafficLimits) -> bool:
-        """Count a new connection in; return whether there was room for it."""
+    def refuses(
+        self, client: ClientLifecycle, limits: TrafficLimits, trusted: tuple[Network, ...]
+    ) -> str:
+        """Count a new connection in, or return why there is no room for it.
+
+        A trusted proxy is not one client, so its address has no limit of its own.
+        """
         if len(self._clients) >= limits.clients:
-            return False
-        if not self._addresses.admits(client.peer.address, limits.clients_per_address):
-            return False
+            return "clients"
+        address = client.peer.address
+        limit = limits.clients if trusts(trusted, address) else limits.clients_per_address
+        if not self._addresses.admits(client_name(address), limit):
+            return "clients-per-address"
         self._clients.add(client)
-        return True
+        return ""
 
     def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out."""
         if client in self._clients:
             self._clients.remove(client)
-            self._addresses.lost(client.peer.address)
+            self._addresses.lost(client_name(client.peer.address))
         if not self._clients and self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
 
@@ -123,9 +131,7 @@ def called_port(transport: asyncio.BaseTransport) -> int:
     return 0 if port == own[1] else port
 
 
-def peer_of(transport: asyncio.BaseTransport, *, redirected: bool) -> Peer:
-    """Return who is at the other end, and the original port of `redirected` clients."""
-    name = transport.get_extra_info("peername")
-    address = name[0].partition("%")[0] if isinstance(name, tuple) else ""
+def peer_of(transport: asyncio.BaseTransport, address: str, *, redirected: bool) -> Peer:
+    """Return the peer at an address, and the original port of a `redirected` one."""
     encrypted = transport.get_extra_info("ssl_object") is not None
     return Peer(address, encrypted=encrypted, called=called_port(transport) if redirected else 0)

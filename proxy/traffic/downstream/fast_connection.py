@@ -14,6 +14,7 @@ from typing import Any, cast
 from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import FastExchange
 from ..http1.fast_heads import FastHead
+from ..http1.forwarding_headers import Peer
 from ..message_record import MessageRecord
 from .connections import peer_of
 from .fast_io import FastInput, FastOwner
@@ -24,20 +25,21 @@ class FastConnection(FastInput):
 
     __slots__ = ("_exchange",)
 
-    def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, owner: FastOwner, loop: asyncio.AbstractEventLoop, address: str = ""
+    ) -> None:
         super().__init__(owner, loop)
+        self.peer = Peer(address)
         self._exchange: FastExchange | None = None
 
     # --- called by the transport --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, if there is room."""
+        """Begin."""
         self._transport = cast("asyncio.Transport", transport)
-        self.peer = peer_of(transport, redirected=self._owner.redirected)
-        if not self._owner.admits(self):
-            self._transport.abort()
-            return
+        self.peer = peer_of(transport, self.peer.address, redirected=self._owner.redirected)
         self._await_head()
+        self._owner.connected(self)
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; return whether its last request is still answered."""

@@ -107,8 +107,8 @@ class FastOwner(ConnectionOwner, Protocol):
     def redirected(self) -> bool:
         """Whether clients may have connected to another port than the listener's."""
 
-    def admits(self, client: FastInput) -> bool:
-        """Count a new connection in; return whether there was room for it."""
+    def connected(self, client: FastInput) -> None:
+        """Learn that a connection is made."""
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a request upstream without a wait, or return None and send nothing."""

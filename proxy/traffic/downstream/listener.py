@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
@@ -20,13 +20,14 @@ from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener, Request
 from ..timers import RepeatingTimer, interval
 from ..write_buffer import WriteBuffer
+from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
 from .client_lifecycle import ClientLifecycle
 from .connection import ClientConnection
 from .connections import Connections
 from .fast_connection import FastConnection
 from .fast_io import FastInput
 from .request import ClientRequest
-from .sockets import Acceptor, Sockets
+from .sockets import Sockets
 
 
 class Answerer(Protocol):
@@ -76,11 +77,15 @@ class HttpListener:
         sockets: Sockets | None = None,
         redirected: bool = False,
         on_client_close: ClientClose = "probe",
+        proxies: FrontProxies = NO_PROXIES,
+        name: str = "",
+        report: Callable[..., None] | None = None,
     ) -> None:
         """Check the environment; nothing is opened before `start`.
 
         `sockets` listen already and remain the caller's; without them, `start` binds. Where
-        clients are `redirected`, the original port of each connection is looked up.
+        clients are `redirected`, the original port of each connection is looked up. `report` takes
+        the events of connections that are refused, under the `name` of the listener.
         """
         require_c_parser()
         self._answerer = answerer
@@ -94,12 +99,9 @@ class HttpListener:
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refusals = Refusals(name, report)
         self._acceptor = Acceptor(
-            address,
-            lambda: FastConnection(self, asyncio.get_running_loop()),
-            tls=tls,
-            patience=lambda: self.timeouts.head,
-            sockets=sockets,
+            address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
         self._timer = RepeatingTimer(self._clients.check, interval=interval(self.timeouts))
 
@@ -125,22 +127,23 @@ class HttpListener:
         await self._acceptor.start()
         self._timer.start()
 
-    def answer_with(
+    def answer_with(  # noqa: PLR0913 - what a reload changes, each by name
         self,
         answerer: Answerer,
         *,
         limits: TrafficLimits,
         timeouts: Timeouts,
+        tls: ssl.SSLContext | None,
+        proxies: FrontProxies,
         on_client_close: ClientClose = "probe",
     ) -> None:
-        """Let `answerer` respond from now on; a request keeps the one it began with."""
+        """Let `answerer` respond from now on; a request keeps the one it began with.
+
+        New connections see another certificate (`tls`); existing ones keep theirs.
+        """
         self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
         self.on_client_close = on_client_close
-
-    async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Show new connections another certificate; existing ones keep theirs."""
-        if not self.draining:
-            await self._acceptor.renew_tls(tls)
+        self._acceptor.tls, self._acceptor.proxies = tls, proxies
 
     def stop_accepting(self) -> None:
         """Accept no more connections but those that the kernel has already made."""
@@ -165,15 +168,29 @@ class HttpListener:
         self.write_buffer.report()
         self._timer.stop()
 
-    # --- called by the connections ------------------------------------------------------------
+    # --- called by the front door and the connections -------------------------------------------
 
-    def admits(self, client: ClientLifecycle) -> bool:
-        """Count a new connection in; return whether there was room for it."""
-        if self._closed or not self._clients.admits(client, self.limits):
-            return False
-        if self.draining:
+    @property
+    def patience(self) -> float:
+        """Seconds for a PROXY header, and for a TLS handshake."""
+        return self.timeouts.head
+
+    @property
+    def linger(self) -> float:
+        """Seconds for reading on from a client that is refused."""
+        return self.timeouts.linger
+
+    def welcome(self, address: str) -> FastConnection | str:
+        """Count a client in, and return what serves it, or the reason for which nothing does."""
+        client = FastConnection(self, asyncio.get_running_loop(), address)
+        return self._clients.refuses(client, self.limits, self._acceptor.proxies.trusted) or client
+
+    def connected(self, client: ClientLifecycle) -> None:
+        """Let a client leave soon that has come while the connections are drained."""
+        if self._closed:
+            client.abort()
+        elif self.draining:
             asyncio.get_running_loop().call_soon(client.leave)
-        return True
 
     def began(self, task: asyncio.Task[None]) -> None:
         """Hold the task of a connection until it ends."""
@@ -181,7 +198,7 @@ class HttpListener:
         task.add_done_callback(self._tasks.discard)
 
     def lost(self, client: ClientLifecycle) -> None:
-        """Count a connection out."""
+        """Count a connection out, also one that was never made."""
         self._clients.lost(client)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import socket
-import ssl
 import stat
-import sys
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ...config.settings import Address, TcpAddress, UnixAddress
 from ...core.errors import UnfitEnvironment
@@ -60,20 +54,6 @@ def port_of(sockets: Sockets) -> int:
     """Return the TCP port that the system chose; 0 for a Unix socket."""
     name = sockets[0].getsockname() if sockets else ""
     return int(name[1]) if isinstance(name, tuple) else 0
-
-
-def waiting_at(server: asyncio.Server) -> Iterator[socket.socket]:
-    """Yield the connections that the kernel has made at `server` and that are not yet accepted.
-
-    Closing the server would reset them, and with them requests that have been sent already.
-    """
-    for listening in server.sockets:
-        with (
-            socket.socket(fileno=os.dup(listening.fileno())) as sock,
-            contextlib.suppress(OSError),  # there are no more, or no more can be had
-        ):
-            for _ in range(BACKLOG):
-                yield sock.accept()[0]
 
 
 def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:
@@ -144,118 +124,3 @@ def _remove_stale(path: str) -> None:
             Path(path).unlink(missing_ok=True)
             return
     raise UnfitEnvironment("socket", detail=f"{path} is in use by another process.")
-
-
-NewConnection = Callable[[], asyncio.Protocol]
-
-
-class Acceptor:
-    """Accepts connections at one address and makes a protocol for each.
-
-    `sockets` listen already and remain the caller's; without them, `start` binds.
-    """
-
-    __slots__ = (
-        "_address",
-        "_adopting",
-        "_made",
-        "_owned",
-        "_patience",
-        "_servers",
-        "_sockets",
-        "_tls",
-    )
-
-    def __init__(
-        self,
-        address: Address,
-        made: NewConnection,
-        *,
-        tls: ssl.SSLContext | None,
-        patience: Callable[[], float],
-        sockets: Sockets | None,
-    ) -> None:
-        """Open nothing before `start`; `patience` is for a TLS handshake, in seconds."""
-        self._address = address
-        self._made = made
-        self._tls = tls
-        self._patience = patience
-        self._sockets: Sockets = sockets or ()
-        self._owned = sockets is None
-        self._servers: list[asyncio.Server] = []
-        self._adopting: set[asyncio.Task[None]] = set()
-
-    @property
-    def port(self) -> int:
-        """The TCP port, once started: it was chosen by the system where the settings say 0."""
-        return port_of(self._sockets)
-
-    async def start(self) -> None:
-        """Begin to accept connections."""
-        if self._owned:
-            self._sockets = await asyncio.to_thread(open_sockets, self._address)
-        self._servers = await self._accept()
-
-    async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Show new connections another certificate; existing ones keep theirs."""
-        old, self._tls = self._servers, tls
-        # Both accept from the same sockets, so no connection meets a closed port in between.
-        self._servers = await self._accept()
-        for server in old:
-            server.close()
-
-    def stop(self) -> None:
-        """Accept no more connections but those that the kernel has already made."""
-        for server in self._servers:
-            for sock in waiting_at(server):
-                self._adopting.add(asyncio.get_running_loop().create_task(self._adopt(sock)))
-            server.close()
-        self._servers = []
-        if self._owned and self._sockets:
-            close(self._sockets, self._address)
-            self._sockets = ()
-
-    async def stopped(self, seconds: float) -> None:
-        """Wait until these have been accepted, for at most `seconds`."""
-        if self._adopting:
-            await asyncio.wait(self._adopting, timeout=seconds)
-
-    async def close(self) -> None:
-        """Drop what is still being accepted."""
-        self.stop()
-        for task in self._adopting:
-            task.cancel()
-        await asyncio.gather(*self._adopting, return_exceptions=True)
-
-    async def _accept(self) -> list[asyncio.Server]:
-        loop = asyncio.get_running_loop()
-        opener: Any = loop.create_server
-        if isinstance(self._address, UnixAddress):
-            opener = loop.create_unix_server
-            if sys.version_info >= (3, 13):
-                # The server must not remove the path: other processes may still accept there.
-                opener = partial(opener, cleanup_socket=False)
-        return [
-            await opener(
-                self._made,
-                sock=sock.dup(),
-                ssl=self._tls,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=self._handshake,
-            )
-            for sock in self._sockets
-        ]
-
-    @property
-    def _handshake(self) -> float | None:
-        return self._patience() if self._tls is not None else None
-
-    async def _adopt(self, sock: socket.socket) -> None:
-        """Serve a connection that the kernel has made and no server has accepted."""
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(
-                self._made, sock, ssl=self._tls, ssl_handshake_timeout=self._handshake
-            )
-        except OSError:  # ssl.SSLError too: the client is gone, or does not speak TLS
-            sock.close()

@@ -62,8 +62,9 @@ def problem(
         "type": f"urn:sealyard:error:{error.code}",
         "title": error.title,
         "status": status,
-        "instance": request_id,
     }
+    if request_id:  # empty before a request was read
+        members["instance"] = request_id
     # A failed open looks the same for every cause: a detail would be an oracle.
     if error.detail and not isinstance(error, OpenFailed):
         members["detail"] = error.detail

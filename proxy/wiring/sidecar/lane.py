@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ...config.settings import Address, OriginalPort
+from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...keys.end_to_end.key_source import EndToEnd
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...telemetry.tap import Tap
 from ...telemetry.traces import LaneTraces, Traces
+from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
@@ -38,7 +39,6 @@ class LaneChange:
     handler: LaneHandler
     upstream: LaneUpstream
     fresh: bool
-    renew_tls: bool
 
     async def discard(self) -> None:
         """Close the new upstream, if there is one."""
@@ -109,15 +109,16 @@ class WiredLane:
             sockets=sockets,
             redirected=isinstance(settings.upstream.address, OriginalPort),
             on_client_close=settings.on_client_close,
+            proxies=_proxies(settings),
+            name=settings.name,
+            report=self._reporter.report,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
         """Return the change from one material to another, with nothing changed yet."""
         fresh = not new.same_upstream(old)
         upstream = _upstream(new) if fresh else self._upstream
-        return LaneChange(
-            new, self._wire(new, upstream), upstream, fresh, renew_tls=not new.same_tls(old)
-        )
+        return LaneChange(new, self._wire(new, upstream), upstream, fresh)
 
     def take(self, change: LaneChange) -> None:
         """Serve new requests with `change`; those in progress finish with the old handler."""
@@ -130,14 +131,11 @@ class WiredLane:
             limits=settings.limits,
             timeouts=settings.timeouts,
             on_client_close=settings.on_client_close,
+            tls=change.material.tls,
+            proxies=_proxies(settings),
         )
         if change.fresh:
             self._retire(weakref.ref(old_handler), old_upstream)
-
-    async def take_tls(self, change: LaneChange) -> None:
-        """Use the certificate of `change` for new connections, if it differs."""
-        if change.renew_tls:
-            await self.listener.renew_tls(change.material.tls)
 
     async def close(self) -> None:
         """Close the upstream and the retired ones."""
@@ -149,6 +147,9 @@ class WiredLane:
     def count(self, samples: Samples, name: str) -> None:
         """Add the numbers of connections."""
         samples.add(table.CLIENT_CONNECTIONS, self.connections, labels=(name,))
+        counts = self._listener.refusals.counts if self._listener is not None else {}
+        for reason in REASONS:
+            samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
@@ -195,6 +196,10 @@ async def _close_when_unused(handler: weakref.ref[LaneHandler], upstream: LaneUp
     while handler() is not None or upstream.pool.size > upstream.pool.idle:  # noqa: ASYNC110 - a reference that dies sets no event
         await asyncio.sleep(_LOOK_SECONDS)
     await upstream.close()
+
+
+def _proxies(settings: ListenerSettings) -> FrontProxies:
+    return FrontProxies(settings.trusted_proxies, settings.proxy_protocol)
 
 
 def _upstream(material: ListenerMaterial) -> LaneUpstream:

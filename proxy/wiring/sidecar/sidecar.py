@@ -183,10 +183,8 @@ class Sidecar:
         newly_accepting = self.keys.take(material)
         for name, change in changes.items():
             self.lanes[name].take(change)
-        # Up to here nothing has waited. What follows concerns new connections only.
         self._server.replace([lane.lane for lane in self.lanes.values()])
-        for name, change in changes.items():
-            await self.lanes[name].take_tls(change)
+        # Up to here nothing has waited.
         if newly_accepting:
             await self.keys.record_accepted()
 

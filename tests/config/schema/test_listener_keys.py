@@ -5,7 +5,7 @@ import pytest
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.schema.listener_keys import LIMITS, ON_CLIENT_CLOSE, SIZES, TIMEOUTS
-from tests.config.builders import changed, loaded
+from tests.config.builders import changed, loaded, problems_of
 
 
 def test_there_is_a_key_for_every_limit() -> None:
@@ -46,6 +46,7 @@ def test_trusted_proxies_are_networks() -> None:
     assert listener.trusted_proxies == tuple(
         ip_network(one) for one in ("10.0.0.0/8", "192.0.2.7/32", "fd00::/8")
     )
+    assert not listener.proxy_protocol
 
 
 @pytest.mark.parametrize("written", [*ON_CLIENT_CLOSE, None])
@@ -57,3 +58,14 @@ def test_a_client_that_closes_is_probed_unless_the_listener_says_otherwise(
     (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
 
     assert listener.on_client_close == (written or "probe")
+
+
+def test_the_proxy_protocol_needs_proxies_that_are_trusted() -> None:
+    more = "unmatched: pass\n    proxy_protocol: true"
+    trusted = f"{more}\n    trusted_proxies: [10.0.0.0/8]"
+
+    (listener,) = loaded(changed("unmatched: pass", trusted)).settings.listeners
+
+    assert listener.proxy_protocol
+    (problem,) = problems_of(changed("unmatched: pass", more))
+    assert "`proxy_protocol` needs" in problem

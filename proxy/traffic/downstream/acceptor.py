@@ -1,0 +1,363 @@
+"""The front door of a listener: it accepts connections, and answers those that it has no room for.
+
+It accepts by itself, not by the server of the event loop. libuv drops connections that come while
+the process has no file descriptor left, and nothing could count or answer them. Nor could a PROXY
+header be read before the TLS handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from ...config.settings import Address, Network
+from ...core.errors import Busy
+from ..http1.forwarding_headers import trusts
+from ..http1.problem import problem
+from .client_lifecycle import ClientLifecycle
+from .proxy_protocol import MOST_BYTES, MalformedHeader, ProxyHeader
+from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
+
+RESERVED_DESCRIPTORS: Final = 8
+"""No client is served with one of the last file descriptors: they are for the health listener,
+for the log and for the upstream."""
+
+MOST_LINGERING: Final = 256
+"""Refused clients whose answer is still under way; others get it without a wait, or, where it would
+take a TLS handshake, none."""
+
+_LEAST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+_MOST_AT_ONCE: Final = 64
+_REPORT_SECONDS: Final = 10.0
+
+REASONS: Final = {
+    "clients": "`limits.clients` are connected",
+    "clients-per-address": "`limits.clients_per_address` are connected from the same address",
+    "descriptors": "hardly any file descriptor is left",
+    "accept": "no file descriptor was left; the connections wait in the kernel meanwhile",
+    "proxy-peer": "`proxy_protocol` is on, and the peer is not one of the `trusted_proxies`",
+    "proxy-header": "the peer sent no valid PROXY header in time",
+    "tls": "the TLS handshake failed, or took longer than `timeouts.head`",
+}
+"""Why a connection is not served."""
+
+_ANSWERED: Final = ("clients", "clients-per-address", "descriptors")
+_ANSWERS: Final = {
+    reason: problem(Busy(reason), "").render(connection=b"close", head_only=False)
+    for reason in _ANSWERED
+}
+
+
+class Refusals:
+    """Counts the connections that are not served, and reports them, not one by one."""
+
+    def __init__(self, name: str, report: Callable[..., None] | None) -> None:
+        """`report` takes an event and its fields; `name` is the listener's."""
+        self._report = report
+        self._name = name
+        self.counts = Counter[str]()
+        self._reported = Counter[str]()
+        self._reported_at: dict[str, float] = {}
+
+    def note(self, reason: str, now: float) -> None:
+        """Count one at the loop's time `now`."""
+        self.counts[reason] += 1
+        if now - self._reported_at.get(reason, -_REPORT_SECONDS) < _REPORT_SECONDS:
+            return
+        self._reported_at[reason] = now
+        number = self.counts[reason] - self._reported[reason]
+        self._reported[reason] = self.counts[reason]
+        if self._report is not None:
+            self._report("clients.refused", listener=self._name, reason=reason, number=number)
+
+
+class Refused(asyncio.Protocol):
+    """A connection that gets 503, before its request is read.
+
+    What the client still sends is read and dropped for `seconds`: closed at once, the connection
+    would be reset, and the answer lost with it (RFC 9112 section 9.6).
+    """
+
+    def __init__(self, reason: str, lingering: set[Refused], seconds: float) -> None:
+        self._reason = reason
+        self._lingering = lingering
+        self._seconds = seconds
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer."""
+        answered = self._transport = cast("asyncio.Transport", transport)
+        answered.write(_ANSWERS[self._reason])
+        if self._seconds > 0 and answered.can_write_eof():
+            answered.write_eof()
+        else:
+            answered.close()  # with TLS it reads on until the client has closed, too
+        asyncio.get_running_loop().call_later(self._seconds, answered.abort)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, _: BaseException | None) -> None:
+        """Make room."""
+        self._lingering.discard(self)
+
+
+class Owner(Protocol):
+    """The listener, as its front door sees it."""
+
+    def welcome(self, address: str) -> ClientLifecycle | str:
+        """Count a client in, and return what serves it, or the reason for which nothing does."""
+
+    def lost(self, client: ClientLifecycle) -> None:
+        """Count a client out whose connection was never made."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds for a PROXY header, and for a TLS handshake."""
+
+    @property
+    def linger(self) -> float:
+        """Seconds for reading on from a client that is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxies:
+    """The proxies in front of a listener.
+
+    `trusted` are their networks. With `protocol`, all connections come from them, and begin with a
+    header of the PROXY protocol.
+    """
+
+    trusted: tuple[Network, ...] = ()
+    protocol: bool = False
+
+
+NO_PROXIES: Final = FrontProxies()
+
+
+class Acceptor:
+    """Accepts connections at one address and serves or refuses each of them.
+
+    `tls` and `proxies` are for new connections, and may be replaced at any time.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the listener hands in, each by name
+        self,
+        address: Address,
+        owner: Owner,
+        refusals: Refusals,
+        *,
+        tls: ssl.SSLContext | None,
+        proxies: FrontProxies,
+        sockets: Sockets | None,
+    ) -> None:
+        """Open nothing before `start`.
+
+        `sockets` listen already and remain the caller's; without them, `start` binds.
+        """
+        self.tls = tls
+        self.proxies = proxies
+        self._address = address
+        self._owner = owner
+        self._refusals = refusals
+        self._given = sockets
+        self._bound: Sockets = ()
+        self._listening: Sockets = ()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._lingering: set[Refused] = set()
+        self._at_once = 1
+        self._pause = _LEAST_PAUSE
+        self._paused: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port, once started: it was chosen by the system where the settings say 0."""
+        return port_of(self._given or self._bound)
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        if self._given is None:
+            self._bound = await asyncio.to_thread(open_sockets, self._address)
+        self._listening = tuple(sock.dup() for sock in self._given or self._bound)
+        self._watch()
+
+    def stop(self) -> None:
+        """Accept no more connections but those that the kernel has already made.
+
+        Closing the socket would reset them, and with them requests that have been sent already.
+        """
+        self._unwatch()
+        for sock in self._listening:
+            self._at_once = BACKLOG
+            self._accept(sock)
+        self._unwatch()
+        close(self._listening)
+        self._listening = ()
+        if self._bound:
+            close(self._bound, self._address)
+            self._bound = ()
+
+    async def stopped(self, seconds: float) -> None:
+        """Wait until these have been accepted; after `seconds`, drop those that are not."""
+        if self._arriving:
+            await asyncio.wait(self._arriving, timeout=seconds)
+        for task in self._arriving:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Drop what is still being accepted."""
+        self.stop()
+        for task in self._arriving:
+            task.cancel()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+        for refused in tuple(self._lingering):
+            refused.abort()
+
+    # --- accepting ----------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        self._paused = None
+        for sock in self._listening:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _unwatch(self) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        for sock in self._listening:
+            asyncio.get_running_loop().remove_reader(sock)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept what waits: one connection, and twice as many each time there were so many."""
+        for _ in range(self._at_once):
+            try:
+                sock, name = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                self._at_once = 1
+                return
+            except ConnectionAbortedError:
+                continue  # this one has left already
+            except OSError:
+                self._rest()
+                return
+            self._pause = _LEAST_PAUSE
+            self._arrived(sock, name[0].partition("%")[0] if isinstance(name, tuple) else "")
+            if _left_after(sock) <= RESERVED_DESCRIPTORS:
+                self._at_once = 1  # this one first, so that its descriptor comes free
+                return
+        self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+
+    def _rest(self) -> None:
+        """Accept nothing for a while: the kernel would report the same connection at once."""
+        loop = asyncio.get_running_loop()
+        self._refusals.note("accept", loop.time())
+        self._unwatch()
+        self._paused = loop.call_later(self._pause, self._watch)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _arrived(self, sock: socket.socket, address: str) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        if self.proxies.protocol and not trusts(self.proxies.trusted, address):
+            self._note("proxy-peer")
+            sock.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(sock, address))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _serve(self, sock: socket.socket, address: str) -> None:
+        """Read the PROXY header, and hand the connection to what serves or refuses it."""
+        try:
+            if self.proxies.protocol:
+                async with asyncio.timeout(self._owner.patience):
+                    address = await _source(sock)
+        except (MalformedHeader, OSError):  # TimeoutError too
+            self._note("proxy-header")
+            sock.close()
+            return
+        except BaseException:
+            sock.close()
+            raise
+        protocol = self._welcomed(sock, address)
+        if protocol is None:
+            sock.close()
+            return
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol,
+                sock,
+                ssl=self.tls,
+                ssl_handshake_timeout=self._owner.patience if self.tls is not None else None,
+            )
+        except OSError:  # ssl.SSLError too: the client is gone, or does not speak TLS
+            self._note("tls")
+            self._lost(protocol, sock)
+        except BaseException:
+            self._lost(protocol, sock)
+            raise
+
+    def _welcomed(self, sock: socket.socket, address: str) -> ClientLifecycle | Refused | None:
+        """Return what serves the connection or answers that it is refused; None: nothing does."""
+        left = _left_after(sock)
+        reason = "descriptors"
+        if left > RESERVED_DESCRIPTORS:
+            client = self._owner.welcome(address)
+            if not isinstance(client, str):
+                return client
+            reason = client
+        self._note(reason)
+        lingers = len(self._lingering) < MOST_LINGERING and left > RESERVED_DESCRIPTORS // 2
+        if self.tls is not None and not lingers:
+            return None
+        refused = Refused(reason, self._lingering, self._owner.linger if lingers else 0)
+        self._lingering.add(refused)
+        return refused
+
+    def _lost(self, protocol: ClientLifecycle | Refused, sock: socket.socket) -> None:
+        sock.close()
+        if isinstance(protocol, Refused):
+            protocol.connection_lost(None)
+        else:
+            self._owner.lost(protocol)
+
+    def _note(self, reason: str) -> None:
+        self._refusals.note(reason, asyncio.get_running_loop().time())
+
+
+def _left_after(sock: socket.socket) -> int:
+    """Return how many descriptors are left: a new one has the lowest number that is free."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - sock.fileno()
+
+
+async def _source(sock: socket.socket) -> str:
+    """Read the PROXY header of a connection, and nothing behind it; return its source."""
+    header = ProxyHeader()
+    while not header.complete:
+        try:
+            data = sock.recv(MOST_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            await _readable(sock)
+            continue
+        if not data:
+            raise MalformedHeader
+        sock.recv(header.feed(data))
+    return header.source
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sock, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sock)
