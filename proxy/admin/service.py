@@ -65,18 +65,25 @@ class KeyOperations(Protocol):
         """
 
 
-class AdminService(KeyOperations, Protocol):
-    """The running service: one process, or a supervisor with its workers."""
+class HealthService(Protocol):
+    """The running service, as probes and scrapers see it."""
 
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
+    def stalled(self) -> float:
+        """Return for how many seconds the traffic has shown no sign of life, 0 while it does."""
 
     async def checks(self) -> tuple[Check, ...]:
         """Return the readiness checks."""
 
     async def samples(self) -> Samples:
         """Return the samples of all metrics."""
+
+
+class AdminService(HealthService, KeyOperations, Protocol):
+    """The running service: one process, or a supervisor with its workers."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""

@@ -209,11 +209,19 @@ class KeySettings:
     keyring_id: str | None = None
 
 
+STALLED_SECONDS: Final = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """The health listener: for probes and scrapers, without a token."""
+    """The health listener: for probes and scrapers, without a token.
+
+    `stalled_after` seconds without a heartbeat of the traffic's event loop, the process counts as
+    stalled.
+    """
 
     listen: Address
+    stalled_after: float = STALLED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,15 +79,16 @@ def count(trail: Trail | None, samples: Samples) -> None:
 
 
 def checks(trail: Trail | None) -> tuple[Check, ...]:
-    """Return a degraded check for an audit log that cannot be written.
+    """Return a check for an audit log that cannot be written.
 
-    The process stays ready: it still seals.
+    Where it blocks, the process is not ready: it refuses whatever would open a value or begin a
+    session. Elsewhere it is only degraded.
     """
     if trail is None or not trail.failing:
         return ()
     effect = "nothing is opened until it can" if trail.blocks else "calls are not recorded"
     text = f"the audit log cannot be written: {effect}"
-    return (Check("audit", True, text, degraded=True),)  # noqa: FBT003 - the check's own `ok`
+    return (Check("audit", not trail.blocks, text, degraded=True),)
 
 
 def _short(reason: str) -> str:

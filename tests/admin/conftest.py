@@ -17,7 +17,7 @@ from proxy.admin.auth.access import Access
 from proxy.admin.auth.guard import Gate, Guard, Record
 from proxy.admin.auth.tokens import BearerToken, Caller, Issued, Tokens
 from proxy.admin.operation import scopes
-from proxy.admin.routes.table import Routes
+from proxy.admin.routes.table import HealthRoutes, Routes
 from proxy.admin.server import application
 from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
@@ -40,6 +40,7 @@ class Everything:
     """A subject that answers what it was told to."""
 
     ready: bool = True
+    silent: float = 0.0
     outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
     broken: bool = False
     calls: list[SessionCall] = field(default_factory=list)
@@ -51,6 +52,9 @@ class Everything:
     @property
     def settings(self) -> Settings:
         return load(CONFIGURATION, {"SEALYARD_PASSPHRASE": "x"}).settings
+
+    def stalled(self) -> float:
+        return self.silent
 
     async def checks(self) -> tuple[Check, ...]:
         return (Check("started", ok=True), Check("keyring", self.ready, "primary k1"))
@@ -132,7 +136,7 @@ def a_guard(
 ) -> tuple[Guard, list[web.RouteDef]]:
     """Return the guard of a listener and the routes behind it."""
     routes = Routes(subject)
-    endpoints = routes.admin() if name == "admin" else routes.health()
+    endpoints = routes.admin() if name == "admin" else HealthRoutes(subject).all()
     gate = Gate(access or an_access(), scopes(endpoints), record) if name == "admin" else None
     guard = Guard(name, TcpAddress("127.0.0.1", 0), ear, gate=gate)
     return guard, [one.route() for one in endpoints]

@@ -218,3 +218,12 @@ async def test_more_connections_than_a_listener_answers_are_dropped_at_once(name
     finally:
         await server.close()
         sockets.close(opened)
+
+
+@pytest.mark.parametrize("name", ["admin", "health"])
+async def test_livez_tells_that_the_traffic_stands_still(listening: Listening, name: str) -> None:
+    ours = await listening(name, Everything(silent=12.3))
+
+    status, _, text = await ours.call("GET", "/livez")
+
+    assert (status, text) == (503, "stalled: no heartbeat for 12 s\n")

@@ -219,14 +219,15 @@ def served(
     rules: str | None = None,
     admin_more: str = "",
     keys_more: str = "",
+    health_more: str = "",
     trusted: bool = False,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
     `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
-    line each; `trusted` lets a tenant be a name that the client chooses; `variables` go into the
-    environment.
+    line each; `health_more` those of `health`. `trusted` lets a tenant be a name that the client
+    chooses; `variables` go into the environment.
     """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
@@ -237,6 +238,7 @@ def served(
         token = "token: {file: admin.token}"
         configuration = configuration.replace(token, f"{token}, {admin_more}")
     configuration = configuration.replace("admin:", f"{keys_more}admin:", 1)
+    configuration = configuration.replace(f'{health}"}}', f'{health}"{health_more}}}')
     if trusted:
         configuration = configuration.replace("unmatched:", "trusted_names: true\n    unmatched:")
     if rules is not None:

@@ -69,6 +69,12 @@ async def called(ours: Served, method: str, path: str, token: str = TOKEN) -> in
         return response.status
 
 
+async def ready(ours: Served) -> int:
+    url = f"http://127.0.0.1:{ours.health}/readyz"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_every_process_writes_one_chain_even_when_some_are_killed(
     tmp_path: Path, workers: int
@@ -118,6 +124,7 @@ async def test_where_nothing_can_be_written_down_nothing_begins_and_nothing_open
             assert (status, headers["Sealyard-Error"]) == (503, "key-unavailable")
             assert CANARY not in answer
             assert (await posted(ours, {**body, "conversationId": "c2"}))[0] == 503
+            assert await ready(ours) == 503
             assert await called(ours, "GET", "/v1/config") == 503
             told = await ours.event("audit.failed")
             assert (told["reason"], told["blocks"]) == ("No such file or directory", True)

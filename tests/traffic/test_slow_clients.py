@@ -83,21 +83,6 @@ async def test_b11_a_client_that_does_not_read_is_dropped() -> None:
         assert ours.upstream.pool.size == 0
 
 
-async def test_b11_clients_above_the_cap_are_dropped() -> None:
-    limits = TrafficLimits(clients=1)
-    async with (
-        running(Origin()) as origin,
-        proxied(local(origin.port), limits=limits) as ours,
-        connected(ours.port) as first,
-        connected(ours.port) as second,
-    ):
-        first.send(KEPT)
-        second.send(KEPT)
-
-        assert (await first.response()).status == 200
-        assert await second.rest() == b""
-
-
 class _Holding(asyncio.Protocol):
     """Holds the loop up for longer than a connection may rest."""
 

@@ -20,7 +20,7 @@ from .. import problem, schemas
 from ..openapi import document
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..redacted_settings import redacted
-from ..service import AdminService
+from ..service import AdminService, HealthService
 from .explain import ExplainRoutes
 from .packages import PackageRoutes
 from .page import page
@@ -36,8 +36,16 @@ LIVEZ: Final = Operation(
     "GET",
     "/livez",
     "read",
-    "Liveness: the process is running.",
-    (Success("The process is running.", _TEXT, media_type="text/plain"),),
+    "Liveness: the event loops that carry the traffic are running.",
+    (
+        Success("They are running.", _TEXT, media_type="text/plain"),
+        Success(
+            "One has shown no sign of life for `health.stalled_after`.",
+            _TEXT,
+            status=503,
+            media_type="text/plain",
+        ),
+    ),
 )
 READYZ: Final = Operation(
     "readyz",
@@ -119,43 +127,24 @@ OPENAPI: Final = Operation(
 )
 
 
-class Routes:
-    """Serves one service. A family of operations is one file, and one line in `admin`."""
+class HealthRoutes:
+    """Answers probes and scrapers."""
 
-    def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, service: HealthService) -> None:
         self._service = service
-        self._sessions = SessionRoutes(service, clock)
-        self._erasing = EraseRoutes(service, clock)
-        self._explaining = ExplainRoutes(service)
-        self._participants = ParticipantRoutes(service, clock)
-        self._packages = PackageRoutes(service)
-        self._values = ValueRoutes(service)
 
-    def health(self) -> list[Endpoint]:
-        """Return the endpoints of probes and scrapers."""
+    def all(self) -> list[Endpoint]:
+        """Return the endpoints."""
         return [
             Endpoint(LIVEZ, self._livez),
             Endpoint(READYZ, self._readyz),
             Endpoint(METRICS, self._metrics),
         ]
 
-    def admin(self) -> list[Endpoint]:
-        """Return all endpoints that are always served."""
-        return [
-            *self.health(),
-            Endpoint(RELOAD, self._reload),
-            Endpoint(STATUS, self._status),
-            Endpoint(CONFIG, self._config),
-            Endpoint(OPENAPI, self._openapi),
-            *self._sessions.all(),
-            *self._erasing.all(),
-            *self._explaining.all(),
-            *self._participants.all(),
-            *self._packages.all(),
-            *self._values.all(),
-        ]
-
     async def _livez(self, _: web.Request) -> web.Response:
+        if silent := self._service.stalled():
+            text = f"stalled: no heartbeat for {silent:.0f} s\n"
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=text)
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
@@ -172,6 +161,36 @@ class Routes:
         # In a thread: thousands of series take a tenth of a second and more.
         shown = await asyncio.to_thread(prometheus_text.exposed, samples, accept)
         return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
+
+
+class Routes:
+    """Serves one service. A family of operations is one file, and one line in `admin`."""
+
+    def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
+        self._service = service
+        self._health = HealthRoutes(service)
+        self._sessions = SessionRoutes(service, clock)
+        self._erasing = EraseRoutes(service, clock)
+        self._explaining = ExplainRoutes(service)
+        self._participants = ParticipantRoutes(service, clock)
+        self._packages = PackageRoutes(service)
+        self._values = ValueRoutes(service)
+
+    def admin(self) -> list[Endpoint]:
+        """Return all endpoints that are always served."""
+        return [
+            *self._health.all(),
+            Endpoint(RELOAD, self._reload),
+            Endpoint(STATUS, self._status),
+            Endpoint(CONFIG, self._config),
+            Endpoint(OPENAPI, self._openapi),
+            *self._sessions.all(),
+            *self._erasing.all(),
+            *self._explaining.all(),
+            *self._participants.all(),
+            *self._packages.all(),
+            *self._values.all(),
+        ]
 
     async def _reload(self, _: web.Request) -> web.Response:
         outcome = await self._service.reload()

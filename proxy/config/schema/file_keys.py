@@ -25,6 +25,14 @@ HEALTH: Final = Table(
             tables.TEXT,
             required=True,
         ),
+        Key(
+            "stalled_after",
+            "duration",
+            "After how long without a heartbeat of the event loop that carries the traffic (of any"
+            " worker) `/livez` and `/readyz` return 503. No load should hold it up for as long.",
+            tables.DURATION,
+            "10s",
+        ),
     ),
 )
 

@@ -14,7 +14,7 @@ from ..schema.renamed_keys import with_new_names
 from ..schema.tables import Fields
 from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
 from ..yaml.nodes import Place, Problems
-from ..yaml.scalars import choice, elements, whole
+from ..yaml.scalars import choice, elements, positive_duration, whole
 from .admin import admin_settings
 from .keys import check_loss, key_settings
 from .listeners import MAX_RULES, check_together, listener
@@ -39,6 +39,7 @@ def audit_settings(
 VERSIONS: Final = (1, 2)
 """The versions of the format that this program reads; `init` writes the last."""
 MOST: Final = 1_000_000
+_MOST_STALLED_SECONDS: Final = 3600.0
 
 
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
@@ -97,6 +98,12 @@ def _issues_packages(rule: Rule) -> bool:
 def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:
     if place is None:
         return None
-    listen_place = Fields(place, HEALTH, problems).get("listen")
+    fields = Fields(place, HEALTH, problems)
+    listen_place, after_place = fields.get("listen"), fields.get("stalled_after")
     listen = None if listen_place is None else files.listen(listen_place, problems)
-    return None if listen is None else HealthSettings(listen)
+    after = None
+    if after_place is not None:
+        after = positive_duration(after_place, problems, high=_MOST_STALLED_SECONDS)
+    if listen is None:
+        return None
+    return HealthSettings(listen) if after is None else HealthSettings(listen, after)

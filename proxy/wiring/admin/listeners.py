@@ -6,13 +6,14 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...config.settings import Address, AdminSettings, Settings
 from ...telemetry.reporter import Reporter
 from ...traffic import tls
 from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
+from ...traffic.timers import RepeatingTimer
 from ..auditing import AuditedCalls
 from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
 from .service_view import ServiceView
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ...admin.operation import Endpoint
     from ...admin.routes.tap import TapRoutes
     from ...admin.server import AdminServer
+    from .health import HealthThread
+
+_BEAT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class AdminListeners:
         self._material: _Material | None = None
         self._bound: dict[str, tuple[Address, Sockets]] = {}
         self._servers: dict[str, AdminServer] = {}
+        self._health: HealthThread | None = None
+        self._heartbeat: RepeatingTimer | None = None
         self._tap: TapRoutes | None = None
         self.calls: AuditedCalls | None = None
         """The audit log for calls, if there is one."""
@@ -66,29 +72,45 @@ class AdminListeners:
 
     async def start(self, service: ServiceView) -> None:
         """Serve `service`."""
+        self._heartbeat = RepeatingTimer(lambda _: service.beat(), interval=_BEAT_SECONDS)
+        self._heartbeat.start()
+        if self._material is not None:
+            await self._start_admin(service, self._material)
+        if "health" in self._bound:
+            await self._start_health(service)
+
+    async def _start_admin(self, service: ServiceView, material: _Material) -> None:
         # The admin API costs 20 ms and two megabytes: imported only where it is served.
         from ...admin.auth.guard import Gate, Guard  # noqa: PLC0415
         from ...admin.operation import scopes  # noqa: PLC0415
-        from ...admin.routes.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
         from ...admin.routes.table import Routes  # noqa: PLC0415
         from ...admin.server import AdminServer  # noqa: PLC0415
 
-        routes = Routes(service)
+        address, opened = self._bound["admin"]
+        endpoints = [*Routes(service).admin(), *self._optional(service)]
+        gate = Gate(material.access, scopes(endpoints), self._record)
+        guard = Guard("admin", address, self._reporter, gate=gate)
+        server = self._servers["admin"] = AdminServer(guard, [one.route() for one in endpoints])
+        await server.start(opened, material.tls)
+        self._reporter.report("admin.started", listener="admin", address=str(address))
+
+    async def _start_health(self, service: ServiceView) -> None:
+        from ...admin.auth.guard import Guard  # noqa: PLC0415 - see above
+        from ...admin.routes.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
+        from ...admin.routes.table import HealthRoutes  # noqa: PLC0415
+        from ...admin.server import AdminServer  # noqa: PLC0415
+        from .health import HealthThread, HealthView  # noqa: PLC0415
+
+        address, opened = self._bound["health"]
+        loop = asyncio.get_running_loop()
+        view = HealthView(service, loop, await service.checks(0), await service.samples(0))
         probes = app_probes(self._environ)
-        probe_routes = app_probe_routes(probes) if probes else []
-        for name, (address, opened) in self._bound.items():
-            gate, certificate = None, None
-            endpoints = routes.health()
-            if name == "admin" and self._material is not None:
-                endpoints = [*routes.admin(), *self._optional(service)]
-                gate = Gate(self._material.access, scopes(endpoints), self._record)
-                certificate = self._material.tls
-            guard = Guard(name, address, self._reporter, gate=gate)
-            paths = [one.route() for one in endpoints]
-            server = AdminServer(guard, paths if name == "admin" else [*paths, *probe_routes])
-            self._servers[name] = server
-            await server.start(opened, certificate)
-            self._reporter.report("admin.started", listener=name, address=str(address))
+        routes = [one.route() for one in HealthRoutes(view).all()]
+        routes += app_probe_routes(probes) if probes else []
+        guard = Guard("health", address, self._reporter, gate=None)
+        self._health = HealthThread(lambda: AdminServer(guard, routes), opened)
+        await self._health.start()
+        self._reporter.report("admin.started", listener="health", address=str(address))
 
     def _optional(self, service: ServiceView) -> list[Endpoint]:
         """Return the endpoints of the tap and the status page, if the configuration has them."""
@@ -110,6 +132,11 @@ class AdminListeners:
             self._tap.close()
         for server in self._servers.values():
             await server.close()
+        if self._health is not None:
+            await self._health.close()
+            self._health = None
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         for address, opened in self._bound.values():
             sockets.close(opened, address)
         self._servers.clear()

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
-from ...config.settings import Settings
+from ...config.settings import STALLED_SECONDS, Settings
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
 from ...keys.operations.session_operations import SessionCall, SessionResult
@@ -26,6 +26,8 @@ from ..reload.reload import Prepared, Reloader, problems_shown
 from .overview import overview
 
 MOST_KEPT: Final = 400
+PATIENCE_SECONDS: Final = 2.0
+"""For as long the admin API waits for the facts of a worker."""
 FRESH_SECONDS: Final = 0.4
 """For as long, one look serves all viewers."""
 
@@ -122,8 +124,17 @@ class Carrier(Protocol):
     async def prepare(self, source: Source) -> Prepared:
         """Return the change to another configuration."""
 
-    async def facts(self) -> Facts:
-        """Return checks, samples and status."""
+    async def facts(self, seconds: float) -> Facts:
+        """Return checks, samples and status.
+
+        Of a worker that does not give its own within `seconds`, the last that it gave.
+        """
+
+    def alive_at(self) -> float:
+        """Return when every event loop that carries traffic has last shown a sign of life.
+
+        In monotonic seconds.
+        """
 
     async def look(self) -> dict[str, Any]:
         """Return the shapes of the messages since the last look."""
@@ -147,7 +158,7 @@ class ServiceView:
         self._reloader = reloader
         self._reload = reload
         self._reporter = reporter
-        self._began = time.monotonic()
+        self._began = self._alive_at = time.monotonic()
         self._viewers = TapViewers(carrier.look)
         self._revoked = dict.fromkeys(("keyring", "store", "process"), 0)
 
@@ -156,9 +167,23 @@ class ServiceView:
         """The settings in force."""
         return self._reloader.source.loaded.settings
 
-    async def checks(self) -> tuple[Check, ...]:
-        """Return the readiness checks."""
-        facts = await self._carrier.facts()
+    def beat(self) -> None:
+        """Note that the event loop runs; called once a second or more often."""
+        self._alive_at = self._carrier.alive_at()
+
+    def stalled(self) -> float:
+        """Return for how many seconds the traffic has shown no sign of life, 0 while it does.
+
+        It may be called in any thread.
+        """
+        health = self.settings.health
+        limit = STALLED_SECONDS if health is None else health.stalled_after
+        silent = time.monotonic() - self._alive_at
+        return silent if silent > limit else 0.0
+
+    async def checks(self, seconds: float = PATIENCE_SECONDS) -> tuple[Check, ...]:
+        """Return the readiness checks; `seconds` as for `Carrier.facts`."""
+        facts = await self._carrier.facts(seconds)
         return (*facts.checks, *self._reload_check())
 
     def _reload_check(self) -> tuple[Check, ...]:
@@ -169,9 +194,9 @@ class ServiceView:
         detail = f"the files on disk are refused ({last.code}); the last good configuration stays"
         return (Check("configuration", ok=True, detail=detail, degraded=True),)
 
-    async def samples(self) -> Samples:
-        """Return the samples of all metrics."""
-        facts = await self._carrier.facts()
+    async def samples(self, seconds: float = PATIENCE_SECONDS) -> Samples:
+        """Return the samples of all metrics; `seconds` as for `Carrier.facts`."""
+        facts = await self._carrier.facts(seconds)
         samples = Samples()
         samples.merge(facts.samples)
         self._reloader.count(samples)
@@ -184,7 +209,7 @@ class ServiceView:
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""
-        facts = await self._carrier.facts()
+        facts = await self._carrier.facts(PATIENCE_SECONDS)
         source, last = self._reloader.source, self._reloader.last
         return {
             "version": __version__,

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,13 +49,17 @@ class WorkerGone(InternalError):
 
 
 class WorkerProcess:
-    """A running worker. Its creator awaits `ended`."""
+    """A running worker. Its creator awaits `ended`.
+
+    `heard_at` is when its last answer came, in monotonic seconds.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
         self.process = process
         self._channel = channel
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self.heard_at = time.monotonic()
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
     @property
@@ -93,6 +98,7 @@ class WorkerProcess:
     async def _read(self) -> None:
         try:
             while (message := await self._channel.receive()) is not None:
+                self.heard_at = time.monotonic()
                 answer = self._waiting.get(message["id"])
                 if answer is None or answer.done():
                     continue

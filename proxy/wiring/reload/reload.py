@@ -205,7 +205,7 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
         yield "admin.listen: changed; restart to apply it"
     if _shown(old) != _shown(new):
         yield "admin.status_page, admin.tap: changed; restart to apply it"
-    if old.health != new.health:
+    if (old.health and old.health.listen) != (new.health and new.health.listen):
         yield "health.listen: changed; restart to apply it"
 
 

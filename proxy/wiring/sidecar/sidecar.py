@@ -192,7 +192,11 @@ class Sidecar:
         """Return the shapes of the messages since the last look, and keep recording them."""
         return self._tap.look()
 
-    async def facts(self) -> Facts:
+    def alive_at(self) -> float:
+        """Return the present, in monotonic seconds: who asks runs on the same event loop."""
+        return time.monotonic()
+
+    async def facts(self, _: float = 0.0) -> Facts:
         """Return checks, samples and status of this process."""
         checks = (
             Check("started", self._accepting),

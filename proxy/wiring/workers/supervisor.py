@@ -39,6 +39,7 @@ class _Slot:
     worker: WorkerProcess | None = None
     facts: Facts | None = None
     restarts: int = 0
+    asking: asyncio.Task[None] | None = None
 
     @property
     def check(self) -> Check:
@@ -163,10 +164,21 @@ class Supervisor:
             self._shut.clear()
         self._changing.release()
 
-    async def facts(self) -> Facts:
-        """Return checks, samples and status of all workers together."""
+    def alive_at(self) -> float:
+        """Return when the worker that has been silent for longest was heard last.
+
+        In monotonic seconds. What a worker answers too late is a sign of life as well.
+        """
+        heard = [worker.heard_at for worker in self._workers()]
+        return min(heard, default=time.monotonic())
+
+    async def facts(self, seconds: float) -> Facts:
+        """Return checks, samples and status of all workers together.
+
+        Those of a worker that does not answer within `seconds` are the last that it gave.
+        """
         if not self._draining:
-            await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
+            await asyncio.wait([self._asking(slot) for slot in self._slots], timeout=seconds)
         samples = Samples()
         samples.merge(self._of_dead_workers)
         for slot in self._slots:
@@ -268,7 +280,13 @@ class Supervisor:
         """Ask for facts once a second, so that a killed worker's counts are nearly complete."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
+            await asyncio.wait([self._asking(slot) for slot in self._slots])
+
+    def _asking(self, slot: _Slot) -> asyncio.Task[None]:
+        """Return the task that asks a worker for its facts, one for all who want them."""
+        if slot.asking is None or slot.asking.done():
+            slot.asking = self._hold(self._ask_facts(slot))
+        return slot.asking
 
     async def _ask_facts(self, slot: _Slot) -> None:
         worker = slot.worker
@@ -291,10 +309,11 @@ class Supervisor:
         if missing := sorted(self._shut - found):
             await worker.ask("shut", _FACTS_SECONDS, rules=missing)
 
-    def _hold(self, work: Coroutine[Any, Any, None]) -> None:
+    def _hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _end_tasks(self) -> None:
         for task in self._tasks:

@@ -27,7 +27,7 @@ class OneResult:
         self.result = result
         self.operations = self
 
-    async def facts(self) -> Facts:
+    async def facts(self, seconds: float) -> Facts:
         return Facts((), Samples(), {})
 
     async def operate(self, call: SessionCall) -> SessionResult:

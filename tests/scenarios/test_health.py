@@ -1,0 +1,141 @@
+"""Probes and scrapers are answered whatever the traffic does to its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import aiohttp
+
+from tests.scenarios.rig import Load, Served, backend, served
+
+HELD = """
+import os, time
+def hold(_logger, _level, entry):
+    file = os.environ["HELD_BY"]
+    if entry["event"] == "message.handled" and os.path.exists(file):
+        time.sleep(float(open(file).read()))
+    return entry
+"""
+"""An operator's processor of log lines: it blocks the event loop of the traffic."""
+SOON = ", stalled_after: 1s"
+
+
+async def asked(ours: Served, path: str) -> tuple[int, str, float]:
+    """Return status and text of the health listener, and how many seconds they took."""
+    began = time.monotonic()
+    timeout = aiohttp.ClientTimeout(total=20)
+    url = f"http://127.0.0.1:{ours.health}{path}"
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        text = await response.text()
+        return response.status, text, time.monotonic() - began
+
+
+async def until(ours: Served, path: str, status: int) -> str:
+    """Ask until the answer has this status; return its text."""
+    async with asyncio.timeout(20):
+        while True:
+            found, text, _ = await asked(ours, path)
+            if found == status:
+                return text
+            await asyncio.sleep(0.05)
+
+
+def hold(folder: Path, seconds: float) -> None:
+    """Let each message hold the event loop up for so long from now on; 0: not any more."""
+    file = folder / "held"
+    if seconds:
+        file.write_text(str(seconds))
+    else:
+        file.unlink()
+
+
+def holding(folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return options and variables of a server whose event loop can be held up."""
+    (folder / "holding.py").write_text(HELD)
+    path = os.pathsep.join((str(Path(__file__).parents[2]), str(folder)))
+    variables = {"PYTHONPATH": path, "HELD_BY": str(folder / "held")}
+    return ("--log-processor", "holding:hold"), variables
+
+
+async def test_a_loop_that_is_late_is_alive_and_ready(tmp_path: Path) -> None:
+    options, variables = holding(tmp_path)
+    async with backend() as behind:
+        with served(tmp_path, behind.port, *options, variables=variables) as ours:
+            await ours.event("server.ready")
+            await until(ours, "/readyz", 200)
+            hold(tmp_path, 0.7)
+            load = Load(f"http://127.0.0.1:{ours.port}/api/messages")
+            loading = asyncio.get_running_loop().create_task(load.run(6))
+            await asyncio.sleep(1)
+            answers = [
+                await asked(ours, path)
+                for _ in range(10)
+                for path in ("/livez", "/readyz", "/metrics")
+            ]
+            hold(tmp_path, 0)
+            load.stop.set()
+            await loading
+            metrics = await until(ours, "/metrics", 200)
+
+    assert {status for status, _, _ in answers} == {200}
+    took = sorted(seconds for _, _, seconds in answers)
+    assert took[len(took) // 2] < 0.35  # half of the time that the loop is held up for
+    assert load.wrong == []
+    handled = re.search(r'messages_total{.*outcome="forwarded".*} ([1-9]\d*)', metrics)
+    assert handled is not None
+    assert load.canary not in "".join(text for _, text, _ in answers) + ours.log.read_text()
+
+
+async def test_a_loop_that_stands_still_is_told_and_so_is_its_return(tmp_path: Path) -> None:
+    options, variables = holding(tmp_path)
+    async with backend() as behind:
+        with served(tmp_path, behind.port, *options, variables=variables, health_more=SOON) as ours:
+            await ours.event("server.ready")
+            assert (await asked(ours, "/livez"))[:2] == (200, "ok\n")
+            hold(tmp_path, 4)
+            load = Load(f"http://127.0.0.1:{ours.port}/api/messages")
+            loading = asyncio.get_running_loop().create_task(load.run(1))
+            alive = await until(ours, "/livez", 503)
+            ready = await until(ours, "/readyz?verbose", 503)
+            scraped, _, took = await asked(ours, "/metrics")
+            hold(tmp_path, 0)
+            load.stop.set()
+            await until(ours, "/livez", 200)
+            await until(ours, "/readyz", 200)
+            await loading
+
+    assert alive.startswith("stalled: no heartbeat for ")
+    assert "[-] heartbeat: none for " in ready
+    assert scraped == 200
+    assert took < 2
+    assert load.wrong == []
+
+
+async def test_a_worker_that_stands_still_is_told_and_so_is_its_return(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2", health_more=SOON) as ours:
+            await ours.event("server.ready")
+            await until(ours, "/readyz", 200)
+            pid = (await ours.event("worker.ready", 2))["worker_pid"]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                answers = [await asked(ours, path) for path in ("/livez", "/readyz", "/metrics")]
+                alive = await until(ours, "/livez", 503)
+                scraped, _, took = await asked(ours, "/metrics")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await until(ours, "/livez", 200)
+            await until(ours, "/readyz", 200)
+            running = ours.process.poll()
+
+    assert [status for status, _, _ in answers] == [200, 200, 200]
+    assert all(seconds < 1 for _, _, seconds in answers)
+    assert alive.startswith("stalled: no heartbeat for ")
+    assert scraped == 200
+    assert took < 1
+    assert running is None
