@@ -94,6 +94,7 @@ class _Resolver:
             max_body=self._around.max_body,
             shuts_on_poison=bool(self._shared.shuts_on_poison),
             observes=self._observes(),
+            connections=self._syntax.connections or 0,
         )
         return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
 

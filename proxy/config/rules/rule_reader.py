@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...core.errors import InvalidExpression
 from ...core.expressions.routes import Pattern, parse_pattern
-from ..schema.rule_keys import DEFAULTS, FIELD, POISON, RULE
+from ..schema.rule_keys import DEFAULTS, FIELD, MOST_CONNECTIONS, POISON, RULE
 from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems
-from ..yaml.scalars import choice, expected, one_or_more, text, texts
+from ..yaml.scalars import choice, expected, one_or_more, text, texts, whole
 from .block_reader import behaviour
 from .item_reader import how_sealed
 from .option_reader import bind, names, options, rule_log
@@ -30,7 +30,9 @@ def rule(place: Place, problems: Problems) -> RuleSyntax | None:
     patterns = () if match_place is None else _patterns(match_place, problems)
     if name is None or name_place is None:
         return None
-    return RuleSyntax(name, name_place, patterns, shared)
+    most = fields.get("connections")
+    connections = None if most is None else whole(most, problems, low=1, high=MOST_CONNECTIONS)
+    return RuleSyntax(name, name_place, patterns, shared, connections)
 
 
 def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSyntax]:

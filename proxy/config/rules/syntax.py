@@ -140,6 +140,7 @@ class RuleSyntax:
     place: Place
     patterns: tuple[tuple[Pattern, Place], ...]
     shared: SharedSyntax
+    connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

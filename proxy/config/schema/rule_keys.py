@@ -21,6 +21,7 @@ ELSEWHERE: Final = ("refuse", "allow")
 BODY_FORMATS: Final[tuple[Kind, ...]] = tuple(FORMATS)
 MOST_CHARS: Final = 1_000_000_000
 MOST_TOKENS: Final = 1_000_000
+MOST_CONNECTIONS: Final = 1_000_000
 
 _BIND_SCHEMA: Final = tables.many(tables.choice(PARTS))
 _BIND: Final = Key(
@@ -184,6 +185,13 @@ RULE: Final = Table(
             " are responses.",
             tables.one_or_more(tables.TEXT),
             required=True,
+        ),
+        Key(
+            "connections",
+            "number",
+            "The largest number of its requests that are under way at the upstream, in place of"
+            " `limits.connections_per_route`.",
+            tables.number(1, MOST_CONNECTIONS),
         ),
         *_SHARED,
     ),

@@ -130,7 +130,8 @@ class Rule:
     """A route plus what happens to its requests and responses.
 
     `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token;
-    `observes` that it changes nothing, and reports what it would do.
+    `observes` that it changes nothing, and reports what it would do. `connections` is the largest
+    number of its requests that are under way at the upstream, 0 where only the listener limits it.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Rule:
     max_body: int = 16 * 1024 * 1024
     shuts_on_poison: bool = False
     observes: bool = False
+    connections: int = 0
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""

@@ -161,13 +161,17 @@ class Steps:
             self._forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
         forwarding = self._forwarding_headers.forwarding(raw, peer, request.host)
-        route = record.rule or self._shapes.shape(request.head.path)
+        rule = exchange.decision.rule
+        if rule is not None:
+            claim = Claim(forwarding.client, f"rule {rule.name}", rule.connections)
+        else:
+            claim = Claim(forwarding.client, self._shapes.shape(request.head.path))
         return AdmittedExchange(
             request,
             exchange,
             forwarding,
             LocationRewrite(self._names, forwarding.place),
-            Claim(forwarding.client, route),
+            claim,
         )
 
     def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:

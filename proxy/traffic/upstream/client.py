@@ -23,14 +23,16 @@ from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
 from .connection import UpstreamConnection
-from .outgoing_request import OutgoingRequest
-from .permits import Claim, Permit, Permits
+from .outgoing_request import OutgoingRequest, Upload
+from .permits import Claim, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]
 
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
+_BEGINNING_SECONDS: Final = 0.5
+"""For the first window of an upload; a slower one is a long transfer from the beginning."""
 
 
 class HttpUpstream:
@@ -93,12 +95,21 @@ class HttpUpstream:
             Busy: There is no room for the request.
             TrafficError: There is no usable response, or the client's body was cut.
         """
-        lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
-        payload = message.body if message.body is not None else body.take()
-        outgoing = OutgoingRequest(message, lines, payload, body.framing, body)
+        kind: Kind | None = None
         if websocket:
             self.permits.refuse_if_full_of("websocket", claim)
-        return await self._attempt(outgoing, claim, upgrade=websocket)
+            kind = "websocket"
+        lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
+        payload = message.body if message.body is not None else body.take()
+        upload = Upload(body, self._limits.window) if payload is None else None
+        outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
+        try:
+            if not await outgoing.read_ahead(_BEGINNING_SECONDS):
+                kind = await self._slow_upload(outgoing, claim)
+            return await self._attempt(outgoing, claim, kind)
+        except BaseException:
+            outgoing.stop()
+            raise
 
     def outgoing(
         self,
@@ -159,28 +170,38 @@ class HttpUpstream:
         self.permits.close()
         self._pool.close()
 
+    async def _slow_upload(self, outgoing: OutgoingRequest, claim: Claim) -> Kind | None:
+        """Return what an upload counts as whose beginning comes slowly.
+
+        It is sent as it comes, beside the permits; where there is no room, its beginning is read
+        first.
+        """
+        if self.permits.has_room("long-transfer", claim):
+            return "long-transfer"
+        await outgoing.read_ahead(None)
+        return None
+
     async def _attempt(
-        self, outgoing: OutgoingRequest, claim: Claim, *, upgrade: bool, fresh: bool = False
+        self, outgoing: OutgoingRequest, claim: Claim, kind: Kind | None, *, fresh: bool = False
     ) -> PooledResponse:
         """Send a request; repeat it once on a fresh connection where that is safe."""
-        connection = await self._acquire(claim, upgrade=upgrade, fresh=fresh)
+        connection = await self._acquire(claim, kind, fresh=fresh)
         try:
-            connection.begin(head_only=outgoing.head_only, upgrade=upgrade)
+            connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
             upload = outgoing.start(connection, self._timeouts.response)
             head = await connection.head()
             return PooledResponse(self._pool, connection, head, upload)
         except BaseException as error:
             self._pool.drop(connection)
-            outgoing.stop()
             if not (isinstance(error, UpstreamFailed) and outgoing.repeatable(connection)):
                 raise
-        return await self._attempt(outgoing, claim, upgrade=upgrade, fresh=True)
+        return await self._attempt(outgoing, claim, kind, fresh=True)
 
-    async def _acquire(self, claim: Claim, *, upgrade: bool, fresh: bool) -> UpstreamConnection:
+    async def _acquire(self, claim: Claim, kind: Kind | None, *, fresh: bool) -> UpstreamConnection:
         permit = await self.permits.take(claim)
         try:
-            if upgrade:
-                permit.becomes("websocket")
+            if kind is not None:
+                permit.becomes(kind)
             return await self._pool.acquire(permit, fresh=fresh)
         except BaseException:
             permit.release("unsent")

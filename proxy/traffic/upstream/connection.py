@@ -7,110 +7,23 @@ a deadline as a loop time, which the pool's timer compares.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import cast
+from typing import Final
 
-from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
 from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
-from ..write_buffer import Sending, WriteBuffer
+from ..write_buffer import WriteBuffer
 from .permits import Permit
+from .upstream_socket import UpstreamSocket
 
-
-class UpstreamSocket(Sending):
-    """The part that the transport and a tunnel use; UpstreamConnection adds the messages."""
-
-    __slots__ = (
-        "_drain",
-        "_loop",
-        "_open",
-        "_reading",
-        "_receiver",
-        "_writable",
-    )
-
-    def __init__(self, write_buffer: WriteBuffer) -> None:
-        super().__init__(write_buffer)
-        self._loop = asyncio.get_running_loop()
-        self._open = False
-        self._writable = True
-        self._reading = True
-        self._drain: asyncio.Future[None] | None = None
-        self._receiver: Receiver | None = None
-
-    # --- called by the transport --------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._open = True
-
-    def pause_writing(self) -> None:
-        """Note that the upstream does not keep up."""
-        self._writable = False
-        if self._receiver is not None:
-            self._receiver.writable(yes=False)
-
-    def resume_writing(self) -> None:
-        """Note that the upstream has caught up."""
-        self._writable = True
-        if self._receiver is not None:
-            self._receiver.writable(yes=True)
-        self._wake_writer()
-
-    def _wake_writer(self) -> None:
-        waiter = self._drain
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    @property
-    def gone(self) -> bool:
-        """Whether the connection has ended, or has been dropped."""
-        return not self._open
-
-    # --- for messages and tunnels alike -------------------------------------------------------
-
-    def write_eof(self) -> None:
-        """Close the sending half."""
-        self.flush()
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def pause(self) -> None:
-        """Stop reading."""
-        if self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = False
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True
-            self._transport.resume_reading()
-
-    def close(self) -> None:
-        """Close the connection gracefully, when it is idle."""
-        self.flush()
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._open = False
-        self._forget()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def abandon(self) -> None:
-        """Drop the connection from whichever thread the last reference to a message ended in."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.abort)
+LONG_SECONDS: Final = 3.0
+"""An upload or a download that lasts longer counts beside the permits."""
+_UNREAD_SECONDS: Final = 1.0
+"""The same for a download whose client does not read."""
 
 
 class UpstreamConnection(UpstreamSocket):
@@ -128,10 +41,12 @@ class UpstreamConnection(UpstreamSocket):
     __slots__ = (
         "_arrived",
         "_awaiting",
+        "_moved",
         "_pending",
         "_silence",
         "_size",
         "_stopped",
+        "_uploading",
         "_usual_silence",
         "_window",
         "deadline",
@@ -156,6 +71,8 @@ class UpstreamConnection(UpstreamSocket):
         self._awaiting = ""
         self.error: BaseException | None = None
         self._stopped = False
+        self._uploading = 0.0
+        self._moved = 0.0
         self.progressed: Callable[[], None] | None = None
         self.deadline = NEVER
         self.expires = NEVER
@@ -241,6 +158,8 @@ class UpstreamConnection(UpstreamSocket):
         self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
         self.deadline = NEVER
+        self._uploading = 0.0
+        self._moved = 0.0
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` before sending more."""
@@ -266,6 +185,38 @@ class UpstreamConnection(UpstreamSocket):
             await self._wait()
         self.deadline = NEVER
         return self.reader.head
+
+    def begin_upload(self, seconds: float) -> None:
+        """Note that the body of the request is still coming; `seconds` are for `end_upload`."""
+        self._uploading = seconds
+        self.moved()
+
+    def end_upload(self) -> None:
+        """Start the deadline for the response head: the rest of the body has been sent."""
+        self.await_response(self._uploading)
+        self._uploading = 0.0
+
+    def moved(self) -> None:
+        """Note that a piece of a body has been passed on."""
+        self._moved = self._loop.time()
+
+    def _make_room(self, permit: Permit, now: float) -> None:
+        """Let a message that transfers for long count beside the permits.
+
+        Where there is no room it keeps its permit, but only as long as it moves.
+        """
+        age = time.monotonic() - permit.began
+        relaying = self.reader.head is not None and not self.reader.complete
+        unread = relaying and not self._reading
+        if age < (_UNREAD_SECONDS if unread else LONG_SECONDS):
+            return
+        if not relaying and not self._uploading:
+            return  # it waits for the upstream
+        try:
+            permit.becomes("long-transfer")
+        except Busy as error:
+            if now - self._moved > LONG_SECONDS:
+                self.fail(error)
 
     def await_response(self, seconds: float) -> None:
         """Start the deadline for the response head: the request has been sent."""
@@ -307,6 +258,7 @@ class UpstreamConnection(UpstreamSocket):
             self.await_body()
             await self._wait()
             self.deadline = NEVER
+        self.moved()
         return self.take()
 
     def stop(self) -> None:
@@ -325,10 +277,12 @@ class UpstreamConnection(UpstreamSocket):
         self._wake_writer()
 
     def check(self, now: float) -> None:
-        """Fail the message if its present wait has lasted too long."""
+        """Fail the message if its present wait has lasted too long; see how long it transfers."""
         if now > self.deadline:
             self.deadline = NEVER
             self.fail(UpstreamTimeout(self._awaiting))
+        elif self.permit is not None and self.permit.held:
+            self._make_room(self.permit, now)
 
     def take_permit(self) -> Permit | None:
         """Return the permit of the message, once."""

@@ -217,7 +217,12 @@ class Permits:
 
     def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
         """Raise Busy where there is no room for another of a kind."""
-        self._refuse_if_full_of(kind, self._flow_of(claim).client)
+        if not self.has_room(kind, claim):
+            raise _full_of(kind)
+
+    def has_room(self, kind: Kind, claim: Claim) -> bool:
+        """Return whether there is room for another of a kind."""
+        return self._has_room(kind, self._flow_of(claim).client)
 
     def check(self, now: float) -> None:
         """End waits whose deadline is before `now`, a loop time; give what is free."""
@@ -239,7 +244,8 @@ class Permits:
 
     def place_beside(self, permit: Permit, flow: Flow, kind: Kind) -> None:
         """Count a permit as one of a kind; raise Busy where there is no room for it."""
-        self._refuse_if_full_of(kind, flow.client)
+        if not self._has_room(kind, flow.client):
+            raise _full_of(kind)
         every = self._kinds[kind][0]
         own = flow.client.beside.setdefault(kind, Share())
         every.in_use, own.in_use, permit.beside = every.in_use + 1, own.in_use + 1, (every, own)
@@ -277,11 +283,10 @@ class Permits:
         claim.flow = self, flow
         return flow
 
-    def _refuse_if_full_of(self, kind: Kind, client: ClientShare) -> None:
+    def _has_room(self, kind: Kind, client: ClientShare) -> bool:
         every, scale = self._kinds[kind]
         own = client.beside.get(kind)
-        if every.in_use >= scale.places or (own is not None and own.in_use >= scale.client):
-            raise Busy(f"{kind}s")
+        return every.in_use < scale.places and (own is None or own.in_use < scale.client)
 
     def _rescale(self) -> None:
         places = min(self._limit.value, self._most)
@@ -322,3 +327,7 @@ class Permits:
             flow.in_use + by,
             by > 0,
         )
+
+
+def _full_of(kind: Kind) -> Busy:
+    return Busy(f"{kind}s")

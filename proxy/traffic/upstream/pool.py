@@ -93,9 +93,9 @@ class Pool:
 
     def drop(self, connection: UpstreamConnection) -> None:
         """Drop a connection whose state is in any doubt. It is idempotent."""
+        permit = connection.take_permit()  # first, as above
         self._busy.discard(connection)
         connection.abort()
-        permit = connection.take_permit()
         if permit is not None:
             permit.release(_outcome(connection.error))
 
