@@ -1,25 +1,21 @@
-"""`./dev scorecard [--long] [--only NUMBERS]`: measure items, and write the page.
+"""`./dev scorecard [--long] [--only NUMBERS] [--resume]`: measure items, and write the page.
 
-Each figure comes from a run that really took place; an item that is not chosen keeps its own.
+Each figure comes from a run that really took place; an item that is not chosen keeps its own. Each
+item is kept as soon as it was measured, so that a run that was ended can go on with --resume.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import os
-import platform
 import re
 import sys
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 from . import items, results, testing
 from .figures import FIGURES
 from .items import Item
 from .page import PAGE, render
-from .results import NOTHING, Outcome, Result
+from .results import NOTHING, Outcome
 
 
 def main(arguments: list[str]) -> int:
@@ -31,13 +27,17 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         outcome = _measure(item, long=chosen.long)
         seconds = time.monotonic() - began
+        record = results.made(item, "long" if chosen.long else "short", outcome, seconds)
         sys.stdout.write(
-            f"{item.number:>2}  {outcome.verdict:<8} {item.name} - {outcome.measured}"
+            f"{item.number:>2}  {record.verdict:<8} {item.name} - {record.measured}"
             f" ({seconds:.0f} s)\n"
         )
         sys.stdout.flush()
-        missed = missed or outcome.verdict == "missed"
-        _keep(item, outcome, long=chosen.long)
+        missed = missed or record.verdict == "missed"
+        if record.verdict != results.NOTHING.verdict:
+            # At once: a later item may take hours, and be ended.
+            results.write(record)
+            PAGE.write_text(render(known, results.read()))
     PAGE.write_text(render(known, results.read()))
     return int(missed)
 
@@ -46,8 +46,14 @@ def _choose(known: tuple[Item, ...], arguments: list[str]) -> argparse.Namespace
     parser = argparse.ArgumentParser("./dev scorecard", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--long", action="store_true", help="the long form of each item")
     parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="without what was measured so in this state of the code",
+    )
+    parser.add_argument(
         "--only", metavar="NUMBERS", help="these items alone, such as 3,20; or none"
     )
+    parser.add_argument("--except", dest="without", default="", metavar="NUMBERS")
     chosen = parser.parse_args(arguments)
     by_number = {str(item.number): item for item in known}
     wanted = list(by_number) if chosen.only is None else re.findall(r"[^,\s]+", chosen.only)
@@ -55,8 +61,17 @@ def _choose(known: tuple[Item, ...], arguments: list[str]) -> argparse.Namespace
         wanted = []
     if unknown := [one for one in wanted if one not in by_number]:
         parser.error(f"there is no item {', '.join(unknown)}")
-    chosen.items = [by_number[one] for one in wanted]
+    without = re.findall(r"[^,\s]+", chosen.without)
+    chosen.items = [by_number[one] for one in wanted if one not in without]
+    if chosen.resume:
+        kept = results.read()
+        chosen.items = [one for one in chosen.items if not _measured(kept, one, long=chosen.long)]
     return chosen
+
+
+def _measured(kept: results.Records, item: Item, *, long: bool) -> bool:
+    record = kept.get(item.number, {}).get("long" if long else "short")
+    return record is not None and results.unchanged_since(record)
 
 
 def _measure(item: Item, *, long: bool) -> Outcome:
@@ -65,31 +80,6 @@ def _measure(item: Item, *, long: bool) -> Outcome:
     if item.figure:
         return FIGURES[item.figure](long=long)
     return NOTHING
-
-
-def _keep(item: Item, outcome: Outcome, *, long: bool) -> None:
-    """Keep an outcome at once: a later item may take hours, and be ended."""
-    if outcome.verdict == NOTHING.verdict:
-        return
-    form: results.Form = "long" if long else "short"
-    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
-    kept = results.read()
-    kept.setdefault(item.number, {})[form] = Result(form, now, _machine(), *outcome)
-    results.write(kept)
-
-
-def _machine() -> str:
-    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    return f"{machine}; Python {platform.python_version()}, aiohttp {version('aiohttp')}"
-
-
-def _processor() -> str:
-    try:
-        facts = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    found = re.search(r"^model name\s*:\s*(.+)$", facts, re.MULTILINE)
-    return found[1] if found else platform.machine()
 
 
 if __name__ == "__main__":

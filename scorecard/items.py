@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ class Item:
     figure: str = ""
     short: str = ""
     less: str = ""
+    seconds: float = 0.0
+    least: Mapping[str, float] = field(default_factory=dict)
 
 
 def load() -> tuple[Item, ...]:

@@ -1,14 +1,27 @@
-"""What was measured, kept item by item, so that measuring one leaves the others alone."""
+"""Run records: one file for each item and form, so that each can be measured and committed alone.
+
+A record says what was run (commit, seed), on what, when and for how long, and what came of it. What
+a record may claim follows from its run: `least` holds a verdict down to that.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
+import platform
+import re
+import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-RESULTS: Final = Path(__file__).with_name("results.json")
+from .items import Item
+
+ROOT: Final = Path(__file__).parents[1]
+RECORDS: Final = Path(__file__).with_name("records")
 VERDICTS: Final = {
     "ok": "the target is met",
     "ok short": "no failure, but the run was shorter or smaller than the target requires",
@@ -24,46 +37,89 @@ class Outcome(NamedTuple):
 
     measured: str
     verdict: str
+    figures: Mapping[str, Any] = {}
+    seed: int | None = None
 
 
 NOTHING: Final = Outcome("not measured yet", "missing")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """An outcome with the form that was run, when (UTC, to the minute), and on what."""
+class Record:
+    """One run. `at` is its end (UTC, to the minute); `seconds` is how long it took.
 
+    `commit` has a `+` at its end if the tree had changes that were not committed. `seconds` and
+    `commit` are unknown in records from before they were kept.
+    """
+
+    item: int
     form: Form
     at: str
+    commit: str | None
+    seconds: float | None
+    seed: int | None
     machine: str
     measured: str
     verdict: str
+    figures: dict[str, Any] = field(default_factory=dict)
 
 
-Results = dict[int, dict[Form, Result]]
+Records = dict[int, dict[Form, Record]]
 
 
-def read(file: Path = RESULTS) -> Results:
-    """Return the latest result of each item in each form."""
-    if not file.exists():
-        return {}
-    return {
-        int(number): {form: Result(**one) for form, one in forms.items()}
-        for number, forms in json.loads(file.read_text()).items()
-    }
+def made(item: Item, form: Form, outcome: Outcome, seconds: float) -> Record:
+    """Return the record of a run that has just ended, with no better a verdict than it can have."""
+    record = Record(
+        item.number,
+        form,
+        dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M"),
+        _commit(),
+        round(seconds, 1),
+        outcome.seed,
+        _machine(),
+        outcome.measured,
+        outcome.verdict,
+        dict(outcome.figures),
+    )
+    if outcome.verdict != "ok" or whole(item, record):
+        return record
+    return Record(**{**asdict(record), "verdict": "ok short"})
 
 
-def write(results: Results, file: Path = RESULTS) -> None:
-    """Keep results, in the order of their numbers."""
-    told = {
-        str(number): {form: asdict(one) for form, one in sorted(results[number].items())}
-        for number in sorted(results)
-    }
-    file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+def whole(item: Item, record: Record) -> bool:
+    """Whether the run was all that the target asks for: its form, its time, its numbers."""
+    if item.less or (item.short and record.form != "long"):
+        return False
+    if item.seconds and (record.seconds or 0) < item.seconds:
+        return False
+    return all(number(record.figures.get(name)) >= least for name, least in item.least.items())
 
 
-def telling(forms: Mapping[Form, Result]) -> Result | None:
-    """Return the result that speaks for an item: the long form's, unless a later short one missed.
+def number(value: object) -> float:
+    """Return the number that a figure is, or begins with; 0 if it is none."""
+    found = re.match(r"[\d,]+(?:\.\d+)?", str(value))
+    return float(found[0].replace(",", "")) if found else 0.0
+
+
+def read(folder: Path = RECORDS) -> Records:
+    """Return the latest record of each item in each form."""
+    records: Records = {}
+    for file in sorted(folder.glob("*.json")):
+        record = Record(**json.loads(file.read_text()))
+        records.setdefault(record.item, {})[record.form] = record
+    return records
+
+
+def write(record: Record, folder: Path = RECORDS, file: Path | None = None) -> Path:
+    """Keep a record in place of the one before it, or in a file of its own; return where."""
+    folder.mkdir(exist_ok=True)
+    place = file or folder / f"{record.item:02}-{record.form}.json"
+    place.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n")
+    return place
+
+
+def telling(forms: Mapping[Form, Record]) -> Record | None:
+    """Return the record that speaks for an item: the long form's, unless a later short one missed.
 
     A short run that finds nothing says less than a long one that found nothing before it.
     """
@@ -71,3 +127,40 @@ def telling(forms: Mapping[Form, Result]) -> Result | None:
     if long is None or short is None:
         return long or short
     return short if short.at > long.at and short.verdict == "missed" else long
+
+
+_GIT: Final = ("git", "-C", str(ROOT))
+_CODE: Final = ("--", ":/", ":!/scorecard/records", ":!/docs/scorecard.md")
+"""The paths whose changes are changes of what is measured; records of runs are none."""
+
+
+def unchanged_since(record: Record) -> bool:
+    """Whether the code is the same as in that run."""
+    if record.commit is None or record.commit.endswith("+"):
+        return False
+    command = [*_GIT, "diff", "--quiet", record.commit, *_CODE]
+    done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - git, on this repository
+    return done.returncode == 0
+
+
+def _commit() -> str | None:
+    try:
+        head = subprocess.check_output([*_GIT, "rev-parse", "--short=10", "HEAD"], text=True)  # noqa: S603 - as above
+        changed = subprocess.check_output([*_GIT, "status", "--porcelain", *_CODE])  # noqa: S603 - as above
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.strip() + ("+" if changed else "")
+
+
+def _machine() -> str:
+    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return f"{machine}; Python {platform.python_version()}, aiohttp {version('aiohttp')}"
+
+
+def _processor() -> str:
+    try:
+        facts = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    found = re.search(r"^model name\s*:\s*(.+)$", facts, re.MULTILINE)
+    return found[1] if found else platform.machine()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,7 @@ def run(item: Item, *, long: bool) -> Outcome:
     if suite is None:
         return Outcome("the tests could not be run", "missed")
     noted = [
-        f"{name} {one.get('value')}"
+        (name, str(one.get("value")))
         for one in suite.iter("property")
         if not (name := str(one.get("name"))).startswith("hypothesis-")  # its plugin notes much
     ]
@@ -54,7 +54,9 @@ def _command(item: Item, paths: list[str], report: Path, *, long: bool) -> list[
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths, *chosen, *told]
 
 
-def judge(item: Item, counts: Mapping[str, str], noted: list[str], *, long: bool) -> Outcome:
+def judge(
+    item: Item, counts: Mapping[str, str], noted: Sequence[tuple[str, str]], *, long: bool
+) -> Outcome:
     """Return what the counts of a run, and what its tests noted beside, make of the item."""
     total, skipped = (int(counts.get(name, 0)) for name in ("tests", "skipped"))
     failed = int(counts.get("failures", 0)) + int(counts.get("errors", 0))
@@ -62,14 +64,14 @@ def judge(item: Item, counts: Mapping[str, str], noted: list[str], *, long: bool
     told = f"{passed} tests passed, {failed} failed"
     if skipped:
         told += f", {skipped} skipped"
-    told += "".join(f"; {one}" for one in dict.fromkeys(noted))
+    told += "".join(f"; {name} {value}" for name, value in dict.fromkeys(noted))
     if item.short and not long:
         told += f"; short form: {item.short}"
     if item.less:
         told += f"; only {item.less}"
     if failed:
-        return Outcome(told, "missed")
+        return Outcome(told, "missed", dict(noted))
     if not passed:
         return Outcome(f"not measured here: all {skipped} tests were skipped", "missing")
     whole = not skipped and not item.less and (long or not item.short)
-    return Outcome(told, "ok" if whole else "ok short")
+    return Outcome(told, "ok" if whole else "ok short", dict(noted))

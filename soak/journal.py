@@ -20,12 +20,13 @@ LISTED: Final = frozenset({"messages", "forms", "sockets"})
 RECOVERY_SECONDS: Final = 2.0
 CALM: Final = "no fault"
 _EXAMPLES: Final = 12
+_BEYOND_ASCII: Final = '"ä€\U0001f600\\" '
 
 
 def text(canary: str, number: int, size: int) -> str:
     """Return the plaintext of a message: about `size` characters, not all of them ASCII."""
     noise = hashlib.shake_256(f"{canary} {number}".encode()).hexdigest(size // 2)
-    return f'{canary} {number} "ä€\N{BLUSH}" {noise}' if number % 2 else f"{canary} {number} {noise}"
+    return f"{canary} {number} {_BEYOND_ASCII if number % 2 else ''}{noise}"
 
 
 def binary(canary: str, number: int, size: int) -> bytes:

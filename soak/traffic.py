@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
@@ -36,12 +36,31 @@ _BYTES: Final = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be sent; `content` is the text that the answer must hold, if it holds any."""
+
+    kind: Kind
+    number: int
+    size: int
+    body: bytes
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The head and the whole body of an answer."""
 
     status: int
     body: bytes
     code: str
+
+
+class _Closed(Exception):
+    """A WebSocket was closed where an answer was due; `code` says why."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Asker:
@@ -51,14 +70,14 @@ class Asker:
         self.journal = journal
         self.session = session
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - a request, and the room that it concerns
         self,
         sidecar: Sidecar,
         method: str,
         path: str,
-        *,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        *,
         room: str = "",
     ) -> Answer | None:
         """Return the answer if it is of use; None where it was refused or cut, once counted."""
@@ -97,7 +116,7 @@ class Asker:
         """Count an answer other than 200; one of Sealyard's own must have a cause in its log."""
         journal = self.journal
         row = journal.requested(began)
-        row.refused[f"{answer.status} {answer.code}".strip()] += 1
+        row.refused[f"{answer.status or ''} {answer.code}".strip()] += 1
         told = f"{sidecar.name}: {what}: {answer.status} {answer.code} {answer.body[:200]!r}"
         if answer.code:
             request_id = _instance(answer.body)
@@ -172,44 +191,35 @@ class Client(Asker):
         number, size = self._new()
         content = text(self.journal.canary, number, size)
         body = json.dumps({"number": number, "content": content}).encode()
-        return await self._sent(sidecar, room, "messages", number, size, body, content)
+        return await self._sent(sidecar, room, Draft("messages", number, size, body, content))
 
     async def _form(self) -> None:
         number, size = self._new()
         content = text(self.journal.canary, number, size)
         body = urlencode({"number": number, "content": content}).encode()
-        await self._sent(self._sidecar(), self._room(), "forms", number, size, body, content)
+        draft = Draft("forms", number, size, body, content)
+        await self._sent(self._sidecar(), self._room(), draft)
 
     async def _upload(self) -> None:
         number, size = self._new(largest=60_000)
         body = a_form(self.journal.canary, number, size)
-        await self._sent(self._sidecar(), self._room(), "files", number, size, body, None)
+        await self._sent(self._sidecar(), self._room(), Draft("files", number, size, body))
 
     async def _stream(self) -> None:
         number, size = self._new(largest=250_000)
         body = binary(self.journal.canary, number, size)
-        await self._sent(self._sidecar(), self._room(), "streams", number, size, body, None)
+        await self._sent(self._sidecar(), self._room(), Draft("streams", number, size, body))
 
-    async def _sent(
-        self,
-        sidecar: Sidecar,
-        room: str,
-        kind: Kind,
-        number: int,
-        size: int,
-        body: bytes,
-        content: str | None,
-    ) -> Message | None:
-        began = time.monotonic()
-        answer = await self.ask(
-            sidecar, "POST", f"/{kind}/{room}/{number}", body=body, headers=_TYPES[kind], room=room
-        )
+    async def _sent(self, sidecar: Sidecar, room: str, draft: Draft) -> Message | None:
+        began, kind = time.monotonic(), draft.kind
+        path = f"/{kind}/{room}/{draft.number}"
+        answer = await self.ask(sidecar, "POST", path, draft.body, _TYPES[kind], room=room)
         if answer is None:
             return None
-        if content is not None and json.loads(answer.body)["content"] != content:
-            self.journal.breach("wrong answer", f"{sidecar.name} {kind} {room} {number}")
+        if draft.content is not None and json.loads(answer.body)["content"] != draft.content:
+            self.journal.breach("wrong answer", f"{sidecar.name} {path}")
             return None
-        message = Message(number, self._mode, room, kind, size, began)
+        message = Message(draft.number, self._mode, room, kind, draft.size, began)
         self._acknowledged(message)
         if self._random.random() < 0.3:  # noqa: PLR2004 - a share
             await self.check(self._other(sidecar), message)
@@ -230,8 +240,11 @@ class Client(Asker):
                     await self._say(sidecar, socket, room)
                     await asyncio.sleep(0.03)
         except aiohttp.WSServerHandshakeError as error:
-            code = (error.headers or {}).get("Sealyard-Error", "")
+            code = error.headers.get("Sealyard-Error", "") if error.headers else ""
             self.refused(sidecar, began, f"WS {room}", Answer(error.status, b"", code), room)
+        except _Closed as closed:
+            code = f"WebSocket closed with {closed.code}"
+            self.refused(sidecar, began, f"WS {room}", Answer(0, b"", code), room)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             await self.cut(sidecar, began, f"WS {room}", error, room)
 
@@ -244,7 +257,7 @@ class Client(Asker):
         await socket.send_json({"number": number, "content": content})
         answer = await socket.receive(timeout=PATIENCE.total)
         if answer.type is not WSMsgType.TEXT:
-            raise aiohttp.ClientConnectionError(f"closed with {socket.close_code}")
+            raise _Closed(socket.close_code)
         self.journal.requested(began)
         if json.loads(answer.data)["content"] != content:
             self.journal.breach("wrong answer", f"{sidecar.name} socket {room} {number}")
@@ -272,7 +285,7 @@ class Client(Asker):
             self.journal.breach("lost at the backend", f"{message}")
             return False
         if message.kind in LISTED:
-            got = json.loads(answer.body)["content"]
+            got = str(json.loads(answer.body)["content"])
             right = got == text(self.journal.canary, message.number, message.size)
         else:
             right = answer.body == plain_body(self.journal.canary, message)
@@ -322,7 +335,7 @@ class Client(Asker):
 
     async def _pass(self) -> None:
         body = self._random.randbytes(self._random.randrange(20_000))
-        answer = await self.ask(self._sidecar(), "POST", "/plain/echo", body=body, headers=_BYTES)
+        answer = await self.ask(self._sidecar(), "POST", "/plain/echo", body, _BYTES)
         if answer is not None and answer.body != body:
             self.journal.breach("wrong answer", "plain")
 
@@ -384,12 +397,9 @@ def plain_body(canary: str, message: Message) -> bytes:
     return binary(canary, message.number, message.size)
 
 
-_TYPES: Final = cast(
-    "dict[Kind, dict[str, str]]",
-    {
-        "messages": {"Content-Type": "application/json"},
-        "forms": {"Content-Type": "application/x-www-form-urlencoded"},
-        "files": _MULTIPART,
-        "streams": _BYTES,
-    },
-)
+_TYPES: Final[dict[Kind, dict[str, str]]] = {
+    "messages": {"Content-Type": "application/json"},
+    "forms": {"Content-Type": "application/x-www-form-urlencoded"},
+    "files": _MULTIPART,
+    "streams": _BYTES,
+}

@@ -8,17 +8,24 @@ import pytest
 from scorecard import items, results
 from scorecard.items import Item
 from scorecard.page import PAGE, render
-from scorecard.results import Form, Result, telling
+from scorecard.results import Form, Outcome, Record, made, telling, whole
 from scorecard.testing import judge
 
 ITEM = Item(7, "Nothing | lost", "0 lost", tests=("tests/core",))
 
 
-def a_result(form: Form = "short", at: str = "2026-01-02 03:04", verdict: str = "ok") -> Result:
-    return Result(form, at, "a machine", "3 tests passed, 0 failed", verdict)
+def a_record(
+    form: Form = "short",
+    at: str = "2026-01-02 03:04",
+    verdict: str = "ok",
+    seconds: float = 10.0,
+    **figures: object,
+) -> Record:
+    told = "3 tests passed, 0 failed"
+    return Record(7, form, at, "abc", seconds, None, "a machine", told, verdict, figures)
 
 
-def forms(*given: Result) -> dict[Form, Result]:
+def forms(*given: Record) -> dict[Form, Record]:
     return {one.form: one for one in given}
 
 
@@ -44,31 +51,71 @@ def test_what_nobody_measured_is_missing() -> None:
     assert "| 7 | Nothing \\| lost | 0 lost | not measured yet |  | missing |" in page
 
 
-def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
-    kept = {7: forms(a_result("long"), a_result("short", verdict="missed")), 3: forms(a_result())}
-    results.write(kept, tmp_path / "results.json")
-    assert results.read(tmp_path / "results.json") == kept
-    assert results.read(tmp_path / "none.json") == {}
+def test_records_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    kept = {7: forms(a_record("long", runs=3), a_record("short", verdict="missed"))}
+    for record in kept[7].values():
+        results.write(record, tmp_path / "records")
+    assert results.read(tmp_path / "records") == kept
+    assert results.read(tmp_path / "none") == {}
+
+
+def test_no_row_says_more_than_its_run() -> None:
+    known = {item.number: item for item in items.load()}
+    for number, found in results.read().items():
+        for record in found.values():
+            assert record.item == number
+            assert record.verdict != "ok" or whole(known[number], record), record
+            assert results.RECORDS.joinpath(f"{number:02}-{record.form}.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "record", "enough"),
+    [
+        (ITEM, a_record(), True),
+        (Item(7, "n", "t", less="a part"), a_record("long"), False),
+        (Item(7, "n", "t", short="a part"), a_record("short"), False),
+        (Item(7, "n", "t", short="a part"), a_record("long"), True),
+        (Item(7, "n", "t", seconds=60), a_record("long", seconds=59.9), False),
+        (Item(7, "n", "t", seconds=60), a_record("long", seconds=60), True),
+        (Item(7, "n", "t", least={"runs": 1_000_000}), a_record("long"), False),
+        (Item(7, "n", "t", least={"runs": 1_000_000}), a_record("long", runs="999,999"), False),
+        (
+            Item(7, "n", "t", least={"runs": 1_000_000}),
+            a_record("long", runs="1,000,000 in 9 s"),
+            True,
+        ),
+    ],
+)
+def test_a_shorter_run_than_the_target_asks_for_is_not_whole(
+    item: Item,
+    record: Record,
+    enough: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    assert whole(item, record) == enough
+    outcome = Outcome("measured", "ok", record.figures)
+    kept = made(item, record.form, outcome, record.seconds or 0.0)
+    assert kept.verdict == ("ok" if enough else "ok short")
+    assert kept.commit
 
 
 @pytest.mark.parametrize(
     ("short", "speaks"),
     [
-        (a_result(at="2026-01-01 00:00", verdict="missed"), "long"),
-        (a_result(at="2026-01-09 00:00", verdict="ok short"), "long"),
-        (a_result(at="2026-01-09 00:00", verdict="missed"), "short"),
+        (a_record(at="2026-01-01 00:00", verdict="missed"), "long"),
+        (a_record(at="2026-01-09 00:00", verdict="ok short"), "long"),
+        (a_record(at="2026-01-09 00:00", verdict="missed"), "short"),
     ],
 )
-def test_a_long_run_speaks_until_a_later_one_misses(short: Result, speaks: Form) -> None:
-    told = telling(forms(short, a_result("long")))
+def test_a_long_run_speaks_until_a_later_one_misses(short: Record, speaks: Form) -> None:
+    told = telling(forms(short, a_record("long")))
     assert told is not None
     assert told.form == speaks
 
 
 def test_the_only_form_that_was_run_speaks() -> None:
     assert telling({}) is None
-    assert telling(forms(a_result("short"))) == a_result("short")
-    assert telling(forms(a_result("long"))) == a_result("long")
+    assert telling(forms(a_record("short"))) == a_record("short")
+    assert telling(forms(a_record("long"))) == a_record("long")
 
 
 @pytest.mark.parametrize(
@@ -95,5 +142,7 @@ def test_only_all_of_what_the_target_asks_for_is_ok(
 
 
 def test_what_tests_noted_is_told_once() -> None:
-    told = judge(ITEM, counts(tests=2), ["memory 3 MiB", "memory 3 MiB", "p99 1 ms"], long=True)
+    noted = [("memory", "3 MiB"), ("memory", "3 MiB"), ("p99", "1 ms")]
+    told = judge(ITEM, counts(tests=2), noted, long=True)
     assert told.measured == "2 tests passed, 0 failed; memory 3 MiB; p99 1 ms"
+    assert told.figures == {"memory": "3 MiB", "p99": "1 ms"}

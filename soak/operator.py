@@ -1,0 +1,130 @@
+"""What operators do while a soak runs: rotations, revocations, reloads, and new KEKs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
+from typing import Final
+
+import aiohttp
+
+from .journal import Message
+from .sidecars import MAX_AGE_SECONDS, Sidecar
+from .traffic import revocable
+from .world import World
+
+_OK: Final = 200
+_SETTLED_SECONDS: Final = MAX_AGE_SECONDS + 2.0
+_LOOKED_AT: Final = 3
+
+
+Work = Callable[[World], Awaitable[None]]
+
+
+class Operator:
+    """Calls the admin API of the sidecars now and then, and looks whether it did what it says."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.done: Counter[str] = Counter()
+
+    async def run(self, world: World, stop: asyncio.Event, pause: float) -> None:
+        """Work until `stop`, with about `pause` seconds between two operations."""
+        works = (self._rotate, self._rotate, self._revoke, self._reload)
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await asyncio.sleep(self._random.uniform(0.5 * pause, 1.5 * pause))
+                group.create_task(self._guarded(world, self._random.choice(works)))
+
+    async def _guarded(self, world: World, work: Work) -> None:
+        try:
+            await work(world)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            self.done["failed in a fault"] += 1
+
+    def _sidecar(self, world: World) -> Sidecar:
+        present = [one for one in world.sidecars if one.name not in world.away]
+        return self._random.choice(present)
+
+    async def _call(
+        self, world: World, sidecar: Sidecar, name: str, path: str, body: object = None
+    ) -> bool:
+        began = time.monotonic()
+        status = await sidecar.admin(world.session, "POST", path, body)
+        self.done[f"{name} {status}"] += 1
+        if status != _OK and world.journal.calm(began):
+            told = f"{sidecar.name}: {name}: {status}"
+            world.journal.breach("operation refused without a fault", told)
+        return status == _OK
+
+    async def _rotate(self, world: World) -> None:
+        one = self._sidecar(world)
+        room = f"{one.mode}-{self._random.randrange(40)}"
+        scope = {"tenant": "clinic", "conversation": room}
+        await self._call(world, one, "rotate", "/v1/sessions/rotate", scope)
+
+    async def _reload(self, world: World) -> None:
+        one = self._sidecar(world)
+        if world.journal.disturbed("sidecar", 1.0):
+            return  # the configuration may be broken on purpose
+        one.write(self._random.choice(["jwe", "short"]))
+        await self._call(world, one, "reload", "/-/reload")
+
+    async def _revoke(self, world: World) -> None:
+        """Revoke a room; once that has spread, what it held opens nowhere, and new messages do."""
+        journal, one = world.journal, self._sidecar(world)
+        room = self._random.choice(revocable(one.mode))
+        if journal.settling(room):
+            return
+        before = [message for message in journal.rooms[room] if journal.alive(message)]
+        scope = {"tenant": "clinic", "conversation": room}
+        journal.revoke(room, math.inf)
+        while not await self._call(world, one, "revoke", "/v1/sessions/revoke", scope):  # noqa: ASYNC110 - asked again
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(_SETTLED_SECONDS)
+        while journal.disturbed("store", _SETTLED_SECONDS) or journal.disturbed("sidecar", 2.0):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.2)
+        await self._nothing_opens(world, before[-_LOOKED_AT:])
+        journal.revoke(room, time.monotonic())
+
+    async def _nothing_opens(self, world: World, revoked: list[Message]) -> None:
+        for message in revoked:
+            for one in world.sidecars:
+                if one.mode != message.mode:
+                    continue
+                url = f"{one.url}/messages/{message.room}/{message.number}"
+                async with world.session.get(url) as response:
+                    held = await response.read()
+                    if response.status == _OK or world.journal.canary.encode() in held:
+                        what = f"{one.name} {message}"
+                        world.journal.breach("revoked message opened", what)
+                    self.done["looked at a revoked message"] += 1
+
+    async def new_kek(self, world: World) -> None:
+        """Rotate the KEK of a pair: add one, wait until every process has it, promote it."""
+        pair = self._random.choice(world.pairs)
+        steady = pair[0]
+        added = await asyncio.to_thread(steady.sealyard, "keys", "add")
+        if added.returncode:
+            self._told(world, "keys add", added.stderr)
+            return
+        for one in pair:
+            await self._call(world, one, "reload", "/-/reload")
+        await asyncio.sleep(4)  # every process says every three seconds which keyring it has
+        kek = added.stdout.split()[0]
+        promoted = await asyncio.to_thread(steady.sealyard, "keys", "promote", kek)
+        if promoted.returncode:
+            self._told(world, "keys promote", promoted.stderr)
+            return
+        for one in pair:
+            await self._call(world, one, "reload", "/-/reload")
+        self.done["KEK rotated"] += 1
+
+    def _told(self, world: World, what: str, error: str) -> None:
+        self.done[f"{what} refused"] += 1
+        if not world.journal.disturbed("store", 10) and not world.journal.disturbed("sidecar", 10):
+            world.journal.breach("operation refused without a fault", f"{what}: {error}")
