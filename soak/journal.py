@@ -13,12 +13,10 @@ from typing import Final, Literal
 
 from chaos.sealyard import MODES, Mode
 
-from .sidecars import MAX_AGE_SECONDS
-
 Kind = Literal["messages", "forms", "sockets", "files", "streams"]
 LISTED: Final = frozenset({"messages", "forms", "sockets"})
-RECOVERY_SECONDS: Final = 2.0
 CALM: Final = "no fault"
+BUSY: Final = "machine too busy to tell"
 _EXAMPLES: Final = 12
 _BEYOND_ASCII: Final = '"ä€\U0001f600\\" '
 
@@ -62,18 +60,18 @@ class Row:
 
 @dataclass(slots=True)
 class Window:
-    """When a fault lasted. `ends` are the sessions that it legitimately ends."""
+    """When a fault lasted, and for how many seconds more requests may suffer from it."""
 
     name: str
     layer: str
     began: float
+    after: float
     ended: float = math.inf
-    ends_ephemeral: bool = False
 
     @property
     def over(self) -> float:
         """Until when requests may suffer from it."""
-        return self.ended + RECOVERY_SECONDS + (MAX_AGE_SECONDS if self.ends_ephemeral else 0)
+        return self.ended + self.after
 
 
 class Journal:
@@ -90,6 +88,8 @@ class Journal:
         self.expected_causes: list[tuple[str, str, str]] = []
         self._ended: dict[Mode, float] = dict.fromkeys(MODES, 0.0)
         self._revoked: dict[str, float] = {}
+        self._busy_until = 0.0
+        self.busy_seconds = 0.0
         self._number = 0
 
     # --- messages -----------------------------------------------------------------------------
@@ -144,6 +144,23 @@ class Journal:
                 return window
         return None
 
+    def row(self, began: float) -> Row:
+        """Return the row of a request that began then, and ends now."""
+        window = self.blame(began)
+        if window is not None:
+            return self.rows[window.name]
+        return self.rows[BUSY if self.busy(began) else CALM]
+
+    def late(self, since: float, after: float) -> None:
+        """Note that the machine gave this process no time from then until now."""
+        now = time.monotonic()
+        self.busy_seconds += now - since
+        self._busy_until = max(self._busy_until, now + after)
+
+    def busy(self, began: float) -> bool:
+        """Whether the machine was too busy for a request that began then, and ends now."""
+        return self._busy_until >= began
+
     def disturbed(self, layer: str, for_seconds: float) -> bool:
         """Whether a fault of that layer lasts, or ended less than that long ago."""
         now = time.monotonic()
@@ -158,14 +175,13 @@ class Journal:
 
     def requested(self, began: float) -> Row:
         """Count a request that ended now, and return its row."""
-        window = self.blame(began)
-        row = self.rows[window.name if window else CALM]
+        row = self.row(began)
         row.requests += 1
         return row
 
     def calm(self, began: float) -> bool:
-        """Whether no fault can excuse a request that began then."""
-        return self.blame(began) is None
+        """Whether neither a fault nor the machine can excuse a request that began then."""
+        return self.blame(began) is None and not self.busy(began)
 
     def alive_by_room(self, mode: Mode) -> Iterator[list[Message]]:
         """Yield, room by room, the listed messages that must open."""

@@ -89,6 +89,14 @@ def slope(points: list[tuple[float, float]]) -> float:
     return statistics.median(slopes) if slopes else 0.0
 
 
+def waited(pid: int) -> float:
+    """Return for how many seconds a process has waited for a processor since it began."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def _revived(world: World) -> list[str]:
     """Start again the sidecars that have ended by themselves; return their names."""
     dead = [

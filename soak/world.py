@@ -83,6 +83,12 @@ class World:
         """All of them."""
         return [one for pair in self.pairs for one in pair]
 
+    def answering(self) -> list[int]:
+        """Return the processes on which an answer depends."""
+        others = [one.process for one in (self.redis, self.backend) if one.process is not None]
+        carriers = [pid for one in self.sidecars for pid in one.carriers()]
+        return [*carriers, *(one.pid for one in others)]
+
 
 @asynccontextmanager
 async def a_world(folder: Path, journal: Journal, seed: int) -> AsyncIterator[World]:
@@ -99,14 +105,11 @@ async def a_world(folder: Path, journal: Journal, seed: int) -> AsyncIterator[Wo
             pair("durable", folder / "durable", wire.port, backend.port),
             pair("ephemeral", folder / "ephemeral", wire.port, backend.port),
         )
-        for one in [one for both in pairs for one in both]:
+        sidecars = [one for both in pairs for one in both]
+        for one in sidecars:
             ends.callback(one.end, signal.SIGKILL)
-            await asyncio.to_thread(one.start)
+        await asyncio.gather(*(asyncio.to_thread(one.start) for one in sidecars))
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=PATIENCE) as session:
-            logs = {
-                one.name: LogReader(one.log, journal.canary.encode())
-                for both in pairs
-                for one in both
-            }
+            logs = {one.name: LogReader(one.log, journal.canary.encode()) for one in sidecars}
             yield World(folder, journal, server, wire, backend, pairs, session, logs)

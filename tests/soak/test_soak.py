@@ -1,0 +1,98 @@
+"""A short soak keeps every promise, and the oracle finds what would break one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
+
+import pytest
+
+from scorecard.page import SOAK
+from soak import __main__ as command
+from soak import report
+from soak.backend import opened
+from soak.faults import Fault
+from soak.run import SHORT, Soak, soak
+from soak.watch import slope
+from soak.world import World
+from tests.redis.server import needs_redis
+
+SEED = 20261127
+
+
+@needs_redis
+def test_a_short_soak_keeps_every_promise_and_writes_its_record(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+
+    status = command.main(["0.005", "--seed", str(SEED), "--record", str(file)])
+
+    record = json.loads(file.read_text())
+    assert (status, record["figures"]["breaches"]) == (0, {}), record["figures"]["examples"]
+    assert (record["item"], record["form"], record["seed"]) == (SOAK, "short", SEED)
+    assert record["verdict"] == "ok short"
+    assert record["figures"]["acknowledged"] > 20
+    assert record["figures"]["opened_at_the_end"] >= 40
+    assert sum(row["times"] for row in record["figures"]["faults"].values()) >= 1
+
+
+@asynccontextmanager
+async def _sabotage(world: World, _: Random, __: float) -> AsyncIterator[None]:
+    """Do at the backend what Sealyard must never do, or let happen."""
+    yield
+    journal = world.journal
+    rooms = [found for found in journal.rooms.values() if len(found) > 1]
+    lost, swapped, other = rooms[0][0], *rooms[1][:2]
+    store = opened(str(world.backend.file))
+    store.execute("DELETE FROM message WHERE number = ?", (lost.number,))
+    (body,) = store.execute(
+        "SELECT body FROM message WHERE number = ? AND kind = 'messages'", (swapped.number,)
+    ).fetchone() or (None,)
+    if body is not None:
+        store.execute(
+            "UPDATE message SET body = ?, kind = 'messages' WHERE number = ?", (body, other.number)
+        )
+    row = (journal.next_number(), "room", "messages", "", journal.canary.encode())
+    store.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?)", row)
+    store.close()
+    for room in ("durable-a", "ephemeral-a"):
+        url = f"http://127.0.0.1:{world.backend.port}/messages/{room}/{journal.next_number()}"
+        async with world.session.post(url, json={"content": journal.canary}) as response:
+            assert response.status == 200
+        async with world.session.post(url, json={"content": journal.canary}) as response:
+            assert response.status == 200
+
+
+@needs_redis
+async def test_the_oracle_finds_what_is_lost_wrong_plain_and_sent_twice(tmp_path: Path) -> None:
+    made = Soak(tmp_path, SEED, 4.0, SHORT)
+    made.faults = {"sabotage": Fault("sabotage", "backend", _sabotage)}
+
+    await soak(made)
+
+    assert made.journal.breaches["lost at the backend"]
+    assert made.journal.breaches["plaintext"] >= 3
+    assert made.journal.breaches["sent twice"] == 2
+    assert made.journal.breaches["wrong answer"]
+
+
+def test_a_soak_that_cannot_begin_has_a_verdict_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.redis.server.PROGRAM", str(tmp_path / "no-redis"))
+
+    told = report.outcome(0.001, SEED)
+
+    assert told.verdict == "missed"
+    assert told.figures["breaches"] == {"the soak was cut short": 1}
+
+
+def test_a_slope_is_that_of_most_points() -> None:
+    points = [(float(at), 10.0 + 0.5 * at) for at in range(50)]
+    points[10] = (10.0, 1000.0)
+
+    assert slope(points) == pytest.approx(0.5)
+    assert slope([(float(at), 7.0) for at in range(50)]) == 0
+    assert slope([]) == 0
