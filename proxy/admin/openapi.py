@@ -21,6 +21,7 @@ _WITH_CREDENTIALS: Final = (
     problem.UNAUTHORIZED,
     problem.FORBIDDEN_SCOPE,
     problem.NOT_REVIEWED,
+    problem.WORKER_GONE,
 )
 _WITH_BODY: Final = (problem.MALFORMED, problem.TOO_LARGE)
 _PROBLEM: Final = {

@@ -53,6 +53,11 @@ NOT_AUDITED: Final = AdminError(
     503,
     "The audit log could not be written; the operation may have been carried out.",
 )
+WORKER_GONE: Final = AdminError(
+    "worker-gone",
+    503,
+    "A worker process ended or did not answer; the operation may have been carried out. Repeat it.",
+)
 INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log says where.")
 
 KEY_UNAVAILABLE: Final = AdminError(
@@ -98,6 +103,7 @@ ERRORS: Final = (
     CONFIGURATION,
     TOO_MANY,
     INTERNAL,
+    WORKER_GONE,
     NOT_REVIEWED,
     NOT_AUDITED,
     KEY_UNAVAILABLE,

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,8 @@ from tests.scenarios.rig import (
     backend,
     served,
 )
+
+KILLS = 3
 
 
 def url(ours: Served) -> str:
@@ -188,6 +191,56 @@ async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_
     # What a killed worker counted after its last beat is lost; nothing is counted twice.
     total = counted(text, "sealyard_messages_total")
     assert load.answered / 3 < total <= load.answered + load.cut
+
+
+async def test_operators_never_see_an_internal_error_for_a_worker_that_ends(
+    tmp_path: Path,
+) -> None:
+    scope = {"tenant": "alpha", "conversation": "c1"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    statuses: Counter[int] = Counter()
+    async with backend() as behind, aiohttp.ClientSession(headers=headers) as session:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            place = f"http://127.0.0.1:{ours.admin}/v1/sessions/rotate"
+
+            async def rotate() -> None:
+                async with session.post(place, json=scope) as response:
+                    statuses[response.status] += 1
+
+            for kill in range(KILLS):
+                started = [one for one in ours.events if one["event"] == "worker.started"]
+                async with asyncio.TaskGroup() as group:
+                    for number in range(20):
+                        group.create_task(rotate())
+                        if number == 10:
+                            await asyncio.sleep(0.005)
+                            os.kill(started[-1]["worker_pid"], signal.SIGKILL)
+                await ours.event("worker.ready", 2 + kill + 1)
+            unhandled = [one for one in ours.events if one["event"] == "exception.unhandled"]
+
+    assert statuses == {200: 20 * KILLS}
+    assert unhandled == []
+
+
+async def test_an_operation_that_a_worker_does_not_answer_is_a_503(tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with backend() as behind, aiohttp.ClientSession(headers=headers) as session:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            started = [one for one in ours.events if one["event"] == "worker.started"]
+            os.kill(started[0]["worker_pid"], signal.SIGSTOP)
+            try:
+                place = f"http://127.0.0.1:{ours.admin}/v1/sessions/rotate"
+                scope = {"tenant": "alpha", "conversation": "c1"}
+                async with session.post(place, json=scope) as response:
+                    answer = response.status, response.headers["Sealyard-Error"]
+            finally:
+                os.kill(started[0]["worker_pid"], signal.SIGCONT)
+            unhandled = [one for one in ours.events if one["event"] == "exception.unhandled"]
+
+    assert answer == (503, "worker-gone")
+    assert unhandled == []
 
 
 async def test_a_worker_replaced_after_a_refused_reload_begins_with_what_is_in_force(

@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from ...config.settings import Address, AdminScope, TcpAddress
-from ...core.errors import SealyardError
+from ...core.errors import SealyardError, WorkerGone
 from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
@@ -160,10 +160,11 @@ class Guard:
         except web.HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
             return problem.answer(problem.METHOD_NOT_ALLOWED, headers={"Allow": allow})
-        except web.HTTPRequestEntityTooLarge:
-            return problem.answer(problem.TOO_LARGE)
-        except web.HTTPException:
-            return problem.answer(problem.NOT_FOUND)
+        except web.HTTPException as error:
+            large = isinstance(error, web.HTTPRequestEntityTooLarge)
+            return problem.answer(problem.TOO_LARGE if large else problem.NOT_FOUND)
+        except WorkerGone:
+            return problem.answer(problem.WORKER_GONE)
         except Exception as error:  # noqa: BLE001 - aiohttp would send an HTML page
             self._reporter.report(
                 "exception.unhandled",

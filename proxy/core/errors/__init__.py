@@ -19,6 +19,7 @@ from .operator import (
     RestartNeeded,
     UnfitEnvironment,
     UnknownParticipantKey,
+    WorkerGone,
 )
 from .traffic import (
     AmbiguousRequest,
@@ -94,5 +95,6 @@ __all__ = [
     "UpstreamFailed",
     "UpstreamTimeout",
     "ValueTooLong",
+    "WorkerGone",
     "traffic_errors",
 ]

@@ -86,6 +86,13 @@ class NotErasable(OperatorError):
     title = "Durable session keys cannot be erased: destroy their KEK, or use ephemeral sessions."
 
 
+class WorkerGone(SealyardError):
+    """A worker process has ended, or did not answer in time: perhaps it did what was asked."""
+
+    code = "worker-gone"
+    title = "A worker process ended or did not answer."
+
+
 class UnfitEnvironment(OperatorError):
     """The machine lacks something that Sealyard requires."""
 

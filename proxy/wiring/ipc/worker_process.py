@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core.errors import InternalError
+from ...core.errors import WorkerGone
 from ...keys.fleet.lineage import Accepted
 from .channel import Channel, connect, error_from_json, pass_secrets
 
@@ -44,10 +44,6 @@ class WorkerCommand:
         )
 
 
-class WorkerGone(InternalError):
-    """The worker has ended, or did not answer in time."""
-
-
 class WorkerProcess:
     """A running worker. Its creator awaits `ended`.
 
@@ -67,13 +63,18 @@ class WorkerProcess:
         """The id of the process."""
         return self.process.pid
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, so that it can do nothing any more."""
+        return self._reading.done()
+
     async def ask(self, what: str, seconds: float, **arguments: object) -> Any:  # noqa: ANN401 - JSON
         """Return the worker's answer; raise the error that it met, or WorkerGone."""
         number = next(self._numbers)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            if self._reading.done():
+            if self.gone:
                 raise WorkerGone("worker-gone")
             async with asyncio.timeout(seconds):
                 await self._channel.send({"id": number, "do": what, **arguments})

@@ -9,14 +9,14 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core.errors import InternalError, SealyardError
+from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from ...telemetry.tap import joined
-from ..ipc.worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
+from ..ipc.worker_process import WorkerCommand, WorkerProcess, spawn
 from ..reload.config_files import Source
 from ..reload.material import empty_environment, root_provider
 from .sockets import WorkerSockets

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...config.settings import KeySettings
 from ...core.crypto.context import Scope
-from ...core.errors import InternalError, OperatorError, SealyardError
+from ...core.errors import OperatorError, SealyardError, WorkerGone
 from ...keys.operations.session_operations import SessionCall, SessionResult, scope_to_json
 from ...keys.operations.values import ValueCall, ValueResult
 from ...keys.participants.key_generation import MOST_WAITING, SECONDS
@@ -31,8 +31,8 @@ CHANGE_SECONDS: Final = 30.0
 class WorkerOperations:
     """Forwards operators' calls to workers, as `KeyOperations`.
 
-    Each call raises what a worker raised, WorkerGone where one does not answer, and InternalError
-    (`no-worker`) where there is none.
+    Each call raises what a worker raised, and WorkerGone where one does not answer, or none is
+    there. One that has ended is passed over: its replacement reads the keyring and the store.
     """
 
     def __init__(
@@ -46,15 +46,19 @@ class WorkerOperations:
 
     async def operate(self, call: SessionCall) -> SessionResult:
         """Let all workers do what an operator asks of the sessions of a scope; join the results."""
-        first, *rest = self._workers()
-        result = await _operate(first, call)
+        rest = list(self._workers())
+        result = None
+        while result is None:
+            if not rest:
+                raise WorkerGone("no-worker")
+            result = await _operate(rest.pop(0), call)
         for_others = _for_others(call, shared=self._shared)
         if for_others is None:
             return result
         results = await asyncio.gather(*(_operate(worker, for_others) for worker in rest))
         if for_others.action == "refresh":
             return result
-        return reduce(SessionResult.joined, results, result)
+        return reduce(SessionResult.joined, filter(None, results), result)
 
     async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Let one worker do what an operator asks of a participant, and notify the others."""
@@ -92,7 +96,7 @@ class WorkerOperations:
     def _workers(self) -> Sequence[WorkerProcess]:
         workers = self._running()
         if not workers:
-            raise InternalError("no-worker")
+            raise WorkerGone("no-worker")
         return workers
 
     def _sharing(self) -> Sequence[WorkerProcess]:
@@ -112,8 +116,15 @@ def _for_others(call: SessionCall, *, shared: bool) -> SessionCall | None:
     return call if call.action == "show" or not shared else None
 
 
-async def _operate(worker: WorkerProcess, call: SessionCall) -> SessionResult:
-    return SessionResult.from_json(await worker.ask("operate", CALL_SECONDS, call=call.to_json()))
+async def _operate(worker: WorkerProcess, call: SessionCall) -> SessionResult | None:
+    """Return the worker's result, or None if it has ended."""
+    try:
+        done = await worker.ask("operate", CALL_SECONDS, call=call.to_json())
+    except WorkerGone:
+        if worker.gone:
+            return None
+        raise
+    return SessionResult.from_json(done)
 
 
 class WorkersChange:
