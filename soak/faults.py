@@ -1,7 +1,7 @@
 """The faults of a soak: each is a context that breaks something, and mends it at its end.
 
-When the context has ended, all is whole again: what was killed has been started and accepts
-connections. From then on Sealyard has two seconds.
+When the context has ended, all is whole again: what was killed has been started and is ready.
+From then on Sealyard has two seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
 from typing import Any, Final, Literal
@@ -237,12 +238,12 @@ async def _broken_configuration(world: World, random: Random, _: float) -> Async
     broken = whole.replace("encrypt: body", "encript: body") + random.choice(["", "}", "\0"])
     one.configuration.write_text(broken)
     try:
-        if await one.admin(world.session, "POST", "/-/reload") == 200:  # noqa: PLR2004 - OK
+        if await one.admin(world.session, "POST", "/-/reload") == HTTPStatus.OK:
             world.journal.breach("broken configuration accepted", one.name)
         yield
     finally:
         one.configuration.write_text(whole)
-        if await one.admin(world.session, "POST", "/-/reload") != 200:  # noqa: PLR2004 - OK
+        if await one.admin(world.session, "POST", "/-/reload") != HTTPStatus.OK:
             world.journal.breach("good configuration refused", one.name)
 
 

@@ -6,23 +6,22 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
 from typing import Final
 
 import aiohttp
 
-from .journal import Message
+from .journal import LISTED, Message
 from .sidecars import MAX_AGE_SECONDS, Sidecar
 from .traffic import revocable
 from .world import World
 
 _OK: Final = 200
+_RELOAD: Final = "/-/reload"
+_REVOKE: Final = "/v1/sessions/revoke"
 _SETTLED_SECONDS: Final = MAX_AGE_SECONDS + 2.0
 _LOOKED_AT: Final = 3
-
-
-Work = Callable[[World], Awaitable[None]]
 
 
 class Operator:
@@ -30,21 +29,16 @@ class Operator:
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._stop = asyncio.Event()
         self.done: Counter[str] = Counter()
 
     async def run(self, world: World, stop: asyncio.Event, pause: float) -> None:
         """Work until `stop`, with about `pause` seconds between two operations."""
+        self._stop = stop
         works = (self._rotate, self._rotate, self._revoke, self._reload)
         async with asyncio.TaskGroup() as group:
-            while not stop.is_set():
-                await asyncio.sleep(self._random.uniform(0.5 * pause, 1.5 * pause))
-                group.create_task(self._guarded(world, self._random.choice(works)))
-
-    async def _guarded(self, world: World, work: Work) -> None:
-        try:
-            await work(world)
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            self.done["failed in a fault"] += 1
+            while not await self._stopped(self._random.uniform(0.5 * pause, 1.5 * pause)):
+                group.create_task(self._random.choice(works)(world))
 
     def _sidecar(self, world: World) -> Sidecar:
         present = [one for one in world.sidecars if one.name not in world.away]
@@ -65,14 +59,14 @@ class Operator:
         one = self._sidecar(world)
         room = f"{one.mode}-{self._random.randrange(40)}"
         scope = {"tenant": "clinic", "conversation": room}
-        await self._call(world, one, "rotate", "/v1/sessions/rotate", scope)
+        await self._tried(self._call(world, one, "rotate", "/v1/sessions/rotate", scope))
 
     async def _reload(self, world: World) -> None:
         one = self._sidecar(world)
         if world.journal.disturbed("sidecar", 1.0):
             return  # the configuration may be broken on purpose
         one.write(self._random.choice(["jwe", "short"]))
-        await self._call(world, one, "reload", "/-/reload")
+        await self._tried(self._call(world, one, "reload", _RELOAD))
 
     async def _revoke(self, world: World) -> None:
         """Revoke a room; once that has spread, what it held opens nowhere, and new messages do."""
@@ -83,26 +77,45 @@ class Operator:
         before = [message for message in journal.rooms[room] if journal.alive(message)]
         scope = {"tenant": "clinic", "conversation": room}
         journal.revoke(room, math.inf)
-        while not await self._call(world, one, "revoke", "/v1/sessions/revoke", scope):  # noqa: ASYNC110 - asked again
-            await asyncio.sleep(1.0)
-        await asyncio.sleep(_SETTLED_SECONDS)
-        while journal.disturbed("store", _SETTLED_SECONDS) or journal.disturbed("sidecar", 2.0):  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.2)
-        await self._nothing_opens(world, before[-_LOOKED_AT:])
+        while not await self._tried(self._call(world, one, "revoke", _REVOKE, scope)):
+            if await self._stopped(1.0):
+                return
+        if await self._stopped(_SETTLED_SECONDS):
+            return
+        while journal.disturbed("store", _SETTLED_SECONDS) or journal.disturbed("sidecar", 2.0):
+            if await self._stopped(0.2):
+                return
+        for message in before[-_LOOKED_AT:]:
+            for each in world.sidecars:
+                if each.mode == message.mode:
+                    await self._tried(self._stays_sealed(world, each, message))
         journal.revoke(room, time.monotonic())
 
-    async def _nothing_opens(self, world: World, revoked: list[Message]) -> None:
-        for message in revoked:
-            for one in world.sidecars:
-                if one.mode != message.mode:
-                    continue
-                url = f"{one.url}/messages/{message.room}/{message.number}"
-                async with world.session.get(url) as response:
-                    held = await response.read()
-                    if response.status == _OK or world.journal.canary.encode() in held:
-                        what = f"{one.name} {message}"
-                        world.journal.breach("revoked message opened", what)
-                    self.done["looked at a revoked message"] += 1
+    async def _stopped(self, seconds: float) -> bool:
+        """Wait so long, or until the load ends; return whether it has."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _tried(self, work: Awaitable[bool]) -> bool:
+        try:
+            return await work
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            self.done["failed in a fault"] += 1
+            return False
+
+    async def _stays_sealed(self, world: World, one: Sidecar, message: Message) -> bool:
+        kind = "messages" if message.kind in LISTED else message.kind
+        url = f"{one.url}/{kind}/{message.room}/{message.number}"
+        async with world.session.get(url) as response:
+            held = await response.read()
+        if world.journal.canary.encode() in held:
+            world.journal.breach("revoked message opened", f"{one.name} {message}")
+        self.done[f"looked at a revoked message {response.status}"] += 1
+        return True
 
     async def new_kek(self, world: World) -> None:
         """Rotate the KEK of a pair: add one, wait until every process has it, promote it."""
@@ -113,7 +126,7 @@ class Operator:
             self._told(world, "keys add", added.stderr)
             return
         for one in pair:
-            await self._call(world, one, "reload", "/-/reload")
+            await self._tried(self._call(world, one, "reload", _RELOAD))
         await asyncio.sleep(4)  # every process says every three seconds which keyring it has
         kek = added.stdout.split()[0]
         promoted = await asyncio.to_thread(steady.sealyard, "keys", "promote", kek)
@@ -121,7 +134,7 @@ class Operator:
             self._told(world, "keys promote", promoted.stderr)
             return
         for one in pair:
-            await self._call(world, one, "reload", "/-/reload")
+            await self._tried(self._call(world, one, "reload", _RELOAD))
         self.done["KEK rotated"] += 1
 
     def _told(self, world: World, what: str, error: str) -> None:

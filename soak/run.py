@@ -239,7 +239,7 @@ class Soak:
 
     async def _oracle(self) -> None:
         """Open everything that was acknowledged, everywhere; look for plaintext everywhere else."""
-        await asyncio.sleep(self.pace.recovery + MAX_AGE_SECONDS)
+        await asyncio.sleep(MAX_AGE_SECONDS)
         for one in self.world.sidecars:
             if not await one.ready(self.world.session):
                 self.journal.breach("not ready at the end", one.name)

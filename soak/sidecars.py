@@ -7,6 +7,7 @@ shares a keyring, an audit log, and all messages.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ import aiohttp
 
 from chaos.sealyard import Mode
 from tests.scenarios.rig import TOKEN, environment, write_keys
-from tests.servers import PATIENCE_SECONDS, free_port, listens
+from tests.servers import PATIENCE_SECONDS, free_port
 
 MAX_AGE_SECONDS: Final = 5
 """How long a process may go on under a key that Redis has lost (`revocation_max_age`)."""
@@ -152,7 +154,7 @@ class Sidecar:
         )
 
     def start(self) -> None:
-        """Start it and wait until it accepts; raise AssertionError with its log if it does not."""
+        """Start it and wait until it is ready; raise AssertionError with its log if it is not."""
         more = {"PYTHONFAULTHANDLER": "1"}
         library = faketime()
         if self.mortal and library is not None:
@@ -181,10 +183,20 @@ class Sidecar:
             self._log.stdin.close()
         self.starts += 1
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not listens(self.ports[0]):
+        while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{self.name} does not start:\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.02)
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[2], timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def end(self, how: signal.Signals) -> int:
         """End it by a signal, and by SIGKILL if it does not end; return its exit code."""
@@ -228,7 +240,7 @@ class Sidecar:
         """Whether `/readyz` says so."""
         try:
             async with session.get(f"{self.health}/readyz") as response:
-                return response.status == 200  # noqa: PLR2004 - OK
+                return response.status == HTTPStatus.OK
         except (aiohttp.ClientError, TimeoutError):
             return False
 

@@ -31,7 +31,7 @@ _STATUSES: Final = {
 }
 _PROCESSORS: Final = os.cpu_count() or 1
 _MOST_WORKERS: Final = 8
-_LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py")
+_LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py", "tests/soak/")
 """What takes a minute at once: begun last, it would keep all other workers waiting."""
 NO_LOG: Final = 3
 CRASHED: Final = 3
