@@ -56,6 +56,7 @@ class WorkerProcess:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.heard_at = time.monotonic()
+        self._cut = False
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
     @property
@@ -66,7 +67,7 @@ class WorkerProcess:
     @property
     def gone(self) -> bool:
         """Whether it has ended, so that it can do nothing any more."""
-        return self._reading.done()
+        return self._cut or self._reading.done()
 
     async def ask(self, what: str, seconds: float, **arguments: object) -> Any:  # noqa: ANN401 - JSON
         """Return the worker's answer; raise the error that it met, or WorkerGone."""
@@ -79,7 +80,10 @@ class WorkerProcess:
             async with asyncio.timeout(seconds):
                 await self._channel.send({"id": number, "do": what, **arguments})
                 return await answer
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
+            raise WorkerGone("worker-gone") from None
+        except ConnectionError:
+            self._cut = True
             raise WorkerGone("worker-gone") from None
         finally:
             del self._waiting[number]
