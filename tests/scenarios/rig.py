@@ -222,12 +222,13 @@ def served(
     health_more: str = "",
     trusted: bool = False,
     variables: Mapping[str, str] | None = None,
+    files: int | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
     `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
     line each; `health_more` those of `health`. `trusted` lets a tenant be a name that the client
-    chooses; `variables` go into the environment.
+    chooses; `variables` go into the environment; `files` is the hard limit of open files.
     """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
@@ -244,7 +245,9 @@ def served(
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
     ports = {"port": port, "admin": admin, "health": health}
-    with running(folder, configuration, *options, log=log, variables=variables, **ports) as process:
+    with running(
+        folder, configuration, *options, log=log, variables=variables, files=files, **ports
+    ) as process:
         yield process
 
 
@@ -258,6 +261,7 @@ def running(
     health: int,
     log: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    files: int | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` by a configuration that names these ports."""
     (folder / "sealyard.yaml").write_text(configuration)
@@ -265,7 +269,10 @@ def running(
     variables = environment(**(variables or {}))
     # A second signal ends the drain.
     signals = (signal.SIGTERM, signal.SIGINT)
-    with child(command(folder, *options), log, variables, signals=signals) as process:
+    line = command(folder, *options)
+    if files is not None:
+        line = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *line]
+    with child(line, log, variables, signals=signals) as process:
         yield Served(process, log, port, admin, health)
 
 

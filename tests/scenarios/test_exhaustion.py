@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from proxy.process.descriptors import OWN
 from tests.scenarios.rig import A_FORM, Served, backend, served
 
 SPARE = 12
@@ -70,6 +72,44 @@ async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path)
     assert int(refused[1]) > SPARE
     assert running is None
     assert behind.forms() == {A_FORM}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
+    tmp_path: Path, workers: int
+) -> None:
+    async with backend() as behind:
+        options = ("--workers", str(workers))
+        with served(tmp_path, behind.port, *options, files=200) as ours:
+            await ours.event("server.ready")
+            short = await ours.event("descriptors.short")
+            async with asyncio.TaskGroup() as group:
+                sending = [group.create_task(send_one(ours)) for _ in range(300)]
+            metrics = await fetched(f"http://127.0.0.1:{ours.health}/metrics")
+            held = [
+                await asyncio.open_connection("127.0.0.1", ours.port)
+                for _ in range(3 * workers * short["clients"])
+            ]
+            ready = await fetched(f"http://127.0.0.1:{ours.health}/readyz")
+            for _, writer in held:
+                writer.close()
+            async with asyncio.timeout(10):
+                while await send_one(ours) != 200:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.1)
+
+    assert (short["limit"], short["clients"]) == (200, (200 - OWN - 200 // 16) // 2)
+    assert short["wanted"] > short["limit"]
+    assert {one.result() for one in sending} <= {200, 503}
+    assert re.search(r'clients_refused_total{.*"accept"} 0', metrics) is not None
+    assert ready == "ready\n"
+    assert behind.forms() == {A_FORM}
+
+
+async def test_b20_with_hardly_any_descriptors_it_does_not_start(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, files=OWN + 20) as ours:
+            assert await ours.ended() == 3
+    assert "too few for a listener's clients" in ours.log.read_text()
 
 
 async def test_b20_a_log_that_cannot_be_written_holds_no_message_up(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ _PROCESS: Final = (
         "A listener for traffic accepts connections.",
     ),
     Event(
+        "descriptors.short",
+        "warning",
+        ("listener", "limit", "wanted", "clients"),
+        "The hard limit of open files is too low for the `limits` of the configuration, which want"
+        " `wanted`. The listener accepts `clients` instead of `limits.clients`.",
+    ),
+    Event(
         "clients.refused",
         "warning",
         ("listener", "reason", "number"),

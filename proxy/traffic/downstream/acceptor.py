@@ -8,7 +8,6 @@ header be read before the TLS handshake.
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Final, Protocol, cast
 
 from ...config.settings import Address, Network
 from ...core.errors import Busy
+from ...process import descriptors
 from ..http1.forwarding_headers import trusts
 from ..http1.problem import problem
 from .client_lifecycle import ClientLifecycle
@@ -27,10 +27,6 @@ from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
 RESERVED_DESCRIPTORS: Final = 8
 """No client is served with one of the last file descriptors: they are for the health listener,
 for the log and for the upstream."""
-
-MOST_LINGERING: Final = 256
-"""Refused clients whose answer is still under way; others get it without a wait, or, where it would
-take a TLS handshake, none."""
 
 _LEAST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
@@ -315,7 +311,8 @@ class Acceptor:
                 return client
             reason = client
         self._note(reason)
-        lingers = len(self._lingering) < MOST_LINGERING and left > RESERVED_DESCRIPTORS // 2
+        most = descriptors.lingering(descriptors.current())
+        lingers = len(self._lingering) < most and left > RESERVED_DESCRIPTORS // 2
         if self.tls is not None and not lingers:
             return None
         refused = Refused(reason, self._lingering, self._owner.linger if lingers else 0)
@@ -335,7 +332,7 @@ class Acceptor:
 
 def _left_after(sock: socket.socket) -> int:
     """Return how many descriptors are left: a new one has the lowest number that is free."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - sock.fileno()
+    return descriptors.current() - sock.fileno()
 
 
 async def _source(sock: socket.socket) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
@@ -39,6 +39,7 @@ class LaneChange:
     handler: LaneHandler
     upstream: LaneUpstream
     fresh: bool
+    clients: int
 
     async def discard(self) -> None:
         """Close the new upstream, if there is one."""
@@ -97,14 +98,14 @@ class WiredLane:
         """How many former upstreams still finish messages."""
         return len(self._retired)
 
-    def open(self, sockets: Sockets) -> None:
-        """Create the listener on open sockets."""
+    def open(self, sockets: Sockets, clients: int) -> None:
+        """Create the listener on open sockets, for at most so many clients."""
         settings = self._material.settings
         self._listener = HttpListener(
             settings.listen,
             self._handler,
             tls=self._material.tls,
-            limits=settings.limits,
+            limits=replace(settings.limits, clients=clients),
             timeouts=settings.timeouts,
             sockets=sockets,
             redirected=isinstance(settings.upstream.address, OriginalPort),
@@ -114,11 +115,11 @@ class WiredLane:
             report=self._reporter.report,
         )
 
-    def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
+    def change(self, old: ListenerMaterial, new: ListenerMaterial, clients: int) -> LaneChange:
         """Return the change from one material to another, with nothing changed yet."""
         fresh = not new.same_upstream(old)
         upstream = _upstream(new) if fresh else self._upstream
-        return LaneChange(new, self._wire(new, upstream), upstream, fresh)
+        return LaneChange(new, self._wire(new, upstream), upstream, fresh, clients)
 
     def take(self, change: LaneChange) -> None:
         """Serve new requests with `change`; those in progress finish with the old handler."""
@@ -128,7 +129,7 @@ class WiredLane:
         self._upstream = change.upstream
         self.listener.answer_with(
             change.handler,
-            limits=settings.limits,
+            limits=replace(settings.limits, clients=change.clients),
             timeouts=settings.timeouts,
             on_client_close=settings.on_client_close,
             tls=change.material.tls,

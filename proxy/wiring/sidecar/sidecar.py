@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...config.limits import TrafficLimits
 from ...config.settings import Loaded, Settings
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
-from ...process import memory
+from ...process import descriptors, memory
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
@@ -122,8 +123,9 @@ class Sidecar:
         await self.keys.record_start()
         if not self._opened:
             await self.open()
+        clients = self._clients(self.settings)
         for name, lane in self.lanes.items():
-            lane.open(self._opened[name])
+            lane.open(self._opened[name], clients[name])
         self._server.replace([lane.lane for lane in self.lanes.values()])
         try:
             await self.keys.open()
@@ -170,8 +172,9 @@ class Sidecar:
         )
         if material.keyring_ms:
             report_keyring(self._reporter, material)
+        clients = self._clients(material.settings)
         changes = {
-            name: self.lanes[name].change(self._material.listeners[name], one)
+            name: self.lanes[name].change(self._material.listeners[name], one, clients[name])
             for name, one in material.listeners.items()
         }
         return ConfigChange(self, material, changes)
@@ -204,6 +207,26 @@ class Sidecar:
             *self.keys.checks(),
         )
         return Facts(checks, self._samples(), self._status())
+
+    def _clients(self, settings: Settings) -> Mapping[str, int]:
+        """Return how many clients each listener may have, and report where they are fewer.
+
+        Raises UnfitEnvironment where hardly any may be open at once.
+        """
+        places = [_places(one.limits) for one in settings.listeners]
+        wanted = descriptors.wanted(places)
+        limit = descriptors.provide(wanted)
+        found = descriptors.fitting(places, limit)
+        for one, clients in zip(settings.listeners, found, strict=True):
+            if clients < one.limits.clients:
+                self._reporter.report(
+                    "descriptors.short",
+                    listener=one.name,
+                    limit=limit,
+                    wanted=wanted,
+                    clients=clients,
+                )
+        return {one.name: clients for one, clients in zip(settings.listeners, found, strict=True)}
 
     def _samples(self) -> Samples:
         reporter = self._reporter
@@ -257,6 +280,11 @@ class Sidecar:
                 await asyncio.to_thread(self._traces.close)
         finally:
             await self.keys.close()
+
+
+def _places(limits: TrafficLimits) -> descriptors.Places:
+    lasting = limits.websockets + limits.event_streams + limits.long_transfers
+    return descriptors.Places(limits.clients, limits.connections + lasting)
 
 
 class ConfigChange:

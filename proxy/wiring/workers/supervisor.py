@@ -12,6 +12,7 @@ from typing import Any, Final
 from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
+from ...process import descriptors
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
@@ -25,6 +26,9 @@ from .worker_calls import WorkerOperations, WorkersChange, gather_all
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 1.0
+_OWN_DESCRIPTORS: Final = 1024
+_OF_A_LISTENER: Final = 4
+"""The sockets of a listener for one worker: a host name may have several addresses."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
 _STEADY_SECONDS: Final = 10.0
@@ -92,6 +96,8 @@ class Supervisor:
 
     async def open(self) -> None:
         """Bind all addresses."""
+        listeners = len(self._source.loaded.settings.listeners)
+        descriptors.provide(_OWN_DESCRIPTORS + len(self._slots) * (_OF_A_LISTENER * listeners + 2))
         await asyncio.to_thread(self._sockets.open)
 
     async def start(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.traffic.downstream import acceptor
+from proxy.process import descriptors as process_descriptors
 from proxy.traffic.downstream.acceptor import RESERVED_DESCRIPTORS
 
 from ..ours import HASTY, Ours, local, proxied
@@ -110,7 +110,7 @@ async def test_a_client_that_stays_is_dropped_after_a_while() -> None:
 async def test_more_clients_than_linger_are_answered_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(acceptor, "MOST_LINGERING", 3)
+    monkeypatch.setattr(process_descriptors, "lingering", lambda _: 3)
     async with (
         running(Origin()) as origin,
         proxied(local(origin.port), limits=ONE) as ours,
