@@ -90,6 +90,11 @@ NOT_KEPT: Final = AdminError(
     503,
     "Neither the store nor the keyring took the revocation; it holds until this Sealyard restarts.",
 )
+CLOCK_SKEW: Final = AdminError(
+    "clock-skew",
+    503,
+    "The clock of this Sealyard is too far from that of the store to revoke: synchronise both.",
+)
 
 ERRORS: Final = (
     MALFORMED,
@@ -116,6 +121,7 @@ ERRORS: Final = (
     NOT_ERASABLE,
     NO_PACKAGE,
     NOT_KEPT,
+    CLOCK_SKEW,
 )
 
 

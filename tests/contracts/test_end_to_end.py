@@ -16,7 +16,6 @@ from proxy.keys.operations import erase_receipt
 from proxy.keys.operations.session_operations import (
     SessionCall,
     SessionOperations,
-    latest_not_before,
 )
 from proxy.keys.stores import erased
 from tests.keys.builders import Time, seal_need
@@ -108,7 +107,7 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     durable = (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE]
     assert await one.open_for("bob", sealed) == b"hello"
     desk = SessionOperations(two.sessions, lambda *_: None)
-    answer = await desk.run(SessionCall("erase", SCOPE, latest_not_before(two.time())))
+    answer = await desk.run(SessionCall("erase", SCOPE, int(two.time()) + 1))
     assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
     if not two.store.subscribed:  # what the sidecar does for its own process
         two.keys.changed(erased(answer.scope))
@@ -124,7 +123,7 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     assert [one["sid"] for one in said["sids"]] == list(answer.erased)
     assert "durable session keys" in said["not_covered"][0]
     with pytest.raises(NotErasable):
-        await desk.run(SessionCall("erase", Scope("clinic", "c3"), latest_not_before(two.time())))
+        await desk.run(SessionCall("erase", Scope("clinic", "c3"), int(two.time()) + 1))
 
 
 async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet: Fleet) -> None:

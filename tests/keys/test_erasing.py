@@ -15,7 +15,6 @@ from proxy.keys.operations import erase_receipt
 from proxy.keys.operations.session_operations import (
     SessionCall,
     SessionOperations,
-    latest_not_before,
 )
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
@@ -44,7 +43,7 @@ def a_desk(world: World) -> SessionOperations:
 
 
 def a_call(world: World, *, keep: bool = True) -> SessionCall:
-    return SessionCall("erase", SCOPE, latest_not_before(world.time()), keep)
+    return SessionCall("erase", SCOPE, int(world.time()) + 1, keep)
 
 
 async def sealed(world: World, scope: Scope = SCOPE) -> bytes:

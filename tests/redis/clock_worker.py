@@ -15,12 +15,16 @@ from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
-from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError
+from proxy.keys.operations.session_operations import SessionCall, SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store
 from proxy.keys.stores.redis import client
 
 from .worker import PATIENCE_SECONDS, the_keyring
+
+_MAX_AGE_SECONDS = 0.05
+"""What others have revoked is asked for again at the next message."""
 
 
 def _context(scope: Scope) -> Context:
@@ -49,6 +53,17 @@ async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
         return False
 
 
+async def _revoke(sessions: Sessions, scope: Scope) -> str:
+    """Revoke all sessions of now; return where that is kept, or why it was refused."""
+    try:
+        result = await SessionOperations(sessions, lambda *_: None).run(
+            SessionCall("revoke", scope)
+        )
+    except OperatorError as error:
+        return error.reason
+    return "store" if result.store else "process"
+
+
 async def _work(port: int) -> None:
     notices: list[str] = []
     client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
@@ -57,7 +72,12 @@ async def _work(port: int) -> None:
         mode: Sessions(
             the_keyring(),
             store,
-            SessionSettings(ttl=3600, grace=3600, store_timeout=PATIENCE_SECONDS),
+            SessionSettings(
+                ttl=3600,
+                grace=3600,
+                store_timeout=PATIENCE_SECONDS,
+                revocation_max_age=_MAX_AGE_SECONDS,
+            ),
             clock=time.time,
             random=os.urandom,
             notice=notices.append,
@@ -71,6 +91,8 @@ async def _work(port: int) -> None:
         sessions, scope = modes[asked["mode"]], Scope("t", asked["conversation"])
         if "open" in asked:
             answer: object = await _open(sessions, scope, asked["open"])
+        elif "revoke" in asked:
+            answer = await _revoke(sessions, scope)
         else:
             answer = await _seal(sessions, scope)
         print(json.dumps({"answer": answer, "notices": notices}), flush=True)  # noqa: T201 - as above

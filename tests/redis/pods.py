@@ -108,10 +108,11 @@ class Place:
         return (done.stdout if status == 0 else done.stderr).decode()
 
     @contextmanager
-    def serving(self, *options: str) -> Iterator[Served]:
-        """Run the sidecar here."""
+    def serving(self, *options: str, clock: str = "") -> Iterator[Served]:
+        """Run the sidecar here, under a clock that is so far ahead if one is given (`-90s`)."""
         log = self.folder / "sealyard.log"
-        with child(command(self.folder, *options), log, environment()) as process:
+        before = ["faketime", "--exclude-monotonic", "-f", clock] if clock else []
+        with child([*before, *command(self.folder, *options)], log, environment()) as process:
             yield Served(process, log, *self.ports)
 
 

@@ -19,7 +19,6 @@ from proxy.keys.operations import values
 from proxy.keys.operations.session_operations import (
     SessionCall,
     SessionOperations,
-    latest_not_before,
 )
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -79,7 +78,7 @@ async def only_like_opens_like(make: Callable[..., Sessions], mode: SessionMode)
 
     await asyncio.sleep(max(since - time.time(), 0))  # no revocation is of a time to come
     desk = SessionOperations(after, lambda *_: None)
-    answer = await desk.run(SessionCall("revoke", LIST.scope, latest_not_before(time.time())))
+    answer = await desk.run(SessionCall("revoke", LIST.scope, int(time.time()) + 1))
     assert answer.store
     another = make(keyring, mode)
     for held in (after, another):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, OperatorError
-from ...keys.operations.session_operations import STILL_OPEN, Action, SessionCall, latest_not_before
+from ...keys.operations.session_operations import STILL_OPEN, Action, SessionCall
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..service import AdminService
@@ -121,16 +121,15 @@ REVOKE: Final = Operation(
         **schemas.record({**_SCOPE, "not_before": schemas.nullable(schemas.SECONDS)}),
         **_SOME,
     },
-    errors=(problem.NOT_KEPT,),
+    errors=(problem.NOT_KEPT, problem.CLOCK_SKEW),
 )
 
 
 class SessionRoutes:
-    """Serves one service. `clock` returns seconds since 1970."""
+    """Serves one service."""
 
-    def __init__(self, service: AdminService, clock: Callable[[], float]) -> None:
+    def __init__(self, service: AdminService) -> None:
         self._service = service
-        self._clock = clock
 
     def all(self) -> list[Endpoint]:
         """Return the operations."""
@@ -158,6 +157,8 @@ class SessionRoutes:
         try:
             result = await self._service.operate(call)
         except OperatorError as error:
+            if error.reason == problem.CLOCK_SKEW.code:
+                return problem.answer(problem.CLOCK_SKEW, members={"detail": error.detail})
             return problem.answer(problem.MALFORMED, code=error.reason)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
@@ -171,7 +172,7 @@ class SessionRoutes:
         if action != "revoke":
             return SessionCall(action, scope)
         not_before = strict_reader.integer(members, "not_before", nullable=True)
-        return SessionCall(action, scope, not_before or latest_not_before(self._clock()))
+        return SessionCall(action, scope, not_before or 0)
 
 
 def named_scope(members: Mapping[str, Any]) -> Scope:
@@ -213,16 +214,20 @@ ERASE: Final = Operation(
         ),
     ),
     parameters=SCOPE_PARAMETERS,
-    errors=(problem.MALFORMED, problem.NOT_ERASABLE, problem.KEY_UNAVAILABLE),
+    errors=(
+        problem.MALFORMED,
+        problem.NOT_ERASABLE,
+        problem.KEY_UNAVAILABLE,
+        problem.CLOCK_SKEW,
+    ),
 )
 
 
 class EraseRoutes:
-    """Serves one service. `clock` returns seconds since 1970."""
+    """Serves one service."""
 
-    def __init__(self, service: AdminService, clock: Callable[[], float]) -> None:
+    def __init__(self, service: AdminService) -> None:
         self._service = service
-        self._clock = clock
 
     def all(self) -> list[Endpoint]:
         """Return the operation."""
@@ -230,11 +235,13 @@ class EraseRoutes:
 
     async def _erase(self, request: web.Request) -> web.Response:
         scope = named_scope(strict_reader.query(request, IN_QUERY))
-        call = SessionCall("erase", scope, latest_not_before(self._clock()))
+        call = SessionCall("erase", scope)
         try:
             result = await self._service.operate(call)
         except NotErasable:
             return problem.answer(problem.NOT_ERASABLE)
+        except OperatorError as error:
+            return problem.answer(problem.CLOCK_SKEW, members={"detail": error.detail})
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
         body = json.dumps(result.to_json()).encode()

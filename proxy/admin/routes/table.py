@@ -169,8 +169,8 @@ class Routes:
     def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
         self._service = service
         self._health = HealthRoutes(service)
-        self._sessions = SessionRoutes(service, clock)
-        self._erasing = EraseRoutes(service, clock)
+        self._sessions = SessionRoutes(service)
+        self._erasing = EraseRoutes(service)
         self._explaining = ExplainRoutes(service)
         self._participants = ParticipantRoutes(service, clock)
         self._packages = PackageRoutes(service)

@@ -26,9 +26,9 @@ from ...keys.operations.session_operations import (
     SessionCall,
     SessionOperations,
     SessionResult,
-    latest_not_before,
 )
 from ...keys.sessions.sessions import Sessions
+from ...keys.sessions.settings import MAX_SKEW_SECONDS
 from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
@@ -174,13 +174,13 @@ def revoke(  # noqa: PLR0913 - each is one option
     the store or the keyring did not accept it.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
-    now = time.time()
-    before = latest_not_before(now) if not_before is None else parse_time(not_before)
-    if before > latest_not_before(now):
+    before = 0 if not_before is None else parse_time(not_before)
+    if before > time.time() + MAX_SKEW_SECONDS:
         raise click.UsageError("--not-before must not be in the future")
     if not yes:
         ask(
-            f"{_shown(scope)}: sessions that began before {utc(before)} never seal or open again,"
+            f"{_shown(scope)}: sessions that began before"
+            f" {utc(before) if before else 'now'} never seal or open again,"
             " in any process"
         )
     answer, reason = asyncio.run(_revoke(place, keys, SessionCall("revoke", scope, before)))
@@ -275,8 +275,7 @@ def erase(  # noqa: PLR0913 - each is one option
             f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
             " sealed never opens again"
         )
-    before = latest_not_before(time.time())
-    answer = asyncio.run(_erase(place, keys, SessionCall("erase", scope, before)))
+    answer = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
     _warn_unknown(answer)
     if file is not None:
         file.write_text(answer.receipt + "\n")
@@ -328,10 +327,12 @@ async def _revoke(
     place: KeyringPlace, keys: KeySettings, call: SessionCall
 ) -> tuple[SessionResult, str]:
     async with at_store(place, keys) as at:
-        name = at.sessions.view(call.scope).name
-        keyring, before = at.sessions.keyring, call.not_before
-        place.write_down(keyring, "sessions.revoke", scope=name, not_before=before)
-        return await _operations(place, at.sessions).run(call), at.reason
+        name, operations = at.sessions.view(call.scope).name, _operations(place, at.sessions)
+        call = await operations.timed(call)
+        place.write_down(
+            at.sessions.keyring, "sessions.revoke", scope=name, not_before=call.not_before
+        )
+        return await operations.run(call), at.reason
 
 
 def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:

@@ -269,7 +269,7 @@ class PackagedSealing:
         now, (conversation, _) = self._clock(), place(scope)
         not_before = self._sessions.not_before(conversation, now) or 0
         # A revocation of this very second must not revoke the new session.
-        begins = max(int(now), not_before, self._sessions.floor(now))
+        begins = max(self._sessions.clock.begins(), not_before, self._sessions.floor(now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)

@@ -54,13 +54,10 @@ UNKNOWN: Final = (
     " meant, check the spelling of tenant and conversation"
 )
 
-REVOKE_MARGIN_SECONDS: Final = 1
-"""Session ids count whole seconds: what began in this second is revoked with the one to come."""
-
 
 @dataclass(frozen=True, slots=True)
 class SessionCall:
-    """A call about a scope. `not_before` (seconds since 1970) is for `revoke`.
+    """A call about a scope. `not_before` (seconds since 1970; 0: now) is for `revoke` and `erase`.
 
     `keep` says whether a revocation is to be written to the store and the keyring as well; of
     several workers one does. `refresh` makes a worker ask the store again after another's change.
@@ -185,6 +182,14 @@ class SessionOperations:
             session_control.announce(self._sessions, view.name)
         return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
 
+    async def timed(self, call: SessionCall) -> SessionCall:
+        """Return a call that revokes with the time that it means, by the store's clock.
+
+        Raises OperatorError where our clock is too far from that one to revoke.
+        """
+        now = await session_control.latest(self._sessions, call.scope)
+        return replace(call, not_before=call.not_before or now)
+
     async def _unknown(self, scope: Scope) -> bool | None:
         """Return True where nothing is known of a scope, here or in the store; else None."""
         packages = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
@@ -198,6 +203,8 @@ class SessionOperations:
 
     async def _revoke(self, call: SessionCall) -> SessionResult:
         """Revoke every form of the scope; the result is that of all of them together."""
+        if call.keep:
+            call = await self.timed(call)
         keyring, now = self._sessions.keyring, self._sessions.now()
         first, *others = [
             await self._revoke_form(replace(call, scope=form, not_before=before))
@@ -304,11 +311,6 @@ def scope_to_json(scope: Scope) -> dict[str, Any]:
 def scope_from_json(value: Mapping[str, Any]) -> Scope:
     """Return the scope that another process of the same version named."""
     return Scope(some_from_json(value["tenant"]), some_from_json(value["conversation"]))
-
-
-def latest_not_before(now: float) -> int:
-    """Return the time (seconds since 1970) before which every session made until now began."""
-    return int(now) + REVOKE_MARGIN_SECONDS
 
 
 def _still_open(*, store: bool | None, durable: bool) -> tuple[StillOpen, ...]:

@@ -19,12 +19,13 @@ from ...core.errors import KeysFull, KeyUnavailable, OpenFailed
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
-from ..stores import HeldRecords, Offer, StoreFailed, StoreFull, records
+from ..stores import ClockRefused, HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
 from . import joined_scopes
 from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
+from .shared_clock import SharedClock
 
 
 def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> SessionRecord:
@@ -68,7 +69,7 @@ Fits = Callable[[bytes], bool]
 
 
 class Agreement:
-    """Finds or makes the current session of a scope. `clock` returns seconds since 1970."""
+    """Finds or makes the current session of a scope."""
 
     def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
@@ -76,7 +77,7 @@ class Agreement:
         settings: SessionSettings,
         revocations: RevocationStates,
         *,
-        clock: Callable[[], float],
+        clock: SharedClock,
         random: RandomBytes,
         notice: Notice,
         ephemeral: bool,
@@ -98,6 +99,13 @@ class Agreement:
         Raises KeysFull where the store has no room for an ephemeral one.
         """
         try:
+            if self._clock.unknown or self._clock.wrong:
+                # The answer tells the store's time, by which an offer is made.
+                found = await self._store.find(state.name, ())
+                self._revocations.learn(state, found.revocation, self._notice)
+            if self._clock.wrong:
+                self._notice(str(ClockRefused()))
+                return None
             offer = self._offer(state, keyring)
             held = await self._store.get_or_create(offer)
             if held.revocation is not None and not self._learned(held.revocation, state, keyring):
@@ -150,7 +158,7 @@ class Agreement:
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
         # A revocation of this very second must not revoke the new session.
-        begins = max(int(now), state.not_before, joined_scopes.floor(keyring, now))
+        begins = max(self._clock.begins(), state.not_before, joined_scopes.floor(keyring, now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind the others.

@@ -18,7 +18,7 @@ _LAST_SECONDS: Final = 0.5
 class Upkeep:
     """Owns the task that does it. `clock` returns seconds since 1970."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
         sessions: Sessions,
         *,
@@ -26,13 +26,19 @@ class Upkeep:
         notice: Notice,
         interval: float = INTERVAL_SECONDS,
         drop_ended: Callable[[], Iterable[None]] = tuple,
+        asked: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start nothing yet. `drop_ended` drops what has ended elsewhere, a step at a time."""
+        """Start nothing yet.
+
+        `drop_ended` drops what has ended elsewhere, a step at a time; `asked` is called whenever
+        the store was asked.
+        """
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
         self._interval = interval
         self._bury = drop_ended
+        self._asked = asked
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -50,6 +56,7 @@ class Upkeep:
             self._clock(),
             notice=self._notice,
         )
+        self._asked()
 
     async def close(self) -> None:
         """Store the last counts, if the store answers soon, and stop."""

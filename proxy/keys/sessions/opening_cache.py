@@ -31,8 +31,13 @@ class OpeningSessions:
         revocations: RevocationStates,
         *,
         clock: Callable[[], float],
+        later: Callable[[], float],
     ) -> None:
-        """Take the caches of both kinds of sessions, and what is known of revocations."""
+        """Take the caches of both kinds of sessions, and what is known of revocations.
+
+        What began after the time that `later` returns began in the future by every clock.
+        """
+        self._later = later
         self._durable = durable
         self._ephemeral = ephemeral
         self._revocations = revocations
@@ -90,7 +95,7 @@ class OpeningSessions:
     ) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
         not_before = state.not_before
-        if not_before and began(key_id.sid) > now + MAX_SKEW_SECONDS:
+        if not_before and began(key_id.sid) > self._later() + MAX_SKEW_SECONDS:
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
         if key_id.kek_id is None and key_id.kek_number is None:

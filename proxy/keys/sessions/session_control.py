@@ -5,6 +5,7 @@ Messages use `sessions`; nothing here is on their path.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from ...core.crypto.context import Scope
@@ -12,9 +13,34 @@ from ...core.errors import KeyUnavailable, OperatorError
 from ..stores import ClockRefused, StoreFailed, records
 from .sessions import Sessions
 from .settings import Rotated
+from .shared_clock import latest_not_before
 
 _MOST_TRIES: Final = 8
 """How often a revocation is written and read back while other processes write there too."""
+
+
+async def latest(sessions: Sessions, scope: Scope) -> int:
+    """Return the time (seconds since 1970) before which every session of a scope began until now.
+
+    That is by the clock of the store, if it answers. Sessions that began after a revocation of this
+    very second say its time, so it is later than that one's.
+    Raises OperatorError (`clock-skew`) where our clock is too far from the store's: what this
+    process calls now would be another time for all others.
+    """
+    state = sessions.revocations.of(scope)
+    with suppress(StoreFailed, KeyUnavailable):
+        found = await sessions.store.find(state.name, ())
+        sessions.revocations.learn(state, found.revocation, sessions.notice)
+    if sessions.clock.wrong:
+        ahead = sessions.clock.ahead or 0.0
+        way = "ahead of" if ahead > 0 else "behind"
+        text = f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
+        raise OperatorError("clock-skew", detail=text)
+    return max(_now(sessions), state.not_before + 1)
+
+
+def _now(sessions: Sessions) -> int:
+    return latest_not_before(sessions.now(), shared=sessions.store.keeps_time)
 
 
 async def known(sessions: Sessions, scope: Scope) -> bool:
@@ -54,9 +80,11 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     time in the future, by the clock of this process or of the store: it would refuse sessions that
     have not begun yet.
     """
+    state = sessions.revocations.of(scope)
+    if not_before > max(_now(sessions), state.not_before + 1):
+        raise OperatorError("not-before-in-the-future")
     refuse(sessions, scope, not_before)
     revocations, key = sessions.revocations, sessions.keyring.record_key
-    state = revocations.of(scope)
     try:
         for _ in range(_MOST_TRIES):
             seen = (await sessions.store.find(state.name, ())).revocation
@@ -75,12 +103,7 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
 
 
 def refuse(sessions: Sessions, scope: Scope, not_before: int) -> None:
-    """Do what `revoke` does, in this process alone.
-
-    Raises OperatorError for a time in the future.
-    """
-    if not_before > int(sessions.now()) + 1:
-        raise OperatorError("not-before-in-the-future")
+    """Do what `revoke` does, in this process alone, which takes any time from another one."""
     state = sessions.revocations.of(scope)
     sessions.revocations.revoke(state, not_before)
     held = sessions.sealing.get(scope)

@@ -40,6 +40,7 @@ from .settings import (
     SessionView,
     require_possible,
 )
+from .shared_clock import SharedClock
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -71,7 +72,6 @@ class Sessions:
         require_possible(settings, mode)
         self._keyring = keyring
         self._settings = settings
-        self._clock = clock
         self.notice = notice
         self.ephemeral = mode == "ephemeral"
         """Whether session keys are random and held by the store alone."""
@@ -83,6 +83,10 @@ class Sessions:
         """How often the caches of this process were enough."""
         self.store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         """The store behind its circuit breaker."""
+        self.clock = SharedClock(clock, self.store)
+        """The time that all processes go by."""
+        clock = self.clock if store.keeps_time else clock
+        self._clock = clock
         limit = settings.max_scopes
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
         """What this process knows of revocations."""
@@ -101,13 +105,17 @@ class Sessions:
         self.sealing = SealingSessions(limit, settings.max_messages, since)
         """The sessions that seal."""
         self._opening = OpeningSessions(
-            self._durable, self._ephemeral, self.revocations, clock=clock
+            self._durable,
+            self._ephemeral,
+            self.revocations,
+            clock=clock,
+            later=self.clock.later if store.keeps_time else clock,
         )
         agreement = Agreement(
             self.store,
             settings,
             self.revocations,
-            clock=clock,
+            clock=self.clock,
             random=random,
             notice=notice,
             ephemeral=self.ephemeral,
@@ -161,7 +169,7 @@ class Sessions:
         return self._settings.revocation_max_age
 
     def now(self) -> float:
-        """Return the time, in seconds since 1970."""
+        """Return the time that all processes go by, in seconds since 1970."""
         return self._clock()
 
     @property

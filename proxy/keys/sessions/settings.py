@@ -8,12 +8,13 @@ from typing import Final, Literal
 from ...config.settings import PACKAGE_MAX_AGE, KeySettings
 from ...core.crypto.session_cipher import Session
 from ...core.errors import ConfigurationError
+from ..stores import store
 
 SessionMode = Literal["durable", "ephemeral"]
 
-MAX_AGE_SECONDS: Final = 24 * 3600
-MAX_SKEW_SECONDS: Final = 60
+MAX_SKEW_SECONDS: Final = store.MAX_SKEW_SECONDS
 """How far the clock of another process may be ahead of ours."""
+MAX_AGE_SECONDS: Final = 24 * 3600
 # With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
 # spend this many under one session key without counting together.
 MAX_MESSAGES: Final = 1 << 22

@@ -53,6 +53,15 @@ class GuardedStore:
         return self._store.subscribed
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether the store has a clock of its own."""
+        return self._store.keeps_time
+
+    def time(self) -> float | None:
+        """Return the time of the store's own clock, in seconds since 1970; None if not known."""
+        return self._store.time()
+
+    @property
     def room(self) -> Room | None:
         """How much of the room for keys is taken; None where it is not limited here."""
         return self._store.room

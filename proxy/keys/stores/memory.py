@@ -42,6 +42,7 @@ class MemoryStore:
     """
 
     shared = False
+    keeps_time = False
     subscribed = False
 
     def __init__(self, clock: Callable[[], float], *, max_records: int = MAX_RECORDS) -> None:
@@ -54,6 +55,10 @@ class MemoryStore:
         self._looked = -_LOOK_SECONDS
         self._revocations: dict[str, bytes] = {}
         self._notes: dict[str, bytes] = {}
+
+    def time(self) -> float | None:
+        """Return None: there is one process, and one clock."""
+        return None
 
     @property
     def room(self) -> Room | None:

@@ -25,6 +25,7 @@ class SqliteStore:
 
     shared = True
     subscribed = False
+    keeps_time = False
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         """Touch nothing yet."""
@@ -32,6 +33,10 @@ class SqliteStore:
         self._clock = clock
         self._file: SqliteFile | None = None
         self._thread = ThreadPoolExecutor(1, "sqlite-store")
+
+    def time(self) -> float | None:
+        """Return None: all processes of the machine have one clock."""
+        return None
 
     @property
     def room(self) -> Room | None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-CLOCK_SKEW_MS: Final = 60_000
-"""How far the clock of a process may be from the store's before its offers are refused."""
+MAX_SKEW_SECONDS: Final = 95
+"""How far a clock may be from the store's: 90 s, and what a measurement may be off."""
+CLOCK_SKEW_MS: Final = MAX_SKEW_SECONDS * 1000
 
 CURRENT: Final = "cur"
 REVOCATION: Final = "rev"
@@ -109,6 +110,18 @@ class Store(Protocol):
     @property
     def room(self) -> Room | None:
         """How much of the room for keys is taken; None where it is not limited here."""
+        ...
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether the store has a clock of its own, which decides where others differ."""
+        ...
+
+    def time(self) -> float | None:
+        """Return the time of the store's own clock, in seconds since 1970.
+
+        None as long as it is not known: it comes with the first answer.
+        """
         ...
 
     async def open(self, changed: Changed) -> None:

@@ -150,4 +150,12 @@ KEY_EVENTS: Final = (
         ("store", "check", "warning"),
         "The setup of the store is risky, or the store did not answer at the start.",
     ),
+    Event(
+        "store.clock_skew",
+        "warning",
+        ("store", "ahead_s", "refused"),
+        "The clock of the store is more than 30 s ahead of that of this process, or behind it where"
+        " `ahead_s` is negative. `refused`: it is more than 90 s, so that sessions are not shared"
+        " and nothing can be revoked here.",
+    ),
 )

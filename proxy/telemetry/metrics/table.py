@@ -247,6 +247,13 @@ STORE_SUBSCRIBED: Final = Metric(
     "Processes that are subscribed to the store's changes, so that rotations and revocations by"
     " other processes reach them at once. They reach the others within `revocation_max_age`.",
 )
+STORE_CLOCK_SKEW: Final = Metric(
+    "sealyard_store_clock_skew_seconds",
+    "soonest",
+    ("store",),
+    "By how many seconds the clock of the store is ahead of that of this process; negative where it"
+    " is behind. Above 90 s either way, sessions are not shared and nothing can be revoked.",
+)
 STORE_ROOM: Final = Metric(
     "sealyard_store_room",
     "gauge",

@@ -76,7 +76,7 @@ class SidecarKeys:
             self.sessions.store,
             reporter,
             go_over=self._use_keyring,
-            clock=clock,
+            clock=self.sessions.now,
             random=os.urandom,
             accepted=accepted,
         )
@@ -88,7 +88,7 @@ class SidecarKeys:
             settings.keys.identities,
             environ,
             pins=settings.keys.pins,
-            clock=clock,
+            clock=self.sessions.now,
             random=os.urandom,
             notice=self._report_store_failure,
             reporter=reporter,
@@ -96,10 +96,12 @@ class SidecarKeys:
         self._values = ValueOperations(self.sessions)
         self._upkeep = Upkeep(
             self.sessions,
-            clock=clock,
+            clock=self.sessions.now,
             notice=self._report_store_failure,
             drop_ended=self.end_to_end.drop_ended,
+            asked=self._report_clock,
         )
+        self._clock_off = False
 
     async def check_store(self) -> None:
         """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
@@ -117,6 +119,7 @@ class SidecarKeys:
         await self.sessions.open(self.end_to_end.changed)
         await self.record_accepted()
         await self.watch.start()
+        self._report_clock()
 
     def start_upkeep(self) -> None:
         """Start the periodic work: expiry and deletion of what is no longer needed."""
@@ -221,6 +224,16 @@ class SidecarKeys:
         self.sessions.replace_keyring(keyring)
         self.end_to_end.replace_identities(self._settings.keys.identities)
         self.end_to_end.replace_pins(self._settings.keys.pins)
+
+    def _report_clock(self) -> None:
+        """Report a clock that differs from the store's, each time it begins to."""
+        clock, before = self.sessions.clock, self._clock_off
+        self._clock_off = clock.off
+        if clock.off and not before:
+            store, ahead = session_facts.kind_of(self._settings.keys), round(clock.ahead or 0.0, 1)
+            self._reporter.report(
+                "store.clock_skew", store=store, ahead_s=ahead, refused=clock.wrong
+            )
 
     def _report_store_failure(self, reason: str) -> None:
         store = session_facts.kind_of(self._settings.keys)

@@ -62,12 +62,23 @@ def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
     if store.breaker.state != "closed":
         text = f"{kind} does not answer: {_WITHOUT_STORE[keys.mode]}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - the check's own `ok`
+    elif sessions.clock.off:
+        yield Check("store", True, _clock_text(sessions, kind), degraded=True)  # noqa: FBT003 - see above
     elif kind == "redis" and not store.subscribed:
         within = f"{keys.revocation_max_age:g} s"
         text = f"{kind} answers, but without a subscription: revocations arrive within {within}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - see above
     else:
         yield Check("store", True, f"{kind} answers, {keys.mode}")  # noqa: FBT003 - see above
+
+
+def _clock_text(sessions: Sessions, kind: str) -> str:
+    ahead = sessions.clock.ahead or 0.0
+    way = "ahead of" if ahead > 0 else "behind"
+    text = f"{kind} answers, and its clock is {abs(ahead):.0f} s {way} ours"
+    if sessions.clock.wrong:
+        return f"{text}: sessions are not shared, and nothing can be revoked here"
+    return f"{text}: above 90 s, sessions are not shared"
 
 
 def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
@@ -151,6 +162,9 @@ def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
     for state in ("closed", "open", "half-open"):
         samples.add(table.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
     samples.add(table.STORE_OPENED, store.breaker.opened, labels=(kind,))
+    ahead = sessions.clock.ahead
+    if ahead is not None:
+        samples.add(table.STORE_CLOCK_SKEW, round(ahead, 3), labels=(kind,))
     samples.add(table.STORE_SUBSCRIBED, int(store.subscribed), labels=(kind,))
 
 

@@ -52,7 +52,7 @@ class WorkerOperations:
             if not rest:
                 raise WorkerGone("no-worker")
             result = await _operate(rest.pop(0), call)
-        for_others = _for_others(call, shared=self._shared)
+        for_others = _for_others(call, result, shared=self._shared)
         if for_others is None:
             return result
         results = await asyncio.gather(*(_operate(worker, for_others) for worker in rest))
@@ -106,10 +106,10 @@ class WorkerOperations:
         return self._workers()
 
 
-def _for_others(call: SessionCall, *, shared: bool) -> SessionCall | None:
-    """Return the call for the other workers once the first has done its own."""
+def _for_others(call: SessionCall, result: SessionResult, *, shared: bool) -> SessionCall | None:
+    """Return the call for the other workers once the first has done its own with that result."""
     if call.action in {"revoke", "erase"}:
-        return replace(call, keep=False)
+        return replace(call, keep=False, not_before=result.not_before)
     if shared and call.action == "rotate":
         return replace(call, action="refresh")
     # Without a store in common, each has a session of its own.

@@ -15,7 +15,6 @@ from proxy.keys.operations.session_operations import (
     SessionFacts,
     SessionOperations,
     SessionResult,
-    latest_not_before,
 )
 
 from ..builders import (
@@ -93,7 +92,7 @@ async def test_an_ephemeral_session_without_a_store_is_not_to_be_had() -> None:
 async def test_a_revocation_is_refused_here_told_to_others_and_kept() -> None:
     world, desk, keeping = a_desk()
     text = (await world.sessions.resolve(seal_need())).sealing[SCOPE].seal(b"hello", CONTEXT)
-    answer = await desk.run(SessionCall("revoke", SCOPE, latest_not_before(world.time())))
+    answer = await desk.run(SessionCall("revoke", SCOPE, int(world.time()) + 1))
     assert (answer.store, answer.durable, answer.reaches_others) == (True, True, True)
     assert keeping.kept == [(answer.scope, NOW + 1)]
     assert not await opens(world, text)

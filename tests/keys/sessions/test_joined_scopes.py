@@ -19,7 +19,6 @@ from proxy.keys.operations.session_operations import (
     SessionCall,
     SessionOperations,
     SessionResult,
-    latest_not_before,
 )
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions import session_control
@@ -185,7 +184,7 @@ class Kept:
 
 async def revoked(world: World, kept: Kept, scope: Scope) -> SessionResult:
     return await SessionOperations(world.sessions, kept).run(
-        SessionCall("revoke", scope, latest_not_before(world.time.now))
+        SessionCall("revoke", scope, int(world.time.now) + 1)
     )
 
 
@@ -207,7 +206,7 @@ async def test_revoking_a_joined_conversation_binds_tokens_of_both_forms(mode: S
     names = [
         record_name(world.keyring.name_key, one) for one in (context.scope, Scope("clinic", SCALAR))
     ]
-    assert kept.names == dict(zip(names, (latest_not_before(world.time.now), SINCE), strict=True))
+    assert kept.names == dict(zip(names, (int(world.time.now) + 1, SINCE), strict=True))
     assert await reason(world, context, await sealed(world, context)) == ""
 
 
@@ -218,7 +217,7 @@ async def test_revoking_a_text_binds_all_its_sessions(name: str) -> None:
     text = await sealed(world, a_context(name))
     world.time.advance(5)
     answer = await revoked(world, Kept(), a_context(name).scope)
-    assert answer.not_before == latest_not_before(world.time.now)
+    assert answer.not_before == int(world.time.now) + 1
     assert await reason(world, a_context(name), text) == "revoked-session"
 
 
@@ -277,7 +276,7 @@ async def test_erasing_destroys_the_keys_of_both_forms() -> None:
     new = await sealed(world, context)
     world.time.advance(5)
     desk = SessionOperations(world.sessions, kept)
-    answer = await desk.run(SessionCall("erase", context.scope, latest_not_before(world.time.now)))
+    answer = await desk.run(SessionCall("erase", context.scope, int(world.time.now) + 1))
     assert len(answer.erased or ()) == 2
     for text in (old, new):
         assert await reason(world, context, text) in {"revoked-session", "unknown-key"}

@@ -9,6 +9,7 @@ whose state they do not know, and lose one that a cancellation met in between.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -62,6 +63,23 @@ def as_it_is(answer: Answer) -> Answer:
     return answer
 
 
+class ServerClock:
+    """The clock of one server, as far as its answers tell: it is read between two times of ours."""
+
+    __slots__ = ("ahead",)
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.ahead: float | None = None
+        """By how many seconds it is ahead of our monotonic clock, which nobody sets."""
+
+    def read(self, theirs: float, before: float, after: float) -> None:
+        """Take a time of the server that it told between two of our monotonic clock."""
+        least, most = theirs - after, theirs - before
+        known = (least + most) / 2 if self.ahead is None else self.ahead
+        self.ahead = min(max(known, least), most)
+
+
 class Client:
     """Sends commands to one Redis, over as many connections as there are commands at a time.
 
@@ -76,6 +94,8 @@ class Client:
         self._make = make
         self._idle: list[AbstractConnection] = []
         self._closed = False
+        self.clock = ServerClock()
+        """What is known of the clock of this Redis."""
 
     async def ask(
         self,
@@ -111,6 +131,22 @@ class Client:
             if fell:  # those that rest lead to the same Redis, and may have ended as this one did
                 await self.forget()
         return value
+
+    async def ask_script(
+        self,
+        *words: Any,  # noqa: ANN401 - as above
+        read: Callable[[Answer], tuple[float, _T]],
+        first: Sequence[str] = (),
+    ) -> _T:
+        """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970."""
+        before = time.monotonic()
+
+        def timed(answer: Answer) -> _T:
+            theirs, value = read(answer)
+            self.clock.read(theirs / 1000, before, time.monotonic())
+            return value
+
+        return await self.ask(*words, read=timed, first=first)
 
     async def connected(self) -> AbstractConnection:
         """Return a new connection, logged in, for the caller to use and to close by `closed`."""

@@ -9,7 +9,7 @@ command that it is for over two connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -25,7 +25,7 @@ from redis.exceptions import (
 from ....config.settings import TcpAddress
 from ..store import StoreFailed
 from . import replies
-from .client import Answer, Client, first_answer
+from .client import Answer, Client, ServerClock, first_answer
 
 _T = TypeVar("_T")
 
@@ -57,6 +57,32 @@ class Cluster:
         read: Callable[[Answer], _T],
     ) -> _T:
         """Return what `read` makes of the answer of the node that holds `key`."""
+
+        def send(client: Client, first: Sequence[str]) -> Awaitable[_T]:
+            return client.ask(*words, read=read, first=first)
+
+        return await self._sent(key, send)
+
+    async def ask_script(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - as above
+        read: Callable[[Answer], tuple[float, _T]],
+    ) -> _T:
+        """Do as Reach says."""
+
+        def send(client: Client, first: Sequence[str]) -> Awaitable[_T]:
+            return client.ask_script(*words, read=read, first=first)
+
+        return await self._sent(key, send)
+
+    @property
+    def clocks(self) -> list[ServerClock]:
+        """The clocks of the nodes that were asked so far."""
+        return [one.clock for one in self._clients.values()]
+
+    async def _sent(self, key: str, send: Callable[[Client, Sequence[str]], Awaitable[_T]]) -> _T:
+        """Return the answer of the node that holds `key`, to what `send` sends it."""
         slot = key_slot(key.encode())
         try:
             node, asking = (await self._learned())[slot], False
@@ -64,7 +90,7 @@ class Cluster:
                 try:
                     # ASKING is for the next command of its connection alone.
                     first = ("ASKING",) if asking else ()
-                    return await self._client(node).ask(*words, read=read, first=first)
+                    return await send(self._client(node), first)
                 except MovedError as moved:
                     node, asking = _named(moved, node), False
                     if self._owners:

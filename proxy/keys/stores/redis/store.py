@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -48,6 +49,7 @@ class RedisStore:
     """Owns the connections to one Redis, and the task that receives other processes' changes."""
 
     shared = True
+    keeps_time = True
 
     def __init__(self, settings: RedisSettings, environ: Mapping[str, str]) -> None:
         """Connect to nothing yet; raise UnfitEnvironment for TLS files that cannot be used."""
@@ -57,6 +59,14 @@ class RedisStore:
         self._closed = False
         self.subscribed = False
         self.room = None  # Redis has limits of its own, and says when it is full
+
+    def time(self) -> float | None:
+        """Return Redis' time; of several nodes, that of the one whose clock is ahead of the others.
+
+        It is that of the last answer, and what our monotonic clock says has passed since then.
+        """
+        known = [one.ahead for one in self._reach.clocks if one.ahead is not None]
+        return time.monotonic() + max(known) if known else None
 
     async def open(self, changed: Changed) -> None:
         """Begin to listen; whether Redis answers shows when it is asked."""
@@ -240,15 +250,14 @@ class RedisStore:
         mark = os.urandom(_MARK_BYTES)
         rest, first = [len(keys), *keys, *arguments, mark], str(keys[0])
 
-        def answer(said: replies.Answer) -> _T:
-            _, value = replies.of_script(said, mark, read)
-            return value
+        def answer(said: replies.Answer) -> tuple[float, _T]:
+            return replies.of_script(said, mark, read)
 
         try:
-            return await self._reach.ask(first, "EVALSHA", script.digest, *rest, read=answer)
+            return await self._reach.ask_script(first, "EVALSHA", script.digest, *rest, read=answer)
         except NoScriptError:
             # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
-            return await self._reach.ask(first, "EVAL", script.text, *rest, read=answer)
+            return await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
 
     async def _listen(self, changed: Changed) -> None:
         """Receive what others change, whatever goes wrong, until the store is closed."""

@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings
 from . import access, replies
 from .access import TlsConnection
-from .client import Answer, Client, arguments, client, first_answer, patience
+from .client import Answer, Client, ServerClock, arguments, client, first_answer, patience
 from .cluster import Cluster
 
 _T = TypeVar("_T")
@@ -96,6 +96,20 @@ class Reach(Protocol):
         """
         ...
 
+    async def ask_script(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - as above
+        read: Callable[[Answer], tuple[float, _T]],
+    ) -> _T:
+        """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970."""
+        ...
+
+    @property
+    def clocks(self) -> Sequence[ServerClock]:
+        """The clocks of all that were asked so far."""
+        ...
+
     async def nodes(self) -> Sequence[Client]:
         """Return a client of each Redis that holds records."""
         ...
@@ -125,6 +139,20 @@ class One:
     ) -> _T:
         """Do as Reach says."""
         return await self._redis.ask(*words, read=read)
+
+    async def ask_script(
+        self,
+        key: str,
+        *words: Any,  # noqa: ANN401 - as Reach says
+        read: Callable[[Answer], tuple[float, _T]],
+    ) -> _T:
+        """Do as Reach says."""
+        return await self._redis.ask_script(*words, read=read)
+
+    @property
+    def clocks(self) -> Sequence[ServerClock]:
+        """The clock of the one Redis."""
+        return [self._redis.clock]
 
     async def nodes(self) -> Sequence[Client]:
         """Do as Reach says."""

@@ -1,0 +1,88 @@
+"""The time by which sessions begin, end and are revoked: that of the store, where it has a clock.
+
+Session ids hold the time at which they began, and a revocation compares with it. Both are right
+only if all processes go by one clock. No clock is set: what the store says is taken as it is while
+ours is near enough, and otherwise the process does not share sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..stores.guarded import GuardedStore
+from .settings import MAX_SKEW_SECONDS
+
+WARN_SECONDS: Final = 30.0
+"""A clock that is off by more is reported."""
+
+REVOKE_MARGIN_SECONDS: Final = 1
+"""Session ids count whole seconds: what began in this second is revoked with the one to come."""
+
+
+class SharedClock:
+    """Returns seconds since 1970. `clock` is that of this process, in the same unit."""
+
+    __slots__ = ("_clock", "_store")
+
+    def __init__(self, clock: Callable[[], float], store: GuardedStore) -> None:
+        """Go by our clock until the store has answered."""
+        self._clock = clock
+        self._store = store
+
+    def __call__(self) -> float:
+        """Return the store's time; ours, where the store has none or says another by far."""
+        ours, theirs = self._clock(), self._store.time()
+        if theirs is None or abs(theirs - ours) > MAX_SKEW_SECONDS:
+            return ours
+        return theirs
+
+    def later(self) -> float:
+        """Return the later of the store's time and ours: what begins after it is of the future."""
+        ours, theirs = self._clock(), self._store.time()
+        return ours if theirs is None else max(ours, theirs)
+
+    @property
+    def ahead(self) -> float | None:
+        """By how many seconds the store's clock is ahead of ours; None where it is not known."""
+        theirs = self._store.time()
+        return None if theirs is None else theirs - self._clock()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the store has a clock of its own and has not told it yet."""
+        return self._store.keeps_time and self._store.time() is None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether our clock is too far from the store's to share sessions and to revoke."""
+        ahead = self.ahead
+        return ahead is not None and abs(ahead) > MAX_SKEW_SECONDS
+
+    @property
+    def off(self) -> bool:
+        """Whether our clock is so far from the store's that somebody should know."""
+        ahead = self.ahead
+        return ahead is not None and abs(ahead) > WARN_SECONDS
+
+    def begins(self) -> int:
+        """Return the time that the id of a new session says.
+
+        It is never later than the store's time, so that no revocation misses a session that was
+        there: not even one of a process that has not reached the store yet, or whose clock is
+        wrong. A store that lies cannot put it far ahead of our own clock.
+        """
+        ours, theirs = self._clock(), self._store.time()
+        if not self._store.keeps_time:
+            return int(ours)
+        return int(
+            ours - MAX_SKEW_SECONDS if theirs is None else min(theirs, ours + MAX_SKEW_SECONDS)
+        )
+
+
+def latest_not_before(now: float, *, shared: bool) -> int:
+    """Return the time (seconds since 1970) before which every session made until now began.
+
+    `shared` says whether it is the time of a store, which processes know to within less than 1 s.
+    """
+    return int(now) + REVOKE_MARGIN_SECONDS * (1 + shared)
