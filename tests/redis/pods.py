@@ -17,6 +17,8 @@ import aiohttp
 from tests.scenarios.rig import TOKEN, Served, command, environment, write_keys
 from tests.servers import child, free_port
 
+from .server import another_clock
+
 CONFIGURATION = """\
 version: 1
 keys:
@@ -108,11 +110,11 @@ class Place:
         return (done.stdout if status == 0 else done.stderr).decode()
 
     @contextmanager
-    def serving(self, *options: str, clock: str = "") -> Iterator[Served]:
-        """Run the sidecar here, under a clock that is so far ahead if one is given (`-90s`)."""
+    def serving(self, *options: str, ahead: int = 0) -> Iterator[Served]:
+        """Run the sidecar here, by a clock that is so many seconds ahead."""
         log = self.folder / "sealyard.log"
-        before = ["faketime", "--exclude-monotonic", "-f", clock] if clock else []
-        with child([*before, *command(self.folder, *options)], log, environment()) as process:
+        variables = environment(**(another_clock(ahead) if ahead else {}))
+        with child(command(self.folder, *options), log, variables) as process:
             yield Served(process, log, *self.ports)
 
 

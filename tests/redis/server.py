@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trustme
@@ -23,6 +24,26 @@ needs_redis = pytest.mark.skipif(
 )
 _START_SECONDS = 10.0
 _TLS_FILES = {"ca-cert": "ca.pem", "cert": "127.0.0.1.pem", "key": "127.0.0.1.key"}
+
+
+_FAKETIME: Final = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+needs_faketime = pytest.mark.skipif(
+    _FAKETIME is None, reason="no libfaketime here: apt-get install faketime"
+)
+
+
+def another_clock(seconds: int) -> dict[str, str]:
+    """Return the environment of a process whose clock is that many seconds ahead.
+
+    The program `faketime` would do it too, and leaves a semaphore behind for each process that is
+    killed; the next process of that number then does not start.
+    """
+    return {
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME": f"{seconds:+d}s",
+        "FAKETIME_DISABLE_SHM": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def write_tls(folder: Path, *names: str) -> None:

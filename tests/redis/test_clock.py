@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
+import os
 import subprocess
 import sys
 import time
@@ -28,18 +28,17 @@ from proxy.keys.sessions.sessions import SessionMode
 from tests.servers import free_port
 
 from .pods import Pod as Sidecar
-from .server import Server, needs_redis
+from .server import Server, another_clock, needs_faketime, needs_redis
 from .test_fleet import CANARY, PATIENT, ROOT, a_process, opened, sealed
 from .test_operator import a_scene, refused_by
 
-FAKETIME = shutil.which("faketime")
 DAYS = 40
 MODES = pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 
 pytestmark = [
     needs_redis,
     pytest.mark.usefixtures("patient"),
-    pytest.mark.skipif(FAKETIME is None, reason="no faketime here: apt-get install faketime"),
+    needs_faketime,
 ]
 
 
@@ -69,10 +68,10 @@ class Pod:
 @contextmanager
 def a_pod(server: Server, mode: SessionMode, days: int = 0, *, seconds: int = 0) -> Iterator[Pod]:
     """Run a process whose clock is that many days and seconds ahead."""
-    command = [str(FAKETIME), "-f", f"{days * 86400 + seconds:+d}s", sys.executable]
     with subprocess.Popen(  # noqa: S603 - our own code
-        [*command, "-m", "tests.redis.clock_worker", str(server.port)],
+        [sys.executable, "-m", "tests.redis.clock_worker", str(server.port)],
         cwd=ROOT,
+        env={**os.environ, **another_clock(days * 86400 + seconds)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -244,7 +243,7 @@ async def test_sidecars_whose_clocks_differ_revoke_for_each_other_and_tell(
     ):
         clocks = (-90, 90)
         pods = [
-            Sidecar(stack.enter_context(place.serving(clock=f"{clock:+d}s")), session)
+            Sidecar(stack.enter_context(place.serving(ahead=clock)), session)
             for place, clock in zip(places, clocks, strict=True)
         ]
         for pod, clock in zip(pods, clocks, strict=True):
