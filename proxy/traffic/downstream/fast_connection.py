@@ -156,7 +156,8 @@ class FastConnection(FastInput):
 
     @property
     def _unread(self) -> bool:
-        return self._ended or len(self._rest) > self._owner.limits.window
+        rest = self._rest  # of most clients, nothing
+        return self._ended or (bool(rest) and len(rest) > self._owner.limits.window)
 
     @property
     def _wire(self) -> asyncio.Transport | None:

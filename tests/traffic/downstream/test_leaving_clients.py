@@ -12,9 +12,10 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -22,11 +23,11 @@ import trustme
 import uvloop
 
 from proxy.config.limits import TrafficLimits
-from proxy.config.settings import ClientClose
+from proxy.config.settings import ClientClose, UnixAddress
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.upstream.permits import KINDS
-from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors
+from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors, tokens_for
 
 from ..leaving import GONE, INTERIM, SOON, WAYS, Case, Client, Hanging, Way, request, soon
 from ..ours import Ours, local, proxied
@@ -266,6 +267,35 @@ def test_b2_a_client_that_leaves_over_tls_ends_the_upstream_request(lane: str) -
     on_uvloop(run())
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("way", ["close", "half-close"])
+def test_b2_a_client_that_leaves_a_unix_socket_ends_the_upstream_request(
+    loop: Callable[[], asyncio.AbstractEventLoop], way: Way, tmp_path: Path
+) -> None:
+    path = tmp_path / "socket"
+
+    async def run() -> None:
+        hang = Hanging()
+        async with hanging(hang, listen=UnixAddress(path)) as ours:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+                case, client = hang.case(), Client(sock)
+                await client.send(LANES["plain with a body"].request(case))
+                await case.whole.wait()
+                client.leave(way)
+                if way == "half-close":
+                    await asyncio.sleep(SOON)
+                    case.go.set()
+                    assert (await client.rest()).startswith(INTERIM + b"HTTP/1.1 200 OK\r\n")
+                else:
+                    await soon(case.over)
+        assert statuses(ours) == [200 if way == "half-close" else 499]
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
 # --- before anything has been sent to the upstream ------------------------------------------------
 
 
@@ -300,6 +330,35 @@ def test_b2_a_client_that_leaves_while_keys_are_waited_for_sends_nothing_upstrea
 
     async def run() -> None:
         hang, keys = Hanging(), NoKeysYet()
+        async with hanging(hang, keys=keys) as ours:
+            await each(one(hang, ours, keys, way) for way in WAYS)
+        assert sorted(statuses(ours)) == [200, 499, 499]
+
+    on_uvloop(run())
+
+
+def test_b2_a_client_that_leaves_while_its_list_waits_for_keys_gets_nothing_opened() -> None:
+    async def one(hang: Hanging, ours: Ours, keys: NoKeysYet, way: Way) -> None:
+        case = hang.case()
+        async with Client.connected(ours.port) as client:
+            await client.send(LANES["opened list"].request(case))
+            await eventually(lambda: keys.asked >= len(WAYS))
+            client.leave(way)
+            await asyncio.sleep(SOON)
+            assert ours.listener.connections == 1
+            keys.go.set()
+            if way == "half-close":
+                assert CANARY.encode() in await client.rest()
+
+    async def run() -> None:
+        keys = NoKeysYet()
+        keys.go.set()
+        items = [{"content": one} for one in await tokens_for(keys, 3)]
+        keys.go.clear()
+        keys.asked = 0
+        body = json.dumps({"items": items}).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        hang = Hanging(head % len(body) + body)
         async with hanging(hang, keys=keys) as ours:
             await each(one(hang, ours, keys, way) for way in WAYS)
         assert sorted(statuses(ours)) == [200, 499, 499]
