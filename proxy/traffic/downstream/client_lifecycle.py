@@ -232,7 +232,7 @@ class ClientLifecycle(asyncio.Protocol):
     def _look_for_end(self) -> None:
         """Find out whether a client whose connection is not read has left."""
         wire = self._wire
-        if wire is None or wire.is_closing():
+        if wire is None or wire.is_closing() or not self._unread:
             return
         end = end_of(wire)
         if end & _LOST:

@@ -196,7 +196,9 @@ class ClientConnection(Outgoing):
 
     @property
     def _unread(self) -> bool:
-        return self._ended or self._reading_paused or self._buffer_paused or self._resting
+        # Once both halves are closed, poll(2) cannot tell that from a lost connection.
+        paused = self._reading_paused or self._buffer_paused or self._resting
+        return (self._ended or paused) and not self._shut
 
     @property
     def _wire(self) -> asyncio.Transport | None:

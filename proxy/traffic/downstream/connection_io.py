@@ -27,8 +27,9 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
     """The receiving half of a client's connection; Outgoing is the other half.
 
     `_refusal` is why the bytes after the queued requests are refused. `_patience` is how many
-    seconds are left for the present body, while its deadline is suspended. `_stuck`: the client has
-    ended its half of a WebSocket, and its last bytes wait for an upstream that takes none.
+    seconds are left for the present body, while its deadline is suspended. `_shut`: the sending
+    half has been closed from here. `_stuck`: the client has ended its half of a WebSocket, and its
+    last bytes wait for an upstream that takes none.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         "_receiver",
         "_refusal",
         "_rest",
+        "_shut",
         "_stuck",
         "_task",
         "_write_deadline",
@@ -81,6 +83,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._reading_body = False
         self._patience = 0.0
         self._rest = b""
+        self._shut = False
         self._stuck = False
 
     def data_received(self, data: bytes) -> None:
@@ -269,6 +272,7 @@ class Outgoing(Incoming):
         if transport is None or transport.is_closing():
             return
         if transport.can_write_eof():
+            self._shut = True
             transport.write_eof()
         elif self._receiver is not None:
             transport.close()  # TLS cannot close one half
