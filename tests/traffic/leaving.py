@@ -151,5 +151,6 @@ def request(
 
 
 async def soon(event: asyncio.Event) -> None:
-    async with asyncio.timeout(SOON):
+    """Wait for what happens within SOON, on a machine that does nothing else."""
+    async with asyncio.timeout(3 * SOON):
         await event.wait()

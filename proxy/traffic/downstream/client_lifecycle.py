@@ -57,8 +57,10 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _ENDED: Final = getattr(select, "POLLRDHUP", 0)  # Linux alone can tell it from a lost connection
 _LOST: Final = select.POLLERR | select.POLLHUP
+_SOON_SECONDS: Final = 0.1
+"""Twice this after its end, a client is asked if it still reads."""
 _REPLY_SECONDS: Final = 0.05
-"""How long the reset that replies to a probe takes, where the client is near."""
+"""How long the reset takes that replies to the question, where the client is near."""
 
 
 def end_of(transport: asyncio.BaseTransport) -> int:
@@ -79,7 +81,8 @@ class Asking(IntEnum):
 
     UNASKED = 0
     NOTICED = 1
-    ASKED = 2
+    DUE = 2
+    ASKED = 3
 
 
 _IN_SUBCLASSES: Final[tuple[str, ...]] = ()
@@ -211,7 +214,10 @@ class ClientLifecycle(asyncio.Protocol):
         if self._answering and self._leaves_by_closing:
             self.abort()
             return False
-        return (self._answering or self._queued) and not self.peer.encrypted
+        awaited = (self._answering or self._queued) and not self.peer.encrypted
+        if awaited and self._asking == Asking.UNASKED:
+            self._notice_end()
+        return awaited
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count the client out, and stop working for it."""
@@ -241,18 +247,29 @@ class ClientLifecycle(asyncio.Protocol):
             self._sends_no_more()
 
     def _sends_no_more(self) -> None:
-        """Decide, at each tick of the timer, about a client that has closed its sending half.
-
-        Nothing is decided at the first: what is answered soon needs no question.
-        """
+        """Decide about the request in progress of a client that has closed its sending half."""
         if self._leaves_by_closing:
             self.abort()
         elif self._asking == Asking.UNASKED:
-            self._asking = Asking.NOTICED
-        elif self._ended and self._incomplete:
-            self.abort()
-        elif self._asking == Asking.NOTICED and self._owner.on_client_close == "probe":
-            self._ask()
+            self._notice_end()
+        elif self._asking >= Asking.DUE:
+            if self._ended and self._incomplete:
+                self.abort()
+            elif self._asking == Asking.DUE and self._owner.on_client_close == "probe":
+                self._ask()
+
+    def _notice_end(self) -> None:
+        """Decide a little later: what is answered soon needs no question.
+
+        By two timers in a row: a loop that was held up runs its timers before it polls its sockets,
+        so that an answer may be there when the first of them is late.
+        """
+        self._asking = Asking.NOTICED
+        self._loop.call_later(_SOON_SECONDS, self._loop.call_later, _SOON_SECONDS, self._decide)
+
+    def _decide(self) -> None:
+        self._asking = Asking.DUE
+        self._look_for_end()
 
     def _ask(self) -> None:
         """Ask a client if it still reads, unless a response has begun, which asks as well."""
