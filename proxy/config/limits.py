@@ -19,7 +19,8 @@ class TrafficLimits:
     more queue. `websockets`, `event_streams` and `long_transfers` limit what lasts, beside these.
     `clients` connections are accepted, `clients_per_address` of them from one address.
     `upload_rate` bytes of a request body per second earn its client more time (see
-    `Timeouts.body`).
+    `Timeouts.body`). After `failures` of the upstream in a row, or so many `gateway_errors`, unless
+    they are None, it is left alone for a while (`Timeouts.rest`).
     """
 
     body: int = 16 * MEBIBYTE
@@ -37,6 +38,8 @@ class TrafficLimits:
     clients: int = 10_000
     clients_per_address: int = 1000
     upload_rate: int = 240
+    failures: int = 5
+    gateway_errors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Timeouts:
     the time that a connection is kept for its next message: less than the two seconds after which
     some backends close theirs. `tunnel` limits each pause of a WebSocket, and of a response that is
     a stream of events or other records without a length.
+    An upstream that fails is left alone for `rest`, and twice as long after each trial in vain, but
+    never longer than `longest_rest`.
     """
 
     head: float = 10.0
@@ -62,6 +67,8 @@ class Timeouts:
     connect: float = 5.0
     response: float = 60.0
     stream: float = 60.0
-    queue: float = 5.0
+    queue: float = 1.0
     idle: float = 1.5
     tunnel: float = 3600.0
+    rest: float = 0.5
+    longest_rest: float = 1.5

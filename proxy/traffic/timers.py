@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Final
 
 from ..config.limits import Timeouts
@@ -18,8 +18,9 @@ NEVER: Final = float("inf")
 
 
 def interval(timeouts: Timeouts) -> float:
-    """Return the interval in seconds that exceeds no timeout by more than a quarter of it."""
-    shortest: float = min(astuple(timeouts))
+    """Return the interval in seconds that exceeds no deadline by more than a quarter of it."""
+    waits = replace(timeouts, rest=NEVER, longest_rest=NEVER)  # those have no deadline to check
+    shortest: float = min(astuple(waits))
     return min(TICK, shortest / 4)
 
 

@@ -106,6 +106,18 @@ LIMITS: Final = Table(
             " up `timeouts.body`.",
             _LIMITS.upload_rate,
         ),
+        _count(
+            "failures",
+            "So many requests in a row that get no answer from the upstream (no connection, a"
+            " connection that was cut, a timeout) open its circuit breaker: requests are refused"
+            " with 503 for `timeouts.rest`.",
+            _LIMITS.failures,
+        ),
+        _count(
+            "gateway_errors",
+            "The same for answers 502, 503 and 504 in a row. Unless it is set, they are answers.",
+            _LIMITS.gateway_errors,
+        ),
     ),
 )
 SIZES: Final = frozenset(key.name for key in LIMITS.keys if key.syntax == "size")
@@ -137,6 +149,13 @@ TIMEOUTS: Final = Table(
             "For each pause in a WebSocket, an event stream or another stream of records.",
             _TIMEOUTS.tunnel,
         ),
+        _wait(
+            "rest",
+            "How long an upstream that fails is left alone; see `limits.failures`. After that one"
+            " request is tried, and each that fails doubles the time.",
+            _TIMEOUTS.rest,
+        ),
+        _wait("longest_rest", "The longest such time.", _TIMEOUTS.longest_rest),
     ),
 )
 
