@@ -1,0 +1,124 @@
+"""Whether there is more to do than can be done, told from what is only a burst.
+
+A burst makes a long queue, too, but the queue is soon empty again. So what counts is not how long a
+delay is, but whether it has not once been short for some time: a standing delay, as CoDel says
+(K. Nichols and V. Jacobson, Controlling Queue Delay, ACM Queue 10(5), RFC 8289). What follows from
+it for a server, a short deadline and the newest first, is from B. Maurer, Fail at Scale, ACM Queue
+13(8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+
+class StandingDelay:
+    """Whether a delay has been there for `interval` seconds without once being short."""
+
+    __slots__ = ("_interval", "_short_at")
+
+    def __init__(self, interval: float, now: float) -> None:
+        self._interval = interval
+        self._short_at = now
+
+    def short(self, now: float) -> None:
+        """Note that the delay is short at present."""
+        self._short_at = now
+
+    def stands(self, now: float) -> bool:
+        """Return whether it has not been short for the interval."""
+        return now - self._short_at > self._interval
+
+
+TURN_SECONDS: Final = 0.05
+"""A turn of the event loop is long from here on; overloaded, it begins no request after that."""
+FAIR_TURN_SECONDS: Final = 2 * TURN_SECONDS
+"""The same for clients that have had less than others."""
+STANDING_SECONDS: Final = 0.5
+SHARES_SECONDS: Final = 1.0
+"""For how long what clients have had counts."""
+
+
+class LoopLag:
+    """How long the event loop takes for one turn, and which requests it has no time for.
+
+    In one turn the loop reads what has come on all connections. What comes meanwhile waits in the
+    sockets, unread, so that this queue has no length that could be limited: but it is not longer
+    than the turn. If turns have been long for STANDING_SECONDS, each begins only as many requests
+    as it can in TURN_SECONDS and refuses the others, before their bodies are looked at.
+    """
+
+    __slots__ = (
+        "_began",
+        "_begun",
+        "_call_soon",
+        "_clock",
+        "_long",
+        "_longest",
+        "_over",
+        "_shares",
+        "_shares_since",
+    )
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`call_soon` calls back at the end of a turn; unless given, that of the running loop."""
+        self._call_soon = call_soon or asyncio.get_running_loop().call_soon
+        self._clock = clock
+        self._began: float | None = None
+        self._over = clock()
+        self._long = StandingDelay(STANDING_SECONDS, self._over)
+        self._longest = 0.0
+        self._shares: dict[str, int] = {}
+        self._begun = 0
+        self._shares_since = self._over
+
+    def refuses(self, client: str) -> bool:
+        """Return whether a new request of a client is to be refused; it has begun otherwise.
+
+        Late in a turn, only those clients are served that have had less than their even share.
+        """
+        now = self._clock()
+        if self._began is None:
+            self._begin(now)
+        if not self._long.stands(now):
+            return False
+        lasted = now - (self._began or now)
+        if now - self._shares_since > SHARES_SECONDS:
+            self._shares, self._begun, self._shares_since = {}, 0, now
+        had = self._shares.get(client, 0)
+        if lasted >= FAIR_TURN_SECONDS or (
+            lasted >= TURN_SECONDS and had * len(self._shares) >= self._begun
+        ):
+            return True
+        self._shares[client] = had + 1
+        self._begun += 1
+        return False
+
+    def longest(self) -> float:
+        """Return the longest turn in seconds since this was last asked."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    def _begin(self, now: float) -> None:
+        if now - self._over >= TURN_SECONDS:
+            self._long.short(now)  # the loop has waited for something to do
+        self._began = now
+        self._call_soon(self._end)
+
+    def _end(self) -> None:
+        began, self._began = self._began, None
+        if began is None:
+            return
+        self._over = now = self._clock()
+        lasted = now - began
+        self._longest = max(self._longest, lasted)
+        if lasted < TURN_SECONDS:
+            self._long.short(now)
