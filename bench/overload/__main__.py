@@ -26,7 +26,7 @@ from .. import load
 from ..cells import say
 from ..peers import sealyard
 from ..running import DidNotStart, Running, a_backend, leave_a_core, started
-from ..works import CONNECTIONS, Work, a_message, a_text
+from ..works import Work, a_message, a_text
 from .clients import Asked, Plan
 from .proxies import Proxy, proxies
 from .record import Delivered, Phases, Record, delivered
@@ -39,6 +39,7 @@ _FIELDS: Final = 300
 _PROBE_SECONDS: Final = 0.1
 _SPARE_SECONDS: Final = 60
 _CAPACITY_SECONDS: Final = 4
+_AT_A_TIME: Final = 4
 
 
 def main() -> int:
@@ -89,8 +90,8 @@ def _by_the_processor(proxy: Proxy, phases: Phases) -> Delivered:
     work = Work("form", "", "POST", "/api/forms", body)
     module = ("bench.overload.backend", "0", "0")
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
-        load.run(running, work, CONNECTIONS, 1)
-        capacity = load.run(running, work, CONNECTIONS, _CAPACITY_SECONDS).per_second
+        load.run(running, work, _AT_A_TIME, 1)
+        capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
         return _overload(proxy, running, work, capacity, phases)
 
 

@@ -33,11 +33,12 @@ class StandingDelay:
         return now - self._short_at > self._interval
 
 
-TURN_SECONDS: Final = 0.05
-"""A turn of the event loop is long from here on; overloaded, it begins no request after that."""
-FAIR_TURN_SECONDS: Final = 2 * TURN_SECONDS
+TURN_SECONDS: Final = 0.1
+"""A turn of the event loop is long from here on; overloaded, it begins no request after that. An
+operation of the store has 250 ms, so a turn must be shorter than that."""
+FAIR_TURN_SECONDS: Final = 0.15
 """The same for clients that have had less than others."""
-STANDING_SECONDS: Final = 0.5
+STANDING_SECONDS: Final = 1.0
 SHARES_SECONDS: Final = 1.0
 """For how long what clients have had counts."""
 

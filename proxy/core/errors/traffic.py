@@ -22,7 +22,12 @@ class SealyardError(Exception):
 
 
 class TrafficError(SealyardError):
-    """An error that a client of the traffic port can meet."""
+    """An error that a client of the traffic port can meet.
+
+    After `retry_after` seconds, where the status is 503, it may be over.
+    """
+
+    retry_after: int = 1
 
 
 class InternalError(TrafficError):
@@ -342,14 +347,27 @@ class Busy(TrafficError):
     status = 503
     title = "Sealyard is busy."
     cause = (
-        "The pool of upstream connections and its queue are full, or Sealyard is draining. Or as"
-        " many clients are connected as `limits.clients` or `limits.clients_per_address` allow, or"
-        " as there are file descriptors for."
+        "The backend, or this process, has as much to do as it can, as many clients are connected as"
+        " `limits` or file descriptors allow, or Sealyard is draining: the reason in the log says"
+        " which (docs/how-to/operate.md)."
     )
     remedy = (
-        "Try again later. Raise `limits.connections` if the backend can serve more. List load"
-        " balancers in `trusted_proxies`: their addresses are not limited as one client."
+        "Try again after the time in `Retry-After`. List load balancers in `trusted_proxies`: their"
+        " addresses are not limited as one client."
     )
+
+
+class UpstreamResting(TrafficError):
+    """The backend has failed again and again, and is left alone for a moment."""
+
+    code = "upstream-resting"
+    status = 503
+    title = "The backend has failed and is left alone for a moment."
+    cause = (
+        "No connection could be made for `limits.failures` requests in a row, or so many answers"
+        " were `limits.gateway_errors` (circuit breaker)."
+    )
+    remedy = "Try again after the time in `Retry-After`."
 
 
 class LoopDetected(TrafficError):

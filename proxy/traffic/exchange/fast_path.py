@@ -1,7 +1,8 @@
 """The fast path: an exchange without a task, driven by callbacks of the upstream connection.
 
 It takes requests and responses that are there whole and whose keys are cached. Whatever else it
-meets it leaves to the handler: it may give up, but it never decides how a message is treated.
+meets it leaves to the handler: it may give up, but it never decides how a message is treated. A
+request that the event loop has no time for it refuses by itself, since a task would cost more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_response
-from ...core.errors import UpstreamFailed
+from ...core.errors import Busy, TrafficError, UpstreamFailed
 from ...core.planning.exchange import Exchange
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass
@@ -114,6 +115,12 @@ class FastExchange:
             self.abandon()
             raise
         return True
+
+    def refuse(self, error: TrafficError) -> None:
+        """Answer the request here: nothing has been done for it, and nothing will be."""
+        self.over = True
+        self._refuse(error)
+        self._end()
 
     def progressed(self) -> None:
         """Act on what has arrived from the upstream."""
@@ -262,6 +269,14 @@ class FastPath:
         try:
             admitted = self._steps.admit_fast(request.head, request.peer, record)
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
+            return None
+        if self._steps.lag.refuses(admitted.claim.client):
+            fast_exchange = FastExchange(
+                self._steps, self._upstream, owner, finish, request, admitted, record
+            )
+            fast_exchange.refuse(Busy("loop-lag"))
+            return fast_exchange
+        if not self._upstream.health.sound:
             return None
         # First: what must wait for its turn is sealed when it has come.
         permit = self._upstream.permits.take_at_once(admitted.claim)

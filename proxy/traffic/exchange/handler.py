@@ -16,7 +16,7 @@ from ...config.settings import Network
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pass_response
 from ...core.compiled.rule_table import RuleTable
-from ...core.errors import TrafficError
+from ...core.errors import Busy, TrafficError
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
@@ -32,6 +32,7 @@ from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
+from ..overload import LoopLag
 from ..upstream.client import HttpUpstream
 from ..websocket import handshake
 from ..websocket.leg import Leg
@@ -64,6 +65,7 @@ class Handler:
         trusted_proxies: Sequence[Network] = (),
         tap: Tap | None = None,
         traces: LaneTraces | None = None,
+        lag: LoopLag | None = None,
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
@@ -79,6 +81,7 @@ class Handler:
             trusted_proxies=trusted_proxies,
             upstream_names=upstream.names,
             tap=tap or Tap(clock),
+            lag=lag or LoopLag(),
         )
         self._fast_path = FastPath(self._steps, upstream)
 
@@ -127,6 +130,8 @@ class Handler:
     async def _answer(self, request: Request, record: MessageRecord) -> None:
         admitted = self._steps.admit(request.raw, request.peer, record)
         asked = admitted.request
+        if self._steps.lag.refuses(admitted.claim.client):
+            raise Busy("loop-lag")
         self._upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = admitted.forwarding

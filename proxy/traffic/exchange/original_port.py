@@ -49,8 +49,13 @@ class PortUpstreams:
     @property
     def pool(self) -> PoolCount:
         """The connections, for those who count them."""
-        pools = [one.pool for one in self._made.values()]
+        pools = [one.pool for one in self.every]
         return PoolCount(sum(one.size for one in pools), sum(one.idle for one in pools))
+
+    @property
+    def every(self) -> tuple[HttpUpstream, ...]:
+        """Those that have been called."""
+        return tuple(self._made.values())
 
     def of(self, port: int) -> HttpUpstream:
         """Return the upstream of a port; raise UpstreamFailed where there can be none."""

@@ -56,6 +56,7 @@ from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
+from ..overload import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
@@ -104,9 +105,11 @@ class Steps:
         trusted_proxies: Sequence[Network],
         upstream_names: frozenset[bytes],
         tap: Tap,
+        lag: LoopLag,
     ) -> None:
         self.keys = keys
         self.reporter = reporter
+        self.lag: Final = lag
         self._rule_table = rule_table
         self._tap = tap
         self._known_names = known_names(one.rule for one in rule_table.rules)

@@ -12,7 +12,6 @@ from ...core.errors import InternalError, MessageError, OpenFailed, TrafficError
 from ...core.http.message import Direction, Headers
 
 _ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_RETRY_AFTER: Final = b"1"
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
@@ -78,6 +77,6 @@ def problem(
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 requires it
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"Retry-After", _RETRY_AFTER))
+        headers.append((b"Retry-After", b"%d" % error.retry_after))
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     return Problem(status, tuple(headers), body)

@@ -22,7 +22,9 @@ from ..http1.outgoing_heads import request_lines, request_lines_again
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
+from .concurrency_limit import ConcurrencyLimit
 from .connection import UpstreamConnection
+from .health import UpstreamHealth
 from .outgoing_request import OutgoingRequest, Upload
 from .permits import Claim, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
@@ -47,6 +49,8 @@ class HttpUpstream:
         "_tls",
         "_write_buffer",
         "address",
+        "health",
+        "limit",
         "names",
         "permits",
     )
@@ -70,8 +74,10 @@ class HttpUpstream:
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
         self._write_buffer = WriteBuffer(asyncio.get_running_loop())
-        self.permits: Final = Permits(self._limits, self._timeouts)
-        self._pool = Pool(self._connect, self.permits, self._limits, self._timeouts)
+        self.limit: Final = ConcurrencyLimit(self._limits.connections)
+        self.permits: Final = Permits(self._limits, self._timeouts, self.limit)
+        self.health: Final = UpstreamHealth(self._limits, self._timeouts)
+        self._pool = Pool(self._connect, self.permits, self.health, self._limits, self._timeouts)
 
     @property
     def pool(self) -> Pool:
@@ -93,6 +99,7 @@ class HttpUpstream:
 
         Raises:
             Busy: There is no room for the request.
+            UpstreamResting: The upstream has failed, and is left alone.
             TrafficError: There is no usable response, or the client's body was cut.
         """
         kind: Kind | None = None
@@ -153,6 +160,7 @@ class HttpUpstream:
         head = connection.reader.head
         if head is None:
             raise ValueError("there is no response yet")
+        self.health.answered(head.status)
         return PooledResponse(self._pool, connection, head, None)
 
     def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
@@ -161,6 +169,7 @@ class HttpUpstream:
         head = reader.head
         if head is None:
             raise ValueError("there is no response yet")
+        self.health.answered(head.status)
         response = WholeResponse(reader, head, connection.take())
         self._pool.release(connection)
         return response
@@ -190,6 +199,7 @@ class HttpUpstream:
             connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
             upload = outgoing.start(connection, self._timeouts.response)
             head = await connection.head()
+            self.health.answered(head.status)
             return PooledResponse(self._pool, connection, head, upload)
         except BaseException as error:
             self._pool.drop(connection)
@@ -198,7 +208,12 @@ class HttpUpstream:
         return await self._attempt(outgoing, claim, kind, fresh=True)
 
     async def _acquire(self, claim: Claim, kind: Kind | None, *, fresh: bool) -> UpstreamConnection:
-        permit = await self.permits.take(claim)
+        self.health.admit()
+        try:
+            permit = await self.permits.take(claim)
+        except BaseException:
+            self.health.breaker.released()
+            raise
         try:
             if kind is not None:
                 permit.becomes(kind)

@@ -46,6 +46,9 @@ HELPED: Final = 0.5
 """A lower limit has helped if answers became faster by this share of what it was lowered by."""
 CERTAIN: Final = 1.5
 """A difference counts from so many standard errors on."""
+GIVEN_UP: Final = 0.1
+"""If more than this share of requests is given up by the clients, later than is usual, the limit
+is far too high."""
 _INSTANT: Final = 1e-6
 
 
@@ -70,12 +73,15 @@ class ConcurrencyLimit:
         "_clock",
         "_first_trial",
         "_full",
+        "_given_up",
         "_least",
         "_lowered",
+        "_mean",
         "_most",
         "_next_trial",
         "_squares",
         "_total",
+        "_was_full",
         "usual",
         "value",
     )
@@ -87,35 +93,39 @@ class ConcurrencyLimit:
         self.value = most
         self.usual: float | None = None
         self._began: float | None = None
-        self._answers = self._full = 0
-        self._total = self._squares = 0.0
+        self._answers = self._full = self._given_up = 0
+        self._total = self._squares = self._mean = 0.0
+        self._was_full = False
         # The limit, and what was measured under it, before the limit was lowered.
         self._lowered: tuple[int, _Window] | None = None
         self._next_trial = 0.0
         self._first_trial = True
 
-    def ended(self, seconds: float, outcome: str, under_way: int) -> None:
-        """Take note of a request that was under way for so many seconds, among so many.
+    def ended(self, seconds: float, outcome: str, *, full: bool) -> None:
+        """Take note of a request that was under way for so many seconds.
 
-        What has failed says nothing of how busy the upstream is; what its client has given up
-        says as much as that it takes longer than that.
+        `full` says that another one waited for the limit, or would have. What has failed says
+        nothing of how busy the upstream is; what its client has given up says as much as that it
+        takes longer than that.
         """
-        if outcome != "answered" and (self.usual is None or seconds <= self.usual):
-            return
         if outcome in {"failed", "unsent"}:
             return
-        now = self._clock()
+        now, usual = self._clock(), self.usual
         began = self._began
         if began is None:
             began = self._began = now
-        if self._lowered is not None and now - seconds < began:
+        if outcome != "answered":
+            if usual is not None and seconds <= TOLERANCE * usual:
+                return
+            self._given_up += 1
+        elif self._lowered is not None and now - seconds < began:
             return  # it met those whom the lower limit has kept away since
-        if self.usual is not None and seconds > OUTLIER * self.usual:
-            seconds = OUTLIER * self.usual
+        if usual is not None:
+            seconds = min(seconds, OUTLIER * max(usual, self._mean))
         self._total += seconds
         self._squares += seconds * seconds
         self._answers += 1
-        self._full += under_way >= self.value
+        self._full += full
         if self._answers >= FEW_ANSWERS and now - began >= WINDOW_SECONDS:
             self._look(now, now - began)
 
@@ -125,28 +135,44 @@ class ConcurrencyLimit:
         mean = self._total / count
         error = math.sqrt(max(0.0, self._squares / count - mean * mean) / count)
         if count >= MANY_ANSWERS or lasted >= WINDOW_MOST_SECONDS or error <= PRECISE * mean:
-            full = self._full * 2 > count
-            self._began, self._total, self._squares = now, 0.0, 0.0
-            self._answers = self._full = 0
-            self._decide(_Window(mean, error), now, full=full)
+            full, given_up = self._full * 2 > count, self._given_up > GIVEN_UP * count
+            self._began, self._total, self._squares, self._mean = now, 0.0, 0.0, mean
+            self._answers = self._full = self._given_up = 0
+            if full and given_up:
+                self._cut()
+            else:
+                self._decide(_Window(mean, error), now, full=full)
+
+    def _cut(self) -> None:
+        """Lower the limit, whatever was tried: answers come too late for those who wait for them.
+
+        The upstream may work on for clients that have left, so that there is more under way than
+        is counted here.
+        """
+        self.value = max(self._least, int(self.value * STEEPEST))
+        self._lowered, self._was_full = None, False
 
     def _decide(self, window: _Window, now: float, *, full: bool) -> None:
         """Set the limit by the answers of one window."""
         lowered, self._lowered = self._lowered, None
-        if not full:
+        steady, self._was_full = self._was_full and full, full
+        if self.usual is None or not full:
             # What answers take while nobody waits for the limit is usual, whatever it is.
             self.usual = window.mean
+        if not full:
             self.value = self.value if lowered is None else lowered[0]
-            return
-        if lowered is not None:
+        elif lowered is not None:
             self._compare(*lowered, window, now)
-            return
-        if self.usual is None:
-            self.usual = window.mean
-        if now >= self._next_trial:
-            self._try(self.value, window)
-            return
-        gradient = TOLERANCE * self.usual / max(window.mean - window.error, self.usual, _INSTANT)
+        elif now >= self._next_trial:
+            if steady:
+                self._try(self.value, window)
+        else:
+            self._follow(window)
+
+    def _follow(self, window: _Window) -> None:
+        """Set the limit by what answers take now, and what they usually take."""
+        usual = self.usual or window.mean
+        gradient = TOLERANCE * usual / max(window.mean - window.error, usual, _INSTANT)
         wanted = self.value * min(1.0, max(STEEPEST, gradient)) + math.sqrt(self.value)
         before, self.value = self.value, max(self._least, min(int(wanted), self._most))
         if self.value < before * (1 + TRIAL_SHARE) / 2:

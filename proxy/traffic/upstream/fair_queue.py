@@ -97,11 +97,11 @@ class Flow(Share):
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One who waits for a place until `deadline`, a loop time. `given` is set to what it gets."""
+    """One who waits for a place `since` a loop time. `given` is set to what it gets."""
 
     flow: Flow
     given: asyncio.Future[Any]
-    deadline: float
+    since: float
     queued: bool = False
 
 
@@ -144,8 +144,10 @@ class FairQueue:
         if not flow.waiters:
             self._take_out(flow)
 
-    def next(self, full: Callable[[Flow], Share | None]) -> Waiter | None:
+    def next(self, full: Callable[[Flow], Share | None], *, newest: bool = False) -> Waiter | None:
         """Return whose turn it is; None where all must leave room to others.
+
+        Of a flow, that is who has waited longest, or the `newest`.
 
         `full` returns the share of a flow that has all it may have, or None. The caller removes the
         waiter once it has what it waits for.
@@ -166,7 +168,7 @@ class FairQueue:
                         self.freed(other)
                 continue
             self._make_ready(flow)
-            return next(iter(flow.waiters))
+            return next(reversed(flow.waiters) if newest else iter(flow.waiters))
         return None
 
     def freed(self, share: Share) -> None:
@@ -176,11 +178,11 @@ class FairQueue:
             self._take_out(flow)
             self._make_ready(flow)
 
-    def expired(self, now: float) -> list[Waiter]:
-        """Remove and return those whose deadline has passed."""
+    def expired(self, since: float) -> list[Waiter]:
+        """Remove and return those who have waited since before that."""
         found = []
         for waiter in self._all:
-            if waiter.deadline >= now:
+            if waiter.since >= since:
                 break
             found.append(waiter)
         for waiter in found:

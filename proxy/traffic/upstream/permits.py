@@ -2,8 +2,10 @@
 
 How many there are is the `value` of a `Limit`, and never more than `limits.connections`. They are
 divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
-in, first out, and ends at the deadline `timeouts.queue`. A pool of connections has no limit and no
-queue of its own: whoever has a permit gets a connection.
+in, first out, and ends at the deadline `timeouts.queue`. If it has not been empty for so long, more
+is asked than can be done (`overload.StandingDelay`): then the newest is first, since the oldest is
+the next to be given up by its client, and the deadline is a tenth. A pool of connections has no
+limit and no queue of its own: whoever has a permit gets a connection.
 
 What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
 them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, Protocol
@@ -25,6 +28,7 @@ from weakref import WeakValueDictionary
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
+from ..overload import StandingDelay
 from .fair_queue import ClientShare, FairQueue, Flow, Scale, Share, Waiter
 
 Kind = Literal["websocket", "event-stream", "long-transfer"]
@@ -35,6 +39,8 @@ Outcome = Literal["answered", "failed", "timeout", "abandoned", "unsent"]
 the response was not read to its end. `unsent`: nothing was sent upstream."""
 
 _IN_USE: Final = attrgetter("in_use")
+_OVERLOADED_SHARE: Final = 0.1
+"""The share of `timeouts.queue` for which a request waits while more is asked than can be done."""
 
 
 class Limit(Protocol):
@@ -44,8 +50,8 @@ class Limit(Protocol):
     def value(self) -> int:
         """The number, at least 1."""
 
-    def ended(self, seconds: float, outcome: Outcome, under_way: int) -> None:
-        """Learn how long a request was under way, how it ended, and how many were with it."""
+    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
+        """Learn how long a request was under way, how it ended, and whether others waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class ConstantLimit:
 
     value: int
 
-    def ended(self, seconds: float, outcome: Outcome, under_way: int) -> None:
+    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
         """Do nothing."""
 
 
@@ -130,7 +136,10 @@ class Permits:
         "_queue",
         "_routes",
         "_scale",
+        "_standing",
         "everything",
+        "waited",
+        "waits",
     )
 
     def __init__(
@@ -145,8 +154,11 @@ class Permits:
         self._scale = Scale.of(0)
         self._rescale()
         self._queue = FairQueue(limits.waiting)
+        self._standing = StandingDelay(self._patience, self._loop.time())
         self._closed = False
         self.everything = Share()
+        self.waits = 0
+        self.waited = 0.0
         self._clients: WeakValueDictionary[str, ClientShare] = WeakValueDictionary()
         self._routes: WeakValueDictionary[tuple[str, int], Share] = WeakValueDictionary()
         self._flows: WeakValueDictionary[tuple[str, str, int], Flow] = WeakValueDictionary()
@@ -193,7 +205,11 @@ class Permits:
             return permit
         self.refuse_if_full(claim)
         flow = self._flow_of(claim)
-        waiter = Waiter(flow, self._loop.create_future(), self._loop.time() + self._patience)
+        now = self._loop.time()
+        if not self._queue:
+            self._standing.short(now)
+        self._expire(now)
+        waiter = Waiter(flow, self._loop.create_future(), now)
         try:
             self._queue.put(waiter)
             given: Permit = await waiter.given
@@ -226,9 +242,7 @@ class Permits:
 
     def check(self, now: float) -> None:
         """End waits whose deadline is before `now`, a loop time; give what is free."""
-        for waiter in self._queue.expired(now):
-            if not waiter.given.done():
-                waiter.given.set_exception(Busy("queue-timeout"))
+        self._expire(now)
         self._rescale()
         self._queue.look_again()
         self._give_free()
@@ -236,9 +250,7 @@ class Permits:
     def close(self) -> None:
         """Refuse those who wait, and whoever asks from now on."""
         self._closed = True
-        for waiter in self._queue.expired(float("inf")):
-            if not waiter.given.done():
-                waiter.given.set_exception(Busy("closing"))
+        self._refuse(self._queue.expired(float("inf")), "closing")
 
     # --- called by permits --------------------------------------------------------------------
 
@@ -254,9 +266,10 @@ class Permits:
 
     def take_back(self, permit: Permit, flow: Flow, outcome: Outcome) -> None:
         """Count a permit as free, and give it to who waits."""
-        under_way = self.everything.in_use
+        # One client leaves a part of the limit to others, and so waits before all of it is used.
+        full = bool(self._queue) or self.everything.in_use >= self._scale.places
         self._count(permit, flow, -1)
-        self._limit.ended(time.monotonic() - permit.began, outcome, under_way)
+        self._limit.ended(time.monotonic() - permit.began, outcome, full=full)
         self._freed(flow)
 
     def lost(self, permit: Permit) -> None:
@@ -288,6 +301,26 @@ class Permits:
         own = client.beside.get(kind)
         return every.in_use < scale.places and (own is None or own.in_use < scale.client)
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether the queue has not been empty for as long as a request may wait."""
+        return bool(self._queue) and self._standing.stands(self._loop.time())
+
+    def _expire(self, now: float) -> None:
+        patience = self._patience * (_OVERLOADED_SHARE if self.overloaded else 1.0)
+        self._refuse(self._queue.expired(now - patience), "queue-timeout")
+
+    def _refuse(self, waiters: Iterable[Waiter], reason: str) -> None:
+        now = self._loop.time()
+        for waiter in waiters:
+            if not waiter.given.done():
+                self._count_wait(waiter, now)
+                waiter.given.set_exception(Busy(reason))
+
+    def _count_wait(self, waiter: Waiter, now: float) -> None:
+        self.waits += 1
+        self.waited += max(0.0, now - waiter.since)
+
     def _rescale(self) -> None:
         places = min(self._limit.value, self._most)
         if places != self._scale.places:
@@ -310,10 +343,11 @@ class Permits:
 
     def _give_free(self) -> None:
         while self._queue and self.everything.in_use < self._scale.places:
-            waiter = self._queue.next(self._full)
+            waiter = self._queue.next(self._full, newest=self.overloaded)
             if waiter is None:
                 return
             if not waiter.given.done():
+                self._count_wait(waiter, self._loop.time())
                 waiter.given.set_result(self._give(waiter.flow))
             self._queue.remove(waiter)
 

@@ -11,6 +11,7 @@ from ...core.http.message import ResponseHead
 from ..interfaces import RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
+from .health import UpstreamHealth
 from .permits import Outcome, Permit, Permits
 
 Connect = Callable[[], Awaitable[UpstreamConnection]]
@@ -26,6 +27,7 @@ class Pool:
         "_busy",
         "_closed",
         "_connect",
+        "_health",
         "_idle",
         "_loop",
         "_making",
@@ -36,10 +38,16 @@ class Pool:
     )
 
     def __init__(
-        self, connect: Connect, permits: Permits, limits: TrafficLimits, timeouts: Timeouts
+        self,
+        connect: Connect,
+        permits: Permits,
+        health: UpstreamHealth,
+        limits: TrafficLimits,
+        timeouts: Timeouts,
     ) -> None:
         self._connect = connect
         self._permits = permits
+        self._health = health
         self._most = limits.connections
         self._patience = timeouts.idle
         self._loop = asyncio.get_running_loop()
@@ -97,6 +105,8 @@ class Pool:
         self._busy.discard(connection)
         connection.abort()
         if permit is not None:
+            if connection.reader.head is None:
+                self._health.ended(connection.error, reused=connection.used)
             permit.release(_outcome(connection.error))
 
     def close(self) -> None:
@@ -128,10 +138,11 @@ class Pool:
             connection = await self._connect()
             self._busy.add(connection)
             connection.permit = permit
-        except BaseException:
+        except BaseException as error:
             self._making -= 1
             if connection is not None:
                 connection.abort()
+            self._health.ended(error, reused=False)
             raise
         self._making -= 1
         return connection

@@ -7,10 +7,11 @@ import ssl
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...keys.end_to_end.key_source import EndToEnd
+from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
@@ -21,6 +22,7 @@ from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+from ...traffic.overload import LoopLag
 from ...traffic.upstream.client import HttpUpstream
 from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
@@ -59,8 +61,10 @@ class WiredLane:
         *,
         tap: Tap,
         traces: Traces | None,
+        lag: LoopLag,
     ) -> None:
         self._tap = tap
+        self._lag = lag
         self._traces = traces
         self._end_to_end = end_to_end
         self._reporter = reporter
@@ -154,6 +158,9 @@ class WiredLane:
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
+        upstream = self._upstream
+        for one in upstream.every if isinstance(upstream, PortUpstreams) else (upstream,):
+            _count(one, samples, name)
 
     def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
         if isinstance(upstream, PortUpstreams):
@@ -174,6 +181,7 @@ class WiredLane:
             trusted_proxies=settings.trusted_proxies,
             tap=self._tap,
             traces=self._lane_traces(material, upstream.address),
+            lag=self._lag,
         )
 
     def _lane_traces(self, material: ListenerMaterial, address: Address) -> LaneTraces | None:
@@ -201,6 +209,19 @@ async def _close_when_unused(handler: weakref.ref[LaneHandler], upstream: LaneUp
 
 def _proxies(settings: ListenerSettings) -> FrontProxies:
     return FrontProxies(settings.trusted_proxies, settings.proxy_protocol)
+
+
+def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
+    """Add how busy an upstream is, and how healthy; the ports of a listener are one."""
+    permits, breaker = upstream.permits, upstream.health.breaker
+    samples.add(table.UPSTREAM_LIMIT, permits.places, labels=(name,))
+    samples.add(table.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
+    samples.add(table.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
+    samples.add(table.UPSTREAM_WAITS, permits.waits, labels=(name,))
+    samples.add(table.UPSTREAM_WAITED, permits.waited, labels=(name,))
+    for state in get_args(BreakerState):
+        samples.add(table.UPSTREAM_BREAKER, int(breaker.state == state), labels=(name, state))
+    samples.add(table.UPSTREAM_BREAKER_OPENED, breaker.opened, labels=(name,))
 
 
 def _upstream(material: ListenerMaterial) -> LaneUpstream:

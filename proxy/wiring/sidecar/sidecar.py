@@ -22,6 +22,7 @@ from ...telemetry.tap import Tap
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
 from ...traffic.downstream.sockets import Sockets
+from ...traffic.overload import LoopLag
 from ...traffic.timers import RepeatingTimer
 from .. import telemetry_setup
 from ..reload.config_files import Source
@@ -66,9 +67,16 @@ class Sidecar:
         )
         self._tap = reporter.tap if isinstance(reporter, CountingReporter) else Tap(clock)
         self._traces = telemetry_setup.begin(environ, reporter)
+        self._lag = LoopLag()
         self.lanes = {
             name: WiredLane(
-                one, self.keys.end_to_end, reporter, clock, tap=self._tap, traces=self._traces
+                one,
+                self.keys.end_to_end,
+                reporter,
+                clock,
+                tap=self._tap,
+                traces=self._traces,
+                lag=self._lag,
             )
             for name, one in material.listeners.items()
         }
@@ -242,6 +250,7 @@ class Sidecar:
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
         self.keys.count(samples)
+        samples.add(table.LOOP_LAG, self._lag.longest())
         samples.add(table.MEMORY, memory.resident_bytes())
         samples.add(table.CPU, memory.cpu_seconds())
         return samples

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-QUEUE_SECONDS = 0.1
+from proxy.traffic.overload import StandingDelay
+
 PATIENCE_SECONDS = 1.0
+QUEUE_SECONDS = 1.0
+OVERLOADED_SECONDS = 0.1
 
 
 class Limit(Protocol):
@@ -19,16 +22,26 @@ class Limit(Protocol):
 
     value: int
 
-    def ended(self, seconds: float, outcome: str, under_way: int) -> None:
+    def ended(self, seconds: float, outcome: str, *, full: bool) -> None:
         """Take note of a request."""
+
+
+@dataclass(eq=False)
+class Request:
+    """One request: when it came, when it was sent, and whether its client has left."""
+
+    came: float
+    sent: float = 0.0
+    waiting: bool = True
+    left: bool = False
 
 
 @dataclass
 class World:
     """`slots` at a time are worked on, each for `service()` seconds; others wait in the backend.
 
-    Before it, `limit.value` are under way at most; the others wait for QUEUE_SECONDS, the newest is
-    next. `rate(now)` arrive a second; each is served if it is answered in PATIENCE_SECONDS.
+    Before it, `limit.value` are under way at most, and the others wait as in `Permits`. `rate(now)`
+    come a second. Clients leave after PATIENCE_SECONDS, which the backend does not notice.
     """
 
     limit: Callable[[Callable[[], float]], Limit]
@@ -46,39 +59,57 @@ class World:
         """Let so much time pass."""
         chance = random.Random(self.seed)  # noqa: S311 - as above
         limit = self.limit(lambda: self._now)
-        events: list[tuple[float, int, str, tuple[float, float]]] = []
+        events: list[tuple[float, int, str, Request]] = []
         numbers = itertools.count()
-        waiting: deque[float] = deque()
-        backend: deque[tuple[float, float]] = deque()
+        waiting: deque[Request] = deque()
+        backend: deque[Request] = deque()
+        standing = StandingDelay(QUEUE_SECONDS, 0.0)
         under_way = working = 0
 
-        def at(when: float, kind: str, what: tuple[float, float] = (0.0, 0.0)) -> None:
-            heapq.heappush(events, (when, next(numbers), kind, what))
+        def at(when: float, kind: str, request: Request) -> None:
+            heapq.heappush(events, (when, next(numbers), kind, request))
 
-        at(0.0, "arrive")
+        def ended(request: Request, outcome: str) -> None:
+            full = bool(waiting) or under_way >= limit.value
+            limit.ended(self._now - request.sent, outcome, full=full)
+            self.limits.append((self._now, limit.value))
+
+        at(0.0, "come", Request(0.0))
         while events:
-            now, _, kind, what = heapq.heappop(events)
+            now, _, kind, request = heapq.heappop(events)
+            self._now = now
             if now > seconds:
                 return
-            if kind == "arrive":
-                waiting.append(now)
-                at(now + chance.expovariate(self.rate(now)), "arrive")
+            if kind == "come":
+                if not waiting:
+                    standing.short(now)
+                waiting.append(request)
+                at(now + PATIENCE_SECONDS, "leave", request)
+                later = now + chance.expovariate(self.rate(now))
+                at(later, "come", Request(later))
+            elif kind == "leave":
+                if request.waiting and request.sent:
+                    request.left, request.waiting = True, False
+                    ended(request, "abandoned")
+                    under_way -= 1
             else:
                 working -= 1
-                arrived, sent = what
-                self._now = now
-                limit.ended(now - sent, "answered", under_way)
-                under_way -= 1
-                self.limits.append((now, limit.value))
-                if now - arrived <= PATIENCE_SECONDS:
+                if request.waiting:
+                    request.waiting = False
+                    ended(request, "answered")
+                    under_way -= 1
                     self.served.append(now)
-                    self.took.append(now - arrived)
-            while waiting and waiting[0] < now - QUEUE_SECONDS:
-                waiting.popleft()
+                    self.took.append(now - request.came)
+            overloaded = bool(waiting) and standing.stands(now)
+            since = now - (OVERLOADED_SECONDS if overloaded else QUEUE_SECONDS)
+            while waiting and waiting[0].came < since:
+                waiting.popleft().waiting = False
                 self.refused += 1
             while waiting and under_way < limit.value:
                 under_way += 1
-                backend.append((waiting.pop(), now))
+                request = waiting.pop() if overloaded else waiting.popleft()
+                request.sent = now
+                backend.append(request)
             while backend and working < self.slots(now):
                 working += 1
                 at(now + self.service(now), "done", backend.popleft())

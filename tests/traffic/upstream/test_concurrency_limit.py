@@ -87,6 +87,6 @@ def test_the_limit_stays_between_its_bounds(
     limit = ConcurrencyLimit(most, clock=lambda: now[0])
     for seconds, outcome, under_way, passed in ended * 3:
         now[0] += passed
-        limit.ended(seconds, outcome, under_way)
+        limit.ended(seconds, outcome, full=under_way >= limit.value)
 
         assert min(LEAST, most) <= limit.value <= most

@@ -29,9 +29,8 @@ class MovingLimit:
 
     value: int
 
-    def ended(self, seconds: float, outcome: Outcome, under_way: int) -> None:
+    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
         assert seconds >= 0
-        assert under_way > 0
 
 
 def permits(limits: TrafficLimits = LIMITS, limit: MovingLimit | None = None) -> Permits:
