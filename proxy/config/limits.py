@@ -19,8 +19,8 @@ class TrafficLimits:
     more queue. `websockets`, `event_streams` and `long_transfers` limit what lasts, beside these.
     `clients` connections are accepted, `clients_per_address` of them from one address.
     `upload_rate` bytes of a request body per second earn its client more time (see
-    `Timeouts.body`). After `failures` of the upstream in a row, or so many `gateway_errors`, unless
-    they are None, it is left alone for a while (`Timeouts.rest`).
+    `Timeouts.body`). After `failures` to connect in a row, or so many `gateway_errors`, unless that
+    is None, the upstream is left alone for a while (`Timeouts.rest`).
     """
 
     body: int = 16 * MEBIBYTE

@@ -108,14 +108,15 @@ LIMITS: Final = Table(
         ),
         _count(
             "failures",
-            "So many requests in a row that get no answer from the upstream (no connection, a"
-            " connection that was cut, a timeout) open its circuit breaker: requests are refused"
-            " with 503 for `timeouts.rest`.",
+            "So many requests in a row that get no connection to the upstream open its circuit"
+            " breaker: requests are refused with 503 for `timeouts.rest`.",
             _LIMITS.failures,
         ),
         _count(
             "gateway_errors",
-            "The same for answers 502, 503 and 504 in a row. Unless it is set, they are answers.",
+            "The same for requests in a row that are answered with 502, 503 or 504, or not at all"
+            " (the connection was cut, or `timeouts.response` is over). Not counted unless set: one"
+            " route that fails would make all others fail.",
             _LIMITS.gateway_errors,
         ),
     ),

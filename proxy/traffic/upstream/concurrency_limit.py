@@ -49,6 +49,8 @@ CERTAIN: Final = 1.5
 GIVEN_UP: Final = 0.1
 """If more than this share of requests is given up by the clients, later than is usual, the limit
 is far too high."""
+CUT_TO: Final = 10
+"""Then it is halved, but not below this part of the most: long polls, too, are given up late."""
 _INSTANT: Final = 1e-6
 
 
@@ -149,7 +151,7 @@ class ConcurrencyLimit:
         The upstream may work on for clients that have left, so that there is more under way than
         is counted here.
         """
-        self.value = max(self._least, int(self.value * STEEPEST))
+        self.value = max(self._least, self._most // CUT_TO, int(self.value * STEEPEST))
         self._lowered, self._was_full = None, False
 
     def _decide(self, window: _Window, now: float, *, full: bool) -> None:

@@ -15,11 +15,16 @@ from ...process.circuit_breaker import CircuitBreaker
 _GATEWAY_ERRORS: Final = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
-_NO_ANSWER: Final = frozenset({"connect", "connection-lost", "no-response"})
+_CUT: Final = frozenset({"connection-lost", "no-response"})
 
 
 class UpstreamHealth:
-    """The health of one upstream, judged by its answers alone: nothing is sent to find it out."""
+    """The health of one upstream, judged by its answers alone: nothing is sent to find it out.
+
+    By default it has failed only where no connection can be made. Where one route crashes, or
+    hangs, others may still be answered, which a breaker for all of them would prevent. Those who
+    want it count such failures as `gateway_errors`.
+    """
 
     __slots__ = ("_gateway_errors", "_most_gateway_errors", "breaker")
 
@@ -59,24 +64,31 @@ class UpstreamHealth:
 
     def answered(self, status: int) -> None:
         """Take note of the head of a response."""
-        most = self._most_gateway_errors
-        if most is None or status not in _GATEWAY_ERRORS:
+        if self._most_gateway_errors is not None and status in _GATEWAY_ERRORS:
+            self._gateway_error(self._most_gateway_errors)
+        else:
             self._gateway_errors = 0
             self.breaker.succeeded()
-            return
-        self._gateway_errors += 1
-        if self._gateway_errors >= most or not self.sound:
-            self.breaker.failed(slow=True)
 
-    def ended(self, error: BaseException | None, *, reused: bool) -> None:
+    def not_connected(self, error: BaseException) -> None:
+        """Take note that there is no connection for a request."""
+        if isinstance(error, UpstreamFailed | UpstreamTimeout):
+            self.breaker.failed()
+        else:
+            self.breaker.released()
+
+    def not_answered(self, error: BaseException | None, *, reused: bool) -> None:
         """Take note of a request to which no head of a response came.
 
         A connection that was `reused` may have been closed for being idle.
         """
-        no_answer = isinstance(error, UpstreamTimeout) or (
-            isinstance(error, UpstreamFailed) and error.reason in _NO_ANSWER and not reused
-        )
-        if no_answer:
-            self.breaker.failed()
+        cut = isinstance(error, UpstreamFailed) and error.reason in _CUT and not reused
+        if self._most_gateway_errors is not None and (cut or isinstance(error, UpstreamTimeout)):
+            self._gateway_error(self._most_gateway_errors)
         else:
             self.breaker.released()
+
+    def _gateway_error(self, most: int) -> None:
+        self._gateway_errors += 1
+        if self._gateway_errors >= most or not self.sound:
+            self.breaker.failed(slow=True)

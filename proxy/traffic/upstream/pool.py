@@ -106,7 +106,7 @@ class Pool:
         connection.abort()
         if permit is not None:
             if connection.reader.head is None:
-                self._health.ended(connection.error, reused=connection.used)
+                self._health.not_answered(connection.error, reused=connection.used)
             permit.release(_outcome(connection.error))
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class Pool:
             self._making -= 1
             if connection is not None:
                 connection.abort()
-            self._health.ended(error, reused=False)
+            self._health.not_connected(error)
             raise
         self._making -= 1
         return connection

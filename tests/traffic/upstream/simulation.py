@@ -28,12 +28,11 @@ class Limit(Protocol):
 
 @dataclass(eq=False)
 class Request:
-    """One request: when it came, when it was sent, and whether its client has left."""
+    """One request: when it came, when it was sent, and whether its client still waits."""
 
     came: float
     sent: float = 0.0
     waiting: bool = True
-    left: bool = False
 
 
 @dataclass
@@ -44,7 +43,7 @@ class World:
     come a second. Clients leave after PATIENCE_SECONDS, which the backend does not notice.
     """
 
-    limit: Callable[[Callable[[], float]], Limit]
+    make_limit: Callable[[Callable[[], float]], Limit]
     slots: Callable[[float], int]
     service: Callable[[float], float]
     rate: Callable[[float], float]
@@ -53,66 +52,73 @@ class World:
     took: list[float] = field(default_factory=list)
     limits: list[tuple[float, int]] = field(default_factory=list)
     refused: int = 0
-    _now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._now = 0.0
+        self._limit = self.make_limit(lambda: self._now)
+        self._chance = random.Random(self.seed)  # noqa: S311 - as above
+        self._events: list[tuple[float, int, Callable[[Request], None], Request]] = []
+        self._numbers = itertools.count()
+        self._waiting: deque[Request] = deque()
+        self._backend: deque[Request] = deque()
+        self._standing = StandingDelay(QUEUE_SECONDS, 0.0)
+        self._under_way = self._working = 0
 
     def run(self, seconds: float) -> None:
         """Let so much time pass."""
-        chance = random.Random(self.seed)  # noqa: S311 - as above
-        limit = self.limit(lambda: self._now)
-        events: list[tuple[float, int, str, Request]] = []
-        numbers = itertools.count()
-        waiting: deque[Request] = deque()
-        backend: deque[Request] = deque()
-        standing = StandingDelay(QUEUE_SECONDS, 0.0)
-        under_way = working = 0
-
-        def at(when: float, kind: str, request: Request) -> None:
-            heapq.heappush(events, (when, next(numbers), kind, request))
-
-        def ended(request: Request, outcome: str) -> None:
-            full = bool(waiting) or under_way >= limit.value
-            limit.ended(self._now - request.sent, outcome, full=full)
-            self.limits.append((self._now, limit.value))
-
-        at(0.0, "come", Request(0.0))
-        while events:
-            now, _, kind, request = heapq.heappop(events)
-            self._now = now
-            if now > seconds:
+        self._at(0.0, self._come, Request(0.0))
+        while self._events:
+            self._now, _, act, request = heapq.heappop(self._events)
+            if self._now > seconds:
                 return
-            if kind == "come":
-                if not waiting:
-                    standing.short(now)
-                waiting.append(request)
-                at(now + PATIENCE_SECONDS, "leave", request)
-                later = now + chance.expovariate(self.rate(now))
-                at(later, "come", Request(later))
-            elif kind == "leave":
-                if request.waiting and request.sent:
-                    request.left, request.waiting = True, False
-                    ended(request, "abandoned")
-                    under_way -= 1
-            else:
-                working -= 1
-                if request.waiting:
-                    request.waiting = False
-                    ended(request, "answered")
-                    under_way -= 1
-                    self.served.append(now)
-                    self.took.append(now - request.came)
-            overloaded = bool(waiting) and standing.stands(now)
-            since = now - (OVERLOADED_SECONDS if overloaded else QUEUE_SECONDS)
-            while waiting and waiting[0].came < since:
-                waiting.popleft().waiting = False
-                self.refused += 1
-            while waiting and under_way < limit.value:
-                under_way += 1
-                request = waiting.pop() if overloaded else waiting.popleft()
-                request.sent = now
-                backend.append(request)
-            while backend and working < self.slots(now):
-                working += 1
-                at(now + self.service(now), "done", backend.popleft())
+            act(request)
+            self._send()
+
+    def _at(self, when: float, act: Callable[[Request], None], request: Request) -> None:
+        heapq.heappush(self._events, (when, next(self._numbers), act, request))
+
+    def _come(self, request: Request) -> None:
+        if not self._waiting:
+            self._standing.short(self._now)
+        self._waiting.append(request)
+        self._at(self._now + PATIENCE_SECONDS, self._leave, request)
+        later = self._now + self._chance.expovariate(self.rate(self._now))
+        self._at(later, self._come, Request(later))
+
+    def _leave(self, request: Request) -> None:
+        if request.waiting and request.sent:
+            self._end(request, "abandoned")
+
+    def _done(self, request: Request) -> None:
+        self._working -= 1
+        if request.waiting:
+            self._end(request, "answered")
+            self.served.append(self._now)
+            self.took.append(self._now - request.came)
+
+    def _end(self, request: Request, outcome: str) -> None:
+        request.waiting = False
+        full = bool(self._waiting) or self._under_way >= self._limit.value
+        self._limit.ended(self._now - request.sent, outcome, full=full)
+        self.limits.append((self._now, self._limit.value))
+        self._under_way -= 1
+
+    def _send(self) -> None:
+        """Refuse those who have waited too long; send those who may be sent; work on the first."""
+        now, waiting = self._now, self._waiting
+        overloaded = bool(waiting) and self._standing.stands(now)
+        since = now - (OVERLOADED_SECONDS if overloaded else QUEUE_SECONDS)
+        while waiting and waiting[0].came < since:
+            waiting.popleft().waiting = False
+            self.refused += 1
+        while waiting and self._under_way < self._limit.value:
+            self._under_way += 1
+            request = waiting.pop() if overloaded else waiting.popleft()
+            request.sent = now
+            self._backend.append(request)
+        while self._backend and self._working < self.slots(now):
+            self._working += 1
+            self._at(now + self.service(now), self._done, self._backend.popleft())
 
     def good(self, begins: float, ends: float) -> float:
         """Return how many a second were served in that time."""
