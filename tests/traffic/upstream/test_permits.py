@@ -214,6 +214,65 @@ async def test_a_wait_ends_at_its_deadline() -> None:
     assert some.waiting == 0
 
 
+async def test_a_standing_queue_gives_the_newest_a_turn_and_the_others_a_tenth_of_the_time() -> (
+    None
+):
+    some = Permits(TrafficLimits(connections=1), Timeouts(queue=0.4))
+    loop = asyncio.get_running_loop()
+    held = some.take_at_once(claim())
+    assert held is not None
+    turns: list[int] = []
+    refused: dict[int, float] = {}
+
+    async def take(number: int) -> None:
+        began = loop.time()
+        try:
+            permit = await some.take(claim())
+        except Busy:
+            refused[number] = loop.time() - began
+            return
+        turns.append(number)
+        permit.release("answered")
+
+    tasks = []
+    for number in range(60):  # a new one each 10 ms, while the permit is held
+        tasks.append(loop.create_task(take(number)))
+        await asyncio.sleep(0.01)
+        some.check(loop.time())
+    assert some.overloaded
+    held.release("answered")
+    await asyncio.gather(*tasks)
+
+    assert turns == sorted(turns, reverse=True)
+    assert 59 in turns
+    assert all(waited <= 0.4 + 0.1 for waited in refused.values())
+    late = [waited for number, waited in refused.items() if number >= 45]
+    assert late == [] or max(late) <= 0.04 + 0.1
+    assert not some.overloaded
+    assert some.waits == 60
+
+
+async def test_a_queue_that_was_empty_in_between_is_first_in_first_out() -> None:
+    some = Permits(replace(LIMITS, connections=1), Timeouts(queue=0.2))
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        held = some.take_at_once(claim())
+        assert held is not None
+        turns: list[int] = []
+
+        async def take(number: int, turns: list[int] = turns) -> None:
+            permit = await some.take(claim())
+            turns.append(number)
+            permit.release("answered")
+
+        tasks = [loop.create_task(take(number)) for number in range(5)]
+        await asyncio.sleep(0.12)
+        held.release("answered")
+        await asyncio.gather(*tasks)
+
+        assert turns == [0, 1, 2, 3, 4]
+
+
 async def test_who_waits_gets_what_a_risen_limit_gives() -> None:
     limit = MovingLimit(5)
     some = permits(TrafficLimits(connections=100), limit)

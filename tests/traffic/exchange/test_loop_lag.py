@@ -1,0 +1,67 @@
+"""Requests that the event loop has no time for, on each lane."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
+from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.overload import LoopLag
+from proxy.traffic.upstream.client import HttpUpstream
+from tests.factories import Ear
+from tests.traffic.ours import ANY_PORT, PASSING, NoKeys, local
+from tests.traffic.wire import OK, Origin, connected, running
+
+CANARY = b"canary-4711"
+WHOLE = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n" + CANARY
+CHUNKED = (
+    b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n"
+    + CANARY
+    + b"\r\n0\r\n\r\n"
+)
+
+
+class Lagging(LoopLag):
+    """A loop that has no time for two requests, and then for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 2
+        self.asked: list[str] = []
+
+    def refuses(self, client: str) -> bool:
+        self.asked.append(client)
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize("request_bytes", [WHOLE, CHUNKED])
+async def test_they_are_refused_and_their_connection_stays(request_bytes: bytes) -> None:
+    ear, lag = Ear(), Lagging()
+    async with running(Origin()) as origin:
+        upstream = HttpUpstream(local(origin.port))
+        handler = Handler(PASSING, NoKeys(), upstream, ear, clock=time.time, lag=lag)
+        listener = HttpListener(ANY_PORT, handler)
+        server = TrafficServer([Lane(listener, upstream)])
+        await server.start()
+        try:
+            async with connected(listener.port) as client:
+                found = []
+                for _ in range(3):
+                    client.send(request_bytes)
+                    found.append(await client.response())
+        finally:
+            await server.close()
+
+    refused, again, served = found
+    assert [one.status for one in found] == [503, 503, 200]
+    assert served.raw == OK
+    assert refused.values(b"retry-after") == again.values(b"retry-after") == [b"1"]
+    assert refused.values(b"sealyard-error") == [b"busy"]
+    assert [one.body for one in origin.seen] == [CANARY]
+    assert set(lag.asked) == {"127.0.0.1"}
+    lines = ear.all("message.refused")
+    assert [line["reason"] for line in lines] == ["loop-lag"] * 2
+    assert CANARY.decode() not in repr(ear.heard) + refused.raw.decode()

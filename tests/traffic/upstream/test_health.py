@@ -1,0 +1,174 @@
+"""The breaker towards an upstream: what opens it, whom it refuses, and how soon it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from proxy.config.limits import Timeouts, TrafficLimits
+from tests.traffic.ours import HASTY, Ours, local, proxied
+from tests.traffic.wire import OK, Origin, Peer, Response, eventually, get, post, running, talk
+
+CANARY = b"canary-4711"
+BRISK = replace(HASTY, rest=0.2, longest_rest=0.4)
+COUNTING = TrafficLimits(gateway_errors=3)
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+
+async def ask(ours: Ours, request: bytes = b"") -> Response:
+    return await talk(ours.port, request or post(CANARY))
+
+
+async def statuses(ours: Ours, number: int) -> list[int]:
+    return [(await ask(ours)).status for _ in range(number)]
+
+
+@contextlib.asynccontextmanager
+async def before(
+    port: int, limits: TrafficLimits | None = None, timeouts: Timeouts = BRISK
+) -> AsyncIterator[Ours]:
+    """Run the traffic port; in the end look for the canary in what was reported."""
+    async with proxied(local(port), limits=limits, timeouts=timeouts) as ours:
+        yield ours
+        assert CANARY.decode() not in repr(ours.ear.heard)
+
+
+def a_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_long() -> None:
+    async with before(a_port()) as ours:
+        assert await statuses(ours, 5) == [502] * 5
+        refused = await ask(ours)
+
+        assert refused.status == 503
+        assert refused.values(b"retry-after") == [b"1"]
+        assert refused.values(b"sealyard-error") == [b"upstream-resting"]
+        assert CANARY not in refused.raw
+        assert ours.upstream.health.breaker.state == "open"
+
+
+async def test_a_backend_that_is_back_is_used_within_its_rest() -> None:
+    port = a_port()
+    async with before(port) as ours:
+        await statuses(ours, 6)
+        origin = Origin()
+        server = await asyncio.start_server(origin.serve, "127.0.0.1", port)
+        async with server:
+            back = time.monotonic()
+            for _ in range(200):
+                if (await ask(ours)).status == 200:
+                    break
+                await asyncio.sleep(0.01)
+            took = time.monotonic() - back
+
+            assert took <= BRISK.longest_rest + 0.5
+            assert await statuses(ours, 3) == [200] * 3
+
+
+async def test_after_its_rest_one_request_is_tried_and_no_other() -> None:
+    port = a_port()
+    async with before(port) as ours:
+        await statuses(ours, 5)
+        await asyncio.sleep(BRISK.rest + 0.05)
+        found = await asyncio.gather(*(ask(ours) for _ in range(10)))
+
+        assert sorted(one.status for one in found) == [502, *[503] * 9]
+
+
+async def test_no_request_is_sent_twice_and_none_while_it_rests() -> None:
+    port = a_port()
+    async with before(port) as ours:
+        await statuses(ours, 6)
+        origin = Origin()
+        server = await asyncio.start_server(origin.serve, "127.0.0.1", port)
+        async with server:
+            answered = 0
+            for number in range(40):
+                body = b"number-%d" % number
+                answered += (await ask(ours, post(body))).status == 200
+                await asyncio.sleep(0.02)
+
+        bodies = [one.body for one in origin.seen]
+        assert answered == len(bodies) == len(set(bodies)) > 0
+
+
+async def crashing(peer: Peer, origin: Origin) -> None:
+    """Take a request and cut the connection."""
+    origin.seen.append(await peer.request())
+    peer.cut()
+
+
+async def test_a_route_that_crashes_does_not_close_the_others() -> None:
+    async with running(Origin(crashing)) as origin, before(origin.port) as ours:
+        assert await statuses(ours, 10) == [502] * 10
+        assert len(origin.seen) == 10
+
+
+@pytest.mark.parametrize("script", [crashing, None])
+async def test_gateway_errors_open_it_where_they_count(script: object) -> None:
+    origin = Origin(crashing) if script else Origin(reply=UNAVAILABLE)
+    async with running(origin), before(origin.port, COUNTING) as ours:
+        assert await statuses(ours, 3) == [502 if script else 503] * 3
+        assert (await ask(ours)).values(b"sealyard-error") == [b"upstream-resting"]
+        assert len(origin.seen) == 3
+
+
+async def test_gateway_errors_count_in_a_row_only() -> None:
+    origin = Origin(reply=UNAVAILABLE)
+    async with running(origin), before(origin.port, COUNTING) as ours:
+        for _ in range(4):
+            origin.reply = UNAVAILABLE
+            await statuses(ours, 2)
+            origin.reply = OK
+            assert await statuses(ours, 1) == [200]
+
+
+async def test_a_trial_that_meets_a_gateway_error_opens_it_again() -> None:
+    origin = Origin(reply=UNAVAILABLE)
+    async with running(origin), before(origin.port, COUNTING) as ours:
+        await statuses(ours, 3)
+        await asyncio.sleep(BRISK.rest + 0.05)
+        await statuses(ours, 2)
+
+        assert len(origin.seen) == 4
+        assert ours.upstream.health.breaker.opened == 2
+
+
+async def test_an_upstream_that_is_silent_counts_where_gateway_errors_do() -> None:
+    async def silent(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        await asyncio.sleep(5)
+
+    async with running(Origin(silent)) as origin, before(origin.port, COUNTING) as ours:
+        found = await asyncio.gather(*(ask(ours, get()) for _ in range(3)))
+        assert [one.status for one in found] == [504] * 3
+        assert (await ask(ours)).status == 503
+
+
+async def test_a_client_that_leaves_while_its_request_is_tried_leaves_room_for_another() -> None:
+    async def silent(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        await asyncio.sleep(5)
+
+    patient = replace(BRISK, response=5.0)
+    origin = Origin(reply=UNAVAILABLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    async with running(origin), before(origin.port, COUNTING, patient) as ours:
+        await statuses(ours, 3)
+        await asyncio.sleep(BRISK.rest + 0.05)
+        origin.script = silent
+        _, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+        writer.write(post(CANARY))
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+
+        await eventually(ours.upstream.health.breaker.admits)
