@@ -108,9 +108,11 @@ def _overload(
         done = subprocess.run(
             [sys.executable, "-m", "bench.overload.clients", str(path)],
             capture_output=True,
-            check=True,
+            check=False,
             timeout=sum(seconds) + _SPARE_SECONDS,
         )
+    if done.returncode:
+        raise DidNotStart(f"the clients ended:\n{done.stderr.decode()[-1000:]}")
     found = delivered(
         [Asked(*one) for one in json.loads(done.stdout)],
         proxy=proxy.peer.name,
