@@ -22,10 +22,7 @@ class SealyardError(Exception):
 
 
 class TrafficError(SealyardError):
-    """An error that a client of the traffic port can meet.
-
-    After `retry_after` seconds, where the status is 503, it may be over.
-    """
+    """An error that a client can meet; where it is 503, after `retry_after` seconds at least."""
 
     retry_after: int = 1
 
@@ -347,9 +344,8 @@ class Busy(TrafficError):
     status = 503
     title = "Sealyard is busy."
     cause = (
-        "The backend, or this process, has as much to do as it can, as many clients are connected as"
-        " `limits` or file descriptors allow, or Sealyard is draining: the reason in the log says"
-        " which (docs/how-to/operate.md)."
+        "The reason in the log says which limit is reached: of the backend, of this process, of"
+        " connected clients or of file descriptors (docs/how-to/operate.md). Or it is draining."
     )
     remedy = (
         "Try again after the time in `Retry-After`. List load balancers in `trusted_proxies`: their"
@@ -363,10 +359,7 @@ class UpstreamResting(TrafficError):
     code = "upstream-resting"
     status = 503
     title = "The backend has failed and is left alone for a moment."
-    cause = (
-        "No connection could be made for `limits.failures` requests in a row, or so many answers"
-        " were `limits.gateway_errors` (circuit breaker)."
-    )
+    cause = "`limits.failures` or `limits.gateway_errors` are reached: its circuit breaker is open."
     remedy = "Try again after the time in `Retry-After`."
 
 

@@ -60,7 +60,9 @@ class UpstreamHealth:
 
     def resting(self) -> UpstreamResting:
         """Return the error for what the upstream does not get."""
-        return UpstreamResting(retry_after=max(1, math.ceil(self.breaker.seconds_left)))
+        error = UpstreamResting()
+        error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
+        return error
 
     def answered(self, status: int) -> None:
         """Take note of the head of a response."""

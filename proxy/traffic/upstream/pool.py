@@ -105,9 +105,9 @@ class Pool:
         self._busy.discard(connection)
         connection.abort()
         if permit is not None:
+            permit.release(_outcome(connection.error))
             if connection.reader.head is None:
                 self._health.not_answered(connection.error, reused=connection.used)
-            permit.release(_outcome(connection.error))
 
     def close(self) -> None:
         """Drop all connections."""
