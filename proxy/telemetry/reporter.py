@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from .logs.access_line import MessageLine, Refusal
 from .logs.logger import Logs
 from .metrics.message_counts import MOST_SERIES, OUTCOMES, MessageCounts
+from .metrics.metric import Metric
 from .metrics.samples import Labels, Samples
 from .metrics.table import (
     LINES_LOST,
@@ -26,7 +27,6 @@ from .metrics.table import (
     UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
-    Metric,
 )
 from .tap import Tap
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ...core.edits.edits import Outcome
 from ..logs.access_line import MessageLine
+from .metric import SECONDS, Metric
 from .samples import WIDTH, Exemplars, Labels, TraceExemplar, Values
 from .table import (
     MESSAGES,
@@ -16,10 +17,8 @@ from .table import (
     REQUEST_DURATION,
     RESPONSE_BYTES,
     RULE_MATCHED,
-    SECONDS,
     UPSTREAM_DURATION,
     VALUES,
-    Metric,
 )
 
 MOST_SERIES: Final = 5000

@@ -20,8 +20,9 @@ from prometheus_client.core import (
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 
+from .metric import SECONDS, Metric
 from .samples import Labels, Samples, TraceExemplar, Values
-from .table import METRICS, SECONDS, Metric
+from .table import METRICS
 
 TEXT: Final = "text/plain"
 OPENMETRICS: Final = "application/openmetrics-text"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-from .table import METRICS, SECONDS, Metric
+from .metric import SECONDS, Metric
+from .table import METRICS
 
 Labels = tuple[str, ...]
 Values = tuple[float, ...]

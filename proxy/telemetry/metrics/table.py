@@ -6,29 +6,10 @@ never from a message. The reference page of metrics is generated from this table
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-Kind = Literal["counter", "gauge", "histogram", "latest", "soonest"]
-
-_MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
-SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds of the buckets of duration histograms, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. Counters and histograms sum all workers, also dead ones; gauges sum live ones.
-
-    `latest`, a time, is the highest of all workers, also dead ones; `soonest` the lowest of the
-    live ones. Both are exposed as gauges.
-    """
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    meaning: str
-
+from . import upstream
+from .metric import Metric
 
 MESSAGES: Final = Metric(
     "sealyard_messages_total",
@@ -136,51 +117,6 @@ UPSTREAM_CONNECTIONS: Final = Metric(
     "gauge",
     ("listener", "state"),
     "Connections to the backend, by state: `busy` or `idle`.",
-)
-UPSTREAM_LIMIT: Final = Metric(
-    "sealyard_upstream_limit",
-    "gauge",
-    ("listener",),
-    "How many requests may be under way at the backend, as found by how long it takes to answer"
-    " (at most `limits.connections`).",
-)
-UPSTREAM_REQUESTS: Final = Metric(
-    "sealyard_upstream_requests",
-    "gauge",
-    ("listener", "state"),
-    "Requests, by state: `under_way` at the backend, or `waiting` for a turn.",
-)
-UPSTREAM_WAITS: Final = Metric(
-    "sealyard_upstream_waits_total",
-    "counter",
-    ("listener",),
-    "Requests that had to wait for a turn at the backend, whether they got one or were refused.",
-)
-UPSTREAM_WAITED: Final = Metric(
-    "sealyard_upstream_waited_seconds_total",
-    "counter",
-    ("listener",),
-    "How long they waited, together.",
-)
-UPSTREAM_BREAKER: Final = Metric(
-    "sealyard_upstream_breaker",
-    "gauge",
-    ("listener", "state"),
-    "Processes whose circuit breaker towards the backend is `closed` (normal operation), `open`"
-    " (requests are refused) or `half-open` (one request is tried).",
-)
-UPSTREAM_BREAKER_OPENED: Final = Metric(
-    "sealyard_upstream_breaker_opened_total",
-    "counter",
-    ("listener",),
-    "Times that a circuit breaker towards the backend opened.",
-)
-LOOP_LAG: Final = Metric(
-    "sealyard_loop_lag_seconds",
-    "gauge",
-    (),
-    "The longest turn of the event loop since the last scrape, summed over the workers: how long"
-    " what arrives may wait before it is read.",
 )
 SESSIONS: Final = Metric(
     "sealyard_sessions_cached",
@@ -399,5 +335,6 @@ INJECTOR_REFUSALS: Final = Metric(
     "Injector only: requests answered with an HTTP error, so that no pod was created.",
 )
 
-METRICS: Final = {one.name: one for one in tuple(globals().values()) if isinstance(one, Metric)}
-"""Every metric that is declared above, by its name."""
+_DECLARED: Final = (*tuple(globals().values()), *vars(upstream).values())
+METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
+"""Every metric that is declared above, or in `upstream`, by its name."""

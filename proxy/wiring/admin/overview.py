@@ -11,6 +11,7 @@ from ...config.settings import ListenerSettings, Settings
 from ...core.rules.model import Behaviour, Rule, Verdict
 from ...keys.sessions.sealing_cache import MOST_SHOWN
 from ...telemetry.metrics import table
+from ...telemetry.metrics.metric import Metric
 from ...telemetry.metrics.samples import Facts, Labels, Samples
 
 
@@ -128,9 +129,7 @@ def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(merged.values(), key=lambda one: float(one["soft_end"]))[:MOST_SHOWN]
 
 
-def _by_rule(
-    samples: Samples, metric: table.Metric
-) -> defaultdict[tuple[str, str], dict[str, int]]:
+def _by_rule(samples: Samples, metric: Metric) -> defaultdict[tuple[str, str], dict[str, int]]:
     """Return counts by listener and rule, and by the last label, over all others."""
     found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for labels, value in _rows(samples, metric):
@@ -139,5 +138,5 @@ def _by_rule(
     return found
 
 
-def _rows(samples: Samples, metric: table.Metric) -> Iterator[tuple[Labels, float]]:
+def _rows(samples: Samples, metric: Metric) -> Iterator[tuple[Labels, float]]:
     return ((labels, values[0]) for name, labels, values in samples if name == metric.name)

@@ -13,6 +13,7 @@ from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...keys.end_to_end.key_source import EndToEnd
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
+from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...telemetry.tap import Tap
@@ -214,14 +215,14 @@ def _proxies(settings: ListenerSettings) -> FrontProxies:
 def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
     """Add how busy an upstream is, and how healthy; the ports of a listener are one."""
     permits, breaker = upstream.permits, upstream.health.breaker
-    samples.add(table.UPSTREAM_LIMIT, permits.places, labels=(name,))
-    samples.add(table.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
-    samples.add(table.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
-    samples.add(table.UPSTREAM_WAITS, permits.waits, labels=(name,))
-    samples.add(table.UPSTREAM_WAITED, permits.waited, labels=(name,))
+    samples.add(metrics.UPSTREAM_LIMIT, permits.places, labels=(name,))
+    samples.add(metrics.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
+    samples.add(metrics.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
+    samples.add(metrics.UPSTREAM_WAITS, permits.waits, labels=(name,))
+    samples.add(metrics.UPSTREAM_WAITED, permits.waited, labels=(name,))
     for state in get_args(BreakerState):
-        samples.add(table.UPSTREAM_BREAKER, int(breaker.state == state), labels=(name, state))
-    samples.add(table.UPSTREAM_BREAKER_OPENED, breaker.opened, labels=(name,))
+        samples.add(metrics.UPSTREAM_BREAKER, int(breaker.state == state), labels=(name, state))
+    samples.add(metrics.UPSTREAM_BREAKER_OPENED, breaker.opened, labels=(name,))
 
 
 def _upstream(material: ListenerMaterial) -> LaneUpstream:

@@ -16,6 +16,7 @@ from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
 from ...process import descriptors, memory
 from ...telemetry.metrics import table
+from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
 from ...telemetry.tap import Tap
@@ -250,7 +251,7 @@ class Sidecar:
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
         self.keys.count(samples)
-        samples.add(table.LOOP_LAG, self._lag.longest())
+        samples.add(metrics.LOOP_LAG, self._lag.longest())
         samples.add(table.MEMORY, memory.resident_bytes())
         samples.add(table.CPU, memory.cpu_seconds())
         return samples
