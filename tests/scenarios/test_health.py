@@ -126,16 +126,40 @@ async def test_a_worker_that_stands_still_is_told_and_so_is_its_return(tmp_path:
             try:
                 answers = [await asked(ours, path) for path in ("/livez", "/readyz", "/metrics")]
                 alive = await until(ours, "/livez", 503)
-                scraped, _, took = await asked(ours, "/metrics")
+                scraped, text, took = await asked(ours, "/metrics")
             finally:
                 os.kill(pid, signal.SIGCONT)
             await until(ours, "/livez", 200)
             await until(ours, "/readyz", 200)
             running = ours.process.poll()
 
+    age = re.compile(r"^sealyard_heartbeat_age_seconds [1-9]", re.MULTILINE)
     assert [status for status, _, _ in answers] == [200, 200, 200]
     assert all(seconds < 1 for _, _, seconds in answers)
     assert alive.startswith("stalled: no heartbeat for ")
     assert scraped == 200
     assert took < 1
+    assert age.search(text) is not None
     assert running is None
+
+
+async def test_a_worker_that_stands_still_for_good_is_replaced(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2", health_more=SOON) as ours:
+            await ours.event("server.ready")
+            pid = (await ours.event("worker.ready", 2))["worker_pid"]
+            os.kill(pid, signal.SIGSTOP)
+            stalled = await ours.event("worker.stalled")
+            await ours.event("worker.ready", 3)
+            await until(ours, "/livez", 200)
+            await until(ours, "/readyz", 200)
+            load = Load(f"http://127.0.0.1:{ours.port}/api/messages", pause=0.01)
+            loading = asyncio.get_running_loop().create_task(load.run(4))
+            await asyncio.sleep(1)
+            load.stop.set()
+            await loading
+
+    assert stalled["worker_pid"] == pid
+    assert 3 <= stalled["silent_s"] < 6
+    assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+    assert load.answered

@@ -107,6 +107,13 @@ _PROCESS: Final = (
         "A worker accepts connections.",
     ),
     Event(
+        "worker.stalled",
+        "error",
+        ("worker", "worker_pid", "silent_s"),
+        "A worker has shown no sign of life for three times `health.stalled_after`, and is killed;"
+        " `worker.died` and its replacement follow.",
+    ),
+    Event(
         "worker.died",
         "error",
         ("worker", "worker_pid", "exit_code", "restart_in_s"),

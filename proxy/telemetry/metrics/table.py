@@ -320,6 +320,13 @@ BUILD: Final = Metric(
     "Always 1; the labels are the versions that run.",
 )
 READY: Final = Metric("sealyard_ready", "gauge", (), "1 while `/readyz` reports ready.")
+HEARTBEAT_AGE: Final = Metric(
+    "sealyard_heartbeat_age_seconds",
+    "gauge",
+    (),
+    "Health listener only: how long ago every event loop that carries traffic has last shown a"
+    " sign of life. Above `health.stalled_after`, `/livez` fails. The other numbers may be as old.",
+)
 WORKERS: Final = Metric("sealyard_workers", "gauge", ("state",), "Workers, `wanted` and `ready`.")
 RESTARTS: Final = Metric("sealyard_worker_restarts_total", "counter", (), "Dead workers replaced.")
 INJECTOR_REVIEWS: Final = Metric(

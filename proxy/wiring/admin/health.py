@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 import uvloop
 
 from ...admin.server import AdminServer
+from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from .service_view import ServiceView
 
@@ -93,7 +94,10 @@ class HealthView:
 
     async def samples(self) -> Samples:
         """Return the samples of all metrics."""
-        return await self._samples.get()
+        samples = Samples()
+        samples.merge(await self._samples.get())
+        samples.add(table.HEARTBEAT_AGE, self._view.silent())
+        return samples
 
 
 class HealthThread:

@@ -178,8 +178,12 @@ class ServiceView:
         """
         health = self.settings.health
         limit = STALLED_SECONDS if health is None else health.stalled_after
-        silent = time.monotonic() - self._alive_at
+        silent = self.silent()
         return silent if silent > limit else 0.0
+
+    def silent(self) -> float:
+        """Return how many seconds ago the last sign of life was; it may be called in any thread."""
+        return time.monotonic() - self._alive_at
 
     async def checks(self, seconds: float = PATIENCE_SECONDS) -> tuple[Check, ...]:
         """Return the readiness checks; `seconds` as for `Carrier.facts`."""

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...config.settings import STALLED_SECONDS
 from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
@@ -26,6 +27,8 @@ from .worker_calls import WorkerOperations, WorkersChange, gather_all
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 1.0
+_STALLED_TIMES: Final = 3
+"""A worker that has been silent for so many times `health.stalled_after` is replaced."""
 _OWN_DESCRIPTORS: Final = 1024
 _OF_A_LISTENER: Final = 4
 """The sockets of a listener for one worker: a host name may have several addresses."""
@@ -175,7 +178,7 @@ class Supervisor:
 
         In monotonic seconds. What a worker answers too late is a sign of life as well.
         """
-        heard = [worker.heard_at for worker in self._workers()]
+        heard = [] if self._draining else [worker.heard_at for worker in self._workers()]
         return min(heard, default=time.monotonic())
 
     async def facts(self, seconds: float) -> Facts:
@@ -287,6 +290,26 @@ class Supervisor:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             await asyncio.wait([self._asking(slot) for slot in self._slots])
+            for slot in self._slots:
+                self._end_stalled(slot)
+
+    def _end_stalled(self, slot: _Slot) -> None:
+        """Kill a worker that has been silent for too long; another one takes its place.
+
+        Its clients wait for it meanwhile, and new ones come to it.
+        """
+        health = self._source.loaded.settings.health
+        limit = STALLED_SECONDS if health is None else health.stalled_after
+        worker = slot.worker
+        silent = 0.0 if worker is None else time.monotonic() - worker.heard_at
+        if worker is not None and silent > _STALLED_TIMES * limit:
+            self._reporter.report(
+                "worker.stalled",
+                worker=slot.number,
+                worker_pid=worker.pid,
+                silent_s=round(silent, 1),
+            )
+            worker.kill()
 
     def _asking(self, slot: _Slot) -> asyncio.Task[None]:
         """Return the task that asks a worker for its facts, one for all who want them."""

@@ -49,8 +49,8 @@ async def work(
         channel.close()
 
 
-_CONCURRENT: Final = frozenset({"packages", "participants", "values"})
-"""Calls that may take seconds, and so run beside others."""
+_CONCURRENT: Final = frozenset({"facts", "packages", "participants", "values"})
+"""Calls that run beside others: they may take seconds, or show while others do that all is well."""
 
 
 class _Worker:
