@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,14 @@ from typing import Final
 
 import click
 
-from ...config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
+from ...config.settings import (
+    Address,
+    ListenerSettings,
+    OriginalPort,
+    Settings,
+    TcpAddress,
+    UpstreamTls,
+)
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...keys.keyring.file import open_keyring
@@ -24,6 +32,7 @@ from ...keys.keyring.roots import LocalRoot
 from ...keys.stores import check_store
 from ...process import fitness
 from ...process.fitness import Finding
+from ...traffic import tls
 from ...wiring import root_provider
 from ...wiring.reload.material import require_pinned
 from ..support import console, keyring_changes
@@ -45,8 +54,9 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
     sealyard doctor --config sealyard.yaml
     sealyard doctor --json
 
-    Connects to the upstreams without sending anything, and tries the operations of Sealyard in the
-    store, under a name that no conversation has. Exits with 3 if a check failed.
+    Connects to the upstreams without sending anything, with the TLS handshake that messages have,
+    and tries the operations of Sealyard in the store, under a name that no conversation has. Exits
+    with 3 if a check failed.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     findings = list(_examine(config))
     if as_json:
@@ -160,13 +170,9 @@ def _upstream(listener: ListenerSettings) -> Finding:
     where = str(address)
     if isinstance(address, OriginalPort):
         return Finding("upstream", "ok", f"{where}: known only when a client connects")
-    try:
-        asyncio.run(_connect(address))
-    except TimeoutError:
-        return Finding("upstream", "failed", f"{where}: no response within {_CONNECT_SECONDS:g} s")
-    except OSError as error:
-        text = os.strerror(error.errno) if error.errno else "cannot be reached"
-        return Finding("upstream", "failed", f"{where}: {text}; start the backend there")
+    fault = _fault(address, listener)
+    if fault:
+        return Finding("upstream", "failed", f"{where}: {fault}")
     if not listener.upstream.tls and not _is_local(address):
         return Finding(
             "upstream",
@@ -176,10 +182,33 @@ def _upstream(listener: ListenerSettings) -> Finding:
     return Finding("upstream", "ok", f"{where} responds")
 
 
-async def _connect(address: Address) -> None:
+def _fault(address: Address, listener: ListenerSettings) -> str:
+    """Return why no message can reach an upstream, and what to do; empty where one can."""
+    try:
+        asyncio.run(_connect(address, listener))
+    except ssl.SSLCertVerificationError as error:
+        return f"{error.verify_message}; check the certificate there, and `upstream_tls`"
+    except ssl.SSLError:
+        return "no TLS handshake; write http:// if it is plain HTTP"
+    except TimeoutError:
+        return f"no response within {_CONNECT_SECONDS:g} s"
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else "cannot be reached"
+        return f"{text}; start the backend there"
+    return ""
+
+
+async def _connect(address: Address, listener: ListenerSettings) -> None:
+    """Connect and close again, with the TLS handshake that messages would have."""
+    context = name = None
+    if listener.upstream.tls:
+        settings = listener.upstream_tls or UpstreamTls()
+        context, name = tls.upstream_context(settings), settings.server_name
     async with asyncio.timeout(_CONNECT_SECONDS):
         if isinstance(address, TcpAddress):
-            _, writer = await asyncio.open_connection(address.host, address.port)
+            _, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=context, server_hostname=name
+            )
         else:
             _, writer = await asyncio.open_unix_connection(address.path)
     writer.close()

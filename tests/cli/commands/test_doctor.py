@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -56,6 +57,30 @@ def test_an_upstream_that_does_not_answer_is_found(folder: Path) -> None:
         file.write_text("\n".join(lines) + "\n")
         upstream = examine(folder, status=3)["upstream"]
     assert (upstream["verdict"], "start the backend" in upstream["text"]) == ("failed", True)
+
+
+def test_an_upstream_without_the_tls_that_is_configured_is_found(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        answering = Thread(target=answer_in_plain_text, args=(plain,))
+        answering.start()
+        file = folder / "sealyard.yaml"
+        lines = [
+            f"    upstream: https://127.0.0.1:{plain.getsockname()[1]}"
+            if "upstream:" in line
+            else line
+            for line in file.read_text().splitlines()
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        upstream = examine(folder, status=3)["upstream"]
+        answering.join(10)
+    assert (upstream["verdict"], "plain HTTP" in upstream["text"]) == ("failed", True)
+
+
+def answer_in_plain_text(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
 
 def under_a_passphrase(folder: Path, phrase: str, monkeypatch: pytest.MonkeyPatch) -> None:

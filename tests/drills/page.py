@@ -1,0 +1,86 @@
+"""The drills of docs/how-to/disasters.md: how soon each is seen, and the commands against it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.redis.pods import Place
+from tests.scenarios.rig import environment
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "how-to" / "disasters.md"
+PHRASE: Final = "a phrase for backups"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One section of the page."""
+
+    title: str
+    seconds: float
+    scripts: tuple[str, ...]
+
+
+def drills() -> dict[str, Drill]:
+    """Return every drill of the page by its title."""
+    _, *sections = PAGE.read_text(encoding="utf-8").split("\n## ")
+    found = {}
+    for section in sections:
+        title, _, rest = section.partition("\n")
+        (seconds,) = re.findall(r"^\| within \| (\d+) s \|$", rest, re.MULTILINE)
+        scripts = re.findall(r"^```sh\n(.*?)^```$", rest, re.MULTILINE | re.DOTALL)
+        found[title] = Drill(title, float(seconds), tuple(scripts))
+    return found
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who runs the scripts of the page, in a folder that has what the page says."""
+
+    place: Place
+    pods: tuple[Place, ...]
+
+    def prepare(self) -> Operator:
+        """Write the commands of the page: `sealyard`, and `distribute`."""
+        tools = self.place.folder / "bin"
+        tools.mkdir()
+        folders = " ".join(f"'{pod.folder}'" for pod in self.pods)
+        self._tool(tools / "sealyard", f'exec "{sys.executable}" -P -m proxy "$@"')
+        self._tool(
+            tools / "distribute",
+            f"for pod in {folders}; do\n"
+            '  cp -p "$1" "$pod/$1.new"\n'
+            '  mv "$pod/$1.new" "$pod/$1"\n'
+            "done",
+        )
+        return self
+
+    def _tool(self, path: Path, line: str) -> None:
+        path.write_text(f"#!/bin/sh\nset -eu\n{line}\n")
+        path.chmod(0o700)
+
+    def follow(
+        self, script: str, *, status: int = 0, variables: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a script of the page; return what it printed."""
+        path = f"{self.place.folder / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(  # noqa: S603 - the commands of the page
+            [shutil.which("sh") or "sh", "-euc", script],
+            cwd=self.place.folder,
+            env=environment(PATH=path, SEALYARD_BACKUP_PASSPHRASE=PHRASE, **(variables or {})),
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        told = done.stdout + done.stderr
+        assert done.returncode == status, f"{script}\n{told}"
+        return told

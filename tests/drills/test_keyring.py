@@ -1,0 +1,192 @@
+"""Drills of the keyring: lost, locked, leaked, another one, an old one."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from proxy.core.crypto import token
+from tests.drills.scene import Scene, a_scene, clear, opened_at, refused_at, told
+from tests.redis.pods import Place, Pod
+from tests.redis.server import Server, needs_redis
+from tests.redis.test_keyrings import ready
+from tests.redis.test_operator import a_fleet
+from tests.scenarios.rig import command, environment
+
+pytestmark = needs_redis
+
+
+async def fails_to_start(place: Place) -> str:
+    """Start a pod that must not start; return what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *command(place.folder),
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3, out
+    return out.decode()
+
+
+async def test_a_lost_keyring_comes_back_from_its_backup(server: Server, tmp_path: Path) -> None:
+    async with a_scene(tmp_path, server, "The keyring is lost") as scene:
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            before = await pods[0].sealed()
+            scene.keep_token(before)
+            for place in (scene.mine, *scene.places):
+                (place.folder / "keyring.jwe").unlink()
+            await scene.logs(pods[0], "config.refused", reason="keyring-error")
+            await scene.seen("mark", told(pods[0], "refused (keyring-error)"))
+            assert await scene.metric(pods[0], "sealyard_last_reload_successful 0.0")
+            assert await pods[1].opens(await pods[0].sealed())
+            assert "keyring.jwe" in await fails_to_start(scene.mine)
+
+            assert "opens" in await scene.follow()
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            assert await pods[0].opens(before)
+            assert await pods[1].opens(await pods[0].sealed())
+
+
+async def test_a_lost_passphrase_is_replaced_with_the_backup(
+    server: Server, tmp_path: Path
+) -> None:
+    async with a_scene(tmp_path, server, "The passphrase is lost") as scene:
+        under_a_passphrase(scene)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            before = await pods[0].sealed()
+            scene.keep_token(before)
+            for place in (scene.mine, *scene.places):
+                (place.folder / "passphrase").write_text("something else altogether\n")
+            assert "The keyring cannot be used" in await fails_to_start(scene.mine)
+            assert await pods[1].opens(await pods[0].sealed())
+        new = scene.mine.folder / "new.passphrase"
+        new.write_text("written down by two people\n")
+        new.chmod(0o600)
+        assert "opens" in await scene.follow()
+        for place in scene.places:
+            replaced(place, "{file: passphrase}", "{file: new.passphrase}")
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            assert await pods[0].opens(before)
+            assert await pods[1].opens(await pods[0].sealed())
+
+
+def under_a_passphrase(scene: Scene) -> None:
+    """Put the same keyring under a passphrase instead of a root key, everywhere."""
+    file = scene.mine.folder / "passphrase"
+    file.write_text("the words that nobody wrote down\n")
+    file.chmod(0o600)
+    scene.operator.follow(
+        "rm keyring.jwe; sealyard keys import backup.jwe --yes --passphrase-file passphrase;"
+        " distribute passphrase; distribute keyring.jwe; rm backup.jwe;"
+        " sealyard keys export backup.jwe --passphrase-file passphrase"
+    )
+    for place in (scene.mine, *scene.places):
+        replaced(place, "key: {file: root.key}", "passphrase: {file: passphrase}")
+
+
+def replaced(place: Place, before: str, after: str) -> None:
+    """Replace a text in a place's configuration."""
+    config = place.folder / "sealyard.yaml"
+    text = config.read_text()
+    assert before in text
+    config.write_text(text.replace(before, after))
+
+
+async def test_a_leaked_kek_seals_nothing_more_and_then_opens_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    async with a_scene(tmp_path, server, "A KEK has leaked") as scene:
+        stolen = tmp_path / "stolen"
+        shutil.copytree(scene.mine.folder, stolen)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            old = await pods[0].sealed()
+            planted = (
+                await asyncio.to_thread(
+                    scene.operator.follow, "sealyard audit plant --label drill 2>/dev/null"
+                )
+            ).strip()
+            assert not await pods[0].opens(planted)
+            await scene.logs(pods[0], "poison.opened")
+
+            await scene.follow()
+            new = await scene.happens("sealed under the new KEK", sealed_anew(pods))
+            await scene.follow(1, OLD="k1")
+            for pod in pods:
+                await scene.seen("refused", refused_at(pod, old))
+                assert await pod.opens(new)
+        # The thief opens the old, with his copy, and not the new.
+        named = "--tenant clinic --conversation c1 --field content"
+        for text, status in ((old, 0), (new, 1)):
+            (stolen / "stolen.txt").write_text(text)
+            script = f"cd '{stolen}'; sealyard keys verify - {named} < stolen.txt"
+            found = await asyncio.to_thread(scene.operator.follow, script, status=status)
+            assert ("opens" in found) == (status == 0)
+        shutil.rmtree(stolen)
+
+
+def sealed_anew(pods: list[Pod]) -> Callable[[], Awaitable[str]]:
+    async def look() -> str:
+        tokens = [await pod.sealed() for pod in pods]
+        keks = {token.decode(one.encode()).key_id.kek_id for one in tokens}
+        return "" if "k1" in keks else tokens[0]
+
+    return look
+
+
+async def test_two_keyrings_in_one_fleet_become_one(server: Server, tmp_path: Path) -> None:
+    title = "Half of the fleet has another keyring"
+    async with a_scene(tmp_path, server, title, own=True) as scene:
+        theirs = scene.mine.folder / "theirs"
+        theirs.mkdir(mode=0o700)
+        for name in ("keyring.jwe", "root.key"):
+            shutil.copy2(scene.places[1].folder / name, theirs / name)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            for pod in pods:
+                await scene.logs(pod, "keyring.mismatch")
+                assert await scene.metric(pod, 'sealyard_keyring_state{state="mismatch"} 1.0')
+            tokens = [await pod.sealed() for pod in pods]
+            assert not await pods[0].opens(tokens[1])
+            assert not await pods[1].opens(tokens[0])
+
+            await scene.follow()
+            for pod in pods:
+                for one in tokens:
+                    await scene.happens("opens in both", opened_at(pod, one))
+            for pod in pods:
+                await scene.happens("over", clear(pod), 90)
+
+
+async def test_an_older_keyring_takes_nobody_out_of_service_but_one_that_starts(
+    server: Server, tmp_path: Path
+) -> None:
+    async with a_scene(tmp_path, server, "An old keyring was restored") as scene:
+        folder = scene.mine.folder
+        shutil.copy2(folder / "keyring.jwe", folder / "from-the-backup.jwe")
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            await asyncio.to_thread(
+                scene.operator.follow,
+                "new=$(sealyard keys add); distribute keyring.jwe;"
+                ' until sealyard keys promote "$new"; do sleep 1; done; distribute keyring.jwe;'
+                " sealyard keys export newest.jwe",
+            )
+            sealed = await scene.happens("sealed under the new KEK", sealed_anew(pods))
+            shutil.copy2(folder / "from-the-backup.jwe", folder / "keyring.jwe")
+            await asyncio.to_thread(scene.operator.follow, "distribute keyring.jwe")
+            for pod in pods:
+                await scene.logs(pod, "keyring.older")
+                await scene.seen("mark", told(pod, "its file is older"))
+                assert await pod.opens(sealed)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            for pod in pods:
+                status, text = await ready(pod)
+                assert status == 503
+                assert "without the KEK that other processes seal under" in text
+            await scene.follow()
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+                assert await pod.opens(sealed)
