@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from random import Random  # noqa: TID251 - a run can be had again by its seed
 
 import pytest
 from hypothesis import assume, given
@@ -22,7 +26,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
-from tests.core.json_texts import documents, literals, spaces
+from tests.core.json_texts import RandomTexts, documents, literals, spaces
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -38,10 +42,12 @@ from tests.factories import (
     sent,
 )
 
+MANY = 1_000_000
 FORMS = st.sampled_from(["jwe", "short"])
 OWN = Names(conversation=parse_source("$.conversationId"))
 
 
+@cache
 def round_trip_rule(form: Form) -> Rule:
     items = [
         an_item("$.v", form=form, optional=True),
@@ -60,6 +66,11 @@ small = documents(literals.filter(lambda one: json.loads(one) != "x"))
 def test_any_value_comes_back_and_nothing_beside_it_changes(
     value: str, wide: str, rest: str, space: str, form: Form
 ) -> None:
+    assume("null" not in {value, wide})
+    comes_back(value, wide, rest, space, form)
+
+
+def comes_back(value: str, wide: str, rest: str, space: str, form: Form) -> None:
     parts = (
         f'{space}{{"conversationId":"c1",{space}"v":',
         value,
@@ -67,7 +78,6 @@ def test_any_value_comes_back_and_nothing_beside_it_changes(
         wide,
         f'], "rest":{rest}}}{space}',
     )
-    assume("null" not in {value, wide})
     rule = round_trip_rule(form)
     sealed = sent(rule, a_message("".join(parts))).decode()
     assert sealed.startswith(parts[0] + '"')
@@ -79,6 +89,27 @@ def test_any_value_comes_back_and_nothing_beside_it_changes(
         assert json.loads("".join(parts)) == json.loads(back)
     else:
         assert "".join(parts) == back
+
+
+@pytest.mark.slow
+@pytest.mark.no_cover
+def test_a_million_random_documents_come_back(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    """Most are small; hypothesis, which makes better ones, is a hundred times slower."""
+    monkeypatch.setattr("tests.factories.RuleTable", cache(RuleTable))  # two rules for all
+    seed, made = secrets.randbits(32), 0
+    texts = RandomTexts(Random(seed))  # noqa: S311 - as above
+    while made < MANY:
+        value, wide, rest, space = texts.value(), texts.value(), texts.value(), texts.space()
+        form: Form = "jwe" if made % 2 else "short"
+        try:
+            comes_back(value, wide, rest, space, form)
+        except BaseException as error:
+            error.add_note(f"seed {seed}, document {made}: {(value, wide, rest, space, form)!r}")
+            raise
+        made += 1
+    record_property("documents", f"{made:,}")
 
 
 def spans(text: str) -> list[Change]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,15 +41,17 @@ class Work:
                 self.errors.append(str(error))
 
 
-async def rotations(server: Server, folder: Path, mode: str, count: int) -> None:
+async def rotations(server: Server, folder: Path, mode: str, count: int, clients: int) -> float:
+    """Rotate so often under the load of so many clients; return the messages a second."""
     async with (
         a_scene(folder, url(server), mode=mode) as (_, places, session),
         a_fleet(places, session=session) as pods,
     ):
         work = Work(pods)
         rotated = []
+        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for writer, reader in ((pods[0], pods[1]), (pods[1], pods[0])) * 2:
+            for writer, reader in ((pods[0], pods[1]), (pods[1], pods[0])) * (clients // 2):
                 group.create_task(work.write_and_read(writer, reader))
             for number in range(count):
                 status, answer = await pods[number % 2].admin(
@@ -57,6 +61,7 @@ async def rotations(server: Server, folder: Path, mode: str, count: int) -> None
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.3)
             work.stop.set()
+        took = time.monotonic() - began
         sids = [decode(text.encode()).key_id.sid for text in work.texts]
         last = [decode((await pod.sealed()).encode()).key_id.sid for pod in pods]
         oldest = [await pod.opens(work.texts[0]) for pod in pods]
@@ -66,10 +71,23 @@ async def rotations(server: Server, folder: Path, mode: str, count: int) -> None
     assert len(set(sids)) > count / 2
     assert len(set(last)) == 1
     assert oldest == [True, True]
+    return 2 * len(work.texts) / took  # each is written and read
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
-async def test_a_hundred_rotations_are_not_noticed(
-    server: Server, tmp_path: Path, mode: str
+@pytest.mark.parametrize(
+    ("count", "clients"),
+    [(100, 4), pytest.param(2_000, 16, marks=pytest.mark.slow)],
+    ids=["short", "long"],
+)
+async def test_rotations_are_not_noticed(
+    server: Server,
+    tmp_path: Path,
+    mode: str,
+    count: int,
+    clients: int,
+    *,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    await rotations(server, tmp_path, mode, 100)
+    rate = await rotations(server, tmp_path, mode, count, clients)
+    record_property(f"rate of {mode} messages", f"{rate:.0f} a second, {count} rotations")

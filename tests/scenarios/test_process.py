@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,14 @@ from tests.scenarios.rig import (
 )
 
 KILLS = 3
+QUIET = """\
+      - name: alpha
+        match: POST /api/messages
+        conversation: $.conversationId
+        log: {level: warning}
+        request: {encrypt: [$.content, $.note]}
+        response: {decrypt: [$.content, $.note]}
+"""
 
 
 def url(ours: Served) -> str:
@@ -157,15 +166,29 @@ async def test_a_rule_that_nothing_matched_shows_in_the_metrics(
     assert f'sealyard_kek_state{{kek="k1",state="primary"}} {workers}.0' in text.splitlines()
 
 
-async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
-    clients, kills = 8, 3
+@pytest.mark.parametrize(
+    ("clients", "pause", "kills", "every"),
+    [(8, 0.0, 3, 1.0), pytest.param(100, 0.18, 120, 5.0, marks=pytest.mark.slow)],
+    ids=["short", "long"],
+)
+async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(
+    tmp_path: Path,
+    clients: int,
+    pause: float,
+    kills: int,
+    every: float,
+    *,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The long form kills for ten minutes at 500 messages a second."""
     async with backend() as behind:
-        with served(tmp_path, behind.port, "--workers", "2") as ours:
+        with served(tmp_path, behind.port, "--workers", "2", rules=QUIET) as ours:
             await ours.event("server.ready")
-            load = Load(url(ours))
+            load = Load(url(ours), pause=pause)
+            began = time.monotonic()
             loading = asyncio.get_running_loop().create_task(load.run(clients))
             for number in range(kills):
-                await asyncio.sleep(1)
+                await asyncio.sleep(every)
                 worker = await ours.event("worker.ready", 2 + number)
                 os.kill(int(worker["worker_pid"]), signal.SIGKILL)
                 await ours.event("worker.died", number + 1)
@@ -174,11 +197,15 @@ async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_
             status = await readiness(ours)
             load.stop.set()
             await loading
+            took = time.monotonic() - began
             await asyncio.sleep(1.2)
             text = await metrics(ours)
             ours.process.send_signal(signal.SIGTERM)
             code = await ours.ended()
 
+    record_property("kills", f"{kills} in {took:.0f} s")
+    record_property("rate", f"{load.answered / took:.0f} a second")
+    record_property("lost", f"{load.cut} of {load.answered:,}")
     assert ready["duration_ms"] > 0
     assert (status, code) == (200, 0)
     assert load.wrong == []
