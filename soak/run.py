@@ -190,32 +190,34 @@ class Soak:
         """
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._well(one, window)) for one in self.world.sidecars]
-        worst = max(task.result() for task in tasks)
+        worst, which = max(task.result() for task in tasks)
         if worst > self.pace.recovery and not self.journal.busy(window.ended):
-            self.journal.breach("slow recovery", f"{window.name}: {worst:.2f} s")
+            self.journal.breach("slow recovery", f"{window.name}: {worst:.2f} s: {which}")
         return worst
 
-    async def _well(self, one: Sidecar, window: Window) -> float:
-        bare, number = 0.0, 0
+    async def _well(self, one: Sidecar, window: Window) -> tuple[float, str]:
+        """Return how long it took, and what was the last that failed."""
+        bare, number, failed = 0.0, 0, ""
         while time.monotonic() < window.ended + _PROBE_SECONDS:
             number += 1
             began = time.monotonic()
             await self._quick("POST", f"http://127.0.0.1:{self.world.backend.port}/plain/bare")
             bare = max(bare, time.monotonic() - began)
             room = f"{one.mode}-probe-{window.began:.3f}-{number}"
-            if await self._takes(one, room) and await one.ready(self.world.session):
-                return max(time.monotonic() - window.ended - 2 * bare, 0.0)
+            status = await self._takes(one, room)
+            if status == _OK and await one.ready(self.world.session):
+                return max(time.monotonic() - window.ended - 2 * bare, 0.0), failed
+            failed = f"{one.name}: {'not ready' if status == _OK else status}"
             await asyncio.sleep(0.05)
-        return _PROBE_SECONDS
+        return _PROBE_SECONDS, failed
 
-    async def _takes(self, one: Sidecar, room: str) -> bool:
-        """Whether a new conversation can be begun, and read back."""
+    async def _takes(self, one: Sidecar, room: str) -> int:
+        """Return 200 if a new conversation can be begun and read back, or what came instead."""
         number = self.journal.next_number()
         url = f"{one.url}/messages/{room}/{number}"
         body = f'{{"number": {number}, "content": "{self.journal.canary}"}}'
-        if await self._quick("POST", url, body) != _OK:
-            return False
-        return await self._quick("GET", url) == _OK
+        status = await self._quick("POST", url, body)
+        return status if status != _OK else await self._quick("GET", url)
 
     async def _quick(self, method: str, url: str, body: str = "") -> int:
         headers = {"Content-Type": "application/json"}
