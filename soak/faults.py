@@ -180,8 +180,10 @@ async def _ended(
         await asyncio.to_thread(one.end, how)
         yield
     finally:
-        await asyncio.to_thread(one.start)
-        world.away.discard(one.name)
+        try:
+            await asyncio.to_thread(one.start)
+        finally:
+            world.away.discard(one.name)
 
 
 @asynccontextmanager

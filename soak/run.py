@@ -33,7 +33,9 @@ _LATE_SECONDS: Final = 0.1
 """Processes that waited so long of a step for a processor are not to blame for being slow."""
 _SWEEP_LIST: Final = 50
 _SWEEPERS: Final = 4
-_ATTEMPTS: Final = 5
+_PATIENCE: Final = 3.0
+_LONG_PATIENCE: Final = 30.0
+"""What does not open for so long is lost; the second, while the machine is too busy to tell."""
 _PROBE_SECONDS: Final = 30.0
 _OK: Final = 200
 
@@ -287,12 +289,13 @@ class Soak:
         if len(some) > 1 and await client.check_list(one, some):
             return
         for message in some:
-            for _ in range(_ATTEMPTS):
-                if await client.check(one, message) is not None:
-                    break
+            began = time.monotonic()
+            while await client.check(one, message) is None and self.journal.alive(message):
                 await asyncio.sleep(0.5)
-            else:
-                self.journal.breach("lost", f"{one.name}: {message}")
+                waited = time.monotonic() - began
+                if waited > _PATIENCE and (self.journal.calm(began) or waited > _LONG_PATIENCE):
+                    self.journal.breach("lost", f"{one.name}: {message}")
+                    break
 
     async def _sweep_some(self) -> None:
         """Open the newest ephemeral messages, whose keys are about to go."""

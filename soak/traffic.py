@@ -131,7 +131,8 @@ class Asker:
         if journal.calm(began):
             journal.breach("refused without a fault", told)
         window = journal.blame(began)
-        if sidecar.mode == "durable" and window is not None and window.layer == "store":
+        of_keys = answer.code in {"key-unavailable", "keys-full", "open-failed"}
+        if of_keys and sidecar.mode == "durable" and window and window.layer == "store":
             journal.breach("durable message refused for the store", f"{window.name}: {told}")
 
 
