@@ -45,6 +45,9 @@ def main(arguments: list[str]) -> int:
         for mode in MODES:
             if chosen.mode in {None, mode}:
                 outcome = _try(outage, mode, chosen.seconds)
+                if outcome is None:
+                    missed = True
+                    continue
                 outcomes.append(outcome)
                 missed = missed or bool(trial.broken(outage, outcome))
     if chosen.write:
@@ -52,11 +55,19 @@ def main(arguments: list[str]) -> int:
     return int(missed)
 
 
-def _try(outage: Outage, mode: Mode, seconds: float) -> Outcome:
-    """Try it, and try it again where the machine was too busy to tell."""
+def _try(outage: Outage, mode: Mode, seconds: float) -> Outcome | None:
+    """Try it, and try it again where the machine was too busy to tell.
+
+    Return None where it could not be tried; the others are tried all the same.
+    """
+    outcome = None
     for attempt in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(prefix="sealyard-chaos-") as folder:
-            outcome = asyncio.run(trial.run(outage, mode, seconds, Path(folder)))
+            try:
+                outcome = asyncio.run(trial.run(outage, mode, seconds, Path(folder)))
+            except (OSError, AssertionError) as error:
+                sys.stdout.write(f"  BROKEN: {outage.name}, {mode}: not tried: {error!r}\n")
+                continue
         sys.stdout.write(row(outcome) + "\n")
         busy = outcome.bare.at(0.99) > _QUIET_MS and attempt < _ATTEMPTS - 1
         if busy:

@@ -20,7 +20,7 @@ from tests.servers import free_port
 Mode = Literal["durable", "ephemeral"]
 MODES: Final[tuple[Mode, ...]] = ("durable", "ephemeral")
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 _CONFIGURATION = """\
 version: 1
 keys:
