@@ -23,6 +23,7 @@ from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead,
 from ..planning.find_in_parts import refuse_new_delimiters
 from ..planning.plan import Plan
 from ..rules.model import Block
+from ..slices import paused
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
 
@@ -116,7 +117,7 @@ class _Done:
     ) -> None:
         """Carry out every edit, also those behind one that fails."""
         counts, proven = self.counts, self.proven
-        for edit in edits:
+        for edit in paused(edits):
             try:
                 change = edit.carry_out(keys, block, now)
             except OpenFailed as error:

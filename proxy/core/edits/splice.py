@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 from ..errors import InvalidBody
+from ..slices import paused
 from .edits import Change
 
 _BY_START: Final = attrgetter("start")
@@ -18,7 +19,7 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
         return b"".join((body[: only.start], only.text or b"", body[only.end :]))
     pieces: list[bytes] = []
     at = 0
-    for change in sorted(changes, key=_BY_START):
+    for change in paused(sorted(changes, key=_BY_START)):
         if change.start < at:
             raise InvalidBody("spans-overlap")
         pieces += (body[at : change.start], change.text or b"")

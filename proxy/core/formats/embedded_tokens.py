@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
+from ..slices import pause, paused
 from . import escaping
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
@@ -82,9 +83,9 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
     if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
         return find(text, limit, manner)
     found: list[FoundToken] = []
-    matches = list(_CANDIDATE.finditer(text))
+    matches = list(_candidates_in(text))
     places = escaping.places(text, [one.span() for one in matches], manner)
-    for match, place in zip(matches, places, strict=True):
+    for match, place in paused(zip(matches, places, strict=True)):
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):
             trails_off = _trails_off(decoded, text, match.end())
@@ -99,6 +100,22 @@ def any_in(text: bytes) -> bool:
     return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
 
 
+def _candidates_in(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield what looks like a token in a text: where one of the two prefixes is."""
+    after = [text.find(one) for one in (token.JWE_PREFIX, token.SHORT_PREFIX)]
+    at = 0
+    while starts := [one for one in after if one >= 0]:
+        pause()
+        start = min(starts)
+        match = _CANDIDATE.match(text, start)
+        at = start + 1 if match is None else match.end()
+        if match is not None:
+            yield match
+        for number, prefix in enumerate((token.JWE_PREFIX, token.SHORT_PREFIX)):
+            if 0 <= after[number] < at:
+                after[number] = text.find(prefix, at)
+
+
 def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     """Return the tokens of a body in which each is all of a value, the usual case; else None.
 
@@ -110,6 +127,7 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     found: list[FoundToken] = []
     start = body.find(token.JWE_PREFIX)
     while start != -1:
+        pause()
         end = body.find(b'"', start)
         decoded = _decode(body[start:end])
         opened = body[start - 1] == _QUOTE and body[start - 2] != _BACKSLASH
@@ -126,7 +144,7 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
 def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
     """Return the tokens of a body, wherever they lie in its strings."""
     found: list[FoundToken] = []
-    for literal in _LITERAL.finditer(body):
+    for literal in paused(_LITERAL.finditer(body)):
         inside = literal[0]
         if token.JWE_PREFIX in inside or token.SHORT_PREFIX in inside:
             is_name = _COLON.match(body, literal.end()) is not None
@@ -167,7 +185,7 @@ def _in_literal(
     for number, place in enumerate(places):
         numbers.setdefault(place.text, []).append(number)
     at = 0
-    for match in _CANDIDATE.finditer(literal):
+    for match in _candidates_in(literal):
         alike = numbers.get(match[0], ())
         first = bisect_left(alike, at)
         if first == len(alike):
@@ -234,12 +252,12 @@ def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iter
     # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
     encoded = text.encode(errors="replace")
     if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
-        for literal in _LITERAL.finditer(encoded):
+        for literal in paused(_LITERAL.finditer(encoded)):
             inner_name = _COLON.match(encoded, literal.end()) is not None
             inner = json_format.unescape(literal[0])
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
-    matches = list(_CANDIDATE.finditer(encoded))
+    matches = list(_candidates_in(encoded))
     places = escaping.places(encoded, [one.span() for one in matches], manner)
     for match, place in zip(matches, places, strict=True):
         fills = not is_name and match.span() == (0, len(encoded))

@@ -16,6 +16,7 @@ from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
 from ..expressions.selectors import NamedSelector, Selector
 from ..http.message import HeadFacts
+from ..slices import paused, pieces
 from . import embedded_tokens
 from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
@@ -50,7 +51,7 @@ def pairs(body: bytes) -> Iterator[Pair]:
     if body.count(b"&") + body.count(b";") >= PAIRS_MAX:
         raise BodyTooLarge("too-many-pairs")
     at, room = 0, NAMES_MAX
-    for text in body.split(b"&"):
+    for text in paused(body.split(b"&")):
         end = at + len(text)
         equals = text.find(b"=")
         name = text if equals < 0 else text[:equals]
@@ -106,7 +107,7 @@ def hidden_names(body: bytes) -> Iterator[str]:
     if b";" not in body:
         return
     room = NAMES_MAX
-    for text in body.split(b"&"):
+    for text in paused(body.split(b"&")):
         for part in text.split(b";")[1:]:
             spelled = part[:NAME_MAX].partition(b"=")[0]
             room -= len(spelled)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
+from ..slices import pause
 from .message import HeadFacts
 
 _RATIO: Final = 100
@@ -120,6 +121,7 @@ def _decompressed(  # noqa: PLR0913 - what differs between the codings, the last
     """Return the contents of a stream that begins at `at`, read in slices, and where it ends."""
     parts: list[bytes] = []
     while not stream.eof:
+        pause()
         piece = body[at : at + size]
         if not piece:
             raise InvalidBody("coding-cut")

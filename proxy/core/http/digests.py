@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..errors import DigestMismatch
+from ..slices import pieces
 from .message import HeadFacts
 
 _DIGESTS: Final = (b"content-digest", b"repr-digest")
@@ -71,7 +72,8 @@ def verify(facts: HeadFacts, body: bytes) -> None:
     """
     digests = digests_of(facts)
     if digests is not None:
-        digests.update(body)
+        for piece in pieces(body):
+            digests.update(piece)
         digests.check()
 
 

@@ -16,6 +16,7 @@ from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
 from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, json_sources
 from ..formats.json import Findings, Path, unescape
 from ..rules.model import Item, NamedPart, Placed
+from ..slices import paused
 from .exchange import Exchange, JsonReader
 
 
@@ -253,7 +254,7 @@ class Binder:
         found: dict[Path, list[str]] = {}
         unfit: set[Path] = set()
         other = self._exchange.elsewhere.get(source)
-        for path, start, end in self._findings.found[index]:
+        for path, start, end in paused(self._findings.found[index]):
             try:
                 text = self._text(source, path, self._body[start:end])
             except MissingValue:

@@ -25,6 +25,7 @@ from ..formats.markup import MARKUP, surroundings_of
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Block, Item, Placed
+from ..slices import paused
 from .binding import Binder, bind_token
 from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
@@ -72,10 +73,10 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
         media = media_type(head.facts)
         page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
         if page or head.facts.as_page:
-            edits = [shielded(one) for one in edits]
+            edits = [shielded(one) for one in paused(edits)]
     if compiled.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(compiled, binder, head)
-    if compiled.traits.optional and body and kind is None and not any(map(_seals, edits)):
+    if compiled.traits.optional and body and kind is None and not any(map(_seals, paused(edits))):
         edits.append(pass_unsealed(compiled))
     return tuple(edits)
 
@@ -218,7 +219,7 @@ def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
     """Return the sessions that edits need."""
     seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
-    for edit in edits:
+    for edit in paused(edits):
         context, token = edit.context, edit.token
         if context is None:
             continue
@@ -337,12 +338,12 @@ def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known o
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
-        for found in findings.found[placed.index]:
+        for found in paused(findings.found[placed.index]):
             context = binder.context(placed, found.path)
             edits.append(_seal(selection, placed.item, context, body, found))
     manner = Manner(compiled.escape, rendered=rendered)
     for placed in compiled.decrypt:
-        for found in findings.found[placed.index]:
+        for found in paused(findings.found[placed.index]):
             text = selection.text(body[found.start : found.end])
             token = OpenFailed("not-a-token") if text is None else decoded_token(text)
             token = binder.taken(placed, found.path, token)

@@ -15,6 +15,7 @@ from ..expressions.sources import JsonSource
 from ..formats.body_format import Record
 from ..formats.json.walk import SELECTED_MAX
 from ..formats.records.json_lines import RECORDS_MAX
+from ..slices import paused
 from .exchange import Exchange
 
 
@@ -30,7 +31,7 @@ def record_edits(
     """
     edits: list[Edit] = []
     kept: list[dict[JsonSource, Name | None]] = []
-    for record in found:
+    for record in paused(found):
         if len(kept) == RECORDS_MAX:
             raise BodyTooLarge("too-many-records")
         edits += (_move(record, one) for one in edits_of(record.text))

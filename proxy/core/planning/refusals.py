@@ -20,6 +20,7 @@ from ..expressions.selectors import JsonSelector
 from ..formats import json as json_format
 from ..formats.body_format import Packets
 from ..formats.json import Findings
+from ..slices import paused
 
 
 def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
@@ -28,7 +29,7 @@ def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> N
     Of a JSON text, each value at the place of such an object is checked once.
     """
     for index, allowed in compiled.around.closed:
-        for one in findings.found[index]:
+        for one in paused(findings.found[index]):
             names = json_format.member_names(body[one.start : one.end])
             if names is None:
                 raise ForbiddenValue("no-object", detail=_detail(compiled))
@@ -106,7 +107,7 @@ def refuse_unsealed_elements(compiled: CompiledBlock, findings: Findings) -> Non
     """
     for index, depth, items in compiled.around.batches:
         covered = {one.path[:depth] for item in items for one in findings.found[item]}
-        if any(one.path not in covered for one in findings.found[index]):
+        if any(one.path not in covered for one in paused(findings.found[index])):
             raise NothingSealed("element-with-nothing-sealed", detail=_needed(compiled))
 
 

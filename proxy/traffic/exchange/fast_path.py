@@ -22,6 +22,7 @@ from ..http1.head_cache import HeadCacheEntry
 from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
+from ..slices import is_long
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import OutgoingRequest
@@ -236,7 +237,10 @@ class FastExchange:
             return pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
         if response.size > steps.body_limit(exchange.decision):
             return None  # the handler streams it, or refuses it
-        plan = steps.plan_response(exchange, treatment, head, response.take(), response.framing)
+        body = response.take()
+        if is_long(body, coded=b"content-encoding" in head.facts):
+            return None
+        plan = steps.plan_response(exchange, treatment, head, body, response.framing)
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
 
@@ -319,6 +323,8 @@ class FastPath:
         """Return a request as its rule changes it, or None if the handler must do it."""
         steps = self._steps
         if len(body) > steps.body_limit(exchange.decision):
+            return None
+        if is_long(body, coded=b"content-encoding" in exchange.head.facts):
             return None
         plan = steps.plan_request(exchange, body, framing)
         keys = steps.warm(plan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
 
@@ -17,11 +18,12 @@ from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pass_response
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
+from ...core.http.message import Head
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
-from ...telemetry.tap import Piece, Tap
+from ...telemetry.tap import Tap
 from ...telemetry.traces import LaneTraces
 from ..bodies.buffered import FastRequest
 from ..bodies.peeked_response import look_at
@@ -33,6 +35,7 @@ from ..http1.problem import Problem, deliberate
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
+from ..slices import Run, Slices, is_long
 from ..upstream.client import HttpUpstream
 from ..websocket import handshake
 from ..websocket.leg import Leg
@@ -66,6 +69,7 @@ class Handler:
         tap: Tap | None = None,
         traces: LaneTraces | None = None,
         lag: LoopLag | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
@@ -82,6 +86,7 @@ class Handler:
             upstream_names=upstream.names,
             tap=tap or Tap(clock),
             lag=lag or LoopLag(),
+            slices=slices or Slices(),
         )
         self._fast_path = FastPath(self._steps, upstream)
 
@@ -207,8 +212,9 @@ class Handler:
                 pieces = Pieces(body, body.framing, self._steps.flow_limit)
                 whole = await pieces.beginning(treatment.suffices)
                 if whole:
-                    plan = plan_flowing_request(exchange, block, whole, limit)
-                    message = await self._apply(plan, record)
+                    async with self._steps.slices.turn(long=is_long(whole)) as run:
+                        plan = await run(plan_flowing_request, exchange, block, whole, limit)
+                        message = await self._steps.carry_out(plan, record, run)
                     flowing: FlowingBody | StreamedBody
                     if isinstance(message.flow, PlannedFlow):
                         flowing = StreamedBody(pieces.all(), message, self._applying(record))
@@ -218,8 +224,9 @@ class Handler:
                     return message, flowing
             case _:
                 whole = await body.read(limit)
-        plan = self._steps.plan_request(exchange, whole, body.framing)
-        return await self._apply(plan, record), body
+        async with self._turn(exchange.head, whole) as run:
+            plan = await run(self._steps.plan_request, exchange, whole, body.framing)
+            return await self._steps.carry_out(plan, record, run), body
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
@@ -246,8 +253,9 @@ class Handler:
                 pieces = Pieces(response, response.framing, steps.flow_limit)
                 whole = await pieces.beginning(arriving.suffices)
                 if whole:
-                    plan = plan_flowing_response(exchange, block, head, whole, limit)
-                    message = await self._apply(plan, record)
+                    async with self._steps.slices.turn(long=is_long(whole)) as run:
+                        plan = await run(plan_flowing_response, exchange, block, head, whole, limit)
+                        message = await self._steps.carry_out(plan, record, run)
                     flowing: FlowingResponse | StreamedResponse
                     if isinstance(message.flow, PlannedFlow):
                         apply = self._applying(record)
@@ -258,22 +266,22 @@ class Handler:
                     return message, flowing
             case _:
                 whole = await response.read(limit)
-        plan = steps.plan_response(exchange, arriving, head, whole, response.framing)
-        return await self._apply(plan, record), response
+        async with self._turn(head, whole) as run:
+            plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
+            return await steps.carry_out(plan, record, run), response
 
-    async def _apply(self, plan: Plan, record: MessageRecord, *, piece: Piece = "") -> Forwardable:
-        """Carry out a plan: the only wait between plan and apply is for keys."""
-        keys = self._steps.warm(plan)
-        if keys is None:
-            keys = await self._steps.resolve(plan, record)
-        return self._steps.apply(plan, keys, record, piece=piece)
+    def _turn(self, head: Head, body: bytes) -> AbstractAsyncContextManager[Run]:
+        """Return what runs the work for a whole body, in slices where it is long."""
+        coded = b"content-encoding" in head.facts
+        return self._steps.slices.turn(long=is_long(body, coded=coded))
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)
 
     async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be hours away."""
-        message = await self._apply(plan, record, piece="piece")
+        async with self._steps.slices.turn(long=is_long(plan.body)) as run:
+            message = await self._steps.carry_out(plan, record, run, piece="piece")
         self._steps.report_unopened(record)
         return message
 

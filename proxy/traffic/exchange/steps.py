@@ -58,6 +58,7 @@ from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
 from ..upstream.permits import Claim
+from ..slices import Run, Slices
 from .admission import AdmittedExchange, refuse_other_routes
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
@@ -90,6 +91,7 @@ class KeySource(Protocol):
 class Steps:
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
+    `slices` are for those steps of a long message that would hold the event loop for long.
     `finds_uncovered`: messages that no rule covers are reported, since some rule only observes.
     """
 
@@ -106,8 +108,10 @@ class Steps:
         upstream_names: frozenset[bytes],
         tap: Tap,
         lag: LoopLag,
+        slices: Slices,
     ) -> None:
         self.keys = keys
+        self.slices: Final = slices
         self.reporter = reporter
         self.lag: Final = lag
         self._rule_table = rule_table
@@ -287,7 +291,22 @@ class Steps:
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan, which may be for one `piece` of a message."""
-        applied = apply(plan, keys, self._clock())
+        return self._noted(apply(plan, keys, self._clock()), plan, record, piece)
+
+    async def carry_out(
+        self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
+    ) -> Forwardable:
+        """Carry out a plan; wait for its keys if need be, and between slices if it `run`s so."""
+        keys = self.warm(plan)
+        if keys is None:
+            keys = await self.resolve(plan, record)
+        applied = await run(apply, plan, keys, self._clock())
+        return self._noted(applied, plan, record, piece)
+
+    def _noted(
+        self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece
+    ) -> Forwardable:
+        """Return what may go on, once the rest of what came out is recorded."""
         if applied.proven:
             self.keys.remember(applied.proven)
         if applied.unopened:

@@ -24,6 +24,7 @@ from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 from ...traffic.overload import LoopLag
+from ...traffic.slices import Slices
 from ...traffic.upstream.client import HttpUpstream
 from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
@@ -63,9 +64,11 @@ class WiredLane:
         tap: Tap,
         traces: Traces | None,
         lag: LoopLag,
+        slices: Slices,
     ) -> None:
         self._tap = tap
         self._lag = lag
+        self._slices = slices
         self._traces = traces
         self._end_to_end = end_to_end
         self._reporter = reporter
@@ -183,6 +186,7 @@ class WiredLane:
             tap=self._tap,
             traces=self._lane_traces(material, upstream.address),
             lag=self._lag,
+            slices=self._slices,
         )
 
     def _lane_traces(self, material: ListenerMaterial, address: Address) -> LaneTraces | None:

@@ -69,6 +69,7 @@ class Sidecar:
         self._tap = reporter.tap if isinstance(reporter, CountingReporter) else Tap(clock)
         self._traces = telemetry_setup.begin(environ, reporter)
         self._lag = LoopLag()
+        slices = Slices()
         self.lanes = {
             name: WiredLane(
                 one,
@@ -78,6 +79,7 @@ class Sidecar:
                 tap=self._tap,
                 traces=self._traces,
                 lag=self._lag,
+                slices=slices,
             )
             for name, one in material.listeners.items()
         }

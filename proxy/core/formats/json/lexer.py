@@ -9,6 +9,7 @@ from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C s
 from typing import Final, NamedTuple, NoReturn
 
 from ...errors import InvalidBody
+from ...slices import PIECE_BYTES, pause
 from .text import unescape
 
 _WS: Final = r"[ \t\n\r]*+"
@@ -21,6 +22,13 @@ _SHORT: Final = (
 _SPACE: Final = re.compile(_WS)
 # One member up to its value; of a short scalar also the value, and the comma or brace behind it.
 _MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}()(?:(?:{_SHORT}){_WS}([,}}]))?+')
+# Members and elements with short values, each with the comma behind it. A name that is not ASCII or
+# has escapes is none of them, nor is one as long as any that may be selected.
+_MEMBERS: Final = re.compile(
+    rf'(?:{_WS}"[ !#-\[\]-~]{{0,200}}+"{_WS}:{_WS}(?:{_SHORT}){_WS},){{8,400}}+'
+)
+_ELEMENTS: Final = re.compile(rf"(?:{_WS}(?:{_SHORT}){_WS},){{8,1000}}+")
+_INSIDE: Final = re.compile(_CHARS)
 AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
 AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
 
@@ -98,6 +106,98 @@ def value_end(text: str, value: object, at: int) -> int:
     end_of_value: int = scan(text, at)[1]
     return end_of_value
 
+
+class Pieces:
+    """A long text, of which the C scanner, which does not pause, reads pieces of 64 KiB alone."""
+
+    __slots__ = ("_began", "_piece", "_text", "_too_long")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._piece = ""
+        self._began = 0
+        self._too_long = -PIECE_BYTES
+
+    def value(self, at: int) -> tuple[object, int] | None:
+        """Return an object or array as the scanner reads it, and where it ends.
+
+        None where it does not end within a piece, or is none that the scanner reads.
+        """
+        if at < self._too_long + PIECE_BYTES // 2:
+            return None  # it lies in one that was too long, and may be nearly as long
+        if not self._began <= at <= self._began + PIECE_BYTES // 2:
+            self._began, self._piece = at, self._text[at : at + PIECE_BYTES]
+        try:
+            value, end = scan(self._piece, at - self._began)
+        except (ValueError, StopIteration):
+            self._too_long = at
+            return None
+        return value, self._began + end
+
+    def end(self, at: int) -> int:
+        """Return where the value at `at` ends; raise as the scanner does, or InvalidBody."""
+        text = self._text
+        around: list[str] = []
+        while True:
+            pause()
+            closing = _CLOSING.get(text[at : at + 1])
+            if closing is None:
+                at = _end_of_string(text, at) if text.startswith('"', at) else scan(text, at)[1]
+            elif (read := self.value(at)) is not None:
+                at = read[1]
+            else:
+                at, found = enter(text, at, closing)
+                if found == ",":
+                    around.append(closing)
+                    at = self._next(at, closing)
+                    continue
+            while around:
+                at, found = after(_AFTER[around[-1]], text, at)
+                if found == ",":
+                    at = self._next(at, around[-1])
+                    break
+                around.pop()
+            else:
+                return at
+
+    def _next(self, at: int, closing: str) -> int:
+        """Return where the value of the next member or element begins that is not a short one."""
+        in_object = closing == "}"
+        pattern = _MEMBERS if in_object else _ELEMENTS
+        while (match := pattern.match(self._text, at)) is not None:
+            pause()
+            at = match.end()
+        return member(self._text, at)[1] if in_object else after_space(self._text, at)
+
+    def members(self, at: int) -> tuple[dict[str, object], int] | None:
+        """Return some members with short values of which one begins at `at`, and where they end.
+
+        Behind them, and the comma that follows, comes another.
+        """
+        match = _MEMBERS.match(self._text, at)
+        if match is None:
+            return None
+        end = match.end()
+        return scan(f"{{{self._text[at : end - 1]}}}", 0)[0], end
+
+
+def _end_of_string(text: str, at: int) -> int:
+    at += 1
+    while True:
+        pause()
+        match = _INSIDE.match(text, at, at + PIECE_BYTES)
+        assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
+        if match.end() == at or match.end() < at + PIECE_BYTES - _ESCAPE:
+            break
+        at = match.end()
+    if not text.startswith('"', match.end()):
+        raise InvalidBody("not-json")
+    return match.end() + 1
+
+
+_ESCAPE: Final = len(r"\u0000")
+_CLOSING: Final = {"{": "}", "[": "]"}
+_AFTER: Final = {"}": AFTER_MEMBER, "]": AFTER_ELEMENT}
 
 Path = tuple[str | int, ...]
 

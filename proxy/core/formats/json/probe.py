@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ...expressions.selectors import Any as Every
+from ...slices import paused
 from .lexer import Path, after_space, scan, value_start
 from .names import PlainNames, quoted
 from .text import MAX_DEPTH, check, decoded, is_too_deep
@@ -22,7 +23,6 @@ from .walk import SELECTED_MAX
 
 _PROBED_MAX: Final = 16 * 1024
 _LISTED_MAX: Final = 512 * 1024  # too small for more values than a text may have
-_CROWDED: Final = 50_000
 _WORTH_CUTTING: Final = 64
 _NOTHING: Final = frozenset[int]()
 _LISTS: Final = frozenset({list})
@@ -52,13 +52,7 @@ class NameSearch:
 
     def suits(self, text: str | bytes) -> bool:
         """Return whether a text is of a size that `find` is worth it."""
-        if len(text) <= self._longest:
-            return True
-        return (
-            not self._many
-            and text.isascii()  # else the walk soon finds out whether names are
-            and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
-        )
+        return len(text) <= self._longest
 
     def read(self, body: bytes) -> str:
         """Return the text that `find` takes, once it is in order as far as it must be before.
@@ -214,7 +208,7 @@ def _located(
     seen: list[Seen] = []
     rest: list[str] = []
     at = kept = 0
-    for value in values:
+    for value in paused(values):
         at = text.index(spelled, at) + size  # without `\u`, it is spelled as it reads
         if text[at] != ":" and not text.startswith(":", after_space(text, at)):
             return None

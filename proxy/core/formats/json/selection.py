@@ -7,6 +7,7 @@ from typing import ClassVar, Final, Self
 
 from ...errors import InvalidBody
 from ...expressions.selectors import JsonSelector, Selector
+from ...slices import paused
 from .lexer import Findings, FoundValue, after_space, scan, value_end
 from .names import Node, finish, insert, is_plain
 from .probe import NameSearch, PlainPath
@@ -92,7 +93,7 @@ class Selection:
         ):
             findings.found[index] = [
                 FoundValue(place, start, value_end(text, value, start))
-                for place, (value, start) in zip(places, ones, strict=True)
+                for place, (value, start) in paused(zip(places, ones, strict=True))
             ]
         return end
 

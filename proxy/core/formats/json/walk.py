@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
+from ...slices import PIECE_BYTES, pause
 from .lexer import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
     Findings,
     FoundValue,
     Path,
+    Pieces,
     after,
     after_space,
     enter,
@@ -32,6 +34,9 @@ ODD_NAMES_MAX: Final = 2 * 1024 * 1024
 """So many characters may the names of one text have that are not ASCII or have escapes, each name
 counted once and with forty more: to read one takes a microsecond and more."""
 _ODD_NAME: Final = 40
+SCANNED_MAX: Final = 4 * PIECE_BYTES
+"""A longer text is not given to the scanner whole."""
+_FEW: Final = 64
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
@@ -41,7 +46,16 @@ class Walk:
     Where it is `lenient`, a selected member that occurs twice is reported, not refused.
     """
 
-    __slots__ = ("_lenient", "_odd", "_odd_room", "_room", "findings", "text")
+    __slots__ = (
+        "_lenient",
+        "_odd",
+        "_odd_room",
+        "_pieces",
+        "_room",
+        "_spells_plainly",
+        "findings",
+        "text",
+    )
 
     def __init__(self, text: str, findings: Findings, *, lenient: bool = False) -> None:
         self.text = text
@@ -50,6 +64,8 @@ class Walk:
         self._room = SELECTED_MAX
         self._odd: dict[str, str] = {}
         self._odd_room = ODD_NAMES_MAX
+        self._spells_plainly: bool | None = None
+        self._pieces = Pieces(text) if len(text) > SCANNED_MAX else None
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
@@ -63,10 +79,10 @@ class Walk:
         elif opening == "[" and _lead_into_arrays(states):
             end = self._array(at, states, path)
         else:
-            value, end = scan(self.text, at)
+            end = self._end(at)
             for state in states:
-                if state.indexes and type(value) is dict:
-                    self._look_for_elements(state, value, path)
+                if state.indexes and opening == "{":
+                    self._look_for_elements(state, scan(self.text, at)[0], path)
                 if state.beyond:
                     self.findings.missing |= state.beyond
         for state in states:
@@ -74,12 +90,23 @@ class Walk:
                 self._select(state.ends, path, at, end)
         return end
 
+    def _end(self, at: int) -> int:
+        """Return where a value ends of which nothing else matters."""
+        if self._pieces is not None:
+            return self._pieces.end(at)
+        end: int = scan(self.text, at)[1]
+        return end
+
     def _plain_object(self, at: int, node: Node, path: Path) -> int:
         """Walk an object of which only named members matter: the usual case, so the fast one."""
         text, names, beginnings = self.text, node.names, node.beginnings
         seen: set[str] = set()
         at, closing = enter(text, at, "}")
+        count = 0
         while closing == ",":
+            count += 1
+            if not count % _FEW:
+                at = self._pass_members(at, node)
             key, start, at, closing = member(text, at)
             plain = key.isascii() and "\\" not in key
             if not plain:
@@ -96,10 +123,24 @@ class Walk:
                 self._look_at(node, key, start, path)
             if not closing:
                 if child is None:
-                    at = scan(text, at)[1]
+                    at = self._end(at)
                 at, closing = after(AFTER_MEMBER, text, at)
         if len(seen) < len(names):
             self._miss(node, names.keys() - seen, (), empty=False)
+        return at
+
+    def _pass_members(self, at: int, node: Node) -> int:
+        """Return where the first of the following members begins that may matter, or before it."""
+        pause()
+        pieces, plain = self._pieces, node.plain
+        if pieces is None or plain is None:
+            return at
+        while (found := pieces.members(at)) is not None:
+            pause()
+            members, end = found
+            if not plain.suit(members) or not node.names.keys().isdisjoint(members):
+                return at
+            at = end
         return at
 
     def _object(self, at: int, states: tuple[Node, ...], path: Path) -> int:
@@ -108,6 +149,7 @@ class Walk:
         at, closing = enter(text, at, "}")
         empty = closing == "}"
         while closing == ",":
+            pause()
             key, start, at, closing = member(text, at)
             if "\\" in key or not key.isascii():
                 key = self._read(key)
@@ -121,7 +163,7 @@ class Walk:
                     at = end
             if not closing:
                 if not onward:
-                    at = scan(text, at)[1]
+                    at = self._end(at)
                 at, closing = after(AFTER_MEMBER, text, at)
         for state in states:
             if state.beyond:
@@ -145,7 +187,7 @@ class Walk:
         for node in nodes:
             self.findings.tell_of_hidden(path, node.onward.union(node.ends))
 
-    def _look_for_elements(self, node: Node, members: dict[str, object], path: Path) -> None:
+    def _look_for_elements(self, node: Node, members: Container[str], path: Path) -> None:
         """Report an object whose members some readers take for the elements of an array."""
         if "__proto__" in members or any(str(index) in members for index in node.indexes):
             self.findings.tell_of_hidden(path, node.onward)
@@ -164,11 +206,12 @@ class Walk:
         index = 0
         at, closing = enter(text, at, "]")
         while closing == ",":
+            pause()
             at = after_space(text, at)
             end = self._probe(at, probed, (*path, index)) if probed is not None else None
             if end is None:
                 onward = _elements(states, index)
-                end = self.value(at, onward, (*path, index)) if onward else scan(text, at)[1]
+                end = self.value(at, onward, (*path, index)) if onward else self._end(at)
             at, closing = after(AFTER_ELEMENT, text, end)
             index += 1
         for state in states:
@@ -182,9 +225,11 @@ class Walk:
         if len(states) > 1 or states[0].any is None or states[0].indexes or states[0].sticky:
             return None
         node = states[0].any
-        if node.ends or node.deep is not None or node.probes is None or "\\u" in self.text:
+        if node.ends or node.deep is not None or node.probes is None:
             return None
-        return node
+        if self._spells_plainly is None:  # once: a text may have as many arrays as elements
+            self._spells_plainly = "\\u" not in self.text
+        return node if self._spells_plainly else None
 
     def _probe(self, at: int, node: Node, path: Path) -> int | None:
         """Find members of an object by their names alone; return None where that is not certain.
@@ -195,7 +240,10 @@ class Walk:
         text, probes, plain = self.text, node.probes or (), node.plain
         if text[at : at + 1] != "{":
             return None
-        value, end = scan(text, at)
+        read = scan(text, at) if self._pieces is None else self._pieces.value(at)
+        if read is None:
+            return None
+        value, end = read
         if plain is None or not plain.suit(value):
             return None
         places = []

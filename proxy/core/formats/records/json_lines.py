@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
+from ...slices import paused
 from ..body_format import RecordFormat, Spell, Splitter, TextRecord
 
 RECORDS_MAX: Final = 30_000
@@ -34,7 +35,7 @@ def _parted(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
 
 def _spans(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
     at = 0
-    for text in body.split(separator):
+    for text in paused(body.split(separator)):
         end = at + len(text)
         if text.strip(_BLANK):
             yield at, end

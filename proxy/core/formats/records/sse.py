@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
+from ...slices import paused
 from .. import embedded_tokens
 from ..body_format import IN_JSON, PlacedToken, RecordFormat, Spell, Splitter
 from ..escaping import Manner
@@ -99,7 +100,7 @@ def find(body: bytes, *, strict: bool) -> Iterator[SseEvent]:
     lines: list[SseLine] = []
     place = 0
     adjoins = True
-    for match in _LINE.finditer(body):
+    for match in paused(_LINE.finditer(body)):
         start, end = match.span(1)
         if start == end:
             if lines and (len(lines) > 1 or lines[0].start < lines[0].end):

@@ -1,0 +1,152 @@
+"""Long messages, worked at in slices of two milliseconds between which the event loop runs.
+
+The work has a thread of its own, and runs only while the loop waits for it: never both, so that no
+state needs a lock. It pauses where the core says that it may (`core.slices`); what runs between two
+slices sees it as it sees a coroutine at an `await`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+from ..core.slices import pausing
+
+T = TypeVar("T")
+
+SLICE_SECONDS: Final = 0.002
+AT_ONCE: Final = 4
+"""So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
+LONG_BYTES: Final = 256 * 1024
+_SHORT_BYTES: Final = 2048
+_MANY: Final = 256
+_CODED_BYTES: Final = 256
+_MARKS: Final = (b",", b"\n", b"&")
+"""What stands between the values, lines and pairs of a body."""
+
+
+def is_long(body: bytes, *, coded: bool = False) -> bool:
+    """Return whether to plan and apply a message may take longer than a slice.
+
+    By its bytes, or by what may be values in it. `coded`: it must be decompressed, maybe to a
+    thousand times its bytes.
+    """
+    size = len(body)
+    if size <= _SHORT_BYTES:
+        return coded and size > _CODED_BYTES
+    return size > LONG_BYTES or coded or sum(map(body.count, _MARKS)) > _MANY
+
+
+class Run(Protocol):
+    """Runs work of the core, in slices or at once."""
+
+    async def __call__(self, work: Callable[..., T], *args: object) -> T:
+        """Return what the work returns; raise what it raises."""
+
+
+class Slices:
+    """The long messages of one event loop."""
+
+    __slots__ = ("_places", "_under_way")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._under_way = 0
+
+    @asynccontextmanager
+    async def turn(self, *, long: bool) -> AsyncIterator[Run]:
+        """Give what runs the work of one message, all of it behind each other.
+
+        A long message waits for its turn. When the block is left, whatever of it is still under way
+        ends, without a result.
+        """
+        if not long:
+            yield _at_once
+            return
+        async with self._places:
+            self._under_way += 1
+            try:
+                yield self._run
+            finally:
+                self._under_way -= 1
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        sliced = _Sliced(work, args)
+        try:
+            while not sliced.goes_on(SLICE_SECONDS / self._under_way):
+                await asyncio.sleep(0)
+        finally:
+            sliced.abandon()
+        return sliced.result()  # type: ignore[no-any-return]  # that of `work`
+
+
+async def _at_once(work: Callable[..., T], *args: object) -> T:
+    return work(*args)
+
+
+class _Abandoned(BaseException):
+    """Nobody waits for the work any more."""
+
+
+class _Sliced:
+    """A call in a thread that runs only within `goes_on`."""
+
+    __slots__ = ("_abandoned", "_call", "_deadline", "_error", "_over", "_result", "_thread", "_turn", "_turned")  # fmt: skip
+
+    def __init__(self, work: Callable[..., Any], args: tuple[object, ...]) -> None:
+        self._call: tuple[Callable[..., Any], tuple[object, ...]] | None = work, args
+        self._turn, self._turned = threading.Lock(), threading.Lock()
+        self._turn.acquire()
+        self._turned.acquire()
+        self._deadline = 0.0
+        self._abandoned = self._over = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def goes_on(self, seconds: float) -> bool:
+        """Let it run for so long, and up to its next pause; return whether it is over."""
+        self._deadline = time.perf_counter() + seconds
+        with pausing(self._pause):
+            self._turn.release()
+            self._turned.acquire()
+        return self._over
+
+    def abandon(self) -> None:
+        """End it at the pause where it is, if it is not over."""
+        if not self._over:
+            self._abandoned = True
+            self.goes_on(0)
+
+    def result(self) -> Any:  # noqa: ANN401 - what the call returns
+        """Return what came out, once it is over."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def _work(self) -> None:
+        self._turn.acquire()
+        assert self._call is not None  # noqa: S101 - taken once, here
+        work, args = self._call
+        self._call = None
+        try:
+            self._result = work(*args)
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            self._error = error
+        self._over = True
+        self._turned.release()
+
+    def _pause(self) -> None:
+        """Give the turn back where the slice is over; called by the core, in any thread of it."""
+        if time.perf_counter() < self._deadline or threading.current_thread() is not self._thread:
+            return
+        self._turned.release()
+        self._turn.acquire()
+        if self._abandoned:
+            raise _Abandoned

@@ -1,0 +1,56 @@
+"""A backend in a process of its own that answers each request with its body, or with `{}`.
+
+`python -m tests.flat.backend` prints its port. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_BACKLOG = 4096
+
+
+class Line(asyncio.Protocol):
+    """One connection, of which only whole requests are answered."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._transport: asyncio.WriteTransport | None = None
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is there whole."""
+        assert self._transport is not None
+        self._read += data
+        while (end := self._read.find(b"\r\n\r\n")) >= 0:
+            head, end = self._read[:end], end + 4
+            found = _LENGTH.search(head)
+            size = int(found[1]) if found else 0
+            if len(self._read) < end + size:
+                return
+            body, self._read = self._read[end : end + size] or b"{}", self._read[end + size :]
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (len(body), body)
+            )
+
+
+async def main() -> None:
+    """Serve until the input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Line, "127.0.0.1", 0, backlog=_BACKLOG)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
