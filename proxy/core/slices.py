@@ -1,7 +1,7 @@
 """Where long work may pause: between steps of a millisecond or so.
 
-The core waits for nothing and reads no clock. Whoever runs it says by `pausing` what a pause is; for
-all others there is none.
+The core waits for nothing and reads no clock. Whoever runs it says by `pausing` what a pause is;
+without that, there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Final, TypeVar
 
 PIECE_BYTES: Final = 64 * 1024
 """So much of a text is searched, decoded or copied at a time where that is slow."""
+
+LARGE_BYTES: Final = 1024 * 1024
+"""So much where it is fast."""
 
 _T = TypeVar("_T")
 _pause: Callable[[], None] | None = None

@@ -8,10 +8,12 @@ slices sees it as it sees a coroutine at an `await`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from ..core.slices import pausing
@@ -22,6 +24,8 @@ SLICE_SECONDS: Final = 0.002
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
 LONG_BYTES: Final = 256 * 1024
+_NEVER: Final = 1_000_000_000
+_COLLECTED_SECONDS: Final = 30.0
 _SHORT_BYTES: Final = 2048
 _MANY: Final = 256
 _CODED_BYTES: Final = 256
@@ -44,19 +48,21 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
 class Run(Protocol):
     """Runs work of the core, in slices or at once."""
 
-    async def __call__(self, work: Callable[..., T], *args: object) -> T:
+    async def __call__(self, work: Callable[..., T], *args: object, **named: object) -> T:
         """Return what the work returns; raise what it raises."""
 
 
 class Slices:
     """The long messages of one event loop."""
 
-    __slots__ = ("_places", "_under_way")
+    __slots__ = ("_collected", "_places", "_thresholds", "_under_way")
 
     def __init__(self) -> None:
         """Begin with none."""
         self._places = asyncio.Semaphore(AT_ONCE)
         self._under_way = 0
+        self._collected = 0.0
+        self._thresholds = gc.get_threshold()
 
     @asynccontextmanager
     async def turn(self, *, long: bool) -> AsyncIterator[Run]:
@@ -69,24 +75,44 @@ class Slices:
             yield _at_once
             return
         async with self._places:
-            self._under_way += 1
+            self._begin()
             try:
                 yield self._run
             finally:
-                self._under_way -= 1
+                self._end()
 
-    async def _run(self, work: Callable[..., T], *args: object) -> T:
-        sliced = _Sliced(work, args)
+    def _begin(self) -> None:
+        """Collect no cycles of the oldest generation while a plan is held, for half a minute.
+
+        To look at all that plans hold takes some dozen milliseconds, and finds nothing.
+        """
+        now = time.monotonic()
+        if not self._under_way:
+            self._thresholds = gc.get_threshold()
+            gc.set_threshold(*self._thresholds[:2], _NEVER)
+            self._collected = now
+        elif now - self._collected > _COLLECTED_SECONDS:
+            gc.collect()
+            self._collected = now
+        self._under_way += 1
+
+    def _end(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            gc.set_threshold(*self._thresholds)
+
+    async def _run(self, work: Callable[..., T], *args: object, **named: object) -> T:
+        sliced = _Sliced(partial(work, *args, **named))
         try:
-            while not sliced.goes_on(SLICE_SECONDS / self._under_way):
+            while not sliced.goes_on(SLICE_SECONDS / self._under_way):  # noqa: ASYNC110 - no event: it is our turn again
                 await asyncio.sleep(0)
         finally:
             sliced.abandon()
         return sliced.result()  # type: ignore[no-any-return]  # that of `work`
 
 
-async def _at_once(work: Callable[..., T], *args: object) -> T:
-    return work(*args)
+async def _at_once(work: Callable[..., T], *args: object, **named: object) -> T:
+    return work(*args, **named)
 
 
 class _Abandoned(BaseException):
@@ -96,10 +122,20 @@ class _Abandoned(BaseException):
 class _Sliced:
     """A call in a thread that runs only within `goes_on`."""
 
-    __slots__ = ("_abandoned", "_call", "_deadline", "_error", "_over", "_result", "_thread", "_turn", "_turned")  # fmt: skip
+    __slots__ = (
+        "_abandoned",
+        "_call",
+        "_deadline",
+        "_error",
+        "_over",
+        "_result",
+        "_thread",
+        "_turn",
+        "_turned",
+    )
 
-    def __init__(self, work: Callable[..., Any], args: tuple[object, ...]) -> None:
-        self._call: tuple[Callable[..., Any], tuple[object, ...]] | None = work, args
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call: Callable[[], object] | None = call
         self._turn, self._turned = threading.Lock(), threading.Lock()
         self._turn.acquire()
         self._turned.acquire()
@@ -132,11 +168,10 @@ class _Sliced:
 
     def _work(self) -> None:
         self._turn.acquire()
-        assert self._call is not None  # noqa: S101 - taken once, here
-        work, args = self._call
-        self._call = None
+        call, self._call = self._call, None
+        assert call is not None  # noqa: S101 - taken once, here
         try:
-            self._result = work(*args)
+            self._result = call()
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             self._error = error
         self._over = True

@@ -9,6 +9,8 @@ from ..errors import InvalidBody
 from ..slices import paused
 from .edits import Change
 
+_JOINED: Final = 1024
+"""So many pieces are joined at a time."""
 _BY_START: Final = attrgetter("start")
 
 
@@ -17,6 +19,7 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
     if len(changes) == 1:
         only = changes[0]
         return b"".join((body[: only.start], only.text or b"", body[only.end :]))
+    joined: list[bytes] = []
     pieces: list[bytes] = []
     at = 0
     for change in paused(sorted(changes, key=_BY_START)):
@@ -24,5 +27,7 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
             raise InvalidBody("spans-overlap")
         pieces += (body[at : change.start], change.text or b"")
         at = change.end
-    pieces.append(body[at:])
-    return b"".join(pieces)
+        if len(pieces) >= _JOINED:
+            joined.append(b"".join(pieces))
+            pieces.clear()
+    return b"".join((*joined, *pieces, body[at:]))

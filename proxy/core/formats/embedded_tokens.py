@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
-from ..slices import pause, paused
+from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
 from . import escaping
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
@@ -27,6 +27,8 @@ _CANDIDATE: Final = re.compile(
         )
     )
 )
+_CERTAIN: Final = 64
+"""After so many bytes from its beginning it is certain whether there is a candidate."""
 _ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
 _LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
@@ -97,23 +99,34 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
 
 def any_in(text: bytes) -> bool:
     """Return whether anything in a text begins as tokens do."""
-    return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
+    if len(text) <= LARGE_BYTES:
+        return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
+    for at in range(0, len(text), LARGE_BYTES):
+        pause()
+        end = at + LARGE_BYTES + len(token.JWE_PREFIX)
+        if text.find(token.JWE_PREFIX, at, end) >= 0 or text.find(token.SHORT_PREFIX, at, end) >= 0:
+            return True
+    return False
 
 
 def _candidates_in(text: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield what looks like a token in a text: where one of the two prefixes is."""
-    after = [text.find(one) for one in (token.JWE_PREFIX, token.SHORT_PREFIX)]
+    """Yield what looks like a token in a text, in order; long texts are searched in pieces."""
+    if len(text) <= PIECE_BYTES:
+        yield from _CANDIDATE.finditer(text)
+        return
     at = 0
-    while starts := [one for one in after if one >= 0]:
+    while at < len(text):
         pause()
-        start = min(starts)
-        match = _CANDIDATE.match(text, start)
-        at = start + 1 if match is None else match.end()
-        if match is not None:
-            yield match
-        for number, prefix in enumerate((token.JWE_PREFIX, token.SHORT_PREFIX)):
-            if 0 <= after[number] < at:
-                after[number] = text.find(prefix, at)
+        end = at + PIECE_BYTES
+        match = _CANDIDATE.search(text, at, end)
+        if match is None or (match.start() > end - _CERTAIN and end < len(text)):
+            at = end - _CERTAIN
+            continue
+        # What was found may be cut by the end of the piece, and longer or another one in the text.
+        whole = _CANDIDATE.match(text, match.start())
+        assert whole is not None  # noqa: S101 - no pattern fails where there is more of the same
+        yield whole
+        at = whole.end()
 
 
 def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
@@ -182,7 +195,7 @@ def _in_literal(
     # is spelled with escapes all the same is in the decoded text only, and stays as it is.
     places = list(_candidates(json_format.unescape(literal), 1, manner, is_name=is_name))
     numbers: dict[bytes, list[int]] = {}
-    for number, place in enumerate(places):
+    for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
     at = 0
     for match in _candidates_in(literal):
@@ -259,7 +272,7 @@ def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iter
         return
     matches = list(_candidates_in(encoded))
     places = escaping.places(encoded, [one.span() for one in matches], manner)
-    for match, place in zip(matches, places, strict=True):
+    for match, place in paused(zip(matches, places, strict=True)):
         fills = not is_name and match.span() == (0, len(encoded))
         yield _Candidate(match[0], depth, fills, place)
 

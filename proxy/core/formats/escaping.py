@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, Literal, NamedTuple
 
 from ..http.message import MediaType
+from ..slices import paused
 from . import markup
 from .markup import Language, Spelling, Surroundings
 
@@ -88,7 +89,7 @@ def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace
         found = list(markup.spellings(text, spans, language))
     return [
         TextPlace(spelling, text[end : end + 1], manner.ascii_only)
-        for spelling, (_, end) in zip(found, spans, strict=True)
+        for spelling, (_, end) in paused(zip(found, spans, strict=True))
     ]
 
 

@@ -16,11 +16,12 @@ from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
 from ..expressions.selectors import NamedSelector, Selector
 from ..http.message import HeadFacts
-from ..slices import paused, pieces
+from ..slices import pause, paused, pieces
 from . import embedded_tokens
 from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
+from .json.text import require_utf8
 from .parameters import decode_field
 
 PAIRS_MAX: Final = 10_000
@@ -31,6 +32,8 @@ NAMES_MAX: Final = 1024 * 1024
 _BROKEN_TRIPLET: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SPELLED_BYTE: Final = re.compile(rb"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 _PARTED: Final = re.compile(rb"[&;]")
+_UNQUOTED_BYTES: Final = 16 * 1024
+"""So much is decoded or encoded at a time, a byte each in Python."""
 _UNQUOTED: Final = "*"  # and letters, digits, `-`, `.`, `_`; quote_plus lets `~` stand as well
 
 
@@ -63,24 +66,40 @@ def pairs(body: bytes) -> Iterator[Pair]:
 
 def decode(value: bytes) -> bytes:
     """Return the bytes that a value spells; raise InvalidBody where it is no text."""
-    if _BROKEN_TRIPLET.search(value):
-        raise InvalidBody("broken-percent-triplet")
-    decoded = unquote_to_bytes(value.replace(b"+", b" "))
-    try:
-        decoded.decode()
-    except UnicodeDecodeError:
-        raise InvalidBody("not-utf-8") from None
-    return decoded
+    decoded: list[bytes] = []
+    for piece in _apart_from_triplets(value):
+        if _BROKEN_TRIPLET.search(piece):
+            raise InvalidBody("broken-percent-triplet")
+        decoded.append(unquote_to_bytes(piece.replace(b"+", b" ")))
+    text = b"".join(decoded)
+    require_utf8(text)
+    return text
+
+
+def _apart_from_triplets(value: bytes) -> Iterator[bytes]:
+    """Yield a value in pieces that do not end within a triplet."""
+    at = 0
+    while at < len(value):
+        pause()
+        end = at + _UNQUOTED_BYTES
+        broken = value.rfind(b"%", max(end - 2, 0), end)
+        if broken >= 0 and end < len(value):
+            end = broken
+        yield value[at:end]
+        at = end
 
 
 def encode(text: bytes) -> bytes:
     """Return the spelling of a text as a value."""
-    return quote_plus(text, safe=_UNQUOTED).replace("~", "%7E").encode("ascii")
+    return b"".join(
+        quote_plus(piece, safe=_UNQUOTED).replace("~", "%7E").encode("ascii")
+        for piece in pieces(text, _UNQUOTED_BYTES)
+    )
 
 
 def places(value: bytes) -> list[int]:
     """Return where each byte that a value spells begins in it, and where the last one ends."""
-    found = [match.start() for match in _SPELLED_BYTE.finditer(value)]
+    found = [match.start() for match in paused(_SPELLED_BYTE.finditer(value))]
     return [*found, len(value)]
 
 

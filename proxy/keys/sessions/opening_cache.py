@@ -9,6 +9,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.edits.key_needs import Keys
+from ...core.slices import paused
 from ..keyring.keyring import Keyring
 from ..stores.guarded import REST_SECONDS
 from .agreement import began
@@ -48,7 +49,7 @@ class OpeningSessions:
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
         refusals: dict[tuple[Scope, KeyId], str | None] = {}
-        for need in opens:
+        for need in paused(opens):
             scope, key_id = need
             state = self._revocations.fresh(scope, now)
             if state is None or self._unknown(scope, key_id, now):

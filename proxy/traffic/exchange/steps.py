@@ -297,9 +297,15 @@ class Steps:
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan; wait for its keys if need be, and between slices if it `run`s so."""
-        keys = self.warm(plan)
+        keys = await run(self.warm, plan)
         if keys is None:
             keys = await self.resolve(plan, record)
+        return await self.apply_in_turn(plan, keys, record, run, piece=piece)
+
+    async def apply_in_turn(
+        self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
+    ) -> Forwardable:
+        """Do as `apply`, in slices if the work of the message is run so."""
         applied = await run(apply, plan, keys, self._clock())
         return self._noted(applied, plan, record, piece)
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ...core.edits.key_needs import Keys
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
 from ..http1.problem import deliberate, status_of
 from ..message_record import MessageRecord
+from ..slices import is_long
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
-from ..websocket.leg import Leg
+from ..websocket.leg import Leg, MessageFrame
 from ..websocket.reader import Arrived
 from .steps import Steps
 from .tunnel import LAST_SECONDS
@@ -270,29 +270,49 @@ class _Way:
             size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
-        steps = self._relay.steps
-        plan = steps.plan_message(self._messages, arrived.payload, binary=arrived.opcode == BINARY)
-        keys = steps.warm(plan)
-        if keys is not None:
-            self._send(plan, keys, arrived)
-            return
+        plan = None
+        if not is_long(arrived.payload):
+            steps = self._relay.steps
+            plan = self._plan(arrived)
+            keys = steps.warm(plan)
+            if keys is not None:
+                message = steps.apply(plan, keys, self._record(), piece="message")
+                self._send(self._sink.framed(message, compressed=arrived.compressed))
+                return
         self.source.rest("keys")
         loop = asyncio.get_running_loop()
-        self._waiting = loop.create_task(self._resolve(plan, arrived))
+        self._waiting = loop.create_task(self._wait(plan, arrived))
 
-    def _send(self, plan: Plan, keys: Keys, arrived: Arrived) -> None:
-        relay = self._relay
-        relay.record.direction = self._messages.direction
-        message = relay.steps.apply(plan, keys, relay.record, piece="message")
-        size = self._sink.send(message, compressed=arrived.compressed)
-        relay.sent(size, upward=self._upward)
+    def _plan(self, arrived: Arrived) -> Plan:
+        binary = arrived.opcode == BINARY
+        return self._relay.steps.plan_message(self._messages, arrived.payload, binary=binary)
 
-    async def _resolve(self, plan: Plan, arrived: Arrived) -> None:
-        """Wait for the keys of a message, pass it, and go on behind it."""
+    def _record(self) -> MessageRecord:
+        record = self._relay.record
+        record.direction = self._messages.direction
+        return record
+
+    def _send(self, message: MessageFrame) -> None:
+        self._relay.sent(self._sink.send(message), upward=self._upward)
+
+    async def _wait(self, plan: Plan | None, arrived: Arrived) -> None:
+        """Plan a message in slices if that is left to do, wait for its keys, and pass it.
+
+        Then go on behind it.
+        """
+        steps = self._relay.steps
         try:
-            keys = await self._relay.steps.keys.resolve(plan.needs)
-            if not self._relay.over:
-                self._send(plan, keys, arrived)
+            async with steps.slices.turn(long=plan is None) as run:
+                plan = plan or await run(self._plan, arrived)
+                assert plan is not None  # noqa: S101 - for the type checker
+                keys = await steps.keys.resolve(plan.needs)
+                if not self._relay.over:
+                    message = await steps.apply_in_turn(
+                        plan, keys, self._record(), run, piece="message"
+                    )
+                    framed = await run(self._sink.framed, message, compressed=arrived.compressed)
+                    if not self._relay.over:
+                        self._send(framed)
         except BaseException as error:
             # Cancelled by whoever: a direction that waits for ever would look like a silent peer.
             if not self._relay.over:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
+from ...core.slices import pieces
 from .closing import INVALID_TEXT, TOO_BIG, Breach
 
 MOST_BITS: Final = 15
@@ -20,7 +21,9 @@ _MEMORY: Final = 8
 def compress(data: bytes, bits: int) -> bytes:
     """Return a message compressed with a window of 2^`bits` bytes (9 to 15)."""
     stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, -bits, _MEMORY)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
+    made = [stream.compress(piece) for piece in pieces(data)]
+    made.append(stream.flush(zlib.Z_SYNC_FLUSH))
+    return b"".join(made).removesuffix(_TAIL)
 
 
 def inflate(data: bytes, limit: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ...core.apply.forwardable import Forwardable
 from ...core.http.message import SocketHead
 from ..interfaces import RawConnection
@@ -10,6 +12,13 @@ from .deflate import compress
 from .frames import BINARY, CLOSE, TEXT, frame
 from .handshake import LEAST_BITS, DeflateAgreement
 from .reader import MessageReader
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFrame:
+    """The frame of a message that may be sent. Only `Leg.framed` makes one."""
+
+    data: bytes
 
 
 class Leg:
@@ -42,8 +51,14 @@ class Leg:
         """Whether both sides have sent a close frame."""
         return self.gone or (self.close_sent and self.reader.closed)
 
-    def send(self, message: Forwardable, *, compressed: bool) -> int:
-        """Send a message that the rule engine has released; return its size on the wire.
+    def send(self, message: MessageFrame) -> int:
+        """Send a message that `framed` made; return its size on the wire."""
+        if not isinstance(message, MessageFrame):
+            raise TypeError("only the frame of a Forwardable can be sent")
+        return self._write(message.data)
+
+    def framed(self, message: Forwardable, *, compressed: bool) -> MessageFrame:
+        """Return the frame of a message that the rule engine has released.
 
         It goes out compressed if it came so and this peer has agreed to it.
         """
@@ -55,7 +70,8 @@ class Leg:
         packed = compressed and agreement is not None and agreement.bits >= LEAST_BITS
         if packed and agreement is not None:
             payload = compress(payload, agreement.bits)
-        return self._write(frame(opcode, payload, masked=not self._client, compressed=packed))
+        masked = not self._client
+        return MessageFrame(frame(opcode, payload, masked=masked, compressed=packed))
 
     def control(self, opcode: int, payload: bytes) -> int:
         """Send a control frame; nothing is sent after a close frame."""

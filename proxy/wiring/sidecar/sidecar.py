@@ -24,6 +24,7 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.overload import LoopLag
+from ...traffic.slices import Slices
 from ...traffic.timers import RepeatingTimer
 from .. import telemetry_setup
 from ..reload.config_files import Source

@@ -118,20 +118,20 @@ class Pieces:
         self._began = 0
         self._too_long = -PIECE_BYTES
 
-    def value(self, at: int) -> tuple[object, int] | None:
+    def value(self, at: int) -> tuple[object, int]:
         """Return an object or array as the scanner reads it, and where it ends.
 
-        None where it does not end within a piece, or is none that the scanner reads.
+        The value is None where it does not end within a piece, or is none that the scanner reads.
         """
         if at < self._too_long + PIECE_BYTES // 2:
-            return None  # it lies in one that was too long, and may be nearly as long
+            return None, at  # it lies in one that was too long, and may be nearly as long
         if not self._began <= at <= self._began + PIECE_BYTES // 2:
             self._began, self._piece = at, self._text[at : at + PIECE_BYTES]
         try:
             value, end = scan(self._piece, at - self._began)
         except (ValueError, StopIteration):
             self._too_long = at
-            return None
+            return None, at
         return value, self._began + end
 
     def end(self, at: int) -> int:
@@ -143,8 +143,8 @@ class Pieces:
             closing = _CLOSING.get(text[at : at + 1])
             if closing is None:
                 at = _end_of_string(text, at) if text.startswith('"', at) else scan(text, at)[1]
-            elif (read := self.value(at)) is not None:
-                at = read[1]
+            elif (end := self.value(at)[1]) > at:
+                at = end
             else:
                 at, found = enter(text, at, closing)
                 if found == ",":

@@ -83,7 +83,7 @@ class NameSearch:
 
     def places(self, document: object) -> list[list[Path]]:
         """Return the path to each value that was found in a document, in the same order."""
-        return [list(_places(document, path, ())) for path in self._paths]
+        return [list(_places(document, path, ())) for path in paused(self._paths)]
 
 
 _Name = tuple[str, str, int]
@@ -139,7 +139,7 @@ def _in_lists(
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
     depth, shortest = len(text), text
-    for index, path in enumerate(paths):
+    for index, path in enumerate(paused(paths)):
         listed = _listed(document, path, text, plain)
         if listed is None:
             return None

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
-from ...slices import PIECE_BYTES, pause, pieces
+from ...slices import LARGE_BYTES, PIECE_BYTES, pause, pieces
 
 MAX_DEPTH: Final = 128
 # What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
@@ -91,10 +91,10 @@ def _count(body: bytes, mark: bytes, most: int) -> int:
             at = body.find(mark, at + 1)
             if at < 0:
                 return count
-    if len(body) <= PIECE_BYTES:
+    if len(body) <= LARGE_BYTES:
         return len(body) - len(body.replace(mark, b"", most + 1))
     count = 0
-    for piece in pieces(body, 4 * PIECE_BYTES):
+    for piece in pieces(body, LARGE_BYTES):
         count += len(piece) - len(piece.replace(mark, b"", most + 1))
         if count > most:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Any, Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
@@ -122,8 +122,7 @@ class Walk:
             elif not plain or key[:1] in beginnings:
                 self._look_at(node, key, start, path)
             if not closing:
-                if child is None:
-                    at = self._end(at)
+                at = self._end(at) if child is None else at
                 at, closing = after(AFTER_MEMBER, text, at)
         if len(seen) < len(names):
             self._miss(node, names.keys() - seen, (), empty=False)
@@ -237,13 +236,12 @@ class Walk:
         A name that occurs once in the object's text is the member that the scanner has read there.
         Lists of objects are long, and a walk over all their members would be.
         """
+        end: int
         text, probes, plain = self.text, node.probes or (), node.plain
         if text[at : at + 1] != "{":
             return None
-        read = scan(text, at) if self._pieces is None else self._pieces.value(at)
-        if read is None:
-            return None
-        value, end = read
+        value: Any
+        value, end = scan(text, at) if self._pieces is None else self._pieces.value(at)
         if plain is None or not plain.suit(value):
             return None
         places = []
@@ -260,7 +258,7 @@ class Walk:
                 self.value(start, (child,), (*path, name))
             else:
                 self._select(child.ends, (*path, name), start, value_end(text, value[name], start))
-        return end  # type: ignore[no-any-return]  # the scanner's
+        return end
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:
         self._room -= len(selectors)
