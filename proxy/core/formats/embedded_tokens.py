@@ -30,7 +30,7 @@ _CANDIDATE: Final = re.compile(
 _CERTAIN: Final = 64
 """After so many bytes from its beginning it is certain whether there is a candidate."""
 _ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
-_LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_LITERAL: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _QUOTE, _BACKSLASH = b'"\\'
 _ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})

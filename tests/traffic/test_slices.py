@@ -1,0 +1,196 @@
+"""Work in slices: others run in between, it never runs beside them, and it ends with its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.core import slices as core
+from proxy.traffic.slices import AT_ONCE, LONG_BYTES, SLICE_SECONDS, Slices, is_long
+
+STEP = SLICE_SECONDS / 4
+
+
+def spin(steps: int, seen: list[str] | None = None, name: str = "") -> str:
+    """Work for so many steps of a quarter of a slice, with a pause behind each."""
+    for _ in range(steps):
+        until = time.perf_counter() + STEP
+        while time.perf_counter() < until:
+            pass
+        if seen is not None:
+            seen.append(name)
+        core.pause()
+    return name
+
+
+async def in_turn(slices: Slices, *args: object) -> str:
+    async with slices.turn(long=True) as run:
+        return await run(spin, *args)
+
+
+async def test_others_run_between_the_slices_of_long_work() -> None:
+    ticks = 0
+    work = asyncio.get_running_loop().create_task(in_turn(Slices(), 200))
+    while not work.done():
+        ticks += 1
+        await asyncio.sleep(0)
+
+    assert ticks > 20
+
+
+async def test_short_work_runs_at_once_and_in_the_thread_of_the_loop() -> None:
+    async with Slices().turn(long=False) as run:
+        assert await run(threading.get_ident) == threading.get_ident()
+
+
+async def test_what_work_returns_and_raises_comes_out() -> None:
+    def fails() -> None:
+        core.pause()
+        raise ValueError("no")
+
+    async with Slices().turn(long=True) as run:
+        assert await run(spin, 3, name="done") == "done"
+        with pytest.raises(ValueError, match="no"):
+            await run(fails)
+        assert await run(spin, 3, name="again") == "again"
+
+
+async def test_long_messages_take_turns() -> None:
+    seen: list[str] = []
+    slices = Slices()
+
+    await asyncio.gather(*(in_turn(slices, 100, seen, name) for name in "ab"))
+
+    first = seen[: len(seen) // 2]
+    assert min(first.count("a"), first.count("b")) > len(first) // 4
+
+
+async def test_only_a_few_are_under_way_at_once() -> None:
+    under_way: set[int] = set()
+    most = 0
+
+    def work(number: int) -> None:
+        nonlocal most
+        under_way.add(number)
+        most = max(most, len(under_way))
+        spin(20)
+        under_way.discard(number)
+
+    async def one(slices: Slices, number: int) -> None:
+        async with slices.turn(long=True) as run:
+            await run(work, number)
+
+    slices = Slices()
+    await asyncio.gather(*(one(slices, number) for number in range(3 * AT_ONCE)))
+
+    assert most == AT_ONCE
+
+
+async def test_work_and_loop_never_run_at_the_same_time() -> None:
+    inside = False
+    overlaps = 0
+
+    def work() -> None:
+        nonlocal inside
+        for _ in range(300):
+            inside = True
+            spin_until = time.perf_counter() + STEP
+            while time.perf_counter() < spin_until:
+                pass
+            inside = False
+            core.pause()
+
+    async def whole(slices: Slices) -> None:
+        async with slices.turn(long=True) as run:
+            await run(work)
+
+    task = asyncio.get_running_loop().create_task(whole(Slices()))
+    while not task.done():
+        overlaps += inside
+        await asyncio.sleep(0)
+
+    assert overlaps == 0
+
+
+async def test_who_is_cancelled_takes_the_work_along() -> None:
+    undone: list[str] = []
+
+    def work() -> None:
+        held = bytearray(1000)
+        try:
+            spin(10_000)
+        finally:
+            undone.append(f"{len(held)}")
+
+    async def whole(slices: Slices) -> None:
+        async with slices.turn(long=True) as run:
+            await run(work)
+
+    slices, threads = Slices(), threading.active_count()
+    task = asyncio.get_running_loop().create_task(whole(slices))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert undone == ["1000"]
+    await asyncio.sleep(0.05)
+    assert threading.active_count() == threads
+    assert await in_turn(slices, 3, None, "the next") == "the next"
+
+
+async def test_other_threads_that_run_the_core_do_not_pause() -> None:
+    """`explain` runs in a thread of its own, maybe during a slice."""
+    other: list[str] = []
+    work = asyncio.get_running_loop().create_task(in_turn(Slices(), 100))
+    thread = threading.Thread(target=lambda: other.append(spin(40, name="other")))
+    thread.start()
+    await work
+    thread.join(5)
+
+    assert other == ["other"]
+
+
+@pytest.fixture
+def thresholds() -> Iterator[tuple[int, int, int]]:
+    before = gc.get_threshold()
+    yield before
+    gc.set_threshold(*before)
+
+
+async def test_cycles_are_collected_as_before_once_nothing_long_is_under_way(
+    thresholds: tuple[int, int, int],
+) -> None:
+    slices = Slices()
+    async with slices.turn(long=True):
+        assert gc.get_threshold()[2] > 1_000_000
+        async with slices.turn(long=True):
+            pass
+        assert gc.get_threshold()[2] > 1_000_000
+
+    assert gc.get_threshold() == thresholds
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "expected"),
+    [
+        (b"", "plain", "short"),
+        (b"x" * LONG_BYTES, "plain", "short"),
+        (b"x" * (LONG_BYTES + 1), "plain", "long"),
+        (b"x," * 1000, "plain", "short"),
+        (b"[" + b"1," * 2000, "plain", "long"),
+        (b"{}\n" * 1000, "plain", "long"),
+        (b"a=1&" * 1000, "plain", "long"),
+        (b"x" * 200, "coded", "short"),
+        (b"x" * 300, "coded", "long"),
+    ],
+)
+def test_a_message_is_long_by_its_bytes_or_by_its_values(
+    body: bytes, kind: str, expected: str
+) -> None:
+    assert is_long(body, coded=kind == "coded") == (expected == "long")
