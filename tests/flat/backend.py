@@ -19,7 +19,8 @@ class Line(asyncio.Protocol):
     def __init__(self) -> None:
         """Begin with nothing read."""
         self._transport: asyncio.WriteTransport | None = None
-        self._read = b""
+        self._read = bytearray()
+        self._awaited = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -30,13 +31,14 @@ class Line(asyncio.Protocol):
         """Answer every request that is there whole."""
         assert self._transport is not None
         self._read += data
-        while (end := self._read.find(b"\r\n\r\n")) >= 0:
-            head, end = self._read[:end], end + 4
-            found = _LENGTH.search(head)
-            size = int(found[1]) if found else 0
-            if len(self._read) < end + size:
+        while len(self._read) >= self._awaited and (end := self._read.find(b"\r\n\r\n") + 4) > 4:
+            found = _LENGTH.search(self._read, 0, end)
+            self._awaited = end + (int(found[1]) if found else 0)
+            if len(self._read) < self._awaited:
                 return
-            body, self._read = self._read[end : end + size] or b"{}", self._read[end + size :]
+            body = bytes(self._read[end : self._awaited]) or b"{}"
+            del self._read[: self._awaited]
+            self._awaited = 0
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
                 % (len(body), body)

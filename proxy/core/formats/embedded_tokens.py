@@ -86,7 +86,7 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
         return find(text, limit, manner)
     found: list[FoundToken] = []
     matches = list(_candidates_in(text))
-    places = escaping.places(text, [one.span() for one in matches], manner)
+    places = escaping.places(text, [one.span() for one in paused(matches)], manner)
     for match, place in paused(zip(matches, places, strict=True)):
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):
@@ -263,7 +263,9 @@ def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iter
     A member's name cannot be anything but a string, so no token fills one.
     """
     # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
+    pause()
     encoded = text.encode(errors="replace")
+    pause()
     if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
         for literal in paused(_LITERAL.finditer(encoded)):
             inner_name = _COLON.match(encoded, literal.end()) is not None
@@ -271,7 +273,7 @@ def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iter
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
     matches = list(_candidates_in(encoded))
-    places = escaping.places(encoded, [one.span() for one in matches], manner)
+    places = escaping.places(encoded, [one.span() for one in paused(matches)], manner)
     for match, place in paused(zip(matches, places, strict=True)):
         fills = not is_name and match.span() == (0, len(encoded))
         yield _Candidate(match[0], depth, fills, place)

@@ -74,7 +74,7 @@ def manner_of(escape: Escape, media: MediaType | None) -> Manner:
 
 def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace]:
     """Return how values are written in the places of tokens in a text, in order."""
-    whole = list(spans) == [(0, len(text))]
+    whole = len(spans) == 1 and spans[0] == (0, len(text))
     language = _LANGUAGES.get(manner.surroundings)
     found: Sequence[Spelling]
     if manner.escape == "none" or (whole and _is_exact(manner)):
