@@ -8,6 +8,7 @@ what was free then. Where there is another C library, all stays as it is.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import resource
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 INTERVAL_SECONDS: Final = 10.0
 
+_M_ARENA_MAX: Final = -8
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _KEPT_BYTES: Final = 64 * 1024 * 1024
@@ -32,6 +34,16 @@ class _Mallinfo2(ctypes.Structure):
             *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
         )
     )
+
+
+def use_one_arena() -> None:
+    """Let all threads allocate from the same memory; call it before there are any.
+
+    Each would get memory of its own, and keep what becomes free in it. No two allocate at the same
+    time anyway: Python runs one of them.
+    """
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class Memory:

@@ -162,8 +162,14 @@ class _Sliced:
 
     def result(self) -> Any:  # noqa: ANN401 - what the call returns
         """Return what came out, once it is over."""
-        if self._error is not None:
-            raise self._error
+        # The traceback of an error leads to this frame and this object: neither may lead back, or
+        # the message would stay until cycles are collected.
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
         return self._result
 
     def _work(self) -> None:

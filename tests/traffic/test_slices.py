@@ -6,7 +6,9 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -194,3 +196,29 @@ def test_a_message_is_long_by_its_bytes_or_by_its_values(
     body: bytes, kind: str, expected: str
 ) -> None:
     assert is_long(body, coded=kind == "coded") == (expected == "long")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_nothing_of_a_message_stays_behind_its_work(fails: bool) -> None:  # noqa: FBT001 - which of two ends
+    """Cycles would keep bodies of mebibytes until they are collected."""
+
+    class Body:
+        pass
+
+    def work(body: Body) -> Body:
+        core.pause()
+        if fails:
+            raise ValueError("no")
+        return body
+
+    body = Body()
+    seen = weakref.ref(body)
+    gc.disable()
+    try:
+        async with Slices().turn(long=True) as run:
+            with suppress(ValueError):
+                await run(work, body)
+        del body
+        assert seen() is None
+    finally:
+        gc.enable()

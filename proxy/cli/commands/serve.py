@@ -18,7 +18,7 @@ from ... import __version__
 from ...config.load import find
 from ...core.errors import ConfigurationError
 from ...keys.fleet.lineage import Accepted
-from ...process import fitness
+from ...process import fitness, memory
 from ...process.hardening import harden
 from ...telemetry.logs import library_logs
 from ...telemetry.logs.logger import Logs, to_stderr
@@ -113,6 +113,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     )  # by default it would end the process before it has started
     logs = to_stderr(log_format, processors=dict(log_processors))
     hardening = harden()
+    memory.use_one_arena()
     fitness.require()
     if worker_channel is not None:
         from ...wiring.ipc import channel  # noqa: PLC0415 - for workers alone
