@@ -57,8 +57,8 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..upstream.permits import Claim
 from ..slices import Run, Slices
+from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
