@@ -19,7 +19,7 @@ from proxy.core.errors import InvalidBody, TrafficError
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector
 from proxy.core.formats import embedded_tokens, urlencoded
 from proxy.core.formats.json import Selection, text, validate
-from proxy.core.formats.json.lexer import Pieces, scan
+from proxy.core.formats.json.lexer import LongText, scan
 from proxy.core.formats.json.walk import SCANNED_MAX
 from tests.factories import SCOPE, a_session
 
@@ -81,7 +81,7 @@ def test_a_value_of_a_long_text_ends_where_the_scanner_ends_it(
     inner = f'[{",".join(values)},"{FILLER}",{{"a":{values[0]}}}]'
     whole = "[" * depth + inner + "]" * depth
 
-    assert Pieces(whole).end(0) == scan(whole, 0)[1]
+    assert LongText(whole).end(0) == scan(whole, 0)[1]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_value_of_a_long_text_ends_where_the_scanner_ends_it(
 )
 def test_long_values_end_where_the_scanner_ends_them(text_: str) -> None:
     assert len(text_) > slices.PIECE_BYTES
-    assert Pieces(text_).end(0) == scan(text_, 0)[1]
+    assert LongText(text_).end(0) == scan(text_, 0)[1]
 
 
 @pytest.mark.parametrize(

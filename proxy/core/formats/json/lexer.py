@@ -107,7 +107,7 @@ def value_end(text: str, value: object, at: int) -> int:
     return end_of_value
 
 
-class Pieces:
+class LongText:
     """A long text, of which the C scanner, which does not pause, reads pieces of 64 KiB alone."""
 
     __slots__ = ("_began", "_piece", "_text", "_too_long")

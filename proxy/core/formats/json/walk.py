@@ -14,8 +14,8 @@ from .lexer import (
     AFTER_MEMBER,
     Findings,
     FoundValue,
+    LongText,
     Path,
-    Pieces,
     after,
     after_space,
     enter,
@@ -65,7 +65,7 @@ class Walk:
         self._odd: dict[str, str] = {}
         self._odd_room = ODD_NAMES_MAX
         self._spells_plainly: bool | None = None
-        self._pieces = Pieces(text) if len(text) > SCANNED_MAX else None
+        self._pieces = LongText(text) if len(text) > SCANNED_MAX else None
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
