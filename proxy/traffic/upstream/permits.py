@@ -215,10 +215,12 @@ class Permits:
             given: Permit = await waiter.given
         except BaseException:
             self._queue.remove(waiter)
-            future = waiter.given
-            if future.done() and not future.cancelled() and future.exception() is None:
-                future.result().release("unsent")
+            _give_back(waiter.given)
             raise
+        finally:
+            # A refusal is the exception of its future, and has this frame in its traceback. Such a
+            # cycle for each refused message keeps the garbage collector busy in an overload.
+            del waiter
         return given
 
     def refuse_if_full(self, claim: Claim) -> None:
@@ -365,3 +367,9 @@ class Permits:
 
 def _full_of(kind: Kind) -> Busy:
     return Busy(f"{kind}s")
+
+
+def _give_back(given: asyncio.Future[Permit]) -> None:
+    """Give back the permit that a waiter has got and cannot use."""
+    if given.done() and not given.cancelled() and given.exception() is None:
+        given.result().release("unsent")

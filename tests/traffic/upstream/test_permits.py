@@ -332,6 +332,29 @@ async def test_a_client_leaves_a_tenth_of_what_lasts_to_others() -> None:
 _keep: list[Permit] = []
 
 
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
+    some = permits(replace(LIMITS, connections=1))
+    held = some.take_at_once(claim())
+    assert held is not None
+    loop = asyncio.get_running_loop()
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(100):
+            waits = loop.create_task(some.take(claim()))
+            await asyncio.sleep(0)
+            some.check(loop.time() + (number + 1) * (HOUR.queue + 1))
+            with contextlib.suppress(Busy):
+                await waits
+            del waits
+        garbage = gc.collect()
+    finally:
+        gc.enable()
+
+    assert some.waiting == 0
+    assert garbage < 100
+
+
 async def test_a_lost_permit_gives_itself_back() -> None:
     some = permits()
     held = some.take_at_once(claim())
