@@ -88,7 +88,7 @@ NO_PACKAGE: Final = AdminError(
 NOT_KEPT: Final = AdminError(
     "revocation-not-kept",
     503,
-    "Neither the store nor the keyring took the revocation; it holds until this Sealyard restarts.",
+    "No store, keyring or file took the revocation: it is retried, and lost if this Sealyard ends.",
 )
 CLOCK_SKEW: Final = AdminError(
     "clock-skew",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from ..config.settings import KeySettings, Settings
@@ -12,13 +13,13 @@ from ..keys.keyring.keyring import Keyring
 from ..keys.operations.session_operations import (
     KeyringRevocations,
     SessionCall,
-    SessionOperations,
     SessionResult,
 )
 from ..keys.participants.key_generation import KeyMaker
 from ..keys.participants.operations import ParticipantCall, ParticipantOperations, ParticipantResult
 from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
+from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations, files
 from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
@@ -28,18 +29,49 @@ PARTICIPANT_CHANGES: Final = frozenset({"add", "rotate", "revoke", "expire", "ac
 """Actions that change a participant's keys: they are reported, and other workers notified."""
 
 
-def session_operations(
+def keyring_revocations(
+    settings: Settings,
+    environ: Mapping[str, str],
+    reporter: Reporter,
+    clock: Callable[[], float],
+) -> KeyringRevocations:
+    """Return what writes revocations into the keyring's file."""
+    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
+    return KeyringRevocations(path, root_provider(settings, environ), log, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLog:
+    """Reports revocations that wait for the store."""
+
+    reporter: Reporter
+
+    def pending(self, one: PendingRevocation, *, kept: bool) -> None:
+        """Do as PendingReporter says."""
+        fields: dict[str, object] = {"scope": one.name, "not_before": one.not_before}
+        self.reporter.report("key.revocation_pending", **fields, kept=kept)
+
+    def stored(self, one: PendingRevocation, waited: float) -> None:
+        """Do as PendingReporter says."""
+        fields: dict[str, object] = {"scope": one.name, "not_before": one.not_before}
+        self.reporter.report("key.revocation_stored", **fields, waited_s=round(waited, 1))
+
+
+def pending_revocations(
     sessions: Sessions,
     settings: Settings,
     environ: Mapping[str, str],
     reporter: Reporter,
     *,
     clock: Callable[[], float],
-) -> SessionOperations:
-    """Return the operations on sessions of this process; revocations are kept in the keyring."""
-    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
-    return SessionOperations(
-        sessions, KeyringRevocations(path, root_provider(settings, environ), log, clock).revoke
+) -> PendingRevocations:
+    """Return the revocations that the store has not taken, kept beside keyring or audit log."""
+    audit = log_of(settings, reporter, clock).path
+    return PendingRevocations(
+        sessions,
+        files(settings.keys.keyring, audit),
+        reporter=PendingLog(reporter),
+        keep=keyring_revocations(settings, environ, reporter, clock).revoke,
     )
 
 
@@ -74,6 +106,7 @@ def report_session_call(
             not_before=result.not_before,
             durable=result.durable,
             store=result.store,
+            kept=result.kept,
             unknown=result.unknown,
             source="admin",
         )

@@ -125,6 +125,17 @@ class Pod:
     served: Served
     session: aiohttp.ClientSession
 
+    @classmethod
+    def at(
+        cls,
+        place: Place,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        session: aiohttp.ClientSession,
+    ) -> Pod:
+        """Return the pod of a process that runs at a place."""
+        return cls(Served(process, log, *place.ports), session)
+
     async def sealed(self, conversation: str = "c1") -> str:
         """Write a message and return its token, which the backend echoes."""
         body = {"conversation": conversation, "content": "canary"}

@@ -27,6 +27,7 @@ from ...keys.operations.session_operations import (
     SessionOperations,
     SessionResult,
 )
+from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import MAX_SKEW_SECONDS
 from ..support import console
@@ -170,8 +171,9 @@ def revoke(  # noqa: PLR0913 - each is one option
     sealyard sessions revoke --tenant clinic --conversation c1 --not-before 2026-11-24T18:00:00Z
 
     The revocation is written to the shared store, published, and written to the keyring, so that it
-    outlives the store. It cannot be undone, so the command asks for confirmation. Exits with 1 if
-    the store or the keyring did not accept it.
+    outlives the store. What the store does not take is kept in a file, from which a Sealyard that
+    runs beside the same keyring or audit log retries it. It cannot be undone, so the command asks
+    for confirmation. Exits with 1 if the store or the keyring did not accept it.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     before = 0 if not_before is None else parse_time(not_before)
@@ -336,7 +338,9 @@ async def _revoke(
 
 
 def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:
-    return SessionOperations(held, KeyringRevocations(place.path, place.root, place.audit).revoke)
+    keep = KeyringRevocations(place.path, place.root, place.audit).revoke
+    pending = PendingRevocations(held, files(place.path, place.audit.path))
+    return SessionOperations(held, keep, pending)
 
 
 def _report(
@@ -352,7 +356,9 @@ def _report(
         when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
         yield f"store    {kind}: every process applies it {when}"
     else:
-        yield f"store    NOT WRITTEN: {reason}: processes read it only from the keyring"
+        yield f"store    NOT WRITTEN: {reason}"
+        where = "beside the keyring or the audit log" if answer.kept else "NOT WRITTEN"
+        yield f"pending  {where}: a Sealyard that runs here retries it; else run this command again"
     for one in answer.open or ():
         text = STILL_OPEN[one].replace("`others_within`", f"{answer.others_within or 0:g}")
         yield f"open     {text}"

@@ -27,6 +27,7 @@ from ..keyring import file
 from ..keyring.keyring import Keyring
 from ..keyring.roots import RootProvider
 from ..sessions import joined_scopes, session_control
+from ..sessions.pending_revocations import PendingRevocations
 from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
 from . import erase_receipt
@@ -37,12 +38,21 @@ Keep = Callable[[str, int], None]
 """Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
 since 1970) are revoked. It blocks; raises SealyardError."""
 
-StillOpen = Literal["others-late", "others-not-told", "lost-with-store"]
+StillOpen = Literal[
+    "others-late", "others-not-told", "not-stored-yet", "lost-with-store", "lost-with-process"
+]
 STILL_OPEN: Final[Mapping[StillOpen, str]] = {
     "others-late": (
         "processes that missed the notification may open for `others_within` seconds more"
     ),
     "others-not-told": "no store notifies other processes: they open until they load the keyring",
+    "not-stored-yet": (
+        "the store has not taken it: it is retried until the store has, and until then other"
+        " processes open"
+    ),
+    "lost-with-process": (
+        "no file holds it: if this process ends before the store takes it, the revocation is lost"
+    ),
     "lost-with-store": (
         "it is not in the keyring: if the store loses its data, the revocation is lost"
     ),
@@ -96,11 +106,12 @@ class SessionResult:
     """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
     `agreed` is whether other processes use a new session too; None without a shared store. `store`
-    is whether the store holds a revocation, read back and verified; `durable` whether the keyring
-    holds it, and `problem` why not; `open` where it does not hold yet, and `others_within` for how
-    many seconds at most. `unknown` is True where nothing was known of the
-    scope. `erased` are the ids of session keys that were destroyed, `receipt` the
-    signed statement of it (a compact JWS), and `key` the public JWK that verifies it.
+    is whether the store holds a revocation, read back and verified; where it does not, `kept` is
+    whether a file holds it until it does. `durable` is whether the keyring holds it, and `problem`
+    why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
+    `unknown` is True where nothing was known of the scope. `erased` are the ids of session keys
+    that were destroyed, `receipt` the signed statement of it (a compact JWS), and `key` the public
+    JWK that verifies it.
     """
 
     scope: str
@@ -116,11 +127,12 @@ class SessionResult:
     erased: tuple[str, ...] | None = None
     receipt: str = ""
     key: dict[str, str] | None = None
+    kept: bool | None = None
 
     @property
     def reaches_others(self) -> bool:
-        """Whether a revocation is known outside of this process."""
-        return bool(self.store or self.durable)
+        """Whether a revocation outlives this process."""
+        return bool(self.store or self.durable or self.kept)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON, without what does not apply."""
@@ -152,10 +164,16 @@ class SessionResult:
 class SessionOperations:
     """Runs calls on the sessions of one process."""
 
-    def __init__(self, sessions: Sessions, keep: Keep) -> None:
-        """Take the sessions, and what writes a revocation into the keyring's file."""
+    def __init__(
+        self, sessions: Sessions, keep: Keep, pending: PendingRevocations | None = None
+    ) -> None:
+        """Take the sessions, and what writes a revocation into the keyring's file.
+
+        `pending` keeps and retries what the store does not take.
+        """
         self._sessions = sessions
         self._keep = keep
+        self._pending = pending
 
     async def run(self, call: SessionCall) -> SessionResult:
         """Run the call.
@@ -214,6 +232,7 @@ class SessionOperations:
             first = replace(
                 first,
                 store=first.store and one.store,
+                kept=one.kept if first.kept is None else first.kept and one.kept is not False,
                 durable=first.durable and one.durable,
                 problem=first.problem or one.problem,
                 unknown=(first.unknown and one.unknown) or None,
@@ -222,7 +241,7 @@ class SessionOperations:
             return first
         return replace(
             first,
-            open=_still_open(store=first.store, durable=bool(first.durable)),
+            open=_still_open(first),
             others_within=self._sessions.revocation_max_age if first.store else None,
         )
 
@@ -234,6 +253,7 @@ class SessionOperations:
             return SessionResult(view.name, view.not_before, unknown=unknown)
         name = self._sessions.view(call.scope).name
         await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
+        timed = not self._sessions.clock.unknown
         taken = await session_control.revoke(self._sessions, call.scope, call.not_before)
         view = self._sessions.view(call.scope)
         durable, problem = True, ""
@@ -242,11 +262,14 @@ class SessionOperations:
             await asyncio.to_thread(self._keep, view.name, view.not_before)
         except SealyardError as error:
             durable, problem = False, error.reason
-        store = taken if self._sessions.store.shared else None
+        store, kept = taken if self._sessions.store.shared else None, None
+        if store is False and self._pending is not None:
+            kept = await self._pending.add(view.name, view.not_before, timed=timed)
         return SessionResult(
             view.name,
             view.not_before,
             store=store,
+            kept=kept,
             durable=durable,
             problem=problem,
             unknown=unknown,
@@ -313,9 +336,15 @@ def scope_from_json(value: Mapping[str, Any]) -> Scope:
     return Scope(some_from_json(value["tenant"]), some_from_json(value["conversation"]))
 
 
-def _still_open(*, store: bool | None, durable: bool) -> tuple[StillOpen, ...]:
-    found: list[StillOpen] = ["others-late" if store else "others-not-told"]
-    return tuple(found if durable else [*found, "lost-with-store"])
+def _still_open(result: SessionResult) -> tuple[StillOpen, ...]:
+    found: list[StillOpen] = ["others-late" if result.store else "others-not-told"]
+    if result.kept is not None:
+        found = ["not-stored-yet"]
+    if not result.durable:
+        found.append("lost-with-store")
+    if result.kept is False and not result.durable:
+        found.append("lost-with-process")
+    return tuple(found)
 
 
 def _facts(view: SessionView) -> tuple[SessionFacts, ...]:

@@ -97,22 +97,23 @@ class RevocationStates:
         """
         if record is None:
             return None
-        try:
-            name, key = former or (state.name, self._keyring.record_key)
-            not_before = records.decode_revocation(record, name, key)
-        except RecordUnknown as unknown:
-            notice(str(unknown))
-            raise KeyUnavailable(str(unknown)) from None
-        except RecordRefused as refused:
-            notice(str(refused))
-            return None
-        self.revoke(state, not_before)
+        name, key = former or (state.name, self._keyring.record_key)
+        not_before = read(record, name, key, notice)
+        if not_before is not None:
+            self.revoke(state, not_before)
         return not_before
 
     def revoke(self, state: RevocationState, not_before: int) -> None:
         """Refuse the sessions from before `not_before`; earlier revocations stay."""
         state.not_before = max(state.not_before, not_before)
         self._learned[state.name] = state.not_before
+
+    def know(self, name: str, not_before: int) -> None:
+        """Do as `revoke` for a name whose scope need not be known here."""
+        self._learned[name] = max(not_before, self._learned.get(name, 0))
+        for state in self._revocations.entries():
+            if name in {state.name, *(one for one, _ in state.former)}:
+                state.not_before = max(state.not_before, not_before)
 
     def changed(self, name: str | None) -> None:
         """Ask the store again about one conversation, or about all."""
@@ -140,6 +141,23 @@ class RevocationStates:
 
     def _known(self, name: str) -> int:
         return max(self._learned.get(name, 0), self._listed.get(name, 0))
+
+
+def read(record: bytes | None, name: str, key: RecordKey, notice: Notice) -> int | None:
+    """Return since when sessions of a name count; None where no authentic record says.
+
+    Raises KeyUnavailable where another version wrote it: it may revoke any of the sessions.
+    """
+    if record is None:
+        return None
+    try:
+        return records.decode_revocation(record, name, key)
+    except RecordUnknown as unknown:
+        notice(str(unknown))
+        raise KeyUnavailable(str(unknown)) from None
+    except RecordRefused as refused:
+        notice(str(refused))
+        return None
 
 
 def _listed(keyring: Keyring) -> dict[str, int]:

@@ -102,6 +102,12 @@ class SealingSessions:
             if name in {None, held.state.name}:
                 held.fresh_until = 0.0
 
+    def refuse(self, name: str, not_before: int) -> None:
+        """Seal no more under sessions of that name that began before `not_before`."""
+        for held in self._held.entries():
+            if held.state.name == name:
+                held.state.not_before = max(held.state.not_before, not_before)
+
     def drop(self, scope: Scope) -> None:
         """Drop the session of a scope at once."""
         self._lose(self._held.get(scope))

@@ -5,12 +5,14 @@ Messages use `sessions`; nothing here is on their path.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, OperatorError
 from ..stores import ClockRefused, StoreFailed, records
+from .revocation_state import read
 from .sessions import Sessions
 from .settings import Rotated
 from .shared_clock import latest_not_before
@@ -84,22 +86,38 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     if not_before > max(_now(sessions), state.not_before + 1):
         raise OperatorError("not-before-in-the-future")
     refuse(sessions, scope, not_before)
-    revocations, key = sessions.revocations, sessions.keyring.record_key
     try:
-        for _ in range(_MOST_TRIES):
-            seen = (await sessions.store.find(state.name, ())).revocation
-            # Another version's record is not overwritten: it may say more than ours would.
-            stored = revocations.learn(state, seen, sessions.notice)
-            if stored is not None and stored >= not_before:
-                return True
-            record = records.encode_revocation(state.not_before, state.name, key)
-            await sessions.store.revoke(state.name, record, state.not_before, seen=seen)
+        know(sessions, state.name, await put(sessions, state.name, lambda: state.not_before))
     except ClockRefused:
         raise OperatorError("not-before-in-the-future") from None
     except (StoreFailed, KeyUnavailable):
         return False
+    return True
+
+
+async def put(sessions: Sessions, name: str, time: Callable[[], int]) -> int:
+    """See that the store holds a revocation of a name at least as late as `time` returns.
+
+    `time` is called once the store has answered. Returns the time that the store then holds, read
+    back and verified. Raises StoreFailed, and KeyUnavailable for a record of another version, which
+    is not overwritten: it may say more than ours would.
+    """
+    key = sessions.keyring.record_key
+    for _ in range(_MOST_TRIES):
+        seen = (await sessions.store.find(name, ())).revocation
+        stored, not_before = read(seen, name, key, sessions.notice) or 0, time()
+        if stored and stored >= not_before:
+            return stored
+        record = records.encode_revocation(max(not_before, stored), name, key)
+        await sessions.store.revoke(name, record, not_before, seen=seen)
     sessions.notice("revocation-not-kept")
-    return False
+    raise StoreFailed("revocation-not-kept")
+
+
+def know(sessions: Sessions, name: str, not_before: int) -> None:
+    """Refuse the sessions of a name from before `not_before` in this process."""
+    sessions.revocations.know(name, not_before)
+    sessions.sealing.refuse(name, not_before)
 
 
 def refuse(sessions: Sessions, scope: Scope, not_before: int) -> None:

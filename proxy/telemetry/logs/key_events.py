@@ -71,10 +71,23 @@ KEY_EVENTS: Final = (
     Event(
         "key.revoked",
         "warning",
-        ("scope", "not_before", "durable", "store", "unknown", "source"),
+        ("scope", "not_before", "durable", "store", "kept", "unknown", "source"),
         "Session keys made before `not_before` neither seal nor open any more; `scope` is a hash."
-        " `store` says whether the store holds the revocation, read back and verified; `unknown`"
-        " that the scope was not known.",
+        " `store` says whether the store holds the revocation, read back and verified, `kept`"
+        " whether a file holds it until the store does; `unknown` that the scope was not known.",
+    ),
+    Event(
+        "key.revocation_pending",
+        "warning",
+        ("scope", "not_before", "kept"),
+        "The store did not take a revocation, so other processes do not know of it yet. It is"
+        " retried every second; `kept` says whether a file holds it across a restart.",
+    ),
+    Event(
+        "key.revocation_stored",
+        "info",
+        ("scope", "not_before", "waited_s"),
+        "The store has taken a revocation that was pending.",
     ),
     Event(
         "key.erased",

@@ -198,8 +198,15 @@ REVOCATIONS: Final = Metric(
     "counter",
     ("kept",),
     "Revocations by the admin API, by where they are kept: in the `keyring`, only in the `store`,"
-    " or only in the `process`, which forgets them when it ends. A revocation that cannot be"
-    " written to the audit log is not kept in the keyring.",
+    " only in a `file` until the store takes them, or only in the `process`, which forgets them at"
+    " its end. A revocation that cannot be written to the audit log is not kept in the keyring.",
+)
+PENDING_REVOCATIONS: Final = Metric(
+    "sealyard_pending_revocations",
+    "gauge",
+    (),
+    "Revocations that the store has not taken yet: they are retried, and other processes do not"
+    " know of them. Each worker counts those that it retries.",
 )
 STORE_OPERATIONS: Final = Metric(
     "sealyard_store_operations_total",

@@ -160,7 +160,7 @@ class ServiceView:
         self._reporter = reporter
         self._began = self._alive_at = time.monotonic()
         self._viewers = TapViewers(carrier.look)
-        self._revoked = dict.fromkeys(("keyring", "store", "process"), 0)
+        self._revoked = dict.fromkeys(("keyring", "store", "file", "process"), 0)
 
     @property
     def settings(self) -> Settings:
@@ -254,8 +254,8 @@ class ServiceView:
         """Do what an operator asks of the sessions of a scope."""
         result = await self._carrier.operations.operate(call)
         if call.action == "revoke":
-            kept = "keyring" if result.durable else "store" if result.store else "process"
-            self._revoked[kept] += 1
+            places = {"keyring": result.durable, "store": result.store, "file": result.kept}
+            self._revoked[next((one for one, holds in places.items() if holds), "process")] += 1
         operator_calls.report_session_call(self._reporter, call, result, self.settings.keys)
         return result
 

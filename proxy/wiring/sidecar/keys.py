@@ -13,7 +13,7 @@ from ...keys.end_to_end.key_source import EndToEnd
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.session_operations import SessionCall, SessionOperations, SessionResult
 from ...keys.operations.values import ValueCall, ValueOperations, ValueResult
 from ...keys.participants.key_generation import KeyMaker
 from ...keys.participants.operations import ParticipantCall, ParticipantResult
@@ -21,6 +21,7 @@ from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import Store, erased, open_store
+from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
@@ -102,6 +103,10 @@ class SidecarKeys:
             asked=self._report_clock,
         )
         self._clock_off = False
+        self.pending = operator_calls.pending_revocations(
+            self.sessions, settings, environ, reporter, clock=clock
+        )
+        """The revocations that the store has not taken yet."""
 
     async def check_store(self) -> None:
         """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
@@ -118,6 +123,8 @@ class SidecarKeys:
         """Open the sessions and compare the keyring with that of the fleet."""
         await self.sessions.open(self.end_to_end.changed)
         await self.record_accepted()
+        if self.store.shared:
+            await self.pending.start()
         await self.watch.start()
         self._report_clock()
 
@@ -127,6 +134,7 @@ class SidecarKeys:
 
     async def close(self) -> None:
         """Stop all work and close the store; the audit log is closed last."""
+        await self.pending.close()
         await self.watch.close()
         await self._upkeep.close()
         self._values.report()
@@ -171,9 +179,10 @@ class SidecarKeys:
 
     async def operate(self, call: SessionCall) -> SessionResult:
         """Do what an operator asks of the sessions of a scope."""
-        operations = operator_calls.session_operations(
-            self.sessions, self._settings, self._environ, self._reporter, clock=self._clock
+        keyring = operator_calls.keyring_revocations(
+            self._settings, self._environ, self._reporter, self._clock
         )
+        operations = SessionOperations(self.sessions, keyring.revoke, self.pending)
         result = await operations.run(call)
         if call.action == "erase":
             self.end_to_end.changed(erased(result.scope))
@@ -205,6 +214,7 @@ class SidecarKeys:
         return (
             session_facts.keyring_check(self.watch),
             *session_facts.checks(self.sessions, self._settings.keys),
+            *session_facts.pending_check(len(self.pending)),
             *auditing.checks(self.trail),
         )
 
@@ -212,6 +222,7 @@ class SidecarKeys:
         """Add the samples of sessions, keyring, store and audit log."""
         session_facts.count(self.sessions, self._settings.keys, samples)
         session_facts.count_keyring(self.watch, samples)
+        samples.add(table.PENDING_REVOCATIONS, len(self.pending))
         auditing.count(self.trail, samples)
 
     def status(self) -> dict[str, Any]:

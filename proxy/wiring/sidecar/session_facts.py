@@ -81,6 +81,13 @@ def _clock_text(sessions: Sessions, kind: str) -> str:
     return f"{text}: above 90 s, sessions are not shared"
 
 
+def pending_check(number: int) -> Iterator[Check]:
+    """Yield a degraded check where the store has not taken some revocations yet."""
+    if number:
+        text = f"the store has not taken {number}, so other processes do not know of them yet"
+        yield Check("revocations", True, text, degraded=True)  # noqa: FBT003 - see above
+
+
 def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     """Add the samples of sessions, KEKs and the store."""
     sealing, opening = sessions.cached
