@@ -57,11 +57,13 @@ class WriteBuffer:
 class Sending(asyncio.Protocol):
     """A connection whose bytes wait for the end of the iteration, or for `flush`."""
 
-    __slots__ = ("_behind", "_transport", "_unsent", "_write_buffer")
+    __slots__ = ("_behind", "_transport", "_unsent", "_write_buffer", "wrote")
 
     def __init__(self, write_buffer: WriteBuffer) -> None:
         self._write_buffer = write_buffer
         self._transport: asyncio.Transport | None = None
+        self.wrote = False
+        """Whether anything has been sent since this was last unset."""
         # Nearly always, one piece waits and none follows it.
         self._unsent = b""
         self._behind: list[bytes] = []
@@ -76,6 +78,7 @@ class Sending(asyncio.Protocol):
         self._forget()
         transport = self._transport
         if transport is not None and not transport.is_closing():
+            self.wrote = True
             transport.write(unsent)
 
     def _put(self, data: bytes) -> None:

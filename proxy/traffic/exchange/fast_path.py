@@ -2,7 +2,7 @@
 
 It takes requests and responses that are there whole and whose keys are cached. Whatever else it
 meets it leaves to the handler: it may give up, but it never decides how a message is treated. A
-request that the event loop has no time for it refuses by itself, since a task would cost more.
+request that there is no room for it refuses by itself, since a task would cost more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_response
-from ...core.errors import Busy, TrafficError, UpstreamFailed
+from ...core.errors import Busy, TrafficError, UpstreamFailed, UpstreamResting
 from ...core.planning.exchange import Exchange
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass
@@ -26,7 +26,7 @@ from ..slices import is_long
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import OutgoingRequest
-from ..upstream.permits import Permit
+from ..upstream.permits import Claim, Permit
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
 
@@ -182,6 +182,7 @@ class FastExchange:
             isinstance(error, UpstreamFailed)
             and self._outgoing is not None
             and self._outgoing.repeatable(connection)
+            and self._upstream.health.may_retry()
         ):
             self._owner.begin_anew(self._request)
             return
@@ -274,27 +275,39 @@ class FastPath:
             admitted = self._steps.admit_fast(request.head, request.peer, record)
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return None
-        if self._steps.lag.refuses(admitted.claim.client):
-            fast_exchange = FastExchange(
-                self._steps, self._upstream, owner, finish, request, admitted, record
-            )
-            fast_exchange.refuse(Busy("loop-lag"))
+        fast_exchange = FastExchange(
+            self._steps, self._upstream, owner, finish, request, admitted, record
+        )
+        try:
+            permit = self._permit(admitted.claim)
+        except (Busy, UpstreamResting) as error:
+            fast_exchange.refuse(error)
             return fast_exchange
-        if not self._upstream.health.sound:
-            return None
-        # First: what must wait for its turn is sealed when it has come.
-        permit = self._upstream.permits.take_at_once(admitted.claim)
         if permit is None:
             return None
         outgoing = self._outgoing(request, admitted, record)
-        if outgoing is not None:
-            fast_exchange = FastExchange(
-                self._steps, self._upstream, owner, finish, request, admitted, record
-            )
-            if fast_exchange.start(outgoing, permit):
-                return fast_exchange
+        if outgoing is not None and fast_exchange.start(outgoing, permit):
+            return fast_exchange
         permit.release("unsent")
         return None
+
+    def _permit(self, claim: Claim) -> Permit | None:
+        """Return a permit, None where it takes a wait: what waits for its turn is sealed after it.
+
+        Raises:
+            Busy: There is no room for the request, not even to wait.
+            UpstreamResting: The upstream has failed, and is left alone.
+        """
+        if self._steps.lag.refuses(claim.client):
+            raise Busy("loop-lag")
+        upstream = self._upstream
+        if not upstream.health.sound:
+            upstream.health.refuse_resting()
+            return None  # it may be the trial, whose end the handler reports
+        permit = upstream.permits.take_at_once(claim)
+        if permit is None:
+            upstream.permits.refuse_if_full(claim)
+        return permit
 
     def _outgoing(
         self, request: FastRequest, admitted: AdmittedExchange, record: MessageRecord

@@ -203,7 +203,11 @@ class HttpUpstream:
             return PooledResponse(self._pool, connection, head, upload)
         except BaseException as error:
             self._pool.drop(connection)
-            if not (isinstance(error, UpstreamFailed) and outgoing.repeatable(connection)):
+            if not (
+                isinstance(error, UpstreamFailed)
+                and outgoing.repeatable(connection)
+                and self.health.may_retry()
+            ):
                 raise
         return await self._attempt(outgoing, claim, kind, fresh=True)
 

@@ -155,6 +155,7 @@ class UpstreamConnection(UpstreamSocket):
     ) -> None:
         """Prepare for one message."""
         self.progressed = progressed
+        self.wrote = False
         self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
         self.deadline = NEVER

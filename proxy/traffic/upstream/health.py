@@ -16,6 +16,11 @@ _GATEWAY_ERRORS: Final = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
 _CUT: Final = frozenset({"connection-lost", "no-response"})
+ANSWERS_PER_RETRY: Final = 5
+MOST_RETRIES: Final = 10
+"""So many answers allow one retry, as Envoy's retry budget allows a fifth of the requests; at most
+so many retries are saved up. An upstream that does not answer is soon asked no more often than it
+would be without retries."""
 
 
 class UpstreamHealth:
@@ -26,7 +31,7 @@ class UpstreamHealth:
     want it count such failures as `gateway_errors`.
     """
 
-    __slots__ = ("_gateway_errors", "_most_gateway_errors", "breaker")
+    __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker")
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class UpstreamHealth:
         )
         self._most_gateway_errors = limits.gateway_errors
         self._gateway_errors = 0
+        self._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
 
     @property
     def sound(self) -> bool:
@@ -56,21 +62,34 @@ class UpstreamHealth:
             UpstreamResting: The upstream has failed, and is left alone.
         """
         if not self.breaker.admits():
-            raise self.resting()
+            raise self._resting()
 
-    def resting(self) -> UpstreamResting:
-        """Return the error for what the upstream does not get."""
+    def refuse_resting(self) -> None:
+        """Raise UpstreamResting where `admit` would for certain, and take no note of it."""
+        if self.breaker.state == "open":
+            raise self._resting()
+
+    def _resting(self) -> UpstreamResting:
         error = UpstreamResting()
         error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
         return error
 
     def answered(self, status: int) -> None:
         """Take note of the head of a response."""
+        if self._saved_answers < MOST_RETRIES * ANSWERS_PER_RETRY:
+            self._saved_answers += 1
         if self._most_gateway_errors is not None and status in _GATEWAY_ERRORS:
             self._gateway_error(self._most_gateway_errors)
         else:
             self._gateway_errors = 0
             self.breaker.succeeded()
+
+    def may_retry(self) -> bool:
+        """Whether another request may be repeated, which then counts as one."""
+        if self._saved_answers < ANSWERS_PER_RETRY:
+            return False
+        self._saved_answers -= ANSWERS_PER_RETRY
+        return True
 
     def not_connected(self, error: BaseException) -> None:
         """Take note that there is no connection for a request."""

@@ -54,9 +54,12 @@ class OutgoingRequest:
     def repeatable(self, connection: UpstreamConnection) -> bool:
         """Return whether to send it again after `connection` failed (RFC 9110 section 9.2.2).
 
-        Only a connection that was idle in the pool can have died before the upstream saw the
-        request. Even then it may have acted, so only safe methods without a body are repeated.
+        Where nothing of it was written, the upstream cannot have acted. Otherwise only a connection
+        that was idle in the pool can have died before the upstream saw the request. Even then it
+        may have acted, so only safe methods without a body are repeated.
         """
+        if not connection.wrote:
+            return self._payload is not None
         return (
             connection.used
             and not connection.reader.started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -172,3 +173,66 @@ async def test_a_client_that_leaves_while_its_request_is_tried_leaves_room_for_a
         writer.transport.abort()
 
         await eventually(ours.upstream.health.breaker.admits)
+
+
+class Closing(threading.Thread):
+    """A backend in a thread of its own, which closes its first connection when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.requests: list[bytes] = []
+        self.close, self.closed = threading.Event(), threading.Event()
+
+    @property
+    def port(self) -> int:
+        return int(self.listening.getsockname()[1])
+
+    def run(self) -> None:
+        with self.listening:
+            first = self._answer()
+            self.close.wait(10)
+            first.close()
+            self.closed.set()
+            self._answer().close()
+
+    def _answer(self) -> socket.socket:
+        connection, _ = self.listening.accept()
+        connection.settimeout(10)
+        self.requests.append(connection.recv(65536))
+        connection.sendall(OK)
+        return connection
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_b6_a_post_of_which_nothing_was_written_is_sent_on_another_connection(
+    *, chunked: bool
+) -> None:
+    """The connection ends in the same turn of the loop in which the request takes it."""
+    backend = Closing()
+    backend.start()
+    head = b"POST / HTTP/1.1\r\nHost: h\r\n"
+    whole = head + b"Content-Length: %d\r\n\r\n" % len(CANARY) + CANARY
+    in_chunks = head + b"Transfer-Encoding: chunked\r\n\r\nb\r\n" + CANARY + b"\r\n0\r\n\r\n"
+    async with before(backend.port) as ours:
+        with socket.create_connection(("127.0.0.1", ours.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert await asyncio.to_thread(client.recv, 65536) == OK
+            # Now, while the loop stands still, in this order:
+            client.sendall(in_chunks if chunked else whole)
+            backend.close.set()
+            assert backend.closed.wait(5)
+            answer = await asyncio.to_thread(client.recv, 65536)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert len(backend.requests) == 2
+    assert CANARY in backend.requests[1]
+
+
+async def test_b6_retries_of_a_backend_that_does_not_answer_end() -> None:
+    async with before(a_port()) as ours:
+        health = ours.upstream.health
+        assert sum(health.may_retry() for _ in range(100)) == 10
+        for _ in range(10):
+            health.answered(200)
+        assert sum(health.may_retry() for _ in range(100)) == 2
