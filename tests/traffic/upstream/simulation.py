@@ -127,7 +127,7 @@ class World:
     def percentile(self, share: float, *, since: float) -> float:
         """Return what that share of those served since then did not exceed, in seconds."""
         took = sorted(took for at, took in zip(self.served, self.took, strict=True) if at >= since)
-        return took[int(share * len(took))]
+        return took[int(share * len(took))] if took else 0.0
 
 
 def exponential(*, mean: float, seed: int = 2) -> Callable[[float], float]:
