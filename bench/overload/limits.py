@@ -139,7 +139,7 @@ CASES = (
         "20 at a time, then 60",
         lambda now: 20 if now < 40 else 60,
         lambda: lambda _: 0.1,
-        1000,
+        lambda _: 1000,
         600,
     ),
     Case(
