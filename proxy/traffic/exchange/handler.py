@@ -116,9 +116,11 @@ class Handler:
         self._steps.report(record)
         return refusal
 
-    async def _guard(self, way: Awaitable[None], request: Request, record: MessageRecord) -> None:
+    async def _guard(
+        self, way: Awaitable[DryRun | None], request: Request, record: MessageRecord
+    ) -> None:
         try:
-            await way
+            dry_run = await way
         except ConnectionError:
             record.status = CLIENT_CLOSED
             raise
@@ -129,10 +131,14 @@ class Handler:
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
             raise
+        else:
+            if dry_run is not None:  # whoever leaves now has been answered
+                await dry_run.conclude()
         finally:
             self._steps.report(record)
 
-    async def _answer(self, request: Request, record: MessageRecord) -> None:
+    async def _answer(self, request: Request, record: MessageRecord) -> DryRun | None:
+        """Answer a request; return the dry run that is to be concluded, if there is one."""
         admitted = self._steps.admit(request.raw, request.peer, record)
         asked = admitted.request
         if self._steps.lag.refuses(admitted.claim.client):
@@ -161,8 +167,7 @@ class Handler:
             await self._respond(request, admitted, seen_response, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
-        if dry_run is not None:
-            await dry_run.conclude()
+        return dry_run
 
     async def _respond(
         self,

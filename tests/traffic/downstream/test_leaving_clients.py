@@ -366,6 +366,27 @@ def test_b2_a_client_that_leaves_while_its_list_waits_for_keys_gets_nothing_open
     on_uvloop(run())
 
 
+@pytest.mark.parametrize("way", GONE)
+def test_b2_a_client_that_leaves_with_its_response_has_been_answered_while_a_rule_is_tried(
+    way: Way,
+) -> None:
+    async def run() -> None:
+        hang, keys = Hanging(), NoKeysYet()
+        async with hanging(hang, keys=keys, on_client_close="abort") as ours:
+            case = hang.case()
+            case.go.set()
+            async with Client.connected(ours.port) as client:
+                await client.send(LANES["dry run"].request(case))
+                assert (await client.loop.sock_recv(client.sock, 65536)).endswith(b"{}")
+                await eventually(lambda: keys.asked)
+                client.leave(way)
+                await eventually(lambda: not ours.listener.connections)
+            keys.go.set()
+        assert statuses(ours) == [200]
+
+    on_uvloop(run())
+
+
 @pytest.mark.parametrize("lane", ["plain", "plain in chunks", "buffered"])
 def test_b2_a_client_that_leaves_the_queue_for_the_upstream_sends_nothing(lane: str) -> None:
     async def one(hang: Hanging, ours: Ours, way: Way, left: asyncio.Event) -> None:
