@@ -149,6 +149,9 @@ class Upload:
         except asyncio.CancelledError:
             if self._connection.done() and not self._connection.cancelled():
                 self._connection.result().abort()
+            else:  # a message that waits for the beginning must not wait for ever
+                self._error = ConnectionResetError("the upload was given up")
+                self._read_enough()
             raise
         except Exception as error:  # noqa: BLE001 - raised where the message waits
             self._error = error
