@@ -173,10 +173,12 @@ class Fleet:
             await asyncio.sleep(0.05)
         raise AssertionError(sidecar.logs[-1].read_text()[-3000:])
 
-    async def loaded(self) -> None:
-        """Have all sidecars read their files again; each takes them or says that it does not."""
+    async def loaded(self, *behind: Sidecar) -> None:
+        """Have all sidecars but those that stay behind take their files again."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         for sidecar in self.sidecars:
+            if sidecar in behind:
+                continue
             url = f"http://127.0.0.1:{sidecar.admin}/-/reload"
             async with self.client.post(url, headers=headers) as response:
                 assert response.status == 200, await response.text()
@@ -294,6 +296,15 @@ class Fleet:
         found = [path for path, (body, _) in self.stored.items() if canary in body]
         files = (one for one in self.folder.iterdir() if one.is_file())
         return found + [one.name for one in files if canary in one.read_bytes()]
+
+
+async def sent(fleet: Fleet, path: str, place: int = 0) -> Message:
+    """Send a message that both versions take; return it."""
+    body = {"content": f"{fleet.canary} by name", "note": fleet.canary}
+    text = json.dumps(body, ensure_ascii=False).encode()
+    message = Message(path, text, "application/json", "alice")
+    assert await fleet.send(fleet.sidecars[place], message), fleet.refused
+    return message
 
 
 def a_jwt(who: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from proxy.core.crypto import token
 from proxy.keys.fleet.watch import STATES
 from tests.upgrade.earlier import NOW, Code
-from tests.upgrade.fleet import Fleet, Message, a_fleet
+from tests.upgrade.fleet import Fleet, Message, a_fleet, sent
 
 REVOCATION_SECONDS = 30.0
 """Ten times `revocation_max_age`, after which others ask where they hear nothing."""
@@ -54,15 +54,6 @@ async def test_a_revocation_by_either_version_binds_both(
         for code in (old, NOW):  # a log that both have written
             code.run(tmp_path, "audit", "verify", "--config", "one.yaml")
     assert not fleet.leaks()
-
-
-async def sent(fleet: Fleet, path: str, place: int = 0) -> Message:
-    """Send a message that both versions take; return it."""
-    body = {"content": f"{fleet.canary} by name", "note": fleet.canary}
-    text = json.dumps(body, ensure_ascii=False).encode()
-    message = Message(path, text, "application/json", "alice")
-    assert await fleet.send(fleet.sidecars[place], message), fleet.refused
-    return message
 
 
 async def refused_everywhere(fleet: Fleet, message: Message) -> None:
