@@ -18,10 +18,10 @@ from .scenes import SCENES, SECRET_FROM_ORIGIN
 
 BESIDE_THE_PATH = (
     *("open", "known", "rotate", "revoke", "erase", "close", "write_down"),
-    *("acquire", "_turn"),
+    *("acquire", "take", "_slow_upload"),
 )
 """Functions of these files that no request here comes through: what an operator asks for, and the
-queue of a full pool, which has tests of its own."""
+queue for permits and slow uploads, which have tests of their own."""
 
 
 async def clean(rig: Rig, *, watch: Fault | None = None) -> Outcome:

@@ -46,14 +46,17 @@ class Scale:
             route = min(route, most_of_a_route)
         return cls(places, without_rest(places), route, without_rest(route))
 
-    def full(self, flow: Flow, number: Callable[[Share], int]) -> Share | None:
-        """Return the share of a flow that has all it may have by `number`, None if none has."""
+    def full(self, flow: Flow, number: Callable[[Share], int], own: int = 0) -> Share | None:
+        """Return the share of a flow that has all it may have by `number`, None if none has.
+
+        The route may have `own` places, unless that is 0.
+        """
         client, route = flow.client, flow.route
         if number(client) >= self.client:
             return client
         most, most_of_flow = self.route, self.flow
-        if route.most:
-            most = min(route.most, without_rest(self.places))
+        if own:
+            most = min(own, without_rest(self.places))
             most_of_flow = without_rest(most)
         if number(route) >= most:
             return route

@@ -329,7 +329,7 @@ class Permits:
             self._scale = Scale.of(places, self._most_of_a_route)
 
     def _full(self, flow: Flow) -> Share | None:
-        return self._scale.full(flow, _IN_USE)
+        return self._scale.full(flow, _IN_USE, flow.route.most)
 
     def _give(self, flow: Flow) -> Permit:
         permit = Permit(self, flow, time.monotonic())

@@ -201,6 +201,19 @@ async def test_the_queue_has_shares_too() -> None:
     assert some.waiting == 0
 
 
+async def test_a_rule_that_has_few_permits_has_the_queue_of_any_other() -> None:
+    some = permits()
+    held = some.take_at_once(claim("a", "narrow", 1))
+    assert held is not None
+    loop = asyncio.get_running_loop()
+    waits = [loop.create_task(some.take(claim("a", "narrow", 1))) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert some.waiting == 5
+    for one in waits:
+        one.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
 async def test_a_wait_ends_at_its_deadline() -> None:
     some = permits(replace(LIMITS, connections=1))
     held = some.take_at_once(claim())
@@ -489,6 +502,7 @@ class Course:
             assert some.take_at_once(wanted) is None, "one waits although there is room"
 
     async def end(self) -> None:
+        await self.settle()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
