@@ -248,7 +248,7 @@ def show(line: str) -> None:
     sys.stdout.write(f"\n{line}")
 
 
-SHORT = Size(100, 400, wait=0.2, noise=1.0)
+SHORT = Size(100, 400, wait=0.2, noise=2.0)
 LONG = Size(100, 10_000, wait=5.0, noise=0.01)
 
 
@@ -274,7 +274,8 @@ async def trial(kinds: list[str], size: Size) -> None:
 
 @pytest.mark.parametrize("kind", KINDS_OF_HARM)
 async def test_l2_harm_of_one_kind_does_not_reach_everyone_else(kind: str) -> None:
-    await trial([kind], SHORT)
+    # Downloads take the processor's time until the buffers of the kernel are full.
+    await trial([kind], replace(SHORT, wait=4.0) if kind == "unread downloads" else SHORT)
 
 
 async def test_l2_harm_of_all_kinds_at_once_does_not_reach_everyone_else() -> None:
@@ -466,9 +467,9 @@ async def test_a_rule_bounds_its_own_route() -> None:
         assert (house.permits.in_use, house.permits.waiting) == (2, 0)
 
 
-async def flooded(limits: TrafficLimits, seconds: float) -> Figures:
+async def flooded(limits: TrafficLimits, timeouts: Timeouts, seconds: float) -> Figures:
     """Return what a client at 10 requests a second gets beside one with 300 at a time."""
-    async with a_house(limits) as house:
+    async with a_house(limits, timeouts) as house:
         over = asyncio.Event()
 
         async def flood() -> None:
@@ -485,16 +486,17 @@ async def flooded(limits: TrafficLimits, seconds: float) -> Figures:
             await asyncio.sleep(0.5)
             found = await steady(house, b"/work", 10, seconds)
             over.set()
-    show(f"beside a flood: {found}")
+    show(f"beside a flood: {found} {house.refused()}")
     return found
 
 
 async def test_l3b_a_flood_of_one_client_does_not_drown_another() -> None:
-    found = await flooded(TrafficLimits(connections=10), 2.0)
+    # A busy machine stops for longer than a request waits in an overload by default.
+    found = await flooded(TrafficLimits(connections=10), replace(PATIENT, queue=5.0), 2.0)
     assert found.statuses[200] >= 0.95 * found.statuses.total()
 
 
 @pytest.mark.slow
 async def test_l3b_a_flood_in_figures() -> None:
-    found = await flooded(TrafficLimits(connections=10), 30.0)
+    found = await flooded(TrafficLimits(connections=10), PATIENT, 30.0)
     assert found.statuses[200] >= 0.95 * found.statuses.total()

@@ -19,6 +19,13 @@ UPSTREAM_REQUESTS: Final = Metric(
     ("listener", "state"),
     "Requests, by state: `under_way` at the backend, or `waiting` for a turn.",
 )
+UPSTREAM_LONG_LIVED: Final = Metric(
+    "sealyard_upstream_long_lived",
+    "gauge",
+    ("listener", "kind"),
+    "What lasts at the backend and does not count as requests under way, by kind: `websocket`,"
+    " `event-stream` or `long-transfer`.",
+)
 UPSTREAM_WAITS: Final = Metric(
     "sealyard_upstream_waits_total",
     "counter",

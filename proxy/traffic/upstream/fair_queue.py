@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -56,11 +56,39 @@ class Scale:
             return client
         most, most_of_flow = self.route, self.flow
         if own:
-            most = min(own, without_rest(self.places))
+            most = self.of_route(own)
             most_of_flow = without_rest(most)
         if number(route) >= most:
             return route
         return flow if number(flow) >= most_of_flow else None
+
+    def of_route(self, own: int) -> int:
+        """Return how many places a route may have to which a rule gives `own`, 0 for none."""
+        return min(own, without_rest(self.places)) if own else self.route
+
+    def beyond(self, clients: Iterable[Share], routes: Iterable[Share]) -> Beyond:
+        """Return what has more places than it may have, since there are fewer than before."""
+        sides = (
+            tuple((one, self.client) for one in clients if one.in_use > self.client),
+            tuple((one, most) for one in routes if one.in_use > (most := self.of_route(one.most))),
+        )
+        return Beyond(sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Clients, and routes, with more places than they may have, and how many these are."""
+
+    sides: tuple[tuple[tuple[Share, int], ...], ...] = ()
+
+    @property
+    def places(self) -> int:
+        """How many places they have beyond that: nobody else has to make up for these."""
+        counts = (sum(max(0, share.in_use - most) for share, most in side) for side in self.sides)
+        return max(counts, default=0)
+
+
+NOTHING_BEYOND: Final = Beyond()
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -145,7 +173,11 @@ class FairQueue:
         if waiter.queued:
             self._count(waiter, -1)
         if not flow.waiters:
+            had_turns = flow.ring is flow.client.ready
             self._take_out(flow)
+            if had_turns:  # the room that gave it its turn is for those parked behind it
+                self.freed(flow.client)
+                self.freed(flow.route)
 
     def next(self, full: Callable[[Flow], Share | None], *, newest: bool = False) -> Waiter | None:
         """Return whose turn it is; None where all must leave room to others.

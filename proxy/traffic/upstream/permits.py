@@ -29,7 +29,7 @@ from weakref import WeakValueDictionary
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
 from ..overload import StandingDelay
-from .fair_queue import ClientShare, FairQueue, Flow, Scale, Share, Waiter
+from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
 
 Kind = Literal["websocket", "event-stream", "long-transfer"]
 KINDS: Final[tuple[Kind, ...]] = ("websocket", "event-stream", "long-transfer")
@@ -124,6 +124,7 @@ class Permits:
     """The permits of one upstream."""
 
     __slots__ = (
+        "_beyond",
         "_clients",
         "_closed",
         "_flows",
@@ -155,6 +156,7 @@ class Permits:
         self._rescale()
         self._queue = FairQueue(limits.waiting)
         self._standing = StandingDelay(self._patience, self._loop.time())
+        self._beyond = NOTHING_BEYOND
         self._closed = False
         self.everything = Share()
         self.waits = 0
@@ -190,7 +192,7 @@ class Permits:
         """Return a permit if one is free for a claim."""
         self._rescale()
         flow = self._flow_of(claim)
-        if self.everything.in_use >= self._scale.places or self._closed or self._full(flow):
+        if self._closed or self._full(flow) or self._none_free():
             return None
         return self._give(flow)
 
@@ -216,6 +218,7 @@ class Permits:
         except BaseException:
             self._queue.remove(waiter)
             _give_back(waiter.given)
+            self._give_free()
             raise
         finally:
             # A refusal is the exception of its future, and has this frame in its traceback. Such a
@@ -228,9 +231,7 @@ class Permits:
         if self._closed:
             raise Busy("closing")
         flow = self._flow_of(claim)
-        if self._queue.full_for(flow) and (
-            self.everything.in_use >= self._scale.places or self._full(flow) is not None
-        ):
+        if self._queue.full_for(flow) and (self._none_free() or self._full(flow)):
             raise Busy("queue-full")
 
     def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
@@ -246,6 +247,9 @@ class Permits:
         """End waits whose deadline is before `now`, a loop time; give what is free."""
         self._expire(now)
         self._rescale()
+        self._beyond = NOTHING_BEYOND
+        if self.everything.in_use > self._scale.places:
+            self._beyond = self._scale.beyond(self._clients.values(), self._routes.values())
         self._queue.look_again()
         self._give_free()
 
@@ -328,6 +332,14 @@ class Permits:
         if places != self._scale.places:
             self._scale = Scale.of(places, self._most_of_a_route)
 
+    def _none_free(self) -> bool:
+        """Return whether all permits are taken, without what a lower limit left beyond shares.
+
+        So a route that hangs does not take all of what its own answers have made scarce.
+        """
+        in_use, places = self.everything.in_use, self._scale.places
+        return in_use >= places and in_use - self._beyond.places >= places
+
     def _full(self, flow: Flow) -> Share | None:
         return self._scale.full(flow, _IN_USE, flow.route.most)
 
@@ -344,7 +356,7 @@ class Permits:
             self._give_free()
 
     def _give_free(self) -> None:
-        while self._queue and self.everything.in_use < self._scale.places:
+        while self._queue and not self._none_free():
             waiter = self._queue.next(self._full, newest=self.overloaded)
             if waiter is None:
                 return

@@ -26,6 +26,7 @@ from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 from ...traffic.overload import LoopLag
 from ...traffic.slices import Slices
 from ...traffic.upstream.client import HttpUpstream
+from ...traffic.upstream.permits import KINDS
 from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
 
@@ -222,6 +223,8 @@ def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
     samples.add(metrics.UPSTREAM_LIMIT, permits.places, labels=(name,))
     samples.add(metrics.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
     samples.add(metrics.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
+    for kind in KINDS:
+        samples.add(metrics.UPSTREAM_LONG_LIVED, permits.beside(kind), labels=(name, kind))
     samples.add(metrics.UPSTREAM_WAITS, permits.waits, labels=(name,))
     samples.add(metrics.UPSTREAM_WAITED, permits.waited, labels=(name,))
     for state in get_args(BreakerState):

@@ -299,6 +299,29 @@ async def test_who_waits_gets_what_a_risen_limit_gives() -> None:
     assert some.in_use == 14
 
 
+@pytest.mark.parametrize("routes", [1, 9], ids=["a route", "a client"])
+async def test_what_hangs_does_not_take_what_a_lower_limit_leaves(routes: int) -> None:
+    limit = MovingLimit(100)
+    some = permits(TrafficLimits(connections=100), limit)
+    hanging = [take_all(some, claim("a", f"hang {number}")) for number in range(routes)]
+    assert some.in_use == (81 if routes == 1 else 90)
+    limit.value = 20
+    some.check(0.0)
+    fine = take_all(some, claim("b", "fine"))
+    assert len(fine) == 2
+    assert some.take_at_once(claim("a", "hang 0")) is None
+    waits = asyncio.get_running_loop().create_task(some.take(claim("b", "fine")))
+    await asyncio.sleep(0)
+    fine[0].release("answered")
+    await asyncio.wait_for(waits, 1)
+    limit.value = 100
+    some.check(0.0)
+    rest = 100 - some.in_use
+    assert len(take_all(some, claim("c", "fine"))) == rest
+    for permit in (one for some_of_them in hanging for one in some_of_them):
+        permit.release("timeout")
+
+
 async def test_a_limit_above_that_of_the_configuration_does_not_hold() -> None:
     some = permits(replace(LIMITS, connections=4), MovingLimit(1000))
     assert len(take_all(some, claim())) == 4
