@@ -102,7 +102,7 @@ async def test_a_loop_that_stands_still_is_told_and_so_is_its_return(tmp_path: P
             loading = asyncio.get_running_loop().create_task(load.run(1))
             alive = await until(ours, "/livez", 503)
             ready = await until(ours, "/readyz?verbose", 503)
-            scraped, _, took = await asked(ours, "/metrics")
+            scraped, text, took = await asked(ours, "/metrics")
             hold(tmp_path, 0)
             load.stop.set()
             await until(ours, "/livez", 200)
@@ -112,6 +112,7 @@ async def test_a_loop_that_stands_still_is_told_and_so_is_its_return(tmp_path: P
     assert alive.startswith("stalled: no heartbeat for ")
     assert "[-] heartbeat: none for " in ready
     assert scraped == 200
+    assert "\nsealyard_ready 0" in text
     assert took < 2
     assert load.wrong == []
 

@@ -97,6 +97,9 @@ class HealthView:
         samples = Samples()
         samples.merge(await self._samples.get())
         samples.add(table.HEARTBEAT_AGE, self._view.silent())
+        if self.stalled():
+            # What the last look has found does not count any more.
+            samples.add(table.READY, -samples.value(table.READY))
         return samples
 
 

@@ -328,9 +328,9 @@ frontend front
 backend ours
     server ours 127.0.0.1:{to} {send} source 127.0.0.1
 """
-_STREAMS = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-MODULE = f"load_module {_STREAMS};\n" if _STREAMS.exists() else ""
+STREAMS = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 NGINX = """
+load_module {module};
 daemon off;
 pid {folder}/pid;
 error_log stderr;
@@ -377,7 +377,7 @@ async def test_haproxy_in_front(tmp_path: Path, send: str) -> None:
     assert origin.seen[0].values(b"x-forwarded-for") == [b"127.0.0.77"]
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs the Debian package nginx")
+@pytest.mark.skipif(not STREAMS.exists(), reason="needs the Debian package libnginx-mod-stream")
 async def test_nginx_in_front(tmp_path: Path) -> None:
     port, trusted = free_port(), (ip_network("127.0.0.1/32"),)
     async with (
@@ -385,7 +385,7 @@ async def test_nginx_in_front(tmp_path: Path) -> None:
         proxied(local(origin.port), trusted_proxies=trusted, proxy_protocol=True) as ours,
     ):
         file = tmp_path / "nginx.conf"
-        file.write_text(MODULE + NGINX.format(folder=tmp_path, port=port, to=ours.port))
+        file.write_text(NGINX.format(module=STREAMS, folder=tmp_path, port=port, to=ours.port))
         command = ["nginx", "-c", str(file), "-p", str(tmp_path)]
         response = await through(command, port, tmp_path / "log", ours)
 
