@@ -21,9 +21,8 @@ from proxy.core.formats import embedded_tokens, urlencoded
 from proxy.core.formats.json import Selection, text, validate
 from proxy.core.formats.json.lexer import LongText, scan
 from proxy.core.formats.json.walk import SCANNED_MAX
+from tests.core.json_texts import documents
 from tests.factories import SCOPE, a_session
-
-from .json_texts import documents
 
 LONE = "lone-surrogate"
 LONG = 5 * slices.PIECE_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
@@ -32,6 +32,13 @@ class Sealing:
     used: int = 0
 
 
+class _Spent(NamedTuple):
+    """How many values a session has sealed that is not held; it seals until `soft_end`."""
+
+    used: int
+    soft_end: float
+
+
 class SealingSessions:
     """Holds at most `limit`, each of which seals at most `max_messages` values in this process.
 
@@ -44,7 +51,7 @@ class SealingSessions:
         self._max_messages = max_messages
         self.joined_since = joined_since
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
-        self._spent: BoundedMap[bytes, int] = BoundedMap(_SPENT_SESSIONS)
+        self._spent: BoundedMap[bytes, _Spent] = BoundedMap(_SPENT_SESSIONS)
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -92,8 +99,8 @@ class SealingSessions:
     ) -> None:
         """Hold a session in place of its scope's; it counts on where it was."""
         self._lose(self._held.get(session.scope))
-        used = self._spent.get(session.sid) or 0
-        held = Sealing(session, state, soft_end, fresh_until, used)
+        spent = self._spent.get(session.sid)
+        held = Sealing(session, state, soft_end, fresh_until, 0 if spent is None else spent.used)
         self._lose(self._held.put(session.scope, held))
 
     def ask_anew(self, name: str | None) -> None:
@@ -116,6 +123,7 @@ class SealingSessions:
     def drop_ended(self, now: float) -> Iterator[None]:
         """Drop sessions that have ended or are revoked, a few at each step."""
         yield from self._held.dropping(lambda held: not self._alive(held, now))
+        yield from self._spent.dropping(lambda spent: now >= spent.soft_end)
 
     def forget(self) -> None:
         """Hold none, and know how much they had sealed."""
@@ -134,7 +142,7 @@ class SealingSessions:
 
     def _lose(self, held: Sealing | None) -> None:
         if held is not None and held.used:
-            self._spent.put(held.session.sid, held.used)
+            self._spent.put(held.session.sid, _Spent(held.used, held.soft_end))
 
 
 MOST_SHOWN: Final = 8

@@ -160,11 +160,20 @@ class MemoryStore:
     def _keep(self, offer: Offer) -> HeldRecords:
         if offer.keep_ms:
             self._put_key(offer.name, offer.key_id, offer.record, offer.keep_ms)
+        self._drop_first_ended()
         self._current[offer.name] = self._ending(offer.record, offer.ttl_ms)
         self._current.move_to_end(offer.name)
         if len(self._current) > self._max_records:
             self._current.popitem(last=False)
         return HeldRecords(offer.record, offer.ttl_ms, self._revocations.get(offer.name))
+
+    def _drop_first_ended(self) -> None:
+        """Drop the oldest current sessions that have ended: more than come, so that they go."""
+        for _ in range(2):
+            oldest = next(iter(self._current.values()), None)
+            if oldest is None or oldest.ends > self._clock():
+                return
+            self._current.popitem(last=False)
 
     def _put_key(self, name: str, key_id: str, record: bytes, keep_ms: int) -> None:
         kept = self._keys.get(name, {})

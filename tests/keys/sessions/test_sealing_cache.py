@@ -79,3 +79,17 @@ def test_a_session_that_comes_back_counts_on_where_it_was() -> None:
         put(held, a_session())
         # A child is another process, with a count of its own.
         assert (held.take({SCOPE: 2}, NOW) is not None) == (lose == "fork"), lose
+
+
+def test_how_much_a_session_has_sealed_is_known_until_it_ends() -> None:
+    held = some()
+    assert held.take({SCOPE: 5}, NOW) is not None
+    held.forget()
+    assert not any(held.drop_ended(NOW + 59))
+    put(held, a_session())
+    assert held.take({SCOPE: 1}, NOW) is None
+
+    held.forget()
+    assert not any(held.drop_ended(NOW + 60))
+    put(held, a_session())
+    assert held.take({SCOPE: 1}, NOW) is not None
