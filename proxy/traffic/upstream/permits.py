@@ -137,6 +137,7 @@ class Permits:
         "_queue",
         "_routes",
         "_scale",
+        "_seen",
         "_standing",
         "everything",
         "waited",
@@ -190,9 +191,13 @@ class Permits:
 
     def take_at_once(self, claim: Claim) -> Permit | None:
         """Return a permit if one is free for a claim."""
-        self._rescale()
-        flow = self._flow_of(claim)
-        if self._closed or self._full(flow) or self._none_free():
+        if self._limit.value != self._seen:
+            self._rescale()
+        known = claim.flow
+        flow = known[1] if known is not None and known[0] is self else self._flow_of(claim)
+        # Where all together have less than the least share is, no share of anyone is used up.
+        few = self.everything.in_use < self._scale.flow and not flow.route.most
+        if self._closed or (not few and (self._full(flow) or self._none_free())):
             return None
         return self._give(flow)
 
@@ -273,10 +278,12 @@ class Permits:
     def take_back(self, permit: Permit, flow: Flow, outcome: Outcome) -> None:
         """Count a permit as free, and give it to who waits."""
         # One client leaves a part of the limit to others, and so waits before all of it is used.
-        full = bool(self._queue) or self.everything.in_use >= self._scale.places
+        waited = bool(self._queue)
+        full = waited or self.everything.in_use >= self._scale.places
         self._count(permit, flow, -1)
         self._limit.ended(time.monotonic() - permit.began, outcome, full=full)
-        self._freed(flow)
+        if waited:
+            self._freed(flow)
 
     def lost(self, permit: Permit) -> None:
         """Give a permit back in the loop's thread."""
@@ -328,7 +335,8 @@ class Permits:
         self.waited += max(0.0, now - waiter.since)
 
     def _rescale(self) -> None:
-        places = min(self._limit.value, self._most)
+        self._seen = self._limit.value
+        places = min(self._seen, self._most)
         if places != self._scale.places:
             self._scale = Scale.of(places, self._most_of_a_route)
 
@@ -350,10 +358,9 @@ class Permits:
 
     def _freed(self, flow: Flow) -> None:
         """Let others have what a flow has given back."""
-        if self._queue:
-            for share in (flow.client, flow.route, flow):
-                self._queue.freed(share)
-            self._give_free()
+        for share in (flow.client, flow.route, flow):
+            self._queue.freed(share)
+        self._give_free()
 
     def _give_free(self) -> None:
         while self._queue and not self._none_free():
