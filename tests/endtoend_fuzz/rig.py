@@ -36,6 +36,7 @@ listeners:
     upstream: http://127.0.0.1:{origins[0]}
     unmatched: reject
     timeouts: {{linger: 200ms}}
+    on_client_close: finish  # what the log calls answered is compared with what came
     defaults: {{tenant: "const:t", conversation: "const:c"}}
     rules:
       - name: every
@@ -46,6 +47,7 @@ listeners:
     upstream: http://127.0.0.1:{origins[1]}
     unmatched: pass
     timeouts: {{linger: 200ms}}
+    on_client_close: finish  # what the log calls answered is compared with what came
 """
 
 
