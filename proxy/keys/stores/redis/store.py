@@ -57,6 +57,7 @@ class RedisStore:
         self._reach = reach(settings, environ)
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
+        self._ahead: float | None = None
         self.subscribed = False
         self.room = None  # Redis has limits of its own, and says when it is full
 
@@ -65,8 +66,7 @@ class RedisStore:
 
         It is that of the last answer, and what our monotonic clock says has passed since then.
         """
-        known = [one.ahead for one in self._reach.clocks if one.ahead is not None]
-        return time.monotonic() + max(known) if known else None
+        return None if self._ahead is None else time.monotonic() + self._ahead
 
     async def open(self, changed: Changed) -> None:
         """Begin to listen; whether Redis answers shows when it is asked."""
@@ -254,10 +254,14 @@ class RedisStore:
             return replies.of_script(said, mark, read)
 
         try:
-            return await self._reach.ask_script(first, "EVALSHA", script.digest, *rest, read=answer)
+            found = await self._reach.ask_script(
+                first, "EVALSHA", script.digest, *rest, read=answer
+            )
         except NoScriptError:
             # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
-            return await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
+            found = await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
+        self._ahead = max(one.ahead for one in self._reach.clocks if one.ahead is not None)
+        return found
 
     async def _listen(self, changed: Changed) -> None:
         """Receive what others change, whatever goes wrong, until the store is closed."""
