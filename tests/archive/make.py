@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.operations import erase_receipt
+from proxy.keys.sessions.pending_revocations import SUFFIX, PendingRevocation
 from proxy.keys.stores.records import record_name
 from tests.archive.make_messages import write_messages
 from tests.archive.make_stores import write_stores
@@ -101,6 +102,7 @@ def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
         "stores": asyncio.run(write_stores(folder, keyrings, now, random)),
         "audit": _write_audit(folder, kept, now),
         "receipts": _write_receipts(folder, kept, now),
+        "pending": _write_pending(folder, kept, now),
         "configuration": _copy_configuration(folder),
     }
     about = "What Sealyard of this release wrote. Keys and passphrases are of tests."
@@ -210,6 +212,18 @@ def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any
             item["scope"] = {part: to_json(value) for part, value in parts}  # type: ignore[arg-type]  # names alone
         items.append(item)
     return items
+
+
+def _write_pending(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
+    """Write the revocations that the store has not taken yet."""
+    revocations = [
+        PendingRevocation(record_name(kept.name_key, scope), now - at, timed=bool(at % 2))
+        for at, scope in enumerate(REVOKED)
+    ]
+    file = f"keyring.jwe{SUFFIX}"
+    text = "".join(f"{one.encode(kept.record_key)}\n" for one in revocations)
+    (folder / file).write_text(text)
+    return {"file": file, "revocations": [asdict(one) for one in revocations]}
 
 
 def _copy_configuration(folder: Path) -> list[str]:

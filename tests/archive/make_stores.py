@@ -20,6 +20,8 @@ from proxy.keys.fleet.watch import KeyringWatch
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import session_control
+from proxy.keys.sessions.sessions import Sessions
+from proxy.keys.sessions.shared_clock import latest_not_before
 from proxy.keys.stores import Store, open_store
 from proxy.keys.stores.redis.store import RedisStore
 from tests.archive.people import Process, Silent, context_of, enrol
@@ -86,8 +88,8 @@ async def _story(
     kept = keyrings["keyring.jwe"]
     process = Process(kept, store, float(now), random)
     tokens = [one async for one in _sealed(process)]
-    await session_control.revoke(process.durable, Scope("clinic", "durable, revoked"), now + 1)
-    await session_control.revoke(process.ephemeral, Scope("clinic", "ephemeral, revoked"), now + 1)
+    for mode in ("durable", "ephemeral"):
+        await _revoke(process.sessions(mode), f"{mode}, revoked")
     await session_control.erase(process.ephemeral, Scope("clinic", "ephemeral, erased"))
     await enrol(process)
     tokens += [one async for one in _sealed_for_people(process)]
@@ -121,6 +123,14 @@ async def _story(
     }
 
 
+async def _revoke(sessions: Sessions, conversation: str) -> None:
+    """Revoke what was sealed until now, by the clock of the store if it has one."""
+    theirs = sessions.store.time()
+    by = sessions.now() if theirs is None else theirs
+    not_before = latest_not_before(by, shared=theirs is not None)
+    assert await session_control.revoke(sessions, Scope("clinic", conversation), not_before)
+
+
 async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
     """Seal in sessions that go on, are rotated, revoked or erased."""
     for mode in ("durable", "ephemeral"):
@@ -150,7 +160,7 @@ async def _sealed_before_a_merge(
         reason = "revoked-session" if name.endswith("revoked") else ""
         made = await _token(process, "ephemeral", parts, "jwe", reason)
         yield {**made, "keyring": "keyring-merged.jwe"}
-    await session_control.revoke(process.ephemeral, Scope("clinic", "merged, revoked"), now + 1)
+    await _revoke(process.ephemeral, "merged, revoked")
 
 
 async def _token(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, private_key
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import PublicKey, from_members
+from proxy.keys.sessions import pending_revocations
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.stores import MemoryStore
 from tests.archive import make
@@ -161,6 +163,14 @@ def test_every_receipt_verifies(archive: Archive) -> None:
         assert item["key"] == erase_receipt.public_jwk(record_key)
         if "scope" in item:
             assert erase_receipt.is_about(said, context_of(item["scope"]).scope)
+
+
+def test_every_pending_revocation_is_understood(archive: Archive) -> None:
+    said = archive.items.get("pending", {"revocations": []})  # 0.1.0 kept none
+    lines = (archive.folder / said["file"]).read_text().splitlines() if "file" in said else []
+    key = archive.keyring().record_key
+    found = [pending_revocations.decode(line, key) for line in lines]
+    assert [one and asdict(one) for one in found] == said["revocations"]
 
 
 def test_every_configuration_is_understood(archive: Archive) -> None:
