@@ -1,7 +1,7 @@
 """`./dev overload [SECONDS]`: ask proxies for three times what they or their backend can do.
 
-The long form takes two minutes for each proxy, and is written with `--write`; 20 seconds show that
-it works. docs/explanation/overload.md explains what is measured.
+The long form takes two minutes for each proxy; 20 seconds show that it works.
+docs/explanation/overload.md explains what is measured, and `--write` writes its figures.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..peers import sealyard
 from ..running import DidNotStart, Running, a_backend, leave_a_core, started
 from ..works import Work, a_message, a_text
 from .clients import Asked, Plan
+from .page import write_page
 from .proxies import Proxy, proxies
 from .record import Delivered, Phases, Record, delivered
 
@@ -61,18 +62,26 @@ def main() -> int:
         return 1
     if options.record:
         record.write(options.record)
+    if options.write:
+        write_page(record)
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev overload", description=__doc__)
     parser.add_argument("seconds", type=float, nargs="?", default=float(LONG_SECONDS))
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/explanation/overload.md and its record"
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument(
         "--proxy", action="append", default=[], metavar="NAME", help="only proxies so named"
     )
     parser.add_argument("--scenario", choices=("backend", "processor"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write and (options.proxy or options.scenario):
+        parser.error("only a whole run is written")
+    return options
 
 
 def _by_the_backend(proxy: Proxy, phases: Phases) -> Delivered:

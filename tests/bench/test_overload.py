@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from bench.overload.clients import Asked
-from bench.overload.record import Phases, delivered
+from bench.overload.page import FOUND, PAGE, render
+from bench.overload.record import Phases, delivered, read
 
 PHASES = Phases(calm=2, storm=10, after=4)
 SERVED, LATE, REFUSED, LEFT, CUT = (200, 0.1), (200, 1.2), (503, 0.01), (0, 1.0), (-1, 0.2)
@@ -54,3 +55,9 @@ def test_recovery_ends_with_the_last_request_that_was_slow_or_refused() -> None:
 
 def test_what_is_slow_to_the_end_has_not_recovered() -> None:
     assert recovery(asked(13.5, SERVED), asked(15.5, (200, 0.6))) is None
+
+
+def test_the_page_shows_the_record_that_is_kept() -> None:
+    page = PAGE.read_text()
+
+    assert render(read(FOUND), page) == page
