@@ -15,8 +15,12 @@ PAGE: Final = _DOCS / "explanation" / "overload.md"
 _MEASURED: Final = re.compile(r"(<!-- measured: begin -->\n).*(<!-- measured: end -->)", re.DOTALL)
 
 
-def render(record: Record, page: str) -> str:
-    """Return the page with the figures of a record in it."""
+def render(record: Record | None, page: str) -> str:
+    """Return the page with the figures of a record in it; without one it says so."""
+    if record is None:
+        return _with(
+            page, ["No run of two minutes on a machine without other work has been kept yet."]
+        )
     about = record.about
     when = (
         f"Measured on {about['date']} at commit {about['commit']}, {about['cores']} cores,"
@@ -30,9 +34,12 @@ def render(record: Record, page: str) -> str:
         "### Sealyard is too small",
         *_table(record.processor),
     ]
-    return _MEASURED.sub(
-        lambda found: found[1] + "\n" + "\n\n".join(parts) + "\n\n" + found[2], page
-    )
+    return _with(page, parts)
+
+
+def _with(page: str, parts: Sequence[str]) -> str:
+    inside = "\n\n".join(parts)
+    return _MEASURED.sub(lambda found: f"{found[1]}\n{inside}\n\n{found[2]}", page)
 
 
 def _table(rows: Sequence[Delivered]) -> list[str]:

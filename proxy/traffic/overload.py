@@ -16,21 +16,32 @@ from typing import Final
 
 
 class StandingDelay:
-    """Whether a delay has been there for `interval` seconds without once being short."""
+    """Whether a delay has been there for `interval` seconds without once being short.
 
-    __slots__ = ("_interval", "_short_at")
+    A queue that is empty because all who waited were refused, or have left, does not make it short.
+    If nobody has come for the interval, it is forgotten.
+    """
 
-    def __init__(self, interval: float, now: float) -> None:
+    __slots__ = ("_interval", "_last", "_since")
+
+    def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._short_at = now
+        self._since: float | None = None
+        self._last = 0.0
 
-    def short(self, now: float) -> None:
-        """Note that the delay is short at present."""
-        self._short_at = now
+    def long(self, now: float) -> None:
+        """Note that somebody has to wait."""
+        if self._since is None or now - self._last > self._interval:
+            self._since = now
+        self._last = now
+
+    def short(self) -> None:
+        """Note that somebody did not have to, or that nobody waits any more."""
+        self._since = None
 
     def stands(self, now: float) -> bool:
         """Return whether it has not been short for the interval."""
-        return now - self._short_at > self._interval
+        return self._since is not None and now - self._since > self._interval
 
 
 TURN_SECONDS: Final = 0.1
@@ -75,7 +86,7 @@ class LoopLag:
         self._clock = clock
         self._began: float | None = None
         self._over = clock()
-        self._long = StandingDelay(STANDING_SECONDS, self._over)
+        self._long = StandingDelay(STANDING_SECONDS)
         self._longest = 0.0
         self._shares: dict[str, int] = {}
         self._begun = 0
@@ -110,7 +121,7 @@ class LoopLag:
 
     def _begin(self, now: float) -> None:
         if now - self._over >= TURN_SECONDS:
-            self._long.short(now)  # the loop has waited for something to do
+            self._long.short()  # the loop has waited for something to do
         self._began = now
         self._call_soon(self._end)
 
@@ -122,4 +133,6 @@ class LoopLag:
         lasted = now - began
         self._longest = max(self._longest, lasted)
         if lasted < TURN_SECONDS:
-            self._long.short(now)
+            self._long.short()
+        else:
+            self._long.long(began)

@@ -60,4 +60,4 @@ def test_what_is_slow_to_the_end_has_not_recovered() -> None:
 def test_the_page_shows_the_record_that_is_kept() -> None:
     page = PAGE.read_text()
 
-    assert render(read(FOUND), page) == page
+    assert render(read(FOUND) if FOUND.exists() else None, page) == page

@@ -47,12 +47,25 @@ class Loop:
 
 
 def test_a_delay_stands_once_it_has_not_been_short_for_the_interval() -> None:
-    delay = StandingDelay(1.0, 0.0)
-    seen = [delay.stands(0.9), delay.stands(1.1)]
-    delay.short(1.2)
-    seen += [delay.stands(2.1), delay.stands(2.3)]
+    delay = StandingDelay(1.0)
+    seen = []
+    for now in (0.0, 0.5, 0.9, 1.1):
+        delay.long(now)
+        seen.append(delay.stands(now))
+    delay.short()
+    for now in (1.2, 2.1, 2.3):
+        delay.long(now)
+        seen.append(delay.stands(now))
 
-    assert seen == [False, True, False, True]
+    assert seen == [False, False, False, True, False, False, True]
+
+
+def test_a_delay_that_nobody_has_met_for_the_interval_is_forgotten() -> None:
+    delay = StandingDelay(1.0)
+    delay.long(0.0)
+    delay.long(5.0)
+
+    assert not delay.stands(5.0)
 
 
 def test_a_burst_is_served_whole() -> None:

@@ -15,10 +15,13 @@ of the queue.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from ..overload import StandingDelay
 
 _UNDIVIDED: Final = 5
 """Fewer places than this are not divided: one of them would be more than a fifth."""
@@ -118,10 +121,14 @@ class ClientShare(Share):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Flow(Share):
-    """What a client has on a route. `ring` is where it waits for its turn, None if it does not."""
+    """What a client has on a route.
+
+    `delay` is that of its queue; `ring` is where it waits for its turn, None if it does not.
+    """
 
     client: ClientShare
     route: Share
+    delay: StandingDelay
     waiters: OrderedDict[Waiter, None] = field(default_factory=OrderedDict)
     ring: OrderedDict[Flow, None] | None = None
 
@@ -179,10 +186,15 @@ class FairQueue:
                 self.freed(flow.client)
                 self.freed(flow.route)
 
-    def next(self, full: Callable[[Flow], Share | None], *, newest: bool = False) -> Waiter | None:
+    def next(
+        self,
+        full: Callable[[Flow], Share | None],
+        *,
+        newest: Callable[[Flow], bool] = lambda _: False,
+    ) -> Waiter | None:
         """Return whose turn it is; None where all must leave room to others.
 
-        Of a flow, that is who has waited longest, or the `newest`.
+        Of a flow, that is who has waited longest, or the newest if `newest` says so.
 
         `full` returns the share of a flow that has all it may have, or None. The caller removes the
         waiter once it has what it waits for.
@@ -203,7 +215,7 @@ class FairQueue:
                         self.freed(other)
                 continue
             self._make_ready(flow)
-            return next(reversed(flow.waiters) if newest else iter(flow.waiters))
+            return next(reversed(flow.waiters) if newest(flow) else iter(flow.waiters))
         return None
 
     def freed(self, share: Share) -> None:
@@ -212,6 +224,17 @@ class FairQueue:
             flow = next(iter(share.parked))
             self._take_out(flow)
             self._make_ready(flow)
+
+    def flows(self) -> tuple[Flow, ...]:
+        """Return the flows that wait."""
+        return tuple({waiter.flow: None for waiter in self._all})
+
+    def expired_of(self, flow: Flow, since: float) -> list[Waiter]:
+        """Remove and return those of a flow who have waited since before that."""
+        found = list(itertools.takewhile(lambda one: one.since < since, flow.waiters))
+        for waiter in found:
+            self.remove(waiter)
+        return found
 
     def expired(self, since: float) -> list[Waiter]:
         """Remove and return those who have waited since before that."""
@@ -226,7 +249,7 @@ class FairQueue:
 
     def look_again(self) -> None:
         """Let all parked flows have turns again: the number of places may have grown."""
-        for flow in {waiter.flow: None for waiter in self._all}:
+        for flow in self.flows():
             if flow.ring is not flow.client.ready:
                 self._take_out(flow)
                 self._make_ready(flow)

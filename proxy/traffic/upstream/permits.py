@@ -2,10 +2,11 @@
 
 How many there are is the `value` of a `Limit`, and never more than `limits.connections`. They are
 divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
-in, first out, and ends at the deadline `timeouts.queue`. If it has not been empty for so long, more
-is asked than can be done (`overload.StandingDelay`): then the newest is first, since the oldest is
-the next to be given up by its client, and the deadline is a tenth. A pool of connections has no
-limit and no queue of its own: whoever has a permit gets a connection.
+in, first out, and ends at the deadline `timeouts.queue`. If that of a flow has not been empty for
+so long, or no permit has been free, more is asked than can be done (`StandingDelay`). Then the
+newest is first, since the oldest is the next to be given up by its client, and the deadline is a
+tenth. A pool of connections has no limit and no queue of its own: whoever has a permit gets a
+connection.
 
 What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
 them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
@@ -156,7 +157,7 @@ class Permits:
         self._scale = Scale.of(0)
         self._rescale()
         self._queue = FairQueue(limits.waiting)
-        self._standing = StandingDelay(self._patience, self._loop.time())
+        self._standing = StandingDelay(self._patience)
         self._beyond = NOTHING_BEYOND
         self._closed = False
         self.everything = Share()
@@ -199,6 +200,9 @@ class Permits:
         few = self.everything.in_use < self._scale.flow and not flow.route.most
         if self._closed or (not few and (self._full(flow) or self._none_free())):
             return None
+        # Whoever waits now waits for a share, not because more is asked than can be done.
+        self._standing.short()
+        flow.delay.short()
         return self._give(flow)
 
     async def take(self, claim: Claim) -> Permit:
@@ -213,9 +217,9 @@ class Permits:
         self.refuse_if_full(claim)
         flow = self._flow_of(claim)
         now = self._loop.time()
-        if not self._queue:
-            self._standing.short(now)
-        self._expire(now)
+        self._standing.long(now)
+        flow.delay.long(now)
+        self._expire(now, (flow,))
         waiter = Waiter(flow, self._loop.create_future(), now)
         try:
             self._queue.put(waiter)
@@ -250,7 +254,7 @@ class Permits:
 
     def check(self, now: float) -> None:
         """End waits whose deadline is before `now`, a loop time; give what is free."""
-        self._expire(now)
+        self._expire(now, self._queue.flows())
         self._rescale()
         self._beyond = NOTHING_BEYOND
         if self.everything.in_use > self._scale.places:
@@ -277,12 +281,11 @@ class Permits:
 
     def take_back(self, permit: Permit, flow: Flow, outcome: Outcome) -> None:
         """Count a permit as free, and give it to who waits."""
-        # One client leaves a part of the limit to others, and so waits before all of it is used.
-        waited = bool(self._queue)
-        full = waited or self.everything.in_use >= self._scale.places
+        # A flow leaves a part of the limit to others, and so waits before all of it is used.
+        full = bool(flow.waiters) or self.everything.in_use >= self._scale.places
         self._count(permit, flow, -1)
         self._limit.ended(time.monotonic() - permit.began, outcome, full=full)
-        if waited:
+        if self._queue:
             self._freed(flow)
 
     def lost(self, permit: Permit) -> None:
@@ -305,7 +308,9 @@ class Permits:
             route = self._routes.get(key[1:])
             if route is None:
                 route = self._routes[key[1:]] = Share(claim.most)
-            flow = self._flows[key] = Flow(client=client, route=route)
+            flow = self._flows[key] = Flow(
+                client=client, route=route, delay=StandingDelay(self._patience)
+            )
         claim.flow = self, flow
         return flow
 
@@ -316,12 +321,22 @@ class Permits:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the queue has not been empty for as long as a request may wait."""
-        return bool(self._queue) and self._standing.stands(self._loop.time())
+        """Whether no permit has been free for as long as a request may wait."""
+        return self._standing.stands(self._loop.time())
 
-    def _expire(self, now: float) -> None:
-        patience = self._patience * (_OVERLOADED_SHARE if self.overloaded else 1.0)
+    def _stands(self, flow: Flow) -> bool:
+        """Whether a flow has waited for so long, for its share or for its turn."""
+        now = self._loop.time()
+        return self._standing.stands(now) or flow.delay.stands(now)
+
+    def _expire(self, now: float, flows: Iterable[Flow]) -> None:
+        """End the waits of all, and those of some flows by their own queues."""
+        short = self._patience * _OVERLOADED_SHARE
+        patience = short if self.overloaded else self._patience
         self._refuse(self._queue.expired(now - patience), "queue-timeout")
+        for flow in flows:
+            if flow.delay.stands(now):
+                self._refuse(self._queue.expired_of(flow, now - short), "queue-timeout")
 
     def _refuse(self, waiters: Iterable[Waiter], reason: str) -> None:
         now = self._loop.time()
@@ -364,13 +379,17 @@ class Permits:
 
     def _give_free(self) -> None:
         while self._queue and not self._none_free():
-            waiter = self._queue.next(self._full, newest=self.overloaded)
+            waiter = self._queue.next(self._full, newest=self._stands)
             if waiter is None:
                 return
             if not waiter.given.done():
                 self._count_wait(waiter, self._loop.time())
                 waiter.given.set_result(self._give(waiter.flow))
             self._queue.remove(waiter)
+            if not waiter.flow.waiters:
+                waiter.flow.delay.short()
+            if not self._queue:
+                self._standing.short()
 
     def _count(self, permit: Permit, flow: Flow, by: int) -> None:
         # In one step, so that no exception can come between.

@@ -61,7 +61,7 @@ class World:
         self._numbers = itertools.count()
         self._waiting: deque[Request] = deque()
         self._backend: deque[Request] = deque()
-        self._standing = StandingDelay(QUEUE_SECONDS, 0.0)
+        self._standing = StandingDelay(QUEUE_SECONDS)
         self._under_way = self._working = 0
 
     def run(self, seconds: float) -> None:
@@ -78,8 +78,10 @@ class World:
         heapq.heappush(self._events, (when, next(self._numbers), act, request))
 
     def _come(self, request: Request) -> None:
-        if not self._waiting:
-            self._standing.short(self._now)
+        if self._waiting or self._under_way >= self._limit.value:
+            self._standing.long(self._now)
+        else:
+            self._standing.short()
         self._waiting.append(request)
         self._at(self._now + PATIENCE_SECONDS, self._leave, request)
         later = self._now + self._chance.expovariate(self.rate(self._now))
@@ -106,7 +108,7 @@ class World:
     def _send(self) -> None:
         """Refuse those who have waited too long; send those who may be sent; work on the first."""
         now, waiting = self._now, self._waiting
-        overloaded = bool(waiting) and self._standing.stands(now)
+        overloaded = self._standing.stands(now)
         since = now - (OVERLOADED_SECONDS if overloaded else QUEUE_SECONDS)
         while waiting and waiting[0].came < since:
             waiting.popleft().waiting = False
@@ -116,6 +118,8 @@ class World:
             request = waiting.pop() if overloaded else waiting.popleft()
             request.sent = now
             self._backend.append(request)
+            if not waiting:
+                self._standing.short()
         while self._backend and self._working < self.slots(now):
             self._working += 1
             self._at(now + self.service(now), self._done, self._backend.popleft())

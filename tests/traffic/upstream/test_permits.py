@@ -247,22 +247,59 @@ async def test_a_standing_queue_gives_the_newest_a_turn_and_the_others_a_tenth_o
         turns.append(number)
         permit.release("answered")
 
-    tasks = []
+    tasks: list[asyncio.Task[None]] = []
+    overloaded = []
     for number in range(60):  # a new one each 10 ms, while the permit is held
         tasks.append(loop.create_task(take(number)))
         await asyncio.sleep(0.01)
+        overloaded.append(some.overloaded)
         some.check(loop.time())
-    assert some.overloaded
+    tasks.append(loop.create_task(take(60)))
+    await asyncio.sleep(0)
     held.release("answered")
     await asyncio.gather(*tasks)
 
     assert turns == sorted(turns, reverse=True)
-    assert 59 in turns
+    assert turns[0] == 60
+    assert not overloaded[0]
+    assert any(overloaded)
     assert all(waited <= 0.4 + 0.1 for waited in refused.values())
     late = [waited for number, waited in refused.items() if number >= 45]
     assert late == [] or max(late) <= 0.04 + 0.1
     assert not some.overloaded
-    assert some.waits == 60
+    assert some.waits == 61
+
+
+async def test_a_route_that_hangs_leaves_others_their_time_in_the_queue() -> None:
+    some = Permits(TrafficLimits(connections=10), Timeouts(queue=0.2))
+    loop = asyncio.get_running_loop()
+    hanging = take_all(some, claim(route="hangs"))
+    waits = [loop.create_task(some.take(claim(route="hangs"))) for _ in range(5)]
+    for _ in range(15):  # longer than the time in the queue
+        await asyncio.sleep(0.02)
+        some.check(loop.time())
+        permit = some.take_at_once(claim())
+        assert permit is not None
+        permit.release("answered")
+        waits.append(loop.create_task(some.take(claim(route="hangs"))))
+    held, last = some.take_at_once(claim()), some.take_at_once(claim("c", "fine"))
+    assert held is not None
+    assert last is not None
+    other = loop.create_task(some.take(claim("b", "fine")))
+    await asyncio.sleep(0.1)
+    some.check(loop.time())
+
+    assert not some.overloaded
+    assert not other.done()
+    held.release("answered")
+    (await other).release("answered")
+    assert sum(one.done() for one in waits) >= 10
+    for one in (*hanging, last):
+        one.release("abandoned")
+    for waiting in waits:
+        waiting.cancel()
+    for refused in await asyncio.gather(*waits, return_exceptions=True):
+        assert not isinstance(refused, Busy) or refused.reason == "queue-timeout"
 
 
 async def test_a_queue_that_was_empty_in_between_is_first_in_first_out() -> None:
