@@ -22,7 +22,6 @@ from ..http1.outgoing_heads import request_lines, request_lines_again
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
-from .concurrency_limit import ConcurrencyLimit
 from .connection import UpstreamConnection
 from .health import UpstreamHealth
 from .outgoing_request import OutgoingRequest, Upload
@@ -50,7 +49,6 @@ class HttpUpstream:
         "_write_buffer",
         "address",
         "health",
-        "limit",
         "names",
         "permits",
     )
@@ -74,8 +72,7 @@ class HttpUpstream:
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
         self._write_buffer = WriteBuffer(asyncio.get_running_loop())
-        self.limit: Final = ConcurrencyLimit(self._limits.connections)
-        self.permits: Final = Permits(self._limits, self._timeouts, self.limit)
+        self.permits: Final = Permits(self._limits, self._timeouts)
         self.health: Final = UpstreamHealth(self._limits, self._timeouts)
         self._pool = Pool(self._connect, self.permits, self.health, self._limits, self._timeouts)
 

@@ -30,6 +30,7 @@ from weakref import WeakValueDictionary
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
 from ..overload import StandingDelay
+from .concurrency_limit import ConcurrencyLimit
 from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
 
 Kind = Literal["websocket", "event-stream", "long-transfer"]
@@ -53,16 +54,6 @@ class Limit(Protocol):
 
     def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
         """Learn how long a request was under way, how it ended, and whether others waited."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConstantLimit:
-    """A limit that stays."""
-
-    value: int
-
-    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
-        """Do nothing."""
 
 
 class Claim:
@@ -148,9 +139,9 @@ class Permits:
     def __init__(
         self, limits: TrafficLimits, timeouts: Timeouts, limit: Limit | None = None
     ) -> None:
-        """Give permits by `limit`, a constant one if there is none."""
+        """Give permits by `limit`, an adaptive one if there is none."""
         self._most: Final = limits.connections
-        self._limit = limit or ConstantLimit(limits.connections)
+        self._limit = limit or ConcurrencyLimit(limits.connections)
         self._most_of_a_route: Final = limits.connections_per_route
         self._patience = timeouts.queue
         self._loop = asyncio.get_running_loop()
@@ -325,9 +316,7 @@ class Permits:
         return self._standing.stands(self._loop.time())
 
     def _stands(self, flow: Flow) -> bool:
-        """Whether a flow has waited for so long, for its share or for its turn."""
-        now = self._loop.time()
-        return self._standing.stands(now) or flow.delay.stands(now)
+        return self.overloaded or flow.delay.stands(self._loop.time())
 
     def _expire(self, now: float, flows: Iterable[Flow]) -> None:
         """End the waits of all, and those of some flows by their own queues."""
@@ -342,12 +331,8 @@ class Permits:
         now = self._loop.time()
         for waiter in waiters:
             if not waiter.given.done():
-                self._count_wait(waiter, now)
+                self.waits, self.waited = self.waits + 1, self.waited + now - waiter.since
                 waiter.given.set_exception(Busy(reason))
-
-    def _count_wait(self, waiter: Waiter, now: float) -> None:
-        self.waits += 1
-        self.waited += max(0.0, now - waiter.since)
 
     def _rescale(self) -> None:
         self._seen = self._limit.value
@@ -383,7 +368,8 @@ class Permits:
             if waiter is None:
                 return
             if not waiter.given.done():
-                self._count_wait(waiter, self._loop.time())
+                waited = self._loop.time() - waiter.since
+                self.waits, self.waited = self.waits + 1, self.waited + waited
                 waiter.given.set_result(self._give(waiter.flow))
             self._queue.remove(waiter)
             if not waiter.flow.waiters:

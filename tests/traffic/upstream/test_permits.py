@@ -34,7 +34,7 @@ class MovingLimit:
 
 
 def permits(limits: TrafficLimits = LIMITS, limit: MovingLimit | None = None) -> Permits:
-    return Permits(limits, HOUR, limit)
+    return Permits(limits, HOUR, limit or MovingLimit(limits.connections))
 
 
 def claim(client: str = "a", route: str = "r", most: int = 0) -> Claim:
