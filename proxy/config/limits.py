@@ -41,6 +41,11 @@ class TrafficLimits:
     failures: int = 5
     gateway_errors: int | None = None
 
+    @property
+    def upstream_connections(self) -> int:
+        """The most connections to the upstream: of requests, and of what lasts."""
+        return self.connections + self.websockets + self.event_streams + self.long_transfers
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:

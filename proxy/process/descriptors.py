@@ -46,6 +46,12 @@ def current() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def highest() -> int:
+    """Return the hard limit of this process, up to which `provide` may raise the other."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
 def wanted(listeners: Sequence[Places]) -> int:
     """Return how many descriptors a process needs for all its listeners."""
     return OWN + sum(_MOST_LINGERING + one.descriptors for one in listeners)
@@ -55,9 +61,8 @@ def provide(number: int) -> int:
     """Raise the soft limit of this process to `number`, or as near as it may; return the limit."""
     if current() < number:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        raised = number if hard == resource.RLIM_INFINITY else min(number, hard)
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, highest()), hard))
     return current()
 
 

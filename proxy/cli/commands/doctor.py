@@ -30,7 +30,8 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.keyring.roots import LocalRoot
 from ...keys.stores import check_store
-from ...process import fitness
+from ...process import descriptors, fitness
+from ...process.descriptors import Places
 from ...process.fitness import Finding
 from ...traffic import tls
 from ...wiring import root_provider
@@ -79,6 +80,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", "ok", str(loaded.file))
     for warning in loaded.warnings:
         yield Finding("configuration", "warning", warning)
+    yield _files(loaded.settings)
     yield from _keyring(loaded.settings)
     yield from _store(loaded.settings)
     for listener in loaded.settings.listeners:
@@ -102,6 +104,22 @@ def _environment() -> Iterator[Finding]:
         )
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _files(settings: Settings) -> Finding:
+    places = [
+        Places(one.limits.clients, one.limits.upstream_connections) for one in settings.listeners
+    ]
+    limit, wanted = descriptors.highest(), descriptors.wanted(places)
+    try:
+        found = descriptors.fitting(places, limit)
+    except SealyardError as error:
+        return Finding("open files", "failed", console.message(error))
+    if limit < wanted:
+        clients = ", ".join(map(str, found))
+        text = f"the hard limit is {limit}, and `limits` want {wanted}: only {clients} clients fit"
+        return Finding("open files", "warning", text)
+    return Finding("open files", "ok", f"{wanted} are enough for `limits`")
 
 
 def _keyring(settings: Settings) -> Iterator[Finding]:

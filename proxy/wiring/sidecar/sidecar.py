@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...config.limits import TrafficLimits
 from ...config.settings import Loaded, Settings
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
@@ -225,7 +224,10 @@ class Sidecar:
 
         Raises UnfitEnvironment where hardly any may be open at once.
         """
-        places = [_places(one.limits) for one in settings.listeners]
+        places = [
+            descriptors.Places(one.limits.clients, one.limits.upstream_connections)
+            for one in settings.listeners
+        ]
         wanted = descriptors.wanted(places)
         limit = descriptors.provide(wanted)
         found = descriptors.fitting(places, limit)
@@ -293,11 +295,6 @@ class Sidecar:
                 await asyncio.to_thread(self._traces.close)
         finally:
             await self.keys.close()
-
-
-def _places(limits: TrafficLimits) -> descriptors.Places:
-    lasting = limits.websockets + limits.event_streams + limits.long_transfers
-    return descriptors.Places(limits.clients, limits.connections + lasting)
 
 
 class ConfigChange:

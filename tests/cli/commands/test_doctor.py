@@ -13,6 +13,7 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot
+from proxy.process import descriptors
 from tests.cli.conftest import invoke
 from tests.keys.builders import an_old_keyring
 
@@ -43,6 +44,17 @@ def test_a_healthy_place_passes_every_check(folder: Path) -> None:
         findings
     )
     assert all(one["verdict"] != "failed" for one in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "status"), [(60, "failed", 3), (1_000, "warning", 0), (50_000, "ok", 0)]
+)
+def test_open_files_are_compared_with_the_limits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int, verdict: str, status: int
+) -> None:
+    monkeypatch.setattr(descriptors, "highest", lambda: limit)
+
+    assert examine(folder, status=status)["open files"]["verdict"] == verdict
 
 
 def test_an_upstream_that_does_not_answer_is_found(folder: Path) -> None:
