@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -364,6 +365,40 @@ def test_b2_a_client_that_leaves_while_its_list_waits_for_keys_gets_nothing_open
         assert sorted(statuses(ours)) == [200, 499, 499]
 
     on_uvloop(run())
+
+
+@pytest.mark.parametrize("way", GONE)
+def test_b2_long_lists_whose_clients_leave_are_opened_no_further(way: Way) -> None:
+    number = 12
+
+    async def one(hang: Hanging, ours: Ours) -> None:
+        case = hang.case()
+        async with Client.connected(ours.port) as client:
+            await client.send(LANES["opened list"].request(case))
+            await eventually(lambda: len(hang.cases) == number and _opening(ours))
+            client.leave(way)
+            await eventually(lambda: not ours.listener.connections)
+
+    async def run() -> None:
+        keys = WaitingKeys()
+        items = [{"content": one} for one in await tokens_for(keys, 20)] * 1000
+        body = json.dumps({"items": items}).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        hang = Hanging(head % len(body) + body)
+        async with hanging(hang, keys=keys) as ours:
+            await each(one(hang, ours) for _ in range(number))
+            assert not _opening(ours)
+        assert not [one.name for one in threading.enumerate() if "(_work)" in one.name]
+        # Some may be opened before the question is due.
+        assert statuses(ours).count(499) >= (number - 1 if way == "reset" else 1)
+
+    on_uvloop(run())
+
+
+def _opening(ours: Ours) -> int:
+    """Return how many long messages are worked at."""
+    answerer: Any = ours.listener._answerer
+    return int(answerer._steps.slices._under_way)
 
 
 @pytest.mark.parametrize("way", GONE)
