@@ -29,6 +29,8 @@ _NOT_FOUND: Final = 404
 _LIST: Final = 20
 _EVENTS: Final = 10
 _ROOMS: Final = 40
+_MORE_ROOMS: Final = 400
+"""Rooms that are seldom used; all have been after some minutes, so that caches stay as full."""
 _REVOCABLE: Final = 10
 _BOUNDARY: Final = "between-parts"
 _MULTIPART: Final = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
@@ -360,7 +362,7 @@ class Client(Asker):
             if not self.journal.settling(room):
                 return room
         elif chance < 0.15:  # noqa: PLR2004 - a share
-            return f"{self._mode}-new-{self._random.getrandbits(40):x}"
+            return f"{self._mode}-more-{self._random.randrange(_MORE_ROOMS)}"
         return f"{self._mode}-{self._random.randrange(_ROOMS)}"
 
     def _new(self, largest: int = 2_000) -> tuple[int, int]:
