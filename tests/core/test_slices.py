@@ -262,6 +262,15 @@ def test_tokens_of_a_long_text_are_found_wherever_a_piece_ends(shift: int, form:
     assert whole == [sealed, sealed]
 
 
+@pytest.mark.parametrize("shift", range(-18, 3))
+@pytest.mark.parametrize("prefix", [b"eyJ0eXAiOiJzeTEi", b"sy1."])
+def test_a_token_of_a_large_text_is_seen_wherever_a_piece_ends(shift: int, prefix: bytes) -> None:
+    before = b"x" * (slices.LARGE_BYTES + shift)
+
+    assert embedded_tokens.any_in(before + prefix + before)
+    assert not embedded_tokens.any_in(before + prefix[:-1] + before)
+
+
 def test_many_changes_are_joined_to_one_body() -> None:
     body = b"a." * 3000
     changes = [Change(at, at + 1, b"bc", "sealed") for at in range(0, 6000, 2)]

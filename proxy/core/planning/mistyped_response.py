@@ -155,6 +155,11 @@ class Look:
         return self._held[0] if self._held else b""
 
     @property
+    def size(self) -> int:
+        """How many bytes have come so far."""
+        return self._size
+
+    @property
     def over(self) -> bool:
         """Whether nothing more needs to be seen."""
         return self.passes or self.media is not None

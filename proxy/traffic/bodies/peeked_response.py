@@ -9,23 +9,28 @@ from ...core.http.message import ResponseHead
 from ...core.planning.mistyped_response import Look, holds_sealed
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
+from ..slices import LONG_BYTES, Slices
 from .transformed import DelegatingResponse
 
 _OVERLAP = 15
 """A token's beginning, of 16 bytes, may lie in two pieces."""
 
 
-async def look_at(response: UpstreamResponse, look: Look) -> SeenResponse:
-    """Return a response of which so much has been seen as a look takes, and its first piece."""
+async def look_at(response: UpstreamResponse, look: Look, slices: Slices) -> SeenResponse:
+    """Return a response of which so much has been seen as a look takes, and its first piece.
+
+    A long look runs in `slices`.
+    """
     seen = SeenResponse(response)
     if look.over:
         await seen.see()
     while not look.over:
         piece = await seen.see()
-        if not piece:
-            look.end()
-            break
-        look.feed(piece)
+        async with slices.turn(long=look.size > LONG_BYTES) as run:
+            if not piece:
+                await run(look.end)
+                break
+            await run(look.feed, piece)
     return seen
 
 

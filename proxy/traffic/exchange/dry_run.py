@@ -16,6 +16,7 @@ from ..http1.framing import Framing
 from ..http1.problem import deliberate
 from ..interfaces import IncomingBody, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
+from ..slices import is_long
 from .steps import Steps
 
 _Body = TypeVar("_Body", bound=IncomingBody)
@@ -163,7 +164,7 @@ class DryRun:
             copy = request.copy
             await self._try(
                 "request",
-                whole=request.whole,
+                request,
                 plan=lambda: self._steps.plan_request(self._exchange, copy, request.framing),
             )
         else:
@@ -171,9 +172,7 @@ class DryRun:
         if decision.rule is not None and decision.rule.response is Verdict.REJECT:
             self._record.observed("response", DryRunResult({}, "rule-rejects-response"))
         elif response is not None and decision.may_read_response:
-            await self._try(
-                "response", whole=response.whole, plan=lambda: self._plan_response(response)
-            )
+            await self._try("response", response, plan=lambda: self._plan_response(response))
 
     def _try_head(self) -> None:
         """Record it if the head of a request that passes unread would have been refused."""
@@ -196,15 +195,22 @@ class DryRun:
         return steps.plan_response(exchange, treatment, head, body, response.framing)
 
     async def _try(
-        self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]
+        self,
+        direction: Direction,
+        body: TeeBody | TeeResponse,
+        *,
+        plan: Callable[[], Plan | None],
     ) -> None:
+        result = DryRunResult({}, UNOBSERVED)
         try:
-            result = DryRunResult({}, UNOBSERVED)
-            if whole and (made := plan()) is not None:
-                keys = await self._steps.keys.resolve(opening_needs(made))
-                result = try_out(made, keys, self._steps.now())
-            elif whole:
-                return
+            if body.whole:
+                # What is compressed may be long whatever its length.
+                async with self._steps.slices.turn(long=is_long(body.copy, coded=True)) as run:
+                    made = await run(plan)
+                    if made is None:
+                        return
+                    keys = await self._steps.keys.resolve(opening_needs(made))
+                    result = await run(try_out, made, keys, self._steps.now())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = DryRunResult({}, deliberate(error).reason)
         self._record.observed(direction, result)

@@ -241,7 +241,7 @@ class Handler:
         treatment = steps.treat_response(exchange, response)
         if isinstance(treatment, LookAt):
             look = steps.look(exchange, treatment, response)
-            response = seen = await look_at(response, look)
+            response = seen = await look_at(response, look, steps.slices)
             seen.head, treatment = treat_seen(exchange, seen.head, look)
             if isinstance(treatment, Pass):
                 unread = seen.watch(partial(steps.unread.note, record))
