@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.traffic.slices import LONG_BYTES
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
@@ -184,6 +186,30 @@ async def test_messages_are_sealed_on_the_way_up_and_opened_on_the_way_down(comp
         4,
         4,
     )
+
+
+@pytest.mark.parametrize("compress", [0, 15])
+async def test_long_messages_are_sealed_in_slices_and_stay_in_their_order(compress: int) -> None:
+    sizes = (LONG_BYTES, 1, 2 * LONG_BYTES, 2)
+    texts = [CANARY + secrets.token_hex(size) for size in sizes]
+    async with scene() as at, at.connect("/chat", compress=compress) as socket:
+        for text in texts:
+            await socket.send_str(message(text))
+        back = [json.loads((await socket.receive()).data)["content"] for _ in texts]
+
+    assert back == texts
+    assert len(at.origin.got) == len(texts)
+    assert CANARY not in repr(at.origin.got) + at.lines
+
+
+async def test_a_long_message_that_cannot_be_sealed_lets_no_other_pass() -> None:
+    async with scene() as at, at.connect("/chat") as socket:
+        await socket.send_str(message("x" * 2 * LONG_BYTES)[:-1])
+        await socket.send_str(message())
+        assert await closed(socket) == (1008, "invalid-body")
+        await eventually(lambda: len(at.origin.codes) == 1)
+    assert at.origin.got == []
+    assert CANARY not in at.lines
 
 
 async def test_whole_messages_keep_being_text_or_binary() -> None:
