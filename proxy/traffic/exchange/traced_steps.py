@@ -23,6 +23,7 @@ from ..http1.framing import Framing
 from ..http1.gate import RawRequest
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
+from ..slices import Run
 from .admission import AdmittedExchange
 from .steps import Steps
 
@@ -113,7 +114,8 @@ class TracedRecord(MessageRecord):
 class TracedSteps(Steps):
     """Steps that are timed.
 
-    Nothing waits between a plan and its use, so the last plan is the one in use.
+    The last plan is the one in use: nothing waits between a plan and its use, long messages aside.
+    Of those, the time of the plan is missing where another message was planned in between.
     """
 
     def __init__(self, *args: Any, traces: LaneTraces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course
@@ -174,6 +176,15 @@ class TracedSteps(Steps):
         if isinstance(record, TracedRecord):
             record.resolved()
         return super().apply(plan, keys, record, piece=piece)
+
+    async def apply_in_turn(
+        self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
+    ) -> Forwardable:
+        """Do as Steps does, and note that there are keys now."""
+        self._note(plan, record)
+        if isinstance(record, TracedRecord):
+            record.resolved()
+        return await super().apply_in_turn(plan, keys, record, run, piece=piece)
 
     def _timed(self, plan: Plan, began: float) -> Plan:
         self._last = plan, began, time.perf_counter()

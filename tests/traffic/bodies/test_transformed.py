@@ -518,13 +518,13 @@ async def test_nothing_is_sent_beside_its_flow() -> None:
     async with a_frame_world() as world:
         steps = world.ours.listener._answerer._steps  # type: ignore[attr-defined] # the handler's
         told: list[Forwardable] = []
-        apply = steps.apply
+        carry_out = steps.carry_out
 
-        def watched(*given: Any, **named: Any) -> Forwardable:  # noqa: ANN401 - as the steps has them
-            told.append(apply(*given, **named))
+        async def watched(*given: Any, **named: Any) -> Forwardable:  # noqa: ANN401 - as the steps has them
+            told.append(await carry_out(*given, **named))
             return told[-1]
 
-        steps.apply = watched
+        steps.carry_out = watched
         assert (await world.talk(a_request(b"/store", text, PNG, in_chunks=True))).status == 200
         (message,) = told
         assert message.flow is not None
