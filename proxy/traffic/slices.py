@@ -25,6 +25,8 @@ AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
 LONG_BYTES: Final = 256 * 1024
 _NEVER: Final = 1_000_000_000
+_NEWEST: Final = 0.2
+"""What the newest message counts in the pace of all."""
 _COLLECTED_SECONDS: Final = 30.0
 _SHORT_BYTES: Final = 2048
 _MANY: Final = 256
@@ -55,14 +57,28 @@ class Run(Protocol):
 class Slices:
     """The long messages of one event loop."""
 
-    __slots__ = ("_collected", "_places", "_thresholds", "_under_way")
+    __slots__ = (
+        "_collected",
+        "_ended",
+        "_pace",
+        "_places",
+        "_thresholds",
+        "_under_way",
+        "_waiting",
+    )
 
     def __init__(self) -> None:
         """Begin with none."""
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._under_way = 0
+        self._under_way = self._waiting = 0
+        self._ended = self._pace = 0.0
         self._collected = 0.0
         self._thresholds = gc.get_threshold()
+
+    @property
+    def wait(self) -> float:
+        """For how many seconds a long message would wait for its turn, as others did."""
+        return self._waiting * self._pace
 
     @asynccontextmanager
     async def turn(self, *, long: bool) -> AsyncIterator[Run]:
@@ -74,12 +90,19 @@ class Slices:
         if not long:
             yield _at_once
             return
-        async with self._places:
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        try:
             self._begin()
             try:
                 yield self._run
             finally:
                 self._end()
+        finally:
+            self._places.release()
 
     def _begin(self) -> None:
         """Collect no cycles of the oldest generation while a plan is held, for half a minute.
@@ -88,6 +111,7 @@ class Slices:
         """
         now = time.monotonic()
         if not self._under_way:
+            self._ended = now
             self._thresholds = gc.get_threshold()
             gc.set_threshold(*self._thresholds[:2], _NEVER)
             self._collected = now
@@ -97,6 +121,9 @@ class Slices:
         self._under_way += 1
 
     def _end(self) -> None:
+        now = time.monotonic()
+        self._pace += (now - self._ended - self._pace) * _NEWEST
+        self._ended = now
         self._under_way -= 1
         if not self._under_way:
             gc.set_threshold(*self._thresholds)

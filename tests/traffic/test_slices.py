@@ -222,3 +222,33 @@ async def test_nothing_of_a_message_stays_behind_its_work(fails: bool) -> None: 
         assert seen() is None
     finally:
         gc.enable()
+
+
+async def test_the_wait_for_a_turn_grows_with_those_who_wait() -> None:
+    slices = Slices()
+    began = [asyncio.Event() for _ in range(12)]
+    over = asyncio.Event()
+
+    async def work(number: int) -> None:
+        async with slices.turn(long=True):
+            began[number].set()
+            await over.wait()
+
+    tasks = [asyncio.get_running_loop().create_task(work(number)) for number in range(12)]
+    await began[3].wait()
+    await asyncio.sleep(0.2)
+    unknown = slices.wait
+    tasks[0].cancel()  # a turn that took 0.2 s and more
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    await began[4].wait()
+    known = slices.wait
+    tasks[11].cancel()  # one that waits
+    await asyncio.gather(tasks[11], return_exceptions=True)
+    less = slices.wait
+    over.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert unknown == 0
+    assert known >= 7 * 0.2 * 0.2
+    assert 0 < less < known
+    assert slices.wait == 0

@@ -229,6 +229,7 @@ class Handler:
                     return message, flowing
             case _:
                 whole = await body.read(limit)
+        self._refuse_if_late(exchange.head, whole)
         async with self._turn(exchange.head, whole) as run:
             plan = await run(self._steps.plan_request, exchange, whole, body.framing)
             return await self._steps.carry_out(plan, record, run), body
@@ -274,6 +275,16 @@ class Handler:
         async with self._turn(head, whole) as run:
             plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
             return await steps.carry_out(plan, record, run), response
+
+    def _refuse_if_late(self, head: Head, body: bytes) -> None:
+        """Raise Busy where a request that is long would wait too long for its turn.
+
+        What waits here and at the upstream is to be answered within `timeouts.queue`.
+        """
+        if self._steps.slices.wait > self._timeouts.queue / 2 and (
+            is_long(body, coded=b"content-encoding" in head.facts)
+        ):
+            raise Busy("long-messages")
 
     def _turn(self, head: Head, body: bytes) -> AbstractAsyncContextManager[Run]:
         """Return what runs the work for a whole body, in slices where it is long."""

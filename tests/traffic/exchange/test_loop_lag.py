@@ -9,10 +9,12 @@ import pytest
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.overload import LoopLag
+from proxy.traffic.slices import Slices
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.factories import Ear
+from tests.traffic.exchange.test_handler import BrokenKeys, a_rulebook
 from tests.traffic.ours import ANY_PORT, PASSING, NoKeys, local
-from tests.traffic.wire import OK, Origin, connected, running
+from tests.traffic.wire import OK, Origin, connected, post, running, talk
 
 CANARY = b"canary-4711"
 WHOLE = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n" + CANARY
@@ -65,3 +67,40 @@ async def test_they_are_refused_and_their_connection_stays(request_bytes: bytes)
     lines = ear.all("message.refused")
     assert [line["reason"] for line in lines] == ["loop-lag"] * 2
     assert CANARY.decode() not in repr(ear.heard) + refused.raw.decode()
+
+
+class Late(Slices):
+    """Long messages that would have to wait for three seconds."""
+
+    @property
+    def wait(self) -> float:
+        return 3.0
+
+
+async def test_long_messages_that_would_wait_too_long_are_refused_and_others_not() -> None:
+    ear = Ear()
+    json_type = b"Content-Type: application/json"
+    values = b",".join(b'"%d": 1' % number for number in range(1000))
+    long = b'{"content": "' + CANARY + b'", ' + values + b"}"
+    short = b'{"content": "' + CANARY + b'"}'
+    async with running(Origin()) as origin:
+        upstream = HttpUpstream(local(origin.port))
+        handler = Handler(a_rulebook(), BrokenKeys(), upstream, ear, clock=time.time, slices=Late())
+        listener = HttpListener(ANY_PORT, handler)
+        server = TrafficServer([Lane(listener, upstream)])
+        await server.start()
+        try:
+            refused = await talk(listener.port, post(long, json_type, target=b"/seal"))
+            keyless = await talk(listener.port, post(short, json_type, target=b"/seal"))
+            passed = await talk(listener.port, post(long, json_type, target=b"/other"))
+        finally:
+            await server.close()
+
+    assert refused.status == 503
+    assert refused.values(b"sealyard-error") == [b"busy"]
+    assert refused.values(b"retry-after") == [b"1"]
+    assert keyless.values(b"sealyard-error") == [b"key-unavailable"]
+    assert passed.status == 200
+    assert [one.body for one in origin.seen] == [long]
+    assert ear.all("message.refused")[0]["reason"] == "long-messages"
+    assert CANARY.decode() not in repr(ear.heard)
