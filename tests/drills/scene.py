@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tests.scenarios.rig import Backend, backend
 
 CANARY = b"canary"
 PATIENCE_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 @dataclass
@@ -96,6 +97,22 @@ class Scene:
         if self.server.process is not None:
             found += [str(one) for one in kept_in(self.server) if CANARY in one]
         return found
+
+
+@asynccontextmanager
+async def a_fleet(
+    places: list[Place], *, session: aiohttp.ClientSession
+) -> AsyncIterator[list[Pod]]:
+    """Run a pod at each place; wait longer for them than other tests do, on a busy machine."""
+    async with AsyncExitStack() as stack:
+        pods = [Pod(stack.enter_context(place.serving()), session) for place in places]
+        for pod in pods:
+            async with asyncio.timeout(_START_SECONDS):
+                while not any(one["event"] == "server.ready" for one in pod.served.events):
+                    assert pod.served.process.poll() is None, pod.served.log.read_text()
+                    await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)  # until they listen to Redis
+        yield pods
 
 
 def refused_at(pod: Pod, token: str) -> Callable[[], Awaitable[bool]]:

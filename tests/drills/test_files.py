@@ -13,11 +13,10 @@ import aiohttp
 import trustme
 from aiohttp import web
 
-from tests.drills.scene import Scene, a_scene
+from tests.drills.scene import Scene, a_fleet, a_scene
 from tests.drills.test_keyring import replaced
 from tests.redis.pods import Place
 from tests.redis.server import Server, needs_redis
-from tests.redis.test_operator import a_fleet
 from tests.servers import free_port
 
 pytestmark = needs_redis

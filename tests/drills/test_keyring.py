@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from proxy.core.crypto import token
-from tests.drills.scene import Scene, a_scene, clear, opened_at, refused_at, told
+from tests.drills.scene import Scene, a_fleet, a_scene, clear, opened_at, refused_at, told
 from tests.redis.pods import Place, Pod
 from tests.redis.server import Server, needs_redis
 from tests.redis.test_keyrings import ready
-from tests.redis.test_operator import a_fleet
 from tests.scenarios.rig import command, environment
 
 pytestmark = needs_redis

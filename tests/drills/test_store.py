@@ -8,10 +8,9 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.drills.scene import Scene, a_scene, clear, refused_at
+from tests.drills.scene import Scene, a_fleet, a_scene, clear, refused_at
 from tests.redis.pods import Pod
 from tests.redis.server import Server, needs_redis
-from tests.redis.test_operator import a_fleet
 
 pytestmark = needs_redis
 REVOKE = "sealyard sessions revoke --tenant clinic --conversation revoked --yes"
