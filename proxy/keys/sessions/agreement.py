@@ -43,6 +43,7 @@ def key_of_record(record: SessionRecord, name: str, keyring: Keyring) -> Session
 
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
+_MOST_DOUBTS: Final = 2
 _MOST_TRIES: Final = 3
 """How often a session that does not fit is replaced while other processes do the same."""
 
@@ -108,8 +109,10 @@ class Agreement:
                 return None
             offer = self._offer(state, keyring)
             held = await self._store.get_or_create(offer)
-            if held.revocation is not None and not self._learned(held.revocation, state, keyring):
-                # It was forged, or spoilt on the way: the second answer decides.
+            for _ in range(_MOST_DOUBTS):
+                if held.revocation is None or self._learned(held.revocation, state, keyring):
+                    break
+                # It was forged, or spoilt on the way: the last answer decides.
                 held = await self._store.get_or_create(offer)
             for _ in range(_MOST_TRIES):
                 agreed = self._accept(held, state, keyring, offer)

@@ -28,6 +28,8 @@ from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
 
 ABSENT_SECONDS: Final = 1.0
+_MOST_DOUBTS: Final = 2
+"""How often a record that is not authentic is asked for again: it may have been damaged."""
 MAX_GRACE_SECONDS: Final = 366 * 24 * 3600
 
 
@@ -116,8 +118,10 @@ class EphemeralSessions:
         own = state.name, keyring.record_key
         try:
             found, lives = await self._look(scope, state, sids, own, keyring)
-            if self._doubtful(found, lives, own):
-                # It was forged, or spoilt on the way: the second answer decides.
+            for _ in range(_MOST_DOUBTS):
+                if not self._doubtful(found, lives, own):
+                    break
+                # It was forged, or spoilt on the way: the last answer decides.
                 found, lives = await self._look(scope, state, sids, own, keyring)
         except StoreFailed:
             self._go_on(scope, sids, self._clock())
