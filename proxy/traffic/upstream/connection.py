@@ -285,11 +285,6 @@ class UpstreamConnection(UpstreamSocket):
         elif self.permit is not None and self.permit.held:
             self._make_room(self.permit, now)
 
-    def take_permit(self) -> Permit | None:
-        """Return the permit of the message, once."""
-        permit, self.permit = self.permit, None
-        return permit
-
     def _await(self, what: str, seconds: float) -> None:
         self._awaiting = what
         self.deadline = self._loop.time() + seconds

@@ -88,7 +88,7 @@ class Pool:
             self.drop(connection)
             return
         # Taken off first: an idle connection has none, whatever happens in between.
-        permit = connection.take_permit()
+        permit, connection.permit = connection.permit, None
         connection.used = True
         if len(self._idle) < self._most:
             connection.expires = self._loop.time() + self._patience
@@ -101,7 +101,7 @@ class Pool:
 
     def drop(self, connection: UpstreamConnection) -> None:
         """Drop a connection whose state is in any doubt. It is idempotent."""
-        permit = connection.take_permit()  # first, as above
+        permit, connection.permit = connection.permit, None  # first, as above
         self._busy.discard(connection)
         connection.abort()
         if permit is not None:
