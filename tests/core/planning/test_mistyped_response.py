@@ -229,3 +229,11 @@ def test_what_passes_unread_is_marked() -> None:
     for unread, marks in ((True, ((b"Sealyard-Unread", b"1"),)), (False, ())):
         passed = pass_response(trip.exchange, head, bodiless=False, unread=unread)
         assert passed.added_headers == marks
+
+
+def test_a_look_tells_how_much_has_come() -> None:
+    made = Look(compiled(), a_response(), None, SIZE)
+    made.feed(b'{"a":')
+    made.feed(b"1}")
+
+    assert made.size == 7
