@@ -70,6 +70,7 @@ def _judge(made: Soak, seed: int, lasted: float) -> Outcome:
         "faults_not_tried": missing,
         "operations": dict(sorted(made.operator.done.items())),
         "processes": processes,
+        "session_keys_cached": made.cached,
         "breaches": dict(+journal.breaches),
         "examples": {kind: found[:4] for kind, found in journal.examples.items()},
     }

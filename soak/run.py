@@ -38,6 +38,7 @@ _LONG_PATIENCE: Final = 30.0
 """What does not open for so long is lost; the second, while the machine is too busy to tell."""
 _PROBE_SECONDS: Final = 30.0
 _OK: Final = 200
+_CACHED: Final = b"sealyard_sessions_cached{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Pace:
     rest: tuple[float, float] = (4.0, 10.0)
     clients: int = 6
     client: float = 0.1
-    operator: float = 2.0
+    operator: float = 3.0
     sample: float = 2.0
     kek: float = 300.0
 
@@ -75,6 +76,7 @@ class Soak:
         self.watch = watch.Watch()
         self.operator = Operator(Random(f"{seed} operator"))  # noqa: S311 - as above
         self.checked = 0
+        self.cached: dict[str, float] = {}
         self.load_seconds = 0.0
         self._stop = asyncio.Event()
         self._random = Random(f"{seed} faults")  # noqa: S311 - as above
@@ -315,7 +317,11 @@ class Soak:
         for one in self.world.sidecars:
             places[f"the audit log of {one.mode}"] = (one.folder / "audit.log").read_bytes()
             async with self.world.session.get(f"{one.health}/metrics") as response:
-                places[f"the metrics of {one.name}"] = await response.read()
+                metrics = await response.read()
+            places[f"the metrics of {one.name}"] = metrics
+            self.cached[one.name] = sum(
+                float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(_CACHED)
+            )
         for place in traces.holders([self.journal.canary.encode()], places):
             self.journal.breach("plaintext", place)
 

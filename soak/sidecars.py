@@ -37,7 +37,7 @@ version: 2
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: {{url: "redis://127.0.0.1:{redis}/0", prefix: {mode}}}
-  sessions: {{mode: {mode}, ttl: 5m, grace: 24h, revocation_max_age: {age}s}}
+  sessions: {{mode: {mode}, ttl: 30m, grace: 24h, revocation_max_age: {age}s}}
 admin: {{listen: "127.0.0.1:{admin}", token: {{file: admin.token}}}}
 health: {{listen: "127.0.0.1:{health}"}}
 audit: {{file: audit.log, on_failure: block}}
