@@ -19,29 +19,45 @@ class StandingDelay:
     """Whether a delay has been there for `interval` seconds without once being short.
 
     A queue that is empty because all who waited were refused, or have left, does not make it short.
-    If nobody has come for the interval, it is forgotten.
+    One that has stood must be short for a fifth of the interval before it is over, since it may be
+    short by chance. If nobody has come for the interval, it is forgotten.
+
+    Attributes:
+        since: The time from which on it has not been short, None if it is.
     """
 
-    __slots__ = ("_interval", "_last", "_since")
+    __slots__ = ("_interval", "_last", "_short_at", "since")
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._since: float | None = None
+        self.since: float | None = None
+        self._short_at: float | None = None
         self._last = 0.0
 
     def long(self, now: float) -> None:
         """Note that somebody has to wait."""
-        if self._since is None or now - self._last > self._interval:
-            self._since = now
+        if self.since is None or self._over(now) or now - self._last > self._interval:
+            self.since = now
+        self._short_at = None
         self._last = now
 
-    def short(self) -> None:
+    def short(self, now: float) -> None:
         """Note that somebody did not have to, or that nobody waits any more."""
-        self._since = None
+        if not self.stands(now):
+            self.forget()
+        elif self._short_at is None:
+            self._short_at = now
+
+    def forget(self) -> None:
+        """Begin anew: the delay is short beyond doubt."""
+        self.since = self._short_at = None
 
     def stands(self, now: float) -> bool:
         """Return whether it has not been short for the interval."""
-        return self._since is not None and now - self._since > self._interval
+        return self.since is not None and now - self.since > self._interval and not self._over(now)
+
+    def _over(self, now: float) -> bool:
+        return self._short_at is not None and now - self._short_at > self._interval / 5
 
 
 TURN_SECONDS: Final = 0.1
@@ -121,7 +137,7 @@ class LoopLag:
 
     def _begin(self, now: float) -> None:
         if now - self._over >= TURN_SECONDS:
-            self._long.short()  # the loop has waited for something to do
+            self._long.forget()  # the loop has waited for something to do
         self._began = now
         self._call_soon(self._end)
 
@@ -133,6 +149,6 @@ class LoopLag:
         lasted = now - began
         self._longest = max(self._longest, lasted)
         if lasted < TURN_SECONDS:
-            self._long.short()
+            self._long.forget()
         else:
             self._long.long(began)

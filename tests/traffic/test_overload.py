@@ -46,18 +46,30 @@ class Loop:
         return served
 
 
+def stands(delay: StandingDelay, *times: float) -> list[bool]:
+    """Let somebody wait at each of the times; return whether the delay stands then."""
+    found = []
+    for now in times:
+        delay.long(now)
+        found.append(delay.stands(now))
+    return found
+
+
 def test_a_delay_stands_once_it_has_not_been_short_for_the_interval() -> None:
     delay = StandingDelay(1.0)
-    seen = []
-    for now in (0.0, 0.5, 0.9, 1.1):
-        delay.long(now)
-        seen.append(delay.stands(now))
-    delay.short()
-    for now in (1.2, 2.1, 2.3):
-        delay.long(now)
-        seen.append(delay.stands(now))
+    assert stands(delay, 0.0, 0.5, 0.9) == [False, False, False]
+    delay.short(0.95)
+    assert stands(delay, 1.1, 2.0, 2.2) == [False, False, True]
 
-    assert seen == [False, False, False, True, False, False, True]
+
+def test_a_delay_that_has_stood_is_over_once_it_is_short_for_a_fifth_of_the_interval() -> None:
+    delay = StandingDelay(1.0)
+    stands(delay, 0.0, 0.5, 1.1)
+    delay.short(1.2)
+    assert stands(delay, 1.3) == [True]
+    delay.short(1.4)
+    assert not delay.stands(1.65)
+    assert stands(delay, 1.7, 2.6, 2.8) == [False, False, True]
 
 
 def test_a_delay_that_nobody_has_met_for_the_interval_is_forgotten() -> None:

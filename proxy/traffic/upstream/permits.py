@@ -192,8 +192,9 @@ class Permits:
         if self._closed or (not few and (self._full(flow) or self._none_free())):
             return None
         # Whoever waits now waits for a share, not because more is asked than can be done.
-        self._standing.short()
-        flow.delay.short()
+        for delay in (self._standing, flow.delay):
+            if delay.since is not None:
+                delay.short(self._loop.time())
         return self._give(flow)
 
     async def take(self, claim: Claim) -> Permit:
@@ -373,9 +374,9 @@ class Permits:
                 waiter.given.set_result(self._give(waiter.flow))
             self._queue.remove(waiter)
             if not waiter.flow.waiters:
-                waiter.flow.delay.short()
+                waiter.flow.delay.short(self._loop.time())
             if not self._queue:
-                self._standing.short()
+                self._standing.short(self._loop.time())
 
     def _count(self, permit: Permit, flow: Flow, by: int) -> None:
         # In one step, so that no exception can come between.

@@ -81,7 +81,7 @@ class World:
         if self._waiting or self._under_way >= self._limit.value:
             self._standing.long(self._now)
         else:
-            self._standing.short()
+            self._standing.short(self._now)
         self._waiting.append(request)
         self._at(self._now + PATIENCE_SECONDS, self._leave, request)
         later = self._now + self._chance.expovariate(self.rate(self._now))
@@ -119,7 +119,7 @@ class World:
             request.sent = now
             self._backend.append(request)
             if not waiting:
-                self._standing.short()
+                self._standing.short(now)
         while self._backend and self._working < self.slots(now):
             self._working += 1
             self._at(now + self.service(now), self._done, self._backend.popleft())
