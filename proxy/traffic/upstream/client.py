@@ -108,8 +108,7 @@ class HttpUpstream:
         upload = Upload(body, self._limits.window) if payload is None else None
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
         try:
-            if not await outgoing.read_ahead(_BEGINNING_SECONDS):
-                kind = await self._slow_upload(outgoing, claim)
+            kind = await self._begun(outgoing, claim, kind)
             return await self._attempt(outgoing, claim, kind)
         except BaseException:
             outgoing.stop()
@@ -176,16 +175,20 @@ class HttpUpstream:
         self.permits.close()
         self._pool.close()
 
-    async def _slow_upload(self, outgoing: OutgoingRequest, claim: Claim) -> Kind | None:
-        """Return what an upload counts as whose beginning comes slowly.
+    async def _begun(
+        self, outgoing: OutgoingRequest, claim: Claim, kind: Kind | None
+    ) -> Kind | None:
+        """Wait for the beginning of an upload; return what it counts as, else `kind`.
 
-        It is sent as it comes, beside the permits; where there is no room, its beginning is read
-        first.
+        One that begins slowly is sent as it comes, beside the permits; where there is no room for
+        it, its beginning is read first.
         """
+        if await outgoing.read_ahead(_BEGINNING_SECONDS):
+            return kind
         if self.permits.has_room("long-transfer", claim):
             return "long-transfer"
         await outgoing.read_ahead(None)
-        return None
+        return kind
 
     async def _attempt(
         self, outgoing: OutgoingRequest, claim: Claim, kind: Kind | None, *, fresh: bool = False
