@@ -47,6 +47,7 @@ from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.upstream.connection import UpstreamConnection
+from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
 from tests.factories import Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
@@ -343,6 +344,8 @@ class Rig:
         """Do one exchange in which the fault happens, and wait until all is quiet again."""
         self.answerer.fault = fault
         self.keys.forget()
+        # Retries have a budget, which many exchanges that each need one would use up.
+        self.ours.upstream.health._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
         self.origin.bytes.clear()
         self.ours.ear.heard.clear()
         try:
