@@ -88,6 +88,7 @@ class Journal:
         self.expected_causes: list[tuple[str, str, str]] = []
         self._ended: dict[Mode, float] = dict.fromkeys(MODES, 0.0)
         self._revoked: dict[str, float] = {}
+        self.flushes: dict[Mode, int] = dict.fromkeys(MODES, 0)
         self._busy_until = 0.0
         self.busy_seconds = 0.0
         self._number = 0
@@ -126,6 +127,9 @@ class Journal:
     def end(self, mode: Mode, at: float) -> None:
         """Note that what was acknowledged up to then need not open any more."""
         self._ended[mode] = max(self._ended[mode], at)
+        # From here on rooms have other names: a process that cannot ask Redis goes on to seal under
+        # the lost keys that it has cached of the old ones, until their soft end.
+        self.flushes[mode] += 1
 
     def revoke(self, room: str, at: float) -> None:
         """Note the same for one room; an infinite time while the revocation spreads."""

@@ -14,7 +14,7 @@ import aiohttp
 
 from .journal import LISTED, Message
 from .sidecars import MAX_AGE_SECONDS, Sidecar
-from .traffic import revocable
+from .traffic import named_after, revocable
 from .world import World
 
 _OK: Final = 200
@@ -58,7 +58,8 @@ class Operator:
 
     async def _rotate(self, world: World) -> None:
         one = self._sidecar(world)
-        room = f"{one.mode}-{self._random.randrange(40)}"
+        after = named_after(world.journal.flushes[one.mode])
+        room = f"{one.mode}-{self._random.randrange(20)}{after}"
         scope = {"tenant": "clinic", "conversation": room}
         await self._tried(self._call(world, one, "rotate", "/v1/sessions/rotate", scope))
 
@@ -72,7 +73,7 @@ class Operator:
     async def _revoke(self, world: World) -> None:
         """Revoke a room; once that has spread, what it held opens nowhere, and new messages do."""
         journal, one = world.journal, self._sidecar(world)
-        room = self._random.choice(revocable(one.mode))
+        room = self._random.choice(revocable(one.mode, journal.flushes[one.mode]))
         if journal.settling(room):
             return
         before = [message for message in journal.rooms[room] if journal.alive(message)]

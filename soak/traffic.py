@@ -28,8 +28,8 @@ _OK: Final = 200
 _NOT_FOUND: Final = 404
 _LIST: Final = 20
 _EVENTS: Final = 10
-_ROOMS: Final = 40
-_MORE_ROOMS: Final = 400
+_ROOMS: Final = 20
+_MORE_ROOMS: Final = 100
 """Rooms that are seldom used; all have been after some minutes, so that caches stay as full."""
 _REVOCABLE: Final = 10
 _BOUNDARY: Final = "between-parts"
@@ -356,10 +356,14 @@ class Client(Asker):
         return self._pair[1] if sidecar is self._pair[0] else self._pair[0]
 
     def _room(self) -> str:
+        return f"{self._named()}{named_after(self.journal.flushes[self._mode])}"
+
+    def _named(self) -> str:
         chance = self._random.random()
         if chance < 0.1:  # noqa: PLR2004 - a share
             room = f"{self._mode}-revoked-{self._random.randrange(_REVOCABLE)}"
-            if not self.journal.settling(room):
+            after = named_after(self.journal.flushes[self._mode])
+            if not self.journal.settling(room + after):
                 return room
         elif chance < 0.15:  # noqa: PLR2004 - a share
             return f"{self._mode}-more-{self._random.randrange(_MORE_ROOMS)}"
@@ -379,9 +383,15 @@ class Client(Asker):
         return self._random.sample(alive, min(len(alive), most)) or [first]
 
 
-def revocable(mode: Mode) -> list[str]:
+def named_after(flushes: int) -> str:
+    """Return how the names of rooms end after so many flushes."""
+    return f"-after-{flushes}" if flushes else ""
+
+
+def revocable(mode: Mode, flushes: int) -> list[str]:
     """Return the rooms that are revoked now and then."""
-    return [f"{mode}-revoked-{number}" for number in range(_REVOCABLE)]
+    after = named_after(flushes)
+    return [f"{mode}-revoked-{number}{after}" for number in range(_REVOCABLE)]
 
 
 def a_form(canary: str, number: int, size: int) -> bytes:
