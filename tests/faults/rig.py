@@ -46,6 +46,7 @@ from proxy.traffic.downstream.listener import Answerer
 from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
+from proxy.traffic.slices import Run, Slices, T
 from proxy.traffic.upstream.connection import UpstreamConnection
 from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
 from tests.factories import Ear
@@ -222,6 +223,22 @@ class WaitingKeys:
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         return self.sessions.refused(unopened, attempt)
+
+
+class WaitingSlices(Slices):
+    """Lets each message wait for its turn, and before each step, as those do that are long."""
+
+    __slots__ = ()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, *, long: bool) -> AsyncIterator[Run]:
+        async def waiting(work: Callable[..., T], *args: object, **named: object) -> T:
+            await turn()
+            return await run(work, *args, **named)
+
+        await turn()
+        async with super().turn(long=long) as run:
+            yield waiting
 
 
 class _Waits:
@@ -424,9 +441,10 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     """Run a proxy in front of an origin, both made to wait wherever they can."""
     origin = Recorder(setup.script)
     keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
+    rules, slices = a_rulebook(), WaitingSlices()
     async with (
         origin.running(socket) as address,
-        proxied(address, rule_table=a_rulebook(), keys=keys, timeouts=CALM) as ours,
+        proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
     ):
         listener: Any = ours.listener
         answerer = FaultyAnswerer(listener._answerer, express=setup.express)

@@ -28,7 +28,7 @@ _CHUNKED = b"Transfer-Encoding: chunked"
 _FRAME = b"Content-Type: application/vnd.sealyard.stream"
 _RECORDS = b"Content-Type: application/x-ndjson"
 _PAUSE = 3
-_LATE = 30
+_LATE = 60
 
 
 async def _in_pieces(

@@ -17,6 +17,7 @@ from proxy.core.errors import Unopened
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler, KeySource
+from proxy.traffic.slices import Slices
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.factories import Ear
 
@@ -86,6 +87,7 @@ async def proxied(
     trusted_proxies: Sequence[Network] = (),
     on_client_close: ClientClose = "probe",
     proxy_protocol: bool = False,
+    slices: Slices | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear = Ear()
@@ -99,6 +101,7 @@ async def proxied(
         limits=limits,
         timeouts=timeouts,
         trusted_proxies=trusted_proxies,
+        slices=slices,
     )
     listener = HttpListener(
         listen,
