@@ -27,8 +27,8 @@ Scene = Callable[[], Awaitable[Setup]]
 _CHUNKED = b"Transfer-Encoding: chunked"
 _FRAME = b"Content-Type: application/vnd.sealyard.stream"
 _RECORDS = b"Content-Type: application/x-ndjson"
-_PAUSE = 3
-_LATE = 60
+_PAUSE = 8
+_LATE = 30
 
 
 async def _in_pieces(
