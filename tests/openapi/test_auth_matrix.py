@@ -112,7 +112,9 @@ async def test_the_port_of_the_traffic_knows_none_of_it(running: Running) -> Non
         for asked in guarded():
             url = f"http://127.0.0.1:{running.served.port}{asked.url}"
             async with session.request(asked.method, url, headers=bearer(ALL)) as response:
-                assert response.headers["Sealyard-Error"] == "upstream-failed"
+                error = response.headers["Sealyard-Error"]
+                # Nothing listens there: after some failures the upstream is left alone.
+                assert error in {"upstream-failed", "upstream-resting"}
 
 
 async def test_calls_stand_in_the_audit_log_and_credentials_do_not(running: Running) -> None:
