@@ -48,8 +48,11 @@ def main() -> int:
     options = _options()
     leave_a_core()
     phases = Phases(min(5.0, options.seconds / 4), options.seconds, AFTER_SECONDS)
-    wanted: list[str] = options.proxy or [""]
-    chosen = [one for one in proxies() if any(name in one.name for name in wanted)]
+    wanted = [one.casefold() for one in options.proxy] or [""]
+    chosen = [one for one in proxies() if any(name in one.name.casefold() for name in wanted)]
+    if not chosen:
+        say("no proxy is so named: " + "; ".join(one.name for one in proxies()))
+        return 2
     record = Record(_about(options.seconds), [], [])
     try:
         if options.scenario != "processor":
@@ -168,7 +171,7 @@ class _Probes:
             time.sleep(_PROBE_SECONDS)
 
     def _ask(self, path: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._proxy.admin, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self._proxy.probed, timeout=5)
         try:
             connection.request("GET", path)
             connection.getresponse().read()

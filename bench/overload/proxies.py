@@ -33,11 +33,11 @@ _BREAKERS: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A peer, how it limits what it asks of the backend, and where its probes answer."""
+    """A peer, how it limits what it asks of the backend, and at which port its probes answer."""
 
     peer: Peer
     limits: str
-    admin: int = 0
+    probed: int = 0
     probes: tuple[str, ...] = ()
 
     @property
@@ -47,21 +47,21 @@ class Proxy:
 
 
 def proxies() -> list[Proxy]:
-    """Return those that can run here, each with an admin port of its own."""
+    """Return those that can run here, each with a port of its own for probes."""
     every = (_sealyard(), *_envoys(), *_nginxes())
     return [one for one in every if one.peer.absent() is None]
 
 
 def _sealyard() -> Proxy:
-    admin = free_port()
+    health = free_port()
 
     def prepare(place: Place) -> list[str]:
         sealyard.prepare_keys(place)
-        fill("sealyard_overload.yaml", place, admin=str(admin))
+        fill("sealyard_overload.yaml", place, health=str(health))
         return sealyard.serving(place, name="sealyard_overload.yaml")
 
     peer = Peer(sealyard.NAME, _SEALS, lambda: None, sealyard.version, prepare)
-    return Proxy(peer, "its defaults", admin, ("/livez", "/readyz", "/metrics"))
+    return Proxy(peer, "its defaults", health, ("/livez", "/readyz", "/metrics"))
 
 
 def _envoys() -> list[Proxy]:
