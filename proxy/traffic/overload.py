@@ -130,6 +130,11 @@ class LoopLag:
         self._begun += 1
         return False
 
+    @property
+    def stands(self) -> bool:
+        """Whether turns have been long for STANDING_SECONDS."""
+        return self._long.stands(self._clock())
+
     def longest(self) -> float:
         """Return the longest turn in seconds since this was last asked."""
         longest, self._longest = self._longest, 0.0
@@ -149,6 +154,6 @@ class LoopLag:
         lasted = now - began
         self._longest = max(self._longest, lasted)
         if lasted < TURN_SECONDS:
-            self._long.forget()
+            self._long.short(now)
         else:
             self._long.long(began)

@@ -49,6 +49,7 @@ from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.slices import Run, Slices, T
 from proxy.traffic.upstream.connection import UpstreamConnection
 from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
+from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.factories import Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
@@ -239,6 +240,16 @@ class WaitingSlices(Slices):
         await turn()
         async with super().turn(long=long) as run:
             yield waiting
+
+
+class WaitingPermits(Permits):
+    """Lets each message wait in the queue for a permit, however many there are."""
+
+    __slots__ = ()
+
+    async def take(self, claim: Claim) -> Permit:
+        await turn()
+        return await super().take(claim)
 
 
 class _Waits:
@@ -451,6 +462,7 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
         listener._answerer = faulty
         _make_writes_wait(ours)
+        ours.upstream.permits.__class__ = WaitingPermits
         with _tasks_through(answerer):
             yield Rig(ours, origin, keys, answerer, setup.say)
     assert setup.holds()

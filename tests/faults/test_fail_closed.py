@@ -18,7 +18,7 @@ from .scenes import SCENES, SECRET_FROM_ORIGIN
 
 BESIDE_THE_PATH = (
     *("open", "known", "rotate", "revoke", "erase", "close", "write_down"),
-    *("acquire", "take", "_acquire", "_begun"),
+    *("acquire", "take", "_begun"),
 )
 """Functions of these files that no request here comes through: what an operator asks for, and the
 queue for permits and slow uploads, which have tests of their own."""

@@ -30,7 +30,9 @@ for the log and for the upstream."""
 
 _LEAST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
-_MOST_AT_ONCE: Final = 64
+_MOST_AT_ONCE: Final = 1024
+"""In an overload, a turn of the event loop may take 0.2 s: what is not accepted in it waits in the
+kernel, where it can be neither refused nor seen to leave."""
 _REPORT_SECONDS: Final = 10.0
 
 REASONS: Final = {
@@ -233,12 +235,15 @@ class Acceptor:
             asyncio.get_running_loop().remove_reader(sock)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Accept what waits: one connection, and twice as many each time there were so many."""
+        """Accept what waits: one connection, and twice as many each time there were so many.
+
+        Not all from the start, so that other processes that listen get their part.
+        """
         for _ in range(self._at_once):
             try:
                 sock, name = listening.accept()
             except (BlockingIOError, InterruptedError):
-                self._at_once = 1
+                self._at_once = max(1, self._at_once // 2)
                 return
             except ConnectionAbortedError:
                 continue  # this one has left already

@@ -306,6 +306,8 @@ class FastPath:
             return None  # it may be the trial, whose end the handler reports
         permit = upstream.permits.take_at_once(claim)
         if permit is None:
+            if self._steps.lag.stands:
+                raise Busy("loop-lag")  # to wait, too, takes time that the loop does not have
             upstream.permits.refuse_if_full(claim)
         return permit
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
 
@@ -30,13 +29,15 @@ from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
 from ..http1.boundaries import streams_records
+from ..http1.framing import Framing
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..slices import Run, Slices, is_long
+from ..slices import Slices, is_long
 from ..upstream.client import HttpUpstream
+from ..upstream.permits import Permit
 from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
@@ -146,6 +147,7 @@ class Handler:
         self._upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = admitted.forwarding
+        permit: Permit | None = None
         dry_run = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
             dry_run = DryRun(self._steps, admitted.exchange, record)
@@ -155,11 +157,20 @@ class Handler:
                 message, sent = pass_handshake(admitted.exchange), body
                 forwarding = handshake.upward(forwarding, offer=admitted.agreement is not None)
             else:
-                message, sent = await self._outgoing(admitted.exchange, body, record)
+                message, sent, permit = await self._outgoing(admitted, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, sent, admitted.claim, forwarding=forwarding, websocket=asked.websocket
+                message,
+                sent,
+                admitted.claim,
+                forwarding=forwarding,
+                websocket=asked.websocket,
+                permit=permit,
             )
+        except BaseException:
+            if permit is not None:
+                permit.release("unsent")
+            raise
         finally:
             record.request_bytes = body.arrived
         seen_response = response if dry_run is None else dry_run.response(response)
@@ -200,18 +211,22 @@ class Handler:
             response.close()
 
     async def _outgoing(
-        self, exchange: Exchange, body: RequestBody, record: MessageRecord
-    ) -> tuple[Forwardable, RequestBody]:
-        """Return the request as it may be forwarded, and its body if it is still to come."""
+        self, admitted: AdmittedExchange, body: RequestBody, record: MessageRecord
+    ) -> tuple[Forwardable, RequestBody, Permit | None]:
+        """Return the request as it may be forwarded, its body if it is still to come, its permit.
+
+        It has one already where there was work to do for all of it.
+        """
+        exchange = admitted.exchange
         limit = self._steps.body_limit(exchange.decision)
         match self._steps.treat_request(exchange, body.framing):
             case Pass():
-                return pass_request(exchange), body
+                return pass_request(exchange), body, None
             case StreamRecords(block, kind):
                 message = begin_stream(exchange, block, exchange.head, kind, limit)
                 streamed = StreamedBody(body.chunks(), message, self._applying(record))
                 if await streamed.prime():
-                    return message, streamed
+                    return message, streamed, None
                 whole = b""
             case StreamBody(block) as treatment:
                 pieces = Pieces(body, body.framing, self._steps.flow_limit)
@@ -226,13 +241,34 @@ class Handler:
                     else:
                         flowing = FlowingBody(pieces, message.flow, body.framing)
                     await flowing.prime()
-                    return message, flowing
+                    return message, flowing, None
             case _:
                 whole = await body.read(limit)
-        self._refuse_if_late(exchange.head, whole)
-        async with self._turn(exchange.head, whole) as run:
-            plan = await run(self._steps.plan_request, exchange, whole, body.framing)
-            return await self._steps.carry_out(plan, record, run), body
+        message, permit = await self._whole(admitted, whole, body.framing, record)
+        return message, body, permit
+
+    async def _whole(
+        self, admitted: AdmittedExchange, whole: bytes, framing: Framing, record: MessageRecord
+    ) -> tuple[Forwardable, Permit | None]:
+        """Return a request that is there whole as it may be forwarded, and the permit for it.
+
+        The permit is taken before the work: in an overload, what is refused after its wait has cost
+        little. A long request waits for its turn, so it takes its permit when it is sent.
+        """
+        exchange, permit = admitted.exchange, None
+        long = _is_long(exchange.head, whole)
+        if long:
+            self._refuse_if_late()
+        elif self._upstream.health.sound:
+            permit = await self._upstream.permits.take(admitted.claim)
+        try:
+            async with self._steps.slices.turn(long=long) as run:
+                plan = await run(self._steps.plan_request, exchange, whole, framing)
+                return await self._steps.carry_out(plan, record, run), permit
+        except BaseException:
+            if permit is not None:
+                permit.release("unsent")
+            raise
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
@@ -272,24 +308,17 @@ class Handler:
                     return message, flowing
             case _:
                 whole = await response.read(limit)
-        async with self._turn(head, whole) as run:
+        async with steps.slices.turn(long=_is_long(head, whole)) as run:
             plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
             return await steps.carry_out(plan, record, run), response
 
-    def _refuse_if_late(self, head: Head, body: bytes) -> None:
-        """Raise Busy where a request that is long would wait too long for its turn.
+    def _refuse_if_late(self) -> None:
+        """Raise Busy where a long request would wait too long for its turn.
 
         What waits here and at the upstream is to be answered within `timeouts.queue`.
         """
-        if self._steps.slices.wait > self._timeouts.queue / 2 and (
-            is_long(body, coded=b"content-encoding" in head.facts)
-        ):
+        if self._steps.slices.wait > self._timeouts.queue / 2:
             raise Busy("long-messages")
-
-    def _turn(self, head: Head, body: bytes) -> AbstractAsyncContextManager[Run]:
-        """Return what runs the work for a whole body, in slices where it is long."""
-        coded = b"content-encoding" in head.facts
-        return self._steps.slices.turn(long=is_long(body, coded=coded))
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)
@@ -346,3 +375,7 @@ class Handler:
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         if relay.abandoned:
             record.status = CLIENT_CLOSED
+
+
+def _is_long(head: Head, body: bytes) -> bool:
+    return is_long(body, coded=b"content-encoding" in head.facts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -81,7 +82,7 @@ class HttpUpstream:
         """The pool, for metrics."""
         return self._pool
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what one request consists of, each by name
         self,
         message: Forwardable,
         body: RequestBody,
@@ -89,10 +90,11 @@ class HttpUpstream:
         *,
         forwarding: Forwarding = UNCHANGED,
         websocket: bool = False,
+        permit: Permit | None = None,
     ) -> PooledResponse:
         """Send a request and return its response, as soon as its head is there.
 
-        `claim` names who asks for the permit that it takes.
+        `claim` names who asks for the permit that it takes, unless it is given one.
 
         Raises:
             Busy: There is no room for the request.
@@ -109,7 +111,7 @@ class HttpUpstream:
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
         try:
             kind = await self._begun(outgoing, claim, kind)
-            return await self._attempt(outgoing, claim, kind)
+            return await self._attempt(outgoing, claim, kind, permit)
         except BaseException:
             outgoing.stop()
             raise
@@ -191,10 +193,16 @@ class HttpUpstream:
         return kind
 
     async def _attempt(
-        self, outgoing: OutgoingRequest, claim: Claim, kind: Kind | None, *, fresh: bool = False
+        self,
+        outgoing: OutgoingRequest,
+        claim: Claim,
+        kind: Kind | None,
+        permit: Permit | None,
+        *,
+        fresh: bool = False,
     ) -> PooledResponse:
         """Send a request; repeat it once on a fresh connection where that is safe."""
-        connection = await self._acquire(claim, kind, fresh=fresh)
+        connection = await self._acquire(claim, kind, permit, fresh=fresh)
         try:
             connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
             upload = outgoing.start(connection, self._timeouts.response)
@@ -209,12 +217,16 @@ class HttpUpstream:
                 and self.health.may_retry()
             ):
                 raise
-        return await self._attempt(outgoing, claim, kind, fresh=True)
+        return await self._attempt(outgoing, claim, kind, None, fresh=True)
 
-    async def _acquire(self, claim: Claim, kind: Kind | None, *, fresh: bool) -> UpstreamConnection:
+    async def _acquire(
+        self, claim: Claim, kind: Kind | None, permit: Permit | None, *, fresh: bool
+    ) -> UpstreamConnection:
         self.health.admit()
         try:
-            permit = await self.permits.take(claim)
+            if permit is None:
+                permit = await self.permits.take(claim)
+            permit.began = time.monotonic()  # how long it was prepared says nothing of the upstream
         except BaseException:
             self.health.breaker.released()
             raise
