@@ -30,9 +30,6 @@ for the log and for the upstream."""
 
 _LEAST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
-_MOST_AT_ONCE: Final = 1024
-"""In an overload, a turn of the event loop may take 0.2 s: what is not accepted in it waits in the
-kernel, where it can be neither refused nor seen to leave."""
 _REPORT_SECONDS: Final = 10.0
 
 REASONS: Final = {
@@ -237,7 +234,8 @@ class Acceptor:
     def _accept(self, listening: socket.socket) -> None:
         """Accept what waits: one connection, and twice as many each time there were so many.
 
-        Not all from the start, so that other processes that listen get their part.
+        Not all from the start, so that other processes that listen get their part. In an overload
+        all: what waits in the kernel can be neither refused nor seen to leave.
         """
         for _ in range(self._at_once):
             try:
@@ -255,7 +253,7 @@ class Acceptor:
             if _left_after(sock) <= RESERVED_DESCRIPTORS:
                 self._at_once = 1  # this one first, so that its descriptor comes free
                 return
-        self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+        self._at_once = min(2 * self._at_once, BACKLOG)
 
     def _rest(self) -> None:
         """Accept nothing for a while: the kernel would report the same connection at once."""
