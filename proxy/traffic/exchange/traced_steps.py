@@ -172,23 +172,24 @@ class TracedSteps(Steps):
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as Steps does, and note that there are keys now."""
-        self._note(plan, record)
-        if isinstance(record, TracedRecord):
-            record.resolved()
+        self._has_keys(plan, record)
         return super().apply(plan, keys, record, piece=piece)
 
     async def apply_in_turn(
         self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as Steps does, and note that there are keys now."""
-        self._note(plan, record)
-        if isinstance(record, TracedRecord):
-            record.resolved()
+        self._has_keys(plan, record)
         return await super().apply_in_turn(plan, keys, record, run, piece=piece)
 
     def _timed(self, plan: Plan, began: float) -> Plan:
         self._last = plan, began, time.perf_counter()
         return plan
+
+    def _has_keys(self, plan: Plan, record: MessageRecord) -> None:
+        self._note(plan, record)
+        if isinstance(record, TracedRecord):
+            record.resolved()
 
     def _note(self, plan: Plan, record: MessageRecord) -> None:
         last, self._last = self._last, None  # not kept: it holds the body
