@@ -22,6 +22,11 @@ from tests.redis.test_operator import url
 from tests.scenarios.rig import Backend, backend
 
 CANARY = b"canary"
+NEW_KEK = (
+    'new=$(sealyard keys add); distribute keyring.jwe; until sealyard keys promote "$new";'
+    " do sleep 1; done; distribute keyring.jwe; sealyard keys export newest.jwe"
+)
+"""What an operator runs to seal under a new KEK, and to keep a backup that has it."""
 PATIENCE_SECONDS = 30.0
 _START_SECONDS = 90.0
 

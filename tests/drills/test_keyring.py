@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from proxy.core.crypto import token
-from tests.drills.scene import Scene, a_fleet, a_scene, clear, opened_at, refused_at, told
+from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, opened_at, refused_at, told
 from tests.redis.pods import Place, Pod
 from tests.redis.server import Server, needs_redis
 from tests.redis.test_keyrings import ready
@@ -167,12 +167,7 @@ async def test_an_older_keyring_takes_nobody_out_of_service_but_one_that_starts(
         folder = scene.mine.folder
         shutil.copy2(folder / "keyring.jwe", folder / "from-the-backup.jwe")
         async with a_fleet(scene.places, session=scene.session) as pods:
-            await asyncio.to_thread(
-                scene.operator.follow,
-                "new=$(sealyard keys add); distribute keyring.jwe;"
-                ' until sealyard keys promote "$new"; do sleep 1; done; distribute keyring.jwe;'
-                " sealyard keys export newest.jwe",
-            )
+            await asyncio.to_thread(scene.operator.follow, NEW_KEK)
             sealed = await scene.happens("sealed under the new KEK", sealed_anew(pods))
             shutil.copy2(folder / "from-the-backup.jwe", folder / "keyring.jwe")
             await asyncio.to_thread(scene.operator.follow, "distribute keyring.jwe")

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.drills.scene import Scene, a_fleet, a_scene, clear, refused_at
+from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, refused_at
 from tests.redis.pods import Pod
 from tests.redis.server import Server, needs_redis
 
@@ -197,12 +197,7 @@ async def test_old_backups_of_both_forget_revocations_and_the_audit_log_does_not
             revoked = await pods[0].sealed("revoked")
             kept = await snapshot(server)
             await asyncio.sleep(1.1)
-            script = (
-                REVOKE + "; new=$(sealyard keys add); distribute keyring.jwe; until sealyard keys"
-                ' promote "$new"; do sleep 1; done; distribute keyring.jwe;'
-                " sealyard keys export newest.jwe"
-            )
-            await asyncio.to_thread(scene.operator.follow, script)
+            await asyncio.to_thread(scene.operator.follow, f"{REVOKE}; {NEW_KEK}")
             await scene.happens("new generation", generation(pods[1], 3))
             since = await pods[0].sealed("since")
             assert [await opens(pod, "revoked", revoked) for pod in pods] == [502, 502]
