@@ -99,9 +99,9 @@ class Origin:
 
 @contextlib.asynccontextmanager
 async def running(
-    origin: Origin, *, tls: ssl.SSLContext | None = None, path: str | None = None
+    origin: Origin, *, tls: ssl.SSLContext | None = None, path: str | None = None, port: int = 0
 ) -> AsyncIterator[Origin]:
-    """Run an origin on a TCP port of its own, or on a Unix socket."""
+    """Run an origin on a TCP port, of its own unless it is given, or on a Unix socket."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def running(
         await origin.serve(reader, writer)
 
     if path is None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+        server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls)
         origin.port = server.sockets[0].getsockname()[1]
     else:
         server = await asyncio.start_unix_server(serve, path, ssl=tls)

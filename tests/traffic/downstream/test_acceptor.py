@@ -14,7 +14,6 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
-import trustme
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.process import descriptors as process_descriptors
@@ -133,25 +132,6 @@ async def test_a_trusted_proxy_is_not_one_client() -> None:
     ):
         assert ours.listener.connections == 3
         assert not ours.listener.refusals.counts
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 async def test_over_tls_the_answer_comes_after_the_handshake(

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import trustme
 import uvloop
 
 from proxy.config.limits import TrafficLimits
@@ -233,16 +232,12 @@ def test_b2_whoever_pipelines_and_leaves_ends_the_request_in_progress_and_begins
 
 
 @pytest.mark.parametrize("lane", ["plain", "plain in chunks", "buffered"])
-def test_b2_a_client_that_leaves_over_tls_ends_the_upstream_request(lane: str) -> None:
-    authority = trustme.CA()
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-
+def test_b2_a_client_that_leaves_over_tls_ends_the_upstream_request(
+    lane: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
     async def one(hang: Hanging, ours: Ours, way: Way) -> None:
         case = hang.case()
-        _, writer = await asyncio.open_connection("127.0.0.1", ours.port, ssl=trust)
+        _, writer = await asyncio.open_connection("127.0.0.1", ours.port, ssl=client_tls)
         writer.write(LANES[lane].request(case))
         await case.whole.wait()
         sock = writer.get_extra_info("socket")
@@ -261,7 +256,7 @@ def test_b2_a_client_that_leaves_over_tls_ends_the_upstream_request(lane: str) -
 
     async def run() -> None:
         hang = Hanging()
-        async with hanging(hang, tls=tls) as ours:
+        async with hanging(hang, tls=server_tls) as ours:
             await each(one(hang, ours, way) for way in WAYS)
         assert statuses(ours) == [499] * 3
 

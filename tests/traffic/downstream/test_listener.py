@@ -12,7 +12,6 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-import trustme
 
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
@@ -292,25 +291,6 @@ async def test_b15_events_are_not_held_back() -> None:
     ):
         client.send(get())
         await client.until(b"data: x\r\n")
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 async def test_tls_on_both_sides(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:

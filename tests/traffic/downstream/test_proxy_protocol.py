@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -285,22 +284,20 @@ async def test_the_limit_of_an_address_counts_the_clients_of_the_headers() -> No
         assert (await other.response()).status == 200
 
 
-async def test_the_header_comes_before_tls() -> None:
-    authority = trustme.CA()
-    server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("localhost").configure_cert(server)
-    authority.configure_trust(trusting)
+async def test_the_header_comes_before_tls(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
     async with (
         running(Origin()) as origin,
         proxied(
-            local(origin.port), trusted_proxies=LOOPBACK, proxy_protocol=True, tls=server
+            local(origin.port), trusted_proxies=LOOPBACK, proxy_protocol=True, tls=server_tls
         ) as ours,
     ):
         raw = socket.create_connection(("127.0.0.1", ours.port))
         raw.sendall(v1("198.51.100.7"))
         raw.setblocking(False)  # noqa: FBT003 - the signature of the standard library
         reader, writer = await asyncio.open_connection(
-            sock=raw, ssl=trusting, server_hostname="localhost"
+            sock=raw, ssl=client_tls, server_hostname="localhost"
         )
         client = Client(reader, writer)
         client.send(get())

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from tests.servers import free_port
 from tests.traffic.ours import HASTY, Ours, local, proxied
 from tests.traffic.wire import OK, Origin, Peer, Response, eventually, get, post, running, talk
 
@@ -40,14 +41,8 @@ async def before(
         assert CANARY.decode() not in repr(ours.ear.heard)
 
 
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_long() -> None:
-    async with before(a_port()) as ours:
+    async with before(free_port()) as ours:
         assert await statuses(ours, 5) == [502] * 5
         refused = await ask(ours)
 
@@ -59,12 +54,10 @@ async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_lon
 
 
 async def test_a_backend_that_is_back_is_used_within_its_rest() -> None:
-    port = a_port()
+    port = free_port()
     async with before(port) as ours:
         await statuses(ours, 6)
-        origin = Origin()
-        server = await asyncio.start_server(origin.serve, "127.0.0.1", port)
-        async with server:
+        async with running(Origin(), port=port):
             back = time.monotonic()
             for _ in range(200):
                 if (await ask(ours)).status == 200:
@@ -77,7 +70,7 @@ async def test_a_backend_that_is_back_is_used_within_its_rest() -> None:
 
 
 async def test_after_its_rest_one_request_is_tried_and_no_other() -> None:
-    port = a_port()
+    port = free_port()
     async with before(port) as ours:
         await statuses(ours, 5)
         await asyncio.sleep(BRISK.rest + 0.05)
@@ -87,12 +80,10 @@ async def test_after_its_rest_one_request_is_tried_and_no_other() -> None:
 
 
 async def test_no_request_is_sent_twice_and_none_while_it_rests() -> None:
-    port = a_port()
+    port = free_port()
     async with before(port) as ours:
         await statuses(ours, 6)
-        origin = Origin()
-        server = await asyncio.start_server(origin.serve, "127.0.0.1", port)
-        async with server:
+        async with running(Origin(), port=port) as origin:
             answered = 0
             for number in range(40):
                 body = b"number-%d" % number
@@ -230,7 +221,7 @@ async def test_b6_a_post_of_which_nothing_was_written_is_sent_on_another_connect
 
 
 async def test_b6_retries_of_a_backend_that_does_not_answer_end() -> None:
-    async with before(a_port()) as ours:
+    async with before(free_port()) as ours:
         health = ours.upstream.health
         assert sum(health.may_retry() for _ in range(100)) == 10
         for _ in range(10):
