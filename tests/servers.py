@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,9 @@ from typing import Final
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+_ROOT: Final = Path(__file__).parents[1]
 PATIENCE_SECONDS: Final = 30.0
+_BACKLOG: Final = 4096
 _LOWEST_PORT, _PORTS = 20_000, 12_000
 _numbers = itertools.count(secrets.randbelow(_PORTS))
 
@@ -88,6 +92,27 @@ def child(
                     process.wait(PATIENCE_SECONDS)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+
+@contextmanager
+def module(name: str) -> Iterator[int]:
+    """Run a module that calls `serve_until_input_ends`; give its port."""
+    with subprocess.Popen(  # noqa: S603 - a module of the tests
+        [sys.executable, "-m", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield int(process.stdout.readline())
+        process.stdin.close()
+
+
+async def serve_until_input_ends(connection: Callable[[], asyncio.Protocol]) -> None:
+    """Serve at a port of 127.0.0.1, and print it."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(connection, "127.0.0.1", 0, backlog=_BACKLOG)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import pytest
 from tests.bombs.makers import MEBIBYTE
 from tests.bombs.rig import serving
 from tests.scenarios.rig import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, module
 
 LARGEST = 16 * MEBIBYTE
 VALUES = 19_000
@@ -51,19 +51,6 @@ listeners:
         match: POST /list
         response: {{decrypt: $.items.*.text}}
 """
-
-
-@contextmanager
-def backend() -> Iterator[int]:
-    """Run a backend that answers each request with its body."""
-    command = [sys.executable, "-m", "tests.flat.backend"]
-    with subprocess.Popen(  # noqa: S603 - a module of the tests
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield int(process.stdout.readline())
-        process.stdin.close()
 
 
 @contextmanager
@@ -149,7 +136,7 @@ async def test_small_messages_do_not_wait_for_lists_of_16_mebibytes(
         {"items": [{"id": at, "text": CANARY + "a" * 430} for at in range(VALUES)]}
     ).encode()
     with (
-        backend() as upstream,
+        module("tests.flat.backend") as upstream,
         serving(tmp_path, CONFIGURATION.format(port=port, upstream=upstream)) as (process, log),
     ):
         async with connected(port) as client:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
+
+from tests.servers import serve_until_input_ends
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_BACKLOG = 4096
 _SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n"
@@ -55,14 +55,5 @@ class Line(asyncio.Protocol):
             )
 
 
-async def main() -> None:
-    """Serve until the input ends."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Line, "127.0.0.1", 0, backlog=_BACKLOG)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.read)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve_until_input_ends(Line))

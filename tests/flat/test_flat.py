@@ -7,10 +7,9 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +18,7 @@ import pytest
 from proxy.config.limits import MEBIBYTE
 from proxy.process.memory import INTERVAL_SECONDS
 from tests.bombs.rig import serving
-from tests.scenarios.rig import ROOT
-from tests.servers import await_log, free_port
+from tests.servers import await_log, free_port, module
 
 CLIENTS = 8
 SHARE = 20
@@ -86,24 +84,11 @@ class Sidecar:
         os.truncate(self.log, 0)
 
 
-@contextmanager
-def backend() -> Iterator[int]:
-    """Run a backend that answers each request with its body, and takes each WebSocket."""
-    command = [sys.executable, "-m", "tests.flat.backend"]
-    with subprocess.Popen(  # noqa: S603 - a module of the tests
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield int(process.stdout.readline())
-        process.stdin.close()
-
-
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Sidecar]:
     port = free_port()
     with (
-        backend() as upstream,
+        module("tests.flat.backend") as upstream,
         serving(folder, CONFIGURATION.format(port=port, upstream=upstream)) as (process, log),
     ):
         yield Sidecar(process, port, log)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import sys
+
+from tests.servers import serve_until_input_ends
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-_BACKLOG = 4096
 PONG = b"\x8a\x00"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -58,14 +58,5 @@ class Line(asyncio.Protocol):
         )
 
 
-async def main() -> None:
-    """Serve until the input ends."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Line, "127.0.0.1", 0, backlog=_BACKLOG)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.read)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve_until_input_ends(Line))

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.bombs.rig import serving
-from tests.scenarios.rig import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, module
 from tests.traffic.wire import Client, connected
 
 from .backend import PONG
@@ -53,18 +50,6 @@ SHAKE = (
 )
 PING = b"\x89\x80\x00\x00\x00\x00"  # masked, and empty
 PLAIN = b"GET /plain HTTP/1.1\r\nHost: h\r\n\r\n"
-
-
-@contextlib.contextmanager
-def backend() -> Iterator[int]:
-    command = [sys.executable, "-m", "tests.idle.backend"]
-    with subprocess.Popen(  # noqa: S603 - a module of the tests
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield int(process.stdout.readline())
-        process.stdin.close()
 
 
 def held(pid: int) -> int:
@@ -129,7 +114,7 @@ async def test_idle_websockets_hold_little_and_hinder_nobody(
     port = free_port()
     # Two files for each tunnel: with two workers no process needs more than one for each.
     with (
-        backend() as upstream,
+        module("tests.idle.backend") as upstream,
         serving(tmp_path, CONFIGURATION.format(port=port, upstream=upstream), "--workers", "2") as (
             process,
             log,
