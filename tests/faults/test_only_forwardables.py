@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.apply.forwardable import Forwardable
+from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.traffic.http1.forwarding_headers import NO_REWRITE
 from proxy.traffic.http1.framing import ABSENT
@@ -33,7 +33,7 @@ class NoBody:
 
 def lookalike(head: RequestHead | ResponseHead) -> Any:  # noqa: ANN401 - it shall pass for another
     """Return what has every attribute of a Forwardable."""
-    slots = dict.fromkeys(Forwardable.__slots__, False)
+    slots = dict.fromkeys((*Forwardable.__slots__, *Frame.__slots__), False)
     return SimpleNamespace(
         **{**slots, "head": head, "body": b"x", "media_type": None, "added_headers": ()}
     )
@@ -44,9 +44,8 @@ class Child(Forwardable):
 
 
 def test_a_subclass_cannot_be_made_either() -> None:
-    options: Any = dict.fromkeys({*Forwardable.__slots__} - {"head", "body"})
     with pytest.raises(TypeError, match="only the rule engine"):
-        Child(None, REQUEST, b"x", **options)
+        Child(None, Frame(REQUEST), b"x", None)
 
 
 @pytest.mark.parametrize(

@@ -5,73 +5,140 @@ The upstream client and the response writer take nothing else, and only this fol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
+from ..edits.edits import Outcome
 from ..edits.stream_edits import Flow
 from ..http.message import Head, Headers
+from ..planning.exchange import Kept
 from ..planning.plan import PlannedFlow
 
 _MINT: Final = object()
 
 
-class Forwardable:
-    """A head, and what to send as its body.
+class Frame:
+    """All of a message but its body. Messages of one way share it, so heads made of it can be kept.
 
-    `body` is the bytes to send, or None where the body passes as it comes: unseen, or through
-    `flow`, which changes it on its way and says when it may end. `changed` says whether these bytes
-    differ from what arrived, so that length, validators and digests of the original must not be
-    passed on. `media_type` is the new Content-Type of a changed body: a text, empty for none at
-    all, or None to keep the old one. `decoded` says that the body has lost its content coding.
-    `added_headers` are headers to add. `private` says that it is for its client alone, since
-    something was opened for it: what the backend says to caches is not passed on, the added headers
-    take its place.
-    `ruled` says that responses of this route are read or changed, so that ranges,
-    codings and strong validators must not be offered.
+    `changed` says whether the bytes of the body differ from what arrived, so that length,
+    validators and digests of the original must not be passed on. `media_type` is the new
+    Content-Type of a changed body: a text, empty for none at all, or None to keep the old one.
+    `decoded` says that the body has lost its content coding. `added_headers` are headers to add.
+    `private` says that it is for its client alone, since something was opened for it: what the
+    backend says to caches is not passed on, the added headers take its place. `ruled` says that
+    responses of this route are read or changed, so that ranges, codings and strong validators must
+    not be offered.
     """
 
-    __slots__ = (
-        "added_headers",
-        "body",
-        "changed",
-        "decoded",
-        "flow",
-        "head",
-        "media_type",
-        "private",
-        "ruled",
-    )
+    __slots__ = ("added_headers", "changed", "decoded", "head", "media_type", "private", "ruled")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - private: one maker, below
+    def __init__(  # noqa: PLR0913 - one argument for each slot
         self,
-        mint: object,
         head: Head,
-        body: bytes | None,
-        changed: bool,  # noqa: FBT001 - given by name, a class takes twice as long to make
-        decoded: bool,  # noqa: FBT001 - as above
-        ruled: bool,  # noqa: FBT001 - as above
-        private: bool,  # noqa: FBT001 - as above
-        media_type: str | None,
-        added_headers: Headers,
-        flow: Flow | PlannedFlow | None,
+        *,
+        changed: bool = False,
+        decoded: bool = False,
+        ruled: bool = False,
+        private: bool = False,
+        media_type: str | None = None,
+        added_headers: Headers = (),
     ) -> None:
-        """Refuse every caller but `mint`."""
-        if mint is not _MINT:
-            message = "only the rule engine makes a Forwardable"
-            raise TypeError(message)
+        """Take what is known of a message."""
         self.head: Final = head
-        self.body: Final = body
         self.changed: Final = changed
         self.decoded: Final = decoded
         self.ruled: Final = ruled
         self.private: Final = private
         self.media_type: Final = media_type
         self.added_headers: Final = added_headers
-        self.flow: Final = flow
+
+
+class Forwardable:
+    """A head, and what to send as its body.
+
+    `body` is the bytes to send, or None where the body passes as it comes: unseen, or through
+    `flow`, which changes it on its way and says when it may end. `frame` is all the rest.
+    """
+
+    __slots__ = ("body", "flow", "frame")
+
+    def __init__(
+        self, mint: object, frame: Frame, body: bytes | None, flow: Flow | PlannedFlow | None
+    ) -> None:
+        """Refuse every caller but those of this folder."""
+        if mint is not _MINT:
+            message = "only the rule engine makes a Forwardable"
+            raise TypeError(message)
+        self.frame = frame
+        self.body = body
+        self.flow = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy could be sent with another body."""
         message = "a Forwardable cannot be pickled or copied"
         raise TypeError(message)
+
+    @property
+    def head(self) -> Head:
+        """The head, with its values changed."""
+        return self.frame.head
+
+    @property
+    def changed(self) -> bool:
+        """Whether the body differs from what arrived."""
+        return self.frame.changed
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the body has lost its content coding."""
+        return self.frame.decoded
+
+    @property
+    def ruled(self) -> bool:
+        """Whether responses of this route are read or changed."""
+        return self.frame.ruled
+
+    @property
+    def private(self) -> bool:
+        """Whether something was opened, for its client alone."""
+        return self.frame.private
+
+    @property
+    def media_type(self) -> str | None:
+        """The new Content-Type, None to keep the old one."""
+        return self.frame.media_type
+
+    @property
+    def added_headers(self) -> Headers:
+        """The headers to add."""
+        return self.frame.added_headers
+
+
+class Changed(Forwardable):
+    """A message that went a way: how many values had which outcome, and the names it leaves.
+
+    `kept` are the names of a request's body that its response needs, in the order of the rule.
+    """
+
+    __slots__ = ("counts", "kept")
+
+    def __init__(
+        self,
+        mint: object,
+        frame: Frame,
+        body: bytes | None,
+        counts: Mapping[Outcome, int],
+        kept: Kept,
+    ) -> None:
+        """Refuse every caller but those of this folder."""
+        if mint is not _MINT:
+            message = "only the rule engine makes a Forwardable"
+            raise TypeError(message)
+        self.frame = frame
+        self.body = body
+        self.flow = None
+        self.counts: Final = counts
+        self.kept: Final = kept
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot
@@ -87,6 +154,23 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For this folder alone: a test checks that no other module calls it."""
-    return Forwardable(
-        _MINT, head, body, changed, decoded, ruled, private, media_type, added_headers, flow
+    frame = Frame(
+        head,
+        changed=changed,
+        decoded=decoded,
+        ruled=ruled,
+        private=private,
+        media_type=media_type,
+        added_headers=added_headers,
     )
+    return Forwardable(_MINT, frame, body, flow)
+
+
+def mint_changed(
+    frame: Frame,
+    body: bytes | None,
+    counts: Mapping[Outcome, int],
+    kept: Kept = (),
+) -> Changed:
+    """Make a message that goes a way. For this folder alone, as `mint`."""
+    return Changed(_MINT, frame, body, counts, kept)

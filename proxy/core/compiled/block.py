@@ -20,9 +20,10 @@ from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
 from .bound_sources import choose_sources, joins, shared_steps, single_from
-from .fast_json import FastJson, is_simple
+from .fast_json import FastJson
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
+from .plain_json import PlainJson, is_simple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class CompiledBlock(MessageMatch):
         "ordinary",
         "other_selections",
         "parts",
+        "plain_json",
         "query",
         "rendered",
         "selection",
@@ -145,6 +147,7 @@ class CompiledBlock(MessageMatch):
         self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.alone = self._alone()
         self.ordinary = self._ordinary()
+        self.plain_json = self._plain_json()
 
     def _traits(self) -> Traits:
         block = self.block
@@ -233,6 +236,24 @@ class CompiledBlock(MessageMatch):
             return None
         return FastJson(
             plain,
+            self.encrypt,
+            self.decrypt,
+            sources=self.sources,
+            here={source: index for source, (index, _) in self.source_index.items()},
+            keeps=self.keeps,
+            lenient=self.direction == "response",
+            at_will=self.traits.optional,
+        )
+
+    def _plain_json(self) -> PlainJson | None:
+        """Return what is done to plain JSON, where the block does nothing else."""
+        if self.ordinary is None or not isinstance(self.selection, JsonSelection):
+            return None
+        plain = self.selection.plain
+        assert plain is not None  # noqa: S101 - for now
+        return PlainJson(
+            plain,
+            plain.strides,
             self.encrypt,
             self.decrypt,
             sources=self.sources,

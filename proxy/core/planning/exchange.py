@@ -18,6 +18,8 @@ from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSo
 from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
 
+Kept = tuple[Name | None, ...]
+"""The names of a request's body that its response needs."""
 JsonReader = Callable[[JsonSource], Name | None]
 
 
@@ -34,6 +36,21 @@ class Exchange(RequestNames):
         super().__init__(head, decision.captures)
         self.decision = decision
         self.facts: dict[JsonSource, Name | None] = {}
+
+    @property
+    def keeps(self) -> tuple[JsonSource, ...]:
+        """The sources in the request's body whose names the response needs."""
+        compiled_rule = self.decision.compiled_rule
+        return compiled_rule.request[0].keeps if compiled_rule and compiled_rule.request else ()
+
+    @property
+    def kept(self) -> Kept:
+        """The names that were kept, in the order of `keeps`; a way of responses takes them."""
+        return tuple(self.facts.get(one) for one in self.keeps)
+
+    def keep(self, kept: Kept) -> None:
+        """Keep the names that a way has left."""
+        self.facts.update(zip(self.keeps, kept, strict=True))
 
     def refuse_unclear(self) -> None:
         """Refuse a request in whose head a name that its rule reads has two readings.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import proxy
-from proxy.core.apply.forwardable import Forwardable
+from proxy.core.apply.forwardable import Changed, Forwardable, Frame
 from tests.factories import a_block, a_message, a_response, a_rule, reply, send
 
 PACKAGE = Path(proxy.__file__).parent
@@ -19,7 +19,7 @@ def names_mint(module: Path) -> bool:
     """Tell whether a module names the maker of Forwardables or its token in any way."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.ImportFrom) and "forwardable" in (node.module or ""):
-            if any(alias.name != "Forwardable" for alias in node.names):
+            if any(alias.name not in {"Changed", "Forwardable", "Frame"} for alias in node.names):
                 return True
         elif isinstance(node, ast.ImportFrom | ast.Import):
             if any(alias.name.split(".")[-1] == "forwardable" for alias in node.names):
@@ -33,7 +33,8 @@ def test_only_the_room_of_apply_makes_forwardables() -> None:
     makers = {
         str(module.relative_to(PACKAGE)) for module in PACKAGE.rglob("*.py") if names_mint(module)
     }
-    assert makers == {"core/apply/apply.py", "core/apply/passing.py"}
+    rooms = {"apply", "passing", "json_way", "ways"}
+    assert makers == {f"core/apply/{one}.py" for one in rooms}
 
 
 def test_nobody_else_calls_the_class() -> None:
@@ -42,7 +43,7 @@ def test_nobody_else_calls_the_class() -> None:
         for module in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(module.read_text()))
         if isinstance(node, ast.Call)
-        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Forwardable"
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in {"Changed", "Forwardable"}
     }
     assert callers == {"core/apply/forwardable.py"}
 
@@ -50,18 +51,9 @@ def test_nobody_else_calls_the_class() -> None:
 @pytest.mark.parametrize("forged", [None, object(), True, "mint"])
 def test_the_class_refuses_who_is_not_the_rule_engine(forged: object) -> None:
     with pytest.raises(TypeError, match="only the rule engine"):
-        Forwardable(
-            forged,
-            a_message().head,
-            b"plaintext",
-            changed=False,
-            decoded=False,
-            ruled=False,
-            private=False,
-            media_type=None,
-            added_headers=(),
-            flow=None,
-        )
+        Forwardable(forged, Frame(a_message().head), b"plaintext", None)
+    with pytest.raises(TypeError, match="only the rule engine"):
+        Changed(forged, Frame(a_message().head), b"plaintext", {}, ())
 
 
 @pytest.mark.parametrize("spread", [copy.copy, copy.deepcopy, pickle.dumps])
