@@ -42,6 +42,7 @@ from proxy.core.formats.escaping import ESCAPES, Manner
 from proxy.core.formats.table import RECORDS, splitter
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
+from proxy.core.leaves import token_text
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
@@ -360,7 +361,7 @@ def parser(data: bytes) -> None:
         return
     if one.form == "jwe":
         header = token.decode_header(one.head)
-        spelled = token.encode_jwe(
+        spelled = token_text(
             token.encode_header(header.key_id, header.commitment, header.cty, header.exp),
             one.iv,
             one.sealed,

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "proxy" / "core"
 MODULES = sorted(CORE.rglob("*.py"))
-OUTSIDE = {"cryptography", "pybase64"}
+OUTSIDE = {"cryptography", "pybase64", "sealyard_native"}
 MOST_LINES = 400
 FORBIDDEN_CALLS = {"breakpoint", "exec", "eval", "input", "open", "print"}
 
@@ -35,7 +35,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 @in_every_module
-def test_core_needs_only_the_standard_library_and_two_packages(module: Path) -> None:
+def test_core_needs_only_the_standard_library_and_three_packages(module: Path) -> None:
     packages = {name.partition(".")[0] for name in imported(ast.parse(module.read_text()))}
     assert packages <= sys.stdlib_module_names | OUTSIDE
 
@@ -51,7 +51,9 @@ def test_core_takes_nothing_from_os_but_urandom(module: Path) -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
     }
-    assert from_os <= {"os.urandom"}
+    # The form of the leaves is chosen where they are imported, before there is a configuration.
+    allowed = {"os.environ"} if module == CORE / "leaves" / "choice.py" else {"os.urandom"}
+    assert from_os <= allowed
 
 
 @in_every_module

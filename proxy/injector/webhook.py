@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from .. import __version__
+from ..core import leaves
 from ..telemetry.logs import code_location
 from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
@@ -41,7 +42,7 @@ class Webhook:
         self._settings = settings
         self._reporter = reporter
         self._samples = Samples()
-        self._samples.add(BUILD, 1, labels=(__version__, platform.python_version()))
+        self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
         self.app = web.Application(client_max_size=MOST_BODY)
         self.app.add_routes(
             [

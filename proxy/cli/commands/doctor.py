@@ -24,8 +24,10 @@ from ...config.settings import (
     TcpAddress,
     UpstreamTls,
 )
+from ...core import leaves
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
+from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.keyring.roots import LocalRoot
@@ -98,12 +100,20 @@ def _environment() -> Iterator[Finding]:
     if not problems:
         versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
         yield Finding("environment", "ok", versions)
+    yield _native()
     if time.time() < _SANE_YEAR:
         yield Finding(
             "clock", "failed", "The clock was never set. Set it before you seal anything."
         )
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _native() -> Finding:
+    if leaves.NATIVE:
+        return Finding("native", "ok", f"sealyard-native {leaves.NATIVE} is in use")
+    text = f"sealyard-native is not in use: {leaves.REASON}"
+    return Finding("native", "ok" if leaves.REASON in {OFF, ABSENT} else "warning", text)
 
 
 def _files(settings: Settings) -> Finding:

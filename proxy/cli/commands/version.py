@@ -8,13 +8,14 @@ from importlib import metadata
 import click
 
 from ... import __version__
+from ...core import leaves
 from ..support import console
 
 
 @click.command()
 @console.as_json
 def version(*, as_json: bool) -> None:
-    """Print the versions of Sealyard, Python, aiohttp, cryptography and its OpenSSL.
+    """Print the versions of Sealyard, Python, its libraries and its native part.
 
     \b
     sealyard version
@@ -25,7 +26,7 @@ def version(*, as_json: bool) -> None:
         console.print_json(found)
         return
     for name, number in found.items():
-        click.echo(f"{name:<13} {number or 'missing'}")
+        click.echo(f"{name:<15} {number or 'missing'}")
 
 
 def versions() -> dict[str, str | None]:
@@ -36,6 +37,7 @@ def versions() -> dict[str, str | None]:
         "aiohttp": _distribution("aiohttp"),
         "cryptography": _distribution("cryptography"),
         "openssl": _openssl(),
+        "sealyard-native": leaves.NATIVE or f"not in use: {leaves.REASON}",
     }
 
 

@@ -6,6 +6,7 @@ import hmac
 from typing import Final, NoReturn, TypeVar
 
 from ..errors import OpenFailed, ValueTooLong
+from ..leaves import token_text
 from . import derivation, token
 from .aead import Aead
 from .context import Context, Scope
@@ -112,7 +113,7 @@ class Session:
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
             raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
-        return token.encode_jwe(head, iv, sealed)
+        return token_text(head, iv, sealed)
 
     def open(
         self, sealed: Token, context: Context, now: float, *, refusal: str | None = None

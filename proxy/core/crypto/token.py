@@ -13,13 +13,14 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from ..errors import OpenFailed
+from ..leaves import token_parts, tokens
 from . import base64url
 from .aead import IV_BYTES, TAG_BYTES
 from .derivation import SID_BYTES
 
 Form = Literal["jwe", "short"]
 
-JWE_PREFIX: Final = b"eyJ0eXAiOiJzeTEi"  # base64url of {"typ":"sy1"
+JWE_PREFIX: Final = tokens.JWE_PREFIX
 SHORT_PREFIX: Final = b"sy1."
 CTY_JSON: Final = "json"
 CTY_MAX: Final = 127
@@ -49,12 +50,6 @@ KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 ASSUMED_KEK_ID: Final = "k0000"
 """As long as the ids of new KEKs, to compute how long a token would be."""
 
-_TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
-_DOT: Final = ord(".")
-_JWE_DOTS: Final = 4
-# After a head and its dot, and before the end.
-_IV_END: Final = 1 + 16
-_TAG: Final = -22
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
 _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
@@ -148,22 +143,25 @@ def decode(text: bytes) -> Token:
         if text.startswith(SHORT_PREFIX):
             return _decode_short(text)
         raise OpenFailed("not-a-token")
-    # The places of the dots are known: to split at them would look at each byte.
-    at = text.find(b".") + 1
-    size = len(text)
-    if size - at < _JWE_REST - 1 or not text[at] == text[at + _IV_END] == text[_TAG - 1] == _DOT:
-        raise OpenFailed("malformed-token")
-    head = text[: at - 1]
+    parts = token_parts(text)
+    if parts is None:
+        raise _refusal(text)
     try:
-        key_id, commitment, cty, exp = decode_header(head)
-        # The IV's text ends as its bytes.
-        beside = base64url.decode(text[at + 1 : at + _IV_END] + text[_TAG:])
-        sealed = base64url.decode_within(text, at + _IV_END + 1, size + _TAG - 1, beside[IV_BYTES:])
-        return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
+        key_id, commitment, cty, exp = decode_header(parts[0])
     except OpenFailed:
-        if text.count(b".") != _JWE_DOTS or text.translate(None, _TOKEN_CHARS):
-            raise OpenFailed("malformed-token") from None
-        raise
+        raise _refusal(text) from None
+    return Token("jwe", key_id, *parts, cty, exp, commitment)
+
+
+def _refusal(text: bytes) -> OpenFailed:
+    """Return why a text that begins like a token in JWE form is none."""
+    if JWE_PATTERN.fullmatch(text) is None:
+        return OpenFailed("malformed-token")
+    try:
+        decode_header(text.partition(b".")[0])
+    except OpenFailed as error:
+        return error.with_traceback(None)
+    return OpenFailed("base64-not-canonical")
 
 
 def decoded_token(text: bytes) -> Token | OpenFailed:
@@ -218,14 +216,6 @@ def encode_header(
         header += f',"exp":{exp}'
     header += ',"ctx":"' + base64url.encode(commitment).decode() + '"}'
     return base64url.encode(header.encode("ascii"))
-
-
-def encode_jwe(head: bytes, iv: bytes, sealed: bytes) -> bytes:
-    """Return the JWE-form text of a sealed value."""
-    beside = base64url.encode(iv + sealed[-TAG_BYTES:])  # the IV's text ends as its bytes
-    text, rest = base64url.encode_within(sealed, len(sealed) - TAG_BYTES)
-    before, tag = beside[: _IV_END - 1], beside[_IV_END - 1 :]
-    return b"".join((head, b"..", before, b".", text, rest, b".", tag))
 
 
 def short_head(key_id: KeyId, *, json: bool) -> bytes:

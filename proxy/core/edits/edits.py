@@ -20,6 +20,7 @@ from ..formats import embedded_tokens
 from ..formats import json as json_format
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT, TextPlace, written
+from ..leaves import quote
 from ..rules.model import Block, Item
 from .key_needs import Keys
 
@@ -324,9 +325,13 @@ class EmbeddedEdit(NamedTuple):
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:
     """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
-    if cty is not None or not plaintext.isascii():
+    if cty is not None:
         as_text(plaintext, cty)
-    return plaintext if cty == CTY_JSON else json_format.quote_utf8(plaintext)
+        return plaintext
+    quoted = quote(plaintext)
+    if quoted is None:
+        raise OpenFailed("not-text")
+    return quoted
 
 
 def _as_shaped(plaintext: bytes, cty: str | None, shape: Shape) -> bytes:

@@ -5,29 +5,22 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Final
 
+from .. import leaves
 from ..errors import InvalidBody
 from ..slices import paused
 from .edits import Change
 
-_JOINED: Final = 1024
-"""So many pieces are joined at a time."""
 _BY_START: Final = attrgetter("start")
 
 
 def splice(body: bytes, changes: list[Change]) -> bytes:
     """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
-    if len(changes) == 1:
-        only = changes[0]
-        return b"".join((body[: only.start], only.text or b"", body[only.end :]))
-    joined: list[bytes] = []
-    pieces: list[bytes] = []
-    at = 0
+    places: list[int] = []
+    texts: list[bytes] = []
     for change in paused(sorted(changes, key=_BY_START)):
-        if change.start < at:
-            raise InvalidBody("spans-overlap")
-        pieces += (body[at : change.start], change.text or b"")
-        at = change.end
-        if len(pieces) >= _JOINED:
-            joined.append(b"".join(pieces))
-            pieces.clear()
-    return b"".join((*joined, *pieces, body[at:]))
+        places += (change.start, change.end)
+        texts.append(change.text or b"")
+    spliced = leaves.splice(body, places, texts)
+    if spliced is None:
+        raise InvalidBody("spans-overlap")
+    return spliced

@@ -323,8 +323,8 @@ CONFIG: Final = Metric(
 BUILD: Final = Metric(
     "sealyard_build_info",
     "gauge",
-    ("version", "python"),
-    "Always 1; the labels are the versions that run.",
+    ("version", "python", "native"),
+    "Always 1; the labels are the versions that run. `native` is empty without `sealyard-native`.",
 )
 READY: Final = Metric("sealyard_ready", "gauge", (), "1 while `/readyz` reports ready.")
 HEARTBEAT_AGE: Final = Metric(

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
 from ...config.settings import STALLED_SECONDS, Settings
+from ...core import leaves
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
 from ...keys.operations.session_operations import SessionCall, SessionResult
@@ -207,7 +208,7 @@ class ServiceView:
         auditing.count(self._trail, samples)
         for kept, number in self._revoked.items():
             samples.add(table.REVOCATIONS, number, labels=(kept,))
-        samples.add(table.BUILD, 1, labels=(__version__, platform.python_version()))
+        samples.add(table.BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
         samples.add(table.READY, int(facts.ready))
         return samples
 

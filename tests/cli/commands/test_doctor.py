@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from proxy.cli.commands import doctor
 from proxy.config.settings import SecretReference
+from proxy.core import leaves
+from proxy.core.leaves.choice import ABSENT
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot
@@ -153,3 +156,23 @@ def test_joined_names_that_the_keyring_does_not_set_apart_are_found(folder: Path
     file.write_text(text.replace("    rules:", f"    rules:\n      - {rule}", 1))
     found = examine(folder, status=0)["joined names"]
     assert (found["verdict"], "keys upgrade" in found["text"]) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "verdict", "text"),
+    [
+        ("1.2.3", "", "ok", "sealyard-native 1.2.3 is in use"),
+        ("", ABSENT, "ok", "sealyard-native is not in use: it is not installed"),
+        ("", "1 is installed, and 2 is needed", "warning", "1 is installed, and 2 is needed"),
+    ],
+)
+def test_it_tells_whether_native_leaves_are_in_use(
+    monkeypatch: pytest.MonkeyPatch, version: str, reason: str, verdict: str, text: str
+) -> None:
+    monkeypatch.setattr(leaves, "NATIVE", version)
+    monkeypatch.setattr(leaves, "REASON", reason)
+
+    found = doctor._native()
+
+    assert (found.check, found.verdict) == ("native", verdict)
+    assert text in found.text

@@ -11,6 +11,7 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
+from proxy.core.leaves import token_text
 
 from ..conftest import Run
 
@@ -102,7 +103,7 @@ NOW = 1_700_000_100.0
 
 def a_token(cty: str | None = None, exp: int | None = None, kek_id: str | None = "k1") -> bytes:
     head = token.encode_header(KeyId(SID, kek_id=kek_id), bytes(16), cty, exp)
-    return token.encode_jwe(head, bytes(12), bytes(20 + 16))
+    return token_text(head, bytes(12), bytes(20 + 16))
 
 
 def a_short_token(number: int | None = 7, *, json: bool = False) -> bytes:
@@ -150,7 +151,7 @@ def test_an_ephemeral_token_has_no_kek(text: bytes) -> None:
 
 def test_a_token_of_a_key_package_is_told_by_its_commitment() -> None:
     head = token.encode_header(KeyId(SID), bytes(32))
-    found = facts(token.encode_jwe(head, bytes(12), bytes(16)), NOW)
+    found = facts(token_text(head, bytes(12), bytes(16)), NOW)
 
     assert found.binding == "ctx, for a key package"
 
@@ -209,7 +210,7 @@ def test_a_text_that_is_no_token_is_told_what_is_wrong_with_it(text: bytes, sent
     ],
 )
 def test_a_header_that_is_not_ours_is_told_its_first_difference(header: str, sentence: str) -> None:
-    text = token.encode_jwe(base64url.encode(header.encode()), bytes(12), bytes(16))
+    text = token_text(base64url.encode(header.encode()), bytes(12), bytes(16))
     with pytest.raises(OpenFailed) as caught:
         facts(text, NOW)
 

@@ -67,29 +67,6 @@ def test_no_other_character_is_taken_in_a_text_of_any_length(size: int, stray: b
         with pytest.raises(OpenFailed) as caught:
             base64url.decode(spoiled)
         assert caught.value.reason == "base64-not-canonical"
-        with pytest.raises(OpenFailed) as caught:
-            base64url.decode_within(b"AB" + spoiled + b"C", 2, 2 + len(spoiled))
-        assert caught.value.reason == "base64-not-canonical"
-
-
-@pytest.mark.parametrize("size", [199, 200, 70_000, 70_001])
-def test_a_text_within_another_has_one_end(size: int) -> None:
-    text = base64url.encode(bytes(size))
-    for end in (text[:-1] + b"B", text + b"A" * (5 - len(text) % 4)):
-        with pytest.raises(OpenFailed) as caught:
-            base64url.decode_within(end + b"AAA", 0, len(end))
-        assert caught.value.reason == "base64-not-canonical"
-
-
-@given(SIZES, st.binary(max_size=20), st.binary(max_size=3))
-def test_a_text_within_another_is_the_same_with_what_is_to_follow(
-    size: int, behind: bytes, around: bytes
-) -> None:
-    data = bytes(at % 251 for at in range(size))
-    text = base64url.encode(data)
-    start = len(around)
-    whole = around + text + around
-    assert base64url.decode_within(whole, start, start + len(text), behind) == data + behind
 
 
 def test_the_empty_text_is_no_bytes() -> None:
@@ -105,10 +82,3 @@ def test_capacity_is_the_most_that_fits(characters: int) -> None:
 
 def test_nothing_fits_into_less_than_nothing() -> None:
     assert base64url.decoded_capacity(-5) == 0
-
-
-@given(SIZES, SIZES)
-def test_the_text_of_a_beginning_comes_in_two_pieces(size: int, end: int) -> None:
-    data = bytes(at % 251 for at in range(size))
-    end = min(end, size)
-    assert b"".join(base64url.encode_within(data, end)) == base64url.encode(data[:end])

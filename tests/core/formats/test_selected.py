@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.errors import BodyTooLarge
-from proxy.core.formats.json import quote_utf8
 from proxy.core.formats.json.selection import Selection
 from proxy.core.formats.json.walk import SELECTED_MAX
+from proxy.core.leaves import quote
 from tests.factories import a_block, a_message, a_rule, reply, send
 
 SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))
@@ -44,7 +44,7 @@ def test_what_no_selector_leads_to_is_not_counted() -> None:
 
 @pytest.mark.parametrize("text", ["", "a", '"', "\\", "\x00\n", "é", "\U0001f600"])
 def test_a_text_reads_as_it_was_spelled(text: str) -> None:
-    spelled = quote_utf8(text.encode())
-
+    spelled = quote(text.encode())
+    assert spelled is not None
     assert json.loads(spelled) == text
     assert Selection.text(spelled) == text.encode()

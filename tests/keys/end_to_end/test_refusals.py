@@ -16,6 +16,7 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId, decode
 from proxy.core.errors import OpenFailed
+from proxy.core.leaves import token_text
 from proxy.keys.end_to_end import package_records
 from proxy.keys.end_to_end.package_records import StoredPackage
 from proxy.keys.participants import package
@@ -196,7 +197,7 @@ async def test_a_token_that_opens_under_two_keys_is_refused_by_one_of_them() -> 
     head = token.encode_header(KeyId(sid), commitment)
     iv = bytes(12)
     made_up = salamander(first, second, iv, head)
-    sealed = token.encode_jwe(head, iv, made_up)
+    sealed = token_text(head, iv, made_up)
 
     texts = [AESGCM(key).decrypt(iv, made_up, head) for key in (first, second)]
     assert texts[0] != texts[1]  # to AES-GCM it is good under both
@@ -214,7 +215,7 @@ async def test_what_fits_two_packages_is_read_alike_by_all() -> None:
         derivation.commitment_key(SessionKey(first)), context(SCOPE).encode(), 32
     )
     head = token.encode_header(KeyId(before.sid), commitment)
-    sealed = token.encode_jwe(head, bytes(12), salamander(first, second, bytes(12), head))
+    sealed = token_text(head, bytes(12), salamander(first, second, bytes(12), head))
     # Alice gives bob the first key, and then eve the second, for one and the same session.
     await put(one, made(before, key=SessionKey(first)))
     assert await one.open_for("bob", sealed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .lexer import Findings, FoundValue, Path
 from .selection import Selection, member_names, validate
-from .text import escape, quote, quote_utf8, shield, unescape
+from .text import escape, quote, shield, unescape
 
 __all__ = [
     "Findings",
@@ -19,7 +19,6 @@ __all__ = [
     "escape",
     "member_names",
     "quote",
-    "quote_utf8",
     "shield",
     "unescape",
     "validate",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from json.encoder import encode_basestring
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
+from ...leaves.strings import is_utf8
 from ...slices import LARGE_BYTES, PIECE_BYTES, pause, pieces
 
 MAX_DEPTH: Final = 128
 # What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
 MAX_VALUES: Final = 1_000_000
 _FEW: Final = 8
-_UTF8: Final = codecs.getincrementaldecoder("utf-8")
 _PAIR: Final = len(rb"\ud83d\ude00")
 
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -27,8 +26,6 @@ _LONE_SURROGATE: Final = re.compile(
     rb"\\u[dD][89abAB](?![0-9a-fA-F]{2}\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-# Each byte as it is, but for those that a JSON string must escape: they become another.
-_UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _MARKUP: Final = ((b"<", rb"\u003c"), (b">", rb"\u003e"), (b"&", rb"\u0026"))
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
@@ -67,16 +64,8 @@ def decoded(body: bytes) -> str:
 
 def require_utf8(text: bytes) -> None:
     """Raise InvalidBody for what is no UTF-8."""
-    try:
-        if len(text) <= PIECE_BYTES:
-            text.decode()
-            return
-        decoder = _UTF8()
-        for piece in pieces(text):
-            decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise InvalidBody("not-utf-8") from None
+    if not is_utf8(text):
+        raise InvalidBody("not-utf-8")
 
 
 def _count(body: bytes, mark: bytes, most: int) -> int:
@@ -107,13 +96,6 @@ def unescape(literal: bytes) -> str:
         return literal[1:-1].decode()
     text: str = json.loads(literal)
     return text
-
-
-def quote_utf8(text: bytes) -> bytes:
-    """Return UTF-8 as the bytes of a JSON string: only what must be escaped is."""
-    if text.translate(_UNESCAPED) == text:  # as nearly always, and four times as fast
-        return b"".join((b'"', text, b'"'))
-    return quote(text.decode()).encode()
 
 
 def quote(text: str) -> str:

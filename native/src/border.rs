@@ -1,0 +1,168 @@
+//! The border to Python: arguments and results, and when the interpreter's lock is released.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::base64url;
+use crate::spans::{spliced_length, Splicing};
+use crate::strings;
+use crate::token::{self, Parts};
+
+/// From so many bytes on, other threads may run meanwhile.
+const LARGE: usize = 64 * 1024;
+
+type PyText<'py> = Bound<'py, PyBytes>;
+
+/// Run `write`, without the interpreter's lock if it is long.
+fn work<T: Send>(py: Python<'_>, size: usize, write: impl FnOnce() -> T + Send) -> T {
+    if size < LARGE {
+        write()
+    } else {
+        py.allow_threads(write)
+    }
+}
+
+/// Return new bytes of this size, written once.
+fn written<'py>(
+    py: Python<'py>,
+    size: usize,
+    write: impl FnOnce(&mut [u8]) + Send,
+) -> PyResult<PyText<'py>> {
+    PyBytes::new_bound_with(py, size, |out| {
+        work(py, size, || write(out));
+        Ok(())
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+fn encode<'py>(py: Python<'py>, data: &[u8]) -> PyResult<PyText<'py>> {
+    written(py, base64url::encoded_length(data.len()), |out| {
+        base64url::encode(data, out)
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+fn decode<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<PyText<'py>>> {
+    let Some(size) = base64url::decoded_length(text.len()) else {
+        return Ok(None);
+    };
+    let mut canonical = false;
+    let data = written(py, size, |out| canonical = base64url::decode(text, out))?;
+    Ok(canonical.then_some(data))
+}
+
+#[pyfunction]
+#[pyo3(signature = (head, iv, sealed, /))]
+fn token_text<'py>(
+    py: Python<'py>,
+    head: &[u8],
+    iv: &[u8],
+    sealed: &[u8],
+) -> PyResult<PyText<'py>> {
+    let size = token::text_length(head, iv, sealed)
+        .ok_or_else(|| PyValueError::new_err("an IV has 12 bytes and a tag 16"))?;
+    written(py, size, |out| token::write_text(head, iv, sealed, out))
+}
+
+type PyParts<'py> = (PyText<'py>, PyText<'py>, PyText<'py>);
+
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+fn token_parts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<PyParts<'py>>> {
+    let Some(parts) = Parts::of(text) else {
+        return Ok(None);
+    };
+    let mut iv = [0; token::IV];
+    let mut canonical = parts.write_iv(&mut iv);
+    let sealed = written(py, parts.sealed_length(), |out| {
+        canonical &= parts.write_sealed(out)
+    })?;
+    if !canonical {
+        return Ok(None);
+    }
+    Ok(Some((
+        PyBytes::new_bound(py, parts.head),
+        PyBytes::new_bound(py, &iv),
+        sealed,
+    )))
+}
+
+#[pyfunction]
+#[pyo3(signature = (utf8, /))]
+fn quote<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Option<PyText<'py>>> {
+    let Some(size) = work(py, utf8.len(), || strings::quoted_length(utf8)) else {
+        return Ok(None);
+    };
+    written(py, size, |out| strings::quote(utf8, out)).map(Some)
+}
+
+/// One span of a body, and the bytes that replace it.
+type Replaced<'a> = (usize, usize, &'a [u8]);
+
+/// Return the spans and their texts; None where their numbers differ, or a place is negative.
+fn replaced<'a>(places: &[isize], texts: &'a [PyText<'_>]) -> Option<Vec<Replaced<'a>>> {
+    if places.len() != texts.len() * 2 {
+        return None;
+    }
+    let spans = places.chunks_exact(2).zip(texts);
+    spans
+        .map(|(span, text)| {
+            Some((
+                span[0].try_into().ok()?,
+                span[1].try_into().ok()?,
+                text.as_bytes(),
+            ))
+        })
+        .collect()
+}
+
+fn texts_of<'py>(list: &Bound<'py, PyList>) -> PyResult<Vec<PyText<'py>>> {
+    list.iter()
+        .map(|one| Ok(one.downcast_into::<PyBytes>()?))
+        .collect()
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, places, texts, /))]
+fn splice<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+    texts: &Bound<'py, PyList>,
+) -> PyResult<Option<PyText<'py>>> {
+    let texts = texts_of(texts)?;
+    let Some(changes) = replaced(&places, &texts) else {
+        return Ok(None);
+    };
+    let lengths = changes
+        .iter()
+        .map(|&(start, end, text)| (start, end, text.len()));
+    let Some(size) = spliced_length(body.len(), lengths) else {
+        return Ok(None);
+    };
+    let write = |out: &mut [u8]| {
+        let mut splicing = Splicing::new(body, out);
+        for &(start, end, text) in &changes {
+            splicing
+                .replace(start, end, text.len())
+                .copy_from_slice(text);
+        }
+        splicing.finish();
+    };
+    written(py, size, write).map(Some)
+}
+
+#[pymodule]
+fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(decode, module)?)?;
+    module.add_function(wrap_pyfunction!(encode, module)?)?;
+    module.add_function(wrap_pyfunction!(token_text, module)?)?;
+    module.add_function(wrap_pyfunction!(token_parts, module)?)?;
+    module.add_function(wrap_pyfunction!(quote, module)?)?;
+    module.add_function(wrap_pyfunction!(splice, module)?)?;
+    Ok(())
+}

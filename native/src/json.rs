@@ -1,0 +1,1 @@
+//! The strict scan of JSON (RFC 8259) that finds selected values.

@@ -1,0 +1,37 @@
+"""JSON strings (RFC 8259 section 7) of UTF-8 text."""
+
+from __future__ import annotations
+
+import codecs
+from json.encoder import encode_basestring
+from typing import Final
+
+from ..slices import PIECE_BYTES, pieces
+
+_UTF8: Final = codecs.getincrementaldecoder("utf-8")
+# Each byte as it is, but for those that a JSON string must escape: they become another.
+_UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
+
+
+def is_utf8(text: bytes) -> bool:
+    """Return whether a text is UTF-8."""
+    try:
+        if len(text) <= PIECE_BYTES:
+            text.decode()
+            return True
+        decoder = _UTF8()
+        for piece in pieces(text):
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def quote(utf8: bytes, /) -> bytes | None:
+    """Return UTF-8 as a JSON string: only what must be escaped is. None for other bytes."""
+    if not utf8.isascii() and not is_utf8(utf8):
+        return None
+    if utf8.translate(_UNESCAPED) == utf8:  # as nearly always, and four times as fast
+        return b"".join((b'"', utf8, b'"'))
+    return encode_basestring(utf8.decode()).encode()
