@@ -2,9 +2,25 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t sealyard .
 #
-# BASE must be Debian with Python 3.11 to 3.13 as python3; pin it by digest for a release. Nothing
-# here depends on where its Python lives.
+# BASE must be Debian 13, for its Rust crates, with Python 3.11 to 3.13 as python3; pin it by digest
+# for a release. Nothing here depends on where its Python lives.
 ARG BASE=docker.io/library/python:3.13-slim-trixie
+
+FROM ${BASE} AS native
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends cargo librust-memchr-dev librust-pyo3-dev
+WORKDIR /build
+COPY requirements-build.lock ./
+RUN python3 -m venv /build/venv \
+ && /build/venv/bin/pip install --no-cache-dir --disable-pip-version-check --only-binary :all: \
+      --require-hashes --requirement requirements-build.lock
+COPY LICENSE ./
+COPY native native
+RUN mkdir --parents ~/.cargo \
+ && cp native/debian.toml ~/.cargo/config.toml \
+ && cd native \
+ && /build/venv/bin/maturin build --release --strip --compatibility manylinux_2_34 --out /build/wheels
 
 FROM ${BASE} AS build
 WORKDIR /build
@@ -14,12 +30,17 @@ RUN python3 -m venv --without-pip /opt/sealyard \
  && python3 -m pip --python /opt/sealyard/bin/python install --no-cache-dir --no-compile \
       --disable-pip-version-check --only-binary :all: --require-hashes \
       --requirement requirements-image.lock
+COPY --from=native /build/wheels /build/wheels
+RUN python3 -m pip --python /opt/sealyard/bin/python install --no-cache-dir --no-compile \
+      --disable-pip-version-check --no-index --no-deps wheels/*.whl
 COPY proxy /opt/sealyard/lib/sealyard/proxy
 COPY --chmod=0755 docker/sealyard /opt/sealyard/bin/sealyard
 # Modules are compiled here, since the image is read-only where it runs.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
- && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard
+ && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard \
+ && cd /opt/sealyard/lib/sealyard \
+ && /opt/sealyard/bin/python -c 'from proxy.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS run
 # nft gets its one capability by the file, so that the container need not be root's. Debian's

@@ -1,4 +1,4 @@
-"""Write what is in this image as CycloneDX 1.6: Python's packages and Debian's.
+"""Write what is in this image as CycloneDX 1.6: Python's packages, crates in them, and Debian's.
 
 Runs in the image while it is built: `sbom.py VERSION` prints the document. It has no timestamp and
 no serial number, so that the same content is the same document.
@@ -28,6 +28,17 @@ def python_packages() -> Iterator[dict[str, Any]]:
             "purl": f"pkg:pypi/{quote(name)}@{quote(one.version)}",
             **({"licenses": [{"expression": licence}]} if licence else {}),
         }
+
+
+def crates() -> Iterator[dict[str, Any]]:
+    """Yield the Rust crates that are linked into those distributions, as they state (PEP 770)."""
+    kept = ("type", "name", "version", "purl", "licenses")
+    for one in distributions():
+        for file in one.files or ():
+            if "sboms" in file.parts and file.name.endswith(".cyclonedx.json"):
+                for crate in json.loads(file.read_text(encoding="utf-8"))["components"]:
+                    if crate.get("scope") != "excluded":  # those only build it
+                        yield {key: crate[key] for key in kept if key in crate}
 
 
 def debian_packages() -> Iterator[dict[str, Any]]:
@@ -64,7 +75,7 @@ def document(version: str) -> dict[str, Any]:
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
             }
         },
-        "components": [*python_packages(), *debian_packages()],
+        "components": [*python_packages(), *crates(), *debian_packages()],
     }
 
 

@@ -114,5 +114,16 @@ def streams() -> list[bytes]:
     return [bytes((kind, 0, at)) + one for kind, one in made for at in (0, 7, 12)]
 
 
+def native(target: str) -> list[bytes]:
+    """Return what a target of `fuzz/native` begins with."""
+    made = {
+        "base64url": [part for one in tokens() for part in one.split(b".") if part],
+        "tokens": tokens(),
+        "strings": [*documents(), 'a\nGr\u00fc\u00dfe \U0001f40e"\\\x00'.encode()],
+        "spans": [b"\x02\x01\x03\x02\x04\x05\x00" + one for one in documents()],
+    }
+    return made[target]
+
+
 def _short(found: list[bytes]) -> list[bytes]:
     return [one for one in found if len(one) <= _LONGEST]

@@ -50,7 +50,7 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
 
-from . import form_readers, ordinary, seeds, sockets
+from . import form_readers, forms, ordinary, seeds, sockets
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
@@ -556,4 +556,12 @@ TARGETS: Final[dict[str, Target]] = {
     "records": Target(records, seeds.streams),
     "messages": Target(sockets.messages, sockets.frames),
     "packets": Target(sockets.packets, sockets.packet_seeds),
+    **(
+        {
+            "leaves": Target(forms.leaves, forms.leaf_seeds),
+            "forms": Target(forms.messages, forms.message_seeds),
+        }
+        if forms.NATIVE
+        else {}
+    ),
 }

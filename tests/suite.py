@@ -1,5 +1,10 @@
 """Run all tests, say truthfully how they ended, and what was skipped: a part of `./dev test`.
 
+Sealyard has two forms, with the native leaves and without (`proxy/core/leaves`). Every test runs
+in the native form, as most installations do, and those that a message of theirs could fail in one
+form alone run in the Python form too: `ONCE` lists the others. `SEALYARD_NATIVE=0 ./dev test` runs
+every test in the Python form.
+
 Tests with servers share ports and processors with the tests beside them, so one that failed there
 is run again by itself and must pass then. That is done only where pytest itself ended with status
 1, "some tests failed". After any other end, or without the log that the hooks below write, it is
@@ -18,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
@@ -31,9 +36,36 @@ _STATUSES: Final = {
 }
 _PROCESSORS: Final = os.cpu_count() or 1
 _MOST_WORKERS: Final = 8
+Form = Literal["native", "python"]
+ONCE: Final = {
+    "acceptance": "real servers, for minutes: tests/scenarios sends the same kinds of messages",
+    "admin": "the admin API has no leaves of its own, and seals by what tests/keys runs",
+    "bench": "the benchmark itself",
+    "browser": "a browser, for minutes: its messages are those of tests/scenarios",
+    "chart": "manifests and charts",
+    "cli": "commands; tests/lanes holds what they plan and open",
+    "config": "configuration files",
+    "demo": "the demo runs in both forms in CI",
+    "drills": "disasters of keys and stores, for minutes",
+    "flat": "memory over time, measured in the native form",
+    "fuzz_backends": "real servers; tests/lanes holds that both forms send the same bytes",
+    "idle": "a process without messages",
+    "injector": "pods and redirects",
+    "openapi": "the admin API",
+    "process": "the environment of a process",
+    "redis": "the store",
+    "scorecard": "the scorecard itself",
+    "soak": "the soak itself",
+    "telemetry": "logs and metrics",
+    "upgrade": "roll-outs beside the release before: tests/archive opens the same records",
+    "wiring": "what is started and stopped",
+}
+"""Folders of tests that run in the native form alone where there is one, and why."""
 _LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py", "tests/soak/")
 """What takes a minute at once: begun last, it would keep all other workers waiting."""
+SWITCH: Final = "SEALYARD_NATIVE"
 NO_LOG: Final = 3
+NO_NATIVE: Final = 3
 CRASHED: Final = 3
 
 
@@ -116,18 +148,50 @@ class _Logger:
 # --- Outside of it -----------------------------------------------------------------------------
 
 
-def run(arguments: Sequence[str], folder: Path, scratch: Path) -> Log:
-    """Run pytest in `folder` and return its log, with status 0 or 1; raise Ended after all else."""
+def run(arguments: Sequence[str], folder: Path, scratch: Path, form: Form | None = None) -> Log:
+    """Run pytest in `folder` and return its log, with status 0 or 1; raise Ended after all else.
+
+    `form` is that of Sealyard; without it, the environment decides.
+    """
     file = scratch / "log.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "tests.suite", "--suite-log", str(file)]
     # A cache of its own: what failed in another run is not run again in this one's name.
     command += ["-o", f"cache_dir={scratch / 'cache'}", *arguments]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**_environment(form), "PYTHONPATH": path}
     done = subprocess.run(  # noqa: S603 - pytest, with arguments of this file
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, check=False
+        command, cwd=folder, env=environment, check=False
     )
     return _judged(done.returncode, file)
+
+
+def _environment(form: Form | None) -> dict[str, str]:
+    others = {name: text for name, text in os.environ.items() if name != SWITCH or form is None}
+    return {**others, SWITCH: "0"} if form == "python" else others
+
+
+def forms() -> tuple[Form, ...]:
+    """Return the forms that can be tested here; raise Ended if CI has no native one."""
+    if os.environ.get(SWITCH) == "0":
+        return ("python",)
+    form, reason = found()
+    if form == "native":
+        return ("native", "python")
+    if "REQUIRE_RUNTIME" in os.environ:
+        raise Ended(NO_NATIVE, f"the native part is required here, and it is {reason}.")
+    say(f"== without the native part: it is {reason}")
+    return ("python",)
+
+
+def found() -> tuple[str, str]:
+    """Return the form that Sealyard chooses here, and why, as another process: coverage begins."""
+    ask = "from proxy.core import leaves; print(leaves.FORM, leaves.REASON)"
+    told = subprocess.run(  # noqa: S603 - Python, with the line above
+        [sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    form, _, reason = told.stdout.strip().partition(" ")
+    return form, reason
 
 
 def _judged(status: int, file: Path) -> Log:
@@ -149,14 +213,20 @@ def _judged(status: int, file: Path) -> Log:
 
 
 def run_with_retry(
-    arguments: Sequence[str], alone: Sequence[str], folder: Path, scratch: Path
+    arguments: Sequence[str],
+    alone: Sequence[str],
+    folder: Path,
+    scratch: Path,
+    form: Form | None = None,
 ) -> Log:
     """Run pytest with `arguments`; what failed is run again with `alone`, and must pass then."""
-    log = run(arguments, folder, scratch)
+    log = run(arguments, folder, scratch, form)
     if log.status == 0:
         return log
     say(f"== {len(log.failed)} failed beside others: once more, by themselves")
-    again = run([*alone, "--last-failed", "--last-failed-no-failures", "none"], folder, scratch)
+    again = run(
+        [*alone, "--last-failed", "--last-failed-no-failures", "none"], folder, scratch, form
+    )
     if again.status != 0:
         raise Ended(again.status, f"{len(again.failed)} tests failed, also by themselves.")
     if again.ran < len(log.failed):
@@ -188,35 +258,45 @@ def main() -> None:
     """Run the core's tests with their coverage, then all others; end with 0 only if all passed."""
     with TemporaryDirectory() as scratch:
         try:
-            logs = [_core(Path(scratch)), _others(Path(scratch))]
+            logs = _in_all_forms(Path(scratch))
         except Ended as end:
             say(f"dev: {end}")
             sys.exit(end.status)
     say(f"== {sum(log.ran for log in logs)} tests passed or were skipped", *_skips(logs))
 
 
-def _core(scratch: Path) -> Log:
-    say("== tests of the core")
-    beside = ["--numprocesses", str(_PROCESSORS)]
-    log = run(["tests/core", *beside, "--cov", "--cov-report="], ROOT, scratch)
+def _in_all_forms(scratch: Path) -> list[Log]:
+    chosen = forms()
+    logs = [_core(scratch, form, first=form == chosen[0]) for form in chosen]
+    _covered()
+    return logs + [_others(scratch, form, all_of=form == chosen[0]) for form in chosen]
+
+
+def _core(scratch: Path, form: Form, *, first: bool) -> Log:
+    say(f"== tests of the core, {form} form")
+    beside = ["--numprocesses", str(_PROCESSORS), "--cov", "--cov-report="]
+    log = run(["tests/core", *beside, *([] if first else ["--cov-append"])], ROOT, scratch, form)
     if log.status:
         raise Ended(log.status, f"{len(log.failed)} tests of the core failed.")
-    _covered()
     return log
 
 
-def _others(scratch: Path) -> Log:
+def _others(scratch: Path, form: Form, *, all_of: bool) -> Log:
     """Run the tests with servers: most of their time they wait, so two share a processor."""
-    say("== all other tests")
-    chosen = ["--ignore=tests/core"]
+    say(f"== {'all other tests' if all_of else 'other tests with messages'}, {form} form")
+    left_out = ["core"] if all_of else ["core", *ONCE]
+    chosen = [f"--ignore=tests/{name}" for name in left_out]
     workers = str(min(2 * _PROCESSORS, _MOST_WORKERS))
     return run_with_retry(
-        [*chosen, "--numprocesses", workers, "--dist", "worksteal"], chosen, ROOT, scratch
+        [*chosen, "--numprocesses", workers, "--dist", "worksteal"], chosen, ROOT, scratch, form
     )
 
 
 def _covered() -> None:
-    """Coverage is asked of the core alone, by its own tests: elsewhere it costs too much time."""
+    """Coverage is asked of the core alone, by its own tests: elsewhere it costs too much time.
+
+    A branch of the leaves may belong to one form, so that only both together run all of them.
+    """
     report = ["report", "--show-missing", "--skip-covered", "--fail-under=100"]
     done = subprocess.run(  # noqa: S603 - coverage, on this repository
         [sys.executable, "-m", "coverage", *report], cwd=ROOT, check=False

@@ -38,8 +38,8 @@ class Tree:
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def run(self, *arguments: str) -> suite.Log:
-        return suite.run_with_retry(arguments, (), self.folder, self._scratch)
+    def run(self, *arguments: str, form: suite.Form | None = None) -> suite.Log:
+        return suite.run_with_retry(arguments, (), self.folder, self._scratch, form)
 
     def ended(self, *arguments: str) -> suite.Ended:
         with pytest.raises(suite.Ended) as caught:
@@ -99,6 +99,43 @@ def test_any_other_end_ends_the_check(tree: Tree, text: str, status: int, senten
 
     assert end.status == status
     assert sentence in str(end)
+
+
+@pytest.mark.parametrize(("form", "switch"), [("python", "0"), ("native", None), (None, "x")])
+def test_a_run_is_of_one_form_whatever_the_environment_says(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, form: suite.Form | None, switch: str | None
+) -> None:
+    monkeypatch.setenv(suite.SWITCH, "x")
+    tree.write(
+        "test_a.py", f"import os\ndef test_a(): assert os.getenv({suite.SWITCH!r}) == {switch!r}"
+    )
+
+    assert tree.run(form=form).status == 0
+
+
+def test_both_forms_are_tested_unless_one_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(suite.SWITCH, raising=False)
+    monkeypatch.setattr(suite, "found", lambda: ("native", ""))
+    assert suite.forms() == ("native", "python")
+
+    monkeypatch.setenv(suite.SWITCH, "0")
+    assert suite.forms() == ("python",)
+
+
+def test_ci_does_not_pass_without_the_native_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE_RUNTIME", "1")
+    monkeypatch.delenv(suite.SWITCH, raising=False)
+    monkeypatch.setattr(suite, "found", lambda: ("python", "not installed"))
+
+    with pytest.raises(suite.Ended) as caught:
+        suite.forms()
+
+    assert caught.value.status == suite.NO_NATIVE
+
+
+def test_what_runs_in_one_form_alone_is_there() -> None:
+    assert [one for one in suite.ONCE if not (TESTS / one).is_dir()] == []
+    assert {"core", "lanes", "archive", "contracts", "conformance"}.isdisjoint(suite.ONCE)
 
 
 def test_a_wrong_option_ends_the_check(tree: Tree) -> None:
@@ -179,7 +216,7 @@ for name in wanted:
 def test_the_tests_of_the_core_import_what_their_lock_names() -> None:
     lock = (TESTS / "core" / "requirements-core.lock").read_text(encoding="utf-8")
     locked = {one.replace("-", "_") for one in re.findall(r"^([a-z0-9-]+)", lock, re.MULTILINE)}
-    inside = {"proxy", "tests", "fuzz", "yaml", "py"}
+    inside = {"proxy", "tests", "fuzz", "yaml", "py", "sealyard_native"}
     texts = [one.read_text(encoding="utf-8") for one in (TESTS / "core").rglob("*.py")]
     texts.append((TESTS / "factories.py").read_text(encoding="utf-8"))
     imports = re.findall(
@@ -202,7 +239,7 @@ def packages() -> list[list[str]]:
 
 
 def test_what_uses_a_debian_package_exists() -> None:
-    commands = {"fuzz-backends", "bench", "overload", "all"}
+    commands = {"fuzz-backends", "fuzz-native", "bench", "overload", "all"}
     for package, _, *users in packages():
         assert users, package
         for user in users:

@@ -65,7 +65,7 @@ def _sealyard() -> Proxy:
 
 
 def _envoys() -> list[Proxy]:
-    known = envoy.PEERS[0]
+    (known,) = envoy.PEERS
 
     def one(limits: str, filters: str, breakers: str) -> Proxy:
         admin = free_port()

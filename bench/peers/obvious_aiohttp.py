@@ -10,7 +10,7 @@ from typing import Final
 
 from .base import SEALING, Peer, Place
 
-_WORKS: Final = SEALING | {"pass", "events", "websocket"}
+_WORKS: Final = SEALING | {"pass"}
 
 
 def _with(*options: str) -> Callable[[Place], list[str]]:

@@ -104,6 +104,15 @@ def test_the_command_runs_with_nothing_but_its_own_files(engine: Engine, image: 
     assert "sealyard" in engine(*hardened(), image, "version").stdout
 
 
+def test_the_native_leaves_are_in_use(engine: Engine, image: str) -> None:
+    python = "--entrypoint=/opt/sealyard/bin/python"
+    script = "from proxy.core import leaves; print(leaves.FORM)"
+    without = ("--env=SEALYARD_NATIVE=0", python, image, "-c", script)
+
+    assert engine(*hardened(), python, image, "-c", script).stdout == "native\n"
+    assert engine(*hardened(), *without).stdout == "python\n"
+
+
 def test_nft_works_for_who_is_not_root_by_its_one_capability(engine: Engine, image: str) -> None:
     ruleset = "table inet sealyard; list ruleset"
     with_it = engine(
@@ -122,6 +131,7 @@ def test_the_image_tells_what_is_in_it(engine: Engine, image: str) -> None:
     found = {one["purl"].partition("@")[0] for one in document["components"]}
 
     assert {"pkg:pypi/cryptography", "pkg:pypi/redis", "pkg:deb/debian/nftables"} <= found
+    assert {"pkg:pypi/sealyard-native", "pkg:cargo/pyo3", "pkg:cargo/memchr"} <= found
     assert "pkg:pypi/pip" not in found
     assert document["metadata"]["component"]["version"] == "9.9.9"
 

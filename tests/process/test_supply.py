@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from proxy.core.leaves.choice import EXPECTED
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _PIN = re.compile(
@@ -43,7 +45,12 @@ def pins(file: str) -> dict[str, tuple[Version, int]]:
 
 
 def floors() -> list[Requirement]:
-    optional = [one for some in PROJECT["optional-dependencies"].values() for one in some]
+    optional = [
+        one
+        for name, some in PROJECT["optional-dependencies"].items()
+        for one in some
+        if name != "native"
+    ]
     return [Requirement(one) for one in (*PROJECT["dependencies"], *optional)]
 
 
@@ -55,6 +62,26 @@ def test_each_dependency_has_a_floor_that_the_locks_keep(requirement: Requiremen
               if name in pins(file)]  # fmt: skip
     assert locked
     assert all(requirement.specifier.contains(version) for version in locked)
+
+
+def test_the_native_leaves_are_those_of_this_version() -> None:
+    crate = tomllib.loads((ROOT / "native" / "Cargo.toml").read_text())
+    native = tomllib.loads((ROOT / "native" / "pyproject.toml").read_text())["project"]
+
+    assert PROJECT["optional-dependencies"]["native"] == [f"sealyard-native=={EXPECTED}"]
+    assert crate["package"]["name"] == native["name"] == "sealyard-native"
+    assert crate["package"]["version"] == PROJECT["version"] == EXPECTED
+    assert "version" in native["dynamic"]
+
+
+def test_each_crate_has_the_exact_version_that_debian_has() -> None:
+    crate = tomllib.loads((ROOT / "native" / "Cargo.toml").read_text())
+    pinned = {name: one["version"].lstrip("=") for name, one in crate["dependencies"].items()}
+    packages = (ROOT / ".ci" / "packages").read_text()
+    told = re.findall(r"^librust-(\w+)-dev \S+/\1-([\d.]+) ", packages, re.MULTILINE)
+
+    assert all(one["version"].startswith("=") for one in crate["dependencies"].values())
+    assert dict(told) == pinned
 
 
 def test_the_tests_run_on_what_is_shipped() -> None:

@@ -9,37 +9,22 @@ from __future__ import annotations
 from .choice import FORM, NATIVE, REASON, Form
 
 if FORM == "native":
-    from sealyard_native import (
-        candidates,
-        decode,
-        encode,
-        quote,
-        splice,
-        splice_quoted,
-        token_parts,
-        token_text,
-        tokens_at,
-        unquote,
-    )
+    from sealyard_native import decode, encode, quote, splice, token_parts, token_text
 else:
     from .base64url import decode, encode
-    from .spans import splice, splice_quoted
-    from .strings import quote, unquote
-    from .tokens import candidates, token_parts, token_text, tokens_at
+    from .spans import splice
+    from .strings import quote
+    from .tokens import token_parts, token_text
 
 __all__ = [
     "FORM",
     "NATIVE",
     "REASON",
     "Form",
-    "candidates",
     "decode",
     "encode",
     "quote",
     "splice",
-    "splice_quoted",
     "token_parts",
     "token_text",
-    "tokens_at",
-    "unquote",
 ]

@@ -1,0 +1,137 @@
+//! The targets: each takes any bytes, and panics only where a law of the native leaves is broken.
+//!
+//! `./dev fuzz` compares the same functions with Python's; here the sanitizer watches them, and
+//! the laws are those that need no reference.
+
+use sealyard_native::{base64url, spans, strings, token};
+
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: [(&str, Target); 4] = [
+    ("base64url", encoding),
+    ("tokens", tokens),
+    ("strings", quoting),
+    ("spans", splicing),
+];
+
+/// What decodes is the canonical text of what it decodes to, and everything encodes.
+fn encoding(data: &[u8]) {
+    let text = encoded(data);
+    assert_eq!(decoded(&text).as_deref(), Some(data), "what is encoded does not come back");
+    if let Some(bytes) = decoded(data) {
+        assert_eq!(encoded(&bytes), data, "two texts have the same bytes");
+    }
+}
+
+fn encoded(data: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; base64url::encoded_length(data.len())];
+    base64url::encode(data, &mut out);
+    out
+}
+
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; base64url::decoded_length(text.len())?];
+    base64url::decode(text, &mut out).then_some(out)
+}
+
+/// A token's text has one spelling, and what is written as one is read as the same parts.
+fn tokens(data: &[u8]) {
+    if let Some((head, iv, sealed)) = parted(data) {
+        assert_eq!(written(&head, &iv, &sealed).as_deref(), Some(data), "a token has two spellings");
+    }
+    if data.len() >= token::IV {
+        let (iv, sealed) = data.split_at(token::IV);
+        if let Some(text) = written(token::PREFIX, iv, sealed) {
+            let parts = (token::PREFIX.to_vec(), iv.to_vec(), sealed.to_vec());
+            assert_eq!(parted(&text), Some(parts), "what is written is not read");
+        }
+    }
+}
+
+type Parted = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn parted(text: &[u8]) -> Option<Parted> {
+    let parts = token::Parts::of(text)?;
+    let mut iv = vec![0; token::IV];
+    let mut sealed = vec![0; parts.sealed_length()];
+    let canonical = parts.write_iv(&mut iv) && parts.write_sealed(&mut sealed);
+    canonical.then(|| (parts.head.to_vec(), iv, sealed))
+}
+
+fn written(head: &[u8], iv: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; token::text_length(head, iv, sealed)?];
+    token::write_text(head, iv, sealed, &mut out);
+    Some(out)
+}
+
+/// UTF-8 and nothing else is quoted, with the fewest escapes.
+fn quoting(data: &[u8]) {
+    let text = std::str::from_utf8(data).ok();
+    let quoted = strings::quoted_length(data).map(|size| {
+        let mut out = vec![0; size];
+        strings::quote(data, &mut out);
+        out
+    });
+    assert_eq!(quoted, text.map(naively_quoted), "a text is quoted in another way");
+}
+
+fn naively_quoted(text: &str) -> Vec<u8> {
+    let mut out = String::from('"');
+    for one in text.chars() {
+        match one {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(one))),
+            _ => out.push(one),
+        }
+    }
+    out.push('"');
+    out.into_bytes()
+}
+
+/// Spans that are in order and apart are replaced, and nothing else changes.
+fn splicing(data: &[u8]) {
+    let Some((&count, rest)) = data.split_first() else { return };
+    let size = usize::from(count) % 8 * 3;
+    if rest.len() < size {
+        return;
+    }
+    let (numbers, body) = rest.split_at(size);
+    let changes: Vec<(usize, usize, &[u8])> = numbers
+        .chunks_exact(3)
+        .map(|one| {
+            let text = &body[..usize::from(one[2]).min(body.len())];
+            (usize::from(one[0]), usize::from(one[1]), text)
+        })
+        .collect();
+    let lengths = changes.iter().map(|&(start, end, text)| (start, end, text.len()));
+    let spliced = spans::spliced_length(body.len(), lengths).map(|size| {
+        let mut out = vec![0; size];
+        let mut splicing = spans::Splicing::new(body, &mut out);
+        for &(start, end, text) in &changes {
+            splicing.replace(start, end, text.len()).copy_from_slice(text);
+        }
+        splicing.finish();
+        out
+    });
+    assert_eq!(spliced, naively_spliced(body, &changes), "a splice changes something else");
+}
+
+fn naively_spliced(body: &[u8], changes: &[(usize, usize, &[u8])]) -> Option<Vec<u8>> {
+    let (mut out, mut at) = (Vec::new(), 0);
+    for &(start, end, text) in changes {
+        if at > start || start > end {
+            return None;
+        }
+        out.extend_from_slice(body.get(at..start)?);
+        out.extend_from_slice(text);
+        at = end;
+    }
+    out.extend_from_slice(body.get(at..)?);
+    Some(out)
+}

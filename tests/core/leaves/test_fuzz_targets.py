@@ -1,0 +1,56 @@
+"""The fuzz targets compare every native leaf, and see a difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from fuzz import forms
+
+native = pytest.importorskip(
+    "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
+)
+
+
+def test_every_native_leaf_is_compared() -> None:
+    functions = {one for one in vars(native) if callable(getattr(native, one)) and one[0] != "_"}
+
+    assert functions == {name for name, _, _ in forms.pairs()}
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in forms.pairs()])
+def test_a_leaf_with_two_results_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> bytes:
+        return b"of no use"
+
+    [pair] = [one for one in forms.pairs() if one[0] == name]
+    monkeypatch.setattr(forms, "pairs", lambda: ((name, wrong, pair[2]),))
+
+    with pytest.raises(AssertionError, match=f"{name} has two results"):
+        forms.leaves(bytes(20))
+
+
+def test_a_panic_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def panics(_: bytes) -> bytes:
+        raise PanicException
+
+    monkeypatch.setattr(forms, "pairs", lambda: (("encode", panics, bytes),))
+
+    with pytest.raises(AssertionError, match="panicked"):
+        forms.leaves(bytes(20))
+
+
+def test_both_forms_treat_the_seeds_alike() -> None:
+    for seed in forms.message_seeds()[::40]:
+        forms.messages(seed)
+
+
+def test_a_message_that_is_treated_differently_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    python = forms.loaded("python")
+    assert (python.FORM, forms.loaded("native").FORM) == ("python", "native")
+    monkeypatch.setattr(python, "outcomes", lambda *_: [None])
+
+    with pytest.raises(AssertionError, match="treat a message differently"):
+        forms.messages(b"\x00{}")
