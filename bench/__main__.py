@@ -1,4 +1,7 @@
-"""`./dev bench`: measure Sealyard and its peers, print tables, and write the page if asked to."""
+"""`./dev bench`: measure Sealyard and its peers, print tables, and write the pages if asked to.
+
+The whole takes half an hour. CASE is one of {names}.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,25 @@ import argparse
 import datetime as dt
 import os
 import platform
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from . import cells, conversations, frames, plots, report, results, scale, transform, weight
+from . import pages, parts, report, results
+from .cases import CASES, QUICK, QUICK_PEERS
 from .cells import Pace, say
 from .check import NotDone
 from .load import LoadFailed
+from .parts import Run
 from .peers import PEERS, Peer, sealyard
 from .peers.base import needs
 from .results import Results
-from .running import DidNotStart, a_backend, leave_a_core
+from .running import DidNotStart, leave_a_core
 
-_DOCS: Final = Path(__file__).parents[1] / "docs"
-PAGE: Final = _DOCS / "benchmarks.md"
-FOUND: Final = _DOCS / "assets" / "benchmarks.json"
-PLOTS: Final = {"throughput.svg": plots.throughput, "growth.svg": plots.growth}
-_ROUNDS: Final = 4
+_ROUNDS: Final = 5
 _NEEDED: Final = ("wrk", "taskset")
 
 
@@ -35,41 +38,45 @@ def main() -> int:
     """
     options = _options()
     if options.render:
-        _write(results.read(FOUND))
+        pages.write(results.read(pages.FOUND))
         return 0
     if lacking := needs(*_NEEDED):
         say(lacking)
         return 3
     leave_a_core()
+    began = time.monotonic()
     try:
-        found = _measure(options)
+        found = _measured(options)
     except (DidNotStart, NotDone, LoadFailed) as error:
         say(f"{type(error).__name__}: {error}")
         return 1
+    found.about["minutes"] = f"{(time.monotonic() - began) / 60:.1f}"
     sys.stdout.write(report.measured(found) + "\n")
+    if options.record:
+        found.write(options.record)
     if options.write:
-        _write(found)
+        pages.write(found)
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    about = (__doc__ or "").format(names=", ".join(parts.NAMES))
+    parser = argparse.ArgumentParser(prog="./dev bench", description=about)
     parser.add_argument(
-        "--quick", action="store_true", help="see that all of it runs; the figures mean nothing"
+        "--quick",
+        action="store_true",
+        help="see in a minute that it runs; the figures mean nothing",
     )
     parser.add_argument(
-        "--write", action="store_true", help="write docs/benchmarks.md and its plots"
+        "--write", action="store_true", help="write the pages, the plots and the record"
     )
-    parser.add_argument("--render", action="store_true", help="write them from the last figures")
+    parser.add_argument("--render", action="store_true", help="write them from the record")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the record to FILE")
     parser.add_argument(
-        "--peer",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only peers so named, and Sealyard",
+        "--only", action="append", default=[], metavar="CASE", choices=parts.NAMES, help="only this"
     )
     parser.add_argument(
-        "--side-by-side", action="store_true", help="only the peers: no curves and no weights"
+        "--peer", action="append", default=[], metavar="NAME", help="only such peers, and Sealyard"
     )
     parser.add_argument(
         "--rounds", type=int, default=_ROUNDS, metavar="N", help=f"unless given, {_ROUNDS}"
@@ -77,34 +84,22 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("at least one round is needed")
-    if options.write and (options.quick or options.peer or options.side_by_side):
+    if options.write and (options.quick or options.peer or options.only):
         parser.error("only a whole run is written")
     return options
 
 
-def _measure(options: argparse.Namespace) -> Results:
-    quick: bool = options.quick
-    pace = Pace(1, 1) if quick else Pace(options.rounds, 2)
-    growing = Pace(min(pace.rounds, 3), 1)
-    about = _about(pace)
+def _measured(options: argparse.Namespace) -> Results:
+    only = frozenset(options.only)
+    wanted = only or (frozenset(QUICK) if options.quick else frozenset(parts.NAMES))
+    cases = [case for case in CASES if case.name in wanted]
+    pace = Pace(1, quick=True) if options.quick else Pace(options.rounds)
     peers, absent = _present(options.peer)
-    others = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
-    found = Results(about, {peer.name: peer.version() for peer in others}, absent)
-    with a_backend() as backend:
-        found.cells.extend(
-            cells.measure(cells.QUICK if quick else cells.FULL, peers, backend, pace)
-        )
-        if options.side_by_side:
-            return found
-        found.curves.extend(
-            scale.measure(backend, scale.QUICK if quick else scale.Sizes(), growing)
-        )
-        found.workers.extend(scale.workers(backend, growing))
-        found.weights.extend(weight.measure(others, backend, growing.rounds, pace.seconds))
-    found.frames.extend(frames.measure(frames.MEBIBYTES[: 1 if quick else None], growing.rounds))
-    found.curves.extend(conversations.measure(conversations.COUNTS[: 2 if quick else None]))
-    if not quick:
-        found.steps.extend(transform.run())
+    if options.quick:
+        peers = [peer for peer in peers if peer.name in QUICK_PEERS]
+    versions = {peer.name: peer.version() for peer in peers if peer.name != sealyard.UNLOGGED}
+    found = Results(_about(pace), versions, absent)
+    parts.measure(Run(cases, peers, pace), only, found)
     return found
 
 
@@ -123,14 +118,16 @@ def _present(names: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _about(pace: Pace) -> dict[str, str]:
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
+        "commit": commit or "unknown",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
         "rounds": str(pace.rounds),
-        "seconds": str(pace.seconds),
     }
 
 
@@ -139,14 +136,6 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or "an unnamed processor"
-
-
-def _write(found: Results) -> None:
-    FOUND.parent.mkdir(exist_ok=True)
-    found.write(FOUND)
-    for name, plot in PLOTS.items():
-        (FOUND.parent / name).write_text(plot(found))
-    PAGE.write_text(report.page(found, PAGE.read_text()))
 
 
 if __name__ == "__main__":

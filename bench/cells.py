@@ -1,96 +1,114 @@
-"""The peers side by side: all of them run at once, and are loaded in turns, round after round."""
+"""The peers in turns with Sealyard: all of them run at once, and one is loaded at a time."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from . import load
+from .cases import Case
 from .check import prepared
-from .peers import PEERS, Peer, sealyard
+from .load import Sample
+from .peers import Peer, sealyard
 from .results import Cell
 from .running import Running, started
-from .works import CONNECTIONS, Work
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One kind of work on so many connections; `only` names the peers, None is all that can."""
-
-    work: str
-    connections: int
-    only: frozenset[str] | None = None
-
-    def takes(self, peer: Peer) -> bool:
-        """Tell whether the peer is measured here."""
-        return self.work in peer.works and (self.only is None or peer.name in self.only)
+from .works import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often, and for how many seconds each, everything is loaded."""
+    """How many rounds there are, and whether they are to be quick.
+
+    Quick ones have loads of a second, and pair each peer with one sample of Sealyard a round.
+    """
 
     rounds: int
-    seconds: int
+    quick: bool = False
 
 
-_CAREFUL = frozenset({sealyard.NAME, "nginx", "HAProxy", "Envoy"})
-"""The peers that are also asked one thing at a time while only passing it through."""
-_LOGGED = frozenset(peer.name for peer in PEERS if peer.name != sealyard.UNLOGGED)
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A peer that was seen to do its work."""
 
-QUICK = (Group("pass", CONNECTIONS), Group("seal", CONNECTIONS), Group("list", CONNECTIONS))
-FULL = (
-    Group("pass", 1, _CAREFUL),
-    Group("pass", CONNECTIONS),
-    Group("seal", 1, _LOGGED),
-    Group("seal", CONNECTIONS),
-    Group("seal", 64, _LOGGED),
-    Group("seal_16k", CONNECTIONS),
-    Group("whole", CONNECTIONS),
-    Group("list_pass", CONNECTIONS, frozenset({sealyard.NAME, "nginx"})),
-    Group("list", CONNECTIONS),
-    Group("tokens", CONNECTIONS),
-)
+    running: Running
+    works: dict[str, Work]
+
+    def load(self, case: Case, pace: Pace) -> Sample:
+        name = case.work_of(self.running.peer)
+        assert name is not None  # noqa: S101 - only those that take part are asked
+        return load.run(
+            self.running,
+            self.works[name],
+            case.connections,
+            1 if pace.quick else case.seconds,
+            beside=self.works[case.beside] if case.beside else None,
+        )
 
 
-def measure(groups: Sequence[Group], peers: Sequence[Peer], backend: int, pace: Pace) -> list[Cell]:
+def reference(peers: Sequence[Peer]) -> Peer:
+    """Return what all others are paired with: Sealyard with its native part, or else without."""
+    return next(peer for peer in peers if peer.name in {sealyard.NAME, sealyard.PYTHON})
+
+
+def measure(cases: Sequence[Case], peers: Sequence[Peer], backend: int, pace: Pace) -> list[Cell]:
     """Start the peers, see that each does its work, and load them in turns.
 
+    After each load of a peer comes one of Sealyard, so that both had the same machine.
     Raises DidNotStart, NotDone and LoadFailed.
     """
     with ExitStack() as stack:
-        ready: list[tuple[Running, dict[str, Work]]] = []
+        ready = []
         for number, peer in enumerate(peers):
-            running = stack.enter_context(started(peer, backend))
-            ready.append((running, prepared(running, backend, f"c-{number}")))
-            say(f"{peer.name}: does its work ({peer.version()})")
-        cells = {
-            (group, running.port): Cell(running.peer.name, group.work, group.connections)
-            for group in groups
-            for running, _ in ready
-            if group.takes(running.peer)
-        }
+            if wanted := frozenset().union(*(case.wants(peer) for case in cases)):
+                running = stack.enter_context(started(peer, backend))
+                ready.append(_Ready(running, prepared(running, backend, f"c-{number}", wanted)))
+                say(f"{peer.name}: does its work ({peer.version()})")
+        turns = [_Turns.of(case, ready) for case in cases]
         for turn in range(pace.rounds):
-            for group in groups:
-                for running, works in _rotated(ready, turn):
-                    if cell := cells.get((group, running.port)):
-                        work = works[group.work]
-                        cell.samples.append(
-                            load.run(running, work, group.connections, pace.seconds)
-                        )
+            for one in turns:
+                one.take(turn, pace)
             say(f"round {turn + 1} of {pace.rounds} done")
-    return list(cells.values())
+    return [cell for one in turns for cell in (one.own, *one.cells)]
 
 
-def _rotated(
-    ready: list[tuple[Running, dict[str, Work]]], turn: int
-) -> list[tuple[Running, dict[str, Work]]]:
-    start = turn % len(ready)
-    return ready[start:] + ready[:start]
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """One case: Sealyard, those that are paired with it, and a cell for each."""
+
+    case: Case
+    ours: _Ready
+    others: list[_Ready]
+    own: Cell
+    cells: list[Cell]
+
+    @classmethod
+    def of(cls, case: Case, ready: list[_Ready]) -> _Turns:
+        """Return the turns of those that take part in the case."""
+        works = [(one, one.running.peer, case.work_of(one.running.peer)) for one in ready]
+        taking = [(one, Cell(peer.name, case.name, work)) for one, peer, work in works if work]
+        name = reference([one.running.peer for one, _ in taking]).name
+        ((ours, own),) = [pair for pair in taking if pair[1].peer == name]
+        others = [pair for pair in taking if pair[1].peer != name]
+        return cls(case, ours, [one for one, _ in others], own, [cell for _, cell in others])
+
+    def take(self, turn: int, pace: Pace) -> None:
+        """Load each, in another order in each round, and Sealyard after each."""
+        self.own.samples.append(self.ours.load(self.case, pace))
+        pairs = list(zip(self.others, self.cells, strict=True))
+        start = turn % max(1, len(pairs))
+        for one, cell in pairs[start:] + pairs[:start]:
+            cell.samples.append(one.load(self.case, pace))
+            again = self.own.samples[-1] if pace.quick else self.ours.load(self.case, pace)
+            cell.ours.append(again)
+
+
+_BEGAN: Final = time.monotonic()
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
-    sys.stderr.write(f"bench: {text}\n")
+    """Tell how far it is, and the seconds since the beginning."""
+    sys.stderr.write(f"bench: {time.monotonic() - _BEGAN:.0f} s: {text}\n")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from . import websocket
 from .backend import FREEZE, LAST
 from .running import Running
-from .works import ROWS, Work, a_message, works
+from .works import LARGE_ROW_BYTES, LARGE_ROWS, ROWS, Work, a_message, works
 
 _READABLE = 24
 """So many characters of a secret in a row, found at the backend, are a leak."""
+_LARGE = "-large"
 
 
 class NotDone(Exception):
@@ -30,7 +32,7 @@ class _Server:
 
     def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
         """Return the body of the answer; raise NotDone unless it is 200."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             headers = {"Content-Type": "application/json"} if body else {}
             connection.request(method, path, body or None, headers)
@@ -41,21 +43,33 @@ class _Server:
         _must(answer.status == HTTPStatus.OK, f"status {answer.status}: {data[:200]!r}")
         return data
 
+    def answered(self, work: Work) -> bytes:
+        """Return what comes back of one request, or of one message of a WebSocket."""
+        if work.shape == "websocket":
+            return websocket.echo(self.port, work.path, work.body)
+        return self.ask(work.method, work.path, work.body)
 
-def prepared(running: Running, backend: int, conversation: str) -> dict[str, Work]:
-    """Return the peer's kinds of work once each was seen to be done; its list is then in place.
 
-    Raises NotDone.
+def prepared(
+    running: Running, backend: int, conversation: str, wanted: Collection[str] | None = None
+) -> dict[str, Work]:
+    """Return the wanted kinds of work, or all that the peer can do, once each was seen to be done.
+
+    Its lists are then in place. Raises NotDone.
     """
-    mine = {name: work for name, work in works(conversation).items() if name in running.peer.works}
-    peer, origin = _Server(running.port), _Server(backend)
-    rows = _make_list(peer, origin, conversation, sealed="seal" in mine)
+    names = running.peer.works if wanted is None else wanted
+    mine = {name: work for name, work in works(conversation).items() if name in names}
+    rows: dict[int, list[dict[str, Any]]] = {}
     for work in mine.values():
-        if work.secret:
-            must_seal(running, backend, work)
-        else:
-            with _telling_what(running, work):
-                _check(peer, origin, work, rows)
+        with _telling_what(running, work):
+            if work.rows and work.rows not in rows:
+                rows[work.rows] = _make_list(running, backend, conversation, work.rows)
+            if work.secret:
+                must_seal(running, backend, work)
+            elif work.rows:
+                _must_open(running, backend, work, rows[work.rows])
+            else:
+                _must_pass(running, backend, work)
     return mine
 
 
@@ -71,42 +85,54 @@ def must_seal(running: Running, backend: int, work: Work) -> None:
 def _telling_what(running: Running, work: Work) -> Iterator[None]:
     try:
         yield
-    except (NotDone, ValueError, KeyError) as error:
-        raise NotDone(f"{running.peer.name} does not do “{work.title}”: {error}") from error
+    except (NotDone, ValueError, KeyError, OSError, http.client.HTTPException) as error:
+        raise NotDone(f"{running.peer.name} does not do “{work.title}”: {error!r}") from error
 
 
 def _make_list(
-    peer: _Server, origin: _Server, conversation: str, *, sealed: bool
+    running: Running, backend: int, conversation: str, count: int
 ) -> list[dict[str, Any]]:
     """Post messages of a conversation through the peer, and have the backend list them."""
+    large = count == LARGE_ROWS
+    name, size = (conversation + _LARGE, LARGE_ROW_BYTES) if large else (conversation, 256)
+    path = "/api/messages" if "seal" in running.peer.works else "/plain/messages"
     rows = []
     for number in range(ROWS):
-        row = json.loads(a_message(256, conversation=conversation))
+        row = json.loads(a_message(size, conversation=name))
         row["content"] = f"{number} {row['content']}"
         rows.append(row)
-        path = "/api/messages" if sealed else "/plain/messages"
-        peer.ask("POST", path, json.dumps(row).encode())
-    origin.ask("POST", FREEZE, conversation.encode())
-    return rows
+        _Server(running.port).ask("POST", path, json.dumps(row).encode())
+    _Server(backend).ask("POST", f"{FREEZE}/{count}", name.encode())
+    return (rows * (count // ROWS + 1))[:count]
 
 
-def _check(peer: _Server, origin: _Server, work: Work, rows: list[dict[str, Any]]) -> None:
-    if work.name == "pass":
-        _must(peer.ask("POST", work.path, work.body) == work.body, "another body came back")
-        _must(origin.ask("GET", LAST) == work.body, "another body arrived")
-    elif work.name == "list_pass":
-        raw = origin.ask("GET", work.path)
-        _must(len(json.loads(raw)["data"]) == len(rows), "the list is not whole")
-        _must(peer.ask("GET", work.path) == raw, "another list came back")
-    else:
-        raw = origin.ask("GET", work.path)
-        _must_not_hold(raw, rows[0]["content"])
-        _must(json.loads(peer.ask("GET", work.path))["data"] == rows, "the list is not opened")
+def _must_pass(running: Running, backend: int, work: Work) -> None:
+    peer, origin = _Server(running.port), _Server(backend)
+    _must(peer.answered(work) == work.body, "another body came back")
+    _must(origin.ask("GET", LAST) == work.body, "another body arrived")
+
+
+def _must_open(running: Running, backend: int, work: Work, rows: list[dict[str, Any]]) -> None:
+    raw, answer = _Server(backend).answered(work), _Server(running.port).answered(work)
+    if work.shape == "passed":
+        _must(answer == raw, "another list came back")
+        return
+    _must_not_hold(raw, rows[0]["content"])
+    _must(_rows(work, answer) == rows, "it is not opened")
+
+
+def _rows(work: Work, answer: bytes) -> list[dict[str, Any]]:
+    if work.shape == "events":
+        lines = [line for line in answer.splitlines() if line]
+        _must(all(line.startswith(b"data:") for line in lines), "it is no event stream")
+        return [json.loads(line[5:]) for line in lines]
+    found: list[dict[str, Any]] = json.loads(answer)["data"]
+    return found
 
 
 def _sealed(peer: _Server, origin: _Server, work: Work) -> bytes:
     """Return what the backend got of a message that was sealed and came back opened."""
-    answer = peer.ask("POST", work.path, work.body)
+    answer = peer.answered(work)
     raw = origin.ask("GET", LAST)
     _must_not_hold(raw, work.secret)
     _must(json.loads(answer) == json.loads(work.body), "another message came back")

@@ -9,7 +9,7 @@ from typing import Final
 from .results import Cell, Curve, Results, spread
 from .svg import Drawing
 from .targets import OURS
-from .works import CONNECTIONS
+from .works import CONNECTIONS, ROWS
 
 Plot = Callable[[Results], str]
 _WIDTH: Final = 760
@@ -20,11 +20,12 @@ _PANEL, _PANEL_HEIGHT, _MARGIN = _WIDTH // 2, 230, 46
 
 
 def throughput(results: Results) -> str:
-    """Return the requests a CPU second of each peer at the two main kinds of work, as SVG."""
+    """Return the requests a CPU second of each peer at the main kinds of work, as SVG."""
     panels = [
-        (title, _sorted(results, work))
-        for work, title in (
+        (title, _sorted(results, case))
+        for case, title in (
             ("seal", f"1 KiB, one field sealed and opened, {CONNECTIONS} connections"),
+            ("list", f"list of {ROWS}, each one's field opened, {CONNECTIONS} connections"),
             ("pass", f"1 KiB passed through, {CONNECTIONS} connections"),
         )
     ]
@@ -37,10 +38,8 @@ def throughput(results: Results) -> str:
     return drawing.render()
 
 
-def _sorted(results: Results, work: str) -> list[Cell]:
-    cells = [
-        cell for cell in results.cells if cell.work == work and cell.connections == CONNECTIONS
-    ]
+def _sorted(results: Results, case: str) -> list[Cell]:
+    cells = [cell for cell in results.cells if cell.case == case]
     return sorted(cells, key=lambda cell: -cell.of("per_cpu_second").median)
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.profile`: where the time of one message goes, taken on its whole way.
+"""`python -m bench.profile [--json]`: where the time of one message goes, taken on its whole way.
 
 A sealed and opened message of 1 KiB goes through the sidecar's own objects, from the bytes of the
 client to the answer, between two transports that keep what is written: so all stages are as cold,
@@ -9,6 +9,7 @@ timed alone in a loop, as `bench.stages` does it, takes little more than half as
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import statistics
 import sys
@@ -97,16 +98,22 @@ class _Transport:
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure, and print a table, or an object of µs by stage."""
     with Path(os.devnull).open("wb", buffering=0) as log:
-        sys.stdout.write(asyncio.run(_measured(lambda line: void(log.write(line)))))
+        found = asyncio.run(_measured(lambda line: void(log.write(line))))
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps(found))
+        return
+    sys.stdout.write("| stage | µs a message |\n|---|--:|\n")
+    for name, cost in found.items():
+        sys.stdout.write(f"| {name} | {cost:.1f} |\n")
 
 
 def void(_: object) -> None:
     """Return nothing, as a sink does."""
 
 
-async def _measured(sink: Sink) -> str:
+async def _measured(sink: Sink) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     client, origin = _Transport(), _Transport()
     origins: list[UpstreamConnection] = []
@@ -152,7 +159,7 @@ async def _measured(sink: Sink) -> str:
     if body not in client.taken():
         message = "the message did not come back"
         raise AssertionError(message)
-    return "".join(_table(taken))
+    return {name: _a_message(times) for name, times in taken.items()}
 
 
 def _sessions() -> Sessions:
@@ -183,14 +190,11 @@ def _time(owner: Any, name: str, into: list[float]) -> None:  # noqa: ANN401 - m
     setattr(owner, name, timed)
 
 
-def _table(taken: dict[str, list[float]]) -> list[str]:
-    lines = ["| stage | µs a message |\n|---|--:|\n"]
-    for name, times in taken.items():
-        each = len(times) // _MESSAGES
-        rest = times[_UNCOUNTED * each :]
-        whole = [sum(rest[at : at + each]) for at in range(0, len(rest), each)]
-        lines.append(f"| {name} | {statistics.median(whole) * 1e6:.1f} |\n")
-    return lines
+def _a_message(times: list[float]) -> float:
+    """Return the median of what a stage takes of one message, both halves together, in µs."""
+    each = len(times) // _MESSAGES
+    rest = times[_UNCOUNTED * each :]
+    return statistics.median(sum(rest[at : at + each]) for at in range(0, len(rest), each)) * 1e6
 
 
 if __name__ == "__main__":

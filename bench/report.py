@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
+from .cases import CASES, Case
 from .results import Cell, Results, spread
-from .targets import OURS, paired, shown, targets
+from .targets import shown, targets
 from .works import works
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-PROFILE: Final = Path(__file__).with_name("profile.md")
 _VERDICTS: Final = {True: "met", False: "**missed**", None: ""}
 
 
@@ -32,7 +31,6 @@ def measured(results: Results) -> str:
         *_section("Workers", _workers(results)),
         *_section("Large bodies as sealed streams", _frames(results)),
         *_section("Weight", _weights(results)),
-        *_profile(),
         *_section("Steps within the process", _steps(results)),
     ]
     return "\n".join(sections)
@@ -43,8 +41,8 @@ def _about(results: Results) -> str:
     lines = [
         (
             f"Measured on {about['date']} on {about['processor']}, {about['cores']} cores,"
-            f" {about['system']}. Rounds: {about['rounds']}, each load {about['seconds']} s."
-            f" Load of the machine before: {about['load']}."
+            f" {about['system']}, at commit {about['commit']}, in {about['minutes']} minutes."
+            f" Rounds: {about['rounds']}. Load of the machine before: {about['load']}."
         ),
         "",
         *(f"- {name}: {version}" for name, version in results.versions.items()),
@@ -75,33 +73,34 @@ def _targets(results: Results) -> Iterator[str]:
 
 def _cells(results: Results) -> Iterator[str]:
     titles = {name: work.title for name, work in works("").items()}
-    groups = dict.fromkeys((cell.work, cell.connections) for cell in results.cells)
-    for work, connections in groups:
-        cells = [c for c in results.cells if (c.work, c.connections) == (work, connections)]
-        many = f"{connections} connection{'s' * (connections > 1)}"
-        yield f"### {titles[work]}, {many}"
+    for case in CASES:
+        cells = [cell for cell in results.cells if cell.case == case.name]
+        if not cells:
+            continue
+        many = f"{case.connections} connection{'s' * (case.connections > 1)}"
+        beside = f", beside a client that reads a {titles[case.beside]}" if case.beside else ""
+        yield f"### `{case.name}`: {titles[case.work]}, {many}{beside}"
         yield ""
-        yield from _group(cells)
+        yield from _beside(cells) if case.beside else _paired(case, cells)
         yield ""
 
 
-def _group(cells: list[Cell]) -> Iterator[str]:
-    ours = next((cell for cell in cells if cell.peer == OURS), None)
+def _paired(case: Case, cells: list[Cell]) -> Iterator[str]:
     head = (
         "peer",
         "requests / CPU s",
         "µs of CPU",
-        "Sealyard / peer",
+        f"{cells[0].peer} / peer",
         "requests / s",
         "p50 µs",
         "p99 µs",
     )
     rows = (
         (
-            cell.peer,
+            cell.peer + (", only passing" if cell.work != case.work else ""),
             shown(cell.of("per_cpu_second"), 0),
             f"{cell.cost.median:,.1f}",
-            "" if ours in (cell, None) else f"{paired(ours, cell).median:.2f}",
+            shown(cell.ratio) if cell.ratio else "",
             f"{cell.of('per_second').median:,.0f}",
             f"{cell.of('p50').median:,.0f}",
             f"{cell.of('p99').median:,.0f}",
@@ -109,6 +108,20 @@ def _group(cells: list[Cell]) -> Iterator[str]:
         for cell in sorted(cells, key=lambda cell: -cell.of("per_cpu_second").median)
     )
     return _table(head, rows)
+
+
+def _beside(cells: list[Cell]) -> Iterator[str]:
+    rows = (
+        (
+            cell.peer,
+            f"{cell.of('p50').median / 1000:,.1f}",
+            shown(spread(sample.p99 / 1000 for sample in cell.samples), 1),
+            f"{cell.of('per_second').median:,.0f}",
+            f"{cell.of('beside').median:,.1f}",
+        )
+        for cell in sorted(cells, key=lambda cell: cell.of("p99").median)
+    )
+    return _table(("peer", "p50 ms", "p99 ms", "requests / s", "lists / s"), rows)
 
 
 def _curves(results: Results) -> Iterator[str]:
@@ -159,11 +172,6 @@ def _frames(results: Results) -> Iterator[str]:
         "above idle, MiB",
     )
     return _table(head, rows)
-
-
-def _profile() -> Iterator[str]:
-    if PROFILE.exists():
-        yield PROFILE.read_text().strip() + "\n"
 
 
 def _steps(results: Results) -> Iterator[str]:

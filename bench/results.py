@@ -29,12 +29,16 @@ def spread(values: Iterable[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One peer at one kind of work on so many connections: a sample for each round."""
+    """One peer in one case: a sample for each round, and Sealyard's right after it in `ours`.
+
+    `ours` is empty for the form of Sealyard that all others are paired with.
+    """
 
     peer: str
+    case: str
     work: str
-    connections: int
     samples: list[Sample] = field(default_factory=list)
+    ours: list[Sample] = field(default_factory=list)
 
     def of(self, figure: str) -> Spread:
         """Return the spread of one figure of the samples."""
@@ -44,6 +48,17 @@ class Cell:
     def cost(self) -> Spread:
         """The CPU time of a request in µs."""
         return spread(1e6 / sample.per_cpu_second for sample in self.samples)
+
+    @property
+    def ratio(self) -> Spread | None:
+        """How many times as many requests a CPU second Sealyard handles, round by round."""
+        return paired(self.ours, self.samples) if self.ours else None
+
+
+def paired(ours: list[Sample], theirs: list[Sample]) -> Spread:
+    """Return how many times as many requests a CPU second ours are, sample by sample."""
+    pairs = zip(ours, theirs, strict=True)
+    return spread(a.per_cpu_second / b.per_cpu_second for a, b in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,7 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that one run found."""
+    """Everything that one run found; `profile` has µs of each stage, by form of Sealyard."""
 
     about: dict[str, str]
     versions: dict[str, str]
@@ -110,11 +125,11 @@ class Results:
     weights: list[Weight] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     frames: list[Bulk] = field(default_factory=list)
+    profile: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def cell(self, peer: str, work: str, connections: int) -> Cell | None:
+    def cell(self, peer: str, case: str) -> Cell | None:
         """Return one cell, if it was measured."""
-        wanted = (peer, work, connections)
-        return next((c for c in self.cells if (c.peer, c.work, c.connections) == wanted), None)
+        return next((c for c in self.cells if (c.peer, c.case) == (peer, case)), None)
 
     def curve(self, name: str) -> Curve | None:
         """Return one curve, if it was measured."""
@@ -144,9 +159,11 @@ def read(path: Path) -> Results:
         ],
         [Weight(**weight) for weight in held["weights"]],
         [Step(**{**step, "timing": Timing(**step["timing"])}) for step in held["steps"]],
-        [Bulk(**one) for one in held.get("frames", ())],
+        [Bulk(**one) for one in held["frames"]],
+        held["profile"],
     )
 
 
 def _cell(held: dict[str, Any]) -> Cell:
-    return Cell(**{**held, "samples": [Sample(**sample) for sample in held["samples"]]})
+    samples = {name: [Sample(**sample) for sample in held[name]] for name in ("samples", "ours")}
+    return Cell(**{**held, **samples})

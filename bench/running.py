@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from . import cpu
@@ -70,7 +71,10 @@ def started(peer: Peer, backend: int) -> Iterator[Running]:
         log = place.folder / "log"
         cores = ",".join(map(str, _CORES[-1:] if peer.single else _CORES))
         command = ["taskset", "-c", cores, *peer.prepare(place)]
-        with log.open("ab") as sink, _process(command, sink.fileno()) as process:
+        with (
+            log.open("ab") as sink,
+            _process(command, sink.fileno(), peer.environment) as process,
+        ):
             began = time.monotonic()
             try:
                 _await_answer(place.port, process)
@@ -83,8 +87,10 @@ def started(peer: Peer, backend: int) -> Iterator[Running]:
 
 
 @contextmanager
-def _process(command: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "BENCH_KEY": KEY.hex()}
+def _process(
+    command: list[str], log: int, more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "BENCH_KEY": KEY.hex(), **more}
     process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         yield process

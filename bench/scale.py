@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from .running import Running, started
 from .works import CONNECTIONS, Work, a_message, a_text, posting
 
 _FIELD_CHARS: Final = 32
+_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Sizes:
     conversations: tuple[int, ...] = (1, 100, 5_000)
 
 
-QUICK: Final = Sizes((1, 10), (64, 1 << 10), (1, 100), (1, 100))
+QUICK: Final = Sizes((10,), (1 << 10,), (100,), (100,))
 
 
 _Cost = Callable[[Running, Work, int], float]
@@ -59,9 +61,9 @@ _TITLES: Final = {
 def measure(backend: int, sizes: Sizes, pace: Pace) -> list[Curve]:
     """Measure every curve through the proxy, point after point, round after round."""
     with ExitStack() as stack:
-        spots = _spots(stack, backend, sizes, pace.seconds)
+        spots = _spots(stack, backend, sizes)
         points = [Point(spot.x, []) for spot in spots]
-        for turn in range(-1, pace.rounds):
+        for turn in range(0 if pace.quick else -1, pace.rounds):
             for spot, point in zip(spots, points, strict=True):
                 cost = spot.cost()
                 if turn >= 0:  # the round before the first warms up
@@ -74,26 +76,31 @@ def measure(backend: int, sizes: Sizes, pace: Pace) -> list[Curve]:
 
 
 def workers(backend: int, pace: Pace) -> list[Cell]:
-    """Measure one worker against two, neither kept to a core."""
+    """Measure one worker against two, in both forms of Sealyard, none kept to a core."""
     work = _message(a_message(1024))
+    forms = [peer for peer in sealyard.FORMS if not peer.absent()]
     with ExitStack() as stack:
-        ready = [stack.enter_context(started(_with_workers(n), backend)) for n in (1, 2)]
+        ready = [
+            stack.enter_context(started(_with_workers(form, count), backend))
+            for form in forms
+            for count in (1, 2)
+        ]
         for running in ready:
             must_seal(running, backend, work)
-        cells = [Cell(running.peer.name, work.name, CONNECTIONS) for running in ready]
+        cells = [Cell(running.peer.name, "workers", work.name) for running in ready]
         for _ in range(pace.rounds):
             for running, cell in zip(ready, cells, strict=True):
-                cell.samples.append(load.run(running, work, CONNECTIONS, pace.seconds))
+                cell.samples.append(load.run(running, work, CONNECTIONS, _SECONDS))
     return cells
 
 
-def _spots(stack: ExitStack, backend: int, sizes: Sizes, seconds: int) -> list[_Spot]:
+def _spots(stack: ExitStack, backend: int, sizes: Sizes) -> list[_Spot]:
     def start(rules: int) -> Running:
         return stack.enter_context(started(_with_rules(rules), backend))
 
     def spot(curve: str, x: int, running: Running, work: Work, cost: _Cost) -> _Spot:
         must_seal(running, backend, work)
-        return _Spot(curve, x, lambda: cost(running, work, seconds))
+        return _Spot(curve, x, lambda: cost(running, work, _SECONDS))
 
     plain, alone = start(1), load.cost_one_by_one
     numbered = _message(a_message(1024, conversation="c-@@@@@@@"))
@@ -129,7 +136,7 @@ def _with_fields(count: int) -> Work:
     fields = {f"field{number}": a_text(_FIELD_CHARS) for number in range(count)}
     body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
     secret = a_text(_FIELD_CHARS)
-    return Work("fields", f"{count} fields", "POST", "/api/forms", body, secret, "fields")
+    return Work("fields", f"{count} fields", "sealed", "/api/forms", body, secret, "fields")
 
 
 def _with_rules(count: int) -> Peer:
@@ -145,15 +152,14 @@ def _with_rules(count: int) -> Peer:
     return Peer(name, frozenset(), lambda: None, sealyard.version, prepare)
 
 
-def _with_workers(count: int) -> Peer:
+def _with_workers(form: Peer, count: int) -> Peer:
     def prepare(place: Place) -> list[str]:
         sealyard.prepare_keys(place)
         fill("sealyard.yaml", place, admin=str(free_port()))
         return sealyard.serving(place, "--workers", str(count))
 
-    name = f"{count} worker{'s' * (count > 1)}"
-    works: frozenset[str] = frozenset()
-    return Peer(name, works, lambda: None, sealyard.version, prepare, single=False)
+    name = f"{form.name}, {count} worker{'s' * (count > 1)}"
+    return dataclasses.replace(form, name=name, prepare=prepare, single=False)
 
 
 def _configuration(place: Place) -> Path:

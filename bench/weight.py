@@ -13,22 +13,23 @@ from .running import started
 from .works import CONNECTIONS, works
 
 _REST_SECONDS: Final = 1.0
+_LOAD_SECONDS: Final = 2
 
 
-def measure(peers: Sequence[Peer], backend: int, rounds: int, seconds: int) -> list[Weight]:
+def measure(peers: Sequence[Peer], backend: int, rounds: int) -> list[Weight]:
     """Start each peer several times, in turns, and weigh it."""
     weights = [Weight(peer.name, [], [], []) for peer in peers]
     for _ in range(rounds):
         for peer, weight in zip(peers, weights, strict=True):
-            _weigh(peer, weight, backend, seconds)
+            _weigh(peer, weight, backend)
     return weights
 
 
-def _weigh(peer: Peer, weight: Weight, backend: int, seconds: int) -> None:
+def _weigh(peer: Peer, weight: Weight, backend: int) -> None:
     work = works("none")["seal" if "seal" in peer.works else "pass"]
     with started(peer, backend) as running:
         weight.ready.append(running.seconds_to_ready)
         time.sleep(_REST_SECONDS)
         weight.idle.append(cpu.resident_mebibytes(running.pid))
-        sample = load.run(running, work, CONNECTIONS, seconds)
+        sample = load.run(running, work, CONNECTIONS, _LOAD_SECONDS)
         weight.loaded.append(sample.resident)

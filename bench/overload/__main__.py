@@ -91,7 +91,7 @@ def _by_the_backend(proxy: Proxy, phases: Phases) -> Delivered:
     """Overload a backend that answers 20 requests at a time, each after 100 ms."""
     module = ("bench.overload.backend", str(_SLOTS), str(_SLOT_SECONDS))
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
-        work = Work("seal", "", "POST", "/api/messages", a_message(1024))
+        work = Work("seal", "", "sealed", "/api/messages", a_message(1024))
         return _overload(proxy, running, work, _SLOTS / _SLOT_SECONDS, phases)
 
 
@@ -99,7 +99,7 @@ def _by_the_processor(proxy: Proxy, phases: Phases) -> Delivered:
     """Overload the proxy itself, by messages of hundreds of fields, before a fast backend."""
     fields = {f"f{number}": a_text(32) for number in range(_FIELDS)}
     body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
-    work = Work("form", "", "POST", "/api/forms", body)
+    work = Work("form", "", "sealed", "/api/forms", body)
     module = ("bench.overload.backend", "0", "0")
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
         load.run(running, work, _AT_A_TIME, 1)

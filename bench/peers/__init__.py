@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import envoy, haproxy, mitmproxy, nginx, obvious_aiohttp, sealyard
+from . import envoy, forwarder, haproxy, mitmproxy, nginx, obvious_aiohttp, sealyard
 from .base import Peer, Place
 
 __all__ = ["PEERS", "Peer", "Place"]
 
 PEERS: Final[tuple[Peer, ...]] = (
     *sealyard.PEERS,
+    *forwarder.PEERS,
     *nginx.PEERS,
     *haproxy.PEERS,
     *envoy.PEERS,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 FILES: Final = Path(__file__).parent / "files"
 ROOT: Final = FILES.parents[2]
 PASSING: Final = frozenset({"pass", "list_pass"})
-SEALING: Final = frozenset({"seal", "seal_16k", "whole", "list"})
+SEALING: Final = frozenset({"seal", "seal_16k", "seal_1m", "seal_8m", "whole", "list", "list_16m"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Peer:
     prepare: Callable[[Place], list[str]]
     single: bool = True
     """Whether it is one process or thread that works, and so kept to one core."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that its process gets beside those of this one."""
 
 
 def fill(template: str, place: Place, **more: str) -> Path:

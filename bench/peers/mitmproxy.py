@@ -34,4 +34,6 @@ def _prepare(place: Place) -> list[str]:
     return [str(_PROGRAM), "--mode", mode, "--scripts", str(FILES / "mitmproxy_addon.py"), *sets]
 
 
-PEERS: Final = (Peer("mitmproxy addon", SEALING | {"pass"}, _absent, _version, _prepare),)
+PEERS: Final = (
+    Peer("mitmproxy addon", SEALING | {"pass", "events", "websocket"}, _absent, _version, _prepare),
+)

@@ -11,12 +11,14 @@ from .base import PASSING, SEALING, Peer, Place, fill, needs, said
 _MODULES: Final = Path("/usr/lib/nginx/modules")
 _LUA: Final = _MODULES / "ngx_http_lua_module.so"
 _NJS: Final = _MODULES / "ngx_http_js_module.so"
+_TOO_LARGE: Final = frozenset({"seal_1m", "seal_8m", "list_16m"})
+"""What takes njs more than a minute."""
 _CJSON: Final = Path("/usr/share/lua/5.1/cjson")
 
 
-def _with(template: str) -> Callable[[Place], list[str]]:
+def _with(template: str, **more: str) -> Callable[[Place], list[str]]:
     def prepare(place: Place) -> list[str]:
-        return ["nginx", "-p", str(place.folder), "-c", str(fill(template, place))]
+        return ["nginx", "-p", str(place.folder), "-c", str(fill(template, place, **more))]
 
     return prepare
 
@@ -30,18 +32,23 @@ def _package(name: str) -> str:
     return f"{name} {version}"
 
 
-PEERS: Final = (
-    Peer("nginx", PASSING, lambda: needs("nginx"), _version, _with("nginx.conf")),
-    Peer(
-        "nginx + Lua + OpenSSL",
-        SEALING,
+def _with_lua(name: str, alphabet: str) -> Peer:
+    return Peer(
+        name,
+        SEALING | {"events"},
         lambda: needs("nginx", str(_LUA), str(_CJSON)),
         lambda: f"{_version()}, {_package('libnginx-mod-http-lua')}",
-        _with("nginx_lua.conf"),
-    ),
+        _with("nginx_lua.conf", alphabet=alphabet),
+    )
+
+
+PEERS: Final = (
+    Peer("nginx", PASSING, lambda: needs("nginx"), _version, _with("nginx.conf")),
+    _with_lua("nginx + Lua + OpenSSL", "base64"),
+    _with_lua("nginx + Lua, URL-safe", "urlsafe"),
     Peer(
         "nginx + njs",
-        SEALING,
+        SEALING - _TOO_LARGE,
         lambda: needs("nginx", str(_NJS)),
         lambda: f"{_version()}, {_package('libnginx-mod-http-js')}",
         _with("nginx_njs.conf"),

@@ -66,6 +66,40 @@ def same(body: bytes) -> bytes:
 Change = Callable[[bytes], bytes]
 
 
+async def events(request: web.Request) -> web.StreamResponse:
+    """Open the message in each line of data of an event stream as it comes."""
+    url = request.app[BACKEND] + request.path_qs
+    async with request.app[CLIENT].get(url) as reply:
+        answer = web.StreamResponse(headers={"Content-Type": reply.headers["Content-Type"]})
+        await answer.prepare(request)
+        async for line in reply.content:
+            is_data = line.startswith(b"data:")
+            await answer.write(b"data: " + open_field(line[5:]) + b"\n" if is_data else line)
+        await answer.write_eof()
+        return answer
+
+
+async def room(request: web.Request) -> web.WebSocketResponse:
+    """Seal what the client of a WebSocket says, and open what it gets."""
+    client_side = web.WebSocketResponse()
+    await client_side.prepare(request)
+    url = request.app[BACKEND] + request.path_qs
+    async with request.app[CLIENT].ws_connect(url) as server_side, asyncio.TaskGroup() as both:
+        both.create_task(relay(client_side, server_side, seal_field))
+        both.create_task(relay(server_side, client_side, open_field))
+    return client_side
+
+
+WebSocket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+
+
+async def relay(source: WebSocket, target: WebSocket, change: Change) -> None:
+    """Pass messages on, each changed, until the source is closed."""
+    async for message in source:
+        await target.send_str(change(message.data.encode()).decode())
+    await target.close()
+
+
 def forwarding(on_request: Change, on_response: Change) -> Callable[[web.Request], Any]:
     """Return a handler that changes what goes out and what comes back."""
 
@@ -91,12 +125,14 @@ async def client(app: web.Application) -> AsyncIterator[None]:
 
 def main(port: int, backend: int, loop: asyncio.AbstractEventLoop) -> None:
     """Serve until told to stop."""
-    app = web.Application(client_max_size=16 * 1024 * 1024)
+    app = web.Application(client_max_size=32 * 1024 * 1024)
     app[BACKEND] = f"http://127.0.0.1:{backend}"
     app.cleanup_ctx.append(client)
     app.router.add_post("/api/messages", forwarding(seal_field, open_field))
     app.router.add_post("/api/documents", forwarding(lambda body: seal(body).encode(), unseal))
     app.router.add_get("/api/conversations/{id}/messages", forwarding(same, open_list))
+    app.router.add_get("/api/conversations/{id}/events", events)
+    app.router.add_get("/api/rooms/{id}", room)
     app.router.add_route("*", "/{path:.*}", forwarding(same, same))
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None, loop=loop)
 

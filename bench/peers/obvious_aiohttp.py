@@ -10,7 +10,7 @@ from typing import Final
 
 from .base import SEALING, Peer, Place
 
-_WORKS: Final = SEALING | {"pass"}
+_WORKS: Final = SEALING | {"pass", "events", "websocket"}
 
 
 def _with(*options: str) -> Callable[[Place], list[str]]:

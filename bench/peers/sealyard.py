@@ -1,7 +1,9 @@
-"""Sealyard itself, with its line per message in the log and without."""
+"""Sealyard itself: with its native part, in Python only, and without its line per message."""
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
 import subprocess
 import sys
@@ -15,8 +17,20 @@ from ..ports import free_port
 from .base import PASSING, SEALING, Peer, Place, fill
 
 NAME: Final = "Sealyard"
+PYTHON: Final = "Sealyard, Python only"
 UNLOGGED: Final = "Sealyard, no line per message"
-_WORKS: Final = PASSING | SEALING | {"tokens"}
+_WORKS: Final = PASSING | SEALING | {"tokens", "events", "websocket"}
+_PYTHON_ONLY: Final = {"SEALYARD_NATIVE": "0"}
+_FORM: Final = "from proxy.core.leaves import FORM; print(FORM)"
+
+
+@functools.cache
+def not_built() -> str | None:
+    """Return why Sealyard would not use its native part here, or None."""
+    environment = {name: value for name, value in os.environ.items() if name not in _PYTHON_ONLY}
+    command = [sys.executable, "-P", "-c", _FORM]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return None if done.stdout.strip() == "native" else "its native part is not built"
 
 
 def version() -> str:
@@ -50,7 +64,11 @@ def _with(module: str) -> Callable[[Place], list[str]]:
     return prepare
 
 
+FORMS: Final = (
+    Peer(NAME, _WORKS, not_built, version, _with("proxy")),
+    Peer(PYTHON, _WORKS, lambda: None, version, _with("proxy"), environment=_PYTHON_ONLY),
+)
 PEERS: Final = (
-    Peer(NAME, _WORKS, lambda: None, version, _with("proxy")),
+    *FORMS,
     Peer(UNLOGGED, frozenset({"pass", "seal"}), lambda: None, version, _with("bench.unlogged")),
 )

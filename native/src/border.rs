@@ -67,11 +67,45 @@ fn token_text<'py>(
     written(py, size, |out| token::write_text(head, iv, sealed, out))
 }
 
+/// Head text, IV, and ciphertext with tag.
 type PyParts<'py> = (PyText<'py>, PyText<'py>, PyText<'py>);
 
 #[pyfunction]
 #[pyo3(signature = (text, /))]
 fn token_parts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<PyParts<'py>>> {
+    parts_of(py, text, &mut None)
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, places, /))]
+fn tokens_at<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+) -> PyResult<Vec<Option<PyParts<'py>>>> {
+    if places.len() % 2 != 0 {
+        return Err(PyValueError::new_err("a place has a start and an end"));
+    }
+    let mut head = None;
+    let spans = places.chunks_exact(2);
+    spans
+        .map(|span| match literal_at(body, span[0], span[1]) {
+            Some([b'"', text @ .., b'"']) => parts_of(py, text, &mut head),
+            _ => Ok(None),
+        })
+        .collect()
+}
+
+fn literal_at(body: &[u8], start: isize, end: isize) -> Option<&[u8]> {
+    body.get(start.try_into().ok()?..end.try_into().ok()?)
+}
+
+/// Return the parts of a token; a head like the last one is the same object, as in most lists.
+fn parts_of<'py>(
+    py: Python<'py>,
+    text: &[u8],
+    last: &mut Option<PyText<'py>>,
+) -> PyResult<Option<PyParts<'py>>> {
     let Some(parts) = Parts::of(text) else {
         return Ok(None);
     };
@@ -83,11 +117,12 @@ fn token_parts<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<PyParts<'py
     if !canonical {
         return Ok(None);
     }
-    Ok(Some((
-        PyBytes::new_bound(py, parts.head),
-        PyBytes::new_bound(py, &iv),
-        sealed,
-    )))
+    let head = match last.take() {
+        Some(known) if known.as_bytes() == parts.head => known,
+        _ => PyBytes::new_bound(py, parts.head),
+    };
+    *last = Some(head.clone());
+    Ok(Some((head, PyBytes::new_bound(py, &iv), sealed)))
 }
 
 #[pyfunction]
@@ -97,6 +132,25 @@ fn quote<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Option<PyText<'py>>> {
         return Ok(None);
     };
     written(py, size, |out| strings::quote(utf8, out)).map(Some)
+}
+
+#[pyfunction]
+#[pyo3(signature = (literal, /))]
+fn unquote<'py>(py: Python<'py>, literal: &[u8]) -> PyResult<Option<PyText<'py>>> {
+    let Some(text) = work(py, literal.len(), || strings::unquote(literal)) else {
+        return Ok(None);
+    };
+    written(py, text.len(), |out| out.copy_from_slice(&text)).map(Some)
+}
+
+#[pyfunction]
+#[pyo3(signature = (text, at, end, /))]
+fn candidates(py: Python<'_>, text: &[u8], at: usize, end: usize) -> Vec<usize> {
+    work(py, text.len(), || {
+        let mut places = Vec::new();
+        token::candidates(text, at, end, |start, end| places.extend([start, end]));
+        places
+    })
 }
 
 /// One span of a body, and the bytes that replace it.
@@ -155,14 +209,51 @@ fn splice<'py>(
     written(py, size, write).map(Some)
 }
 
+#[pyfunction]
+#[pyo3(signature = (body, places, texts, /))]
+fn splice_quoted<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+    texts: &Bound<'py, PyList>,
+) -> PyResult<Option<PyText<'py>>> {
+    let texts = texts_of(texts)?;
+    let Some(changes) = replaced(&places, &texts) else {
+        return Ok(None);
+    };
+    let length =
+        |&(start, end, text): &Replaced<'_>| Some((start, end, strings::quoted_length(text)?));
+    let lengths = work(py, body.len(), || {
+        changes.iter().map(length).collect::<Option<Vec<_>>>()
+    });
+    let Some(lengths) = lengths else {
+        return Ok(None);
+    };
+    let Some(size) = spliced_length(body.len(), lengths.iter().copied()) else {
+        return Ok(None);
+    };
+    let write = |out: &mut [u8]| {
+        let mut splicing = Splicing::new(body, out);
+        for (&(start, end, new), (_, _, text)) in lengths.iter().zip(&changes) {
+            strings::quote(text, splicing.replace(start, end, new));
+        }
+        splicing.finish();
+    };
+    written(py, size, write).map(Some)
+}
+
 #[pymodule]
 fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(candidates, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(token_text, module)?)?;
     module.add_function(wrap_pyfunction!(token_parts, module)?)?;
     module.add_function(wrap_pyfunction!(quote, module)?)?;
     module.add_function(wrap_pyfunction!(splice, module)?)?;
+    module.add_function(wrap_pyfunction!(splice_quoted, module)?)?;
+    module.add_function(wrap_pyfunction!(tokens_at, module)?)?;
+    module.add_function(wrap_pyfunction!(unquote, module)?)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! JSON strings (RFC 8259 section 7) of UTF-8 text.
 
+use std::borrow::Cow;
+
 /// Return how many bytes the text takes as a JSON string; None where it is not UTF-8.
 #[must_use]
 pub fn quoted_length(text: &[u8]) -> Option<usize> {
@@ -70,4 +72,73 @@ pub fn quote(text: &[u8], out: &mut [u8]) {
         }
         at += 1 + usize::from(MORE[byte as usize]);
     }
+}
+
+/// Return the text of a JSON string literal, quotes included.
+///
+/// None for what is none: other bytes than UTF-8, a control character, a quote inside, an unknown
+/// escape, or one that names half of a surrogate pair.
+#[must_use]
+pub fn unquote(literal: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let [b'"', inside @ .., b'"'] = literal else {
+        return None;
+    };
+    std::str::from_utf8(inside).ok()?;
+    if inside
+        .iter()
+        .fold(false, |found, &byte| found | (byte < 0x20))
+    {
+        return None;
+    }
+    if memchr::memchr2(b'"', b'\\', inside).is_none() {
+        return Some(Cow::Borrowed(inside));
+    }
+    let mut text = Vec::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let (plain, escape) = rest.split_at(at);
+        text.extend_from_slice(plain);
+        let (character, length) = unescape(escape)?;
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &escape[length..];
+    }
+    text.extend_from_slice(rest);
+    Some(Cow::Owned(text))
+}
+
+/// Return the character that the escape at the beginning names, and how long the escape is.
+fn unescape(text: &[u8]) -> Option<(char, usize)> {
+    match text {
+        [b'\\', b'u', ..] => {
+            let first = unit(text)?;
+            if let Some(character) = char::from_u32(first) {
+                return Some((character, UNIT));
+            }
+            let second = unit(&text[UNIT..])?;
+            if first >= 0xdc00 || !(0xdc00..0xe000).contains(&second) {
+                return None;
+            }
+            let both = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            Some((char::from_u32(both)?, 2 * UNIT))
+        }
+        [b'\\', b'/', ..] => Some(('/', 2)),
+        [b'\\', mark, ..] => {
+            let found = SHORT.iter().find(|one| one.1 == *mark)?;
+            Some((char::from(found.0), 2))
+        }
+        _ => None,
+    }
+}
+
+/// The length of an escape such as `\u0041`.
+const UNIT: usize = 6;
+
+/// Return the UTF-16 code unit that an escape at the beginning names.
+fn unit(text: &[u8]) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = text.get(..UNIT)? else {
+        return None;
+    };
+    digits.iter().try_fold(0, |value, &digit| {
+        Some(value << 4 | char::from(digit).to_digit(16)?)
+    })
 }

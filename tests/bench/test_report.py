@@ -5,26 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from bench import plots, report, results, targets
+from bench import pages, plots, report, results, targets
+from bench.cases import CASES
 from bench.load import Sample
 from bench.peers import PEERS, sealyard
 from bench.results import Bulk, Cell, Curve, Point, Results, Step, Weight
 from bench.timing import Timing
 
 
-def _cell(peer: str, work: str, rate: float, connections: int = 16) -> Cell:
-    samples = [Sample(rate / 2, rate * turn, 1e6 / rate, 2e6 / rate, 60.0) for turn in (1, 2, 3)]
-    return Cell(peer, work, connections, samples)
+def _samples(rate: float) -> list[Sample]:
+    return [Sample(rate / 2, rate * turn, 1e6 / rate, 2e6 / rate, 60.0) for turn in (1, 2, 3)]
 
 
-def some_results(ours: float = 24_000.0) -> Results:
+def some_results(ours: float = 24_000.0, python: float = 12_000.0) -> Results:
     """Return results in which every peer does 4,000 requests a CPU second, and Sealyard `ours`."""
-    rates = {sealyard.NAME: ours, sealyard.UNLOGGED: ours * 1.05}
+    rates = {sealyard.NAME: ours, sealyard.PYTHON: python, sealyard.UNLOGGED: ours * 1.05}
     cells = [
-        _cell(peer.name, work, rates.get(peer.name, 4_000.0), connections)
+        Cell(
+            peer.name,
+            case.name,
+            work,
+            _samples(rates.get(peer.name, 4_000.0)),
+            [] if peer.name == sealyard.NAME else _samples(ours),
+        )
+        for case in CASES
         for peer in PEERS
-        for work, connections in (("pass", 1), ("pass", 16), ("seal", 1), ("seal", 16))
-        if work in peer.works
+        if (work := case.work_of(peer))
     ]
     curves = [
         Curve(
@@ -32,16 +38,18 @@ def some_results(ours: float = 24_000.0) -> Results:
         )
         for name in ("fields", "bodies", "rules")
     ]
+    about = ("date", "commit", "processor", "cores", "system", "rounds", "minutes", "load")
     return Results(
-        dict.fromkeys(("date", "processor", "cores", "system", "rounds", "seconds", "load"), "1"),
+        dict.fromkeys(about, "1"),
         {peer.name: "1.0" for peer in PEERS},
         {"Envoy": "it was not there"},
         cells,
-        [_cell("1 worker", "seal", 8_000.0)],
+        [Cell("1 worker", "workers", "seal", _samples(8_000.0))],
         curves,
         [Weight(sealyard.NAME, [0.4, 0.5], [58.0], [70.0])],
         [Step("find", 20.0, Timing(10.0, 9.0, 30.0))],
         [Bulk(16, "up", [300.0, 310.0], [500.0, 520.0], [1.0, 2.0])],
+        {sealyard.NAME: {"seal": 4.0}, sealyard.PYTHON: {"seal": 5.0, "plan": 9.0}},
     )
 
 
@@ -56,9 +64,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert results.read(path) == some_results()
 
 
-@pytest.mark.parametrize(("ours", "met"), [(15_900.0, False), (16_000.0, True)])
+@pytest.mark.parametrize(("ours", "met"), [(19_900.0, False), (20_000.0, True)])
 def test_a_target_is_met_from_its_limit_on(ours: float, met: bool) -> None:  # noqa: FBT001 - a parameter
-    text = "4 times the obvious aiohttp proxy with crypto"
+    text = "`seal`: 5 times obvious aiohttp"
 
     assert _verdicts(some_results(ours))[text] is met
 
@@ -67,7 +75,22 @@ def test_a_target_whose_peer_was_absent_is_not_judged() -> None:
     found = some_results()
     found.cells[:] = [cell for cell in found.cells if cell.peer != "nginx + njs"]
 
-    assert _verdicts(found)["2 times nginx + njs"] is None
+    assert _verdicts(found)["`seal`: 2.5 times nginx + njs"] is None
+
+
+@pytest.mark.parametrize(("python", "met"), [(3_900.0, False), (4_000.0, True)])
+def test_one_case_that_is_slower_than_the_obvious_proxy_misses(python: float, met: bool) -> None:  # noqa: FBT001 - a parameter
+    found = some_results()
+    (slow,) = (c for c in found.cells if (c.peer, c.case) == (sealyard.PYTHON, "events"))
+    slow.samples[:] = _samples(python)
+
+    assert _verdicts(found)["in Python only, no case slower than obvious aiohttp"] is met
+
+
+def test_a_ratio_is_that_of_each_peer_and_what_ran_right_after_it() -> None:
+    cell = Cell("slow", "seal", "seal", _samples(100), [*_samples(200)[:2], *_samples(300)[2:]])
+
+    assert cell.ratio == (2.0, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(("last", "met"), [(4_300.0, True), (4_600.0, False)])
@@ -100,7 +123,12 @@ def test_only_the_measured_part_of_the_page_changes() -> None:
 def test_every_measured_peer_stands_in_the_tables() -> None:
     page = report.measured(some_results())
 
-    assert all(f"| {cell.peer} |" in page for cell in some_results().cells)
+    assert all(f"| {cell.peer}" in page for cell in some_results().cells)
+
+
+def test_the_pages_and_plots_show_the_record_that_is_kept() -> None:
+    for path, text in pages.rendered(results.read(pages.FOUND)).items():
+        assert path.read_text() == text, path
 
 
 @pytest.mark.parametrize("plot", [plots.throughput, plots.growth])

@@ -24,5 +24,5 @@ def test_sealyard_does_all_its_work_with_and_without_a_line_per_message(
         log = running.log.read_text()
 
     assert set(done) == peer.works
-    assert ('"event":"message.handled"' in log) is (peer.name == sealyard.NAME)
+    assert ('"event":"message.handled"' in log) is (peer.name != sealyard.UNLOGGED)
     assert '"event":"server.ready"' in log

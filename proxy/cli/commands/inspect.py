@@ -18,6 +18,7 @@ from ...core.crypto.derivation import COMMITMENT_BYTES, SID_BYTES
 from ...core.crypto.session_cipher import EXP_SKEW_SECONDS
 from ...core.crypto.token import ASSUMED_KEK_ID, KEK_ID_PATTERN, KeyId, Token
 from ...core.errors import OpenFailed
+from ...core.leaves import tokens
 from ..support import console
 
 _FIXED: Final = {"typ": "sy1", "alg": "dir", "enc": "A256GCM"}
@@ -82,7 +83,7 @@ def complaint(text: bytes, error: OpenFailed) -> str:
         return "it has white space around it"
     if token.is_cut(text):
         short = text.startswith(token.SHORT_PREFIX)
-        cut = short or token.CUT_PATTERN.fullmatch(text) is not None
+        cut = short or tokens.CUT_PATTERN.fullmatch(text) is not None
         return "it is truncated: its end is missing" if cut else _REASONS["malformed-token"]
     if error.reason == "base64-not-canonical":
         return _REASONS[error.reason]

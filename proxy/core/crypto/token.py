@@ -21,22 +21,9 @@ from .derivation import SID_BYTES
 Form = Literal["jwe", "short"]
 
 JWE_PREFIX: Final = tokens.JWE_PREFIX
-SHORT_PREFIX: Final = b"sy1."
+SHORT_PREFIX: Final = tokens.SHORT_PREFIX
 CTY_JSON: Final = "json"
 CTY_MAX: Final = 127
-
-_CHARS: Final = rb"[A-Za-z0-9_-]"
-JWE_PATTERN: Final = re.compile(
-    rb"(%s%s*+)\.\.(%s{16})\.(%s*+)\.(%s{22})" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
-)
-SHORT_PATTERN: Final = re.compile(rb"sy1\.(%s{58,}+)" % _CHARS)
-# A truncated token: it has its beginning, not its end.
-CUT_PATTERN: Final = re.compile(
-    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
-    % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
-)
-# The beginning of a token in the short form, up to the time in its session id.
-SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
 
 _CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
 _HEADER: Final = re.compile(
@@ -118,8 +105,8 @@ def is_cut(text: bytes) -> bool:
     A truncated token in the short form may look complete if the rest happens to be base64url.
     """
     if text.startswith(JWE_PREFIX):
-        return JWE_PATTERN.fullmatch(text) is None
-    if SHORT_CUT_PATTERN.fullmatch(text) is None or not _begins_short(text):
+        return tokens.JWE_PATTERN.fullmatch(text) is None
+    if tokens.SHORT_CUT_PATTERN.fullmatch(text) is None or not _begins_short(text):
         return False
     try:
         _decode_short(text)
@@ -155,7 +142,7 @@ def decode(text: bytes) -> Token:
 
 def _refusal(text: bytes) -> OpenFailed:
     """Return why a text that begins like a token in JWE form is none."""
-    if JWE_PATTERN.fullmatch(text) is None:
+    if tokens.JWE_PATTERN.fullmatch(text) is None:
         return OpenFailed("malformed-token")
     try:
         decode_header(text.partition(b".")[0])

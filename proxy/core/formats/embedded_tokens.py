@@ -11,24 +11,12 @@ from typing import Final, NamedTuple
 from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
+from ..leaves import candidates
 from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
 from . import escaping
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
 
-_CANDIDATE: Final = re.compile(
-    b"|".join(
-        re.sub(rb"\((?!\?)", b"(?:", one.pattern)
-        for one in (
-            token.JWE_PATTERN,
-            token.SHORT_PATTERN,
-            token.CUT_PATTERN,
-            token.SHORT_CUT_PATTERN,
-        )
-    )
-)
-_CERTAIN: Final = 64
-"""After so many bytes from its beginning it is certain whether there is a candidate."""
 _ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
 _LITERAL: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
@@ -85,13 +73,13 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
     if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
         return find(text, limit, manner)
     found: list[FoundToken] = []
-    matches = list(_candidates_in(text))
-    places = escaping.places(text, [one.span() for one in paused(matches)], manner)
-    for match, place in paused(zip(matches, places, strict=True)):
-        decoded = _decode(match[0])
-        if decoded is not None or token.is_cut(match[0]):
-            trails_off = _trails_off(decoded, text, match.end())
-            found.append(FoundToken(*match.span(), decoded, 0, None, trails_off, place))
+    spans = list(_candidates_in(text))
+    places = escaping.places(text, spans, manner)
+    for (start, end), place in paused(zip(spans, places, strict=True)):
+        decoded = _decode(text[start:end])
+        if decoded is not None or token.is_cut(text[start:end]):
+            trails_off = _trails_off(decoded, text, end)
+            found.append(FoundToken(start, end, decoded, 0, None, trails_off, place))
             if len(found) > limit:
                 raise InvalidBody("too-many-tokens")
     return found
@@ -109,24 +97,15 @@ def any_in(text: bytes) -> bool:
     return False
 
 
-def _candidates_in(text: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield what looks like a token in a text, in order; long texts are searched in pieces."""
-    if len(text) <= PIECE_BYTES:
-        yield from _CANDIDATE.finditer(text)
-        return
+def _candidates_in(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where something in a text looks like a token, in order, a piece of it at a time."""
     at = 0
     while at < len(text):
         pause()
         end = at + PIECE_BYTES
-        match = _CANDIDATE.search(text, at, end)
-        if match is None or (match.start() > end - _CERTAIN and end < len(text)):
-            at = end - _CERTAIN
-            continue
-        # What was found may be cut by the end of the piece, and longer or another one in the text.
-        whole = _CANDIDATE.match(text, match.start())
-        assert whole is not None  # noqa: S101 - no pattern fails where there is more of the same
-        yield whole
-        at = whole.end()
+        places = candidates(text, at, end)
+        yield from zip(places[::2], places[1::2], strict=True)
+        at = max(end, places[-1]) if places else end
 
 
 def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
@@ -198,16 +177,16 @@ def _in_literal(
     for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
     at = 0
-    for match in _candidates_in(literal):
-        alike = numbers.get(match[0], ())
+    for start, end in _candidates_in(literal):
+        looks = literal[start:end]
+        alike = numbers.get(looks, ())
         first = bisect_left(alike, at)
         if first == len(alike):
             continue
         here = alike[first]
         at = here + 1
-        decoded = _decode(match[0])
-        if decoded is not None or token.is_cut(match[0]):
-            start, end = match.span()
+        decoded = _decode(looks)
+        if decoded is not None or token.is_cut(looks):
             found = places[here]
             quotes = _quotes(literal, start, end, found.depth) if found.fills else None
             trails_off = _trails_off(decoded, literal, end)
@@ -272,11 +251,11 @@ def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iter
             inner = json_format.unescape(literal[0])
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
-    matches = list(_candidates_in(encoded))
-    places = escaping.places(encoded, [one.span() for one in paused(matches)], manner)
-    for match, place in paused(zip(matches, places, strict=True)):
-        fills = not is_name and match.span() == (0, len(encoded))
-        yield _Candidate(match[0], depth, fills, place)
+    spans = list(_candidates_in(encoded))
+    places = escaping.places(encoded, spans, manner)
+    for (start, end), place in paused(zip(spans, places, strict=True)):
+        fills = not is_name and (start, end) == (0, len(encoded))
+        yield _Candidate(encoded[start:end], depth, fills, place)
 
 
 def _is_json(text: str) -> bool:

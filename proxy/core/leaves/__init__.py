@@ -9,22 +9,37 @@ from __future__ import annotations
 from .choice import FORM, NATIVE, REASON, Form
 
 if FORM == "native":
-    from sealyard_native import decode, encode, quote, splice, token_parts, token_text
+    from sealyard_native import (
+        candidates,
+        decode,
+        encode,
+        quote,
+        splice,
+        splice_quoted,
+        token_parts,
+        token_text,
+        tokens_at,
+        unquote,
+    )
 else:
     from .base64url import decode, encode
-    from .spans import splice
-    from .strings import quote
-    from .tokens import token_parts, token_text
+    from .spans import splice, splice_quoted
+    from .strings import quote, unquote
+    from .tokens import candidates, token_parts, token_text, tokens_at
 
 __all__ = [
     "FORM",
     "NATIVE",
     "REASON",
     "Form",
+    "candidates",
     "decode",
     "encode",
     "quote",
     "splice",
+    "splice_quoted",
     "token_parts",
     "token_text",
+    "tokens_at",
+    "unquote",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import json
+import re
 from json.encoder import encode_basestring
 from typing import Final
 
@@ -11,6 +13,7 @@ from ..slices import PIECE_BYTES, pieces
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
 # Each byte as it is, but for those that a JSON string must escape: they become another.
 _UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
+_PLAIN: Final = re.compile(rb'"[^"\\\x00-\x1f]*+"')
 
 
 def is_utf8(text: bytes) -> bool:
@@ -35,3 +38,20 @@ def quote(utf8: bytes, /) -> bytes | None:
     if utf8.translate(_UNESCAPED) == utf8:  # as nearly always, and four times as fast
         return b"".join((b'"', utf8, b'"'))
     return encode_basestring(utf8.decode()).encode()
+
+
+def unquote(literal: bytes, /) -> bytes | None:
+    """Return the text of a JSON string literal, quotes included.
+
+    None for what is none, is no UTF-8, or names half of a surrogate pair.
+    """
+    if _PLAIN.fullmatch(literal):
+        return literal[1:-1] if literal.isascii() or is_utf8(literal) else None
+    # Blanks around a literal are none of it.
+    if not literal.startswith(b'"') or not literal.endswith(b'"'):
+        return None
+    try:
+        text: str = json.loads(literal.decode())
+        return text.encode()
+    except ValueError:
+        return None

@@ -1,12 +1,41 @@
-"""The text of tokens in JWE form: `head..iv.ciphertext.tag`."""
+"""The text of tokens in JWE form, `head..iv.ciphertext.tag`, and tokens found in any text."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from ..slices import paused
 from .base64url import decode, decode_within, encode, encode_within
 
 JWE_PREFIX: Final = b"eyJ0eXAiOiJzeTEi"  # base64url of {"typ":"sy1"
+SHORT_PREFIX: Final = b"sy1."
+
+_CHARS: Final = rb"[A-Za-z0-9_-]"
+JWE_PATTERN: Final = re.compile(
+    rb"%s%s*+\.\.%s{16}\.%s*+\.%s{22}" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
+)
+# A truncated token: it has its beginning, not its end.
+CUT_PATTERN: Final = re.compile(
+    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
+    % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
+)
+# The beginning of a token in the short form, up to the time in its session id.
+SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
+_CANDIDATE: Final = re.compile(
+    b"|".join(
+        (
+            JWE_PATTERN.pattern,
+            rb"sy1\.%s{58,}+" % _CHARS,
+            CUT_PATTERN.pattern,
+            SHORT_CUT_PATTERN.pattern,
+        )
+    )
+)
+_CERTAIN: Final = 64
+"""So many bytes from its beginning tell whether there is a candidate."""
+_QUOTE: Final = ord('"')
+
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 
@@ -46,3 +75,40 @@ def token_parts(text: bytes, /) -> tuple[bytes, bytes, bytes] | None:
         return None
     sealed = decode_within(text, at + _IV_END + 1, end, beside[_IV_BYTES:])
     return None if sealed is None else (text[: at - 1], beside[:_IV_BYTES], sealed)
+
+
+def tokens_at(body: bytes, places: list[int], /) -> list[tuple[bytes, bytes, bytes] | None]:
+    """Return what `token_parts` does for each JSON string of a body, None where there is none.
+
+    `places` has the start and the end of each string with its quotes; raises ValueError where one
+    of them is missing. A caller with many gives a few at a time, and pauses between them.
+    """
+    ends = iter(places)
+    return [
+        token_parts(body[start + 1 : end - 1])
+        if 0 <= start < end - 1 < len(body) and body[start] == body[end - 1] == _QUOTE
+        else None
+        for start, end in paused(zip(ends, ends, strict=True))
+    ]
+
+
+def candidates(text: bytes, at: int, end: int, /) -> list[int]:
+    """Return the start and the end of each text that looks like a token or the beginning of one.
+
+    In order and apart, of those that begin from `at` on and before `end`; the last may go on behind
+    it. Raises OverflowError for a negative place.
+    """
+    if at < 0 or end < 0:
+        raise OverflowError("a place is not negative")
+    found: list[int] = []
+    # What is found may be cut by the end of this piece, and longer or another one in the text.
+    piece = end + _CERTAIN
+    while match := _CANDIDATE.search(text, at, piece):
+        if match.start() >= end:
+            break
+        start = match.start()
+        whole = match if piece >= len(text) else _CANDIDATE.match(text, start)
+        assert whole is not None  # noqa: S101 - no pattern fails where there is more of the same
+        at = whole.end()
+        found += (start, at)
+    return found

@@ -49,7 +49,7 @@ def outcome(function: Callable[..., Any], *arguments: object) -> object:
     """Return what a leaf returns, or the class of the error that it raises."""
     try:
         return function(*arguments)
-    except (ValueError, TypeError) as error:  # a PanicException is neither
+    except (ValueError, TypeError, OverflowError) as error:  # a PanicException is neither
         return type(error)
 
 
@@ -122,6 +122,99 @@ def test_quote(utf8: bytes) -> None:
     same(strings.quote, utf8)
 
 
+def spelled(text: str, ways: list[int]) -> bytes:
+    """Return a text as a JSON string, each character as it is, escaped shortly or by its number."""
+    short = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+    written = []
+    for at, one in enumerate(text):
+        way = ways[at % len(ways)] if ways else 0
+        if way == 1 and one in short:
+            written.append("\\" + short[one])
+        elif way == 2:
+            units = one.encode("utf-16-be", "surrogatepass").hex()
+            written += ["\\u" + units[place : place + 4] for place in range(0, len(units), 4)]
+        elif way == 3:
+            units = one.encode("utf-16-be", "surrogatepass").hex().upper()
+            written += ["\\u" + units[place : place + 4] for place in range(0, len(units), 4)]
+        else:
+            written.append(one)
+    return f'"{"".join(written)}"'.encode(errors="surrogatepass")
+
+
+ANY_TEXT: Final = st.text(
+    st.one_of(
+        st.characters(codec=None, exclude_categories=()), st.sampled_from('"\\/bfnrtu\b\f\n\r\t')
+    ),
+    max_size=20,
+)
+
+
+@given(mutated(st.builds(spelled, ANY_TEXT, st.lists(st.integers(0, 3), max_size=5))))
+@example(b'"')
+@example(b' "a"')
+@example(b'"a" ')
+@example(b'"a""b"')
+@example(b'"\\ud83d\\ude00\\ud83d"')
+@example(b'"\\ud83d\\ud83d\\ude00"')
+@example(b'"\\ude00\\ud83d"')
+@example(b'"\\u+123\\u 123\\u0_12"')
+@example(b'"\\ud83d\\u+e00"')
+@example(b'"\x7f\\"')
+def test_unquote(literal: bytes) -> None:
+    text = same(strings.unquote, literal)
+    assert text is None or strings.unquote(strings.quote(text)) == text  # type: ignore[arg-type] # bytes
+
+
+@given(ANY_TEXT)
+def test_what_is_quoted_reads_as_it_was(text: str) -> None:
+    utf8 = text.encode(errors="replace")
+    assert same(strings.unquote, same(strings.quote, utf8)) == utf8
+
+
+@given(
+    st.lists(
+        st.one_of(
+            TEXTS.filter(lambda text: len(text) < 2000),
+            mutated(TEXTS.filter(lambda text: len(text) < 2000)),
+            st.sampled_from(
+                [tokens.JWE_PREFIX, b"sy1.", b"sy1.A", b"sy1", b"eyJ0eXAiOiJzeTE", b"."]
+            ),
+            st.binary(min_size=55, max_size=60).map(lambda some: b"A" * len(some)),
+            st.text(CHARACTERS.decode(), max_size=70).map(str.encode),
+            st.sampled_from(STRAY),
+        ),
+        max_size=8,
+    ).map(b"".join),
+    st.integers(0, 400),
+    st.integers(0, 3000),
+)
+def test_candidates(text: bytes, at: int, length: int) -> None:
+    places = same(tokens.candidates, text, at, at + length)
+    whole = tokens._CANDIDATE.finditer(text)
+    assert same(tokens.candidates, text, 0, len(text)) == [at for one in whole for at in one.span()]
+    assert places == sorted(places)  # type: ignore[call-overload] # a list of numbers
+
+
+@pytest.mark.parametrize("place", [(-1, 5), (0, -1), (5, 2), (0, 10**6), (10**6, 10**7)])
+def test_candidates_of_any_place(place: tuple[int, int]) -> None:
+    same(tokens.candidates, b"sy1." + b"A" * 60, *place)
+
+
+@given(
+    st.lists(mutated(TEXTS.filter(lambda text: len(text) < 2000)), max_size=4),
+    st.lists(st.integers(-2, 700), max_size=6),
+)
+def test_tokens_at(texts: list[bytes], more: list[int]) -> None:
+    body = b"[" + b",".join(b'"%s"' % one for one in texts) + b"]"
+    places, at = [], 1
+    for one in texts:
+        places += [at, at + len(one) + 2]
+        at += len(one) + 3
+    found = same(tokens.tokens_at, body, places)
+    assert found == [tokens.token_parts(one) for one in texts]
+    same(tokens.tokens_at, body, places + more)
+
+
 @given(
     DATA,
     st.lists(st.integers(-3, 110), max_size=9),
@@ -133,6 +226,7 @@ def test_splice(body: bytes, places: list[int], texts: list[bytes], in_order: bo
         places = sorted(abs(one) for one in places)[: 2 * len(texts)]
         texts = texts[: len(places) // 2]
     same(spans.splice, body, places, texts)
+    same(spans.splice_quoted, body, places, texts)
 
 
 @pytest.mark.parametrize(

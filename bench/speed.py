@@ -1,0 +1,97 @@
+"""The measured parts of docs/explanation/speed.md, made from the results alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .cases import CASES, LUA, NGINX, OBVIOUS
+from .peers import forwarder, sealyard
+from .results import Results, Spread
+from .targets import added_latency, ratio, shown
+from .works import works
+
+_PART: Final = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def page(results: Results, before: str) -> str:
+    """Return the page with its measured parts made anew."""
+    parts = {"run": _run, "floor": _floor, "cases": _cases, "stages": _stages}
+
+    def made(found: re.Match[str]) -> str:
+        text = "\n".join(parts[found[1]](results))
+        return f"<!-- measured: {found[1]} -->\n\n{text}\n\n<!-- end -->"
+
+    return _PART.sub(made, before)
+
+
+def _run(results: Results) -> Iterator[str]:
+    about = results.about
+    yield (
+        f"The figures of this page are from the run of {about['date']} at commit {about['commit']}:"
+        f" {about['processor']}, {about['cores']} cores, {about['system']},"
+        f" {results.versions.get(sealyard.PYTHON) or results.versions[sealyard.NAME]}."
+    )
+    yield from (f"{name}: not measured, {why}." for name, why in results.absent.items())
+
+
+def _floor(results: Results) -> Iterator[str]:
+    rows = [
+        (name, cell.cost.median)
+        for name in (forwarder.NAME, NGINX, "HAProxy", "Envoy", sealyard.NAME, sealyard.PYTHON)
+        if (cell := results.cell(name, "pass"))
+    ]
+    yield "| 1 KiB passed through, 16 connections | µs of CPU |"
+    yield "|---|--:|"
+    for name, cost in sorted(rows, key=lambda row: row[1]):
+        yield f"| {name} | {cost:.1f} |"
+    if nginx := results.cell(NGINX, "seal-1"):
+        yield ""
+        form = next(cell.peer for cell in results.cells if not cell.ours)
+        yield (
+            f"At one connection, p50 of a message that {form} seals and opens, above nginx, which"
+            f" only passes it: {shown(added_latency(nginx), 0, ' µs')}."
+        )
+
+
+def _cases(results: Results) -> Iterator[str]:
+    titles = {name: work.title for name, work in works("").items()}
+    forms = (sealyard.NAME, sealyard.PYTHON)
+    yield (
+        "| case | Sealyard, µs | Python only, µs | Sealyard / Lua | Sealyard / aiohttp"
+        " | Python only / aiohttp |"
+    )
+    yield "|---|--:|--:|---|---|---|"
+    for case in CASES:
+        if case.beside or not any(results.cell(form, case.name) for form in forms):
+            continue
+        costs = [
+            f"{cell.cost.median:,.1f}" if (cell := results.cell(form, case.name)) else ""
+            for form in forms
+        ]
+        ratios = (
+            ratio(results, sealyard.NAME, LUA, case.name),
+            ratio(results, sealyard.NAME, OBVIOUS, case.name),
+            ratio(results, sealyard.PYTHON, OBVIOUS, case.name),
+        )
+        many = "" if case.connections != 1 else ", one connection"
+        cells = (f"{titles[case.work]}{many}", *costs, *map(_shown, ratios))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _shown(found: Spread | None) -> str:
+    return shown(found) if found else ""
+
+
+def _stages(results: Results) -> Iterator[str]:
+    if not results.profile:
+        yield "Not measured in this run."
+        return
+    forms = list(results.profile)
+    yield f"| stage | {' | '.join(f'{form}, µs' for form in forms)} |"
+    yield f"|---{'|--:' * len(forms)}|"
+    for stage in dict.fromkeys(stage for form in forms for stage in results.profile[form]):
+        times = (results.profile[form].get(stage) for form in forms)
+        shown_times = ("" if time is None else f"{time:.1f}" for time in times)
+        yield f"| {stage} | {' | '.join(shown_times)} |"
