@@ -22,7 +22,8 @@ ROUNDS: Final = 7
 LINES: Final = 20_000
 
 REST: Final = ("api", "POST", "send", 201, 1234, 2345, 1.2345678)
-COUNTS: Final = {"sealed": 1, "opened": 1, "response_opened": 1}
+SEALED: Final = (("sealed", 1),)
+OPENED: Final = (("opened", 1),)
 UPSTREAM_MS: Final = 0.98765
 REFUSAL: Final = Refusal("open-failed", "tag", "request")
 
@@ -30,7 +31,7 @@ REFUSAL: Final = Refusal("open-failed", "tag", "request")
 def _message(number: int, refusal: Refusal | None = None) -> MessageLine:
     # As for a real message: an id of its own.
     request_id = f"abcdef012345-{number:x}"
-    return MessageLine(request_id, *REST, COUNTS, {}, UPSTREAM_MS, refusal)
+    return MessageLine(request_id, *REST, SEALED, OPENED, {}, UPSTREAM_MS, refusal)
 
 
 def _least(write: Callable[[int], None]) -> float:
@@ -54,11 +55,11 @@ def _as_it_is(_logger: object, _level: str, entry: EventDict) -> EventDict:
 
 
 def _handled(reporter: MessageReporter, number: int) -> None:
-    reporter.message(_message(number))
+    reporter.messages((_message(number),))
 
 
 def _refused(reporter: MessageReporter, number: int) -> None:
-    reporter.message(_message(number, REFUSAL))
+    reporter.messages((_message(number, REFUSAL),))
 
 
 def _event(logs: Logs, _: int) -> None:

@@ -33,7 +33,6 @@ from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.exchange import steps
 from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.http1.head_cache import HeadCache
-from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.upstream import client as upstream
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
@@ -64,7 +63,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("- open", Session, "open"),
     ("head of the request upstream", upstream, "request_lines_again"),
     ("head of the answer", response_writer, "response_lines_again"),
-    ("log line and counters", MessageRecord, "report"),
+    ("log line and counters", steps.Steps, "report"),
 )
 
 

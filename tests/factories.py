@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -267,8 +267,8 @@ class Ear:
     def report(self, event: str, **fields: object) -> None:
         self.heard.append((event, fields))
 
-    def message(self, line: MessageLine) -> None:
-        self.heard.append((line.event, line.fields()))
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        self.heard.extend((line.event, line.fields()) for line in lines)
 
     @property
     def events(self) -> list[str]:

@@ -7,7 +7,7 @@ lock for each increment. Samples are made only for a scrape.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from .logs.access_line import MessageLine, Refusal
@@ -46,8 +46,8 @@ class Reporter(Protocol):
 class MessageReporter(Reporter, Protocol):
     """Takes events and the lines of messages."""
 
-    def message(self, line: MessageLine) -> None:
-        """Report one message that has ended."""
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        """Report messages that have ended."""
 
 
 class CountingReporter:
@@ -80,19 +80,23 @@ class CountingReporter:
             refused = "yes" if fields.get("refused") else "no"
             self._add(UNACCEPTED, (_text(fields, "use"), refused))
 
-    def message(self, line: MessageLine) -> None:
-        """Write the line of a message, then count it."""
-        self._inner.message(line)
-        if line.refusal is not None:
-            self._messages.count(line, "refused")
-            self._refusal(line, line.refusal)
-        else:
-            self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
-            if line.observations:
-                labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
-                self._dry_run(labels, {**line.counts, **line.observations})
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        """Write the lines of messages, then count them."""
+        self._inner.messages(lines)
+        now = time.time()
+        for line in lines:
+            if line.refusal is not None:
+                outcome = "refused"
+                self._refusal(line, line.refusal)
+            else:
+                outcome = "aborted" if line.status == _ABORTED else "forwarded"
+                if line.observations:
+                    labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
+                    self._dry_run(labels, line.observations)
+            self._messages.count(line, outcome, now)
         if self.tap.watched:
-            self.tap.line(line)
+            for line in lines:
+                self.tap.line(line)
 
     def samples(self) -> Samples:
         """Return the samples of all counts."""

@@ -113,6 +113,7 @@ class Tap:
         if shapes is None and not self._take():
             self.missed += 1
             return
+        counts = line.counts
         message: TapMessage = {
             "listener": line.listener,
             "rule": line.rule,
@@ -123,9 +124,7 @@ class Tap:
             "ms": round(line.duration_ms, 2),
             "sent": line.request_bytes,
             "got": line.response_bytes,
-            "outcomes": {
-                outcome: line.counts[outcome] for outcome in OUTCOMES if line.counts.get(outcome)
-            },
+            "outcomes": {one: counts[one] for one in OUTCOMES if counts.get(one)},
         }
         self._keep(message | (shapes or {}))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from ..core.apply.forwardable import Forwardable
@@ -20,8 +20,8 @@ class Reporter(Protocol):
     def report(self, event: str, **fields: object) -> None:
         """Report one event."""
 
-    def message(self, line: MessageLine) -> None:
-        """Report one message that has ended."""
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        """Report messages that have ended."""
 
 
 class IncomingBody(Protocol):

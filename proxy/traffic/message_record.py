@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
 from ..core.explain.dry_run import DryRunResult
 from ..core.http.message import Direction
-from ..telemetry.logs.access_line import MessageLine, Refusal
+from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
+
+_NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
 class MessageRecord(MessageLine):
     """The log line of one message, while its facts are gathered. It never holds a value."""
 
-    __slots__ = ("_began", "_cause", "_responded", "_sent", "direction", "unopened")
+    __slots__ = ("_began", "_responded", "_sent", "direction", "unopened")
 
     def __init__(self, request_id: str, listener: str) -> None:
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
-        self._cause: tuple[str, str] | None = None
         self.direction: Direction = "request"
-        self.unopened: list[tuple[Direction, Unopened]] = []
+        self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
         self.listener = listener
         self.method = ""
@@ -33,19 +36,22 @@ class MessageRecord(MessageLine):
         self.request_bytes = 0
         self.response_bytes = 0
         self.duration_ms = 0.0
-        self.counts = {}
-        self.observations = {}
+        self.request_outcomes = ()
+        self.response_outcomes = ()
+        self.observations = _NONE
         self.upstream_ms = None
         self.refusal = None
         self.trace_id = ""
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:
-        """Add how many values had which outcome; those of the response separately too."""
-        for outcome, number in outcomes.items():
-            self.counts[outcome] = self.counts.get(outcome, 0) + number
-            if self.direction == "response":
-                name = f"response_{outcome}"
-                self.counts[name] = self.counts.get(name, 0) + number
+        """Add how many values of this direction had which outcome."""
+        # Nearly always there is one body in each direction.
+        if self.direction == "request":
+            before = self.request_outcomes
+            self.request_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
+        else:
+            before = self.response_outcomes
+            self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
 
     def sending(self) -> None:
         """Note that the request goes upstream."""
@@ -62,22 +68,23 @@ class MessageRecord(MessageLine):
 
         The error itself is not kept: by its traceback it would hold the body, in a cycle.
         """
-        self._cause = (error.code, error.reason)
+        self.refusal = Refusal(error.code, error.reason, self.direction)
         self.status = status
 
     def observed(self, direction: Direction, result: DryRunResult) -> None:
         """Note what a rule that only observes would have done to one direction."""
-        directions = [*self.observations.get("observed", "").split(), direction]
-        counts, fields = dry_run_fields(direction, result)
-        self.counts |= counts
-        self.observations |= {**fields, "observed": " ".join(directions)}
+        before = self.observations.get("observed")
+        fields = dry_run_fields(direction, result)
+        if before is not None:
+            fields["observed"] = f"{before} {direction}"
+        self.observations = {**self.observations, **fields}
 
     def observed_message(
         self, reporter: Reporter, direction: Direction, result: DryRunResult
     ) -> None:
         """Report now what such a rule would have done to a message of a WebSocket."""
-        counts, fields = dry_run_fields(direction, result)
-        reporter.report("message.observed", **self._who, **counts, **fields)
+        fields = dry_run_fields(direction, result)
+        reporter.report("message.observed", **self._who, **fields)
 
     def uncovered_messages(self, reporter: Reporter, route: str, kind: str) -> None:
         """Report now that no rule covers the messages of a WebSocket."""
@@ -95,37 +102,34 @@ class MessageRecord(MessageLine):
 
     def uncovered(self, route: str, request_type: str, response_type: str) -> None:
         """Note the shape and the types of a message that no rule covers."""
-        self.observations["shape"] = route
-        self.observations["request_type"], self.observations["response_type"] = (
-            request_type,
-            response_type,
-        )
+        types = {"request_type": request_type, "response_type": response_type}
+        self.observations = {**self.observations, "shape": route, **types}
 
     def did_not_open(self, unopened: Iterable[Unopened]) -> None:
         """Note tokens that did not open."""
-        self.unopened.extend((self.direction, one) for one in unopened)
+        self.unopened += tuple((self.direction, one) for one in unopened)
 
-    def report(self, reporter: Reporter) -> None:
-        """Write the line."""
-        self._over(time.perf_counter())
-        reporter.message(self)
-
-    def _over(self, now: float) -> None:
-        """Set what is known only at the end of the message."""
+    def over(self, now: float) -> None:
+        """Note that the message was over at `now` (`time.perf_counter`)."""
         self.duration_ms = (now - self._began) * 1000
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
-        if self._cause is not None:
-            self.refusal = Refusal(*self._cause, self.direction)
 
 
-def dry_run_fields(
-    direction: Direction, result: DryRunResult
-) -> tuple[dict[str, int], dict[str, str]]:
+def _sum(before: Outcomes, outcomes: Mapping[Outcome, int]) -> Outcomes:
+    both = dict(before)
+    for outcome, number in outcomes.items():
+        both[outcome] = both.get(outcome, 0) + number
+    return tuple(both.items())
+
+
+def dry_run_fields(direction: Direction, result: DryRunResult) -> dict[str, str | int]:
     """Return as fields of an event what a rule would have done to a message."""
     before = "" if direction == "request" else "response_"
-    counts = {f"{before}would_be_{outcome}": number for outcome, number in result.counts.items()}
-    fields = {"observed": str(direction)}
+    fields: dict[str, str | int] = {
+        f"{before}would_be_{outcome}": number for outcome, number in result.counts.items()
+    }
+    fields["observed"] = str(direction)
     if result.reason is not None:
         fields[f"{before}would_fail"] = result.reason
-    return counts, fields
+    return fields

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from .message_record import MessageRecord
+
+
+class Reports(Protocol):
+    """Reports messages that are over."""
+
+    def report(self, records: Sequence[MessageRecord]) -> None:
+        """Write their lines, and report what did not open in the last one."""
 
 
 class WriteBuffer:
     """The connections of one listener, or of one upstream, that have bytes to send."""
 
-    __slots__ = ("_loop", "_reports", "_waiting")
+    __slots__ = ("_batches", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Sending] = []
-        self._reports: deque[tuple[Callable[[MessageRecord], None], MessageRecord]] = deque()
+        self._batches: deque[tuple[Reports, list[MessageRecord]]] = deque()
 
     def add(self, connection: Sending) -> None:
         """Let a connection send at the end of this iteration of the loop."""
@@ -34,23 +42,31 @@ class WriteBuffer:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()
-        if self._reports:
+        if self._batches:
             self._loop.call_soon(self.report)  # uvloop sends after the callbacks of this iteration
 
-    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
-        """Report a message once its response is sent: no client waits for a log line."""
-        if not self._waiting and not self._reports:
+    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
+        """Report a message once its response is sent: no client waits for a log line.
+
+        Messages are reported together, up to one of which something did not open.
+        """
+        if self._batches:
+            same, records = self._batches[-1]
+            if same is reports and not records[-1].unopened:
+                records.append(record)
+                return
+        elif not self._waiting:
             self._loop.call_soon(self.report)
-        self._reports.append((report, record))
+        self._batches.append((reports, [record]))
 
     def report(self) -> None:
         """Report what is pending."""
         try:
-            while self._reports:
-                report, record = self._reports.popleft()
-                report(record)
+            while self._batches:
+                reports, records = self._batches.popleft()
+                reports.report(records)
         finally:
-            if self._reports:  # a report that failed must not keep back the others
+            if self._batches:  # a report that failed must not keep back the others
                 self._loop.call_soon(self.report)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,8 @@ class Ear:
     def report(self, event: str, **fields: object) -> None:
         self.heard.append((event, fields))
 
-    def message(self, line: MessageLine) -> None:
-        self.heard.append((line.event, line.fields()))
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        self.heard.extend((line.event, line.fields()) for line in lines)
 
     def all(self, event: str) -> list[dict[str, object]]:
         return [fields for name, fields in self.heard if name == event]

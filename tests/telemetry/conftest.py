@@ -57,7 +57,7 @@ def a_line(
     **more: Any,  # noqa: ANN401 - any field
 ) -> MessageLine:
     """Return the line of a message; `refused` is the code of an error."""
-    line = MessageLine("r-1", "api", "POST", "send", 200, 10, 20, 3.0, {}, {}, 2.0)
+    line = MessageLine("r-1", "api", "POST", "send", 200, 10, 20, 3.0, upstream_ms=2.0)
     refusal = Refusal(refused, reason, direction) if refused else None
     return replace(line, refusal=refusal, **more)
 

@@ -18,7 +18,13 @@ from .conftest import a_line
 
 def test_values_are_counted_by_direction_and_fate() -> None:
     tally = CountingReporter(Ear())
-    tally.message(a_line(counts={"sealed": 3, "response_sealed": 1, "opened": 2}))
+    tally.messages(
+        [
+            a_line(
+                request_outcomes=(("sealed", 2), ("opened", 2)), response_outcomes=(("sealed", 1),)
+            )
+        ]
+    )
     samples = tally.samples()
 
     assert samples.value(table.VALUES, "api", "send", "request", "sealed") == 2
@@ -32,7 +38,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
     ear = Ear()
     tally = CountingReporter(ear)
     for code, reason in (("upstream-failed", "connect"), ("open-failed", "tag")):
-        tally.message(a_line(rule=None, refused=code, reason=reason, direction="response"))
+        tally.messages([a_line(rule=None, refused=code, reason=reason, direction="response")])
     samples = tally.samples()
 
     assert samples.value(table.MESSAGES, "api", "", "refused") == 2
@@ -44,7 +50,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
 
 def test_a_client_that_went_away_is_no_forwarded_message() -> None:
     tally = CountingReporter(Ear())
-    tally.message(a_line(status=499))
+    tally.messages([a_line(status=499)])
 
     assert tally.samples().value(table.MESSAGES, "api", "send", "aborted") == 1
 
@@ -52,7 +58,7 @@ def test_a_client_that_went_away_is_no_forwarded_message() -> None:
 def test_series_are_bounded() -> None:
     tally = CountingReporter(Ear())
     for number in range(MOST_SERIES + 10):
-        tally.message(a_line(rule=f"r{number}"))
+        tally.messages([a_line(rule=f"r{number}")])
     rows = [labels for name, labels, _ in tally.samples() if name == table.MESSAGES.name]
 
     assert len(rows) == MOST_SERIES + 1
@@ -62,7 +68,7 @@ def test_series_are_bounded() -> None:
 def test_prometheus_reads_what_is_exposed() -> None:
     tally = CountingReporter(Ear())
     for milliseconds in (0.2, 0.5, 3.0, 100_000.0):
-        tally.message(a_line(duration_ms=milliseconds))
+        tally.messages([a_line(duration_ms=milliseconds)])
     families = {
         family.name: family
         for family in text_string_to_metric_families(exposed(tally.samples()).body.decode())
@@ -102,7 +108,7 @@ def test_facts_survive_the_way_to_another_process() -> None:
 def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
     tally = CountingReporter(Ear())
     for reason in ("tag", "tag", "revoked-session"):
-        tally.message(a_line(refused="open-failed", reason=reason))
+        tally.messages([a_line(refused="open-failed", reason=reason)])
     samples = tally.samples()
 
     assert samples.value(table.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
@@ -113,7 +119,7 @@ def test_lines_that_nobody_reads_are_counted() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     tally = CountingReporter(Logs(DescriptorSink(writing)))
-    tally.message(a_line())
+    tally.messages([a_line()])
     os.close(writing)
 
     assert tally.samples().value(table.LINES_LOST) == 1
@@ -122,8 +128,8 @@ def test_lines_that_nobody_reads_are_counted() -> None:
 def test_a_rule_tells_when_it_last_matched() -> None:
     tally = CountingReporter(Ear())
     began = time.time()
-    tally.message(a_line())
-    tally.message(a_line(rule=None, refused="x", reason="y"))
+    tally.messages([a_line()])
+    tally.messages([a_line(rule=None, refused="x", reason="y")])
     matched = [row for row in tally.samples() if row[0] == table.RULE_MATCHED.name]
 
     ((_, labels, (last,)),) = matched
@@ -155,10 +161,10 @@ def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not()
 
 async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:
     tally = CountingReporter(Ear())
-    tally.message(a_line())
+    tally.messages([a_line()])
     tally.tap.look()
-    tally.message(a_line())
-    tally.message(a_line(refused="x", reason="y"))
+    tally.messages([a_line()])
+    tally.messages([a_line(refused="x", reason="y")])
     tally.report("store.failed", store="redis", reason="down")
 
     seen = tally.tap.look()["messages"]

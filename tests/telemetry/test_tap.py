@@ -12,7 +12,8 @@ LINE = a_line(
     request_bytes=30,
     response_bytes=40,
     duration_ms=1.234567,
-    counts={"sealed": 1, "response_opened": 1},
+    request_outcomes=(("sealed", 1),),
+    response_outcomes=(("opened", 1),),
 )
 
 
@@ -43,7 +44,7 @@ async def test_a_message_is_told_with_the_shapes_of_its_three_columns() -> None:
     assert told["client"] == told["reader"] == [[0, "content", "text", 2]]
     assert told["backend"] == told["answer"] == [[0, "content", "sealed", 8]]
     assert (told["client_bytes"], told["backend_bytes"]) == (16, 22)
-    assert told["outcomes"] == {"sealed": 1}
+    assert told["outcomes"] == {"sealed": 1, "opened": 1}
     assert (told["rule"], told["method"], told["status"], told["ms"]) == ("send", "POST", 201, 1.23)
     assert (told["sent"], told["got"]) == (30, 40)
     assert tap.look()["messages"] == []

@@ -44,7 +44,8 @@ def test_a_record_tells_of_an_error_and_does_not_keep_it() -> None:
     seen = weakref.ref(error)
     record.refused(error, 400)
     del error
-    record.report(ear)
+    record.over(0.0)
+    ear.messages([record])
 
     assert seen() is None
     assert ear.heard[0][0] == "message.refused"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any
 
+from proxy.core.errors import Unopened
 from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.write_buffer import Sending, WriteBuffer
@@ -67,52 +69,88 @@ async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest()
     assert len(sent) == 1
 
 
-async def test_a_message_is_reported_behind_its_answer_and_each_once() -> None:
+class Told:
+    """Keeps in which batches messages were reported; fails for one that is called `bad`."""
+
+    def __init__(self, sent: list[tuple[str, bytes]] | None = None) -> None:
+        self.batches: list[list[str]] = []
+        self._sent = sent if sent is not None else []
+
+    def report(self, records: Sequence[MessageRecord]) -> None:
+        names = [record.request_id for record in records]
+        if "bad" in names:
+            raise OSError
+        self.batches.append(names)
+        self._sent += [(name, b"") for name in names]
+
+
+def a_record(name: str) -> MessageRecord:
+    return MessageRecord(name, "in")
+
+
+def one_that_did_not_open(name: str) -> MessageRecord:
+    record = a_record(name)
+    record.did_not_open([Unopened("tag", b"")])
+    return record
+
+
+async def test_messages_are_reported_together_behind_their_answers_and_each_once() -> None:
     sent: list[tuple[str, bytes]] = []
     write_buffer = WriteBuffer(asyncio.get_running_loop())
     connection = Connection(write_buffer, Transport(sent, "one"))
-
-    def report(record: MessageRecord) -> None:
-        sent.append((record.request_id, b""))
+    told = Told(sent)
 
     connection.write(b"a")
-    write_buffer.report_behind(report, MessageRecord("first", "in"))
-    write_buffer.report_behind(report, MessageRecord("second", "in"))
+    write_buffer.report_behind(told, a_record("first"))
+    write_buffer.report_behind(told, a_record("second"))
     assert sent == []
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sent == [("one", b"a"), ("first", b""), ("second", b"")]
-    write_buffer.report_behind(report, MessageRecord("third", "in"))  # nothing waits to be sent
+    write_buffer.report_behind(told, a_record("third"))  # nothing waits to be sent
     await asyncio.sleep(0)
-    assert sent[3:] == [("third", b"")]
+    assert told.batches == [["first", "second"], ["third"]]
+
+
+async def test_what_did_not_open_is_reported_before_the_message_behind_it() -> None:
+    write_buffer = WriteBuffer(asyncio.get_running_loop())
+    told = Told()
+    for record in (a_record("a"), one_that_did_not_open("b"), a_record("c"), a_record("d")):
+        write_buffer.report_behind(told, record)
+    await asyncio.sleep(0)
+    assert told.batches == [["a", "b"], ["c", "d"]]
+
+
+async def test_messages_of_before_and_after_a_reload_keep_their_order() -> None:
+    write_buffer = WriteBuffer(asyncio.get_running_loop())
+    sent: list[tuple[str, bytes]] = []
+    before, after = Told(sent), Told(sent)
+    for told, name in ((before, "a"), (after, "b"), (before, "c")):
+        write_buffer.report_behind(told, a_record(name))
+    await asyncio.sleep(0)
+    assert [name for name, _ in sent] == ["a", "b", "c"]
 
 
 async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
     loop = asyncio.get_running_loop()
     failed: list[object] = []
     loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
-    told: list[str] = []
+    told = Told()
     write_buffer = WriteBuffer(loop)
-
-    def report(record: MessageRecord) -> None:
-        if record.request_id == "bad":
-            raise OSError
-        told.append(record.request_id)
-
-    for name in ("a", "bad", "b"):
-        write_buffer.report_behind(report, MessageRecord(name, "in"))
+    for record in (one_that_did_not_open("a"), one_that_did_not_open("bad"), a_record("b")):
+        write_buffer.report_behind(told, record)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert told == ["a", "b"]
+    assert told.batches == [["a"], ["b"]]
     assert len(failed) == 1
 
 
 async def test_what_is_unreported_when_the_listener_closes_is_reported() -> None:
-    told: list[str] = []
     write_buffer = WriteBuffer(asyncio.get_running_loop())
-    write_buffer.report_behind(lambda one: told.append(one.request_id), MessageRecord("last", "in"))
+    told = Told()
+    write_buffer.report_behind(told, a_record("last"))
     write_buffer.report()
-    assert told == ["last"]
+    assert told.batches == [["last"]]
 
 
 async def test_a_half_closed_client_gets_the_answer_that_waits() -> None:
@@ -154,7 +192,9 @@ async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_reques
     assert answers.count(b"HTTP/1.1 200 OK") == asked + 1
 
 
-async def test_many_clients_in_one_turn_get_each_their_own_answer() -> None:
+async def test_many_clients_in_one_turn_get_each_their_own_answer_and_share_a_write_of_lines() -> (
+    None
+):
     async def echo(peer: Any, origin: Origin) -> None:  # noqa: ANN401 - a Peer
         while True:
             seen = await peer.request()
@@ -169,4 +209,8 @@ async def test_many_clients_in_one_turn_get_each_their_own_answer() -> None:
                 assert (await client.response()).body == target
 
     async with running(Origin(script=echo)) as origin, proxied(local(origin.port)) as ours:
+        batches: list[int] = []
+        ours.ear.messages = lambda lines: batches.append(len(lines))  # type: ignore[method-assign]  # it listens
         await asyncio.gather(*[ask(ours.port, number) for number in range(50)])
+        await eventually(lambda: sum(batches) == 1000)
+    assert len(batches) < 500

@@ -1,13 +1,13 @@
 """The line of one message: what it holds, whether it is written, and how.
 
-This line is on the hot path, so JSON and ECS have it from prepared pieces. A test holds it, byte
+This line is on the hot path, so JSON and ECS have it from templates. A test holds it, byte
 for byte, to what structlog's processors make of the same fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from .event_keys import KeyNames
@@ -29,6 +29,10 @@ _FIRST_FAILURE: Final = 499
 """The status of a client that went away; statuses above are failures of the backend."""
 
 
+Outcomes = tuple[tuple[str, int], ...]
+"""How many values met which outcome, in one direction."""
+
+
 class Refusal(NamedTuple):
     """Why Sealyard refused a message: the code that the client got, the cause, the direction."""
 
@@ -41,10 +45,10 @@ class Refusal(NamedTuple):
 class MessageLine:
     """Names, codes, sizes (bytes) and times (milliseconds) of one message: never a value.
 
-    `counts` says by name how many values met which outcome, of both directions and of the response
-    alone. `observations` are of few messages: what a rule in mode `observe` would have done, and
-    the shape of a message that no rule covers. `upstream_ms` is None where nothing was sent.
-    `trace_id` is hexadecimal, and empty where the message is not traced; it is not in the line.
+    `request_outcomes` and `response_outcomes` say how many values met which outcome.
+    `observations` are of few messages: what a rule in mode `observe` would have done, and the shape
+    of a message that no rule covers. `upstream_ms` is None where nothing was sent. `trace_id` is
+    hexadecimal, and empty where the message is not traced; it is not in the line.
 
     It is filled in while the message is on its way, and reported once, when the message is over.
     """
@@ -57,8 +61,9 @@ class MessageLine:
     request_bytes: int
     response_bytes: int
     duration_ms: float
-    counts: dict[str, int]
-    observations: dict[str, str]
+    request_outcomes: Outcomes = ()
+    response_outcomes: Outcomes = ()
+    observations: Mapping[str, str | int] = field(default_factory=dict)
     upstream_ms: float | None = None
     refusal: Refusal | None = None
     trace_id: str = ""
@@ -67,6 +72,15 @@ class MessageLine:
     def event(self) -> str:
         """The event in the table."""
         return "message.handled" if self.refusal is None else "message.refused"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many values met which outcome, of both directions and of the response alone."""
+        counts = dict(self.request_outcomes)
+        for outcome, number in self.response_outcomes:
+            counts[outcome] = counts.get(outcome, 0) + number
+            counts[f"response_{outcome}"] = number
+        return counts
 
     def fields(self) -> dict[str, object]:
         """Return the fields of the event, in the order in which the line has them."""
@@ -88,91 +102,93 @@ class MessageLine:
 
 
 class AccessLines:
-    """Renders lines of messages with the names of one convention, from prepared pieces."""
+    """Renders lines of messages with the names of one convention, from templates.
 
-    __slots__ = (
-        "_after",
-        "_counts",
-        "_handled",
-        "_in_nanoseconds",
-        "_keys",
-        "_names",
-        "_opening",
-        "_refused",
-        "_tick",
-        "_time",
-    )
+    Messages of one kind differ in five places: request id, two sizes and two durations.
+    """
+
+    __slots__ = ("_in_nanoseconds", "_keys", "_names", "_opening", "_templates", "_tick", "_time")
 
     def __init__(self, names: KeyNames) -> None:
         """Prepare what all lines have in common."""
         event = EVENTS["message.handled"]
-        keys = self._keys = {key: f",{quoted(names.key(key))}:" for key in event.keys}
+        self._names = names
+        self._keys = {key: f",{quoted(names.key(key))}:" for key in event.keys}
         self._opening = f'{{{quoted(names.time)}:"'
-        self._handled, self._refused = (
-            "".join(f",{quoted(key)}:{quoted(text)}" for key, text in head.items())
-            + keys["request_id"]
-            for name in ("message.handled", "message.refused")
-            for head in [names.head(name, EVENTS[name].level)]
-        )
         self._tick, self._time = -1, ""
         self._in_nanoseconds = names.nanoseconds == "duration_ms"
-        # Listener, method, rule and status, with the key of the first number that follows.
-        self._names: dict[tuple[str, str, str | None, int], str] = {}
-        # How many values met which outcome: the same few, message after message.
-        self._counts: dict[tuple[object, ...], str] = {}
-        self._after = keys["response_bytes"], keys["duration_ms"], keys["upstream_ms"]
+        self._templates: dict[tuple[object, ...], tuple[str, str]] = {}
 
-    def __call__(self, now: float, line: MessageLine, share: float) -> bytes:
+    def __call__(self, now: float, line: MessageLine, share: float) -> str:
         """Return the line of a message that represents a `share` of its kind, with its line feed.
 
-        `now` is in seconds since 1970.
+        `now` is in seconds since 1970. The line is ASCII.
         """
         tick = int(now * 1000)
         if tick != self._tick:  # under load, lines share a millisecond
             self._tick, self._time = tick, f'{self._opening}{utc(now)}"'
-        who = line.listener, line.method, line.rule, line.status
-        names = self._names.get(who) or self._name(who)
-        response_bytes, duration, upstream = self._after
-        counts = self._count(line.counts) if line.counts else ""
-        observed = self._texts(line.observations) if line.observations else ""
-        took = line.duration_ms
-        taken = f"{round(took * 1_000_000)}" if self._in_nanoseconds else f"{took:.3f}"
-        waited = "" if line.upstream_ms is None else f"{upstream}{line.upstream_ms:.3f}"
-        head, end = self._handled, "}\n"
+        kind = (
+            line.listener,
+            line.method,
+            line.rule,
+            line.status,
+            line.request_outcomes,
+            line.response_outcomes,
+            line.refusal is None,
+        )
+        usual, start = self._templates.get(kind) or self._prepare(kind, line)
+        began, name, took, waited = (
+            self._time,
+            quoted(line.request_id),
+            line.duration_ms,
+            line.upstream_ms,
+        )
+        if self._in_nanoseconds:
+            took = round(took * 1_000_000)
+        if waited is None or share != ALL or line.observations or line.refusal is not None:
+            facts = began, name, line.request_bytes, line.response_bytes, took
+            return start % facts + self._rest(line, share)
+        return usual % (began, name, line.request_bytes, line.response_bytes, took, waited)
+
+    def _rest(self, line: MessageLine, share: float) -> str:
+        """Return the end of a line, with what only few messages have."""
+        rest = self._texts(line.observations)
+        if line.upstream_ms is not None:
+            rest += f"{self._keys['upstream_ms']}{line.upstream_ms:.3f}"
         if line.refusal is not None:
-            head, end = self._refused, f"{self._texts(line.refusal._asdict())}}}\n"
+            rest += self._texts(line.refusal._asdict())
         elif share != ALL:
-            end = f"{self._keys['sample']}{share:.3f}}}\n"
-        return (
-            f"{self._time}{head}{quoted(line.request_id)}{names}{line.request_bytes}"
-            f"{response_bytes}{line.response_bytes}{duration}{taken}{counts}{observed}{waited}{end}"
-        ).encode("ascii")
+            rest += f"{self._keys['sample']}{share:.3f}"
+        return f"{rest}}}\n"
 
-    def _count(self, counts: Mapping[str, int]) -> str:
-        """Return the counts of outcomes as the line has them."""
-        given = (*counts, *counts.values())
-        text = self._counts.get(given)
-        if text is None:
-            text = "".join([f"{self._keys[name]}{number}" for name, number in counts.items()])
-            if len(self._counts) >= MOST_CACHED:
-                self._counts.clear()
-            self._counts[given] = text
-        return text
-
-    def _name(self, who: tuple[str, str, str | None, int]) -> str:
-        """Return the names of a message as the line has them, and remember them."""
-        pairs = zip(("listener", "method", "rule", "status"), who, strict=True)
-        names = self._texts({key: value for key, value in pairs if value is not None})
-        names += self._keys["request_bytes"]
-        if len(self._names) >= MOST_CACHED:
-            self._names.clear()
-        self._names[who] = names
-        return names
+    def _prepare(self, kind: tuple[object, ...], line: MessageLine) -> tuple[str, str]:
+        """Return the templates of a kind: of its usual line, and of all that others begin with."""
+        keys, event = self._keys, line.event
+        head = self._names.head(event, EVENTS[event].level)
+        opening = "".join(f",{quoted(key)}:{quoted(text)}" for key, text in head.items())
+        names = {"listener": line.listener, "method": line.method, "rule": line.rule}
+        known = {key: text for key, text in names.items() if text is not None}
+        who = self._texts({**known, "status": line.status})
+        counts = "".join(f"{keys[name]}{number}" for name, number in line.counts.items())
+        took = "%d" if self._in_nanoseconds else "%.3f"
+        start = (
+            f"%s{_literal(opening + keys['request_id'])}%s{_literal(who + keys['request_bytes'])}%d"
+            f"{keys['response_bytes']}%d{keys['duration_ms']}{took}{counts}"
+        )
+        if len(self._templates) >= MOST_CACHED:
+            self._templates.clear()
+        made = self._templates[kind] = f"{start}{keys['upstream_ms']}%.3f}}\n", start
+        return made
 
     def _texts(self, fields: Mapping[str, object]) -> str:
         """Return further fields as the line has them."""
         keys = self._keys
         return "".join([keys[key] + spelled(shown(key, value)) for key, value in fields.items()])
+
+
+def _literal(text: str) -> str:
+    """Return a text as it stands in a template."""
+    return text.replace("%", "%%")
 
 
 class _Share:

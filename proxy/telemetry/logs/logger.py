@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -26,11 +26,17 @@ from .events import EVENTS
 from .processors import Clock, Format, chain
 
 Sink = Callable[[bytes], None]
+"""Takes one or more lines, each with its line feed."""
 
 _NONE: Final[Mapping[str, Processor]] = MappingProxyType({})
 _PREPARED: Final = {"json": OTEL, "ecs": ECS}
 _PIPE_BYTES: Final = 1 << 20
 """How many bytes a pipe is asked to hold; Linux allows as much to every user (`pipe-max-size`)."""
+_LINE_FEED: Final = b"\n"
+_WRITE_BYTES: Final = select.PIPE_BUF - len(_LINE_FEED)
+"""Lines of one write: up to PIPE_BUF bytes, processes that share a pipe do not tear each other's
+lines (POSIX). A line feed that ends a torn line has room before them.
+"""
 
 
 class Logs:
@@ -107,29 +113,38 @@ class Logs:
         except Exception:  # noqa: BLE001 - a line that cannot be made must not fail a message
             self._lost += 1
 
-    def message(self, line: MessageLine) -> None:
-        """Write the line of one message, unless its rule leaves it out."""
-        share = ALL
+    def messages(self, lines: Sequence[MessageLine]) -> None:
+        """Write the lines of messages together, but for those that their rules leave out."""
+        now, texts, render = self._clock(), [], self._access_lines
+        all_handled = self._wants_handled and self.sampling is None
+        for line in lines:
+            share = ALL if all_handled and line.refusal is None else self._share(line)
+            if share is None:
+                continue
+            if render is not None:
+                try:
+                    texts.append(render(now, line, share))
+                except Exception:  # noqa: BLE001, S110 - whatever it is, the processors write or drop it
+                    pass
+                else:
+                    continue
+            self._write(texts)
+            texts = []
+            sample = None if share == ALL else share
+            self.report(line.event, **line.fields(), sample=sample)
+        self._write(texts)
+
+    def _share(self, line: MessageLine) -> float | None:
+        """Return the share that a line represents, or None where it is not wanted."""
         if line.refusal is not None:
-            if not self._wants_refused:
-                return
-        elif not self._wants_handled:
-            return
-        elif self.sampling is not None:
-            taken = self.sampling.share(line)
-            if taken is None:
-                return
-            share = taken
-        if self._access_lines is not None:
-            try:
-                text = self._access_lines(self._clock(), line, share)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, the processors write or drop it
-                pass
-            else:
-                self._sink(text)
-                return
-        sample = None if share == ALL else share
-        self.report(line.event, **line.fields(), sample=sample)
+            return ALL if self._wants_refused else None
+        if not self._wants_handled:
+            return None
+        return ALL if self.sampling is None else self.sampling.share(line)
+
+    def _write(self, texts: list[str]) -> None:
+        if texts:
+            self._sink("".join(texts).encode("ascii"))
 
     def _guarded(self, name: str, processor: Processor) -> Processor:
         """Return an operator's processor that loses the line where it fails."""
@@ -206,36 +221,46 @@ class DescriptorSink:
     there is room again. Files and terminals are waited for.
     """
 
-    __slots__ = ("_closing", "_torn", "_write", "lost")
+    __slots__ = ("_closing", "_most", "_torn", "_write", "lost")
 
     def __init__(self, descriptor: int) -> None:
         """Write to `descriptor`, which stays open and the caller's."""
         self._closing: Callable[[], None] | None = None
         self._write: Callable[[bytes], int]
+        self._most = _WRITE_BYTES
         kind = os.fstat(descriptor).st_mode
         if stat.S_ISFIFO(kind):
             self._write_to_pipe(descriptor)
         elif stat.S_ISSOCK(kind):
             own = socket.socket(fileno=os.dup(descriptor))
             self._write = partial(_send, own)
+            if own.type != socket.SOCK_STREAM:
+                self._most = 0  # one line is one datagram
             self._closing = own.close
         else:
             self._write = partial(os.write, descriptor)
         self._torn = False
         self.lost = 0
 
-    def __call__(self, line: bytes) -> None:
-        """Write one line, given with its line feed."""
-        rest = b"\n" + line if self._torn else line
+    def __call__(self, lines: bytes) -> None:
+        """Write lines, each given with its line feed, in few writes of whole lines."""
+        at, size, most = 0, len(lines), self._most
+        while size - at > most:
+            end = lines.rfind(_LINE_FEED, at, at + most) + 1 or lines.index(_LINE_FEED, at) + 1
+            self._write_whole(lines[at:end])
+            at = end
+        if at < size:
+            self._write_whole(lines[at:])
+
+    def _write_whole(self, lines: bytes) -> None:
+        rest = _LINE_FEED + lines if self._torn else lines
         try:
-            written = self._write(rest)
-            while written < len(rest):
-                rest = rest[written:]
-                self._torn = True
+            while rest:
                 written = self._write(rest)
-            self._torn = False
+                self._torn = not rest.endswith(_LINE_FEED, 0, written)
+                rest = rest[written:]
         except OSError:  # the reader is gone, or does not keep up
-            self.lost += 1
+            self.lost += rest.lstrip(_LINE_FEED).count(_LINE_FEED)
 
     def _write_to_pipe(self, descriptor: int) -> None:
         """Write to a pipe without waiting for its reader.

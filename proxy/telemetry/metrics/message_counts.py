@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from time import time
+from collections.abc import Iterator
 from typing import Final
 
 from ...core.edits.edits import Outcome
@@ -65,30 +64,26 @@ class _Listener:
         self.upstream = 0.0
         self.upstream_exemplars: dict[int, TraceExemplar] = {}
 
-    def exemplify(self, line: MessageLine) -> None:
+    def exemplify(self, line: MessageLine, now: float) -> None:
         """Keep a traced message as the exemplar of its buckets."""
-        now = round(time(), 3)
         each = ((self.exemplars, line.duration_ms), (self.upstream_exemplars, line.upstream_ms))
         for held, took in each:
             if took is not None:
-                one = TraceExemplar(line.trace_id, took / 1000, now)
+                one = TraceExemplar(line.trace_id, took / 1000, round(now, 3))
                 held[bisect_left(_BOUNDS, took)] = one
 
 
 class _Series:
-    """Messages of one rule with one outcome, their values, and the time of the last one.
+    """Messages of one rule with one outcome, their values, and the time of the last one."""
 
-    Without a rule (`named` is false) the time is not kept.
-    """
+    __slots__ = ("last", "listener", "number", "requests", "responses")
 
-    __slots__ = ("last", "listener", "named", "number", "values")
-
-    def __init__(self, listener: _Listener, *, named: bool) -> None:
+    def __init__(self, listener: _Listener) -> None:
         self.listener = listener
-        self.named = named
         self.number = 0
         self.last = 0.0
-        self.values: dict[str, int] = {}
+        self.requests: dict[str, int] = {}
+        self.responses: dict[str, int] = {}
 
 
 class MessageCounts:
@@ -100,15 +95,14 @@ class MessageCounts:
         self._listeners: dict[str, _Listener] = {}
         self._series: dict[Labels, _Series] = {}
 
-    def count(self, line: MessageLine, outcome: str) -> None:
-        """Add a message."""
+    def count(self, line: MessageLine, outcome: str, now: float) -> None:
+        """Add a message, which ended at `now`, in seconds since 1970."""
         labels = (line.listener, line.rule or "", outcome)
         series = self._series.get(labels)
         if series is None:
             series = self._begin(labels)
         series.number += 1
-        if series.named:
-            series.last = time()
+        series.last = now
         listener = series.listener
         listener.received += line.request_bytes
         listener.returned += line.response_bytes
@@ -120,19 +114,21 @@ class MessageCounts:
             listener.upstreams[bisect_left(_BOUNDS, upstream)] += 1
             listener.upstream += upstream
         if line.trace_id:
-            listener.exemplify(line)
-        if line.counts:
-            values = series.values
-            for name, number in line.counts.items():
-                values[name] = values.get(name, 0) + number
+            listener.exemplify(line, now)
+        values = series.requests
+        for name, number in line.request_outcomes:
+            values[name] = values.get(name, 0) + number
+        values = series.responses
+        for name, number in line.response_outcomes:
+            values[name] = values.get(name, 0) + number
 
     def _begin(self, labels: Labels) -> _Series:
         listener = self._listeners.setdefault(labels[0], _Listener())
         if len(self._series) < MOST_SERIES:
-            series = self._series[labels] = _Series(listener, named=bool(labels[1]))
+            series = self._series[labels] = _Series(listener)
             return series
         labels = ("other",) * len(labels)
-        other = self._series.setdefault(labels, _Series(listener, named=True))
+        other = self._series.setdefault(labels, _Series(listener))
         other.listener = listener
         return other
 
@@ -142,7 +138,12 @@ class MessageCounts:
             yield MESSAGES, (series.number,), labels
             if labels[1]:
                 yield RULE_MATCHED, (round(series.last, 3),), labels[:2]
-            yield from _values(series.values, *labels[:2])
+            for direction, values in (
+                ("request", series.requests),
+                ("response", series.responses),
+            ):
+                for outcome, number in values.items():
+                    yield VALUES, (number,), (*labels[:2], direction, outcome)
         for name, listener in self._listeners.items():
             yield REQUEST_BYTES, (listener.received,), (name,)
             yield RESPONSE_BYTES, (listener.returned,), (name,)
@@ -155,18 +156,6 @@ class MessageCounts:
         for name, listener in self._listeners.items():
             yield REQUEST_DURATION, (name,), listener.exemplars
             yield UPSTREAM_DURATION, (name,), listener.upstream_exemplars
-
-
-def _values(
-    counted: Mapping[str, int], listener: str, rule: str
-) -> Iterator[tuple[Metric, Values, Labels]]:
-    """Yield values by direction, from the counts of both and those of the response."""
-    for outcome in OUTCOMES:
-        back = counted.get(f"response_{outcome}", 0)
-        if back:
-            yield VALUES, (back,), (listener, rule, "response", outcome)
-        if (number := counted.get(outcome, 0)) > back:
-            yield VALUES, (number - back,), (listener, rule, "request", outcome)
 
 
 def _in_seconds(counts: list[int], milliseconds: float) -> Values:

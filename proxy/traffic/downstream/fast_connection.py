@@ -8,7 +8,7 @@ its parser.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from ..bodies.buffered import FastRequest
@@ -16,6 +16,7 @@ from ..exchange.fast_path import FastExchange
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..message_record import MessageRecord
+from ..write_buffer import Reports
 from .connections import peer_of
 from .fast_io import FastInput, FastOwner
 
@@ -98,9 +99,9 @@ class FastConnection(FastInput):
             self._task = None
         self.ended(request)
 
-    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
+    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
         """Report a message once its response is sent."""
-        self._write_buffer.report_behind(report, record)
+        self._write_buffer.report_behind(reports, record)
 
     def broke(self, error: BaseException) -> None:
         """Drop the connection after an error that should not have happened."""

@@ -27,6 +27,7 @@ from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import OutgoingRequest
 from ..upstream.permits import Claim, Permit
+from ..write_buffer import Reports
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
 
@@ -50,7 +51,7 @@ class ExchangeOwner(Protocol):
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task do the rest."""
 
-    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
+    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
         """Report a message once its answer is sent."""
 
     def abort(self) -> None:
@@ -147,7 +148,7 @@ class FastExchange:
             self._leave(connection)
             self._upstream.pool.drop(connection)
             self._record.status = CLIENT_CLOSED
-            self._steps.report(self._record)
+            self._steps.report((self._record,))
 
     def _look(self, connection: UpstreamConnection) -> None:
         """Act on a response that is incomplete, or on a connection that failed."""
@@ -219,7 +220,7 @@ class FastExchange:
         self._owner.abort()
 
     def _end(self) -> None:
-        self._owner.report_behind(self._steps.report, self._record)
+        self._owner.report_behind(self._steps, self._record)
         self._owner.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:

@@ -114,7 +114,7 @@ class Handler:
         """Return the problem that answers what could not be parsed as a request."""
         record = self._steps.record()
         refusal = self._steps.refusal(error, record)
-        self._steps.report(record)
+        self._steps.report((record,))
         return refusal
 
     async def _guard(
@@ -136,7 +136,7 @@ class Handler:
             if dry_run is not None:  # whoever leaves now has been answered
                 await dry_run.conclude()
         finally:
-            self._steps.report(record)
+            self._steps.report((record,))
 
     async def _answer(self, request: Request, record: MessageRecord) -> DryRun | None:
         """Answer a request; return the dry run that is to be concluded, if there is one."""

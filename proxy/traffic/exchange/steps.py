@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
@@ -146,14 +147,19 @@ class Steps:
         record.refused(error, status_of(error, direction))
         return problem(error, record.request_id, direction=direction, now=self._clock())
 
-    def report(self, record: MessageRecord) -> None:
-        """Write the line of a message that is over, and report its tokens that did not open.
+    def report(self, records: Sequence[MessageRecord]) -> None:
+        """Write the lines of messages that are over, and report tokens that did not open.
 
-        The answer has been sent by then, so that its timing does not reveal what is reported.
+        Only of the last message there may be such tokens. The answers have been sent by then, so
+        that their timing does not reveal what is reported.
         """
-        record.report(self.reporter)
-        if record.unopened:
-            self.report_unopened(record)
+        now = time.perf_counter()
+        try:
+            for record in records:
+                record.over(now)
+        finally:
+            self.reporter.messages(records)
+        self.report_unopened(records[-1])
 
     def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Let a request through the gate and find its rule, before its body is read.
@@ -350,7 +356,7 @@ class Steps:
         """Report the tokens that did not open since the last report, if there are any."""
         if not record.unopened:
             return
-        noted, record.unopened = record.unopened, []
+        noted, record.unopened = record.unopened, ()
         rule = record.rule or ""
         for direction in DIRECTIONS:
             unopened = [one for on, one in noted if on == direction]

@@ -21,7 +21,6 @@ from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import Framing
 from ..http1.gate import RawRequest
-from ..interfaces import Reporter
 from ..message_record import MessageRecord
 from ..slices import Run
 from .admission import AdmittedExchange
@@ -58,17 +57,13 @@ class TracedRecord(MessageRecord):
             self._part("keys", self._planned[1], time.perf_counter(), error)
             self._planned = None
 
-    def report(self, reporter: Reporter) -> None:
-        """Export the spans, and write the line."""
-        now = time.perf_counter()
-        self._over(now)
-        try:
-            self.trace_id = self._export(now)
-        finally:
-            reporter.message(self)
+    def over(self, now: float) -> None:
+        """Export the spans."""
+        super().over(now)
+        self.trace_id = self._export(now)
 
     def _export(self, now: float) -> str:
-        code = self._cause[0] if self._cause is not None else ""
+        code = self.refusal.error if self.refusal is not None else ""
         if self._sent:
             attributes: dict[str, str | int] = {"http.request.method": self.method}
             if self._answered:
@@ -101,9 +96,9 @@ class TracedRecord(MessageRecord):
             attributes["sealyard.rule"] = self.rule
         for outcome, number in self.counts.items():
             attributes[f"sealyard.{outcome}"] = number
-        if self._cause is not None:
-            attributes["sealyard.reason"] = self._cause[1]
-            attributes["sealyard.direction"] = self.direction
+        if self.refusal is not None:
+            attributes["sealyard.reason"] = self.refusal.reason
+            attributes["sealyard.direction"] = self.refusal.direction
         return attributes
 
     def _part(self, name: str, began: float, ended: float, error: str = "") -> None:

@@ -40,7 +40,7 @@ def test_a_processor_may_change_what_an_event_says(page: Page) -> None:
 
 
 def test_a_processor_gets_messages_too(page: Page) -> None:
-    log_with(page, renamed).message(a_line())
+    log_with(page, renamed).messages([a_line()])
 
     assert (page.lines[0]["event"], page.lines[0]["listener"]) == ("message.handled", "ward-7")
 
@@ -179,7 +179,7 @@ def test_a_processor_that_fails_loses_the_line_and_nothing_more(
     logs = log_with(page, failing(error), renamed, log_format=log_format)
     for _ in range(3):
         logs.report("listener.started", listener="lost-listener")
-        logs.message(a_line(listener="lost-listener"))
+        logs.messages([a_line(listener="lost-listener")])
 
     assert logs.lost == 6
     assert page.text.count("\n") == 1

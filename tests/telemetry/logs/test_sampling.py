@@ -27,7 +27,7 @@ def a_log(share: float) -> tuple[CountingReporter, list[bytes]]:
 def test_a_share_is_exact_and_begins_with_the_first(parts: int, lines: int) -> None:
     tally, written = a_log(parts / 1_000_000)
     for _ in range(lines):
-        tally.message(a_line())
+        tally.messages([a_line()])
 
     assert len(written) == 1 + (lines - 1) * parts // 1_000_000
     assert tally.samples().value(table.MESSAGES, *KEY, "forwarded") == lines
@@ -35,7 +35,7 @@ def test_a_share_is_exact_and_begins_with_the_first(parts: int, lines: int) -> N
 
 def test_a_line_says_what_it_stands_for() -> None:
     tally, written = a_log(0.25)
-    tally.message(a_line())
+    tally.messages([a_line()])
 
     assert json.loads(written[0])["sample"] == 0.25
 
@@ -44,9 +44,9 @@ def test_a_line_says_what_it_stands_for() -> None:
 def test_what_was_refused_failed_or_was_cut_off_is_always_written(share: float) -> None:
     tally, written = a_log(share)
     for _ in range(3):
-        tally.message(a_line(refused="open-failed", reason="tag"))
-        tally.message(a_line(status=503))
-        tally.message(a_line(status=499))
+        tally.messages([a_line(refused="open-failed", reason="tag")])
+        tally.messages([a_line(status=503)])
+        tally.messages([a_line(status=499)])
     events = [json.loads(line) for line in written]
 
     assert len(events) == 9
@@ -55,7 +55,7 @@ def test_what_was_refused_failed_or_was_cut_off_is_always_written(share: float) 
 
 def test_no_share_leaves_nothing_that_went_well() -> None:
     tally, written = a_log(0.0)
-    tally.message(a_line())
+    tally.messages([a_line()])
 
     assert written == []
 
@@ -63,8 +63,8 @@ def test_no_share_leaves_nothing_that_went_well() -> None:
 def test_other_rules_and_events_are_written_whole() -> None:
     tally, written = a_log(0.000001)
     for _ in range(3):
-        tally.message(a_line(rule="other"))
-        tally.message(a_line(rule=None))
+        tally.messages([a_line(rule="other")])
+        tally.messages([a_line(rule=None)])
         tally.report("server.ready", listeners=1)
 
     assert len(written) == 9

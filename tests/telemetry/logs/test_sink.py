@@ -5,6 +5,8 @@ import os
 import select
 import signal
 import socket
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +89,75 @@ def test_a_pipe_holds_what_a_moment_without_its_reader_needs(pipe: list[int]) ->
         sink(LINE)
 
     assert sink.lost == 0
+
+
+def test_of_many_lines_a_full_pipe_takes_whole_ones_and_the_rest_is_counted(
+    pipe: list[int],
+) -> None:
+    sink = DescriptorSink(pipe[1])
+    for _ in range(MANY // 50):
+        sink(LINE * 50)
+    lost = sink.lost
+    read = drain(pipe[0])
+    sink(LINE * 50)
+
+    assert lost > 0
+    assert read == LINE * (MANY - lost)
+    assert drain(pipe[0]) == LINE * 50
+
+
+def test_processes_that_share_a_pipe_do_not_tear_each_others_lines() -> None:
+    reading, writing = os.pipe()
+    lines = {name: bytes([name]) * 700 + b"\n" for name in b"abcd"}
+    sinks = {name: DescriptorSink(writing) for name in lines}
+    writers = [
+        threading.Thread(target=lambda name=name: [sinks[name](lines[name] * 13) for _ in range(9)])
+        for name in lines
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    read = drain(reading).splitlines(keepends=True)
+    os.close(reading)
+    os.close(writing)
+
+    assert sum(sink.lost for sink in sinks.values()) == 0
+    assert Counter(read) == dict.fromkeys(lines.values(), 9 * 13)
+
+
+def test_a_line_that_is_longer_than_a_write_is_written_among_others(pipe: list[int]) -> None:
+    sink = DescriptorSink(pipe[1])
+    lines = b"one\n" + b"x" * 10_000 + b"\ntwo\n" + LINE * 20
+    sink(lines)
+
+    assert drain(pipe[0]) == lines
+
+
+def test_of_many_lines_a_full_socket_tears_one_which_ends_before_the_next() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_001)
+        sink = DescriptorSink(ours.fileno())
+        for _ in range(100):
+            sink(LINE * 7)
+        lost = sink.lost
+        read = drain(theirs.fileno())
+        sink(LINE * 7)
+        read += drain(theirs.fileno())
+        whole = [line for line in read.split(b"\n") if line == LINE[:-1]]
+
+        assert sink.lost == lost > 0
+        assert len(whole) == 707 - lost
+        assert read.endswith(b"\n" + LINE * 7)
+
+
+def test_a_datagram_is_one_line() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        DescriptorSink(ours.fileno())(b"one\ntwo\n")
+
+        assert [theirs.recv(100), theirs.recv(100)] == [b"one\n", b"two\n"]
 
 
 def test_a_reader_of_a_socket_that_stops_reading_holds_nothing_up() -> None:
