@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypedDict
 from weakref import WeakValueDictionary
@@ -15,6 +14,7 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
+from ...process import forks
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
@@ -75,7 +75,7 @@ class EndToEnd:
         self._sealing = PackagedSealing(*found, clock=clock, random=random, reporter=reporter)
         self._opening = PackagedOpening(*found, clock=clock)
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
-        self._pid = os.getpid()
+        self._generation = forks.generation()
 
     @property
     def cached(self) -> tuple[int, int]:
@@ -92,7 +92,7 @@ class EndToEnd:
         What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
         be opened while a blocking audit log cannot be written.
         """
-        if os.getpid() != self._pid:
+        if forks.generation() != self._generation:
             self._begin_after_fork()
         plain, seals, opens = _divided(self._sessions.in_forms(needs))
         if not seals and not opens:
@@ -224,7 +224,7 @@ class EndToEnd:
 
     def _begin_after_fork(self) -> None:
         # Two processes must not seal with one key, nor share an event loop's locks.
-        self._pid = os.getpid()
+        self._generation = forks.generation()
         self._sealing.clear()
         self._opening.clear()
         self._identities.forget()

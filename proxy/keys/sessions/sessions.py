@@ -9,7 +9,6 @@ do with sessions is in `session_control`.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from weakref import WeakValueDictionary
@@ -18,6 +17,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
+from ...process import forks
 from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
@@ -143,7 +143,7 @@ class Sessions:
         """Whether opening is refused because the audit log cannot be written."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
-        self._pid = os.getpid()
+        self._generation = forks.generation()
 
     async def open(self, forward: Changed = lambda _: None) -> None:
         """Open the store and subscribe to what other processes rotate, revoke and erase.
@@ -209,7 +209,7 @@ class Sessions:
         What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
         be opened while a blocking audit log cannot be written.
         """
-        if os.getpid() != self._pid:
+        if forks.generation() != self._generation:
             self._begin_after_fork()
         if needs.joined:
             needs = self.in_forms(needs)
@@ -385,7 +385,7 @@ class Sessions:
     def _begin_after_fork(self) -> None:
         # A child begins as any new process does: without sessions, and without locks of the
         # parent's event loop. Otherwise two processes would spend one count of messages twice.
-        self._pid = os.getpid()
+        self._generation = forks.generation()
         self._forget()
         self.sealing.begin_anew()
         self.use.clear()

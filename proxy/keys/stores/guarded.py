@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
 from . import Changed, FoundRecords, HeldRecords, Offer, Room, Store, StoreFailed, StoreRefused
 
@@ -36,7 +36,7 @@ class GuardedStore:
         self._store = store
         self._timeout = timeout
         self._notice = notice
-        self._pid = os.getpid()
+        self._generation = forks.generation()
         self._places = asyncio.Semaphore(QUESTIONS)
         self.breaker = CircuitBreaker(clock, failures=FAST_FAILURES, rest=REST_SECONDS)
         self.answered = self.failed = self.rejected = 0
@@ -128,7 +128,7 @@ class GuardedStore:
             raise StoreFailed(_reason(error)) from None
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
-        if self.shared and os.getpid() != self._pid:
+        if self.shared and forks.generation() != self._generation:
             raise StoreFailed("store-forked")  # the parent's connections are not ours to use
         if not self.shared:
             return await self._ask_now(question)

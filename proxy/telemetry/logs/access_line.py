@@ -117,7 +117,7 @@ class AccessLines:
         self._opening = f'{{{quoted(names.time)}:"'
         self._tick, self._time = -1, ""
         self._in_nanoseconds = names.nanoseconds == "duration_ms"
-        self._templates: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._templates: dict[tuple[object, ...], tuple[str, str, str]] = {}
 
     def __call__(self, now: float, line: MessageLine, share: float) -> str:
         """Return the line of a message that represents a `share` of its kind, with its line feed.
@@ -134,9 +134,9 @@ class AccessLines:
             line.status,
             line.request_outcomes,
             line.response_outcomes,
-            line.refusal is None,
+            line.refusal,
         )
-        usual, start = self._templates.get(kind) or self._prepare(kind, line)
+        usual, start, end = self._templates.get(kind) or self._prepare(kind, line)
         began, name, took, waited = (
             self._time,
             quoted(line.request_id),
@@ -145,24 +145,20 @@ class AccessLines:
         )
         if self._in_nanoseconds:
             took = round(took * 1_000_000)
-        if waited is None or share != ALL or line.observations or line.refusal is not None:
+        if waited is None or share != ALL or line.observations:
             facts = began, name, line.request_bytes, line.response_bytes, took
-            return start % facts + self._rest(line, share)
+            return start % facts + self._more(line, share) + end
         return usual % (began, name, line.request_bytes, line.response_bytes, took, waited)
 
-    def _rest(self, line: MessageLine, share: float) -> str:
-        """Return the end of a line, with what only few messages have."""
-        rest = self._texts(line.observations)
+    def _more(self, line: MessageLine, share: float) -> str:
+        """Return what only few lines of a kind have."""
+        more = self._texts(line.observations)
         if line.upstream_ms is not None:
-            rest += f"{self._keys['upstream_ms']}{line.upstream_ms:.3f}"
-        if line.refusal is not None:
-            rest += self._texts(line.refusal._asdict())
-        elif share != ALL:
-            rest += f"{self._keys['sample']}{share:.3f}"
-        return f"{rest}}}\n"
+            more += f"{self._keys['upstream_ms']}{line.upstream_ms:.3f}"
+        return more if share == ALL else f"{more}{self._keys['sample']}{share:.3f}"
 
-    def _prepare(self, kind: tuple[object, ...], line: MessageLine) -> tuple[str, str]:
-        """Return the templates of a kind: of its usual line, and of all that others begin with."""
+    def _prepare(self, kind: tuple[object, ...], line: MessageLine) -> tuple[str, str, str]:
+        """Return the template of a kind's usual line, then its start and its end for others."""
         keys, event = self._keys, line.event
         head = self._names.head(event, EVENTS[event].level)
         opening = "".join(f",{quoted(key)}:{quoted(text)}" for key, text in head.items())
@@ -177,7 +173,9 @@ class AccessLines:
         )
         if len(self._templates) >= MOST_CACHED:
             self._templates.clear()
-        made = self._templates[kind] = f"{start}{keys['upstream_ms']}%.3f}}\n", start
+        end = f"{'' if line.refusal is None else self._texts(line.refusal._asdict())}}}\n"
+        usual = f"{start}{keys['upstream_ms']}%.3f{_literal(end)}"
+        made = self._templates[kind] = usual, start, end
         return made
 
     def _texts(self, fields: Mapping[str, object]) -> str:

@@ -510,7 +510,7 @@ async def test_what_is_over_is_let_go() -> None:
 async def test_a_child_process_begins_with_no_key() -> None:
     (one,) = await a_fleet()
     before = await one.session("alice", ["bob"])
-    one.keys._pid = one.sessions._pid = 0
+    one.keys._generation = one.sessions._generation = -1
     assert (await one.session("alice", ["bob"])).sid != before.sid
 
 
