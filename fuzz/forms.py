@@ -27,7 +27,7 @@ def _outcome(function: Callable[..., object], *arguments: object) -> object:
     """Return the result, or the error meant for it; all else, a panic above all, is a break."""
     try:
         return function(*arguments)
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         return type(error)
     except BaseException as error:
         if type(error).__name__ == "PanicException":
@@ -52,6 +52,11 @@ def _three(cuts: bytes, data: bytes) -> Arguments:
     return data[:start], data[start:end], data[end:]
 
 
+def _piece(cuts: bytes, data: bytes) -> Arguments:
+    """Return a text, and the two ends of a piece of it."""
+    return data, cuts[0] % 4 * cuts[1] - (cuts[0] == 1), cuts[2] * cuts[3]
+
+
 def _spans(cuts: bytes, data: bytes) -> Arguments:
     """Return a body, up to three spans that are often in order, and a text for nearly each."""
     body = data[: cuts[3]]
@@ -70,7 +75,7 @@ def _strings(cuts: bytes, data: bytes) -> Arguments:
 
 
 CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
-    "candidates": _one,
+    "candidates": _piece,
     "decode": _one,
     "encode": _one,
     "quote": _one,

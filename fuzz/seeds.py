@@ -119,6 +119,8 @@ def native(target: str) -> list[bytes]:
     made = {
         "base64url": [part for one in tokens() for part in one.split(b".") if part],
         "tokens": tokens(),
+        "unquote": documents(),
+        "search": [b"\x80" + one for one in bodies_with_tokens()],
         "strings": [*documents(), 'a\nGr\u00fc\u00dfe \U0001f40e"\\\x00'.encode()],
         "spans": [b"\x02\x01\x03\x02\x04\x05\x00" + one for one in documents()],
     }

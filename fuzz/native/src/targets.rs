@@ -7,11 +7,13 @@ use sealyard_native::{base64url, spans, strings, token};
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("base64url", encoding),
     ("tokens", tokens),
     ("strings", quoting),
     ("spans", splicing),
+    ("unquote", unquoting),
+    ("search", searching),
 ];
 
 /// What decodes is the canonical text of what it decodes to, and everything encodes.
@@ -67,12 +69,50 @@ fn written(head: &[u8], iv: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 /// UTF-8 and nothing else is quoted, with the fewest escapes.
 fn quoting(data: &[u8]) {
     let text = std::str::from_utf8(data).ok();
-    let quoted = strings::quoted_length(data).map(|size| {
-        let mut out = vec![0; size];
-        strings::quote(data, &mut out);
-        out
-    });
+    let quoted = quoted(data);
     assert_eq!(quoted, text.map(naively_quoted), "a text is quoted in another way");
+}
+
+fn quoted(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; strings::quoted_length(text)?];
+    strings::quote(text, &mut out);
+    Some(out)
+}
+
+/// The text of a literal is UTF-8, and is the text of its own literal.
+fn unquoting(data: &[u8]) {
+    let literal = [b"\"", data, b"\""].concat();
+    for one in [data, &literal] {
+        if let Some(text) = strings::unquote(one) {
+            let again = quoted(&text).expect("a literal has a text that is not UTF-8");
+            assert_eq!(strings::unquote(&again), Some(text), "a text does not come back");
+        }
+    }
+    if let Some(quoted) = quoted(data) {
+        assert_eq!(strings::unquote(&quoted).as_deref(), Some(data), "a text does not come back");
+    }
+}
+
+/// Candidates are in order and apart, and the same wherever a search is divided.
+fn searching(data: &[u8]) {
+    let Some((&cut, text)) = data.split_first() else { return };
+    let whole = candidates(text, 0, text.len());
+    let mut at = 0;
+    for &(start, end) in &whole {
+        assert!(at <= start && start < end && end <= text.len(), "a candidate is out of place");
+        at = end;
+    }
+    let cut = usize::from(cut) * (text.len() + 1) / 256;
+    let mut parted = candidates(text, 0, cut);
+    let begun = parted.last().map_or(0, |one| one.1).max(cut);
+    parted.extend(candidates(text, begun, text.len()));
+    assert_eq!(parted, whole, "a divided search finds something else");
+}
+
+fn candidates(text: &[u8], at: usize, end: usize) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    token::candidates(text, at, end, |start, end| found.push((start, end)));
+    found
 }
 
 fn naively_quoted(text: &str) -> Vec<u8> {
