@@ -1,5 +1,7 @@
 # What the native module has: proxy/core/leaves explains each function.
 
+from proxy.core.leaves.finder import Finder as Finder
+
 __version__: str
 
 def candidates(text: bytes, at: int, end: int, /) -> list[int]: ...

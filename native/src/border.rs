@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::base64url;
+use crate::json_border;
 use crate::spans::{spliced_length, Splicing};
 use crate::strings;
 use crate::token::{self, Parts};
@@ -245,6 +246,7 @@ fn splice_quoted<'py>(
 #[pymodule]
 fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<json_border::Finder>()?;
     module.add_function(wrap_pyfunction!(candidates, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;

@@ -18,9 +18,11 @@ from proxy.core.edits.splice import splice
 from proxy.core.errors import InvalidBody, TrafficError
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector
 from proxy.core.formats import embedded_tokens, urlencoded
-from proxy.core.formats.json import Selection, text, validate
-from proxy.core.formats.json.lexer import LongText, scan
+from proxy.core.formats.json import Selection, validate
+from proxy.core.formats.json.lexer import LongText
 from proxy.core.formats.json.walk import SCANNED_MAX
+from proxy.core.leaves import strict_json
+from proxy.core.leaves.strict_json import scan
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, a_session
 
@@ -184,7 +186,7 @@ def test_depth_is_the_same_wherever_a_piece_ends(part: str, shift: int) -> None:
             depth += (mark in b"[{") - (mark in b"]}")
             deepest = max(deepest, depth)
 
-    assert text.is_too_deep(body) == (deepest > text.MAX_DEPTH)
+    assert strict_json.is_too_deep(body) == (deepest > strict_json.MAX_DEPTH)
 
 
 @pytest.mark.parametrize("shift", range(-14, 15))
@@ -216,10 +218,10 @@ def test_halves_of_pairs_are_found_wherever_a_piece_ends(
 def test_utf_8_is_checked_wherever_a_piece_ends(shift: int, bad: bytes) -> None:
     before = b"x" * (slices.PIECE_BYTES + shift)
 
-    text.require_utf8(before + "€😀".encode() + before)
+    strict_json.require_utf8(before + "€😀".encode() + before)
     for body in (before + bad + before, before + "€😀".encode() + before + bad):
         with pytest.raises(InvalidBody):
-            text.require_utf8(body)
+            strict_json.require_utf8(body)
 
 
 def test_the_values_of_a_long_text_are_counted_up_to_what_it_may_have() -> None:

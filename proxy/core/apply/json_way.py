@@ -85,7 +85,7 @@ class JsonWay:
         `kept` are the names of the request's body, `now` is in seconds since 1970.
         """
         json = self._json
-        found = json.finder.found(body)
+        found = json.finder.find(body)
         if found is None or found[0] & json.required:
             return None
         places = found[1]

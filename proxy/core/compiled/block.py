@@ -249,11 +249,11 @@ class CompiledBlock(MessageMatch):
         """Return what is done to plain JSON, where the block does nothing else."""
         if self.ordinary is None or not isinstance(self.selection, JsonSelection):
             return None
-        plain = self.selection.plain
-        assert plain is not None  # noqa: S101 - for now
+        finder = self.selection.finder
+        assert finder is not None  # noqa: S101 - where names are searched for
         return PlainJson(
-            plain,
-            plain.strides,
+            finder,
+            self.selection.strides,
             self.encrypt,
             self.decrypt,
             sources=self.sources,

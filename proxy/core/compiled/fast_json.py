@@ -18,8 +18,9 @@ from ..edits.edits import OpenEdit, SealEdit
 from ..edits.key_needs import Needs
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
-from ..formats.json.lexer import after_space, value_end
+from ..formats.json.lexer import value_end
 from ..formats.json.probe import NameSearch, Seen
+from ..leaves.strict_json import after_space
 from ..rules.model import Item, NamedPart, Placed
 
 Facts = dict[JsonSource, Name | None]

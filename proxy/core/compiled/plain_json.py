@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TypeGuard
+from typing import Final, TypeGuard
 
 from ..crypto.context import Context, Scope
 from ..crypto.token import KeyId
 from ..edits.key_needs import Needs
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape
+from ..leaves import Finder
 from ..rules.model import Item, NamedPart, Placed
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -30,16 +31,7 @@ _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 
 Places = Sequence[Sequence[int]]
 """The values at each path, flat: where one begins and ends, then its element of each list."""
-Found = tuple[int, Places]
-"""A mask of the paths at which something is missing, and the values at each path."""
 Names = tuple[str, ...]
-
-
-class Finder(Protocol):
-    """What finds values at plain paths."""
-
-    def found(self, body: bytes) -> Found | None:
-        """Return what a walk finds, or None where that is not certain."""
 
 
 class Bound:

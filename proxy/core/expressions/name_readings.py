@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
 from ..errors import ForbiddenValue
+from ..leaves.plain_names import PROTOTYPES, first_step, folded
 
 NAME_MAX: Final = 4096
 """The longest name of a field, in bytes as received, and the number of characters that are read of
@@ -109,11 +110,8 @@ _IGNORED: Final = re.compile(
 _DOTLESS: Final = {0x130: "i", 0x131: "i"}  # upper and lower case of i, to some readers
 _WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
 _STEP: Final = re.compile(r"[^\[\].\s\x00-\x20\x7f+'\"]+")
-_PROTOTYPES: Final = frozenset({"__proto__", "constructor", "prototype"})
-_PATH: Final = re.compile(r"\[?([^.\[\]]+)[.\[\]]")
 _WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
 _CONTROL_OR_SPACE: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u2028\u2029\u3000"
-_JOINTS: Final = str.maketrans("", "", "_- ")
 _SUFFIX: Final = re.compile(r"[(:]")
 _HEADER_JOINTS: Final = bytes(
     one for one in range(256) if not re.fullmatch(r"[A-Za-z0-9]", chr(one))
@@ -128,20 +126,8 @@ def squeeze_fields(text: bytes) -> bytes:
 
 
 def fold_member(name: str) -> str:
-    """Return the common form of all twins of a member's name, for one step.
-
-    Leading `_` and `-` stay: `id` and `_id` are two names, and many messages have both.
-    """
-    if name.isascii():
-        if name.isalnum():  # as nearly always
-            return name.lower()
-    else:
-        name = _compatible(name[:NAME_MAX])
-    if "\0" in name:
-        name = name.partition("\0")[0]
-    name = name.strip(" ")
-    bare = name.lstrip("_-")
-    return name[: len(name) - len(bare)] + bare.translate(_JOINTS).casefold()
+    """Return the common form of all twins of a member's name, for one step."""
+    return folded(name if name.isascii() else _compatible(name[:NAME_MAX]))
 
 
 def first_step_of_member(name: str) -> str | None:
@@ -150,25 +136,10 @@ def first_step_of_member(name: str) -> str | None:
     None for any other name of one step. A name with a NUL in it is read without it by Jackson,
     whose table of names takes a NUL behind each fourth byte for nothing.
     """
-    match = _PATH.match(name)
-    if match is not None:
-        return fold_member(match[1])
+    step = first_step(name)
+    if step is not None:
+        return fold_member(step)
     return fold_member(name.replace("\0", "")) if "\0" in name else None
-
-
-def are_plain(names: Iterable[str], known: Container[str], folded: Container[str]) -> bool:
-    """Return whether no names of an object other than the `known` may be read as one of them.
-
-    `folded` are the known ones, folded. True is certain; a name beyond ASCII gives False.
-    """
-    for name in names:
-        if name in known:
-            continue
-        if not name.isascii() or name in _PROTOTYPES or fold_member(name) in folded:
-            return False
-        if not name.isalnum() and first_step_of_member(name) in folded:
-            return False
-    return True
 
 
 def leads_to_prototype(name: str, text: str, start: int) -> bool:
@@ -176,7 +147,7 @@ def leads_to_prototype(name: str, text: str, start: int) -> bool:
 
     Its value begins at `start` of a text. `constructor` does it with a `prototype` within alone.
     """
-    if name not in _PROTOTYPES:
+    if name not in PROTOTYPES:
         return False
     return name == "__proto__" or (text.startswith("{", start) and "prototype" in text)
 

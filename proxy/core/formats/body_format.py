@@ -43,11 +43,10 @@ class Selection(Protocol):
         occurrence is taken, where of others a second one is refused.
         """
 
-    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+    def find(self, body: bytes, *, lenient: bool = False) -> Findings:
         """Return where the selected values lie; raise MessageError where that is ambiguous.
 
-        `lenient` reports members that occur twice instead of refusing them. Without `probe`, a
-        search for plain names has been tried already.
+        `lenient` reports members that occur twice instead of refusing them.
         """
 
     def text(self, raw: bytes) -> bytes | None:

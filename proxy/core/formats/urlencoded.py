@@ -16,12 +16,12 @@ from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
 from ..expressions.selectors import NamedSelector, Selector
 from ..http.message import HeadFacts
+from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
 from . import embedded_tokens
 from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
-from .json.text import require_utf8
 from .parameters import decode_field
 
 PAIRS_MAX: Final = 10_000
@@ -189,7 +189,7 @@ class FormSelection:
         self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
         self._each = each
 
-    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+    def find(self, body: bytes, *, lenient: bool = False) -> Findings:
         """Return where the selected values lie.
 
         A name without `=` has no value. `variants` has what differs in case alone. Raises

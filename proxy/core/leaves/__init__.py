@@ -10,6 +10,7 @@ from .choice import FORM, NATIVE, REASON, Form
 
 if FORM == "native":
     from sealyard_native import (
+        Finder,
         candidates,
         decode,
         encode,
@@ -23,6 +24,7 @@ if FORM == "native":
     )
 else:
     from .base64url import decode, encode
+    from .finder import Finder
     from .spans import splice, splice_quoted
     from .strings import quote, unquote
     from .tokens import candidates, token_parts, token_text, tokens_at
@@ -31,6 +33,7 @@ __all__ = [
     "FORM",
     "NATIVE",
     "REASON",
+    "Finder",
     "Form",
     "candidates",
     "decode",

@@ -276,11 +276,7 @@ def _walk(
         raise UnsupportedBody("charset")
     if compiled.guards_request:
         selection.refuse_other(body)
-    findings = selection.find(
-        body,
-        lenient=compiled.traits.only_opens_responses,
-        probe=compiled.ordinary is None or not head.facts.plain_json,
-    )
+    findings = selection.find(body, lenient=compiled.traits.only_opens_responses)
     refuse_variants(compiled, findings.variants)
     if findings.hidden and findings.hidden & compiled.twins_checked:
         raise ForbiddenValue(

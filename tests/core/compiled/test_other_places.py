@@ -10,9 +10,9 @@ from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, SealyardError
 from proxy.core.expressions.sources import parse_source
-from proxy.core.formats.json.names import PlainNames
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
+from proxy.core.leaves.plain_names import PlainNames
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Names, Rule
 from tests.factories import (

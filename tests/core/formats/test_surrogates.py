@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from proxy.core.errors import InvalidBody
-from proxy.core.formats.json.text import check
+from proxy.core.leaves.strict_json import check
 
 UNITS = (r"\ud83d", r"\uDE00", r"\uDBFF", r"\udc00", r"\\", "u", r"\u00e9", "a")
 

@@ -1,14 +1,13 @@
-"""The smallest parts of a JSON text: white space, members, separators, and the C scanner."""
+"""The smallest parts of a JSON text: white space, members, separators."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Set as AbstractSet
-from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
 from ...errors import InvalidBody
+from ...leaves.strict_json import after_space, scan
 from ...slices import PIECE_BYTES, pause
 from .text import unescape
 
@@ -19,7 +18,6 @@ _SHORT: Final = (
     r'"[^"\\\x00-\x1f]{0,80}+"'
     r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
 )
-_SPACE: Final = re.compile(_WS)
 # One member up to its value; of a short scalar also the value, and the comma or brace behind it.
 _MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}()(?:(?:{_SHORT}){_WS}([,}}]))?+')
 # Members and elements with short values, each with the comma behind it. A name that is not ASCII or
@@ -31,16 +29,6 @@ _ELEMENTS: Final = re.compile(rf"(?:{_WS}(?:{_SHORT}){_WS},){{8,1000}}+")
 _INSIDE: Final = re.compile(_CHARS)
 AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
 AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
-
-
-# `len` swallows numbers without converting them: no digits limit, no overflow, no rounding.
-_DECODER: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant)
-scan: Final = c_make_scanner(_DECODER)
 
 
 def enter(text: str, at: int, closing: str) -> tuple[int, str]:
@@ -77,15 +65,6 @@ def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
     if match is None:
         raise InvalidBody("not-json")
     return match.end(), match[1]
-
-
-def after_space(text: str, at: int) -> int:
-    """Return the place behind white space."""
-    if text[at : at + 1] > " ":
-        return at
-    match = _SPACE.match(text, at)
-    assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
-    return match.end()
 
 
 def value_start(text: str, at: int) -> int:

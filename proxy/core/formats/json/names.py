@@ -2,60 +2,16 @@ r"""Names that JSON spells in one way where there is no `\u`, so that they can b
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
-from ...expressions.name_readings import are_plain, beginnings, first_step_of_member, fold_member
+from ...expressions.name_readings import beginnings, first_step_of_member, fold_member
 from ...expressions.selectors import Any, JsonSelector
-
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
-_REMEMBERED: Final = 128
-_REMEMBERED_MAX: Final = 32
-
-
-def is_plain(name: str) -> bool:
-    r"""Return whether a name has no character that another escape than `\u` could spell."""
-    return _PLAIN.fullmatch(name) is not None
+from ...leaves.plain_names import PlainNames, is_plain
 
 
 def quoted(name: str) -> str:
     """Return a plain name as it is spelled in a text."""
     return f'"{name}"'
-
-
-class PlainNames:
-    """Checks whether the names of an object are all plain beside the names that are searched.
-
-    Most objects of a rule have the same names, so the result for them is cached, up to 32
-    names of 128 objects.
-    """
-
-    __slots__ = ("_folded", "_known", "_told")
-
-    def __init__(self, names: Iterable[str]) -> None:
-        """Begin with the names that are looked for."""
-        self._known = frozenset(names)
-        self._folded = frozenset(map(fold_member, self._known))
-        self._told: dict[tuple[str, ...], bool] = {}
-
-    def suit(self, value: object) -> bool:
-        """Return whether a value is an object in which nothing else is read as one of the names.
-
-        Beyond ASCII there may be more spellings than are known here: then the result is unknown.
-        """
-        if type(value) is not dict:
-            return False
-        names = tuple(value)
-        result = self._told.get(names)
-        if result is None:
-            result = are_plain(names, self._known, self._folded)
-            if len(names) <= _REMEMBERED_MAX:
-                if len(self._told) >= _REMEMBERED:
-                    self._told.clear()
-                self._told[names] = result
-        return result
 
 
 @dataclass(slots=True)

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from ...errors import MessageError
 from ...expressions.selectors import Any as Every
+from ...leaves.plain_names import PlainNames
+from ...leaves.strict_json import MAX_DEPTH, after_space, check, decoded, is_too_deep, scan
 from ...slices import paused
-from .lexer import Path, after_space, scan, value_end, value_start
-from .names import PlainNames, quoted
-from .text import MAX_DEPTH, check, decoded, is_too_deep
+from .lexer import Path, value_start
+from .names import quoted
 from .walk import SELECTED_MAX
 
 _PROBED_MAX: Final = 16 * 1024
@@ -51,11 +51,6 @@ class NameSearch:
         # A walk over few members costs less than a search in much text; one over a list does not.
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
 
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """How many numbers `found` gives for each value of a path."""
-        return tuple(2 + path.count(None) for path in self._paths)
-
     def suits(self, text: str | bytes) -> bool:
         """Return whether a text is of a size that `find` is worth it."""
         return len(text) <= self._longest
@@ -86,30 +81,6 @@ class NameSearch:
         else:
             selected = _by_names(document, self._named, text, self._plain)
         return None if selected is None else (document, end, selected)
-
-    def found(self, body: bytes) -> tuple[int, list[list[int]]] | None:
-        """Return a mask of the paths at which something is missing, and the values at each path.
-
-        Those are flat: where each begins and ends, then its element of each list on the path. None
-        where any of it is not certain.
-        """
-        if not body or not self.suits(body):
-            return None
-        try:
-            text = self.read(body)
-            probed = self.find(text, after_space(text, 0))
-        except (MessageError, ValueError, StopIteration, RecursionError):
-            return None
-        if probed is None or after_space(text, probed[1]) != len(text):
-            return None
-        document, _, (seen, missing) = probed
-        flat: list[list[int]] = []
-        for places, ones in zip(self.places(document), seen, strict=True):
-            flat.append([])
-            for place, (value, start) in zip(places, ones, strict=True):
-                elements = (step for step in place if isinstance(step, int))
-                flat[-1] += (start, value_end(text, value, start), *elements)
-        return sum(1 << one for one in missing), flat
 
     def places(self, document: object) -> list[list[Path]]:
         """Return the path to each value that was found in a document, in the same order."""

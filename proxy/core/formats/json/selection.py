@@ -7,21 +7,27 @@ from typing import ClassVar, Final, Self
 
 from ...errors import InvalidBody
 from ...expressions.selectors import JsonSelector, Selector
-from ...slices import paused
-from .lexer import Findings, FoundValue, after_space, scan, value_end
-from .names import Node, finish, insert, is_plain
-from .probe import NameSearch, PlainPath
-from .text import check, unescape
+from ...leaves import Finder
+from ...leaves.finder import PlainPath
+from ...leaves.plain_names import is_plain
+from ...leaves.strict_json import after_space, check, scan
+from ...slices import pause, paused
+from .lexer import Findings, FoundValue
+from .names import Node, finish, insert
+from .probe import NameSearch
+from .probe import PlainPath as NamedPath
+from .text import unescape
 from .walk import Walk
 
 
 class Selection:
     """A set of selectors made ready to be found in one walk. Selectors are known by index.
 
-    `plain` finds their values without a walk, where all are paths of plain names.
+    `finder` finds their values without a walk, where all are paths of names and `*`; at the indexes
+    of the selectors. `plain` is the same for `compiled/fast_json`.
     """
 
-    __slots__ = ("_deep", "_root", "_size", "plain")
+    __slots__ = ("_deep", "_paths", "_root", "_size", "finder", "plain")
     spell: ClassVar[None] = None
 
     @classmethod
@@ -43,23 +49,34 @@ class Selection:
             insert(self._root, index, selector, deep=index in self._deep)
         finish(self._root)
         paths = [_plain_path(selector) for selector in selectors]
-        plain = [path for path in paths if path is not None]
-        self.plain = NameSearch(tuple(plain)) if len(plain) == len(paths) else None
+        self._paths = tuple(path for path in paths if path is not None)
+        whole = len(self._paths) == self._size
+        self.finder = Finder(self._paths, pause) if whole else None
+        named = [_named_path(selector) for selector in selectors]
+        self.plain = NameSearch(tuple(filter(None, named))) if all(named) else None
 
-    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+    def find(self, body: bytes, *, lenient: bool = False) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON.
 
         A selected member that occurs twice is refused alike, or reported where that is `lenient`.
-        Without `probe` it is walked: searching has been tried.
         """
+        found = self.finder.find(body) if self.finder is not None else None
+        if found is None:
+            return self.walk(body, lenient=lenient)
+        findings = Findings(self._size)
+        missing, places = found
+        if missing:
+            findings.missing.update(at for at in range(self._size) if missing >> at & 1)
+        findings.found = list(map(_values, self._paths, places))
+        return findings
+
+    def walk(self, body: bytes, *, lenient: bool = False) -> Findings:
+        """Return the same as `find`, which asks here where its search is not certain."""
         text = check(body)
         start = 0 if text.startswith("{") else after_space(text, 0)
         findings = Findings(self._size)
         try:
-            end = self._probe(text, start, findings) if probe else None
-            if end is None:
-                findings = Findings(self._size)
-                end = Walk(text, findings, lenient=lenient).value(start, (self._root,), ())
+            end = Walk(text, findings, lenient=lenient).value(start, (self._root,), ())
         except (ValueError, StopIteration):  # what the C scanner raises
             raise InvalidBody("not-json") from None
         if end != len(text) and after_space(text, end) != len(text):
@@ -67,6 +84,11 @@ class Selection:
         if self._deep:
             findings.missing.update(index for index in self._deep if not findings.found[index])
         return findings
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How many numbers `finder` gives for each value of a path."""
+        return tuple(2 + path.count(None) for path in self._paths)
 
     @staticmethod
     def text(raw: bytes) -> bytes | None:
@@ -78,24 +100,6 @@ class Selection:
     @staticmethod
     def refuse_other(_: bytes) -> None:
         """Refuse nothing: what is strict JSON has no other reading."""
-
-    def _probe(self, text: str, start: int, findings: Findings) -> int | None:
-        """Find the values of plain paths without a walk; return None where that is not certain."""
-        if self.plain is None or not self.plain.suits(text):
-            return None
-        probed = self.plain.find(text, start)
-        if probed is None:
-            return None
-        document, end, (found, missing) = probed
-        findings.missing = set(missing)
-        for index, (places, ones) in enumerate(
-            zip(self.plain.places(document), found, strict=True)
-        ):
-            findings.found[index] = [
-                FoundValue(place, start, value_end(text, value, start))
-                for place, (value, start) in paused(zip(places, ones, strict=True))
-            ]
-        return end
 
 
 def validate(body: bytes) -> None:
@@ -113,11 +117,33 @@ _NOTHING: Final = Selection(())
 
 
 def _plain_path(selector: JsonSelector) -> PlainPath | None:
+    """Return the steps of a selector that has only names and `*`, which is None."""
+    path: PlainPath = ()
+    for step in selector.steps:
+        if step.deep or isinstance(step.key, int):
+            return None
+        path += (step.key if isinstance(step.key, str) else None,)
+    return path
+
+
+def _values(path: PlainPath, places: Sequence[int]) -> list[FoundValue]:
+    """Return the values at a path, of which `places` has starts, ends and indexes."""
+    filled: list[str | int] = [0 if step is None else step for step in path]
+    every = [at for at, step in enumerate(path) if step is None]
+    values = []
+    for start, end, *indexes in paused(zip(*[iter(places)] * (2 + len(every)), strict=True)):
+        for at, index in zip(every, indexes, strict=True):
+            filled[at] = index
+        values.append(FoundValue(tuple(filled), start, end))
+    return values
+
+
+def _named_path(selector: JsonSelector) -> NamedPath | None:
     """Return the steps of a selector that ends in a name, and has only names or `*` before it.
 
     All of these names are spelled in one way.
     """
-    path: PlainPath = ()
+    path: NamedPath = ()
     for step in selector.steps:
         if step.deep or isinstance(step.key, int):
             return None

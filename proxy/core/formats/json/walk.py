@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
+from ...leaves.strict_json import after_space, scan
 from ...slices import PIECE_BYTES, pause
 from .lexer import (
     AFTER_ELEMENT,
@@ -17,11 +18,9 @@ from .lexer import (
     LongText,
     Path,
     after,
-    after_space,
     enter,
     member,
     read_name,
-    scan,
     value_end,
     value_start,
 )

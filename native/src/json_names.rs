@@ -1,0 +1,45 @@
+//! Which ASCII names of members some readers take for another, as `expressions/name_readings` has it.
+
+/// Names that lead to every other, to some readers.
+const PROTOTYPES: [&[u8]; 3] = [b"__proto__", b"constructor", b"prototype"];
+
+/// Whether some readers take a member's name for another, or for a part of it. Both are ASCII
+/// without control characters.
+pub fn reads_as(name: &[u8], other: &[u8]) -> bool {
+    PROTOTYPES.contains(&name)
+        || folded(name).eq(folded(other))
+        || first_step(name).is_some_and(|step| folded(step).eq(folded(other)))
+}
+
+/// The common form of all twins of a name: leading `_` and `-` stay, all others and case go.
+fn folded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let start = name.iter().take_while(|&&byte| byte == b' ').count();
+    let end = name.len()
+        - name[start..]
+            .iter()
+            .rev()
+            .take_while(|&&byte| byte == b' ')
+            .count();
+    let name = &name[start..end];
+    let leading = name
+        .iter()
+        .take_while(|byte| matches!(byte, b'_' | b'-'))
+        .count();
+    let (before, bare) = name.split_at(leading);
+    let bare = bare
+        .iter()
+        .filter(|byte| !matches!(byte, b'_' | b'-' | b' '));
+    before
+        .iter()
+        .copied()
+        .chain(bare.map(u8::to_ascii_lowercase))
+}
+
+/// The first step of a name that some read as a path: `a` of `a.b`, `a[b]` and `[a]`.
+fn first_step(name: &[u8]) -> Option<&[u8]> {
+    let name = name.strip_prefix(b"[").unwrap_or(name);
+    let size = name
+        .iter()
+        .position(|byte| matches!(byte, b'.' | b'[' | b']'))?;
+    (size > 0).then(|| &name[..size])
+}
