@@ -102,12 +102,15 @@ class Finder:
                 name, spelled, size, plain = step
                 if not plain.suit(level):
                     return None
-                level = level.get(name)
-                if level is None:
+                if name not in level:
+                    level = None
                     break
+                level = level[name]
                 start = text.index(spelled, start) + size
                 if text.find(spelled, start) >= 0:
                     return None
+                if level is None:
+                    break
             if level is None:
                 missing |= 1 << len(found)
                 found.append([])

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.errors import BodyTooLarge
+from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.formats.json.selection import Selection
 from proxy.core.formats.json.walk import SELECTED_MAX
 from proxy.core.leaves import quote
-from tests.factories import a_block, a_message, a_rule, reply, send
+from tests.factories import a_block, a_message, a_rule, an_item, reply, send
 
 SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))
 OPENING = a_rule(response=a_block(decrypt=["$.list[*].text"]))
@@ -48,3 +48,14 @@ def test_a_text_reads_as_it_was_spelled(text: str) -> None:
     assert spelled is not None
     assert json.loads(spelled) == text
     assert Selection.text(spelled) == text.encode()
+
+
+@pytest.mark.parametrize("again", ["null", '"x"', "{}"])
+def test_an_optional_member_may_not_occur_twice_whatever_it_is_the_second_time(again: str) -> None:
+    """Some backends read the first; it would pass as it is if only the second were looked at."""
+    rule = a_rule(request=a_block(encrypt=[an_item("$.text", optional=True), an_item("$.note")]))
+    body = f'{{"conversationId":"c1","text":"CANARY","note":"x","text":{again}}}'
+
+    with pytest.raises(InvalidBody) as caught:
+        send(rule, a_message(body))
+    assert caught.value.reason == "duplicate-member"

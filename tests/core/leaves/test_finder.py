@@ -202,6 +202,8 @@ def texts(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @example('{"a":{"a":1,"A":2},"b":{"A":1}}', paths_of("a.a", "b.A"))
 @example('{"b":"\\u0061","\\u0061":1}', paths_of("a"))
 @example('[{"a":1,"a":2}]', paths_of("*.a"))
+@example('{"a":"secret","a":null}', paths_of("a"))
+@example('{"a":{"b":"secret"},"a":null}', paths_of("a.b"))
 @example('{"constructor":{"prototype":{}}}', paths_of("a"))
 @settings(max_examples=1500)
 def test_what_is_found_is_what_the_walk_finds(text: str, chosen: tuple[PlainPath, ...]) -> None:

@@ -116,12 +116,15 @@ def _by_names(
         for name, spelled, size in path:
             if level is not document and not plain.suit(level):
                 return None
-            level = level.get(name)
-            if level is None:
+            if name not in level:
+                level = None
                 break
+            level = level[name]
             behind = text.index(spelled) + size
             if text.find(spelled, behind) >= 0:
                 return None
+            if level is None:
+                break
         if level is None:
             missing |= {len(found)}
             found.append([])
