@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
-from ..leaves import candidates
+from ..leaves import candidates, unquote
 from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
 from . import escaping
 from . import json as json_format
@@ -21,6 +21,7 @@ _ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
 _LITERAL: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _QUOTE, _BACKSLASH = b'"\\'
+_BEGINS: Final = frozenset({b"{", b"[", b'"'})
 _ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})
 _MAX_NESTING: Final = 8
 _PLAIN_QUOTES: Final = (1, 1)
@@ -70,7 +71,7 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
     """
     if not any_in(text):
         return []
-    if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
+    if text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_strict_json(text):
         return find(text, limit, manner)
     found: list[FoundToken] = []
     spans = list(_candidates_in(text))
@@ -172,7 +173,7 @@ def _in_literal(
 ) -> Iterator[FoundToken]:
     # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
     # is spelled with escapes all the same is in the decoded text only, and stays as it is.
-    places = list(_candidates(json_format.unescape(literal), 1, manner, is_name=is_name))
+    places = list(_candidates(_text_of(literal), 1, manner, is_name=is_name))
     numbers: dict[bytes, list[int]] = {}
     for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
@@ -236,31 +237,35 @@ class _Candidate(NamedTuple):
     place: TextPlace
 
 
-def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iterator[_Candidate]:
+def _candidates(text: bytes, depth: int, manner: Manner, *, is_name: bool) -> Iterator[_Candidate]:
     """Yield each candidate in the decoded text of a string, in order.
 
     A member's name cannot be anything but a string, so no token fills one.
     """
-    # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
     pause()
-    encoded = text.encode(errors="replace")
-    pause()
-    if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
-        for literal in paused(_LITERAL.finditer(encoded)):
-            inner_name = _COLON.match(encoded, literal.end()) is not None
-            inner = json_format.unescape(literal[0])
+    if depth < _MAX_NESTING and text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_json(text):
+        for literal in paused(_LITERAL.finditer(text)):
+            inner_name = _COLON.match(text, literal.end()) is not None
+            inner = _text_of(literal[0])
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
-    spans = list(_candidates_in(encoded))
-    places = escaping.places(encoded, spans, manner)
+    spans = list(_candidates_in(text))
+    places = escaping.places(text, spans, manner)
     for (start, end), place in paused(zip(spans, places, strict=True)):
-        fills = not is_name and (start, end) == (0, len(encoded))
-        yield _Candidate(encoded[start:end], depth, fills, place)
+        fills = not is_name and (start, end) == (0, len(text))
+        yield _Candidate(text[start:end], depth, fills, place)
 
 
-def _is_json(text: str) -> bool:
+def _text_of(literal: bytes) -> bytes:
+    """Return the text of a JSON string, as UTF-8."""
+    text = unquote(literal)
+    # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
+    return json_format.unescape(literal).encode(errors="replace") if text is None else text
+
+
+def _is_json(text: bytes) -> bool:
     try:
-        json.loads(text)
+        json.loads(text.decode())
     except (ValueError, RecursionError):
         return False
     return True
