@@ -24,6 +24,7 @@ class CircuitBreaker:
         "_probing",
         "_rest",
         "_since",
+        "calm",
         "opened",
     )
 
@@ -43,6 +44,8 @@ class CircuitBreaker:
         self._in_a_row = 0
         self._since: float | None = None
         self._probing = False
+        self.calm = True
+        """Whether it is closed, and nothing has failed since a success: another changes nothing."""
         self.opened = 0
         """How many times it has opened."""
 
@@ -73,11 +76,13 @@ class CircuitBreaker:
         """Close."""
         self._since, self._in_a_row, self._probing = None, 0, False
         self._present_rest = self._rest
+        self.calm = True
 
     def failed(self, *, slow: bool = False) -> None:
         """Open after one slow failure, several fast ones in a row, or a probe in vain."""
         if self._since is not None and not self._probing:
             return  # it began before
+        self.calm = False
         self._in_a_row += 1
         if self._probing:
             self._present_rest = min(2 * self._present_rest, self._longest_rest)

@@ -116,7 +116,7 @@ class LoopLag:
         now = self._clock()
         if self._began is None:
             self._begin(now)
-        if not self._long.stands(now):
+        if self._long.since is None or not self._long.stands(now):
             return False
         lasted = now - (self._began or now)
         if now - self._shares_since > SHARES_SECONDS:
@@ -153,7 +153,7 @@ class LoopLag:
         self._over = now = self._clock()
         lasted = now - began
         self._longest = max(self._longest, lasted)
-        if lasted < TURN_SECONDS:
-            self._long.short(now)
-        else:
+        if lasted >= TURN_SECONDS:
             self._long.long(began)
+        elif self._long.since is not None:
+            self._long.short(now)

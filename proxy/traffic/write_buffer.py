@@ -91,7 +91,8 @@ class Sending(asyncio.Protocol):
             return
         if self._behind:
             unsent = b"".join((unsent, *self._behind))
-        self._forget()
+            self._behind = []
+        self._unsent = b""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             self.wrote = True

@@ -42,7 +42,9 @@ WITH_LINES = (
     *FILES,
     "traffic/exchange/admission.py",
     "traffic/exchange/steps.py",
+    "traffic/exchange/fast_exchange.py",
     "traffic/exchange/fast_path.py",
+    "traffic/exchange/known_heads.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (

@@ -39,11 +39,11 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.bodies.buffered import FastRequest
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.downstream.listener import Answerer
-from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
+from proxy.traffic.exchange.fast_exchange import FastExchange
+from proxy.traffic.http1.fast_heads import FastHead
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.slices import Run, Slices, T
@@ -308,8 +308,8 @@ class FaultyAnswerer:
     def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
         return driven(self.handler.handle(WaitingRequest(request)), self.fault)
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        return self.handler.depart(request, owner) if self.express else None
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        return self.express and bool(self.handler.depart(exchange, head, body))
 
     def reject(self, error: TrafficError) -> Problem:
         problem: Problem = self.handler.reject(error)

@@ -10,7 +10,8 @@ import pytest
 
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
-from proxy.traffic.http1.forwarding_headers import NO_REWRITE
+from proxy.traffic.bodies.response_writer import answer
+from proxy.traffic.http1.forwarding_headers import NO_REWRITE, UNCHANGED
 from proxy.traffic.http1.framing import ABSENT
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.permits import Claim
@@ -70,8 +71,8 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
             self.reject = handler.reject
             self.told: list[str] = []
 
-        def depart(self, *_: object) -> None:
-            return None
+        def depart(self, *_: object) -> bool:
+            return False
 
         async def handle(self, request: Any) -> None:  # noqa: ANN401 - any Request
             framing = SimpleNamespace(length=1, present=True, chunked=False)
@@ -93,6 +94,26 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
         assert forging.told == ["only a Forwardable can be sent"]
 
 
+@pytest.mark.parametrize("thing", [lookalike(REQUEST), REQUEST, b"POST / HTTP/1.1\r\n\r\n", None])
+async def test_the_fast_path_sends_nothing_else(thing: Any) -> None:  # noqa: ANN401 - anything
+    origin = Origin()
+    async with running(origin), proxied(local(origin.port)) as ours:
+        assert (await talk(ours.port, get())).status == 200
+        upstream = ours.upstream
+        permit = upstream.permits.take_at_once(Claim("", ""))
+        assert permit is not None
+        nothing: Any = None
+        with pytest.raises(TypeError, match="only a Forwardable can be sent"):
+            upstream.send_at_once(
+                thing, b"x", permit, nothing, lines={}, forwarding=UNCHANGED, framed=True
+            )
+        assert (upstream.pool.idle, upstream.pool.size) == (1, 1)
+        link: Any = None
+        with pytest.raises(TypeError, match="only a Forwardable can be sent"):
+            answer(link, thing, b"x", {}, NO_REWRITE, keep=True)
+        assert len(origin.seen) == 1
+
+
 def test_the_upstream_sends_nothing_but_deliveries() -> None:
     """Each of which holds a Forwardable, as the tests above show."""
     ways = {
@@ -103,5 +124,5 @@ def test_the_upstream_sends_nothing_but_deliveries() -> None:
     sending = {
         name for name, taken in ways.items() if {"Forwardable", "OutgoingRequest"} & set(taken)
     }
-    assert sending == {"send", "outgoing", "send_at_once"}
+    assert sending == {"send", "send_at_once"}
     assert set(ways) - sending == {"close", "response", "whole_response"}

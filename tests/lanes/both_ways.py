@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.core.apply.forwardable import Changed
+from proxy.core.apply.json_way import JsonWay
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.planning.exchange import Kept
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.downstream.fast_connection import FastConnection
-from proxy.traffic.exchange.fast_path import FastExchange
 from proxy.traffic.exchange.steps import CLIENT_CLOSED
 from proxy.traffic.http1.fast_heads import FastHead
 from tests.keys.builders import NOW, a_world
@@ -223,16 +225,33 @@ def no_head_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastExchange]]:
-    """Collect the trips that end with an answer: what has really been sent as plain."""
-    made: list[FastExchange] = []
+def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
+    """Collect the heads of the trips that begin: what has really been sent as plain."""
+    made: list[FastHead] = []
     begin = FastConnection._begin
 
     def beginning(self: FastConnection, head: FastHead, body: bytes) -> None:
         begin(self, head, body)
-        if self._exchange is not None:
-            made.append(self._exchange)
+        if self._exchange.under_way:
+            made.append(head)
 
     with monkeypatch.context() as patched:
         patched.setattr(FastConnection, "_begin", beginning)
         yield made
+
+
+@contextlib.contextmanager
+def taken_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
+    """Collect the messages that were changed by a way, rather than by a plan."""
+    taken: list[Changed] = []
+    change = JsonWay.change
+
+    def changing(self: JsonWay, body: bytes, now: float, kept: Kept = ()) -> Changed | None:
+        changed = change(self, body, now, kept)
+        if changed is not None:
+            taken.append(changed)
+        return changed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JsonWay, "change", changing)
+        yield taken

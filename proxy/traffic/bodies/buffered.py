@@ -9,7 +9,7 @@ from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
-from ..http1.response_parser import ResponseReader
+from ..http1.head_cache import HeadCacheEntry
 from ..interfaces import RawConnection
 from .response_writer import Connection, ResponseWriter
 
@@ -86,10 +86,17 @@ class WholeResponse:
 
     __slots__ = ("_data", "arrived", "bodiless", "delimited", "entry", "framing", "head")
 
-    def __init__(self, reader: ResponseReader, head: ResponseHead, data: bytes) -> None:
-        framing, bodiless = reader.framing, reader.bodiless
+    def __init__(
+        self,
+        head: ResponseHead,
+        framing: Framing,
+        data: bytes,
+        *,
+        bodiless: bool = False,
+        entry: HeadCacheEntry | None = None,
+    ) -> None:
         self._data = data
-        self.entry = reader.entry
+        self.entry = entry
         self.head = head
         self.framing = framing
         self.bodiless = bodiless

@@ -13,9 +13,8 @@ from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
-from ..http1.head_cache import HeadCacheEntry
-from ..http1.hop_by_hop import framed, framed_whole
-from ..http1.outgoing_heads import response_lines, response_lines_again
+from ..http1.hop_by_hop import framed, framed_whole, with_body
+from ..http1.outgoing_heads import Lines, keep_lines, response_lines
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
 from .transformed import refuse_beside
@@ -49,6 +48,36 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its response was cut."""
+
+
+def answer(  # noqa: PLR0913 - what one response consists of
+    link: Connection,
+    message: Forwardable,
+    body: bytes,
+    lines: Lines,
+    location_rewrite: LocationRewrite,
+    *,
+    keep: bool,
+) -> int:
+    """Respond to a fast request with a complete response; return how many bytes its body has.
+
+    `body` is the upstream's. `lines` are those of the way, for clients at this place. Unless the
+    client's connection is to `keep` open, the response says that it ends.
+    """
+    if not isinstance(message, Forwardable):
+        raise TypeError("only a Forwardable can be sent")
+    if message.flow is not None:
+        refuse_beside(message, None)
+    head = lines.get(message.frame) if keep else None
+    if head is None:
+        connection = None if keep else b"close"
+        head = response_lines(message, connection=connection, location_rewrite=location_rewrite)
+        if keep:
+            keep_lines(lines, message, head)
+    if message.body is not None:
+        body = message.body
+    link.write(with_body(head, body))
+    return len(body)
 
 
 class ResponseWriter:
@@ -101,12 +130,8 @@ class ResponseWriter:
         message: Forwardable,
         response: UpstreamResponse,
         location_rewrite: LocationRewrite,
-        entry: HeadCacheEntry | None = None,
     ) -> int | None:
-        """Respond with a complete response, or return None and send nothing.
-
-        `entry` is that of the message's head, where the head may have been relayed before.
-        """
+        """Respond with a complete response, or return None and send nothing."""
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
         if message.flow is not None:
@@ -121,20 +146,14 @@ class ResponseWriter:
         if body is None:
             return None
         connection = self._connection_header()
-        if entry is None:
-            lines = response_lines(
-                message, connection=connection, location_rewrite=location_rewrite
-            )
-        else:
-            lines = response_lines_again(message, entry, connection, location_rewrite)
+        lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
         self.answered = True
-        head, size = framed_whole(lines, len(body)), len(body)
-        if size <= _ONE_WRITE:
-            self._link.write(head + body)
+        if len(body) <= _ONE_WRITE:
+            self._link.write(with_body(lines, body))
         else:
-            self._link.write(head)
+            self._link.write(framed_whole(lines, len(body)))
             self._link.write(body)
-        return size
+        return len(body)
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Respond with a problem of Sealyard's own; cut the response if one has begun."""

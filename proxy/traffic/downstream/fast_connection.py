@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from ..bodies.buffered import FastRequest
-from ..exchange.fast_path import FastExchange
+from ..exchange.fast_exchange import FastExchange
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..message_record import MessageRecord
@@ -31,7 +31,7 @@ class FastConnection(FastInput):
     ) -> None:
         super().__init__(owner, loop)
         self.peer = Peer(address)
-        self._exchange: FastExchange | None = None
+        self._exchange = FastExchange(self)
 
     # --- called by the transport --------------------------------------------------------------
 
@@ -50,29 +50,26 @@ class FastConnection(FastInput):
 
     def _client_gone(self, exc: BaseException | None) -> None:
         super()._client_gone(exc)
-        if self._exchange is not None:
-            self._exchange.abandon()
+        self._exchange.abandon()
 
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
         super().resume_writing()
-        if self._request is None:
+        if not self._busy:
             self._rest_or_go_on()
 
     def _begin(self, head: FastHead, body: bytes) -> None:
         """Respond to a request, without a task if possible."""
-        request = self._request = FastRequest(self, head, body)
+        self._busy = True
         try:
-            fast_exchange = self._owner.depart(request, self)
+            departed = self._owner.depart(self._exchange, head, body)
         except BaseException as error:
             self.broke(error)
             if not isinstance(error, Exception):
                 raise
             return
-        if fast_exchange is None:
-            self.begin_anew(request)
-        elif not fast_exchange.over:
-            self._exchange = fast_exchange
+        if not departed:
+            self.begin_anew(FastRequest(self, head, body))
 
     # --- called by FastExchange ---------------------------------------------------------------
 
@@ -82,7 +79,7 @@ class FastConnection(FastInput):
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task do the rest."""
-        self._exchange = None
+        self._request = request
         self._own(self._loop.create_task(self._walk(request, way)))
 
     async def _walk(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
@@ -96,8 +93,8 @@ class FastConnection(FastInput):
             self.abort()
             raise
         finally:
-            self._task = None
-        self.ended(request)
+            self._request = self._task = None
+        self.ended(keep=request.keep)
 
     def report_behind(self, reports: Reports, record: MessageRecord) -> None:
         """Report a message once its response is sent."""
@@ -108,13 +105,13 @@ class FastConnection(FastInput):
         self.abort()
         self._owner.failed(error)
 
-    def ended(self, request: FastRequest) -> None:
+    def ended(self, *, keep: bool) -> None:
         """Continue with the next request, if there is to be one."""
-        self._request = self._exchange = None
+        self._busy = False
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if not request.keep or (self._ended and not self._rest):
+        if not keep or (self._ended and not self._rest):
             self.finish()
         elif not self._paused:
             self._rest_or_go_on()
@@ -136,7 +133,7 @@ class FastConnection(FastInput):
 
     @property
     def _answering(self) -> bool:
-        return self._request is not None
+        return self._busy
 
     @property
     def _queued(self) -> bool:
@@ -144,11 +141,13 @@ class FastConnection(FastInput):
 
     @property
     def _idle(self) -> bool:
-        return self._request is None and not self._held
+        return not self._busy and not self._held
 
     @property
     def present(self) -> FastRequest | None:
         """The request in progress."""
+        if self._exchange.under_way:
+            return self._exchange.request()
         return self._request
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
 from ..bodies.buffered import FastRequest
-from ..exchange.fast_path import ExchangeOwner, FastExchange
+from ..exchange.fast_exchange import FastExchange
 from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
 from ..timers import NEVER
 from ..write_buffer import Sending, WriteBuffer
@@ -110,8 +110,8 @@ class FastOwner(ConnectionOwner, Protocol):
     def connected(self, client: FastInput) -> None:
         """Learn that a connection is made."""
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a request upstream without a wait, or return None and send nothing."""
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Send a request upstream without a wait, or return False and do nothing."""
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
         """Respond to a request."""
@@ -129,6 +129,7 @@ class FastInput(FastOutput):
     """Reads one fast request after the other; hands the connection over when one is not."""
 
     __slots__ = (
+        "_busy",
         "_heads",
         "_held",
         "_missing",
@@ -142,7 +143,8 @@ class FastInput(FastOutput):
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
         self._rest = b""  # what came after the request in progress
-        self._request: FastRequest | None = None
+        self._busy = False  # with a request in progress
+        self._request: FastRequest | None = None  # that request, where a task responds to it
 
     @abstractmethod
     def _begin(self, head: FastHead, body: bytes) -> None:
@@ -150,7 +152,7 @@ class FastInput(FastOutput):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
-        if self._request is not None or self._paused:
+        if self._busy or self._paused:
             self._keep_for_later(data)
         elif not self._held:
             self._take(data)
@@ -171,13 +173,13 @@ class FastInput(FastOutput):
                 self._hand_over(data)
             return
         head, size = found
-        length = head.framing.length or 0
+        length = head.length or 0
         end = size + length
         limits = self._owner.limits
         if (
             size > limits.header_line
             or size > limits.head
-            or len(head.raw.headers) > limits.headers
+            or head.fields > limits.headers
             or length > HELD_BODY
             or len(data) > end
         ):

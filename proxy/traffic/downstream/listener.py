@@ -15,7 +15,8 @@ from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
 from ...core.errors import TrafficError, UnfitEnvironment
 from ..bodies.buffered import FastRequest
-from ..exchange.fast_path import ExchangeOwner, FastExchange
+from ..exchange.fast_exchange import FastExchange
+from ..http1.fast_heads import FastHead
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener, Request
 from ..timers import RepeatingTimer, interval
@@ -36,8 +37,8 @@ class Answerer(Protocol):
     def handle(self, request: Request) -> Coroutine[Any, Any, None]:
         """Respond to one request."""
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request upstream without a wait, or return None and do nothing."""
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Send a fast request upstream without a wait, or return False and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the response to what is not a valid request."""
@@ -201,9 +202,9 @@ class HttpListener:
         """Count a connection out, also one that was never made."""
         self._clients.lost(client)
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request upstream without a wait, or return None and do nothing."""
-        return self._answerer.depart(request, owner)
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Send a fast request upstream without a wait, or return False and do nothing."""
+        return self._answerer.depart(exchange, head, body)
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
         """Respond to a fast request, with waits."""

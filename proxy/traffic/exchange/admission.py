@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
-from ...core.apply.passing import pass_request
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import AmbiguousRequest
 from ...core.planning.exchange import Exchange
@@ -31,7 +29,6 @@ class AdmittedExchange:
     forwarding: Final[Forwarding]
     location_rewrite: Final[LocationRewrite]
     claim: Final[Claim]
-    _passing: Forwardable | None = field(default=None, init=False)
 
     @property
     def reads_messages(self) -> bool:
@@ -43,13 +40,6 @@ class AdmittedExchange:
     def agreement(self) -> DeflateAgreement | None:
         """The compression that its client and Sealyard agree on for such a WebSocket."""
         return agree(self.request.head.headers)
-
-    def passing(self) -> Forwardable:
-        """Return the request to be forwarded with its body unread, the same each time."""
-        passing = self._passing
-        if passing is None:
-            passing = self._passing = pass_request(self.exchange)
-        return passing
 
     def again(self, head: FastHead) -> AdmittedExchange:
         """Return this for a request whose head differs from that of this one in its length at most.

@@ -24,11 +24,11 @@ from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
 from ...telemetry.tap import Tap
 from ...telemetry.traces import LaneTraces
-from ..bodies.buffered import FastRequest
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
 from ..http1.boundaries import streams_records
+from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
@@ -42,9 +42,11 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .dry_run import DryRun
-from .fast_path import ExchangeOwner, FastExchange, FastPath
+from .fast_exchange import FastExchange
+from .fast_path import FastPath
+from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, KeySource, Steps
-from .traced_steps import TracedSteps
+from .traced_steps import TracedHeads, TracedSteps
 from .tunnel import Tunnel
 from .websocket_dry_run import TeeSocket, overhearing
 from .websocket_relay import Relay
@@ -89,16 +91,17 @@ class Handler:
             lag=lag or LoopLag(),
             slices=slices or Slices(),
         )
-        self._fast_path = FastPath(self._steps, upstream)
+        heads = KnownHeads if traces is None else TracedHeads
+        self._fast_path = FastPath(self._steps, heads(self._steps), upstream, self.finish)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""
         record = self._steps.record()
         await self._guard(self._answer(request, record), request, record)
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request upstream without a wait, or return None and send nothing."""
-        return self._fast_path.depart(request, owner, self.finish)
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Send a fast request upstream without a wait, or return False and do nothing."""
+        return self._fast_path.depart(exchange, head, body)
 
     async def finish(
         self,

@@ -13,11 +13,11 @@ from typing import Final
 
 from ...config.settings import TcpAddress
 from ...core.errors import TrafficError, UpstreamFailed
-from ..bodies.buffered import FastRequest
+from ..http1.fast_heads import FastHead
 from ..http1.problem import Problem
 from ..interfaces import Request
 from ..upstream.client import HttpUpstream
-from .fast_path import ExchangeOwner, FastExchange
+from .fast_exchange import FastExchange
 from .handler import Handler
 
 _HOST: Final = "127.0.0.1"
@@ -95,13 +95,13 @@ class PortHandlers:
             return
         await handler.handle(request)
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request on its way without a wait, or return None and do nothing."""
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Send a fast request on its way without a wait, or return False and do nothing."""
         try:
-            handler = self._of(request.peer.called)
+            handler = self._of(exchange.owner.peer.called)
         except TrafficError:
-            return None  # `handle` refuses it
-        return handler.depart(request, owner)
+            return False  # `handle` refuses it
+        return handler.depart(exchange, head, body)
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""

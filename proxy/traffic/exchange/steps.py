@@ -32,7 +32,6 @@ from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
 from ...core.planning.treatment import (
-    PASS,
     ArrivingTreatment,
     HeadOnly,
     LookAt,
@@ -49,8 +48,6 @@ from ...core.planning.treatment import (
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
-from ..bodies.buffered import WholeResponse
-from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import ForwardingHeaders, LocationRewrite, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
@@ -116,7 +113,7 @@ class Steps:
         self.reporter = reporter
         self.lag: Final = lag
         self._rule_table = rule_table
-        self._tap = tap
+        self.tap: Final = tap
         self._known_names = known_names(one.rule for one in rule_table.rules)
         self._clock = clock
         self._name = name
@@ -187,18 +184,6 @@ class Steps:
             claim,
         )
 
-    def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as `admit`, with the decision for an equal head, if this connection has had one."""
-        entry = head.entry
-        if entry.owner is not self:
-            admitted = self.admit(head.raw, peer, record)
-            entry.decision, entry.owner = (admitted, record.method, record.rule), self
-            return admitted
-        before: AdmittedExchange
-        before, record.method, record.rule = entry.decision
-        self._refuse_shut(record.rule)  # it may have been shut meanwhile
-        return before.again(head)
-
     def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
         """Return how a request is treated whose body is still to come."""
         return treat_request(exchange, framing.length, self.body_limit(exchange.decision))
@@ -216,21 +201,6 @@ class Steps:
             delimited=response.delimited,
             bodiless=response.bodiless,
         )
-
-    def treat_repeated(self, exchange: Exchange, response: WholeResponse) -> ResponseTreatment:
-        """Do as `treat_response`, for a response whose head may have been treated before."""
-        entry, compiled_rule = response.entry, exchange.decision.compiled_rule
-        if compiled_rule is None:
-            return PASS
-        if entry is None or response.bodiless:
-            return self.treat_response(exchange, response)
-        treatment: ResponseTreatment
-        if entry.owner is compiled_rule:
-            treatment = entry.decision
-        else:
-            treatment = self.treat_response(exchange, response)
-            entry.decision, entry.owner = treatment, compiled_rule
-        return treatment
 
     def as_it_arrives(
         self, exchange: Exchange, treatment: SeenTreatment | HeadOnly, response: UpstreamResponse
@@ -280,7 +250,7 @@ class Steps:
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""
         rule = messages.exchange.decision.rule
-        self._refuse_shut(None if rule is None else rule.name)
+        self.refuse_shut(None if rule is None else rule.name)
         return plan_message(messages, payload, binary=binary)
 
     def warm(self, plan: Plan) -> Keys | None:
@@ -324,10 +294,10 @@ class Steps:
         if applied.unopened:
             record.did_not_open(applied.unopened)
         record.count(applied.counts)
-        if self._tap.watched:
+        if self.tap.watched:
             who = record.request_id, self._name, record.rule, record.method, record.direction
             names = self._known_names
-            self._tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
+            self.tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable
 
     def now(self) -> float:
@@ -379,11 +349,12 @@ class Steps:
             record.rule = refusal.rule
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
-        self._refuse_shut(record.rule)
+        self.refuse_shut(record.rule)
         refuse_other_routes(self._rule_table, request, decision)
         return decision
 
-    def _refuse_shut(self, rule: str | None) -> None:
+    def refuse_shut(self, rule: str | None) -> None:
+        """Raise RejectedByRule where a rule is shut since poison was opened."""
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
 

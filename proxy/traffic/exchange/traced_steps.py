@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
 from ...core.edits.key_needs import Keys
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
-from ...core.planning.exchange import Exchange
+from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
 from ...telemetry.tap import Piece
@@ -24,6 +24,7 @@ from ..http1.gate import RawRequest
 from ..message_record import MessageRecord
 from ..slices import Run
 from .admission import AdmittedExchange
+from .known_heads import KnownHead, KnownHeads, KnownRequest
 from .steps import Steps
 
 
@@ -129,13 +130,6 @@ class TracedSteps(Steps):
         _goes(record, admitted)
         return admitted
 
-    def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as Steps does, and note which trace the request belongs to."""
-        _belongs(record, head.raw.headers)
-        admitted = super().admit_fast(head, peer, record)
-        _goes(record, admitted)
-        return admitted
-
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Do as Steps does, and measure how long it takes."""
         began = time.perf_counter()
@@ -190,6 +184,25 @@ class TracedSteps(Steps):
         last, self._last = self._last, None  # not kept: it holds the body
         if last is not None and last[0] is plan and isinstance(record, TracedRecord):
             record.planned(*last[1:])
+
+
+class TracedHeads(KnownHeads):
+    """KnownHead heads of traced messages: what is changed takes the general way, which is timed."""
+
+    __slots__ = ()
+
+    def request(self, head: FastHead, peer: Peer, record: MessageRecord) -> KnownRequest:
+        """Do as KnownHeads does, and note which trace the request belongs to."""
+        _belongs(record, head.raw.headers)
+        known = super().request(head, peer, record)
+        _goes(record, known.admitted)
+        return known
+
+    def changed(
+        self, known: KnownHead, limit: int, body: bytes, record: MessageRecord, kept: Kept = ()
+    ) -> Changed | None:
+        """Return a message that passes, and no other."""
+        return known.passing
 
 
 def _belongs(record: MessageRecord, headers: Headers) -> None:

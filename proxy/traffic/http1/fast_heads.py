@@ -9,13 +9,12 @@ everything that follows it on the connection.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from ...core.http.message import Headers, ResponseHead
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
-from .head_cache import HeadCache, HeadCacheEntry, with_length
+from .head_cache import HELD_BYTES, LENGTH, HeadCache, HeadCacheEntry, with_length
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -49,18 +48,56 @@ _NOT_FAST: Final = frozenset(
 _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 
-@dataclass(slots=True)
 class FastHead:
-    """A head that was read: `framing` is that of the body behind it, as the gate finds it too.
+    """A head that was read.
 
-    `close` says that this request is the last; `entry` is shared by all heads that differ in
-    the length alone.
+    Of one that differs from another in its length alone, `raw` is made when it is asked for: most
+    requests that repeat a head need no more than the length.
+
+    Attributes:
+        length: The Content-Length in bytes, None where there is none.
+        close: This request is the last.
+        fields: How many header fields there are.
+        entry: Shared by all heads that differ in the length alone.
     """
 
-    raw: Final[RawRequest]
-    framing: Final[Framing]
-    close: Final[bool]
-    entry: Final[HeadCacheEntry] = field(compare=False)
+    __slots__ = ("_digits", "_raw", "close", "entry", "fields", "length")
+
+    def __init__(
+        self,
+        raw: RawRequest,
+        length: int | None,
+        *,
+        close: bool,
+        entry: HeadCacheEntry,
+        digits: bytes = b"",
+    ) -> None:
+        """Take a head; with `digits`, they are its Content-Length in place of that in `raw`."""
+        self._raw = raw
+        self._digits = digits
+        self.length: Final = length
+        self.close: Final = close
+        self.fields: Final = len(raw.headers)
+        self.entry: Final = entry
+
+    @property
+    def raw(self) -> RawRequest:
+        """The head as a parser would have read it."""
+        if self._digits:
+            raw = self._raw
+            headers = with_length(raw.headers, self._digits)
+            self._raw = RawRequest(raw.method, raw.target, raw.version, headers)
+            self._digits = b""
+        return self._raw
+
+    @property
+    def framing(self) -> Framing:
+        """The framing of the body behind it, as the gate finds it too."""
+        return ABSENT if self.length is None else Framing(self.length)
+
+    def resized(self, digits: bytes) -> FastHead:
+        """Return a head that differs in its Content-Length alone."""
+        return FastHead(self._raw, int(digits), close=self.close, entry=self.entry, digits=digits)
 
 
 def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
@@ -79,19 +116,14 @@ def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
     if option not in _OPTIONS:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
-    framing = ABSENT if length is None else Framing(int(length))
-    return FastHead(raw, framing, option == b"close", HeadCacheEntry()), match.end()
+    size = None if length is None else int(length)
+    fast = FastHead(raw, size, close=option == b"close", entry=HeadCacheEntry())
+    return fast, match.end()
 
 
 def request_head_cache() -> HeadCache[FastHead]:
     """Return the head cache of a client connection."""
-    return HeadCache(read_fast_request, _resized)
-
-
-def _resized(head: FastHead, digits: bytes) -> FastHead:
-    raw = head.raw
-    raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
-    return FastHead(raw, Framing(int(digits)), head.close, head.entry)
+    return HeadCache(read_fast_request, FastHead.resized)
 
 
 def may_become_fast(data: bytes) -> bool:
@@ -110,16 +142,45 @@ _RESPONSE_NOT_FAST: Final = frozenset({b"transfer-encoding", b"upgrade"})
 _BODILESS: Final = frozenset({b"204", b"304"})
 
 
-@dataclass(slots=True)
 class FastResponseHead:
-    """The head of a response that was read; `framing` is that of the body behind it.
+    """The head of a response that was read.
 
-    `entry` is shared by all heads that differ in the length alone.
+    Of one that differs from another in its length alone, `head` is made when it is asked for.
+
+    Attributes:
+        status: Its status.
+        length: The Content-Length in bytes.
+        fields: How many header fields there are.
+        key: The bytes of the head but for its length, empty where it is too long to be known.
     """
 
-    head: Final[ResponseHead]
-    framing: Final[Framing]
-    entry: Final[HeadCacheEntry] = field(compare=False)
+    __slots__ = ("_digits", "_head", "fields", "key", "length", "status")
+
+    def __init__(self, head: ResponseHead, length: int, key: bytes, digits: bytes = b"") -> None:
+        """Take a head; with `digits`, they are its Content-Length in place of that in `head`."""
+        self._head = head
+        self._digits = digits
+        self.status: Final = head.status
+        self.length: Final = length
+        self.fields: Final = len(head.headers)
+        self.key: Final = key
+
+    @property
+    def head(self) -> ResponseHead:
+        """The head as a parser would have read it."""
+        if self._digits:
+            head, digits = self._head, self._digits
+            self._head, self._digits = head.with_headers(with_length(head.headers, digits)), b""
+        return self._head
+
+    @property
+    def framing(self) -> Framing:
+        """The framing of the body behind it."""
+        return Framing(self.length)
+
+    def resized(self, digits: bytes) -> FastResponseHead:
+        """Return a head that differs in its Content-Length alone."""
+        return FastResponseHead(self._head, int(digits), self.key, digits)
 
 
 def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
@@ -137,17 +198,16 @@ def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
     if b"connection" in lows and not _stays(headers, lows):
         return None
     head = ResponseHead(int(match[1]), match[2], headers)
-    return FastResponseHead(head, Framing(int(length)), HeadCacheEntry()), match.end()
+    size, digits = match.end(), LENGTH.search(data, 0, match.end())
+    key = b""
+    if digits is not None and size <= HELD_BYTES:
+        key = data[: digits.start(1)] + data[digits.end(1) : size]
+    return FastResponseHead(head, int(length), key), size
 
 
 def response_head_cache() -> HeadCache[FastResponseHead]:
     """Return the head cache of an upstream connection."""
-    return HeadCache(read_fast_response, _resized_response)
-
-
-def _resized_response(fast: FastResponseHead, digits: bytes) -> FastResponseHead:
-    resized = fast.head.with_headers(with_length(fast.head.headers, digits))
-    return FastResponseHead(resized, Framing(int(digits)), fast.entry)
+    return HeadCache(read_fast_response, FastResponseHead.resized)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -20,7 +20,7 @@ HELD_BYTES: Final = 2048
 
 _DIGITS: Final = 9
 """A head whose length has more digits is parsed each time."""
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, re.IGNORECASE)
+LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, re.IGNORECASE)
 _NAME: Final = b"content-length"
 
 _Head = TypeVar("_Head")
@@ -29,17 +29,19 @@ _Head = TypeVar("_Head")
 class _Known(Generic[_Head]):
     """A head that was read: its bytes before and after the digits of its length, and the digits.
 
-    Of heads that differ only in the length, the last one is kept.
+    Of heads that differ only in the length, the last one is kept. `found` is what is found there,
+    `end` the end of its digits, where something follows them.
     """
 
-    __slots__ = ("before", "behind", "digits", "head", "start")
+    __slots__ = ("before", "behind", "digits", "end", "found", "start")
 
     def __init__(self, before: bytes, behind: bytes, digits: bytes, head: _Head) -> None:
         self.before: Final = before
         self.behind: Final = behind
         self.start: Final = len(before)
         self.digits = digits
-        self.head = head
+        self.end = self.start + len(digits)
+        self.found = head, self.end + len(behind)
 
 
 class HeadCache(Generic[_Head]):
@@ -67,22 +69,22 @@ class HeadCache(Generic[_Head]):
             if data.startswith(known.before):
                 start, behind = known.start, known.behind
                 if not behind:
-                    return known.head, start
+                    return known.found
+                if data.startswith(behind, known.end) and data.startswith(known.digits, start):
+                    return known.found
                 end = data.find(b"\r", start, start + _DIGITS + 1)
-                if data.startswith(behind, end):
-                    digits = data[start:end]
-                    if digits == known.digits:
-                        return known.head, end + len(behind)
-                    if digits.isdigit():
-                        known.head, known.digits = self._resized(known.head, digits), digits
-                        return known.head, end + len(behind)
+                digits = data[start:end]
+                if data.startswith(behind, end) and digits.isdigit():
+                    known.digits, known.end = digits, end
+                    known.found = self._resized(known.found[0], digits), end + len(behind)
+                    return known.found
         return self._find_anew(data)
 
     def _find_anew(self, data: bytes) -> tuple[_Head, int] | None:
         found = self._read(data)
         if found is not None and found[1] <= HELD_BYTES:
             head, size = found
-            length = _LENGTH.search(data, 0, size)
+            length = LENGTH.search(data, 0, size)
             start, end = length.span(1) if length else (size, size)
             known = _Known(data[:start], data[end:size], data[start:end], head)
             self._known = [known, *self._known[: HELD - 1]]
@@ -98,17 +100,13 @@ def with_length(headers: Headers, digits: bytes) -> Headers:
 
 
 class HeadCacheEntry:
-    """What was found out about one head, and the lines in which it was passed on.
+    """What was found out about one head of requests, whatever their length.
 
     `decision` is what `owner` found: another owner, as a reload brings it, has not found anything.
-    `lines` hold for messages with the same `terms`, which are all that they were made of beside the
-    head. Check that owner or terms are the same before using them.
     """
 
-    __slots__ = ("decision", "lines", "owner", "terms")
+    __slots__ = ("decision", "owner")
 
     def __init__(self) -> None:
         self.owner: object = None
         self.decision: Any = None
-        self.terms: object = None
-        self.lines = b""

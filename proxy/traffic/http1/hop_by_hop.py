@@ -128,3 +128,8 @@ def framed(lines: bytes, framing: Framing) -> bytes:
 def framed_whole(lines: bytes, length: int) -> bytes:
     """Return a complete head for a body of `length` bytes, which may be 0."""
     return b"%bContent-Length: %d\r\n\r\n" % (lines, length)
+
+
+def with_body(lines: bytes, body: bytes) -> bytes:
+    """Return a whole message: the lines of its head up to the framing, and its body."""
+    return b"%bContent-Length: %d\r\n\r\n%b" % (lines, len(body), body)

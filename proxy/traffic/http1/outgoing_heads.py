@@ -6,12 +6,14 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from .forwarding_headers import NO_REWRITE, UNCHANGED, Forwarding, LocationRewrite
-from .head_cache import HeadCacheEntry
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
+
+Lines = dict[Frame, bytes]
+"""Heads as they go out, by the frames of the messages of one way, which are few."""
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _POINTING: Final = frozenset({b"content-location", b"location"})
@@ -39,31 +41,6 @@ def response_lines(
     if connection is not None:
         lines.append(b"Connection: " + connection)
     return joined(lines, message.added_headers)
-
-
-def response_lines_again(
-    message: Forwardable,
-    entry: HeadCacheEntry,
-    connection: bytes | None,
-    location_rewrite: LocationRewrite,
-) -> bytes:
-    """Do as `response_lines`; the lines are kept in the entry of the head cache."""
-    terms = (
-        message.changed,
-        message.decoded,
-        message.ruled,
-        message.private,
-        message.media_type,
-        message.added_headers,
-        connection,
-        location_rewrite,
-    )
-    if entry.terms != terms:
-        entry.lines = response_lines(
-            message, connection=connection, location_rewrite=location_rewrite
-        )
-        entry.terms = terms
-    return entry.lines
 
 
 def switching_head(head: ResponseHead) -> bytes:
@@ -137,25 +114,6 @@ def request_lines(
     return joined(lines, message.added_headers)
 
 
-def request_lines_again(
-    message: Forwardable, entry: HeadCacheEntry, host: bytes, forwarding: Forwarding
-) -> bytes:
-    """Do as `request_lines`; the lines are kept in the entry of the head cache."""
-    terms = (
-        message.changed,
-        message.decoded,
-        message.ruled,
-        message.media_type,
-        message.added_headers,
-        forwarding,
-        host,
-    )
-    if entry.terms != terms:
-        entry.lines = request_lines(message, host=host, forwarding=forwarding)
-        entry.terms = terms
-    return entry.lines
-
-
 def _names_host(headers: Headers) -> bool:
     # Most clients send it first.
     first = bool(headers) and headers[0][0].lower() == b"host"
@@ -175,3 +133,9 @@ def _upward(name: bytes, value: bytes) -> bytes:
     if name.lower() in _PRECONDITIONS:
         return _WEAK_PREFIX.sub(b"", value)
     return value
+
+
+def keep_lines(lines: Lines, message: Forwardable, head: bytes) -> None:
+    """Keep the head of a message, where others of its way have the same."""
+    if type(message) is Changed:
+        lines[message.frame] = head

@@ -18,7 +18,6 @@ from ...core.errors import UpstreamFailed
 from ...core.http.message import ResponseHead
 from .fast_heads import FastResponseHead, response_head_cache
 from .framing import ABSENT, CHUNKED, Framing
-from .head_cache import HeadCacheEntry
 
 _BAD_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -30,12 +29,14 @@ _LINE_ENDS: Final = 4
 class ResponseReader:
     """Reads one response after the other; `expect` announces each.
 
-    `doubt` is set for good once the connection must not carry another message. `entry` is that of
-    the head cache, for a response whose head may come again.
+    `doubt` is set for good once the connection must not carry another message. `fast` is the head
+    of a response that came whole and never met the parser.
     """
 
     __slots__ = (
         "_chunks",
+        "_framing",
+        "_head",
         "_head_bytes",
         "_head_limit",
         "_head_only",
@@ -49,9 +50,7 @@ class ResponseReader:
         "bodiless",
         "complete",
         "doubt",
-        "entry",
-        "framing",
-        "head",
+        "fast",
         "leftover",
         "started",
     )
@@ -73,9 +72,9 @@ class ResponseReader:
         self._head_only = head_only
         self._upgrade = upgrade
         self.started = False
-        self.head: ResponseHead | None = None
-        self.entry: HeadCacheEntry | None = None
-        self.framing = ABSENT
+        self._head: ResponseHead | None = None
+        self._framing = ABSENT
+        self.fast: FastResponseHead | None = None
         self.bodiless = False
         self.complete = False
         self.leftover = b""
@@ -89,6 +88,16 @@ class ResponseReader:
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
+    def head(self) -> ResponseHead | None:
+        """The head of the response, once it is there."""
+        return self._head if self.fast is None else self.fast.head
+
+    @property
+    def framing(self) -> Framing:
+        """The framing of its body, once the head is there."""
+        return self._framing if self.fast is None else self.fast.framing
+
+    @property
     def delimited(self) -> bool:
         """Whether a body that was cut can be told from a whole one."""
         return self.bodiless or self.framing.present
@@ -99,38 +108,47 @@ class ResponseReader:
         Raises:
             UpstreamFailed: They are not a response that may be passed on.
         """
+        whole = self.whole(data)
+        return self.parse(data) if whole is None else whole
+
+    def whole(self, data: bytes) -> bytes | None:
+        """Take a complete response that the parser need not see, and return its body.
+
+        Return None where it is no such response, or not the first that came: then nothing is taken.
+        """
+        if self.started or self.complete or self._head_only:
+            return None
+        found = self._heads.find(data)
+        if found is None:
+            return None
+        fast, size = found
+        if (
+            len(data) - size != fast.length
+            or size > self._head_limit
+            or fast.fields > self._headers_limit
+        ):
+            return None
+        self.fast = fast
+        self.started = self.complete = True
+        return data[size:]
+
+    def parse(self, data: bytes) -> bytes:
+        """Do as `feed`, for what is not `whole`."""
         first, self.started = not self.started, True
         if self._parser is None or self.complete:
             self.doubt = True
             return b""
         if first:
-            found = None if self._head_only else self._heads.find(data)
-            if found is not None:
-                fast, size = found
-                if self._bears(fast, size, len(data)):
-                    # A complete response; the parser never sees it.
-                    self.head, self.framing = fast.head, fast.framing
-                    self.entry = fast.entry
-                    self.complete = True
-                    return data[size:]
             self._begin_parsing()
-        heading = self.head is None
+        heading = self._head is None
         self._parse(self._parser, data)
-        if heading and self.head is None:
+        if heading and self._head is None:
             self._count(len(data))
         chunks = self._chunks
         if not chunks:
             return b""
         self._chunks = []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _bears(self, fast: FastResponseHead, size: int, came: int) -> bool:
-        """Return whether what came is one complete response within the limits."""
-        return (
-            came - size == fast.framing.length
-            and size <= self._head_limit
-            and len(fast.head.headers) <= self._headers_limit
-        )
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:
@@ -152,7 +170,7 @@ class ResponseReader:
         self.doubt = True
         if self.complete:
             return
-        if self.head is None or self.delimited:
+        if self._head is None or self.delimited:
             raise UpstreamFailed("response-cut" if self.started else "no-response")
         self.complete = True
 
@@ -170,7 +188,7 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; behind the body it is a trailer and dropped (RFC 9110 section 6.5.1)."""
         self._count(len(name) + len(value) + _LINE_ENDS)
-        if self.head is None:
+        if self._head is None:
             self._headers.append((name, value.rstrip(b" \t")))
             if len(self._headers) > self._headers_limit:
                 _refuse("response-headers")
@@ -189,9 +207,9 @@ class ResponseReader:
         elif status < HTTPStatus.OK:
             self._interim = True
             return
-        self.framing = _framing(self._headers, self._parser.get_http_version())
+        self._framing = _framing(self._headers, self._parser.get_http_version())
         self.bodiless = self._head_only or status in _BODILESS
-        self.head = ResponseHead(status, self._reason, tuple(self._headers))
+        self._head = ResponseHead(status, self._reason, tuple(self._headers))
         if self._head_only:
             self._finish(self._parser)
             # llhttp waits for a body that a response to HEAD does not have.

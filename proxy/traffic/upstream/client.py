@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
 from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
@@ -16,14 +15,14 @@ from ...config.settings import Address, TcpAddress
 from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
+from ..bodies.transformed import refuse_beside
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
-from ..http1.framing import Framing
-from ..http1.head_cache import HeadCacheEntry
-from ..http1.outgoing_heads import request_lines, request_lines_again
+from ..http1.hop_by_hop import with_body
+from ..http1.outgoing_heads import Lines, keep_lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
-from .connection import UpstreamConnection
+from .connection import Asker, UpstreamConnection
 from .health import UpstreamHealth
 from .outgoing_request import OutgoingRequest, Upload
 from .permits import Claim, Kind, Permit, Permits
@@ -43,7 +42,6 @@ class HttpUpstream:
     __slots__ = (
         "_host",
         "_limits",
-        "_pool",
         "_server_name",
         "_timeouts",
         "_tls",
@@ -52,6 +50,7 @@ class HttpUpstream:
         "health",
         "names",
         "permits",
+        "pool",
     )
 
     def __init__(
@@ -75,12 +74,9 @@ class HttpUpstream:
         self._write_buffer = WriteBuffer(asyncio.get_running_loop())
         self.permits: Final = Permits(self._limits, self._timeouts)
         self.health: Final = UpstreamHealth(self._limits, self._timeouts)
-        self._pool = Pool(self._connect, self.permits, self.health, self._limits, self._timeouts)
-
-    @property
-    def pool(self) -> Pool:
-        """The pool, for metrics."""
-        return self._pool
+        self.pool: Final = Pool(
+            self._connect, self.permits, self.health, self._limits, self._timeouts
+        )
 
     async def send(  # noqa: PLR0913 - what one request consists of, each by name
         self,
@@ -116,41 +112,44 @@ class HttpUpstream:
             outgoing.stop()
             raise
 
-    def outgoing(
+    def send_at_once(  # noqa: PLR0913 - what one request consists of, each by name
         self,
         message: Forwardable,
         body: bytes,
-        framing: Framing,
+        permit: Permit,
+        asker: Asker,
+        *,
+        lines: Lines,
         forwarding: Forwarding,
-        entry: HeadCacheEntry,
-    ) -> OutgoingRequest:
-        """Return the outgoing form of a fast request, for `send_at_once`.
-
-        `body` is the client's, and `framing` how it came.
-        """
-        lines = request_lines_again(message, entry, self._host, forwarding)
-        return OutgoingRequest(
-            message, lines, body if message.body is None else message.body, framing
-        )
-
-    def send_at_once(
-        self, outgoing: OutgoingRequest, permit: Permit, progressed: Callable[[], None]
+        framed: bool,
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
-        The permit is released with the connection; without one the caller still has it.
-        `progressed` is called whenever bytes or the end have come from the upstream. The caller
-        drops the connection, or passes it to `response` or `whole_response`. An exception in
-        sending becomes the connection's `error`.
+        `body` is the client's, and `framed` says that it came with a length, which may be 0.
+        `lines` are those of the way, for this client. The permit is released with the connection;
+        without one the caller still has it. `asker` is told of the response. It releases the
+        connection to the pool or drops it, or passes it to `response` or `whole_response`. An
+        exception in sending becomes the connection's `error`.
         """
-        connection = self._pool.take_idle(permit)
-        if connection is None:
-            return None
-        try:
-            connection.begin(head_only=outgoing.head_only, upgrade=False, progressed=progressed)
-            outgoing.start(connection, self._timeouts.response)
-        except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
-            connection.fail(error)
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
+        if message.flow is not None:
+            refuse_beside(message, None)
+        head = lines.get(message.frame)
+        if head is None:
+            head = request_lines(message, host=self._host, forwarding=forwarding)
+            keep_lines(lines, message, head)
+        if message.body is not None:
+            body = message.body
+        # A request without a body is forwarded without one.
+        data = with_body(head, body) if body or framed else head + b"\r\n"
+        head_only = data.startswith(b"HEAD ")
+        connection = self.pool.take_idle(permit)
+        if connection is not None:
+            try:
+                connection.ask(data, asker, self._timeouts.response, head_only=head_only)
+            except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
+                connection.fail(error)
         return connection
 
     def response(self, connection: UpstreamConnection) -> PooledResponse:
@@ -159,7 +158,7 @@ class HttpUpstream:
         if head is None:
             raise ValueError("there is no response yet")
         self.health.answered(head.status)
-        return PooledResponse(self._pool, connection, head, None)
+        return PooledResponse(self.pool, connection, head, None)
 
     def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
         """Return the complete response on a connection, and release the connection to the pool."""
@@ -168,14 +167,14 @@ class HttpUpstream:
         if head is None:
             raise ValueError("there is no response yet")
         self.health.answered(head.status)
-        response = WholeResponse(reader, head, connection.take())
-        self._pool.release(connection)
+        response = WholeResponse(head, reader.framing, connection.take(), bodiless=reader.bodiless)
+        self.pool.release(connection)
         return response
 
     async def close(self) -> None:
         """Drop all connections."""
         self.permits.close()
-        self._pool.close()
+        self.pool.close()
 
     async def _begun(
         self, outgoing: OutgoingRequest, claim: Claim, kind: Kind | None
@@ -208,9 +207,9 @@ class HttpUpstream:
             upload = outgoing.start(connection, self._timeouts.response)
             head = await connection.head()
             self.health.answered(head.status)
-            return PooledResponse(self._pool, connection, head, upload)
+            return PooledResponse(self.pool, connection, head, upload)
         except BaseException as error:
-            self._pool.drop(connection)
+            self.pool.drop(connection)
             if not (
                 isinstance(error, UpstreamFailed)
                 and outgoing.repeatable(connection)
@@ -233,7 +232,7 @@ class HttpUpstream:
         try:
             if kind is not None:
                 permit.becomes(kind)
-            return await self._pool.acquire(permit, fresh=fresh)
+            return await self.pool.acquire(permit, fresh=fresh)
         except BaseException:
             permit.release("unsent")
             raise

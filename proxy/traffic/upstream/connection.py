@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
+from ..http1.fast_heads import FastResponseHead
 from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
@@ -26,6 +26,16 @@ _UNREAD_SECONDS: Final = 1.0
 """The same for a download whose client does not read."""
 
 
+class Asker(Protocol):
+    """Who waits for a response without a coroutine."""
+
+    def answered(self, connection: UpstreamConnection, fast: FastResponseHead, body: bytes) -> None:
+        """Take a complete response, the first that came."""
+
+    def progressed(self) -> None:
+        """Act on anything else that has come, or on the end of the message."""
+
+
 class UpstreamConnection(UpstreamSocket):
     """The messages on a connection to the upstream.
 
@@ -35,7 +45,7 @@ class UpstreamConnection(UpstreamSocket):
         used: It has carried a message before.
         permit: That of its message.
         error: What its message has failed with.
-        progressed: Called whenever something came or ended; where it is None, a coroutine waits.
+        asker: Who is told whatever came or ended; where it is None, a coroutine waits.
     """
 
     __slots__ = (
@@ -49,11 +59,11 @@ class UpstreamConnection(UpstreamSocket):
         "_uploading",
         "_usual_silence",
         "_window",
+        "asker",
         "deadline",
         "error",
         "expires",
         "permit",
-        "progressed",
         "reader",
         "used",
     )
@@ -73,7 +83,7 @@ class UpstreamConnection(UpstreamSocket):
         self._stopped = False
         self._uploading = 0.0
         self._moved = 0.0
-        self.progressed: Callable[[], None] | None = None
+        self.asker: Asker | None = None
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
@@ -83,12 +93,17 @@ class UpstreamConnection(UpstreamSocket):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
+        reader, asker = self.reader, self.asker
+        if asker is not None and (whole := reader.whole(data)) is not None:
+            fast = reader.fast
+            assert fast is not None  # noqa: S101 - a whole response has one
+            asker.answered(self, fast, whole)
+            return
         if self._receiver is not None:
             self._receiver.received(data)
             return
-        reader = self.reader
         try:
-            body = reader.feed(data)
+            body = reader.feed(data) if asker is None else reader.parse(data)
         except UpstreamFailed as error:
             self.fail(error)
             return
@@ -150,11 +165,20 @@ class UpstreamConnection(UpstreamSocket):
         """How many bytes of the body have come and are not yet read."""
         return self._size
 
-    def begin(
-        self, *, head_only: bool, upgrade: bool, progressed: Callable[[], None] | None = None
-    ) -> None:
+    def ask(self, data: bytes, asker: Asker, patience: float, *, head_only: bool) -> None:
+        """Send a complete request; its response must begin within `patience` seconds.
+
+        `asker` is told of the response. It sets `asker` to None once it has it, or leaves it to a
+        coroutine.
+        """
+        self.begin(head_only=head_only, upgrade=False)
+        self.asker = asker
+        self._await("response", patience)
+        if self._transport is not None:
+            self._put(data)
+
+    def begin(self, *, head_only: bool, upgrade: bool) -> None:
         """Prepare for one message."""
-        self.progressed = progressed
         self.wrote = False
         self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
@@ -301,8 +325,8 @@ class UpstreamConnection(UpstreamSocket):
             raise self.error
 
     def _wake(self) -> None:
-        if self.progressed is not None:
-            self.progressed()
+        if self.asker is not None:
+            self.asker.progressed()
             return
         waiter = self._arrived
         if waiter is not None and not waiter.done():

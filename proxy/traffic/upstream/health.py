@@ -53,7 +53,7 @@ class UpstreamHealth:
     @property
     def sound(self) -> bool:
         """Whether every request may go upstream, with no more question."""
-        return self.breaker.state == "closed"
+        return self.breaker.calm or self.breaker.state == "closed"
 
     def admit(self) -> None:
         """Let a request go upstream; the caller reports how it ended.
@@ -82,7 +82,8 @@ class UpstreamHealth:
             self._gateway_error(self._most_gateway_errors)
         else:
             self._gateway_errors = 0
-            self.breaker.succeeded()
+            if not self.breaker.calm:
+                self.breaker.succeeded()
 
     def may_retry(self) -> bool:
         """Whether another request may be repeated, which then counts as one."""

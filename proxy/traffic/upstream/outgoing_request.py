@@ -52,20 +52,8 @@ class OutgoingRequest:
         self._upload = upload
 
     def repeatable(self, connection: UpstreamConnection) -> bool:
-        """Return whether to send it again after `connection` failed (RFC 9110 section 9.2.2).
-
-        Where nothing of it was written, the upstream cannot have acted. Otherwise only a connection
-        that was idle in the pool can have died before the upstream saw the request. Even then it
-        may have acted, so only safe methods without a body are repeated.
-        """
-        if not connection.wrote:
-            return self._payload is not None
-        return (
-            connection.used
-            and not connection.reader.started
-            and self.method in _REPEATABLE
-            and self._payload == b""
-        )
+        """Return whether to send it again after `connection` failed."""
+        return repeatable(connection, self.method, self._payload)
 
     async def read_ahead(self, seconds: float | None) -> bool:
         """Wait for the first window of the body, or its end; return whether it came in time.
@@ -95,6 +83,24 @@ class OutgoingRequest:
         """Send no more of the body."""
         if self._upload is not None:
             self._upload.task.cancel()
+
+
+def repeatable(connection: UpstreamConnection, method: str, payload: bytes | None) -> bool:
+    """Return whether to send a request again after `connection` failed (RFC 9110 section 9.2.2).
+
+    Where nothing of it was written, the upstream cannot have acted. Otherwise only a connection
+    that was idle in the pool can have died before the upstream saw the request. Even then it
+    may have acted, so only safe methods without a body are repeated. `payload` is the body, None
+    where it is not there whole.
+    """
+    if not connection.wrote:
+        return payload is not None
+    return (
+        connection.used
+        and not connection.reader.started
+        and method in _REPEATABLE
+        and payload == b""
+    )
 
 
 class Upload:

@@ -192,9 +192,10 @@ class Permits:
         if self._closed or (not few and (self._full(flow) or self._none_free())):
             return None
         # Whoever waits now waits for a share, not because more is asked than can be done.
-        for delay in (self._standing, flow.delay):
-            if delay.since is not None:
-                delay.short(self._loop.time())
+        if self._standing.since is not None:
+            self._standing.short(self._loop.time())
+        if flow.delay.since is not None:
+            flow.delay.short(self._loop.time())
         return self._give(flow)
 
     async def take(self, claim: Claim) -> Permit:
@@ -238,7 +239,7 @@ class Permits:
     def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
         """Raise Busy where there is no room for another of a kind."""
         if not self.has_room(kind, claim):
-            raise _full_of(kind)
+            raise Busy(f"{kind}s")
 
     def has_room(self, kind: Kind, claim: Claim) -> bool:
         """Return whether there is room for another of a kind."""
@@ -264,7 +265,7 @@ class Permits:
     def place_beside(self, permit: Permit, flow: Flow, kind: Kind) -> None:
         """Count a permit as one of a kind; raise Busy where there is no room for it."""
         if not self._has_room(kind, flow.client):
-            raise _full_of(kind)
+            raise Busy(f"{kind}s")
         every = self._kinds[kind][0]
         own = flow.client.beside.setdefault(kind, Share())
         every.in_use, own.in_use, permit.beside = every.in_use + 1, own.in_use + 1, (every, own)
@@ -388,10 +389,6 @@ class Permits:
             flow.in_use + by,
             by > 0,
         )
-
-
-def _full_of(kind: Kind) -> Busy:
-    return Busy(f"{kind}s")
 
 
 def _give_back(given: asyncio.Future[Permit]) -> None:

@@ -84,7 +84,8 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose message was completed in both directions."""
-        if self._closed or connection not in self._busy or not connection.alive:
+        busy = self._busy
+        if self._closed or connection not in busy or not connection.alive:
             self.drop(connection)
             return
         # Taken off first: an idle connection has none, whatever happens in between.
@@ -95,7 +96,7 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.close()
-        self._busy.discard(connection)
+        busy.discard(connection)
         if permit is not None:
             permit.release("answered")
 

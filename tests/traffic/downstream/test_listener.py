@@ -15,9 +15,9 @@ import pytest
 
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
-from proxy.traffic.bodies.buffered import FastRequest
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
+from proxy.traffic.exchange.fast_exchange import FastExchange
+from proxy.traffic.http1.fast_heads import FastHead
 from proxy.traffic.http1.problem import Problem, problem
 from proxy.traffic.interfaces import Request
 
@@ -372,8 +372,8 @@ class Broken:
     async def handle(self, request: Request) -> None:
         raise ZeroDivisionError("canary")
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        return None
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        return False
 
     def reject(self, error: TrafficError) -> Problem:
         self.told.append(error)
@@ -383,7 +383,7 @@ class Broken:
 class BrokenAtOnce(Broken):
     """One whose fault comes before anything is waited for."""
 
-    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
         raise ZeroDivisionError("canary")
 
 

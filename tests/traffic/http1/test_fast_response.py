@@ -92,7 +92,7 @@ def test_only_one_whole_response_is_taken_without_llhttp(data: bytes) -> None:
     reader = ResponseReader(head_limit=999, headers_limit=9)
     reader.expect(head_only=False, upgrade=False)
     reader.feed(data)
-    assert reader.entry is None
+    assert reader.fast is None
     assert (reader.complete, reader.doubt) == (data > WHOLE, data > WHOLE)
 
 

@@ -1,0 +1,389 @@
+"""An exchange without a task, driven by callbacks of its two connections.
+
+It takes requests and responses that are there whole and whose keys are cached. A message whose head
+comes again goes its way (`core/apply/ways`); what that leaves goes the general way, in the same
+steps as the handler takes. Whatever takes waits is left to the handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from ...core.apply.forwardable import Forwardable
+from ...core.apply.passing import pass_request, pass_response
+from ...core.errors import TrafficError, UpstreamFailed
+from ...core.planning.exchange import Kept
+from ...core.planning.mistyped_response import holds_sealed
+from ...core.planning.treatment import LookAt, Pass, ResponseTreatment
+from ..bodies.buffered import FastRequest, WholeResponse
+from ..bodies.response_writer import Connection, answer
+from ..http1.fast_heads import FastHead, FastResponseHead
+from ..http1.problem import deliberate
+from ..interfaces import Request, UpstreamResponse
+from ..message_record import MessageRecord
+from ..slices import is_long
+from ..upstream.client import HttpUpstream
+from ..upstream.connection import UpstreamConnection
+from ..upstream.outgoing_request import repeatable
+from ..upstream.permits import Permit
+from ..write_buffer import Reports
+from .admission import AdmittedExchange
+from .known_heads import KnownHeads, KnownRequest
+from .steps import CLIENT_CLOSED, Steps
+
+WORTH_WAITING: Final = 32768
+"""A response of at most this many bytes is relayed whole; a longer one as it arrives."""
+
+Finish = Callable[
+    [Request, AdmittedExchange, UpstreamResponse, MessageRecord], Coroutine[Any, Any, None]
+]
+
+
+class ExchangeOwner(Connection, Protocol):
+    """The client's connection, as a fast exchange sees it."""
+
+    def ended(self, *, keep: bool) -> None:
+        """Learn that the request has been answered, and whether another may follow."""
+
+    def begin_anew(self, request: FastRequest) -> None:
+        """Let the handler answer the request from the start: no upstream has acted on it."""
+
+    def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
+        """Let a task do the rest."""
+
+    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
+        """Report a message once its answer is sent."""
+
+    def broke(self, error: BaseException) -> None:
+        """Report an unexpected error, and drop the connection."""
+
+
+class Lane(Protocol):
+    """What the exchanges of one listener have in common."""
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of its messages."""
+
+    @property
+    def heads(self) -> KnownHeads:
+        """What is known of their heads."""
+
+    @property
+    def upstream(self) -> HttpUpstream:
+        """Where they go."""
+
+    @property
+    def finish(self) -> Finish:
+        """Let the handler relay a response."""
+
+
+class FastExchange:
+    """The exchanges of one client's connection that take the fast path, one after the other.
+
+    One is under way from `depart` until the response, and owns a connection to the upstream for so
+    long. Every way out of it returns that connection to the pool or drops it, and answers the
+    client or lets the handler answer.
+    """
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_head",
+        "_kept",
+        "_known",
+        "_lane",
+        "_own",
+        "_record",
+        "owner",
+    )
+    # Set by `begin` for each exchange.
+    _body: bytes
+    _head: FastHead
+    _known: KnownRequest
+    _lane: Lane
+    _record: MessageRecord
+
+    def __init__(self, owner: ExchangeOwner) -> None:
+        self.owner: Final = owner
+        self._connection: UpstreamConnection | None = None
+        self._own: AdmittedExchange | None = None
+        self._kept: Kept = ()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the response of the upstream is still to come."""
+        return self._connection is not None
+
+    def request(self) -> FastRequest:
+        """Return the request, and the means to respond to it."""
+        return FastRequest(self.owner, self._head, self._body)
+
+    def begin(
+        self, lane: Lane, head: FastHead, body: bytes, known: KnownRequest, record: MessageRecord
+    ) -> None:
+        """Take a request."""
+        self._lane = lane
+        self._head = head
+        self._body = body
+        self._known = known
+        self._record = record
+
+    def forget(self) -> None:
+        """Hold nothing of a message that is over, or that the handler has."""
+        self._body, self._kept, self._own = b"", (), None
+
+    def send(self, permit: Permit) -> bool:
+        """Send the request as its rule changes it; return False if nothing was sent.
+
+        If it was, the connection has the permit, and the exchange is under way or has ended.
+        """
+        lane, known, body = self._lane, self._known, self._body
+        admitted, record = known.admitted, self._record
+        record.request_bytes = len(body)
+        try:
+            changed = lane.heads.changed(known, known.limit, body, record)
+            message = self._generally() if changed is None else changed
+            if message is None:
+                return False
+            self._kept = self.own().exchange.kept if changed is None else changed.kept
+            connection = lane.upstream.send_at_once(
+                message,
+                body,
+                permit,
+                self,
+                lines=known.lines,
+                forwarding=admitted.forwarding,
+                framed=self._head.length is not None,
+            )
+        except Exception:  # noqa: BLE001 - the handler meets it again, and answers
+            return False
+        if connection is None:
+            return False
+        self._connection = connection
+        try:
+            record.sending()
+            if connection.error is not None:
+                self.progressed()
+        except BaseException:
+            self.abandon()
+            raise
+        return True
+
+    def _generally(self) -> Forwardable | None:
+        """Return the request as the general way changes it, or None if the handler must do it."""
+        steps, decision = self._lane.steps, self._known.admitted.exchange.decision
+        if decision.observes is not None:
+            return None  # a dry run takes waits
+        exchange, body = self.own().exchange, self._body
+        if not decision.reads_request:
+            return pass_request(exchange)
+        if len(body) > self._known.limit:
+            return None
+        if is_long(body, coded=b"content-encoding" in exchange.head.facts):
+            return None
+        plan = steps.plan_request(exchange, body, self._head.framing)
+        keys = steps.warm(plan)
+        return steps.apply(plan, keys, self._record) if keys is not None else None
+
+    def refuse(self, error: TrafficError) -> None:
+        """Answer the request here: nothing has been done for it, and nothing will be."""
+        self._refuse(error)
+
+    def own(self) -> AdmittedExchange:
+        """Return what was admitted, with an exchange that no other request has."""
+        own = self._own
+        if own is None:
+            own = self._own = self._known.admitted.again(self._head)
+            if self._kept:
+                own.exchange.keep(self._kept)
+        return own
+
+    def abandon(self) -> None:
+        """End the exchange: the client is gone."""
+        connection = self._connection
+        if connection is not None:
+            self._leave(connection)
+            self._lane.upstream.pool.drop(connection)
+            self.forget()
+            self._record.status = CLIENT_CLOSED
+            self._lane.steps.report((self._record,))
+
+    # --- called by the upstream connection ------------------------------------------------------
+
+    def answered(self, connection: UpstreamConnection, fast: FastResponseHead, body: bytes) -> None:
+        """Relay a complete response with a head that may come again."""
+        self._connection = connection.asker = None
+        lane, owner, record = self._lane, self.owner, self._record
+        try:
+            lane.upstream.health.answered(fast.status)
+            lane.upstream.pool.release(connection)
+            record.responded(fast.status)
+            keep = not (self._head.close or owner.last)
+            known = self._known
+            try:
+                if lane.steps.finds_uncovered:
+                    lane.steps.uncovered(known.admitted.exchange, fast.head, record)
+                found = lane.heads.response(known, fast)
+                message: Forwardable | None = lane.heads.changed(
+                    found, known.limit, body, record, self._kept
+                )
+                if message is None:
+                    response = WholeResponse(fast.head, fast.framing, body)
+                    message = self._incoming(response, found.treatment)
+                    if message is None:
+                        self._go_on(response)
+                        return
+                rewrite = known.admitted.location_rewrite
+                record.response_bytes = answer(
+                    owner, message, body, found.lines, rewrite, keep=keep
+                )
+            except ConnectionError:
+                self._lost()
+            except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+                record.response_bytes = len(body)
+                self._refuse(error)
+                return
+            self.forget()
+            owner.report_behind(lane.steps, record)
+            owner.ended(keep=keep)
+        except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
+            self._broke(connection, error)
+
+    def progressed(self) -> None:
+        """Act on what else has arrived from the upstream."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.error is not None:
+                # First: after an error, the reader may still hold the previous response.
+                self._failed(connection, connection.error)
+            elif connection.reader.complete:
+                self._parsed(connection)
+            else:
+                self._look(connection)
+        except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
+            self._broke(connection, error)
+
+    # --------------------------------------------------------------------------------------------
+
+    @property
+    def _method(self) -> str:
+        return self._known.admitted.request.head.method
+
+    def _leave(self, connection: UpstreamConnection) -> None:
+        """Stop watching the connection."""
+        self._connection = connection.asker = None
+
+    def _broke(self, connection: UpstreamConnection, error: BaseException) -> None:
+        self._leave(connection)
+        self._lane.upstream.pool.drop(connection)
+        self.owner.broke(error)
+        if not isinstance(error, Exception):
+            raise error
+
+    def _look(self, connection: UpstreamConnection) -> None:
+        """Act on a response that is incomplete."""
+        reader = connection.reader
+        if reader.head is None:
+            return
+        framing = reader.framing
+        if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
+            connection.await_body()
+        else:
+            # It is relayed while it arrives, which takes waits.
+            self._leave(connection)
+            self._go_on(self._lane.upstream.response(connection))
+
+    def _go_on(self, response: UpstreamResponse) -> None:
+        """Let the handler relay the response."""
+        request = self.request()
+        way = self._lane.finish(request, self.own(), response, self._record)
+        self.forget()
+        self.owner.go_on(request, way)
+
+    def _failed(self, connection: UpstreamConnection, error: BaseException) -> None:
+        """Answer in place of an upstream that failed."""
+        self._leave(connection)
+        upstream = self._lane.upstream
+        upstream.pool.drop(connection)
+        if (
+            isinstance(error, UpstreamFailed)
+            and repeatable(connection, self._method, self._body)
+            and upstream.health.may_retry()
+        ):
+            request = self.request()
+            self.forget()
+            self.owner.begin_anew(request)
+        else:
+            self._refuse(error)
+
+    def _parsed(self, connection: UpstreamConnection) -> None:
+        """Relay a complete response that only the parser could read."""
+        self._leave(connection)
+        steps, record = self._lane.steps, self._record
+        response = self._lane.upstream.whole_response(connection)
+        record.responded(response.head.status)
+        request = self.request()
+        try:
+            if steps.finds_uncovered:
+                steps.uncovered(self._known.admitted.exchange, response.head, record)
+            treatment = steps.treat_response(self.own().exchange, response)
+            message = self._incoming(response, treatment)
+            if message is None:
+                self._go_on(response)
+                return
+            sent = request.relay_whole(message, response, self._known.admitted.location_rewrite)
+            record.response_bytes = sent or 0
+        except ConnectionError:
+            self._lost()
+        except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+            record.response_bytes = response.arrived
+            self._refuse(error, request)
+            return
+        self._end(keep=request.keep)
+
+    def _lost(self) -> None:
+        self._record.status = CLIENT_CLOSED
+        self.owner.abort()
+
+    def _end(self, *, keep: bool) -> None:
+        self.forget()
+        self.owner.report_behind(self._lane.steps, self._record)
+        self.owner.ended(keep=keep)
+
+    def _incoming(
+        self, response: WholeResponse, treatment: ResponseTreatment
+    ) -> Forwardable | None:
+        """Return the response as it may be relayed, or None if the handler must do it."""
+        steps, exchange = self._lane.steps, self.own().exchange
+        unread = False
+        if isinstance(treatment, LookAt):
+            body = response.take()
+            response.head, treatment = steps.treat_seen(exchange, treatment, response, body)
+            unread = isinstance(treatment, Pass) and holds_sealed(body)
+            if unread:
+                steps.unread.note(self._record)
+        head = response.head
+        if isinstance(treatment, Pass):
+            return pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
+        if response.size > self._known.limit:
+            return None  # the handler streams it, or refuses it
+        body = response.take()
+        if is_long(body, coded=b"content-encoding" in head.facts):
+            return None
+        plan = steps.plan_response(exchange, treatment, head, body, response.framing)
+        keys = steps.warm(plan)
+        return steps.apply(plan, keys, self._record) if keys is not None else None
+
+    def _refuse(self, error: BaseException, request: FastRequest | None = None) -> None:
+        """Respond with a refusal, unless the client is gone, and end."""
+        request = request or self.request()
+        refusal = self._lane.steps.refusal(deliberate(error), self._record)
+        try:
+            request.refuse_whole(refusal)
+        except ConnectionError:
+            self._lost()
+        self._end(keep=request.keep)

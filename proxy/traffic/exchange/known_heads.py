@@ -1,0 +1,162 @@
+"""What is known of heads that come again: what was decided, and the way that their messages go."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...core.apply.forwardable import Changed
+from ...core.apply.json_way import JsonWay
+from ...core.apply.ways import PassingWay, Way, Ways
+from ...core.planning.exchange import Exchange, Kept
+from ...core.planning.treatment import ResponseTreatment, treat_response
+from ..http1.fast_heads import FastHead, FastResponseHead
+from ..http1.forwarding_headers import Peer
+from ..http1.outgoing_heads import Lines
+from ..message_record import MessageRecord
+from ..slices import is_long
+from .admission import AdmittedExchange
+from .steps import Steps
+
+MOST_RESPONSES: Final = 8
+"""So many heads of responses are known for a head of requests: a route has few."""
+
+
+class KnownHead:
+    """What is known of a head, whatever the length of the body behind it.
+
+    Attributes:
+        asked: Whether it is known which way there is: it is asked for a head that comes again.
+        way: What changes the messages with this head; None where that takes the general way.
+        passing: The message where it passes unread, the same for any body.
+        lines: The heads as they go out.
+    """
+
+    __slots__ = ("asked", "lines", "passing", "way")
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.way: JsonWay | None = None
+        self.passing: Changed | None = None
+        self.lines: Final[Lines] = {}
+
+    def take(self, way: Way | None) -> None:
+        """Take the way that there is, if there is one."""
+        self.asked = True
+        if isinstance(way, PassingWay):
+            self.passing = way.change(b"", 0.0)
+        else:
+            self.way = way
+
+
+class KnownResponse(KnownHead):
+    """What is known of the responses with one head, to the requests with one head."""
+
+    __slots__ = ("treatment",)
+
+    def __init__(self, treatment: ResponseTreatment) -> None:
+        super().__init__()
+        self.treatment: Final = treatment
+
+
+class KnownRequest(KnownHead):
+    """What is known of the requests with one head, and of the heads of their responses.
+
+    `limit` is the largest body in bytes that may be read whole.
+    """
+
+    __slots__ = ("_responses", "admitted", "limit", "method", "rule")
+
+    def __init__(
+        self, admitted: AdmittedExchange, limit: int, method: str, rule: str | None
+    ) -> None:
+        super().__init__()
+        self.admitted: Final = admitted
+        self.limit: Final = limit
+        self.method: Final = method
+        self.rule: Final = rule
+        self._responses: dict[bytes, KnownResponse] = {}
+
+    def response(self, fast: FastResponseHead) -> KnownResponse | None:
+        """Return what is known of responses with this head."""
+        return self._responses.get(fast.key)
+
+    def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
+        """Remember how responses with this head are treated."""
+        known = KnownResponse(treatment)
+        if fast.key:
+            if len(self._responses) >= MOST_RESPONSES:
+                self._responses.clear()
+            self._responses[fast.key] = known
+        return known
+
+
+def _without_length(exchange: Exchange) -> Exchange:
+    """Return an exchange whose ways hold for every length: nothing can be read of it there."""
+    head = exchange.head
+    kept = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")
+    return Exchange(exchange.decision, head.with_headers(kept))
+
+
+class KnownHeads:
+    """Finds out what is known of heads, by the steps of one listener."""
+
+    __slots__ = ("_steps", "_ways")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._ways = Ways(steps.keys)
+
+    def request(self, head: FastHead, peer: Peer, record: MessageRecord) -> KnownRequest:
+        """Let a request through as `Steps.admit` does, by what is known of its head.
+
+        Raises:
+            TrafficError: The gate or a rule refuses it.
+        """
+        entry, steps = head.entry, self._steps
+        known: KnownRequest
+        if entry.owner is not self:
+            admitted = steps.admit(head.raw, peer, record)
+            limit = steps.body_limit(admitted.exchange.decision)
+            known = KnownRequest(admitted, limit, record.method, record.rule)
+            entry.decision, entry.owner = known, self
+            return known
+        known = entry.decision
+        record.method, record.rule = known.method, known.rule
+        if steps.keys.shut:
+            steps.refuse_shut(known.rule)  # it may have been shut meanwhile
+        if not known.asked:
+            known.take(self._ways.request(_without_length(known.admitted.exchange)))
+        return known
+
+    def response(self, request: KnownRequest, fast: FastResponseHead) -> KnownResponse:
+        """Return how responses with a head are treated, and their way where it comes again.
+
+        Raises:
+            TrafficError: The response cannot be read.
+        """
+        exchange, known = request.admitted.exchange, request.response(fast)
+        if known is None:
+            return request.learn(fast, treat_response(exchange, fast.head, length=fast.length))
+        if not known.asked:
+            exchange = _without_length(exchange)
+            known.take(self._ways.response(exchange, known.treatment, fast.head))
+        return known
+
+    def changed(
+        self, known: KnownHead, limit: int, body: bytes, record: MessageRecord, kept: Kept = ()
+    ) -> Changed | None:
+        """Return a message with a known head as it may go on; None where it takes the general way.
+
+        `limit` is the largest body in bytes that may be read whole; `kept` are the names of the
+        request's body.
+        """
+        if known.passing is not None:
+            return known.passing
+        way, steps = known.way, self._steps
+        # Whoever watches sees what the general way has found.
+        if way is None or len(body) > limit or is_long(body) or steps.tap.watched:
+            return None
+        changed = way.change(body, steps.now(), kept)
+        if changed is not None and changed.counts:
+            record.count(changed.counts)
+        return changed
