@@ -65,7 +65,7 @@ def prepared(
             if work.rows and work.rows not in rows:
                 rows[work.rows] = _make_list(running, backend, conversation, work.rows)
             if work.secret:
-                must_seal(running, backend, work)
+                _must_seal(running, backend, work)
             elif work.rows:
                 _must_open(running, backend, work, rows[work.rows])
             else:
@@ -75,10 +75,8 @@ def prepared(
 
 def must_seal(running: Running, backend: int, work: Work) -> None:
     """Raise NotDone unless the peer seals what is posted, each time anew, and opens the answer."""
-    peer, origin = _Server(running.port), _Server(backend)
     with _telling_what(running, work):
-        first, second = _sealed(peer, origin, work), _sealed(peer, origin, work)
-        _must(first != second, "two messages are sealed alike")
+        _must_seal(running, backend, work)
 
 
 @contextmanager
@@ -104,6 +102,12 @@ def _make_list(
         _Server(running.port).ask("POST", path, json.dumps(row).encode())
     _Server(backend).ask("POST", f"{FREEZE}/{count}", name.encode())
     return (rows * (count // ROWS + 1))[:count]
+
+
+def _must_seal(running: Running, backend: int, work: Work) -> None:
+    peer, origin = _Server(running.port), _Server(backend)
+    first, second = _sealed(peer, origin, work), _sealed(peer, origin, work)
+    _must(first != second, "two messages are sealed alike")
 
 
 def _must_pass(running: Running, backend: int, work: Work) -> None:

@@ -70,12 +70,11 @@ class Frames:
         if size > _SHORT:
             more = 2 if size == _TWO_BYTES else 8
             size, at = int.from_bytes(held[at : at + more]), at + more
-        mask = held[at : at + 4] if held[1] & 0x80 else b""
-        at += len(mask)
-        end = at + size
+        start = at + (4 if held[1] & 0x80 else 0)
+        mask, end = held[at:start], start + size
         if len(held) < end:
             return None
-        payload = held[at:end]
+        payload = held[start:end]
         return held[0] & 0x0F, _masked(payload, mask) if mask else payload, end
 
 

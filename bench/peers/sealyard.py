@@ -21,16 +21,25 @@ PYTHON: Final = "Sealyard, Python only"
 UNLOGGED: Final = "Sealyard, no line per message"
 _WORKS: Final = PASSING | SEALING | {"tokens", "events", "websocket"}
 _PYTHON_ONLY: Final = {"SEALYARD_NATIVE": "0"}
-_FORM: Final = "from proxy.core.leaves import FORM; print(FORM)"
+_NATIVE: Final = {"SEALYARD_NATIVE": "1"}
+_FOUND: Final = "from proxy.core.leaves import NATIVE; print(NATIVE)"
 
 
 @functools.cache
-def not_built() -> str | None:
-    """Return why Sealyard would not use its native part here, or None."""
-    environment = {name: value for name, value in os.environ.items() if name not in _PYTHON_ONLY}
-    command = [sys.executable, "-P", "-c", _FORM]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return None if done.stdout.strip() == "native" else "its native part is not built"
+def _native() -> str:
+    """Return the version of the native part that Sealyard would use here; empty without."""
+    command = [sys.executable, "-P", "-c", _FOUND]
+    environment = {**os.environ, **_NATIVE}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _not_built() -> str | None:
+    return None if _native() else "its native part is not built"
+
+
+def _native_version() -> str:
+    return f"{version()}, sealyard-native {_native()}"
 
 
 def version() -> str:
@@ -65,7 +74,7 @@ def _with(module: str) -> Callable[[Place], list[str]]:
 
 
 FORMS: Final = (
-    Peer(NAME, _WORKS, not_built, version, _with("proxy")),
+    Peer(NAME, _WORKS, _not_built, _native_version, _with("proxy"), environment=_NATIVE),
     Peer(PYTHON, _WORKS, lambda: None, version, _with("proxy"), environment=_PYTHON_ONLY),
 )
 PEERS: Final = (

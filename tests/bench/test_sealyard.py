@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -26,3 +29,18 @@ def test_sealyard_does_all_its_work_with_and_without_a_line_per_message(
     assert set(done) == peer.works
     assert ('"event":"message.handled"' in log) is (peer.name != sealyard.UNLOGGED)
     assert '"event":"server.ready"' in log
+
+
+@pytest.mark.parametrize("form", sealyard.FORMS, ids=lambda form: form.name)
+def test_each_form_of_sealyard_is_what_its_name_says(form: Peer) -> None:
+    told = subprocess.run(
+        [sys.executable, "-P", "-m", "proxy", "version"],
+        env={**os.environ, **form.environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    native = form.name == sealyard.NAME and not form.absent()
+    assert ("not in use" in told) is not native
+    assert ("sealyard-native" in form.version()) is (form.name == sealyard.NAME)
