@@ -17,6 +17,7 @@ def test_frames_come_back_whole_wherever_they_are_cut(
     messages = [(number % 250).to_bytes() * size for number, (size, _) in enumerate(sizes)]
     masks = [b"\x01\x80\xfe\x00" if masked else b"" for _, masked in sizes]
     sent = b"".join(frame(one, mask=mask) for one, mask in zip(messages, masks, strict=True))
+    cut = max(cut, len(sent) // 100)  # a frame that is not complete is read again with each piece
     frames = Frames()
 
     read = [
