@@ -127,7 +127,7 @@ class CountingReporter:
             found = False
             for outcome in OUTCOMES:
                 if number := observations.get(f"{before}would_be_{outcome}"):
-                    found = found or outcome != "unsealed"
+                    found = found or outcome not in {"unsealed", "sentinel"}
                     self._add(TRIAL_VALUES, (listener, rule, direction, outcome), number)
             result = _text(observations, f"{before}would_fail") or (
                 "changed" if found else "unchanged"

@@ -17,6 +17,7 @@ from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, sugge
 from ..yaml.scalars import choice, elements, expected, one_or_more, text, texts, whole
 from .item_reader import items, json_selectors, selectors
 from .option_reader import bind, names, options
+from .stream_reader import batch, sentinels
 from .syntax import BehaviourSyntax, BlockSyntax
 
 
@@ -130,6 +131,8 @@ def _block(
         when=conditions(fields.get("when"), problems),
         nothing=_nothing(fields.get("nothing"), problems),
         only=_only(fields.get("only"), problems),
+        sentinels=sentinels(fields.get("sentinels"), problems),
+        batch=batch(fields.get("batch"), problems),
     )
     if several or made.when:
         _refuse_head_in_lists(made, direction, problems)

@@ -22,7 +22,7 @@ from ...core.rules.model import (
     Verdict,
 )
 from ..yaml.nodes import Place, Problems, show
-from . import item_checks
+from . import item_checks, stream_checks
 from .syntax import (
     BlockSyntax,
     CommonSyntax,
@@ -154,6 +154,8 @@ class _Resolver:
                 block, self._syntax.name, self._around.common.version, self._problems
             ),
             only=item_checks.only(block, self._problems),
+            sentinels=stream_checks.sentinels(block, self._problems),
+            batch=stream_checks.batch(block, encrypt, options, direction, self._problems),
         )
 
     def _escape(

@@ -14,7 +14,7 @@ from ...core.expressions.sources import Source
 from ...core.formats.body_format import Kind
 from ...core.formats.escaping import Escape
 from ...core.rules.conditions import Condition
-from ...core.rules.model import NamedPart, Nothing, Part, Verdict
+from ...core.rules.model import Batching, NamedPart, Nothing, Part, Verdict
 from ..settings import RuleLog
 from ..yaml.nodes import Place
 
@@ -112,6 +112,8 @@ class BlockSyntax:
     when: tuple[Condition, ...] = ()
     nothing: tuple[Nothing, Place] | None = None
     only: tuple[tuple[str, ...], Place] | None = None
+    sentinels: tuple[tuple[str, ...], Place] | None = None
+    batch: tuple[Batching, Place] | None = None
 
 
 BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]

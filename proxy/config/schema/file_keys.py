@@ -12,6 +12,7 @@ from .listener_keys import LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
 from .root_kinds import ROOT_TABLES
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .store_kinds import STORE_TABLES
+from .stream_keys import BATCH
 from .tables import Key, Table
 
 HEALTH: Final = Table(
@@ -134,5 +135,6 @@ TABLES: Final = (
     LOG,
     SOURCES,
     BLOCK,
+    BATCH,
     ITEM,
 )

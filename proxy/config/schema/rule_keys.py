@@ -10,6 +10,7 @@ from ...core.formats.escaping import ESCAPES
 from ...core.formats.table import FORMATS
 from ...core.rules.model import PARTS, Nothing
 from . import tables
+from .stream_keys import STREAM_KEYS
 from .tables import Key, Schema, Table
 
 FORMS: Final[tuple[Form, ...]] = ("jwe", "short")
@@ -281,6 +282,7 @@ BLOCK: Final = Table(
             " each record decides for itself.",
             tables.by_name(tables.one_or_more(_SCALAR)),
         ),
+        *STREAM_KEYS,
         Key(
             "format",
             ", ".join(f"`{one}`" for one in BODY_FORMATS),

@@ -14,6 +14,7 @@ from ..planning.block_choice import (
     choose_response,
     refuse_rejected,
 )
+from ..planning.deltas import joiner
 from ..planning.exchange import Exchange
 from ..planning.find import refuse_elsewhere, refuse_present
 from ..planning.planner import plan_records
@@ -87,7 +88,9 @@ def begin_stream(
     The outcome of its values is not known yet, so its headers are those of a message all of whose
     values are sealed or opened.
     """
-    flow = RecordFlow(splitter(kind, limit), partial(plan_records, exchange, compiled, head))
+    joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind, limit)
+    plan = partial(plan_records, exchange, compiled, head)
+    flow = RecordFlow(splitter(kind, limit), plan, joins)
     counts = expected_outcomes(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()

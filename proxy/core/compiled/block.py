@@ -24,6 +24,7 @@ from .fast_json import FastJson
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
 from .plain_json import PlainJson, is_simple
+from .stream_records import deltas, sentinels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class CompiledBlock(MessageMatch):
     name. `alone` is the item that seals or opens the body where nothing else is read from it, so
     that it may pass piece by piece. `escape` is how opened values are written into texts,
     `whole_place` how one that is all of a value is, `rendered` are the indexes of what is HTML.
+    `sentinels` are records, and messages of a WebSocket, that pass unread; `deltas` finds what is
+    joined before it is sealed.
     """
 
     __slots__ = (
@@ -74,6 +77,7 @@ class CompiledBlock(MessageMatch):
         "alone",
         "around",
         "decrypt",
+        "deltas",
         "elsewhere",
         "encrypt",
         "escape",
@@ -87,6 +91,7 @@ class CompiledBlock(MessageMatch):
         "query",
         "rendered",
         "selection",
+        "sentinels",
         "source_index",
         "sources",
         "sources_elsewhere",
@@ -143,6 +148,8 @@ class CompiledBlock(MessageMatch):
         self.traits = self._traits()
         self.twins_checked, self.variants_checked = self._checked()
         self.when = _conditions(block)
+        self.sentinels = sentinels(block, selectors)
+        self.deltas = deltas(block)
         self.query = self._query_selection()
         self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.alone = self._alone()

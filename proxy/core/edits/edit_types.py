@@ -5,21 +5,27 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..rules.model import Block
-from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
+from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, Outcome, SealEdit
 from .head_values import HeadEdit
 from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
 from .wrapped import CarriedEdit, OwnEdit
 
 
 class NothingEdit(NamedTuple):
-    """No change at all: one message or record that passes, to be counted as `unsealed`."""
+    """No change at all: one message or record that passes, and the outcome to count it under.
 
+    `start` and `end` say where it lies, if that is of use.
+    """
+
+    outcome: Outcome = "unsealed"
+    start: int = 0
+    end: int = 0
     context: None = None
     token: None = None
 
     def carry_out(self, _: KeysInUse, __: Block, ___: float) -> Change:
         """Return that nothing changes."""
-        return Change(0, 0, None, "unsealed")
+        return Change(self.start, self.end, None, self.outcome)
 
 
 ValueEdit = (

@@ -37,11 +37,11 @@ def expiry(now: float, expires: int) -> int:
 
 
 Shape = Literal["json", "body", "text", "value"]
-Outcome = Literal[
-    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed", "unread"
-]
+_OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
+Outcome = Literal[_OfValue, "unsealed", "unread", "sentinel"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
 messages: `unsealed`, nothing was there to seal; `unread`, a response that fits no block has tokens.
+Of records: `sentinel`, it passed as a text that the block names.
 """
 
 

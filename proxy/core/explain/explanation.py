@@ -180,7 +180,11 @@ def _mask(plan: Plan) -> tuple[tuple[ExplainedValue, ...], bytes]:
     for edit in edits:
         assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
         _refuse_unfit(edit, plan.compiled.block)
-    values = tuple(_value(edit) for edit in edits if not isinstance(edit, NothingEdit))
+    values = tuple(
+        _passed(edit) if isinstance(edit, NothingEdit) else _value(edit)
+        for edit in edits
+        if edit != NothingEdit()
+    )
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]
@@ -212,6 +216,12 @@ def _masked(value: ExplainedValue) -> bytes:
     size = f", {value.characters} characters" if value.characters is not None else ""
     text = f"<{value.field} {value.action}{size}>".encode()
     return b'"%b"' % text if value.quoted else text
+
+
+def _passed(edit: NothingEdit) -> ExplainedValue:
+    """Return a record that passes because its block names it."""
+    note = "passes unread"
+    return ExplainedValue("kept", edit.outcome, edit.start, edit.end, Context(), None, note)
 
 
 def _value(edit: ValueEdit) -> ExplainedValue:

@@ -28,6 +28,11 @@ _SLICE: Final = 64 * 1024
 _ZSTD_SLICE: Final = 128
 """Bytes of zstd decompressed at a time: three of them may become 128 KiB."""
 
+_NO_CODING: Final = frozenset({b"", b"identity", b"none"})
+"""What names no coding: `identity` (RFC 9110 section 12.5.3), and `none`, which curl takes for it.
+
+Servers send `none` to keep others from compressing their event streams."""
+
 Decoder = Callable[[bytes, int], bytes]
 
 
@@ -36,7 +41,9 @@ def coding_of(facts: HeadFacts) -> str | None:
 
     `facts` are the headers of its message.
 
-    Raises UnsupportedBody for several codings and for an unknown one.
+    `identity` and `none` are no codings: in any case, in quotes, or with parameters such as `;q=1`,
+    which only Accept-Encoding has. Raises UnsupportedBody for several codings, and for an unknown
+    one.
     """
     values = facts.get(b"content-encoding")
     if values is None:
@@ -45,7 +52,7 @@ def coding_of(facts: HeadFacts) -> str | None:
         word
         for value in values
         for one in value.lower().split(b",")
-        if (word := one.strip(b" \t")) not in {b"", b"identity"}
+        if _bare(word := one.strip(b" \t")) not in _NO_CODING
     ]
     if not codings:
         return None
@@ -53,6 +60,11 @@ def coding_of(facts: HeadFacts) -> str | None:
     if len(codings) > 1 or coding not in _DECODERS:
         raise UnsupportedBody("content-encoding")
     return coding
+
+
+def _bare(word: bytes) -> bytes:
+    """Return what a word names if it is no coding: without its parameters and quotes."""
+    return word.partition(b";")[0].strip(b" \t").removeprefix(b'"').removesuffix(b'"').strip(b" \t")
 
 
 def decode(body: bytes, coding: str, limit: int) -> bytes:

@@ -201,7 +201,8 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         return []
     awaited = head.awaited if isinstance(head, SocketHead) else 0
     records = body_format.records(body, strict=not lenient, awaited=awaited)
-    edits, count = record_edits(exchange, compiled, records, edits_of)
+    sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
+    edits, count = record_edits(exchange, compiled, records, edits_of, sentinels)
     if packets is not None:
         refuse_in_packets(compiled_blocks, packets, body)
     elif not count and not piece:

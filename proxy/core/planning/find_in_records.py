@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.joined_names import Name
@@ -18,23 +20,33 @@ from ..formats.records.json_lines import RECORDS_MAX
 from ..slices import paused
 from .exchange import Exchange
 
+_BLANK: Final = b" \t\r\n"
+
 
 def record_edits(
     exchange: Exchange,
     compiled: CompiledBlock,
     found: Iterable[Record],
     edits_of: Callable[[bytes], list[Edit]],
+    sentinels: AbstractSet[bytes],
 ) -> tuple[list[Edit], int]:
-    """Return the edits of all records, and how many records there were.
+    """Return the edits of all records, and how many records there were, `sentinels` aside.
 
-    Of names that are kept for the answer, only those stay in which all records agree.
+    A sentinel passes unread, with white space around it. Of names that are kept for the answer,
+    only those stay in which all records agree.
     """
     edits: list[Edit] = []
     kept: list[dict[JsonSource, Name | None]] = []
+    passed = 0
     for record in paused(found):
-        if len(kept) == RECORDS_MAX:
+        if len(kept) + passed == RECORDS_MAX:
             raise BodyTooLarge("too-many-records")
-        edits += (_move(record, one) for one in edits_of(record.text))
+        text = record.text
+        if text.strip(_BLANK) in sentinels:
+            edits.append(NothingEdit("sentinel", record[0], record[len(text)]))
+            passed += 1
+            continue
+        edits += (_move(record, one) for one in edits_of(text))
         kept.append({source: exchange.facts[source] for source in compiled.keeps})
         if len(edits) > _most_edits(compiled):
             raise BodyTooLarge("too-many-selected-values")

@@ -25,6 +25,7 @@ from .block_choice import (
     flows_in_parts,
     refuse_unfit,
 )
+from .deltas import joined_body
 from .exchange import Exchange, Messages
 from .find import find_edits, head_edits, needs_of, refuse_elsewhere, refuse_present
 from .multipart_stream import FormFlow, form_that_passes
@@ -124,9 +125,16 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
     compiled = next((one for one in messages.compiled_blocks if fits(one, head)), None)
     if compiled is None:
         refuse_unfit(messages.compiled_blocks)
-    elif messages.take_note(compiled, body, binary=binary):
+    elif messages.take_note(compiled, body, binary=binary) or (
+        not binary and _is_sentinel(messages, body)
+    ):
         compiled = None
     return _plan(messages.exchange, compiled, head, body, None, measured=True)
+
+
+def _is_sentinel(messages: Messages, body: bytes) -> bool:
+    text = body.strip(b" \t\r\n")
+    return any(text in one.sentinels for one in messages.compiled_blocks)
 
 
 def plan_flowing_request(
@@ -195,6 +203,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
+    if body and compiled is not None and type(head) is ResponseHead:
+        body = joined_body(exchange, compiled, head, body)
     if compiled is not None and compiled.when is not None:
         compiled = _taking(exchange, compiled, head, body)
     found: tuple[Edit | FrameEdit, ...] = ()

@@ -11,6 +11,7 @@ from ..formats.table import RECORDS
 from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
+from .deltas import DeltaJoiner, DeltaRun
 from .plan import Plan, PlannedFlow
 
 WHOLE_MAX: Final = 64 * 1024
@@ -21,24 +22,49 @@ it is refused with a status, where a stream can only break off."""
 class RecordFlow(PlannedFlow):
     """Gives a plan for whole records as they come. Nothing that came in comes out but as a plan."""
 
-    __slots__ = ("_plan", "_splitter")
+    __slots__ = ("_joiner", "_plan", "_splitter")
 
-    def __init__(self, splitter: Splitter, plan: Callable[[bytes], Plan]) -> None:
-        """Begin; `plan` makes a plan of some whole records."""
+    def __init__(
+        self,
+        splitter: Splitter,
+        plan: Callable[[bytes], Plan],
+        joiner: DeltaJoiner | None = None,
+    ) -> None:
+        """Begin; `plan` makes a plan of some whole records, `joiner` fewer records of them."""
         self._splitter = splitter
         self._plan = plan
+        self._joiner = joiner
+
+    @property
+    def joins(self) -> bool:
+        """Whether records may be held back until others come."""
+        return self._joiner is not None
+
+    @property
+    def run(self) -> DeltaRun | None:
+        """The records that are held back, which `flush` lets go; None for none."""
+        return None if self._joiner is None else self._joiner.run
 
     def feed(self, data: bytes) -> Iterator[Plan]:
         """Take bytes; yield the plan for the records that are whole with them, if there are any."""
-        records = self._splitter.feed(data)
-        if records:
-            yield self._plan(records)
+        return self._planned(self._splitter.feed(data))
+
+    def flush(self) -> Iterator[Plan]:
+        """Yield the plan for the records that are held back, if there are any."""
+        held = b"" if self._joiner is None else self._joiner.flush()
+        if held:
+            yield self._plan(held)
 
     def end(self) -> Iterator[Plan]:
         """Learn that the body ends here; yield the plan for the rest."""
-        rest = self._splitter.end()
-        if rest:
-            yield self._plan(rest)
+        yield from self._planned(self._splitter.end())
+        yield from self.flush()
+
+    def _planned(self, records: bytes) -> Iterator[Plan]:
+        if records and self._joiner is not None:
+            records = self._joiner.feed(records)
+        if records:
+            yield self._plan(records)
 
 
 def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..crypto.token import Form
 from ..errors import InvalidExpression
@@ -81,6 +81,17 @@ class Item:
         return part in self.bind or part in self.parties
 
 
+class Batching(NamedTuple):
+    """Values of a stream of records that are parts of one text: how long they are joined.
+
+    `delay` is in seconds; None: until a record comes that is no such part, or the stream ends.
+    `ignored` select what may differ among the records that become one.
+    """
+
+    delay: float | None
+    ignored: tuple[JsonSelector, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What happens to the messages of one direction that fit its conditions.
@@ -91,7 +102,9 @@ class Block:
     what happens to messages with none of the values, where all that is sealed is optional. `only`
     are the members that may occur beside those selected; None: any. `elsewhere_allowed` lets all
     names of the block occur in other places of a request, unread. `escape` says how what a
-    response held sealed is written into markup, `rendered` selects what is HTML there.
+    response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
+    are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
+    `batch` says that what a response's records seal are parts of one text, to be joined.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -113,6 +126,8 @@ class Block:
     when: tuple[Condition, ...] = ()
     nothing: Nothing = "pass"
     only: tuple[str, ...] | None = None
+    sentinels: tuple[str, ...] | None = None
+    batch: Batching | None = None
 
 
 class Verdict(Enum):

@@ -33,6 +33,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "cut",
     "unsealed",
     "unread",
+    "sentinel",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 

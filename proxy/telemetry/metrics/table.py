@@ -33,7 +33,8 @@ VALUES: Final = Metric(
     " (did not open, passed as a token), `in_markup` (passed as a token, because markup cannot"
     " hold the value in that place), `cut` (truncated tokens). Also messages or records of which"
     " nothing was sealed, because all that their block seals is optional: `unsealed`; and"
-    " responses that contain something sealed and fit no block: `unread`.",
+    " responses that contain something sealed and fit no block: `unread`; and records that passed"
+    " because their block names them: `sentinel`.",
 )
 TRIALS: Final = Metric(
     "sealyard_trials_total",

@@ -8,13 +8,14 @@ takes a part for the whole.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from ...core.apply.forwardable import Forwardable
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
 from ..interfaces import UpstreamResponse
+from .due import until_due
 from .transformed import DelegatingResponse, TransformedBody
 
 Apply = Callable[[Plan], Awaitable[Forwardable]]
@@ -42,15 +43,17 @@ class StreamedBody(TransformedBody):
 
     async def _through(self, flow: PlannedFlow) -> AsyncIterator[bytes]:
         held: list[bytes] = []
-        async for data in self._incoming:
-            for step in flow.feed(data):
+        joins = flow if isinstance(flow, RecordFlow) and flow.joins else None
+        incoming = self._incoming if joins is None else until_due(self._incoming, joins)
+        async for data in incoming:
+            for step in flow.feed(data) if data is not None else _let_go(flow):
                 held.append(await self._carried_out(step))
                 if not flow.holds:
                     pieces, held = b"".join(held), []
                     if pieces:
                         yield pieces
         # A stopped body has not ended: a part of a record is not a record.
-        for step in flow.end() if not self._stopped else ():
+        for step in flow.end() if not self._stopped else _let_go(flow):
             yield await self._carried_out(step)
         self._whole = True
 
@@ -61,6 +64,11 @@ class StreamedBody(TransformedBody):
         if message.body is None:
             raise TypeError("a changed piece has a body of bytes")
         return message.body
+
+
+def _let_go(flow: PlannedFlow) -> Iterable[bytes | Plan]:
+    """Return what there is to do with whole records that are held back."""
+    return flow.flush() if isinstance(flow, RecordFlow) else ()
 
 
 class StreamedResponse(DelegatingResponse, StreamedBody):

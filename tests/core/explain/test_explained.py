@@ -66,3 +66,22 @@ def test_only_what_is_bound_has_a_name() -> None:
         "field": "f",
         "purpose": "p",
     }
+
+
+def test_a_sentinel_is_told_and_stays() -> None:
+    item = Item(parse_selector("$.v"), "v", frozenset({"tenant", "field"}))
+    block = Block(encrypt=(item,), format="ndjson")
+    names = Names(tenant=parse_source("const:t"))
+    table = RuleTable(
+        (Rule("feed", (parse_pattern("POST /feed"),), names, request=(block,)),),
+        pass_unmatched=True,
+    )
+
+    explained, _ = explain_target(table, "POST", "/feed", (), b'{"v":"canary"}\n[DONE]\n')
+
+    assert explained.outgoing is not None
+    assert explained.outgoing.endswith(b"\n[DONE]\n")
+    assert b"canary" not in explained.outgoing
+    sealed, kept = explained.values
+    assert (sealed.action, kept.action, kept.field) == ("sealed", "kept", "sentinel")
+    assert kept.note == "passes unread"

@@ -49,13 +49,34 @@ each_coding = pytest.mark.parametrize("coding", ENCODERS)
         ([b" x-gzip "], "x-gzip"),
         ([b"identity", b"br"], "br"),
         ([b"deflate,"], "deflate"),
+        ([b"none"], None),
+        ([b"None"], None),
+        ([b"IDENTITY"], None),
+        ([b"\tIdentity ,"], None),
+        ([b'"identity"'], None),
+        ([b"identity;q=1"], None),
+        ([b"identity ; q=1.0, none"], None),
+        ([b"none", b"gzip"], "gzip"),
+        ([b'" none "'], None),
     ],
 )
 def test_the_one_coding(values: list[bytes], coding: str | None) -> None:
     assert coding == coding_of(HeadFacts(tuple((b"Content-Encoding", one) for one in values)))
 
 
-@pytest.mark.parametrize("values", [[b"gzip", b"gzip"], [b"gzip, br"], [b"compress"], [b"\xff"]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"gzip", b"gzip"],
+        [b"gzip, br"],
+        [b"compress"],
+        [b"\xff"],
+        [b"nonesuch"],
+        [b'"gzip"'],
+        [b"gzip;q=1"],
+        [b"no ne"],
+    ],
+)
 def test_several_codings_and_strange_ones_are_refused(values: list[bytes]) -> None:
     with pytest.raises(UnsupportedBody):
         coding_of(HeadFacts(tuple((b"content-encoding", one) for one in values)))

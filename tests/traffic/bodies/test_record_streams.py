@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from proxy.core.apply.forwardable import Forwardable
 from proxy.core.apply.passing import begin_stream, pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import token_or_none
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.core.expressions.routes import parse_pattern
@@ -25,7 +27,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan
-from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
 from tests.factories import Ear
@@ -48,6 +50,12 @@ SCOPE = Scope("t", "c")
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
 CONTENT = Item(parse_selector("$.content"), "content", frozenset({"tenant", "conversation"}))
 OPENS = Block(decrypt=(CONTENT,))
+
+
+def joined(delay: float | None) -> Block:
+    return Block(encrypt=(CONTENT,), batch=Batching(delay))
+
+
 BOOK = RuleTable(
     (
         Rule("open", (parse_pattern("/open"),), NAMES, response=(OPENS,)),
@@ -58,6 +66,8 @@ BOOK = RuleTable(
             response=(replace(OPENS, keep_unopened=True),),
         ),
         Rule("seal", (parse_pattern("/seal"),), NAMES, response=(Block(encrypt=(CONTENT,)),)),
+        Rule("batch", (parse_pattern("/batch"),), NAMES, response=(joined(0.2),)),
+        Rule("end", (parse_pattern("/end"),), NAMES, response=(joined(None),)),
         Rule("send", (parse_pattern("POST /send"),), NAMES, request=(Block(encrypt=(CONTENT,)),)),
     ),
     pass_unmatched=True,
@@ -95,6 +105,13 @@ class Live:
     async def token(self, text: bytes = CANARY) -> bytes:
         keys = await self.world.sessions.resolve(Needs({SCOPE: 1}))
         return keys.sealing[SCOPE].seal(text, Context(SCOPE))
+
+    async def opened(self, token: bytes) -> bytes:
+        decoded = token_or_none(token)
+        assert decoded is not None
+        keys = await self.world.sessions.resolve(Needs({}, frozenset({(SCOPE, decoded.key_id)})))
+        session = keys.opening[SCOPE, decoded.key_id]
+        return session.open(decoded, Context(SCOPE), self.world.time.now)
 
 
 @contextlib.asynccontextmanager
@@ -263,6 +280,86 @@ async def test_b2_a_client_that_leaves_a_silent_stream_ends_it(target: bytes) ->
         stream.client.close()
 
         await asyncio.wait_for(stream.ended.wait(), PATIENCE)
+
+
+def delta(text: bytes) -> bytes:
+    return b'data: {"content":"%b"}\n\n' % text
+
+
+async def test_b15_deltas_that_come_within_their_time_go_on_as_one() -> None:
+    async with live(b"/batch") as stream:
+        for part in (CANARY[:4], CANARY[4:]):
+            stream.send(delta(part))
+        got = await stream.chunk()
+        stream.send(delta(CANARY))
+        later = await stream.chunk()
+        stream.peer.send(b"0\r\n\r\n")
+        assert await stream.client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
+        await eventually(lambda: stream.ear.heard)
+
+        assert stream.ear.last["sealed"] == 2
+        for one in (got, later):
+            (token,) = re.findall(rb'data: {"content":"([^"]+)"}\n\n', one)
+            assert await stream.opened(token) == CANARY
+
+
+async def test_b15_without_a_limit_of_time_deltas_wait_for_what_is_none() -> None:
+    async with live(b"/end") as stream:
+        stream.send(delta(CANARY) + b": ping\n\n")
+        assert await stream.chunk() == b": ping\n\n"
+        await asyncio.sleep(0.5)
+        stream.send(delta(CANARY) + b"data: [DONE]\n\n")
+        got = await stream.chunk()
+
+        assert got.count(b"eyJ0eXAiOiJzeTEi") == 1
+        assert got.endswith(b"\n\ndata: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("target", [b"/batch", b"/end"])
+async def test_b2_a_client_that_leaves_while_deltas_are_held_ends_the_stream(target: bytes) -> None:
+    async with live(target) as stream:
+        stream.send(b": fine\n\n" + delta(CANARY))
+        await stream.chunk()
+        stream.client.close()
+
+        await asyncio.wait_for(stream.ended.wait(), PATIENCE)
+
+
+async def test_b4_deltas_that_are_held_are_lost_with_a_stream_that_breaks_off() -> None:
+    async with live(b"/end") as stream:
+        stream.send(b": fine\n\n" + delta(CANARY))
+        assert await stream.chunk() == b": fine\n\n"
+        stream.peer.writer.close()
+
+        assert await stream.was_cut()
+    assert CANARY.decode() not in str(stream.ear.heard)
+
+
+async def test_b16_deltas_that_are_held_go_on_when_the_process_ends() -> None:
+    world = a_world()
+    begun: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % EVENTS)
+        data = b": fine\n\n" + delta(CANARY)
+        peer.send(b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(data), data))
+        begun.set_result(peer)
+        await peer.reader.read()
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rule_table=BOOK, keys=world.sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/end"))
+        await client.until(b": fine\n\n\r\n")
+        await begun
+        await ours.server.drain(5.0)
+        rest = await client.until(b"0\r\n\r\n")
+
+    assert rest.count(b"eyJ0eXAiOiJzeTEi") == 1
+    assert CANARY not in rest
 
 
 async def test_a20_events_for_http_10_end_with_the_connection() -> None:

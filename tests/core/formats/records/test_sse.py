@@ -226,7 +226,7 @@ SEALED = a_token("a", Context(Scope("clinic", "c1"), "v"))
     ("stream", "error"),
     [
         ("data: x\n\n", InvalidBody),
-        ('data: {"v":1}\n\ndata: [DONE]\n\n', InvalidBody),
+        ('data: {"v":1}\n\ndata: DONE\n\n', InvalidBody),
         ('data: {"v":1}\ndata: {"v":2}\n\n', InvalidBody),
         ('data: {"v":1', InvalidBody),
         ("data: {}\n\n", MissingValue),
