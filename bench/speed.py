@@ -17,7 +17,7 @@ _PART: Final = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end -->", re.DOTAL
 
 def page(results: Results, before: str) -> str:
     """Return the page with its measured parts made anew."""
-    parts = {"run": _run, "floor": _floor, "cases": _cases, "stages": _stages}
+    parts = {"run": _run, "floor": _floor, "cases": _cases, "stages": _stages, "line": _line}
 
     def made(found: re.Match[str]) -> str:
         text = "\n".join(parts[found[1]](results))
@@ -82,6 +82,16 @@ def _cases(results: Results) -> Iterator[str]:
 
 def _shown(found: Spread | None) -> str:
     return shown(found) if found else ""
+
+
+def _line(results: Results) -> Iterator[str]:
+    for case, what in (("seal", "is sealed and opened"), ("pass", "only passes")):
+        without = results.cell(sealyard.UNLOGGED, case)
+        if without is not None and (found := without.ratio):
+            yield (
+                f"With the line, a message that {what} has {shown(found)} of the requests per CPU"
+                " second that it has without."
+            )
 
 
 def _stages(results: Results) -> Iterator[str]:
