@@ -166,19 +166,17 @@ def _exchange() -> Exchange:
 
 
 _CONTENT = Item(parse_json_selector("$.content"), "content", BOUND)
-BOOK = RuleTable(
-    (
-        Rule(
-            "send",
-            (parse_pattern("POST /api/messages"),),
-            names=Names(parse_source("const:clinic"), parse_source("$.conversationId")),
-            request=(Block(encrypt=(_CONTENT,)),),
-            response=(
-                Block(decrypt=(_CONTENT,)),
-                Block(decrypt=(Item(Whole.TOKENS, "tokens", BOUND),)),
-            ),
+RULES = (
+    Rule(
+        "send",
+        (parse_pattern("POST /api/messages"),),
+        names=Names(parse_source("const:clinic"), parse_source("$.conversationId")),
+        request=(Block(encrypt=(_CONTENT,)),),
+        response=(
+            Block(decrypt=(_CONTENT,)),
+            Block(decrypt=(Item(Whole.TOKENS, "tokens", BOUND),)),
         ),
     ),
-    pass_unmatched=True,
 )
+BOOK = RuleTable(RULES, pass_unmatched=True)
 PATH = canonical("/api/messages")
