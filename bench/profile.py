@@ -138,7 +138,7 @@ async def _measured(sink: Sink) -> dict[str, float]:
         return origin, origins[-1]
 
     loop.create_connection = connected  # type: ignore[assignment, method-assign] # of this loop alone
-    selection.Finder = TimedFinder  # type: ignore[attr-defined] # the same, timed
+    selection.Finder = TimedFinder  # type: ignore[assignment, attr-defined] # as timed
     handler = Handler(
         RuleTable(RULES, pass_unmatched=True),
         _sessions(),
