@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, Self
+from itertools import repeat
+from typing import ClassVar, Final, Self, cast
 
 from ...errors import InvalidBody
 from ...expressions.selectors import JsonSelector, Selector
@@ -11,8 +12,8 @@ from ...leaves import Finder
 from ...leaves.finder import PlainPath
 from ...leaves.plain_names import is_plain
 from ...leaves.strict_json import after_space, check, scan
-from ...slices import pause, paused
-from .lexer import Findings, FoundValue
+from ...slices import pause
+from .lexer import Findings, FoundValue, Path
 from .names import Node, finish, insert
 from .probe import NameSearch
 from .probe import PlainPath as NamedPath
@@ -113,6 +114,8 @@ def member_names(value: bytes) -> frozenset[str] | None:
     return frozenset(found) if type(found) is dict else None
 
 
+_SOME: Final = 4096
+_NO_STAR: Final = 2
 _NOTHING: Final = Selection(())
 
 
@@ -127,14 +130,19 @@ def _plain_path(selector: JsonSelector) -> PlainPath | None:
 
 
 def _values(path: PlainPath, places: Sequence[int]) -> list[FoundValue]:
-    """Return the values at a path, of which `places` has starts, ends and indexes."""
-    filled: list[str | int] = [0 if step is None else step for step in path]
-    every = [at for at, step in enumerate(path) if step is None]
-    values = []
-    for start, end, *indexes in paused(zip(*[iter(places)] * (2 + len(every)), strict=True)):
-        for at, index in zip(every, indexes, strict=True):
-            filled[at] = index
-        values.append(FoundValue(tuple(filled), start, end))
+    """Return the values at a path, whose starts, ends and indexes are `places`."""
+    width = 2 + path.count(None)
+    if len(places) == width == _NO_STAR:  # names alone, as nearly always
+        return [FoundValue(cast("Path", path), *places)]
+    values: list[FoundValue] = []
+    for at in range(0, len(places), width * _SOME):
+        pause()
+        starts, ends, *indexes = (
+            places[one : at + width * _SOME : width] for one in range(at, at + width)
+        )
+        column = iter(indexes)
+        steps = (next(column) if step is None else repeat(step) for step in path)
+        values += map(FoundValue, zip(*steps, strict=False), starts, ends)
     return values
 
 
