@@ -22,8 +22,8 @@ class Node:
     `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
     last two, since they are missing only if they find nothing at all. `onward` are those that lead
     on from here, `..` or not. `folded` has for the twins of each name the selectors that lead to
-    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it is quoted in
-    a text, where all of them are spelled in one way, and `plain` tells which objects suit them.
+    it, `beginnings` how ASCII twins begin. `plain` tells which names beside these are no twins,
+    where all of these are spelled in one way.
     """
 
     names: dict[str, Node] = field(default_factory=dict)
@@ -40,7 +40,6 @@ class Node:
     into_objects: bool = False
     into_arrays: bool = False
     only_names: bool = False
-    probes: tuple[tuple[str, str, Node], ...] | None = None
     plain: PlainNames | None = None
 
     def variants(self, key: str) -> frozenset[int] | None:
@@ -89,7 +88,6 @@ def finish(node: Node) -> None:
     node.only_names = not anywhere and not node.indexes
     node.beginnings = beginnings(node.folded)
     if node.names and node.only_names and all(map(is_plain, node.names)):
-        node.probes = tuple((name, quoted(name), child) for name, child in node.names.items())
         node.plain = PlainNames(node.names)
     for child in children:
         if child is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from typing import Any, Final
+from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
@@ -21,8 +21,6 @@ from .lexer import (
     enter,
     member,
     read_name,
-    value_end,
-    value_start,
 )
 from .names import Node
 
@@ -51,7 +49,6 @@ class Walk:
         "_odd_room",
         "_pieces",
         "_room",
-        "_spells_plainly",
         "findings",
         "text",
     )
@@ -63,7 +60,6 @@ class Walk:
         self._room = SELECTED_MAX
         self._odd: dict[str, str] = {}
         self._odd_room = ODD_NAMES_MAX
-        self._spells_plainly: bool | None = None
         self._pieces = LongText(text) if len(text) > SCANNED_MAX else None
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
@@ -200,16 +196,13 @@ class Walk:
 
     def _array(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         text = self.text
-        probed = self._probed(states)
         index = 0
         at, closing = enter(text, at, "]")
         while closing == ",":
             pause()
             at = after_space(text, at)
-            end = self._probe(at, probed, (*path, index)) if probed is not None else None
-            if end is None:
-                onward = _elements(states, index)
-                end = self.value(at, onward, (*path, index)) if onward else self._end(at)
+            onward = _elements(states, index)
+            end = self.value(at, onward, (*path, index)) if onward else self._end(at)
             at, closing = after(AFTER_ELEMENT, text, end)
             index += 1
         for state in states:
@@ -217,47 +210,6 @@ class Walk:
                 absent = [number for number in state.indexes if number >= index]
                 self._miss(state, state.names, absent, empty=not index)
         return at
-
-    def _probed(self, states: tuple[Node, ...]) -> Node | None:
-        """Return what to search for in the elements of an array, where that can be certain."""
-        if len(states) > 1 or states[0].any is None or states[0].indexes or states[0].sticky:
-            return None
-        node = states[0].any
-        if node.ends or node.deep is not None or node.probes is None:
-            return None
-        if self._spells_plainly is None:  # once: a text may have as many arrays as elements
-            self._spells_plainly = "\\u" not in self.text
-        return node if self._spells_plainly else None
-
-    def _probe(self, at: int, node: Node, path: Path) -> int | None:
-        """Find members of an object by their names alone; return None where that is not certain.
-
-        A name that occurs once in the object's text is the member that the scanner has read there.
-        Lists of objects are long, and a walk over all their members would be.
-        """
-        end: int
-        text, probes, plain = self.text, node.probes or (), node.plain
-        if text[at : at + 1] != "{":
-            return None
-        value: Any
-        value, end = scan(text, at) if self._pieces is None else self._pieces.value(at)
-        if plain is None or not plain.suit(value):
-            return None
-        places = []
-        for name, spelled, child in probes:
-            if name not in value:
-                self.findings.missing |= child.below
-                continue
-            behind = text.find(spelled, at, end) + len(spelled)
-            if text.find(spelled, behind, end) >= 0:
-                return None
-            places.append((name, child, value_start(text, behind)))
-        for name, child, start in places:
-            if child.into_objects or child.into_arrays:
-                self.value(start, (child,), (*path, name))
-            else:
-                self._select(child.ends, (*path, name), start, value_end(text, value[name], start))
-        return end
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:
         self._room -= len(selectors)
