@@ -13,6 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from proxy.core.errors import MessageError
+from proxy.core.expressions.selectors import Any as Every
+from proxy.core.expressions.selectors import JsonSelector, Step
+from proxy.core.formats.json import Selection
+from proxy.core.leaves.finder import Finder, Found, PlainPath
+
 from . import seeds
 
 NATIVE: Final = importlib.util.find_spec("sealyard_native") is not None
@@ -104,6 +110,56 @@ def pairs() -> tuple[tuple[str, Any, Any], ...]:
         for name in CASES
         if name in vars(native)
     )
+
+
+_PATHS: Final = (
+    ((),),
+    (("a",), ("content",)),
+    (("content",), ("list", None, "text"), ("id",)),
+    (("a", None, "b"), ("a", None, None, "c"), ("b", "a")),
+    ((None, "a"), (None, None)),
+    (("a", "b", "a", "b"), ("a", "b", "c"), ("a",)),
+)
+
+
+def finder(data: bytes) -> None:
+    """What either form of the Finder finds is what the walk finds, and the same as the other's."""
+    if not data:
+        return
+    paths, body = _PATHS[data[0] % len(_PATHS)], data[1:]
+    native = importlib.import_module("sealyard_native").Finder(paths, lambda: None).find(body)
+    python = Finder(paths, lambda: None).find(body)
+    for found in (native, python):
+        if found is not None and found != _walked(paths, body):
+            _broken("a Finder finds other values than the walk")
+
+
+def _walked(paths: tuple[PlainPath, ...], body: bytes) -> Found | None:
+    """Return what the walk finds; None where it refuses, or reports anything."""
+    selectors = tuple(
+        JsonSelector("", tuple(Step(Every.MEMBER if one is None else one) for one in path))
+        for path in paths
+    )
+    try:
+        findings = Selection(selectors).walk(body)
+    except MessageError:
+        return None
+    if findings.variants or findings.hidden or findings.twins:
+        return None
+    flat = [
+        [place for one in values for place in (one.start, one.end, *_indexes(one.path))]
+        for values in findings.found
+    ]
+    return sum(1 << at for at in findings.missing), flat
+
+
+def _indexes(path: tuple[str | int, ...]) -> list[int]:
+    return [one for one in path if isinstance(one, int)]
+
+
+def finder_seeds() -> list[bytes]:
+    """Return JSON texts behind the number of a set of paths."""
+    return [bytes((paths,)) + one for one in seeds.documents() for paths in range(len(_PATHS))]
 
 
 def leaves(data: bytes) -> None:

@@ -119,6 +119,7 @@ def native(target: str) -> list[bytes]:
     made = {
         "base64url": [part for one in tokens() for part in one.split(b".") if part],
         "tokens": tokens(),
+        "json": [bytes((paths,)) + one for one in documents() for paths in range(6)],
         "unquote": documents(),
         "search": [b"\x80" + one for one in bodies_with_tokens()],
         "strings": [*documents(), 'a\nGr\u00fc\u00dfe \U0001f40e"\\\x00'.encode()],

@@ -558,6 +558,7 @@ TARGETS: Final[dict[str, Target]] = {
     "packets": Target(sockets.packets, sockets.packet_seeds),
     **(
         {
+            "finder": Target(forms.finder, forms.finder_seeds),
             "leaves": Target(forms.leaves, forms.leaf_seeds),
             "forms": Target(forms.messages, forms.message_seeds),
         }

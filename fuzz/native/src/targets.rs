@@ -3,17 +3,18 @@
 //! `./dev fuzz` compares the same functions with Python's; here the sanitizer watches them, and
 //! the laws are those that need no reference.
 
-use sealyard_native::{base64url, spans, strings, token};
+use sealyard_native::{base64url, json, spans, strings, token};
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("base64url", encoding),
     ("tokens", tokens),
     ("strings", quoting),
     ("spans", splicing),
     ("unquote", unquoting),
     ("search", searching),
+    ("json", finding),
 ];
 
 /// What decodes is the canonical text of what it decodes to, and everything encodes.
@@ -174,4 +175,43 @@ fn naively_spliced(body: &[u8], changes: &[(usize, usize, &[u8])]) -> Option<Vec
     }
     out.extend_from_slice(body.get(at..)?);
     Some(out)
+}
+
+const PATHS: [&[&[&str]]; 6] = [
+    &[],
+    &[&["a"], &["content"]],
+    &[&["content"], &["list", "*", "text"], &["id"]],
+    &[&["a", "*", "b"], &["a", "*", "*", "c"], &["b", "a"]],
+    &[&["*", "a"], &["*", "*"]],
+    &[&["a", "b", "a", "b"], &["a", "b", "c"], &["a"]],
+];
+
+/// What is found are values of strict JSON in order, and remains what is found once they change.
+fn finding(data: &[u8]) {
+    let Some((&choice, body)) = data.split_first() else { return };
+    let chosen = PATHS[usize::from(choice) % PATHS.len()];
+    let Some((missing, values)) = found(chosen, body) else { return };
+    assert!(found(&[], body).is_some(), "values are found in what is no JSON");
+    for (number, (path, flat)) in chosen.iter().zip(&values).enumerate() {
+        let every = 2 + path.iter().filter(|step| **step == "*").count();
+        assert_eq!(flat.len() % every, 0, "a value has no place");
+        assert!(!flat.is_empty() || missing >> number & 1 == 1, "nothing is found, nor missing");
+        let mut at = 0;
+        for one in flat.chunks_exact(every) {
+            let (start, end) = (one[0], one[1]);
+            assert!(at <= start && start < end && end <= body.len(), "a value is out of place");
+            at = end;
+            assert!(found(&[], &body[start..end]).is_some(), "a value is no JSON");
+            let spliced = [&body[..start], b"0", &body[end..]].concat();
+            assert!(found(&[], &spliced).is_some(), "a splice leaves no JSON");
+        }
+    }
+}
+
+type Found = (u64, Vec<Vec<usize>>);
+
+fn found(paths: &[&[&str]], body: &[u8]) -> Option<Found> {
+    let step = |one: &&str| (*one != "*").then(|| (*one).to_owned());
+    let paths: Vec<Vec<_>> = paths.iter().map(|path| path.iter().map(step).collect()).collect();
+    json::Paths::new(&paths)?.find(body, || true)
 }
