@@ -28,7 +28,7 @@ _NEVER: Final = 1_000_000_000
 _NEWEST: Final = 0.2
 """What the newest message counts in the pace of all."""
 _COLLECTED_SECONDS: Final = 30.0
-_SHORT_BYTES: Final = 2048
+SHORT_BYTES: Final = 2048
 _MANY: Final = 256
 _CODED_BYTES: Final = 256
 _MARKS: Final = (b",", b"\n", b"&")
@@ -42,7 +42,7 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
     thousand times its bytes.
     """
     size = len(body)
-    if size <= _SHORT_BYTES:
+    if size <= SHORT_BYTES:
         return coded and size > _CODED_BYTES
     return size > LONG_BYTES or coded or sum(map(body.count, _MARKS)) > _MANY
 

@@ -73,10 +73,10 @@ class WriteBuffer:
 class Sending(asyncio.Protocol):
     """A connection whose bytes wait for the end of the iteration, or for `flush`."""
 
-    __slots__ = ("_behind", "_transport", "_unsent", "_write_buffer", "wrote")
+    __slots__ = ("_behind", "_transport", "_unsent", "write_buffer", "wrote")
 
     def __init__(self, write_buffer: WriteBuffer) -> None:
-        self._write_buffer = write_buffer
+        self.write_buffer = write_buffer
         self._transport: asyncio.Transport | None = None
         self.wrote = False
         """Whether anything has been sent since this was last unset."""
@@ -103,7 +103,7 @@ class Sending(asyncio.Protocol):
             self._behind.append(data)
         elif data:
             self._unsent = data
-            self._write_buffer.add(self)
+            self.write_buffer.add(self)
 
     def _forget(self) -> None:
         """Drop what waits."""

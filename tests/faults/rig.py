@@ -458,9 +458,9 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
         proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
     ):
         listener: Any = ours.listener
-        answerer = FaultyAnswerer(listener._answerer, express=setup.express)
+        answerer = FaultyAnswerer(listener.answerer, express=setup.express)
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
-        listener._answerer = faulty
+        listener.answerer = faulty
         _make_writes_wait(ours)
         ours.upstream.permits.__class__ = WaitingPermits
         with _tasks_through(answerer):

@@ -87,7 +87,7 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
     origin = Origin()
     async with running(origin), proxied(local(origin.port)) as ours:
         listener: Any = ours.listener
-        forging = listener._answerer = Forging(listener._answerer)
+        forging = listener.answerer = Forging(listener.answerer)
         async with connected(ours.port) as client:
             client.send(get())
             assert await client.rest() == b""

@@ -196,7 +196,7 @@ async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterato
     try:
         async with proxied(local(port), rule_table=rule_table, keys=keys) as ours:
             # Ids of one length, or the length of an answer would tell how many went before.
-            answerer: Any = ours.listener._answerer
+            answerer: Any = ours.listener.answerer
             answerer._steps._numbers = itertools.count(0x10000)
             yield Way(ours, echo, b"127.0.0.1:%d" % port)
     finally:

@@ -79,7 +79,7 @@ async def test_a_reload_decides_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         def reloaded_in_between() -> Iterator[bytes]:
             yield message
             yield message
-            way.ours.listener._answerer = other.ours.listener._answerer
+            way.ours.listener.answerer = other.ours.listener.answerer
             yield message  # it opens a connection, for which it must wait
             yield message
 
@@ -126,7 +126,7 @@ async def test_a_known_answer_tells_each_client_whether_its_connection_ends(
 async def test_a_rule_that_was_shut_refuses_a_known_head(monkeypatch: pytest.MonkeyPatch) -> None:
     message = _message(_STARTS[0], (), _BODIES[0])
     async with a_way(a_rulebook()) as way:
-        steps = way.ours.listener._answerer._steps  # type: ignore[attr-defined]  # the handler's
+        steps = way.ours.listener.answerer._steps  # type: ignore[attr-defined]  # the handler's
 
         def shut_in_between() -> Iterator[bytes]:
             yield message

@@ -13,7 +13,7 @@ from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
-from ..http1.hop_by_hop import framed, framed_whole, with_body
+from ..http1.hop_by_hop import WHOLE, framed, framed_whole
 from ..http1.outgoing_heads import Lines, keep_lines, response_lines
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
@@ -76,7 +76,7 @@ def answer(  # noqa: PLR0913 - what one response consists of
             keep_lines(lines, message, head)
     if message.body is not None:
         body = message.body
-    link.write(with_body(head, body))
+    link.write(WHOLE % (head, len(body), body))
     return len(body)
 
 
@@ -149,7 +149,7 @@ class ResponseWriter:
         lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
         self.answered = True
         if len(body) <= _ONE_WRITE:
-            self._link.write(with_body(lines, body))
+            self._link.write(WHOLE % (lines, len(body), body))
         else:
             self._link.write(framed_whole(lines, len(body)))
             self._link.write(body)

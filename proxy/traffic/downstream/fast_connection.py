@@ -15,8 +15,6 @@ from ..bodies.buffered import FastRequest
 from ..exchange.fast_exchange import FastExchange
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
-from ..message_record import MessageRecord
-from ..write_buffer import Reports
 from .connections import peer_of
 from .fast_io import FastInput, FastOwner
 
@@ -62,7 +60,7 @@ class FastConnection(FastInput):
         """Respond to a request, without a task if possible."""
         self._busy = True
         try:
-            departed = self._owner.depart(self._exchange, head, body)
+            departed = self._owner.answerer.depart(self._exchange, head, body)
         except BaseException as error:
             self.broke(error)
             if not isinstance(error, Exception):
@@ -75,7 +73,7 @@ class FastConnection(FastInput):
 
     def begin_anew(self, request: FastRequest) -> None:
         """Let the handler process the request from its beginning."""
-        self.go_on(request, self._owner.handle(request))
+        self.go_on(request, self._owner.answerer.handle(request))
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task do the rest."""
@@ -95,10 +93,6 @@ class FastConnection(FastInput):
         finally:
             self._request = self._task = None
         self.ended(keep=request.keep)
-
-    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
-        """Report a message once its response is sent."""
-        self._write_buffer.report_behind(reports, record)
 
     def broke(self, error: BaseException) -> None:
         """Drop the connection after an error that should not have happened."""

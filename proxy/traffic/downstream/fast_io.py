@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from ..bodies.buffered import FastRequest
 from ..exchange.fast_exchange import FastExchange
 from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
+from ..interfaces import Request
 from ..timers import NEVER
 from ..write_buffer import Sending, WriteBuffer
 from .client_lifecycle import ClientLifecycle, ConnectionOwner, reset
@@ -90,14 +91,31 @@ class FastOutput(ClientLifecycle, Sending):
             reset(self._transport)
 
 
+Depart = Callable[[FastExchange, FastHead, bytes], bool]
+
 HELD_BODY: Final = 262144
 """A body of up to so many bytes is held here until all of it has come."""
 HELD_SECONDS: Final = 0.25
 """What is incomplete by then goes to the parser, with its deadlines for slow clients."""
 
 
+class FastAnswerer(Protocol):
+    """Responds to requests, fast ones among them."""
+
+    @property
+    def depart(self) -> Depart:
+        """Send a fast request upstream without a wait, or return False and do nothing."""
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
+        """Respond to one request."""
+
+
 class FastOwner(ConnectionOwner, Protocol):
     """The listener, as a FastConnection sees it."""
+
+    @property
+    def answerer(self) -> FastAnswerer:
+        """Who responds to requests; a reload puts another one there."""
 
     @property
     def write_buffer(self) -> WriteBuffer:
@@ -109,12 +127,6 @@ class FastOwner(ConnectionOwner, Protocol):
 
     def connected(self, client: FastInput) -> None:
         """Learn that a connection is made."""
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Send a request upstream without a wait, or return False and do nothing."""
-
-    def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
-        """Respond to a request."""
 
     def hand_over(
         self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool

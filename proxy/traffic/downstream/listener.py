@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
@@ -14,11 +14,8 @@ from aiohttp.streams import StreamReader
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
 from ...core.errors import TrafficError, UnfitEnvironment
-from ..bodies.buffered import FastRequest
-from ..exchange.fast_exchange import FastExchange
-from ..http1.fast_heads import FastHead
 from ..http1.problem import Problem, deliberate
-from ..interfaces import Listener, Request
+from ..interfaces import Listener
 from ..timers import RepeatingTimer, interval
 from ..write_buffer import WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
@@ -26,19 +23,13 @@ from .client_lifecycle import ClientLifecycle
 from .connection import ClientConnection
 from .connections import Connections
 from .fast_connection import FastConnection
-from .fast_io import FastInput
+from .fast_io import FastAnswerer, FastInput
 from .request import ClientRequest
 from .sockets import Sockets
 
 
-class Answerer(Protocol):
-    """Responds to the requests that arrive."""
-
-    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
-        """Respond to one request."""
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Send a fast request upstream without a wait, or return False and do nothing."""
+class Answerer(FastAnswerer, Protocol):
+    """Responds to all requests that arrive."""
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the response to what is not a valid request."""
@@ -89,7 +80,7 @@ class HttpListener:
         the events of connections that are refused, under the `name` of the listener.
         """
         require_c_parser()
-        self._answerer = answerer
+        self.answerer = answerer
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
         self.on_client_close = on_client_close
@@ -142,7 +133,7 @@ class HttpListener:
 
         New connections see another certificate (`tls`); existing ones keep theirs.
         """
-        self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
+        self.answerer, self.limits, self.timeouts = answerer, limits, timeouts
         self.on_client_close = on_client_close
         self._acceptor.tls, self._acceptor.proxies = tls, proxies
 
@@ -202,14 +193,6 @@ class HttpListener:
         """Count a connection out, also one that was never made."""
         self._clients.lost(client)
 
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Send a fast request upstream without a wait, or return False and do nothing."""
-        return self._answerer.depart(exchange, head, body)
-
-    def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
-        """Respond to a fast request, with waits."""
-        return self._answerer.handle(request)
-
     def hand_over(
         self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
@@ -231,18 +214,18 @@ class HttpListener:
     ) -> bool:
         """Respond to one request; return whether the connection may carry another."""
         request = ClientRequest(connection, message, payload)
-        await self._answerer.handle(request)
+        await self.answerer.handle(request)
         return request.keep
 
     async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
         """Respond to what is not a valid request."""
-        problem = self._answerer.reject(error)
+        problem = self.answerer.reject(error)
         connection.write(problem.render(connection=b"close", head_only=False))
         await connection.drain()
 
     def failed(self, error: BaseException) -> None:
         """Report an error that should not have happened, by the name of its class alone."""
-        self._answerer.reject(deliberate(error))
+        self.answerer.reject(deliberate(error))
 
 
 async def _never(_: web.BaseRequest) -> NoReturn:

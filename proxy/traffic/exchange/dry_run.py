@@ -210,7 +210,7 @@ class DryRun:
                     if made is None:
                         return
                     keys = await self._steps.keys.resolve(opening_needs(made))
-                    result = await run(try_out, made, keys, self._steps.now())
+                    result = await run(try_out, made, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = DryRunResult({}, deliberate(error).reason)
         self._record.observed(direction, result)

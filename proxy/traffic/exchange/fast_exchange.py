@@ -27,13 +27,15 @@ from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import repeatable
 from ..upstream.permits import Permit
-from ..write_buffer import Reports
+from ..write_buffer import WriteBuffer
 from .admission import AdmittedExchange
 from .known_heads import KnownHeads, KnownRequest
 from .steps import CLIENT_CLOSED, Steps
 
 WORTH_WAITING: Final = 32768
 """A response of at most this many bytes is relayed whole; a longer one as it arrives."""
+
+_SERVER_ERROR: Final = 500
 
 Finish = Callable[
     [Request, AdmittedExchange, UpstreamResponse, MessageRecord], Coroutine[Any, Any, None]
@@ -43,6 +45,8 @@ Finish = Callable[
 class ExchangeOwner(Connection, Protocol):
     """The client's connection, as a fast exchange sees it."""
 
+    write_buffer: WriteBuffer
+
     def ended(self, *, keep: bool) -> None:
         """Learn that the request has been answered, and whether another may follow."""
 
@@ -51,9 +55,6 @@ class ExchangeOwner(Connection, Protocol):
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task do the rest."""
-
-    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
-        """Report a message once its answer is sent."""
 
     def broke(self, error: BaseException) -> None:
         """Report an unexpected error, and drop the connection."""
@@ -217,9 +218,12 @@ class FastExchange:
         self._connection = connection.asker = None
         lane, owner, record = self._lane, self.owner, self._record
         try:
-            lane.upstream.health.answered(fast.status)
-            lane.upstream.pool.release(connection)
-            record.responded(fast.status)
+            upstream, status = lane.upstream, fast.status
+            health = upstream.health
+            if status >= _SERVER_ERROR or not health.full or not health.breaker.calm:
+                health.answered(status)
+            upstream.pool.release(connection)
+            record.responded(status)
             keep = not (self._head.close or owner.last)
             known = self._known
             try:
@@ -245,8 +249,8 @@ class FastExchange:
                 record.response_bytes = len(body)
                 self._refuse(error)
                 return
-            self.forget()
-            owner.report_behind(lane.steps, record)
+            self._body, self._kept, self._own = b"", (), None  # as `forget`
+            owner.write_buffer.report_behind(lane.steps, record)
             owner.ended(keep=keep)
         except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
             self._broke(connection, error)
@@ -351,7 +355,7 @@ class FastExchange:
 
     def _end(self, *, keep: bool) -> None:
         self.forget()
-        self.owner.report_behind(self._lane.steps, self._record)
+        self.owner.write_buffer.report_behind(self._lane.steps, self._record)
         self.owner.ended(keep=keep)
 
     def _incoming(

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
@@ -28,7 +29,6 @@ from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
 from ..http1.boundaries import streams_records
-from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
@@ -42,7 +42,6 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .dry_run import DryRun
-from .fast_exchange import FastExchange
 from .fast_path import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, KeySource, Steps
@@ -92,16 +91,14 @@ class Handler:
             slices=slices or Slices(),
         )
         heads = KnownHeads if traces is None else TracedHeads
-        self._fast_path = FastPath(self._steps, heads(self._steps), upstream, self.finish)
+        fast_path = FastPath(self._steps, heads(self._steps), upstream, self.finish)
+        self.depart: Final = fast_path.depart
+        """Send a fast request upstream without a wait, or return False and do nothing."""
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""
         record = self._steps.record()
         await self._guard(self._answer(request, record), request, record)
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Send a fast request upstream without a wait, or return False and do nothing."""
-        return self._fast_path.depart(exchange, head, body)
 
     async def finish(
         self,

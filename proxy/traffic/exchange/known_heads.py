@@ -13,7 +13,7 @@ from ..http1.fast_heads import FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines
 from ..message_record import MessageRecord
-from ..slices import is_long
+from ..slices import SHORT_BYTES, is_long
 from .admission import AdmittedExchange
 from .steps import Steps
 
@@ -154,9 +154,11 @@ class KnownHeads:
             return known.passing
         way, steps = known.way, self._steps
         # Whoever watches sees what the general way has found.
-        if way is None or len(body) > limit or is_long(body) or steps.tap.watched:
+        if way is None or len(body) > limit or steps.tap.watched:
             return None
-        changed = way.change(body, steps.now(), kept)
+        if len(body) > SHORT_BYTES and is_long(body):
+            return None
+        changed = way.change(body, steps.clock(), kept)
         if changed is not None and changed.counts:
             record.count(changed.counts)
         return changed

@@ -115,7 +115,7 @@ class Steps:
         self._rule_table = rule_table
         self.tap: Final = tap
         self._known_names = known_names(one.rule for one in rule_table.rules)
-        self._clock = clock
+        self.clock: Final = clock
         self._name = name
         self._limits = limits
         self._names = upstream_names
@@ -142,7 +142,7 @@ class Steps:
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         record.refused(error, status_of(error, direction))
-        return problem(error, record.request_id, direction=direction, now=self._clock())
+        return problem(error, record.request_id, direction=direction, now=self.clock())
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.
@@ -267,7 +267,7 @@ class Steps:
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan, which may be for one `piece` of a message."""
-        return self._noted(apply(plan, keys, self._clock()), plan, record, piece)
+        return self._noted(apply(plan, keys, self.clock()), plan, record, piece)
 
     async def carry_out(
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
@@ -282,7 +282,7 @@ class Steps:
         self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as `apply`, in slices if the work of the message is run so."""
-        applied = await run(apply, plan, keys, self._clock())
+        applied = await run(apply, plan, keys, self.clock())
         return self._noted(applied, plan, record, piece)
 
     def _noted(
@@ -299,10 +299,6 @@ class Steps:
             names = self._known_names
             self.tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable
-
-    def now(self) -> float:
-        """Return the time in seconds since 1970."""
-        return self._clock()
 
     def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
         """Record a message that no rule covers, if such messages are reported."""

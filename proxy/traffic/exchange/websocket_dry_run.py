@@ -105,7 +105,7 @@ class TeeSocket:
             binary = arrived.opcode == BINARY
             plan = plan_message(messages, arrived.payload, binary=binary)
             keys = await self._steps.keys.resolve(opening_needs(plan))
-            result = try_out(plan, keys, self._steps.now())
+            result = try_out(plan, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = DryRunResult({}, deliberate(error).reason)
         self.report(messages, result)

@@ -116,6 +116,10 @@ def joined(lines: list[bytes], added: Headers) -> bytes:
     return b"\r\n".join([*lines, *map(b": ".join, added), b""])
 
 
+WHOLE: Final = b"%bContent-Length: %d\r\n\r\n%b"
+"""A message: the lines of its head up to the framing, the length of its body, and the body."""
+
+
 def framed(lines: bytes, framing: Framing) -> bytes:
     """Return a complete head: its lines up to the framing, and the framing."""
     if not framing.present:
@@ -127,9 +131,4 @@ def framed(lines: bytes, framing: Framing) -> bytes:
 
 def framed_whole(lines: bytes, length: int) -> bytes:
     """Return a complete head for a body of `length` bytes, which may be 0."""
-    return b"%bContent-Length: %d\r\n\r\n" % (lines, length)
-
-
-def with_body(lines: bytes, body: bytes) -> bytes:
-    """Return a whole message: the lines of its head up to the framing, and its body."""
-    return b"%bContent-Length: %d\r\n\r\n%b" % (lines, len(body), body)
+    return WHOLE % (lines, length, b"")

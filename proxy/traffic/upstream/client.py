@@ -17,7 +17,7 @@ from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
-from ..http1.hop_by_hop import with_body
+from ..http1.hop_by_hop import WHOLE
 from ..http1.outgoing_heads import Lines, keep_lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
@@ -142,7 +142,7 @@ class HttpUpstream:
         if message.body is not None:
             body = message.body
         # A request without a body is forwarded without one.
-        data = with_body(head, body) if body or framed else head + b"\r\n"
+        data = WHOLE % (head, len(body), body) if body or framed else head + b"\r\n"
         head_only = data.startswith(b"HEAD ")
         connection = self.pool.take_idle(permit)
         if connection is not None:

@@ -173,7 +173,8 @@ class UpstreamConnection(UpstreamSocket):
         """
         self.begin(head_only=head_only, upgrade=False)
         self.asker = asker
-        self._await("response", patience)
+        self._awaiting = "response"
+        self.deadline = self._loop.time() + patience
         if self._transport is not None:
             self._put(data)
 

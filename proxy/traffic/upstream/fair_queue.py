@@ -146,27 +146,27 @@ class Waiter:
 class FairQueue:
     """Those who wait, by flow and in the order of their arrival."""
 
-    __slots__ = ("_all", "_clients", "_scale")
+    __slots__ = ("_clients", "_scale", "waiters")
 
     def __init__(self, most: int) -> None:
         """Take at most `most` waiters, and of each share what `Scale` allows."""
         self._scale = Scale.of(most)
-        self._all: OrderedDict[Waiter, None] = OrderedDict()
+        self.waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._clients: OrderedDict[ClientShare, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self.waiters)
 
     def full_for(self, flow: Flow) -> bool:
         """Return whether there is no room for another waiter of a flow."""
-        return len(self._all) >= self._scale.places or (
+        return len(self.waiters) >= self._scale.places or (
             self._scale.full(flow, lambda share: share.waiting) is not None
         )
 
     def put(self, waiter: Waiter) -> None:
         """Add a waiter behind the others of its flow."""
         flow = waiter.flow
-        self._all[waiter] = None
+        self.waiters[waiter] = None
         flow.waiters[waiter] = None
         self._count(waiter, 1)
         if flow.ring is None:
@@ -174,7 +174,7 @@ class FairQueue:
 
     def remove(self, waiter: Waiter) -> None:
         """Remove a waiter. It is idempotent."""
-        self._all.pop(waiter, None)
+        self.waiters.pop(waiter, None)
         flow = waiter.flow
         flow.waiters.pop(waiter, None)
         if waiter.queued:
@@ -227,7 +227,7 @@ class FairQueue:
 
     def flows(self) -> tuple[Flow, ...]:
         """Return the flows that wait."""
-        return tuple({waiter.flow: None for waiter in self._all})
+        return tuple({waiter.flow: None for waiter in self.waiters})
 
     def expired_of(self, flow: Flow, since: float) -> list[Waiter]:
         """Remove and return those of a flow who have waited since before that."""
@@ -239,7 +239,7 @@ class FairQueue:
     def expired(self, since: float) -> list[Waiter]:
         """Remove and return those who have waited since before that."""
         found = []
-        for waiter in self._all:
+        for waiter in self.waiters:
             if waiter.since >= since:
                 break
             found.append(waiter)

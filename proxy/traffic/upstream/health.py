@@ -31,7 +31,7 @@ class UpstreamHealth:
     want it count such failures as `gateway_errors`.
     """
 
-    __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker")
+    __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker", "full")
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class UpstreamHealth:
         self._most_gateway_errors = limits.gateway_errors
         self._gateway_errors = 0
         self._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
+        self.full = True
+        """Whether another answer would save up nothing, nor end a row of gateway errors."""
 
     @property
     def sound(self) -> bool:
@@ -82,14 +84,15 @@ class UpstreamHealth:
             self._gateway_error(self._most_gateway_errors)
         else:
             self._gateway_errors = 0
-            if not self.breaker.calm:
-                self.breaker.succeeded()
+            self.full = self._saved_answers == MOST_RETRIES * ANSWERS_PER_RETRY
+            self.breaker.succeeded()
 
     def may_retry(self) -> bool:
         """Whether another request may be repeated, which then counts as one."""
         if self._saved_answers < ANSWERS_PER_RETRY:
             return False
         self._saved_answers -= ANSWERS_PER_RETRY
+        self.full = False
         return True
 
     def not_connected(self, error: BaseException) -> None:
@@ -112,5 +115,6 @@ class UpstreamHealth:
 
     def _gateway_error(self, most: int) -> None:
         self._gateway_errors += 1
+        self.full = False
         if self._gateway_errors >= most or not self.sound:
             self.breaker.failed(slow=True)

@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, Protocol
 from weakref import WeakValueDictionary
@@ -73,7 +72,6 @@ class Claim:
         self.flow: tuple[Permits, Flow] | None = None
 
 
-@dataclass(slots=True, eq=False)
 class Permit:
     """The right to one request, from `take` until `release`.
 
@@ -83,11 +81,14 @@ class Permit:
         beside: What it counts as instead: a kind, and what its client has of that kind.
     """
 
-    _permits: Permits
-    _flow: Flow
-    began: float
-    held: bool = False
-    beside: tuple[Share, Share] | None = None
+    __slots__ = ("_flow", "_permits", "began", "beside", "held")
+
+    def __init__(self, permits: Permits, flow: Flow) -> None:
+        self._permits = permits
+        self._flow = flow
+        self.began = time.monotonic()
+        self.beside: tuple[Share, Share] | None = None
+        self.held = False
 
     def becomes(self, kind: Kind) -> None:
         """Count beside the permits from now on; do nothing where it does already.
@@ -278,7 +279,7 @@ class Permits:
         full = bool(flow.waiters) or self.everything.in_use >= self._scale.places
         self._count(permit, flow, -1)
         self._limit.ended(time.monotonic() - permit.began, outcome, full=full)
-        if self._queue:
+        if self._queue.waiters:
             self._freed(flow)
 
     def lost(self, permit: Permit) -> None:
@@ -354,7 +355,7 @@ class Permits:
         return self._scale.full(flow, _IN_USE, flow.route.most)
 
     def _give(self, flow: Flow) -> Permit:
-        permit = Permit(self, flow, time.monotonic())
+        permit = Permit(self, flow)
         self._count(permit, flow, 1)
         return permit
 
