@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ...core.crypto.context import Scope
@@ -20,6 +21,8 @@ from .settings import MAX_SKEW_SECONDS
 
 # Above all times that a session id can name.
 _NEVER: Final = 1 << 32
+_MANY: Final = 16
+_NOTHING: Final[Mapping[Scope, Session]] = MappingProxyType({})
 
 
 class OpeningSessions:
@@ -49,15 +52,16 @@ class OpeningSessions:
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
         refusals: dict[tuple[Scope, KeyId], str | None] = {}
-        for need in paused(opens):
+        for need in opens if len(opens) < _MANY else paused(opens):
             scope, key_id = need
             state = self._revocations.fresh(scope, now)
-            if state is None or self._unknown(scope, key_id, now):
+            found = None if state is None else self._session(scope, key_id, state, now)
+            if found is None:
                 return None
-            session, refusal = self._session(scope, key_id, state, now)
+            session, refusal = found
             (opening if refusal is None else decoys)[need] = session
             refusals[need] = refusal
-        return Keys({}, opening, decoys, refusals)
+        return Keys(_NOTHING, opening, decoys, refusals)
 
     def missing(self, opens: Iterable[tuple[Scope, KeyId]], now: float) -> dict[Scope, set[bytes]]:
         """Return the scopes that the store must be asked for, with the unknown session ids."""
@@ -93,12 +97,15 @@ class OpeningSessions:
 
     def _session(
         self, scope: Scope, key_id: KeyId, state: RevocationState, now: float
-    ) -> tuple[Session, str | None]:
-        """Return the session of a token, or a decoy and why the token must not open."""
+    ) -> tuple[Session, str | None] | None:
+        """Return the session of a token, or a decoy and why it must not open; None if unknown."""
         not_before = state.not_before
         if not_before and began(key_id.sid) > self._later() + MAX_SKEW_SECONDS:
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
-        if key_id.kek_id is None and key_id.kek_number is None:
-            return self._ephemeral.get(scope, key_id.sid, not_before, now)
+        sid, kek_id, kek_number = key_id
+        if kek_id is None and kek_number is None:
+            if not self._ephemeral.at_hand(scope, sid, now):
+                return None
+            return self._ephemeral.get(scope, sid, not_before, now)
         return self._durable.find(scope, key_id, not_before)

@@ -70,16 +70,16 @@ class SealingSessions:
 
         Return None, and count nothing, where one cannot or the store must be asked.
         """
-        found: list[Sealing] = []
+        found: list[tuple[Sealing, int]] = []
+        sessions: dict[Scope, Session] = {}
         for scope, count in seals.items():
             held = self._held.get(scope)
             if held is None or now >= held.fresh_until or not self.able(held, count, now):
                 return None
-            found.append(held)
-        sessions: dict[Scope, Session] = {}
-        for held, (scope, count) in zip(found, seals.items(), strict=True):
-            held.used += count
+            found.append((held, count))
             sessions[scope] = held.session
+        for held, count in found:
+            held.used += count
         return sessions
 
     def able(self, held: Sealing, count: int, now: float) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
+from types import MappingProxyType
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
@@ -46,6 +48,7 @@ __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round gives one message its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+_NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 _DUE_SECONDS = 2.0
 """How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
@@ -222,7 +225,7 @@ class Sessions:
             if keys is None:
                 return None
         else:
-            keys = Keys({}, {})
+            keys = Keys(_NONE, _NONE, _NONE, _NONE)
         if seals:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
