@@ -1,20 +1,30 @@
-"""A target for messages that two ways can plan: they find the same, or one leaves it."""
+"""A target for messages that a way can take: it does what the plan does, or leaves them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
-from proxy.core.compiled.block import CompiledBlock
+from proxy.core.apply.apply import apply
+from proxy.core.apply.forwardable import Changed, Forwardable, Frame
+from proxy.core.apply.ways import Ways
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.edits.edits import OpenEdit
-from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.errors import SealyardError
 from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
+_TOKEN: Final = re.compile(rb"(eyJ0eXAi[\w-]*)\.\.[\w-]+\.[\w-]*\.[\w-]+")
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
 _JSON: Final[Headers] = ((b"Content-Type", b"application/json"),)
 _NAMES: Final = Names(sources.parse_source("const:clinic"), sources.parse_source("$.id"))
@@ -37,55 +47,64 @@ def _book() -> RuleTable:
     return RuleTable((rule,), pass_unmatched=True)
 
 
-_BOTH: Final = (_book(), _book())
+_BOOK: Final = _book()
+_KEY: Final = SessionKey(bytes(32))
+_ANSWER: Final = ResponseHead(200, b"OK", _JSON)
+_SID: Final = bytes(12)
 
 
-def _generally(book: RuleTable) -> None:
-    for rule in book.rules:
-        for one in (*rule.request, *rule.response):
-            one.ordinary = None
+class _Warm:
+    """Keys that are always at hand, and what was asked of them."""
 
+    def __init__(self) -> None:
+        self.needs: Needs | None = None
 
-_generally(_BOTH[1])
+    def resolve_warm(self, needs: Needs) -> Keys:
+        """Return sessions for all."""
+        self.needs = needs
+        sealing = {one: Session(_KEY, sid=_SID, scope=one) for one in needs.seals}
+        opening = {need: Session(_KEY, sid=need[1].sid, scope=need[0]) for need in needs.opens}
+        return Keys(sealing, opening)
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Remember nothing."""
 
 
 def ordinary(data: bytes) -> None:
-    """Both ways plan the same edits and keys, keep the same names, or refuse for the same cause."""
-    found = [_outcome(book, data) for book in _BOTH]
-    if found[0] != found[1]:
-        raise AssertionError("the ordinary way and the general way differ")
-
-
-def _outcome(book: RuleTable, body: bytes) -> object:
+    """A way does what the plan does, keeps the same names, or leaves the message to it."""
     exchange = Exchange(
-        book.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
+        _BOOK.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
     )
-    compiled_rule = exchange.decision.compiled_rule
-    return [
-        _plan(exchange, compiled, body)
-        for compiled in (None, *(compiled_rule.response if compiled_rule is not None else ()))
-    ]
+    keys = _Warm()
+    way = Ways(keys).request(exchange)
+    found = None if way is None else way.change(data, 0.0)
+    _compare(found, keys, lambda: plan_request(exchange, data))
+    if found is not None and found.kept != exchange.kept:
+        raise AssertionError("a way keeps other names than the plan")
+    treatment = treat_response(exchange, _ANSWER)
+    assert isinstance(treatment, ReadResponse)  # noqa: S101 - the rule reads all responses
+    keys = _Warm()
+    way = Ways(keys).response(exchange, treatment, _ANSWER)
+    found = None if way is None else way.change(data, 0.0, exchange.kept)
+    _compare(found, keys, lambda: plan_response(exchange, treatment.block, _ANSWER, data))
 
 
-def _plan(exchange: Exchange, compiled: CompiledBlock | None, body: bytes) -> object:
-    try:
-        if compiled is None:
-            plan = plan_request(exchange, body)
-        else:
-            answer = ResponseHead(200, b"OK", _JSON)
-            plan = plan_response(exchange, compiled, answer, body)
-    except InvalidBody as error:
-        return type(error)  # what is bad in two ways is refused for the one that is met first
-    except SealyardError as error:
-        return type(error), error.reason
-    edits = [
-        (one.start, one.end, one.context, one.token.reason)
-        if isinstance(one, OpenEdit) and isinstance(one.token, OpenFailed)
-        else one
-        for one in plan.edits
-    ]
-    names = {source.selector.text: text for source, text in exchange.facts.items()}
-    return edits, plan.needs, plan.body, names
+def _compare(found: Changed | None, keys: _Warm, plan: Callable[[], Plan]) -> None:
+    if found is None:
+        with suppress(SealyardError):
+            plan()  # it keeps names for the response
+        return
+    planned = plan()
+    applied = apply(planned, _Warm().resolve_warm(planned.needs), 0.0)
+    theirs = _sent(applied.forwardable), applied.counts, planned.needs
+    if (_sent(found), found.counts, keys.needs or Needs({})) != theirs:
+        raise AssertionError("a way and the plan differ")
+
+
+def _sent(message: Forwardable) -> object:
+    """Return what goes on of a message, without what is drawn at random."""
+    body = _TOKEN.sub(rb"\1", message.body or b"")
+    return body, *(getattr(message, name) for name in Frame.__slots__)
 
 
 def ordinary_seeds() -> list[bytes]:

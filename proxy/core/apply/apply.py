@@ -47,8 +47,6 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
 
     `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
     """
-    if plan.single:
-        return _apply_single(plan, keys, now)
     keys_in_use = KeysInUse(keys)
     done = _Done()
     if plan.edits:
@@ -66,37 +64,6 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     else:
         forwardable = _whole(plan, head, done)
     return Applied(forwardable, done.counts, done.proven, tuple(keys_in_use.unopened))
-
-
-def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
-    """Do as `apply` does for any plan, in the few steps that a single edit takes."""
-    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-    keys_in_use = KeysInUse(keys)
-    try:
-        change = plan.edits[0].carry_out(keys_in_use, plan.compiled.block, now)
-    except OpenFailed as error:
-        error.unopened = tuple(keys_in_use.unopened)
-        raise
-    text, session = change.text, change.session
-    counts: dict[Outcome, int] = {change.outcome: 1}
-    head, body = plan.head, plan.body
-    if type(head) is RequestHead:
-        added = added_to_request(head, counts)
-    else:
-        assert isinstance(head, ResponseHead)  # noqa: S101 - a message of a WebSocket has no type
-        added = added_to_response(head, counts, plan.varies, opaque=False)
-    if text is not None:
-        body = b"".join((body[: change.start], text, body[change.end :]))
-    forwardable = mint(
-        head,
-        body,
-        changed=text is not None,
-        ruled=plan.ruled,
-        private=change.outcome == "opened",
-        added_headers=added,
-    )
-    proven = {} if session is None else {session: 1}
-    return Applied(forwardable, counts, proven, tuple(keys_in_use.unopened))
 
 
 class _Done:

@@ -6,30 +6,35 @@ not certain is left to the general way, from its beginning.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 from ..compiled.block import CompiledBlock
-from ..compiled.plain_json import Bound, Places, PlainJson, name_of
-from ..crypto.context import Context
-from ..crypto.joined_names import Name
+from ..compiled.plain_json import Bound, Places, PlainJson
 from ..crypto.session_cipher import Session
-from ..crypto.token import CTY_JSON, Token, decoded_token, has_prefix
+from ..crypto.token import (
+    CTY_JSON,
+    decode_header,
+)
 from ..edits.edits import Outcome, as_json, expiry, require_text
 from ..edits.key_needs import Keys, Needs
-from ..errors import OpenFailed, SealyardError
-from ..expressions.sources import JsonSource, NameSource
+from ..errors import SealyardError
+from ..formats.json import unescape
 from ..formats.json.body import JSON
-from ..formats.json.selection import Selection
 from ..http.message import Headers, RequestHead, ResponseHead
+from ..leaves import quote, token_parts
 from ..planning.exchange import Exchange, Kept
-from ..rules.model import Item
+from . import way_values
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
+from .way_names import reader
 
-_NO_SESSIONS: Final = Keys({}, {})
-_Proven = dict[Session, int]
+_SEALED: Final = 1
+_OPENED: Final = 2
+_ONE: Final = 2
+"""So many numbers say where one value lies, outside of lists."""
+_ONE_SEALED: Final[Mapping[Outcome, int]] = {"sealed": 1}
+_ONE_OPENED: Final[Mapping[Outcome, int]] = {"opened": 1}
 
 
 class WarmKeys(Protocol):
@@ -51,8 +56,7 @@ class JsonWay:
         "_head",
         "_json",
         "_keys",
-        "_names",
-        "_reads",
+        "_read",
         "_ruled",
         "_varies",
     )
@@ -75,8 +79,8 @@ class JsonWay:
         self._head = head
         self._ruled = exchange.decision.may_read_response
         self._varies = exchange.decision.varies
-        self._frames: dict[tuple[bool, bool], Frame] = {}
-        self._names, self._reads = _read_names(exchange, json)
+        self._frames: list[Frame | None] = [None] * 4
+        self._read = reader(exchange, json)
         self._compare = _comparison(exchange, compiled, head)
 
     def change(self, body: bytes, now: float, kept: Kept = ()) -> Changed | None:
@@ -89,80 +93,114 @@ class JsonWay:
         if found is None or found[0] & json.required:
             return None
         places = found[1]
-        names = self._names.copy()
-        leaves: list[Name | None] = []
-        for index, into, at, leave in self._reads:
-            name: Name | None
-            if index is None:
-                name = kept[at]
-            else:
-                name = _name_at(body, places[index])
-                if leave:
-                    leaves.append(name)
-            if into is not None:
-                if type(name) is not str:
-                    return None
-                names[into] = name
-            if name is not None and not name:
-                return None
-        bound = json.bound(tuple(names))
-        if bound is None or (self._compare is not None and self._compare(body)):
+        read = self._read(body, places, kept)
+        bound = None if read is None else json.bound(read[0])
+        if read is None or bound is None or (self._compare is not None and self._compare(body)):
             return None
         try:
-            return self._carried_out(body, places, bound, now, tuple(leaves))
+            if bound.only is None or len(places[bound.only]) != _ONE:
+                return self._carried_out(body, places, bound, now, read[1])
+            one = self._one_sealed if bound.seals else self._one_opened
+            return one(body, places, bound, now, read[1])
         except SealyardError:
             return None
 
     def _carried_out(
         self, body: bytes, places: Places, bound: Bound, now: float, kept: Kept
     ) -> Changed | None:
+        """Return the message with its values sealed and opened; None where one cannot be."""
         strides = self._json.strides
-        sealed = _to_seal(body, places, strides, bound)
-        if sealed is None or (self._json.at_will and not sealed):
+        groups = way_values.to_seal(body, places, strides, bound) if bound.seals else []
+        runs = way_values.to_open(body, places, strides, bound) if bound.opens else []
+        if groups is None or runs is None or (self._json.at_will and not groups):
             return None
-        opened = _to_open(body, places, strides, bound) if bound.opens else []
+        if not groups and not runs:
+            return mint_changed(self._frame(0), body, {}, kept)
+        keys = self._keys.resolve_warm(way_values.needs(bound, groups, runs))
+        if keys is None or (keys.joined_since and way_values.older(keys, runs)):
+            return None
+        opened = way_values.opened(keys, runs, now) if runs else []
         if opened is None:
             return None
-        keys = self._resolved(bound, sealed, opened)
-        if keys is None:
+        sealed = way_values.sealed(keys, groups, now) if groups else []
+        changed = way_values.replaced(body, groups, sealed, runs, opened)
+        if changed is None:
             return None
-        done = _opened(opened, keys, now)
-        if done is None:
-            return None
-        spans, proven = done
-        if sealed:
-            spans += _sealed(sealed, keys, now)
-        spliced = _spliced(body, spans)
-        if spliced is None:
-            return None
-        if proven:
-            self._keys.remember(proven)
+        which = 0
         counts: dict[Outcome, int] = {}
-        if opened:
-            counts["opened"] = len(opened)
-        if sealed:
-            counts["sealed"] = len(sealed)
-        frame = self._frame(counts)
-        return mint_changed(frame, spliced, counts, kept)
+        if runs:
+            which, counts["opened"] = _OPENED, sum(map(len, opened))
+            self._keys.remember(way_values.proven(keys, runs))
+        if groups:
+            which, counts["sealed"] = which | _SEALED, sum(map(len, sealed))
+        return mint_changed(self._frame(which), changed, counts, kept)
 
-    def _resolved(self, bound: Bound, sealed: list[_ToSeal], opened: list[_ToOpen]) -> Keys | None:
-        """Return the sessions for these values; None where the store must be asked."""
-        if not sealed and not opened:
-            return _NO_SESSIONS
-        keys = self._keys.resolve_warm(_needs(bound, sealed, opened))
-        if keys is not None and keys.joined_since:
-            # Joined names have, or look like, an older form under such sessions.
-            since = keys.joined_since
-            if any(one.created < since for one in keys.sealing.values()):
+    def _one_sealed(
+        self, body: bytes, places: Places, bound: Bound, now: float, kept: Kept
+    ) -> Changed | None:
+        """Do as `_carried_out` for the one value that is sealed, as most messages have it."""
+        ((index, item, context),) = bound.seals
+        start, end = places[index]
+        cty = None
+        if body[start] == way_values.QUOTE:
+            text = body[start + 1 : end - 1]
+            if b"\\" in text:
+                text = unescape(body[start:end]).encode()
+            if text.startswith(way_values.TOKENS):
                 return None
-            if any(one.token.key_id.created < since for one in opened):
-                return None
-        return keys
+        else:
+            text, cty = body[start:end], CTY_JSON
+        keys = self._keys.resolve_warm(bound.needs(1, None))
+        if keys is None or (keys.joined_since and way_values.older(keys, [])):
+            return None
+        (session,) = keys.sealing.values()
+        if item.min_chars is not None:
+            require_text(item, text, cty)
+        exp = item.expires and expiry(now, item.expires)
+        token = session.seal(
+            text, context, cty=cty, form=item.form, exp=exp, max_chars=item.max_chars
+        )
+        changed = b"".join((body[:start], b'"', token, b'"', body[end:]))
+        return mint_changed(self._frame(_SEALED), changed, _ONE_SEALED, kept)
 
-    def _frame(self, counts: Mapping[Outcome, int]) -> Frame:
-        which = "sealed" in counts, "opened" in counts
-        frame = self._frames.get(which)
+    def _one_opened(
+        self, body: bytes, places: Places, bound: Bound, now: float, kept: Kept
+    ) -> Changed | None:
+        """Do as `_carried_out` for the one value that is opened, as most messages have it."""
+        ((index, _, context),) = bound.opens
+        start, end = places[index]
+        text = body[start + 1 : end - 1] if body[start] == way_values.QUOTE else b""
+        parts = token_parts(text)
+        if parts is None:
+            return self._carried_out(body, places, bound, now, kept)
+        header = decode_header(parts[0])
+        keys = self._keys.resolve_warm(bound.needs(0, header.key_id))
+        if keys is None or (keys.joined_since and header.key_id.created < keys.joined_since):
+            return None
+        wanted = context.scope, header.key_id
+        session = keys.opening.get(wanted) or keys.decoys.get(wanted)
+        if session is None:
+            return None
+        texts = session.open_each((parts,), context, now, keys.refusals.get(wanted))
+        if texts is None:
+            return None
+        (text,) = texts
+        literal = quote(text) if header.cty is None else as_json(text, header.cty)
+        if literal is None:
+            return None
+        self._keys.remember({session: 1})
+        changed = b"".join((body[:start], literal, body[end:]))
+        return mint_changed(self._frame(_OPENED), changed, _ONE_OPENED, kept)
+
+    def _frame(self, which: int) -> Frame:
+        """Return what is the same for all messages with these outcomes."""
+        frame = self._frames[which]
         if frame is None:
+            counts: dict[Outcome, int] = {}
+            if which & _OPENED:
+                counts["opened"] = 1
+            if which & _SEALED:
+                counts["sealed"] = 1
             frame = self._frames[which] = Frame(
                 self._head,
                 changed=bool(counts),
@@ -176,33 +214,6 @@ class JsonWay:
         if isinstance(self._head, RequestHead):
             return added_to_request(self._head, counts)
         return added_to_response(self._head, counts, self._varies, opaque=False)
-
-
-_Read = tuple[int | None, int | None, int, bool]
-"""Where a name is read: the index of its path, None where it was kept; at which place of the names
-it goes, None for none; its place among the kept ones; and whether it is kept."""
-
-
-def _read_names(exchange: Exchange, json: PlainJson) -> tuple[list[str], tuple[_Read, ...]]:
-    """Return the names that bind values, those of the head read, and where the others are read."""
-    names: list[str] = []
-    reads: list[_Read] = [(index, None, 0, True) for index in json.keeps]
-    keeps = exchange.keeps
-    for at, (source, index) in enumerate(json.sources):
-        name = ""
-        if index is not None and index in json.keeps:
-            reads[json.keeps.index(index)] = index, at, 0, True
-        elif index is not None:
-            reads.append((index, at, 0, False))
-        elif isinstance(source, JsonSource):
-            reads.append((None, at, keeps.index(source), False))
-        else:
-            found = exchange.name(cast("NameSource", source))
-            if found is None:
-                raise KeyError(source)
-            name = found
-        names.append(name)
-    return names, tuple(reads)
 
 
 def _comparison(
@@ -221,135 +232,3 @@ def _comparison(
         return False
 
     return differs
-
-
-def _name_at(body: bytes, place: Sequence[int]) -> str | None:
-    return name_of(body[place[0] : place[1]]) if place else None
-
-
-class _ToSeal(NamedTuple):
-    """A value to be sealed."""
-
-    start: int
-    end: int
-    item: Item
-    context: Context
-    text: bytes
-    cty: str | None
-
-
-class _ToOpen(NamedTuple):
-    """A token to be opened."""
-
-    start: int
-    end: int
-    context: Context
-    token: Token
-
-
-_Span = tuple[int, int, bytes]
-"""Where a value lies, and what takes its place."""
-
-
-def _to_seal(
-    body: bytes, places: Places, strides: tuple[int, ...], bound: Bound
-) -> list[_ToSeal] | None:
-    """Return the values to be sealed; None where one may be sealed already."""
-    found: list[_ToSeal] = []
-    for index, item, context in bound.seals:
-        flat, stride = places[index], strides[index]
-        for at in range(0, len(flat), stride):
-            start, end = flat[at], flat[at + 1]
-            raw = body[start:end]
-            text = Selection.text(raw)
-            if text is None:
-                found.append(_ToSeal(start, end, item, context, raw, CTY_JSON))
-            elif has_prefix(text):
-                return None
-            else:
-                found.append(_ToSeal(start, end, item, context, text, None))
-    return found
-
-
-def _to_open(
-    body: bytes, places: Places, strides: tuple[int, ...], bound: Bound
-) -> list[_ToOpen] | None:
-    """Return the tokens to be opened; None where a value is none."""
-    found: list[_ToOpen] = []
-    for index, _, context in bound.opens:
-        flat, stride = places[index], strides[index]
-        for at in range(0, len(flat), stride):
-            start, end = flat[at], flat[at + 1]
-            text = Selection.text(body[start:end])
-            token = None if text is None else decoded_token(text)
-            if type(token) is not Token:
-                return None
-            found.append(_ToOpen(start, end, context, token))
-    return found
-
-
-def _needs(bound: Bound, sealed: list[_ToSeal], opened: list[_ToOpen]) -> Needs:
-    """Return the keys that these values need."""
-    key_ids = {one.token.key_id for one in opened}
-    if (bound.seal_scope or not sealed) and (bound.open_scope or not opened) and len(key_ids) <= 1:
-        return bound.needs(len(sealed), key_ids.pop() if key_ids else None)
-    seals = Counter(one.context.scope for one in sealed)
-    opens = frozenset((one.context.scope, one.token.key_id) for one in opened)
-    return Needs(dict(seals), opens)
-
-
-def _opened(tokens: list[_ToOpen], keys: Keys, now: float) -> tuple[list[_Span], _Proven] | None:
-    """Return what tokens hold, and how many each session opened; None where one does not open.
-
-    The others are tried all the same, and those that must not open take as long: else the time
-    would tell which of many it was, and why.
-    """
-    spans: list[_Span] = []
-    proven: _Proven = {}
-    failed = False
-    for start, end, context, token in tokens:
-        wanted = context.scope, token.key_id
-        session = keys.opening.get(wanted) or keys.decoys.get(wanted)
-        if session is None:
-            failed = True
-            continue
-        try:
-            plaintext = session.open(token, context, now, refusal=keys.refusals.get(wanted))
-            spans.append((start, end, as_json(plaintext, token.cty)))
-        except OpenFailed:
-            failed = True
-            continue
-        proven[session] = proven.get(session, 0) + 1
-    return None if failed else (spans, proven)
-
-
-def _sealed(values: list[_ToSeal], keys: Keys, now: float) -> list[_Span]:
-    """Return the tokens of values; raise UnfitValue or ValueTooLong where one cannot be sealed."""
-    spans: list[_Span] = []
-    for start, end, item, context, text, cty in values:
-        require_text(item, text, cty)
-        token = keys.sealing[context.scope].seal(
-            text,
-            context,
-            cty=cty,
-            form=item.form,
-            exp=item.expires and expiry(now, item.expires),
-            max_chars=item.max_chars,
-            name=item.field,
-        )
-        spans.append((start, end, b"".join((b'"', token, b'"'))))
-    return spans
-
-
-def _spliced(body: bytes, spans: list[_Span]) -> bytes | None:
-    """Return a body with its spans replaced; None where two of them overlap."""
-    if not spans:
-        return body
-    pieces: list[bytes] = []
-    at = 0
-    for start, end, text in sorted(spans):
-        if start < at:
-            return None
-        pieces += (body[at:start], text)
-        at = end
-    return b"".join((*pieces, body[at:]))

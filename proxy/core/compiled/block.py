@@ -20,7 +20,6 @@ from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
 from .bound_sources import choose_sources, joins, shared_steps, single_from
-from .fast_json import FastJson
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
 from .plain_json import PlainJson, is_simple
@@ -64,12 +63,12 @@ class CompiledBlock(MessageMatch):
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
     may occur twice or hidden. `when` are the conditions on the body, None without any.
 
-    Ways: `ordinary` finds the values of JSON in fewer steps; a block that has it takes JSON of any
-    name. `alone` is the item that seals or opens the body where nothing else is read from it, so
-    that it may pass piece by piece. `escape` is how opened values are written into texts,
-    `whole_place` how one that is all of a value is, `rendered` are the indexes of what is HTML.
-    `sentinels` are records, and messages of a WebSocket, that pass unread; `deltas` finds what is
-    joined before it is sealed.
+    Ways: `plain_json` is what is done to plain JSON, where that is all; a block that has it takes
+    JSON of any name. `alone` is the item that seals or opens the body where nothing else is read
+    from it, so that it may pass piece by piece. `escape` is how opened values are written into
+    texts, `whole_place` how one that is all of a value is, `rendered` are the indexes of what is
+    HTML. `sentinels` are records, and messages of a WebSocket, that pass unread; `deltas` finds
+    what is joined before it is sealed.
     """
 
     __slots__ = (
@@ -84,7 +83,6 @@ class CompiledBlock(MessageMatch):
         "from_message",
         "in_head",
         "keeps",
-        "ordinary",
         "other_selections",
         "parts",
         "plain_json",
@@ -153,7 +151,6 @@ class CompiledBlock(MessageMatch):
         self.query = self._query_selection()
         self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.alone = self._alone()
-        self.ordinary = self._ordinary()
         self.plain_json = self._plain_json()
 
     def _traits(self) -> Traits:
@@ -221,28 +218,20 @@ class CompiledBlock(MessageMatch):
             return None
         return PartSelection(chosen, len(selectors), self._checked_for_spelling())
 
-    def _ordinary(self) -> FastJson | None:
-        """Return what finds the values of ordinary messages, where the block does nothing else."""
-        block, selection, placed = self.block, self.selection, (*self.encrypt, *self.decrypt)
-        plain = selection.plain if isinstance(selection, JsonSelection) else None
-        if (
-            plain is None
-            or not self.traits.reads_json
-            or self.traits.takes_whole
-            or self.traits.changes_head
-        ):
-            return None
-        if block.absent or block.when or block.types or block.format is not None:
-            return None
-        if block.only is not None or self.rendered or self.whole_place is not EXACT:
+    def _plain_json(self) -> PlainJson | None:
+        """Return what is done to plain JSON, where the block does nothing else to its messages."""
+        selection, placed = self.selection, (*self.encrypt, *self.decrypt)
+        if not isinstance(selection, JsonSelection) or selection.finder is None:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
         if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
             return None
-        if not all(map(is_simple, (*self.sources.values(), *self.keeps))):
+        simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
+        if not simple or self._does_more():
             return None
-        return FastJson(
-            plain,
+        return PlainJson(
+            selection.finder,
+            selection.strides,
             self.encrypt,
             self.decrypt,
             sources=self.sources,
@@ -252,23 +241,14 @@ class CompiledBlock(MessageMatch):
             at_will=self.traits.optional,
         )
 
-    def _plain_json(self) -> PlainJson | None:
-        """Return what is done to plain JSON, where the block does nothing else."""
-        if self.ordinary is None or not isinstance(self.selection, JsonSelection):
-            return None
-        finder = self.selection.finder
-        assert finder is not None  # noqa: S101 - where names are searched for
-        return PlainJson(
-            finder,
-            self.selection.strides,
-            self.encrypt,
-            self.decrypt,
-            sources=self.sources,
-            here={source: index for source, (index, _) in self.source_index.items()},
-            keeps=self.keeps,
-            lenient=self.direction == "response",
-            at_will=self.traits.optional,
-        )
+    def _does_more(self) -> bool:
+        """Return whether the block does more to plain JSON than to seal and open values."""
+        block, traits = self.block, self.traits
+        if traits.takes_whole or traits.changes_head or (self.reads and not traits.reads_json):
+            return True
+        chosen = block.absent or block.when or block.types or block.format is not None
+        written = self.rendered or self.whole_place is not EXACT or block.batch is not None
+        return bool(chosen or written or self.around.selectors)
 
     @property
     def selects_names(self) -> bool:

@@ -37,11 +37,11 @@ Names = tuple[str, ...]
 class Bound:
     """The contexts that some names make, each with its item, and the keys for them.
 
-    `seals` and `opens` have the index of each item's path. `seal_scope` and `open_scope` are those
-    of all of them, None where they have several.
+    `seals` and `opens` have the index of each item's path, `only` is that of the only one.
+    `seal_scope` and `open_scope` are those of all of them, None where they have several.
     """
 
-    __slots__ = ("_needs", "open_scope", "opens", "seal_scope", "seals")
+    __slots__ = ("_needs", "only", "open_scope", "opens", "seal_scope", "seals")
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Bound:
         self.opens = opens
         self.seal_scope = _only_scope(seals)
         self.open_scope = _only_scope(opens)
+        items = (*seals, *opens)
+        self.only = items[0][0] if len(items) == 1 else None
         self._needs: dict[tuple[int, KeyId | None], Needs] = {}
 
     def needs(self, count: int, key_id: KeyId | None) -> Needs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +17,8 @@ from .secret import KEY_BYTES, Kek, SessionKey
 
 IV_BYTES: Final = 12
 TAG_BYTES: Final = 16
+Parts = tuple[bytes, bytes, bytes]
+"""A token taken apart: the text of its head, its IV, and its ciphertext with the tag."""
 
 
 class Aead:
@@ -33,6 +36,13 @@ class Aead:
         iv = os.urandom(IV_BYTES)
         return iv, self._cipher.encrypt(iv, plaintext, aad)
 
+    def seal_each(self, plaintexts: Iterable[bytes], aad: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield for each text what `seal` returns."""
+        encrypt = self._cipher.encrypt
+        for plaintext in plaintexts:
+            iv = os.urandom(IV_BYTES)
+            yield iv, encrypt(iv, plaintext, aad)
+
     def seal_covering_iv(
         self, plaintext: bytes, before: bytes, after: bytes
     ) -> tuple[bytes, bytes]:
@@ -46,6 +56,18 @@ class Aead:
             return self._cipher.decrypt(iv, sealed, aad)
         except InvalidTag:
             raise OpenFailed("bad-tag") from None
+
+    def open_each(self, sealed: Iterable[Parts], aad: bytes) -> list[bytes] | None:
+        """Return the plaintexts; None where one was changed: the others are tried all the same."""
+        decrypt = self._cipher.decrypt
+        plaintexts: list[bytes] = []
+        failed = False
+        for _, iv, text in sealed:
+            try:
+                plaintexts.append(decrypt(iv, text, aad))
+            except InvalidTag:
+                failed = True
+        return None if failed else plaintexts
 
 
 # Without a 00 after it: the session id always has 12 bytes, and no other label begins like it.

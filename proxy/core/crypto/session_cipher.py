@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 from ..errors import OpenFailed, ValueTooLong
 from ..leaves import token_text
 from . import derivation, token
-from .aead import Aead
+from .aead import Aead, Parts
 from .context import Context, Scope
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES
 from .secret import SessionKey
-from .token import Form, KeyId, Token
+from .token import Form, Header, KeyId, Token
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -126,12 +127,9 @@ class Session:
         has, so that its tag does not verify, as that of a forged one.
         """
         encoded, commitment = self._context(context)
-        if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
-            refusal = refusal or "wrong-context"
         if sealed.commitment is None and self._packaged:
             refusal = refusal or "short-form-of-package-key"
-        if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
-            refusal = refusal or "expired-token"
+        refusal = _refused(sealed, commitment, now, refusal)
         aad = sealed.aad(encoded)
         tried = (aad, aad + _OF_NO_TOKEN)[refusal is not None]
         try:
@@ -141,6 +139,29 @@ class Session:
         if refusal is not None:
             raise OpenFailed(refusal)
         return plaintext
+
+    def seal_each(
+        self, plaintexts: Iterable[bytes], context: Context, cty: str | None, exp: int | None
+    ) -> list[bytes]:
+        """Return the tokens of texts for one context, as `seal` makes each of them."""
+        head = self._header(context, cty, exp)
+        return [
+            token_text(head, iv, sealed) for iv, sealed in self._aead.seal_each(plaintexts, head)
+        ]
+
+    def open_each(
+        self, sealed: Sequence[Parts], context: Context, now: float, refusal: str | None
+    ) -> list[bytes] | None:
+        """Return the plaintexts of JWE-form tokens with one head; None where one does not open.
+
+        As much is done as by `open` for each, whatever the cause. Raises OpenFailed for a head that
+        is not encoded like ours, before anything is tried.
+        """
+        head = sealed[0][0]
+        refusal = _refused(token.decode_header(head), self._context(context)[1], now, refusal)
+        aad = head if refusal is None else head + _OF_NO_TOKEN
+        plaintexts = self._aead.open_each(sealed, aad)
+        return plaintexts if refusal is None else None
 
     def _seal_short(
         self, plaintext: bytes, context: Context, *, json: bool, limit: tuple[int | None, str]
@@ -184,6 +205,17 @@ class Session:
     def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
         key_id = KeyId(self.sid, kek_id=self.kek_id)
         return token.encode_header(key_id, self._context(context)[1], cty, exp)
+
+
+def _refused(
+    sealed: Token | Header, commitment: bytes, now: float, refusal: str | None
+) -> str | None:
+    """Return why a token must not open, if that is settled before it is tried."""
+    if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
+        refusal = refusal or "wrong-context"
+    if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+        refusal = refusal or "expired-token"
+    return refusal
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:

@@ -23,8 +23,7 @@ class Plan:
     `body` is what the edits are for, those of the head aside; `decoded` says that it has been
     decompressed. `varies` are the request headers that a response depends on. `framing` changes the
     body to or from a sealed stream. If the body `flows`, `body` is only its beginning, and all of
-    it must fit `digests`; `form` changes a multipart form part by part. `single`: there is exactly
-    one edit, of a JSON text.
+    it must fit `digests`; `form` changes a multipart form part by part.
     """
 
     head: Head
@@ -39,7 +38,6 @@ class Plan:
     flows: bool = False
     digests: Digests | None = None
     form: PlannedFlow | None = None
-    single: bool = False
 
 
 class PlannedFlow(ABC):

@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import cast
 
 from ..compiled.block import CompiledBlock
-from ..compiled.fast_json import FastJson
 from ..edits.edit_types import Edit
 from ..edits.head_values import HeadEdit
 from ..edits.stream_edits import FrameEdit
 from ..errors import InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
-from ..formats.parameters import COOKIE
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
@@ -27,7 +25,7 @@ from .block_choice import (
 )
 from .deltas import joined_body
 from .exchange import Exchange, Messages
-from .find import find_edits, head_edits, needs_of, refuse_elsewhere, refuse_present
+from .find import find_edits, head_edits, needs_of, refuse_present
 from .multipart_stream import FormFlow, form_that_passes
 from .overrides import refuse_in_body
 from .plan import Edits, Plan
@@ -62,40 +60,21 @@ def plan_request(
     exchange.refuse_unclear()
     head = exchange.head
     facts = head.facts
-    compiled: CompiledBlock | None
-    plan: Plan | None = None
     if body:
-        compiled = compiled_rule.request[0]
-        if compiled.ordinary is not None and facts.plain_json:
-            _refuse_other_places(exchange, compiled, head, body)
-            if not exchange.elsewhere:
-                plan = _ordinarily(exchange, compiled, compiled.ordinary, head, body)
-        else:
-            compiled = fitting(compiled_rule.request, media_type(facts), None)
-            if compiled is None:
-                raise UnsupportedBody("request-fits-no-block")
+        compiled = fitting(compiled_rule.request, media_type(facts), None)
+        if compiled is None:
+            raise UnsupportedBody("request-fits-no-block")
     else:
         # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:
             refuse_present(head, one, body)
         compiled = next((one for one in compiled_rule.request if one.when is None), None)
-    if plan is None:
-        if not facts.plain_json:
-            verify(facts, body)
-        plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    if not facts.plain_json:
+        verify(facts, body)
+    plan = _plan(exchange, compiled, head, body, limit, measured=measured)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
-
-
-def _refuse_other_places(
-    exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
-) -> None:
-    """Do as `refuse_elsewhere` for ordinary JSON, which mostly has no other place for names."""
-    sources = compiled.sources_elsewhere
-    compared = sources is not None and sources.reads_members
-    if compared or head.query or COOKIE in head.facts:
-        refuse_elsewhere(exchange, compiled, head, body)
 
 
 def plan_response(  # noqa: PLR0913 - the message and what is known of it
@@ -108,11 +87,6 @@ def plan_response(  # noqa: PLR0913 - the message and what is known of it
     measured: bool = True,
 ) -> Plan:
     """Return what a block, or one that follows it, does to a response (`ReadResponse`)."""
-    ordinary = compiled.ordinary
-    if ordinary is not None and body and head.facts.plain_json:
-        plan = _ordinarily(exchange, compiled, ordinary, head, body)
-        if plan is not None:
-            return plan
     return _plan(exchange, compiled, head, body, limit, measured=measured)
 
 
@@ -168,23 +142,6 @@ def plan_records(
     edits = cast("Edits", find_edits(exchange, compiled, head, records, piece=True))
     ruled = exchange.decision.may_read_response
     return Plan(head, records, compiled, edits, needs_of(edits), ruled)
-
-
-def _ordinarily(
-    exchange: Exchange, compiled: CompiledBlock, ordinary: FastJson, head: Head, body: bytes
-) -> Plan | None:
-    """Return the plan for an ordinary message, or None where it may be none."""
-    found = ordinary.find(body, exchange.facts, exchange.name)
-    if found is None:
-        return None
-    edits, needs = found
-    if needs is None:
-        needs = needs_of(edits)
-    decision = exchange.decision
-    ruled, varies = decision.may_read_response, decision.varies
-    plan = Plan(head, body, compiled, edits, needs, ruled, varies)
-    plan.single = len(edits) == 1
-    return plan
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it

@@ -59,6 +59,7 @@ class DurableSessions:
         self._unknown = self._revoked = _Source((self._decoy,), None)
         self._padding: tuple[KekEntry, ...] = ()
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
+        self._kept: set[Session] = set()  # the same, to be told at a glance
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
         self.replace_keyring(keyring)
 
@@ -89,13 +90,17 @@ class DurableSessions:
 
     def remember(self, session: Session) -> None:
         """Keep a durable session for long: a tag has verified under it."""
-        if session.kek_id is not None:
-            place = session.scope, _prefix(session.kek_id) + session.sid
-            if self._proven.get(place) is not session:
-                if self._padding and not session.others:
-                    session.others = _all_derived(self._padding, session.sid, session.scope)
-                self._proven.put(place, session)
-                self._tried.forget(place)
+        if session in self._kept or session.kek_id is None:
+            return
+        place = session.scope, _prefix(session.kek_id) + session.sid
+        if self._padding and not session.others:
+            session.others = _all_derived(self._padding, session.sid, session.scope)
+        before = self._proven.get(place)
+        for lost in (before, self._proven.put(place, session)):
+            if lost is not None:
+                self._kept.discard(lost)
+        self._kept.add(session)
+        self._tried.forget(place)
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Derive from another keyring, and forget all sessions."""
@@ -121,6 +126,7 @@ class DurableSessions:
     def clear(self) -> None:
         """Forget all sessions."""
         self._proven.clear()
+        self._kept.clear()
         self._tried.clear()
 
 

@@ -14,7 +14,7 @@ from ...core.slices import paused
 from ..keyring.keyring import Keyring
 from ..stores.guarded import REST_SECONDS
 from .agreement import began
-from .durable import DurableSessions
+from .durable import TRIED_SESSIONS, DurableSessions
 from .ephemeral import EphemeralSessions
 from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_SKEW_SECONDS
@@ -22,6 +22,7 @@ from .settings import MAX_SKEW_SECONDS
 # Above all times that a session id can name.
 _NEVER: Final = 1 << 32
 _MANY: Final = 16
+_KNOWN_MAX: Final = TRIED_SESSIONS
 _NOTHING: Final[Mapping[Scope, Session]] = MappingProxyType({})
 
 
@@ -46,9 +47,21 @@ class OpeningSessions:
         self._ephemeral = ephemeral
         self._revocations = revocations
         self._clock = clock
+        # Messages of one conversation often need the same single session again. It is found for
+        # sure while its scope is not revoked: of the other ways to lose it, all forget this. What
+        # must not open is kept alike, so that the time tells nothing of it.
+        self._known: dict[frozenset[tuple[Scope, KeyId]], tuple[Scope, Keys]] = {}
 
     def get(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> Keys | None:
-        """Return the sessions that open, the decoys and the refusals; None to ask the store."""
+        """Return the sessions that open, the decoys and the refusals; None to ask the store.
+
+        What is returned may be returned again: it must not be changed.
+        """
+        known = self._known.get(opens)
+        if known is not None:
+            state = self._revocations.fresh(known[0], now)
+            if state is not None and not state.not_before:
+                return known[1]
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
         refusals: dict[tuple[Scope, KeyId], str | None] = {}
@@ -56,12 +69,21 @@ class OpeningSessions:
             scope, key_id = need
             state = self._revocations.fresh(scope, now)
             found = None if state is None else self._session(scope, key_id, state, now)
-            if found is None:
+            if state is None or found is None:
                 return None
             session, refusal = found
             (opening if refusal is None else decoys)[need] = session
             refusals[need] = refusal
-        return Keys(_NOTHING, opening, decoys, refusals)
+        keys = Keys(_NOTHING, opening, decoys, refusals)
+        if len(opens) == 1 and _is_durable(key_id):
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[opens] = scope, keys
+        return keys
+
+    def forget(self) -> None:
+        """Forget what was found for one durable session; to be called with their clearing."""
+        self._known.clear()
 
     def missing(self, opens: Iterable[tuple[Scope, KeyId]], now: float) -> dict[Scope, set[bytes]]:
         """Return the scopes that the store must be asked for, with the unknown session ids."""
@@ -91,9 +113,7 @@ class OpeningSessions:
         return self._durable.knows(scope) or self._ephemeral.knows(scope)
 
     def _unknown(self, scope: Scope, key_id: KeyId, now: float) -> bool:
-        sid, kek_id, kek_number = key_id
-        durable = kek_id is not None or kek_number is not None
-        return not durable and not self._ephemeral.at_hand(scope, sid, now)
+        return not _is_durable(key_id) and not self._ephemeral.at_hand(scope, key_id.sid, now)
 
     def _session(
         self, scope: Scope, key_id: KeyId, state: RevocationState, now: float
@@ -103,9 +123,12 @@ class OpeningSessions:
         if not_before and began(key_id.sid) > self._later() + MAX_SKEW_SECONDS:
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
-        sid, kek_id, kek_number = key_id
-        if kek_id is None and kek_number is None:
-            if not self._ephemeral.at_hand(scope, sid, now):
+        if not _is_durable(key_id):
+            if not self._ephemeral.at_hand(scope, key_id.sid, now):
                 return None
-            return self._ephemeral.get(scope, sid, not_before, now)
+            return self._ephemeral.get(scope, key_id.sid, not_before, now)
         return self._durable.find(scope, key_id, not_before)
+
+
+def _is_durable(key_id: KeyId) -> bool:
+    return key_id.kek_id is not None or key_id.kek_number is not None

@@ -49,6 +49,7 @@ __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 # Each round gives one message its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
+_NO_KEYS: Final = Keys(_NONE, _NONE, _NONE, _NONE)
 _DUE_SECONDS = 2.0
 """How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
@@ -218,21 +219,23 @@ class Sessions:
             needs = self.in_forms(needs)
         seals, opens = needs.seals, needs.opens
         now = self._clock()
+        keys = _NO_KEYS
         if opens:
             if self.blocked:
                 raise KeyUnavailable(BLOCKED)
-            keys = self._opening.get(opens, now)
-            if keys is None:
+            found = self._opening.get(opens, now)
+            if found is None:
                 return None
-        else:
-            keys = Keys(_NONE, _NONE, _NONE, _NONE)
+            keys = found
+        sealing = keys.sealing
         if seals:
-            sealing = self.sealing.take(seals, now)
-            if sealing is None:
+            taken = self.sealing.take(seals, now)
+            if taken is None:
                 return None
-            keys.sealing = sealing
-        if self.joins or needs.joined:
-            keys.joined_since = joined_scopes.joined_since(self._keyring)
+            sealing = taken
+        since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
+        if seals or since:
+            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, since)
         self.lookups.plans += 1
         return keys
 
@@ -397,5 +400,6 @@ class Sessions:
     def _forget(self) -> None:
         self.sealing.forget()
         self._durable.clear()
+        self._opening.forget()
         self._ephemeral.clear()
         self.revocations.clear()

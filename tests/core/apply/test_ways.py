@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,17 +15,18 @@ from hypothesis import strategies as st
 from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.apply.ways import Way, Ways
+from proxy.core.compiled.plain_json import PlainJson
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
 from proxy.core.planning.exchange import Kept
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Rule
-from tests.core.compiled.test_fast_json import HERE, OUTSIDE, RULES, SINGLE, WITH_MESSAGE
 from tests.core.message_texts import LONG, bodies
 from tests.factories import (
     JSON_TYPE,
@@ -40,7 +42,63 @@ from tests.factories import (
     a_sid,
     an_item,
     keys_for,
-    with_block,
+)
+
+HERE: Final = Names(parse_source("const:clinic"), parse_source("$.conversationId"))
+OUTSIDE: Final = Names(
+    parse_source("header:x-tenant"), parse_source("query:room"), parse_source("$.id")
+)
+DEEP: Final = Names(parse_source("path:tenant"), parse_source("$.meta.room"))
+WITH_MESSAGE: Final = ("tenant", "conversation", "message", "field")
+
+LISTS: Final = a_rule(
+    request=a_block(encrypt=["$.meta[*].content", "optional $.meta[*].subject"]),
+    response=a_block(decrypt=["$.meta[*].content", "$.subject"]),
+    names=HERE,
+)
+RULES: Final[tuple[Rule, ...]] = (
+    a_rule(
+        request=a_block(encrypt=["$.content", "optional $.subject"]),
+        response=a_block(decrypt=["$.content", "$.meta.content"]),
+        names=HERE,
+    ),
+    a_rule(
+        request=a_block(decrypt=["$.content", "optional $.meta.content"]),
+        response=a_block(encrypt=["optional $.content"], decrypt=["$.subject"]),
+        names=HERE,
+    ),
+    a_rule(
+        request=a_block(encrypt=[an_item("$.content", bind=WITH_MESSAGE), "optional $.meta.room"]),
+        response=a_block(encrypt=["$.content"], names=Names(conversation=parse_source("$.id"))),
+        names=OUTSIDE,
+    ),
+    a_rule(
+        "/api/{tenant}",
+        request=a_block(encrypt=[an_item("$.content", bind=())], decrypt=["$.subject"]),
+        names=DEEP,
+    ),
+    LISTS,
+    a_rule(
+        request=a_block(encrypt=["optional $.meta[*][*].content"]),
+        response=a_block(decrypt=["$.meta[*].meta[*].content"]),
+        names=HERE,
+    ),
+)
+
+_WAYS: Final[tuple[tuple[Literal["seal", "keep", "reject"], bool, float | None], ...]] = (
+    ("keep", False, None),
+    ("reject", True, None),
+    ("seal", False, NOW + 1),
+)
+SINGLE: Final[tuple[Rule, ...]] = tuple(
+    a_rule(
+        request=replace(a_block(encrypt=["optional $.content"]), already_sealed=sealed),
+        response=replace(
+            a_block(decrypt=["$.content"]), keep_unopened=keep, permissive_until=until
+        ),
+        names=HERE,
+    )
+    for sealed, keep, until in _WAYS
 )
 
 TOKEN: Final = a_session(SCOPE).seal(b"hello", Context(SCOPE, "content")).decode()
@@ -81,7 +139,19 @@ SPECIAL: Final[tuple[Rule, ...]] = (
         ),
     ),
 )
-ALL: Final = (*RULES, *SINGLE, *SPECIAL)
+ONLY_NAMES: Final = a_rule(response=a_block(decrypt=["$.content", "$.meta[*].content"]), names=HERE)
+SEVERAL: Final = a_rule(
+    request=a_block(encrypt=[an_item("$.content", bind=WITH_MESSAGE), "optional $.subject"]),
+    response=a_block(
+        encrypt=["optional $.meta[*].content", "optional $.room"],
+        decrypt=[an_item("$.content", bind=WITH_MESSAGE), "$.subject"],
+        names=Names(message=parse_source("$.id")),
+    ),
+    names=Names(
+        parse_source("$.room"), parse_source("$.conversationId"), parse_source("header:x-tenant")
+    ),
+)
+ALL: Final = (ONLY_NAMES, SEVERAL, *RULES, *SINGLE, *SPECIAL)
 
 
 @dataclass
@@ -100,6 +170,16 @@ class Warm:
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
         self.remembered.append(sessions)
+
+
+def walking(trip: Trip) -> Trip:
+    """Let the general way walk each text: a way must find what a walk finds."""
+    compiled_rule = trip.exchange.decision.compiled_rule
+    assert compiled_rule is not None
+    for one in (*compiled_rule.request, *compiled_rule.response):
+        if isinstance(one.selection, Selection):
+            one.selection.finder = None
+    return trip
 
 
 def sent(message: Forwardable) -> list[object]:
@@ -170,7 +250,7 @@ def test_a_way_does_what_the_plan_does_or_nothing(
     drawn: tuple[Rule, Message, Headers, bytes],
 ) -> None:
     rule, message, headers, answered = drawn
-    trip, other = Trip((rule,), message), Trip((rule,), message)
+    trip, other = walking(Trip((rule,), message)), Trip((rule,), message)
     keys = Warm()
     way = Ways(keys).request(other.exchange)
     requested = generally(trip, message.body)
@@ -359,4 +439,91 @@ def test_rules_of_the_law_have_ways() -> None:
         answer = a_response()
         treatment = treat_response(trip.exchange, answer)
         assert Ways(Warm()).response(trip.exchange, treatment, answer) is not None
-    assert with_block(ALL[0], only=("x",)) != ALL[0]
+
+
+LISTED: Final = [
+    [f'{{"x":["content"],"content":"{LONG}"}}'],
+    [f'{{"Content":1,"content":"{LONG}"}}'],
+    [f'{{"content":"{LONG}","x":{{"content":1}}}}'],
+    [f'{{"x":["content"],"y":1,"content":"{LONG}"}}'],
+    [f'{{"x":{{"content":1}},"content":"{LONG}"}}'],  # what follows the first holds a name
+    [f'{{"content":"{LONG}\\\\","x":{"[" * 200}"{"]" * 200}"{"]" * 200}}}'],
+    ['{"content":1}'] * 100 + ['{"content":' + "[" * 140 + "]" * 140 + "}"],
+    ['{"content":' + "[" * 200 + "]" * 200 + "}"],
+    ["[" * 200 + "]" * 200],
+    ["[" * 100_000 + "]" * 100_000],
+    ['{"content":1'],
+    [f'{{"tags":["a"],"about":{{}},"content":"{LONG}"}}'] * 150,
+    ['{"content":"a"}', '{"c\\u006fntent":"b"}'],
+    ['{"content":"a","subject":{"content":1}}', '{"content":null}', "{}"],
+]
+
+
+@pytest.mark.parametrize("rows", LISTED)
+@pytest.mark.parametrize(
+    "other", ["", '"meta":[],', '"Meta":[],', '"x":{"meta":1},', '"x":"meta",']
+)
+@pytest.mark.parametrize("rule", [LISTS, RULES[-1]], ids=["all", "optional"])
+def test_awkward_lists_are_found_as_a_walk_finds_them(
+    rule: Rule, other: str, rows: list[str]
+) -> None:
+    body = f'{{"conversationId":"c1",{other}"meta":[{",".join(rows)}]}}'.encode()
+    keys = Warm()
+    way, _ = ways_of(rule, a_message(body), keys)
+
+    assert by_way(way, keys, body) in (None, generally(walking(Trip((rule,), a_message())), body))
+
+
+@pytest.mark.parametrize(
+    "decoys", ['"content",', '"content" ,', '{"content":1},', '{"content" : "a"},']
+)
+def test_a_list_full_of_decoys_takes_no_time(decoys: str) -> None:
+    rows = ",".join(['{"content":1}'] * 10_000)
+    space = " " * 150_000
+    body = f'{{"conversationId":"c1","x":[{decoys * 10_000}1],"y":{space}1,"meta":[{rows}]}}'
+    way, _ = ways_of(LISTS, a_message(body))
+    assert way is not None
+    began = time.process_time()
+    way.change(body.encode(), NOW)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("row", "rows"), [('{"content":1}', 30_001), ('{"content":1,"subject":1}', 15_001)]
+)
+def test_more_values_than_may_be_selected_go_no_way(row: str, rows: int) -> None:
+    body = '{"conversationId":"c1","meta":[' + ",".join([row] * rows) + "]}"
+    way, _ = ways_of(LISTS, a_message(body))
+    assert way is not None
+    assert way.change(body.encode(), NOW) is None
+
+
+def plain(rule: Rule) -> PlainJson:
+    """Return what the first block of a rule does to plain JSON."""
+    compiled_rule = Trip((rule,), a_message()).exchange.decision.compiled_rule
+    assert compiled_rule is not None
+    found = compiled_rule.request[0].plain_json
+    assert found is not None
+    return found
+
+
+def test_messages_of_one_conversation_share_their_contexts_and_keys() -> None:
+    json = plain(RULES[0])
+    first, second = json.bound(("c1",)), json.bound(("c1",))
+    assert first is not None
+    assert first is second
+    assert first.needs(1, None) is first.needs(1, None)
+
+
+def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
+    json = plain(RULES[0])
+    for number in range(3000):
+        json.bound((str(number),))
+    json.bound(("long" * 2000,))
+    assert len(json._bound) <= 1024
+    assert json.bound(("long" * 20_000,)) is None
+    bound = json.bound(("c1",))
+    assert bound is not None
+    for count in range(200):
+        bound.needs(count, None)
+    assert len(bound._needs) <= 64

@@ -10,13 +10,10 @@ from ...errors import InvalidBody
 from ...expressions.selectors import JsonSelector, Selector
 from ...leaves import Finder
 from ...leaves.finder import PlainPath
-from ...leaves.plain_names import is_plain
 from ...leaves.strict_json import after_space, check, scan
 from ...slices import pause
 from .lexer import Findings, FoundValue, Path
 from .names import Node, finish, insert
-from .probe import NameSearch
-from .probe import PlainPath as NamedPath
 from .text import unescape
 from .walk import Walk
 
@@ -25,10 +22,10 @@ class Selection:
     """A set of selectors made ready to be found in one walk. Selectors are known by index.
 
     `finder` finds their values without a walk, where all are paths of names and `*`; at the indexes
-    of the selectors. `plain` is the same for `compiled/fast_json`.
+    of the selectors.
     """
 
-    __slots__ = ("_deep", "_paths", "_root", "_size", "finder", "plain")
+    __slots__ = ("_deep", "_paths", "_root", "_size", "finder")
     spell: ClassVar[None] = None
 
     @classmethod
@@ -53,8 +50,6 @@ class Selection:
         self._paths = tuple(path for path in paths if path is not None)
         whole = len(self._paths) == self._size
         self.finder = Finder(self._paths, pause) if whole else None
-        named = [_named_path(selector) for selector in selectors]
-        self.plain = NameSearch(tuple(filter(None, named))) if all(named) else None
 
     def find(self, body: bytes, *, lenient: bool = False) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON.
@@ -144,18 +139,3 @@ def _values(path: PlainPath, places: Sequence[int]) -> list[FoundValue]:
         steps = (next(column) if step is None else repeat(step) for step in path)
         values += map(FoundValue, zip(*steps, strict=False), starts, ends)
     return values
-
-
-def _named_path(selector: JsonSelector) -> NamedPath | None:
-    """Return the steps of a selector that ends in a name, and has only names or `*` before it.
-
-    All of these names are spelled in one way.
-    """
-    path: NamedPath = ()
-    for step in selector.steps:
-        if step.deep or isinstance(step.key, int):
-            return None
-        if isinstance(step.key, str) and not is_plain(step.key):
-            return None
-        path += (step.key,)
-    return path if path and isinstance(path[-1], str) else None

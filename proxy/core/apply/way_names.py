@@ -1,0 +1,101 @@
+"""The names that bind the values of a way: of the head, read once, and of each message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
+
+from ..compiled.plain_json import Names, Places, PlainJson, name_of
+from ..crypto.joined_names import Name
+from ..expressions.sources import JsonSource, NameSource
+from ..planning.exchange import Exchange, Kept
+
+Read: TypeAlias = tuple[Names, Kept] | None
+"""The names that bind the values, and those to keep for the response; None where one is unfit."""
+Reader = Callable[[bytes, Places, Kept], Read]
+"""Reads the names of a message: from its body, where its values lie, and from those kept."""
+
+_NOWHERE: Final = -1
+
+
+def reader(exchange: Exchange, json: PlainJson) -> Reader:
+    """Return what reads the names of messages with one head.
+
+    Raises MessageError as the exchange does, KeyError where a name of the head is missing.
+    """
+    names: list[str] = []
+    here: list[tuple[int, int, bool]] = [(index, _NOWHERE, True) for index in json.keeps]
+    kept: list[tuple[int, int]] = []
+    for at, (source, index) in enumerate(json.sources):
+        name = ""
+        if (index, _NOWHERE, True) in here:
+            here[here.index((cast("int", index), _NOWHERE, True))] = cast("int", index), at, True
+        elif index is not None:
+            here.append((index, at, False))
+        elif isinstance(source, JsonSource):
+            kept.append((at, exchange.keeps.index(source)))
+        else:
+            found = exchange.name(cast("NameSource", source))
+            if found is None:
+                raise KeyError(source)
+            name = found
+        names.append(name)
+    if not here and not kept:
+        always: Read = tuple(names), ()
+        return lambda _, __, ___: always
+    if len(names) == 1 and not kept and here[0][1:] == (0, True) and len(here) == 1:
+        return _one_here(here[0][0])
+    if len(names) == len(kept) == 1 and not here:
+        return _one_kept(kept[0][1])
+    return _several(names, here, kept)
+
+
+def _one_here(index: int) -> Reader:
+    """Return what reads the only name, which lies in the body and is kept."""
+
+    def read(body: bytes, places: Places, _: Kept) -> Read:
+        place = places[index]
+        name = name_of(body[place[0] : place[1]]) if place else None
+        if not name:
+            return None
+        names = (name,)
+        return names, names
+
+    return read
+
+
+def _one_kept(at: int) -> Reader:
+    """Return what reads the only name, which was kept."""
+
+    def read(_: bytes, __: Places, kept: Kept) -> Read:
+        name = kept[at]
+        return ((name,), ()) if type(name) is str else None
+
+    return read
+
+
+def _several(
+    names: list[str], here: list[tuple[int, int, bool]], kept: list[tuple[int, int]]
+) -> Reader:
+    """Return what reads any number of names. A name that only the response needs may be missing."""
+
+    def read(body: bytes, places: Places, from_request: Kept) -> Read:
+        found = [*names]
+        leaves: list[Name | None] = []
+        for at, which in kept:
+            name = from_request[which]
+            if type(name) is not str:
+                return None
+            found[at] = name
+        for index, at, keeps in here:
+            place = places[index]
+            text = name_of(body[place[0] : place[1]]) if place else None
+            if not text and (place or at != _NOWHERE):
+                return None
+            if text and at != _NOWHERE:
+                found[at] = text
+            if keeps:
+                leaves.append(text)
+        return tuple(found), tuple(leaves)
+
+    return read

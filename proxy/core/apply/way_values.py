@@ -1,0 +1,226 @@
+"""Any number of values of one message, sealed and opened together: no object for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Final, cast
+
+from ..compiled.plain_json import Bound, Places
+from ..crypto.aead import Parts
+from ..crypto.context import Context, Scope
+from ..crypto.session_cipher import Session
+from ..crypto.token import (
+    CTY_JSON,
+    JWE_PREFIX,
+    SHORT_PREFIX,
+    KeyId,
+    Token,
+    decode_header,
+    decoded_token,
+)
+from ..edits.edits import as_json, expiry, require_text
+from ..edits.key_needs import Keys, Needs
+from ..errors import OpenFailed
+from ..formats.json import Selection, unescape
+from ..leaves import splice, splice_quoted, tokens_at
+from ..rules.model import Item
+
+QUOTE: Final = ord('"')
+TOKENS: Final = (JWE_PREFIX, SHORT_PREFIX)
+"""What a sealed value begins with."""
+
+Group = tuple[Item, Context, str | None, list[bytes], list[int]]
+"""Values to be sealed for one context: their content type, their texts, and their places."""
+Run = tuple[Context, KeyId, str | None, list[Parts] | Token, list[int]]
+"""Tokens with one head that belong to one context: their key, content type, parts and places.
+
+One in the short form is by itself."""
+
+
+def _spots(flat: Sequence[int], stride: int) -> list[int]:
+    """Return where values begin and end, without their elements of lists."""
+    spots = [*flat]
+    for more in range(stride - 2, 0, -1):
+        del spots[2 :: 2 + more]
+    return spots
+
+
+def to_seal(
+    body: bytes, places: Places, strides: tuple[int, ...], bound: Bound
+) -> list[Group] | None:
+    """Return the values to be sealed; None where one may be sealed already."""
+    groups: list[Group] = []
+    for index, item, context in bound.seals:
+        flat = places[index]
+        if not flat:
+            continue
+        texts: list[bytes] = []
+        spots: list[int] = []
+        others: Group = item, context, CTY_JSON, [], []
+        for at in range(0, len(flat), strides[index]):
+            start, end = flat[at], flat[at + 1]
+            if body[start] != QUOTE:
+                others[3].append(body[start:end])
+                others[4].extend((start, end))
+                continue
+            text = body[start + 1 : end - 1]
+            if b"\\" in text:
+                text = unescape(body[start:end]).encode()
+            if text.startswith(TOKENS):
+                return None
+            texts.append(text)
+            spots += (start, end)
+        if texts:
+            groups.append((item, context, None, texts, spots))
+        if others[3]:
+            groups.append(others)
+    return groups
+
+
+def to_open(
+    body: bytes, places: Places, strides: tuple[int, ...], bound: Bound
+) -> list[Run] | None:
+    """Return the tokens to be opened, those with one head together; None where a value is none.
+
+    Raises OpenFailed for a head that is not encoded like ours.
+    """
+    runs: list[Run] = []
+    for index, _, context in bound.opens:
+        if not places[index]:
+            continue
+        spots = _spots(places[index], strides[index])
+        tokens = tokens_at(body, spots)
+        if None in tokens:
+            if not _add_others(body, context, spots, runs):
+                return None
+        elif len({one[0] for one in cast("list[Parts]", tokens)}) == 1:
+            runs.append(_run(context, cast("list[Parts]", tokens), spots))
+        else:
+            at = 0
+            for _, some in groupby(cast("list[Parts]", tokens), itemgetter(0)):
+                parts = [*some]
+                runs.append(_run(context, parts, spots[at : at + 2 * len(parts)]))
+                at += 2 * len(parts)
+    return runs
+
+
+def _run(context: Context, tokens: list[Parts], spots: list[int]) -> Run:
+    header = decode_header(tokens[0][0])
+    return context, header.key_id, header.cty, tokens, spots
+
+
+def _add_others(body: bytes, context: Context, spots: list[int], runs: list[Run]) -> bool:
+    """Add tokens of which some are in the short form; return whether all are tokens."""
+    for at in range(0, len(spots), 2):
+        start, end = spots[at], spots[at + 1]
+        text = Selection.text(body[start:end])
+        token = None if text is None else decoded_token(text)
+        if type(token) is not Token:
+            return False
+        runs.append((context, token.key_id, token.cty, token, [start, end]))
+    return True
+
+
+def needs(bound: Bound, groups: list[Group], runs: list[Run]) -> Needs:
+    """Return the keys that these values need."""
+    count = sum(len(one[3]) for one in groups)
+    key_ids = {one[1] for one in runs}
+    if (bound.seal_scope or not groups) and (bound.open_scope or not runs) and len(key_ids) <= 1:
+        return bound.needs(count, key_ids.pop() if key_ids else None)
+    seals: dict[Scope, int] = {}
+    for _, context, _, texts, _ in groups:
+        seals[context.scope] = seals.get(context.scope, 0) + len(texts)
+    return Needs(seals, frozenset((context.scope, key_id) for context, key_id, *_ in runs))
+
+
+def older(keys: Keys, runs: list[Run]) -> bool:
+    """Return whether names may have an older form under one of the sessions."""
+    since = keys.joined_since
+    return any(one.created < since for one in keys.sealing.values()) or any(
+        key_id.created < since for _, key_id, *_ in runs
+    )
+
+
+def opened(keys: Keys, runs: list[Run], now: float) -> list[list[bytes]] | None:
+    """Return what tokens hold; None where one does not open.
+
+    The others are tried all the same, and those that must not open take as long: else the time
+    would tell which of many it was, and why.
+    """
+    opened: list[list[bytes]] = []
+    for context, key_id, _, tokens, _ in runs:
+        wanted = context.scope, key_id
+        session = keys.opening.get(wanted) or keys.decoys.get(wanted)
+        if session is None:
+            continue
+        refusal = keys.refusals.get(wanted)
+        if isinstance(tokens, list):
+            texts = session.open_each(tokens, context, now, refusal)
+            if texts is not None:
+                opened.append(texts)
+        else:
+            with suppress(OpenFailed):
+                opened.append([session.open(tokens, context, now, refusal=refusal)])
+    return opened if len(opened) == len(runs) else None
+
+
+def proven(keys: Keys, runs: list[Run]) -> dict[Session, int]:
+    """Return how many values each session has opened."""
+    proven: dict[Session, int] = {}
+    for context, key_id, _, _, spots in runs:
+        session = keys.opening[context.scope, key_id]
+        proven[session] = proven.get(session, 0) + len(spots) // 2
+    return proven
+
+
+def sealed(keys: Keys, groups: list[Group], now: float) -> list[list[bytes]]:
+    """Return the tokens of values; raise UnfitValue or ValueTooLong where one cannot be sealed."""
+    sealed: list[list[bytes]] = []
+    for item, context, cty, texts, _ in groups:
+        session = keys.sealing[context.scope]
+        exp = item.expires and expiry(now, item.expires)
+        if item.min_chars is not None:
+            for text in texts:
+                require_text(item, text, cty)
+        if item.form == "jwe" and item.max_chars is None:
+            sealed.append(session.seal_each(texts, context, cty, exp))
+            continue
+        sealed.append(
+            [
+                session.seal(
+                    text, context, cty=cty, form=item.form, exp=exp, max_chars=item.max_chars
+                )
+                for text in texts
+            ]
+        )
+    return sealed
+
+
+def replaced(
+    body: bytes,
+    groups: list[Group],
+    sealed: list[list[bytes]],
+    runs: list[Run],
+    opened: list[list[bytes]],
+) -> bytes | None:
+    """Return a body with its values replaced; None where two overlap, or one is not as it must be.
+
+    Raises OpenFailed for what is no JSON.
+    """
+    if not groups and len(runs) == 1 and runs[0][2] is None:
+        return splice_quoted(body, runs[0][4], opened[0])
+    quoted = [[b'"%b"' % one for one in texts] for texts in sealed]
+    if not runs and len(groups) == 1:
+        return splice(body, groups[0][4], quoted[0])
+    spots = [spots for *_, spots in groups] + [spots for *_, spots in runs]
+    quoted += [
+        [as_json(one, cty) for one in texts]
+        for (_, _, cty, _, _), texts in zip(runs, opened, strict=True)
+    ]
+    ends = iter(chain.from_iterable(spots))
+    pieces = sorted(zip(ends, ends, chain.from_iterable(quoted), strict=True))
+    flat = [place for start, end, _ in pieces for place in (start, end)]
+    return splice(body, flat, [text for _, _, text in pieces])
