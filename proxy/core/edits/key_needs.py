@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..crypto.context import Scope
 from ..crypto.session_cipher import Session
@@ -44,6 +44,10 @@ class Keys:
     decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
     refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
     joined_since: int = 0
+
+
+NO_KEYS: Final = Keys({}, {})
+"""For what needs none. Nothing is ever put into it."""
 
 
 class Attempt(NamedTuple):

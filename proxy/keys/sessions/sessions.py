@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
-from types import MappingProxyType
-from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import Attempt, Keys, Needs
+from ...core.edits.key_needs import NO_KEYS, Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
 from ...process import forks
 from ..audit import Value
@@ -48,8 +46,6 @@ __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round gives one message its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
-_NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
-_NO_KEYS: Final = Keys(_NONE, _NONE, _NONE, _NONE)
 _DUE_SECONDS = 2.0
 """How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
@@ -219,7 +215,7 @@ class Sessions:
             needs = self.in_forms(needs)
         seals, opens = needs.seals, needs.opens
         now = self._clock()
-        keys = _NO_KEYS
+        keys = NO_KEYS
         if opens:
             if self.blocked:
                 raise KeyUnavailable(BLOCKED)
@@ -227,12 +223,9 @@ class Sessions:
             if found is None:
                 return None
             keys = found
-        sealing = keys.sealing
-        if seals:
-            taken = self.sealing.take(seals, now)
-            if taken is None:
-                return None
-            sealing = taken
+        sealing = self.sealing.take(seals, now) if seals else keys.sealing
+        if sealing is None:
+            return None
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         if seals or since:
             keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, since)

@@ -19,7 +19,7 @@ from ...core.apply.apply import Applied, apply
 from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import Attempt, Keys, Needs
+from ...core.edits.key_needs import NO_KEYS, Attempt, Keys, Needs
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
@@ -62,8 +62,6 @@ from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
-
-_NO_KEYS: Final = Keys(sealing={}, opening={})
 
 
 class KeySource(Protocol):
@@ -257,7 +255,7 @@ class Steps:
         """Return the keys of a plan if they are cached."""
         if plan.needs.seals or plan.needs.opens:
             return self.keys.resolve_warm(plan.needs)
-        return _NO_KEYS
+        return NO_KEYS
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
         """Return the keys of a plan, waiting for the store if need be."""
