@@ -6,9 +6,9 @@ const VALUES: [u8; 256] = values();
 
 const fn values() -> [u8; 256] {
     let mut values = [FOREIGN; 256];
-    let mut value = 0;
-    while value < ALPHABET.len() {
-        values[ALPHABET[value] as usize] = value as u8;
+    let mut value = 0_u8;
+    while value < 64 {
+        values[ALPHABET[value as usize] as usize] = value;
         value += 1;
     }
     values

@@ -25,11 +25,11 @@ fn work<T: Send>(py: Python<'_>, size: usize, write: impl FnOnce() -> T + Send) 
 }
 
 /// Return new bytes of this size, written once.
-fn written<'py>(
-    py: Python<'py>,
+fn written(
+    py: Python<'_>,
     size: usize,
     write: impl FnOnce(&mut [u8]) + Send,
-) -> PyResult<PyText<'py>> {
+) -> PyResult<PyText<'_>> {
     PyBytes::new_bound_with(py, size, |out| {
         work(py, size, || write(out));
         Ok(())
@@ -40,7 +40,7 @@ fn written<'py>(
 #[pyo3(signature = (data, /))]
 fn encode<'py>(py: Python<'py>, data: &[u8]) -> PyResult<PyText<'py>> {
     written(py, base64url::encoded_length(data.len()), |out| {
-        base64url::encode(data, out)
+        base64url::encode(data, out);
     })
 }
 
@@ -113,7 +113,7 @@ fn parts_of<'py>(
     let mut iv = [0; token::IV];
     let mut canonical = parts.write_iv(&mut iv);
     let sealed = written(py, parts.sealed_length(), |out| {
-        canonical &= parts.write_sealed(out)
+        canonical &= parts.write_sealed(out);
     })?;
     if !canonical {
         return Ok(None);

@@ -18,9 +18,15 @@ _TOTAL: Final = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 
 
 def counted(
-    names: Sequence[str], sizes: Sequence[int], *, patience: float = 1200
+    names: Sequence[str],
+    sizes: Sequence[int],
+    *,
+    patience: float = 1200,
+    module: str = "tests.linear.counted",
 ) -> dict[str, list[int]]:
     """Return for each named work how many instructions each size of it takes.
+
+    `module` does the works, with a call of `os.getloadavg` before and behind each.
 
     Raises CalledProcessError where a work fails, TimeoutExpired after `patience` seconds.
     """
@@ -34,7 +40,7 @@ def counted(
                 "--dump-before=getloadavg",
                 sys.executable,
                 "-m",
-                "tests.linear.counted",
+                module,
                 ",".join(map(str, sizes)),
                 *names,
             ],

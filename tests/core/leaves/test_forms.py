@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.leaves import base64url, choice, spans, strings, tokens
@@ -15,8 +15,7 @@ from proxy.core.leaves import base64url, choice, spans, strings, tokens
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
 )
-if native.__version__ != choice.EXPECTED:
-    pytest.skip(f"the native leaves are {native.__version__}", allow_module_level=True)
+assert native.__version__ == choice.EXPECTED, "other native leaves are here: `./dev native`"
 
 CHARACTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 STRAY: Final = [
@@ -34,6 +33,7 @@ STRAY: Final = [
     b"A",
 ]
 HEADS: Final = st.sampled_from([tokens.JWE_PREFIX, tokens.JWE_PREFIX + b"Zm9v", b"eyJ", b""])
+many = settings(max_examples=250)
 # Small, around the sizes at which a form takes another way, and large enough to release the lock.
 DATA: Final = st.one_of(
     st.binary(max_size=100),
@@ -72,12 +72,14 @@ def mutated(draw: st.DrawFn, texts: st.SearchStrategy[bytes]) -> bytes:
     return text
 
 
+@many
 @given(DATA)
 def test_encode(data: bytes) -> None:
     text = same(base64url.encode, data)
     assert same(base64url.decode, text) == data
 
 
+@many
 @given(st.one_of(mutated(DATA.map(base64url.encode)), st.binary(max_size=20)))
 def test_decode(text: bytes) -> None:
     data = same(base64url.decode, text)
@@ -96,11 +98,13 @@ TEXTS: Final = st.builds(
 )
 
 
+@many
 @given(st.binary(max_size=30), st.binary(max_size=14) | st.just(bytes(12)), DATA)
 def test_token_text(head: bytes, iv: bytes, sealed: bytes) -> None:
     same(tokens.token_text, head, iv, sealed)
 
 
+@many
 @given(mutated(TEXTS))
 def test_token_parts(text: bytes) -> None:
     parts = same(tokens.token_parts, text)
@@ -115,6 +119,7 @@ def test_token_parts_of_every_beginning() -> None:
     assert same(tokens.token_parts, text) is not None
 
 
+@many
 @given(st.one_of(DATA, mutated(st.text(max_size=60).map(str.encode))))
 @example(bytes(range(128)))
 @example(b'\xed\xa0\x80"')
@@ -149,6 +154,7 @@ ANY_TEXT: Final = st.text(
 )
 
 
+@many
 @given(mutated(st.builds(spelled, ANY_TEXT, st.lists(st.integers(0, 3), max_size=5))))
 @example(b'"')
 @example(b' "a"')
@@ -165,12 +171,14 @@ def test_unquote(literal: bytes) -> None:
     assert text is None or strings.unquote(strings.quote(text)) == text  # type: ignore[arg-type] # bytes
 
 
+@many
 @given(ANY_TEXT)
 def test_what_is_quoted_reads_as_it_was(text: str) -> None:
     utf8 = text.encode(errors="replace")
     assert same(strings.unquote, same(strings.quote, utf8)) == utf8
 
 
+@many
 @given(
     st.lists(
         st.one_of(
@@ -200,6 +208,7 @@ def test_candidates_of_any_place(place: tuple[int, int]) -> None:
     same(tokens.candidates, b"sy1." + b"A" * 60, *place)
 
 
+@many
 @given(
     st.lists(mutated(TEXTS.filter(lambda text: len(text) < 2000)), max_size=4),
     st.lists(st.integers(-2, 700), max_size=6),
@@ -215,6 +224,7 @@ def test_tokens_at(texts: list[bytes], more: list[int]) -> None:
     same(tokens.tokens_at, body, places + more)
 
 
+@many
 @given(
     DATA,
     st.lists(st.integers(-3, 110), max_size=9),
