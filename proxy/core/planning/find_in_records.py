@@ -15,8 +15,8 @@ from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import BodyTooLarge
 from ..expressions.sources import JsonSource
 from ..formats.body_format import Record
-from ..formats.json.walk import SELECTED_MAX
 from ..formats.records.json_lines import RECORDS_MAX
+from ..leaves.finder import SELECTED_MAX
 from ..slices import paused
 from .exchange import Exchange
 

@@ -7,8 +7,8 @@ import pytest
 
 from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.formats.json.selection import Selection
-from proxy.core.formats.json.walk import SELECTED_MAX
 from proxy.core.leaves import quote
+from proxy.core.leaves.finder import SELECTED_MAX
 from tests.factories import a_block, a_message, a_rule, an_item, reply, send
 
 SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))

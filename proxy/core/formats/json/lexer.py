@@ -67,25 +67,6 @@ def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
     return match.end(), match[1]
 
 
-def value_start(text: str, at: int) -> int:
-    """Return where a member's value begins; its name ends at `at`."""
-    at = at + 1 if text[at] == ":" else text.index(":", at) + 1
-    if text[at] == " ":
-        at += 1
-    return at if text[at] > " " else after_space(text, at)
-
-
-def value_end(text: str, value: object, at: int) -> int:
-    """Return where the value at `at` ends, which the scanner has read as `value`."""
-    if type(value) is str:
-        end = at + len(value) + 1
-        # Spelled as long as it reads and without escapes: that quote closes it.
-        if text.startswith('"', end) and text.find("\\", at, end) < 0:
-            return end + 1
-    end_of_value: int = scan(text, at)[1]
-    return end_of_value
-
-
 class LongText:
     """A long text, of which the C scanner, which does not pause, reads pieces of 64 KiB alone."""
 

@@ -1,4 +1,4 @@
-r"""Names that JSON spells in one way where there is no `\u`, so that they can be searched for."""
+"""The tree of selectors, by the names and indexes of their steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from dataclasses import dataclass, field
 from ...expressions.name_readings import beginnings, first_step_of_member, fold_member
 from ...expressions.selectors import Any, JsonSelector
 from ...leaves.plain_names import PlainNames, is_plain
-
-
-def quoted(name: str) -> str:
-    """Return a plain name as it is spelled in a text."""
-    return f'"{name}"'
 
 
 @dataclass(slots=True)

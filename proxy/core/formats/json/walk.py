@@ -8,6 +8,7 @@ from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
+from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, scan
 from ...slices import PIECE_BYTES, pause
 from .lexer import (
@@ -24,9 +25,6 @@ from .lexer import (
 )
 from .names import Node
 
-SELECTED_MAX: Final = 30_000
-"""How many values of one text may be selected. A dozen bytes of a list may become a token of two
-hundred, and each takes 15 microseconds in which no other message is served."""
 ODD_NAMES_MAX: Final = 2 * 1024 * 1024
 """So many characters may the names of one text have that are not ASCII or have escapes, each name
 counted once and with forty more: to read one takes a microsecond and more."""
