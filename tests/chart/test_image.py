@@ -61,7 +61,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
     def run(*command: str, good: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=600, check=False, env=environ
+            command, capture_output=True, text=True, timeout=1800, check=False, env=environ
         )
         assert not good or done.returncode == 0, done.stderr
         return done
