@@ -10,10 +10,11 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -174,13 +175,20 @@ def kinto(folder: Path) -> Iterator[Process]:
 
 
 @contextmanager
-def sidecar(folder: Path, example: str, upstream: int) -> Iterator[Process]:
-    """Run `sealyard serve` with an example of the repository, its addresses made ours."""
+def sidecar(
+    folder: Path, example: str, upstream: int, *, changes: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Process]:
+    """Run `sealyard serve` with an example of the repository, its addresses made ours.
+
+    `changes` are further texts of the example to be replaced. A keyring that is there is used.
+    """
     port = free_port()
     text = (ROOT / "config" / "examples" / example).read_text()
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     text = re.sub(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
     text = text.replace("127.0.0.1:9901", f"127.0.0.1:{free_port()}")
+    for old, new in changes.items():
+        text = text.replace(old, new)
     token = folder / "admin.token"
     token.write_text(secrets.token_urlsafe(32))
     token.chmod(0o600)
@@ -188,13 +196,14 @@ def sidecar(folder: Path, example: str, upstream: int) -> Iterator[Process]:
     configuration.write_text(text)
     command = [sys.executable, "-P", "-m", "proxy"]
     environment = {"SEALYARD_PASSPHRASE": PASSPHRASE, "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [*command, "keys", "init", "--config", str(configuration)],
-        env={**os.environ, **environment},
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    if not (folder / "keyring.jwe").exists():
+        subprocess.run(
+            [*command, "keys", "init", "--config", str(configuration)],
+            env={**os.environ, **environment},
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
     serve = [*command, "serve", "--config", str(configuration)]
     with running(serve, port, folder / "sealyard.log", **environment) as process:
         yield process

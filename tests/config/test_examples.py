@@ -19,6 +19,8 @@ EXERCISED = {
     "graphql.yaml": "tests/scenarios/test_graphql.py",
     "kinto.yaml": "tests/acceptance/test_kinto.py",
     "kinto-conversations.yaml": "tests/acceptance/test_kinto.py",
+    "llm-egress.yaml": "tests/acceptance/llm_scene.py",
+    "llm-ingress.yaml": "tests/acceptance/llm_scene.py",
     "matrix.yaml": "tests/scenarios/test_matrix.py",
     "matrix-room-bound.yaml": "tests/scenarios/test_matrix.py",
     "ntfy.yaml": "tests/acceptance/test_ntfy.py",
@@ -33,6 +35,17 @@ WARNED = {
     "clinic.yaml": [FEW_PARTS],
     "end-to-end.yaml": ["the client chooses the sender", "the client chooses the reader"],
     "kinto.yaml": [FEW_PARTS],
+    "llm-egress.yaml": ["no rule opens the field `metadata`"],
+    "llm-ingress.yaml": [
+        *(
+            f"no rule opens the field `{one}`"
+            for one in ("annotations", "logprobs", "prompt_logprobs", "error")
+        ),
+        *(
+            f"has the same field name `{one}`"  # in a stream or not, it is the same text
+            for one in ("content", "reasoning", "refusal", "arguments", "annotations")
+        ),
+    ],
     "matrix.yaml": [FEW_PARTS],
     "matrix-room-bound.yaml": [],
     "graphql.yaml": [FEW_PARTS],

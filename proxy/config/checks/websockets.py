@@ -25,8 +25,12 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
         _check_selectors(block, problems)
         if block.absent and isinstance(resolved.shared.response, tuple):
             _check_absent(block, resolved.shared.response, problems)
-        if all(one.websocket for one in patterns) and block.types:
-            _check_types(block, problems)
+        if all(one.websocket for one in patterns):
+            if block.types:
+                _check_types(block, problems)
+            if block.batch is not None:
+                place = block.batch[1]
+                problems.add(place, "a WebSocket has no stream of records to join", "delete it")
     for part, kept in _kept(resolved):
         problems.add(
             kept.place,

@@ -92,6 +92,12 @@ def test_a_batch_is_for_responses() -> None:
     assert "only applies to responses" in "\n".join(problems_of(text))
 
 
+def test_a_websocket_has_no_batch() -> None:
+    text = a_file("encrypt: $.v\nbatch: end").replace("POST /chat", "WS /chat")
+
+    assert "no stream of records" in "\n".join(problems_of(text))
+
+
 def test_done_without_its_brackets_is_noticed() -> None:
     found = loaded(a_file("encrypt: $.v\nsentinels: [DONE]"))
 
