@@ -58,7 +58,7 @@ class Memory:
         self.kept = False
 
     def keep(self) -> None:
-        """Keep from now on what becomes free, up to 64 MiB.
+        """Keep from now on what becomes free, up to 64 MiB. What is free now goes back.
 
         What there is now stays: no collection of cycles looks at it again, which would take some
         dozen milliseconds each time.
@@ -66,6 +66,7 @@ class Memory:
         gc.collect()
         gc.freeze()
         try:
+            self._library.malloc_trim(0)
             self._library.mallinfo2.restype = _Mallinfo2
             self.kept = all(
                 self._library.mallopt(option, size) == 1

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from aiohttp import hdrs, web
 
 from ... import __version__
-from ...telemetry.metrics import prometheus_text
+from ...telemetry.metrics.metric import OPENMETRICS, TEXT
 from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
 from ..openapi import document
@@ -73,8 +73,8 @@ METRICS: Final = Operation(
         Success(
             "The Prometheus text format, or OpenMetrics.",
             _TEXT,
-            media_type=prometheus_text.TEXT,
-            other_types=(prometheus_text.OPENMETRICS,),
+            media_type=TEXT,
+            other_types=(OPENMETRICS,),
         ),
     ),
 )
@@ -156,10 +156,12 @@ class HealthRoutes:
         return web.Response(status=status, text="\n".join(lines) + "\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        from ...telemetry.metrics.prometheus_text import exposed  # noqa: PLC0415 - two MiB, for those who scrape
+
         samples = await self._service.samples()
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         # In a thread: thousands of series take a tenth of a second and more.
-        shown = await asyncio.to_thread(prometheus_text.exposed, samples, accept)
+        shown = await asyncio.to_thread(exposed, samples, accept)
         return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
 

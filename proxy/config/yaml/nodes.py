@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -140,6 +139,8 @@ def show(text: str) -> str:
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a hint: the known word that was probably meant, or all known words."""
     words = sorted(known)
+    import difflib  # noqa: PLC0415 - for the mistakes of a configuration alone
+
     near = difflib.get_close_matches(word[:_COMPARED], words, n=1)
     return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+TEXT: Final = "text/plain"
+OPENMETRICS: Final = "application/openmetrics-text"
+"""The formats in which metrics are exposed."""
+
 Kind = Literal["counter", "gauge", "histogram", "latest", "soonest"]
 
 _MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)

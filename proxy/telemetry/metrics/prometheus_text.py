@@ -20,12 +20,9 @@ from prometheus_client.core import (
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 
-from .metric import SECONDS, Metric
+from .metric import OPENMETRICS, SECONDS, TEXT, Metric
 from .samples import Labels, Samples, TraceExemplar, Values
 from .table import METRICS
-
-TEXT: Final = "text/plain"
-OPENMETRICS: Final = "application/openmetrics-text"
 
 _VERSIONS: Final = frozenset({"", "1.0.0"})
 """The versions of OpenMetrics in an Accept header that are served as 1.0."""

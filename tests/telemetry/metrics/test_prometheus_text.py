@@ -12,8 +12,8 @@ from prometheus_client.core import Timestamp
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.metrics.metric import SECONDS, Metric
-from proxy.telemetry.metrics.prometheus_text import OPENMETRICS, TEXT, exposed
+from proxy.telemetry.metrics.metric import OPENMETRICS, SECONDS, TEXT, Metric
+from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import WIDTH, Samples, TraceExemplar
 from proxy.telemetry.metrics.table import METRICS, READY, REQUEST_DURATION
 
