@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+from ..core.leaves import FORM
 from ..core.slices import pausing
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ T = TypeVar("T")
 SLICE_SECONDS: Final = 0.002
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
-LONG_BYTES: Final = 256 * 1024
+LONG_BYTES: Final = (2048 if FORM == "native" else 256) * 1024
+"""A body of so many bytes is found, sealed and spliced in a slice or two, if it has few values."""
 _NEVER: Final = 1_000_000_000
 _NEWEST: Final = 0.2
 """What the newest message counts in the pace of all."""
@@ -44,7 +46,20 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
     size = len(body)
     if size <= SHORT_BYTES:
         return coded and size > _CODED_BYTES
-    return size > LONG_BYTES or coded or sum(map(body.count, _MARKS)) > _MANY
+    return size > LONG_BYTES or coded or _has_many_marks(body)
+
+
+def _has_many_marks(body: bytes) -> bool:
+    """Return whether there may be many values: to go from mark to mark is faster than to count."""
+    left = _MANY
+    for mark in _MARKS:
+        at = body.find(mark)
+        while at >= 0:
+            left -= 1
+            if left < 0:
+                return True
+            at = body.find(mark, at + 1)
+    return False
 
 
 class Run(Protocol):
@@ -97,9 +112,11 @@ class Slices:
             self._waiting -= 1
         try:
             self._begin()
+            sliced = _Sliced()
             try:
-                yield self._run
+                yield partial(self._run, sliced)
             finally:
+                sliced.end()
                 self._end()
         finally:
             self._places.release()
@@ -128,8 +145,10 @@ class Slices:
         if not self._under_way:
             gc.set_threshold(*self._thresholds)
 
-    async def _run(self, work: Callable[..., T], *args: object, **named: object) -> T:
-        sliced = _Sliced(partial(work, *args, **named))
+    async def _run(
+        self, sliced: _Sliced, work: Callable[..., T], *args: object, **named: object
+    ) -> T:
+        sliced.begin(partial(work, *args, **named))
         try:
             while not sliced.goes_on(SLICE_SECONDS / self._under_way):  # noqa: ASYNC110 - no event: it is our turn again
                 await asyncio.sleep(0)
@@ -147,7 +166,7 @@ class _Abandoned(BaseException):
 
 
 class _Sliced:
-    """A call in a thread that runs only within `goes_on`."""
+    """Calls in a thread that runs only within `goes_on`, one behind the other."""
 
     __slots__ = (
         "_abandoned",
@@ -161,17 +180,30 @@ class _Sliced:
         "_turned",
     )
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call: Callable[[], object] | None = call
+    def __init__(self) -> None:
+        self._call: Callable[[], object] | None = None
         self._turn, self._turned = threading.Lock(), threading.Lock()
         self._turn.acquire()
         self._turned.acquire()
         self._deadline = 0.0
-        self._abandoned = self._over = False
+        self._abandoned = False
+        self._over = True
         self._result: Any = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, call: Callable[[], object]) -> None:
+        """Take a call, once the one before it is over."""
+        self._call, self._over = call, False
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """End the thread, unless its call never came to an end."""
+        if self._thread is not None and self._over:
+            self._turn.release()
+            self._thread.join()
 
     def goes_on(self, seconds: float) -> bool:
         """Let it run for so long, and up to its next pause; return whether it is over."""
@@ -197,18 +229,22 @@ class _Sliced:
                 raise error
             finally:
                 del error
-        return self._result
+        result, self._result = self._result, None
+        return result
 
     def _work(self) -> None:
-        self._turn.acquire()
-        call, self._call = self._call, None
-        assert call is not None  # noqa: S101 - taken once, here
-        try:
-            self._result = call()
-        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            self._error = error
-        self._over = True
-        self._turned.release()
+        while True:
+            self._turn.acquire()
+            call, self._call = self._call, None
+            if call is None:
+                return
+            try:
+                self._result = call()
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                self._error = error
+            del call
+            self._over = True
+            self._turned.release()
 
     def _pause(self) -> None:
         """Give the turn back where the slice is over; called by the core, in any thread of it."""

@@ -35,6 +35,14 @@ async def in_turn(slices: Slices, *args: object) -> str:
         return await run(spin, *args)
 
 
+async def test_all_work_of_a_turn_has_one_thread() -> None:
+    async with Slices().turn(long=True) as run:
+        threads = {await run(threading.get_ident) for _ in range(3)}
+
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
 async def test_others_run_between_the_slices_of_long_work() -> None:
     ticks = 0
     work = asyncio.get_running_loop().create_task(in_turn(Slices(), 200))
@@ -185,6 +193,8 @@ async def test_cycles_are_collected_as_before_once_nothing_long_is_under_way(
         (b"x" * LONG_BYTES, "plain", "short"),
         (b"x" * (LONG_BYTES + 1), "plain", "long"),
         (b"x," * 1000, "plain", "short"),
+        (b"x" * 3000 + b"," * 256, "plain", "short"),
+        (b"x" * 3000 + b"," * 200 + b"\n" * 57, "plain", "long"),
         (b"[" + b"1," * 2000, "plain", "long"),
         (b"{}\n" * 1000, "plain", "long"),
         (b"a=1&" * 1000, "plain", "long"),

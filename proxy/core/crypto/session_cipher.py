@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 from ..errors import OpenFailed, ValueTooLong
-from ..leaves import token_text
+from ..leaves import token_text, tokens
 from . import derivation, token
 from .aead import Aead, Parts
 from .context import Context, Scope
@@ -114,7 +114,8 @@ class Session:
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
             raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
-        return token_text(head, iv, sealed)
+        write = token_text if len(sealed) < tokens.LARGE else tokens.token_text
+        return write(head, iv, sealed)
 
     def open(
         self, sealed: Token, context: Context, now: float, *, refusal: str | None = None

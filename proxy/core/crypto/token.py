@@ -130,7 +130,8 @@ def decode(text: bytes) -> Token:
         if text.startswith(SHORT_PREFIX):
             return _decode_short(text)
         raise OpenFailed("not-a-token")
-    parts = token_parts(text)
+    read = token_parts if len(text) < tokens.LARGE else tokens.token_parts
+    parts = read(text)
     if parts is None:
         raise _refusal(text)
     try:

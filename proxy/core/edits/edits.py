@@ -232,9 +232,11 @@ class SealEdit:
             max_chars=item.max_chars,
             name=item.field,
         )
-        if self.quoted:
-            text = b"".join((b'"', text, b'"'))
-        return Change(self.start, self.end, text, "sealed")
+        if not self.quoted:
+            return Change(self.start, self.end, text, "sealed")
+        if self.cty is None:  # the quotes of a string stay, which spares a copy
+            return Change(self.start + 1, self.end - 1, text, "sealed")
+        return Change(self.start, self.end, b"".join((b'"', text, b'"')), "sealed")
 
 
 @dataclass(slots=True)
