@@ -49,6 +49,15 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
     return size > LONG_BYTES or coded or _has_many_marks(body)
 
 
+def may_go_a_way(body: bytes) -> bool:
+    """Return whether a minted way may try a body at once: it gives up where there are many values.
+
+    The native leaves find out before anything is done. The Python ones take as long for what is
+    no value, such as a text with many commas.
+    """
+    return len(body) <= LONG_BYTES if FORM == "native" else not is_long(body)
+
+
 def _has_many_marks(body: bytes) -> bool:
     """Return whether there may be many values: to go from mark to mark is faster than to count."""
     left = _MANY

@@ -13,7 +13,15 @@ from contextlib import suppress
 import pytest
 
 from proxy.core import slices as core
-from proxy.traffic.slices import AT_ONCE, LONG_BYTES, SLICE_SECONDS, Slices, is_long
+from proxy.core.leaves import FORM
+from proxy.traffic.slices import (
+    AT_ONCE,
+    LONG_BYTES,
+    SLICE_SECONDS,
+    Slices,
+    is_long,
+    may_go_a_way,
+)
 
 STEP = SLICE_SECONDS / 4
 
@@ -206,6 +214,18 @@ def test_a_message_is_long_by_its_bytes_or_by_its_values(
     body: bytes, kind: str, expected: str
 ) -> None:
     assert is_long(body, coded=kind == "coded") == (expected == "long")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"x" * LONG_BYTES, True),
+        (b"x" * (LONG_BYTES + 1), False),
+        (b"[" + b"1," * 2000, FORM == "native"),
+    ],
+)
+def test_many_marks_keep_no_message_from_its_native_way(body: bytes, expected: bool) -> None:  # noqa: FBT001 - what the function returns
+    assert may_go_a_way(body) == expected
 
 
 @pytest.mark.parametrize("fails", [False, True])

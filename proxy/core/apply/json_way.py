@@ -33,6 +33,8 @@ _SEALED: Final = 1
 _OPENED: Final = 2
 _ONE: Final = 2
 """So many numbers say where one value lies, outside of lists."""
+_MOST_PLACES: Final = 1600
+"""So many numbers say where 533 values of a list lie: a millisecond or two, as long as a slice."""
 _ONE_SEALED: Final[Mapping[Outcome, int]] = {"sealed": 1}
 _ONE_OPENED: Final[Mapping[Outcome, int]] = {"opened": 1}
 
@@ -99,6 +101,8 @@ class JsonWay:
             return None
         try:
             if bound.only is None or len(places[bound.only]) != _ONE:
+                if sum(map(len, places)) > _MOST_PLACES:
+                    return None
                 return self._carried_out(body, places, bound, now, read[1])
             one = self._one_sealed if bound.seals else self._one_opened
             return one(body, places, bound, now, read[1])

@@ -13,7 +13,7 @@ from ..http1.fast_heads import FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines
 from ..message_record import MessageRecord
-from ..slices import SHORT_BYTES, is_long
+from ..slices import SHORT_BYTES, may_go_a_way
 from .admission import AdmittedExchange
 from .steps import Steps
 
@@ -156,7 +156,7 @@ class KnownHeads:
         # Whoever watches sees what the general way has found.
         if way is None or len(body) > limit or steps.tap.watched:
             return None
-        if len(body) > SHORT_BYTES and is_long(body):
+        if len(body) > SHORT_BYTES and not may_go_a_way(body):
             return None
         changed = way.change(body, steps.clock(), kept)
         if changed is not None and changed.counts:

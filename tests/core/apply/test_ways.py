@@ -488,6 +488,15 @@ def test_a_list_full_of_decoys_takes_no_time(decoys: str) -> None:
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(("rows", "goes"), [(532, True), (533, False)])
+def test_more_values_than_a_slice_has_time_for_go_no_way(rows: int, goes: bool) -> None:  # noqa: FBT001 - which of two sizes
+    texts = ",".join(['{"content":"a"}'] * rows)
+    body = f'{{"conversationId":"c1","meta":[{texts}]}}'.encode()
+    way, _ = ways_of(LISTS, a_message(body))
+    assert way is not None
+    assert (by_way(way, Warm(), body) is not None) == goes
+
+
 @pytest.mark.parametrize(
     ("row", "rows"), [('{"content":1}', 30_001), ('{"content":1,"subject":1}', 15_001)]
 )
