@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
         "--write", action="store_true", help="write the pages, the plots and the record"
     )
     parser.add_argument("--render", action="store_true", help="write them from the record")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the record to FILE")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep it in FILE, part by part")
     parser.add_argument(
         "--only", action="append", default=[], metavar="CASE", choices=parts.NAMES, help="only this"
     )
@@ -99,7 +99,7 @@ def _measured(options: argparse.Namespace) -> Results:
         peers = [peer for peer in peers if peer.name in QUICK_PEERS]
     versions = {peer.name: peer.version() for peer in peers if peer.name != sealyard.UNLOGGED}
     found = Results(_about(pace), versions, absent)
-    parts.measure(Run(cases, peers, pace), only, found)
+    parts.measure(Run(cases, peers, pace), only, found, options.record)
     return found
 
 

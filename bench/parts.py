@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from . import cells, conversations, frames, scale, transform, weight
@@ -95,10 +96,10 @@ NAMES: Final = (*(case.name for case in CASES), *(name for name in PARTS if name
 """What `--only` takes."""
 
 
-def measure(run: Run, only: frozenset[str], found: Results) -> None:
+def measure(run: Run, only: frozenset[str], found: Results, kept: Path | None) -> None:
     """Measure each part that is wanted, or the brief ones in a quick run; nothing else.
 
-    Raises DidNotStart, NotDone and LoadFailed.
+    After each part, what was found so far is kept there. Raises DidNotStart, NotDone and LoadFailed.
     """
     for name, part in PARTS.items():
         if name == _SIDE_BY_SIDE:
@@ -109,4 +110,6 @@ def measure(run: Run, only: frozenset[str], found: Results) -> None:
             wanted = name in _BRIEF or not run.pace.quick
         if wanted:
             part(run, found)
+            if kept:
+                found.write(kept)
             say(f"{name}: done")
