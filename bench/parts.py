@@ -99,7 +99,7 @@ NAMES: Final = (*(case.name for case in CASES), *(name for name in PARTS if name
 def measure(run: Run, only: frozenset[str], found: Results, kept: Path | None) -> None:
     """Measure each part that is wanted, or the brief ones in a quick run; nothing else.
 
-    After each part, what was found so far is kept there. Raises DidNotStart, NotDone and LoadFailed.
+    What was found so far is kept after each part. Raises DidNotStart, NotDone and LoadFailed.
     """
     for name, part in PARTS.items():
         if name == _SIDE_BY_SIDE:

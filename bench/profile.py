@@ -73,7 +73,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("- find the values (both)", TimedFinder, "find"),
     ("- keys, at hand (both)", Sessions, "resolve_warm"),
     ("- seal", Session, "seal"),
-    ("- open", Session, "open"),
+    ("- open", Session, "open_each"),
     ("send the request upstream, but for its body", HttpUpstream, "send_at_once"),
     ("write the answer", fast_exchange, "answer"),
     ("log line and counters", steps.Steps, "report"),
