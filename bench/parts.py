@@ -16,7 +16,7 @@ from .cases import CASES, Case
 from .cells import Pace, say
 from .peers import Peer, sealyard
 from .results import Results
-from .running import a_backend
+from .running import DidNotStart, a_backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ def _profile(_: Run, found: Results) -> None:
         if not form.absent():
             command = [sys.executable, "-P", "-m", "bench.profile", "--json"]
             environment = {**os.environ, **form.environment}
-            done = subprocess.run(command, env=environment, check=True, capture_output=True)
+            done = subprocess.run(command, env=environment, check=False, capture_output=True)
+            if done.returncode:
+                raise DidNotStart(f"bench.profile: {done.stderr.decode()[-1000:]}")
             found.profile[form.name] = json.loads(done.stdout)
 
 
