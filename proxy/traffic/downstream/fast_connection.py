@@ -108,7 +108,10 @@ class FastConnection(FastInput):
         if not keep or (self._ended and not self._rest):
             self.finish()
         elif not self._paused:
-            self._rest_or_go_on()
+            if self._rest or self._owner.draining:
+                self._rest_or_go_on()
+            else:  # as there, without two calls for each message
+                self._read_deadline = self._loop.time() + self._owner.timeouts.keepalive
 
     def _rest_or_go_on(self) -> None:
         if self._rest:
@@ -118,6 +121,11 @@ class FastConnection(FastInput):
             self._await_next_request()
 
     # --- what ClientLifecycle asks for --------------------------------------------------------
+
+    @property
+    def last(self) -> bool:
+        """Whether the request in progress is the last: as for any client, in one step."""
+        return (self._owner.draining or self._ended) and not self._rest
 
     def _read_timed_out(self) -> None:
         if self._held:

@@ -61,10 +61,12 @@ class KnownResponse(KnownHead):
 class KnownRequest(KnownHead):
     """What is known of the requests with one head, and of the heads of their responses.
 
-    `limit` is the largest body in bytes that may be read whole.
+    Attributes:
+        limit: The largest body in bytes that may be read whole.
+        responses: What is known of responses, by the keys of their heads.
     """
 
-    __slots__ = ("_responses", "admitted", "limit", "method", "rule")
+    __slots__ = ("admitted", "limit", "method", "responses", "rule")
 
     def __init__(
         self, admitted: AdmittedExchange, limit: int, method: str, rule: str | None
@@ -74,19 +76,15 @@ class KnownRequest(KnownHead):
         self.limit: Final = limit
         self.method: Final = method
         self.rule: Final = rule
-        self._responses: dict[bytes, KnownResponse] = {}
-
-    def response(self, fast: FastResponseHead) -> KnownResponse | None:
-        """Return what is known of responses with this head."""
-        return self._responses.get(fast.key)
+        self.responses: Final[dict[bytes, KnownResponse]] = {}
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
         known = KnownResponse(treatment)
         if fast.key:
-            if len(self._responses) >= MOST_RESPONSES:
-                self._responses.clear()
-            self._responses[fast.key] = known
+            if len(self.responses) >= MOST_RESPONSES:
+                self.responses.clear()
+            self.responses[fast.key] = known
         return known
 
 
@@ -134,7 +132,7 @@ class KnownHeads:
         Raises:
             TrafficError: The response cannot be read.
         """
-        exchange, known = request.admitted.exchange, request.response(fast)
+        exchange, known = request.admitted.exchange, request.responses.get(fast.key)
         if known is None:
             return request.learn(fast, treat_response(exchange, fast.head, length=fast.length))
         if not known.asked:
