@@ -25,7 +25,7 @@ from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.keys.builders import a_world
 from tests.traffic.ours import ANY_PORT, PASSING, local
-from tests.traffic.wire import Origin, Peer, connected, running
+from tests.traffic.wire import PATIENCE, Origin, Peer, connected, running
 
 from .test_same_bytes import a_rulebook
 
@@ -36,7 +36,8 @@ _MOST_PASSING: Final = 23
 _MOST_OF_TRAFFIC: Final = 17
 _COLD: Final = 3
 """So many messages find nothing at hand, or not all of it."""
-_MESSAGES: Final = 9
+_MESSAGES: Final = 15
+_LINE: Final = b"message.handled"
 _LEAVES: Final = "core/leaves/"
 """The Python form of the leaves; the native one has no files here."""
 _CANARY: Final = b"canary-4711"
@@ -50,6 +51,13 @@ async def _echo(peer: Peer, origin: Origin) -> None:
         origin.seen.append(seen)
         length = b"Content-Length: %d\r\n\r\n" % len(seen.body)
         peer.send(b"HTTP/1.1 200 OK\r\n" + _JSON + length + seen.body)
+
+
+async def _written(log: list[bytes], number: int) -> None:
+    """Wait for so many lines, which are written behind their answers."""
+    async with asyncio.timeout(PATIENCE):
+        while b"".join(log).count(_LINE) < number:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
 
 
 async def _entered(rules: RuleTable, log: list[bytes]) -> tuple[set[str], set[bytes], Origin]:
@@ -78,7 +86,7 @@ async def _entered(rules: RuleTable, log: list[bytes]) -> tuple[set[str], set[by
             try:
                 client.send(message % (_JSON, len(_BODY), _BODY))
                 answers.add((await client.response()).body)
-                await asyncio.sleep(0.02)  # the line behind the answer
+                await _written(log, number + 1)
             finally:
                 sys.setprofile(None)
             each.append(entered)
@@ -113,4 +121,4 @@ async def test_a_warm_message_enters_few_files(rules: RuleTable, most: int) -> N
     assert len(origin.seen) == _MESSAGES
     assert all((_CANARY in seen.body) == (rules is PASSING) for seen in origin.seen)
     assert _CANARY not in b"".join(log)
-    assert b"".join(log).count(b"message.handled") == _MESSAGES
+    assert b"".join(log).count(_LINE) == _MESSAGES
