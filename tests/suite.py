@@ -42,25 +42,31 @@ ONCE: Final = {
     "admin": "the admin API has no leaves of its own, and seals by what tests/keys runs",
     "bench": "the benchmark itself",
     "browser": "a browser, for minutes: its messages are those of tests/scenarios",
+    "bypass": "ten real servers, for minutes: tests/smuggling sends the same kinds of requests",
     "chart": "manifests and charts",
-    "cli": "commands; tests/lanes holds what they plan and open",
+    "cli": "commands, whose messages are those of tests/core",
     "config": "configuration files",
     "demo": "the demo runs in both forms in CI",
     "drills": "disasters of keys and stores, for minutes",
+    "faults": "errors at every wait, which no leaf has",
     "flat": "memory over time, measured in the native form",
-    "fuzz_backends": "real servers; tests/lanes holds that both forms send the same bytes",
+    "fuzz_backends": "real servers, for a minute: `./dev fuzz` holds that both forms send the same",
     "idle": "a process without messages",
     "injector": "pods and redirects",
+    "keys": "keys: tests/archive and tests/contracts open what they write in both forms",
     "openapi": "the admin API",
     "process": "the environment of a process",
     "redis": "the store",
     "scorecard": "the scorecard itself",
     "soak": "the soak itself",
     "telemetry": "logs and metrics",
+    "test_dev.py": "these checks",
+    "test_docs.py": "documentation",
+    "test_layers.py": "imports",
     "upgrade": "roll-outs beside the release before: tests/archive opens the same records",
     "wiring": "what is started and stopped",
 }
-"""Folders of tests that run in the native form alone where there is one, and why."""
+"""Folders and files of tests that run in the native form alone where there is one, and why."""
 _LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py", "tests/soak/")
 """What takes a minute at once: begun last, it would keep all other workers waiting."""
 SWITCH: Final = "SEALYARD_NATIVE"

@@ -330,9 +330,8 @@ def test_so_many_levels_are_read_as_by_the_walk(
 def test_a_path_may_be_as_deep_as_a_text() -> None:
     body = b"[" * 60 + b'{"a":1}' + b"]" * 60
     deep: PlainPath = (*[None] * 60, "a")
-    assert [one for one in agreed((deep,), body) if one is not None][-1:] == [
-        one for one in [walked((deep,), body)] if NATIVE is not None or one is None
-    ]
+    found = agreed((deep,), body)
+    assert NATIVE is None or found[-1] is not None
     agreed(((*[None] * 70, "a"),), b"[" * 70 + b'{"a":1}' + b"]" * 70)
 
 
