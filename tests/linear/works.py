@@ -11,9 +11,10 @@ from typing import Final
 
 from proxy.core.crypto.context import Context
 from proxy.core.errors import MessageError
+from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
-from proxy.core.rules.model import Item, Names, Part, Rule
+from proxy.core.rules.model import Batching, Item, Names, Part, Rule
 from tests.factories import (
     SCOPE,
     Trip,
@@ -156,6 +157,13 @@ _EVENTS_BACK = a_rule(
     response=a_block(decrypt=[_item("$.card")], names=_names(conversation="$.c")),
     names=Names(),
 )
+_DELTAS = a_rule(
+    response=replace(
+        a_block(encrypt=[_item("$.card")], names=_names(conversation="$.c")),
+        batch=Batching(None, (parse_json_selector("$.n"),)),
+    ),
+    names=Names(),
+)
 _KEEPING = replace(
     _TOKENS,
     response=tuple(replace(one, keep_unopened=True) for one in _TOKENS.response),  # type: ignore[union-attr]
@@ -285,6 +293,27 @@ GROWTHS: Final = (
         "events opened",
         _EVENTS_BACK,
         lambda n: b'data: {"c":"c1","card":"4"}\n\n' * n,
+        headers=EVENTS,
+        response=True,
+    ),
+    Growth(
+        "deltas joined",
+        _DELTAS,
+        lambda n: b"".join(b'data: {"c":"c1","card":"4","n":%d}\n\n' % at for at in range(n)),
+        headers=EVENTS,
+        response=True,
+    ),
+    Growth(
+        "deltas apart",
+        _DELTAS,
+        lambda n: b"".join(b'data: {"c":"c1","card":"4","m":%d}\n\n' % at for at in range(n)),
+        headers=EVENTS,
+        response=True,
+    ),
+    Growth(
+        "sentinels",
+        _EVENTS_BACK,
+        lambda n: b'data: {"c":"c1","card":"4"}\n\n' + b"data: [DONE]\n\n" * n,
         headers=EVENTS,
         response=True,
     ),

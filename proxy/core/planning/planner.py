@@ -108,7 +108,7 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:
     text = body.strip(b" \t\r\n")
-    return any(text in one.sentinels for one in messages.compiled_blocks)
+    return any(text in one.sentinels and not one.packets for one in messages.compiled_blocks)
 
 
 def plan_flowing_request(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.apply.passing import pass_request
@@ -51,6 +53,13 @@ def test_a_rule_that_observes_lets_its_messages_pass_unread() -> None:
 
 def test_not_even_a_rejection_is_carried_out() -> None:
     assert an_exchange(Verdict.REJECT).decision.observes is not None
+
+
+def test_a_trial_counts_what_would_pass_as_a_sentinel() -> None:
+    block = replace(sealing(), format="ndjson")
+    plan = plan_request(enforced_exchange(an_exchange(block)), b'{"a": "x"}\n[DONE]\n')
+
+    assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1, "sentinel": 1}, None)
 
 
 def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() -> None:

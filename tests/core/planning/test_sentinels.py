@@ -191,6 +191,13 @@ def test_a_message_of_a_websocket_may_be_a_sentinel_if_it_is_text(binary: bool) 
     )
 
 
+def test_a_packet_is_no_sentinel() -> None:
+    block = replace(a_block(encrypt=["optional $[1].v"]), format="socketio")
+
+    with pytest.raises(MessageError):
+        plan_message(messages(ws(block, names=CONST)), b"[DONE]")
+
+
 @given(st.lists(st.integers(0, 400), max_size=12), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_in_any_pieces_a_stream_with_sentinels_comes_out_alike(cuts: list[int], end: str) -> None:
     parts = [": hi", 'data: {"v":"a"}', "", "data: [DONE]", "", 'data: {"v":"\\u00e9"}', ""]
