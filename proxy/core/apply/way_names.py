@@ -55,7 +55,7 @@ def _one_here(index: int) -> Reader:
 
     def read(body: bytes, places: Places, _: Kept) -> Read:
         place = places[index]
-        name = name_of(body[place[0] : place[1]]) if place else None
+        name = name_of(body, place) if place else None
         if not name:
             return None
         names = (name,)
@@ -89,7 +89,7 @@ def _several(
             found[at] = name
         for index, at, keeps in here:
             place = places[index]
-            text = name_of(body[place[0] : place[1]]) if place else None
+            text = name_of(body, place) if place else None
             if not text and (place or at != _NOWHERE):
                 return None
             if text and at != _NOWHERE:

@@ -15,14 +15,7 @@ from ..errors import SealyardError
 from ..http.message import RequestHead, ResponseHead
 from ..planning.exchange import Exchange, Kept
 from ..planning.find import refuse_in_head
-from ..planning.overrides import may_ask_in_body
-from ..planning.treatment import (
-    Pass,
-    ReadRequest,
-    ReadResponse,
-    ResponseTreatment,
-    treat_request,
-)
+from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from .forwardable import Changed, Frame, mint_changed
 from .json_way import JsonWay, WarmKeys
 from .passing import pass_request, pass_response
@@ -95,10 +88,8 @@ class Ways:
         compiled = compiled_rule.request[0] if compiled_rule is not None else None
         if compiled is None or not _is_plain(compiled, head):
             return None
-        if not isinstance(treat_request(exchange, None, 0), ReadRequest):
-            return None
-        if exchange.decision.overridable and may_ask_in_body(head):
-            return None
+        # It is read whole: the block does nothing while a body streams. And no backend looks into
+        # JSON for the field that overrides a method.
         exchange.refuse_unclear()
         refuse_in_head(exchange, compiled, head)
         if exchange.elsewhere:

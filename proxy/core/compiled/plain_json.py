@@ -27,6 +27,7 @@ NAMES_MAX: Final = 64 * 1024
 """So many characters may the names in the contexts of one message have, here. The general way
 allows some more."""
 _NEEDS_KEPT: Final = 64
+_QUOTE: Final = ord('"')
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 
 Places = Sequence[Sequence[int]]
@@ -168,11 +169,14 @@ def is_simple(source: Source) -> bool:
     return isinstance(source, NameSource)
 
 
-def name_of(literal: bytes) -> str | None:
+def name_of(body: bytes, place: Sequence[int]) -> str | None:
     """Return the name that a JSON value is: a string or a whole number; None where it is none."""
-    if literal[:1] == b'"':
-        return literal[1:-1].decode() if b"\\" not in literal else unescape(literal)
-    return literal.decode("ascii") if _CANONICAL_INTEGER.fullmatch(literal) else None
+    start, end = place
+    if body[start] != _QUOTE:
+        literal = body[start:end]
+        return literal.decode("ascii") if _CANONICAL_INTEGER.fullmatch(literal) else None
+    text = body[start + 1 : end - 1]
+    return text.decode() if b"\\" not in text else unescape(body[start:end])
 
 
 def _here(source: Source, here: Mapping[JsonSource, int]) -> int | None:

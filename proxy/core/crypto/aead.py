@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -36,12 +36,10 @@ class Aead:
         iv = os.urandom(IV_BYTES)
         return iv, self._cipher.encrypt(iv, plaintext, aad)
 
-    def seal_each(self, plaintexts: Iterable[bytes], aad: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield for each text what `seal` returns."""
-        encrypt = self._cipher.encrypt
-        for plaintext in plaintexts:
-            iv = os.urandom(IV_BYTES)
-            yield iv, encrypt(iv, plaintext, aad)
+    def seal_each(self, plaintexts: Iterable[bytes], aad: bytes) -> list[tuple[bytes, bytes]]:
+        """Return for each text what `seal` returns."""
+        encrypt, random = self._cipher.encrypt, os.urandom
+        return [(iv := random(IV_BYTES), encrypt(iv, one, aad)) for one in plaintexts]
 
     def seal_covering_iv(
         self, plaintext: bytes, before: bytes, after: bytes

@@ -70,15 +70,18 @@ class SealingSessions:
 
         Return None, and count nothing, where one cannot or the store must be asked.
         """
-        found: list[tuple[Sealing, int]] = []
         sessions: dict[Scope, Session] = {}
         for scope, count in seals.items():
             held = self._held.get(scope)
             if held is None or now >= held.fresh_until or not self.able(held, count, now):
                 return None
-            found.append((held, count))
             sessions[scope] = held.session
-        for held, count in found:
+            if len(seals) == 1:  # as nearly always
+                held.used += count
+                return sessions
+        for scope, count in seals.items():
+            held = self._held.get(scope)
+            assert held is not None  # noqa: S101 - all were there a moment ago
             held.used += count
         return sessions
 

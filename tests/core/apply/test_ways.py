@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.apply.ways import Way, Ways
 from proxy.core.compiled.plain_json import PlainJson
-from proxy.core.crypto.context import Context
+from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable, SealyardError
@@ -25,8 +26,14 @@ from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
 from proxy.core.planning.exchange import Kept
 from proxy.core.planning.planner import plan_request, plan_response
-from proxy.core.planning.treatment import ReadResponse, treat_response
-from proxy.core.rules.model import Names, Rule
+from proxy.core.planning.treatment import (
+    HeadOnly,
+    LookAt,
+    Pass,
+    ReadResponse,
+    treat_response,
+)
+from proxy.core.rules.model import Item, Names, Rule, Verdict
 from tests.core.message_texts import LONG, bodies
 from tests.factories import (
     JSON_TYPE,
@@ -143,7 +150,7 @@ ONLY_NAMES: Final = a_rule(response=a_block(decrypt=["$.content", "$.meta[*].con
 SEVERAL: Final = a_rule(
     request=a_block(encrypt=[an_item("$.content", bind=WITH_MESSAGE), "optional $.subject"]),
     response=a_block(
-        encrypt=["optional $.meta[*].content", "optional $.room"],
+        encrypt=["optional $.meta[*].text", "optional $.room"],
         decrypt=[an_item("$.content", bind=WITH_MESSAGE), "$.subject"],
         names=Names(message=parse_source("$.id")),
     ),
@@ -376,9 +383,13 @@ def test_sessions_of_before_joined_names_were_set_apart_go_no_way(selector: str)
     if name == "subject":
         body = json.dumps({"conversationId": "c1", "subject": "a"})
     for since, goes in ((NOW, False), (NOW - 700, True)):
-        way, _ = ways_of(rule, a_message(body), Warm(joined_since=since))
-        assert way is not None
-        assert (way.change(body.encode(), NOW) is not None) == goes
+        for one in (rule, ONE_OPENED) if name == "subject" else (rule,):
+            asked = body if one is rule else body.replace("subject", "content")
+            way, _ = ways_of(one, a_message(asked), Warm(joined_since=since))
+            assert way is not None
+            changed = [way.change(asked.encode(), NOW) for _ in range(2)]
+            assert [each is not None for each in changed] == [goes] * 2
+            assert not goes or changed[0].frame is changed[1].frame  # type: ignore[union-attr]  # as just told
 
 
 def test_a_message_that_passes_is_the_same_each_time() -> None:
@@ -405,7 +416,10 @@ def test_a_message_that_passes_is_the_same_each_time() -> None:
         a_rule(request=a_block(encrypt=["$.content"], absent=["$.x"])),
         a_rule(request=a_block(encrypt=["$..content"])),
         a_rule(request=a_block(encrypt=["$.content"], types=("application/json",))),
-        a_rule(request=a_block(encrypt=["$.content"]), names=Names(parse_source("header:absent"))),
+        a_rule(
+            request=a_block(encrypt=["$.content"]),
+            names=Names(parse_source("header:absent"), parse_source("$.id")),
+        ),
         replace(a_rule(request=a_block(encrypt=["$.content"])), observes=True),
     ],
 )
@@ -536,3 +550,303 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     for count in range(200):
         bound.needs(count, None)
     assert len(bound._needs) <= 64
+
+
+def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it
+    """Return a token for a field of the usual conversation."""
+    number = how.pop("number", 0)
+    session = a_session(SCOPE, sid=a_sid(number))
+    return session.seal(text, Context(SCOPE, field), **how).decode()
+
+
+def forged(token: str) -> str:
+    """Return a token whose tag is another one."""
+    return token[:-1] + ("A" if token[-1] != "A" else "Q")
+
+
+def answered(rule: Rule, body: str, keys: Warm) -> tuple[object, object]:
+    """Return what a way makes of a response, and what its plan makes of it."""
+    trip = Trip((rule,), a_message())
+    trip.exchange.keep(("c1",))
+    answer = a_response()
+    treatment = treat_response(trip.exchange, answer)
+    way = Ways(keys).response(trip.exchange, treatment, answer)
+    assert way is not None
+    done = by_way(way, keys, body.encode(), ("c1",))
+    return done, generally(trip, body.encode(), (treatment, answer))
+
+
+ONE_OPENED: Final = a_rule(
+    request=a_block(encrypt=["optional $.content"]), response=a_block(decrypt=["$.content"])
+)
+LISTED_TOO: Final = an_item("$.list[*].text", field="content")
+ANY_OPENED: Final = replace(ONE_OPENED, response=(a_block(decrypt=["$.content", LISTED_TOO]),))
+EXPIRED: Final = int(NOW) - 3600
+
+OPENS: Final = [
+    (a_token(b"hello"), True),
+    (a_token('é"\\\n'.encode()), True),
+    (a_token(b'{"a": [1.50]}', cty="json"), True),
+    (a_token(b"short", form="short"), True),
+    (a_token(b"17", form="short", cty="json"), True),
+    (a_token(b"later", exp=int(NOW) + 60), True),
+    (a_token(b"expired", exp=EXPIRED), False),
+    (a_token(b"not json", cty="json"), False),
+    (a_token(b"whole", cty="text/plain"), False),
+    (a_token(b"\xff"), False),
+    (a_token(b"moved", field="subject"), False),
+    (forged(a_token(b"changed")), False),
+    (a_token(b"head").replace("eyJ0eXAiOiJzeTEi", "eyJ0eXAiOiJzeTEiL", 1), False),
+    ("eyJ0eXAiOiJzeTEi..", False),
+    ("plain", False),
+]
+
+
+@pytest.mark.parametrize(("token", "goes"), OPENS)
+@pytest.mark.parametrize("rule", [ONE_OPENED, ANY_OPENED], ids=["one", "any"])
+def test_a_token_is_opened_as_its_edit_opens_it(rule: Rule, token: str, *, goes: bool) -> None:
+    done, planned = answered(rule, json.dumps({"content": token}), Warm())
+
+    assert (done is not None) == goes
+    assert done in (None, planned)
+
+
+@pytest.mark.parametrize("value", ["17", "null", '{"content":"a"}', '"\\u0065yJ"'])
+def test_what_is_no_token_goes_no_way_or_is_not_there(value: str) -> None:
+    done, planned = answered(ANY_OPENED, f'{{"content":{value}}}', Warm())
+
+    assert done in (None, planned)
+
+
+@pytest.mark.parametrize(("token", "goes"), OPENS)
+def test_tokens_of_a_list_are_opened_as_their_edits_open_them(token: str, *, goes: bool) -> None:
+    others = [a_token(b"a"), a_token(b"b", number=1), a_token(b"1", cty="json"), a_token(b"c")]
+    for listed in ([token], [token] * 3, [*others, token], [token, *others, token]):
+        body = json.dumps({"content": others[0], "list": [{"text": one} for one in listed]})
+        done, planned = answered(ANY_OPENED, body, Warm())
+
+        assert (done is not None) == goes
+        assert done in (None, planned)
+
+
+class Counting:
+    """AES-GCM that counts how often it decrypts."""
+
+    decrypted = 0
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def encrypt(self, iv: bytes, text: bytes, aad: bytes) -> bytes:
+        return self._cipher.encrypt(iv, text, aad)
+
+    def decrypt(self, iv: bytes, text: bytes, aad: bytes) -> bytes:
+        Counting.decrypted += 1
+        return self._cipher.decrypt(iv, text, aad)
+
+
+class Refusing(Warm):
+    """Keys that are known not to open, each with a decoy."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        keys = super().resolve_warm(needs)
+        assert keys is not None
+        return Keys({}, {}, keys.opening, dict.fromkeys(keys.opening, "revoked-session"))
+
+
+class Lacking(Warm):
+    """Keys of which there is none."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        return Keys({}, {})
+
+
+@pytest.mark.parametrize(
+    "rows", [[0], [0, 1, 2], [0, 0, 0, 0]], ids=["one", "several heads", "one head"]
+)
+def test_tokens_that_do_not_open_take_as_long_whatever_the_cause(
+    rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokens(first: str | None = None, **how: Any) -> list[str]:  # noqa: ANN401 - as a_token
+        made = [a_token(b"hello", number=one, **how) for one in rows]
+        return made if first is None else [first, *made[1:]]
+
+    refused = {
+        "forged": (tokens(forged(a_token(b"hello"))), Warm()),
+        "all forged": ([forged(one) for one in tokens()], Warm()),
+        "moved": (tokens(field="subject"), Warm()),
+        "expired": (tokens(exp=EXPIRED), Warm()),
+        "refused": (tokens(), Refusing()),
+    }
+    monkeypatch.setattr("proxy.core.crypto.aead.AESGCM", Counting)
+    for cause, (made, keys) in refused.items():
+        body = json.dumps({"list": [{"text": one} for one in made]})
+        trip = Trip((ANY_OPENED,), a_message())
+        answer = a_response()
+        way = Ways(keys).response(trip.exchange, treat_response(trip.exchange, answer), answer)
+        assert way is not None
+        Counting.decrypted = 0
+
+        assert way.change(body.encode(), NOW, ("c1",)) is None
+
+        assert Counting.decrypted == len(rows), cause
+
+
+@pytest.mark.parametrize("rule", [ONE_OPENED, ANY_OPENED])
+def test_keys_that_are_not_there_go_no_way(rule: Rule) -> None:
+    for token in (a_token(b"a"), a_token(b"a", form="short")):
+        done, _ = answered(rule, json.dumps({"content": token}), Lacking())
+        assert done is None
+
+
+@pytest.mark.parametrize("keys", [Warm(), Refusing()])
+def test_a_refused_token_in_the_short_form_goes_no_way(keys: Warm) -> None:
+    token = a_token(b"a", form="short")
+    done, _ = answered(ANY_OPENED, json.dumps({"content": forged(token)}), keys)
+    assert done is None
+
+
+SEALS: Final = [
+    (an_item("$.content"), '"\\n \\"a\\" é"', True),
+    (an_item("$.content"), "1.50", True),
+    (an_item("$.content"), json.dumps(TOKEN), False),
+    (an_item("$.content"), '{"a": null}', True),
+    (an_item("$.content", form="short"), '"a"', True),
+    (an_item("$.content", max_chars=300), '"a"', True),
+    (an_item("$.content", max_chars=300), json.dumps("a" * 300), False),
+    (an_item("$.content", min_chars=1), '"é"', True),
+    (an_item("$.content", min_chars=2), '"é"', False),
+    (an_item("$.content", min_chars=0), "17", False),
+    (replace(an_item("$.content"), expires=100), '"a"', True),
+    (an_item("$.content", bind=["tenant"], purpose="p"), '"a"', True),
+]
+
+
+@pytest.mark.parametrize(("item", "value", "goes"), SEALS)
+@pytest.mark.parametrize("more", [(), ("optional $.subject",)], ids=["one", "any"])
+def test_a_value_is_sealed_as_its_edit_seals_it(
+    item: Item, value: str, more: tuple[str, ...], *, goes: bool
+) -> None:
+    rule = a_rule(request=a_block(encrypt=[item, *more]))
+    body = f'{{"conversationId":"c1","content":{value}}}'.encode()
+    keys = Warm()
+    way, trip = ways_of(rule, a_message(body), keys)
+
+    done = by_way(way, keys, body)
+
+    assert (done is not None) == goes
+    assert done in (None, generally(trip, body))
+
+
+def test_sealed_and_opened_values_of_one_message_go_one_way() -> None:
+    rule = a_rule(
+        request=a_block(
+            encrypt=["$.content", an_item("$.subject", bind=["tenant"])],
+            decrypt=[LISTED_TOO],
+        )
+    )
+    rows = [{"text": a_token(b"x")}, {"text": a_token(b"1", cty="json")}]
+    usual = {"conversationId": "c1", "subject": [1], "list": rows, "content": "e"}
+    for body, goes in (
+        (json.dumps(usual), True),
+        (json.dumps({**usual, "list": []}), False),
+        (json.dumps({**usual, "list": [{"text": forged(TOKEN)}]}), False),
+        (json.dumps({**usual, "subject": TOKEN}), False),
+    ):
+        keys = Warm()
+        way, trip = ways_of(rule, a_message(body), keys)
+        done = by_way(way, keys, body.encode())
+        assert (done is not None) == goes
+        assert done in (None, generally(trip, body.encode()))
+
+
+def test_sessions_of_before_joined_names_were_set_apart_open_nothing_on_the_way() -> None:
+    listed = json.dumps({"list": [{"text": a_token(b"a")}]})
+    for body in (json.dumps({"content": a_token(b"a")}), listed):
+        done, _ = answered(ANY_OPENED, body, Warm(joined_since=int(NOW)))
+        assert done is None
+    done, _ = answered(ONE_OPENED, json.dumps({"content": a_token(b"a")}), Warm(joined_since=NOW))
+    assert done is None
+
+
+def test_names_that_are_missing_go_no_way() -> None:
+    way, trip = ways_of(SEVERAL, a_message(headers=(*JSON_TYPE, (b"X-Tenant", b"acme"))))
+    assert way is not None
+    assert way.change(b'{"content":"a","conversationId":"c1","id":"i"}', NOW) is None
+    answer = a_response()
+    treatment = treat_response(trip.exchange, answer)
+    for rule, kept in ((SEVERAL, (None, None)), (ONE_OPENED, (None,))):
+        trip = Trip((rule,), a_message(headers=(*JSON_TYPE, (b"X-Tenant", b"acme"))))
+        treatment = treat_response(trip.exchange, answer)
+        back = Ways(Warm()).response(trip.exchange, treatment, answer)
+        assert back is not None
+        body = json.dumps({"content": a_token(b"a"), "id": "i"}).encode()
+        assert back.change(body, NOW, kept) is None
+
+
+def test_several_names_of_head_request_and_answer_bind_together() -> None:
+    headers = (*JSON_TYPE, (b"X-Tenant", b"acme"))
+    kept = ("r1", "c1")
+    scope = Scope(*kept)
+    context = Context(scope, "content", "m1")
+    token = a_session(scope).seal(b"hello", context).decode()
+    body = json.dumps({"content": token, "id": "m1", "room": "r9"}).encode()
+    trip = Trip((SEVERAL,), a_message(headers=headers))
+    trip.exchange.keep(kept)
+    answer = a_response()
+    treatment = treat_response(trip.exchange, answer)
+    keys = Warm()
+    way = Ways(keys).response(trip.exchange, treatment, answer)
+
+    done = by_way(way, keys, body, kept)
+
+    assert done is not None
+    assert done == generally(trip, body, (treatment, answer))
+
+
+def test_a_name_that_only_the_answer_needs_may_be_missing_but_not_unfit() -> None:
+    for body in ("{}", '{"conversationId":17}'):
+        keys = Warm()
+        way, trip = ways_of(ONLY_NAMES, a_message(body), keys)
+        done = by_way(way, keys, body.encode())
+        assert done is not None
+        assert done == generally(walking(trip), body.encode())
+    for unfit in ('""', "true", "1.0", "[1]"):
+        way, _ = ways_of(ONLY_NAMES, a_message())
+        assert way is not None
+        assert way.change(f'{{"conversationId":{unfit}}}'.encode(), NOW) is None
+
+
+def test_a_parameter_that_is_in_the_body_too_goes_no_way() -> None:
+    rule = a_rule(request=a_block(encrypt=["$.content"]), names=OUTSIDE)
+    headers = (*JSON_TYPE, (b"X-Tenant", b"acme"))
+    for body, goes in (('{"content":"a"}', True), ('{"content":"a","room":"r2"}', False)):
+        way, _ = ways_of(rule, a_message(body, target="/api/messages?room=r1", headers=headers))
+        assert way is not None
+        assert (way.change(body.encode(), NOW) is not None) == goes
+
+
+def test_responses_that_are_rejected_or_looked_at_have_no_way() -> None:
+    answer = a_response()
+    rejecting = a_rule(request=a_block(encrypt=["$.content"]), response=Verdict.REJECT)
+    opening = Trip((ONE_OPENED,), a_message())
+    block = treat_response(opening.exchange, answer)
+    assert isinstance(block, ReadResponse)
+    ways = Ways(Warm())
+    assert ways.response(Trip((rejecting,), a_message()).exchange, Pass(), answer) is None
+    for treatment in (LookAt(block.block), HeadOnly(block.block)):
+        assert ways.response(opening.exchange, treatment, answer) is None
+    for headers in ((), (*JSON_TYPE, (b"Content-Encoding", b"gzip"))):
+        assert ways.response(opening.exchange, block, a_response(headers=headers)) is None
+
+
+def test_json_that_cannot_ask_for_another_method_has_a_way() -> None:
+    form = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+    rules = (
+        a_rule("POST /api/messages", request=a_block(encrypt=["$.content"])),
+        a_rule("PUT /api/messages", request=a_block(encrypt=["$.other"]), name="put"),
+    )
+    trip = Trip(rules, a_message())
+    assert trip.exchange.decision.overridable
+    assert Ways(Warm()).request(trip.exchange) is not None
+    assert Ways(Warm()).request(Trip(rules, a_message(headers=form)).exchange) is None
