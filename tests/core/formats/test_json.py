@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError
@@ -462,85 +462,6 @@ def test_text_survives_being_escaped(text: str) -> None:
     assert text == json.loads(literal)
     if not any("\ud800" <= one <= "\udfff" for one in text):
         assert text == unescape(literal.encode())
-
-
-# --- the shortcut for plain names ----------------------------------------------------------------
-
-spellings = st.sampled_from(
-    [
-        '"a"',
-        '"A"',
-        '"b"',
-        '"\\u0061"',
-        '"\\"a"',
-        '"a\\""',
-        '"a\\\\"',
-        '"\\\\\\"b"',
-        '"a\\n"',
-        '"a "',
-        '"é"',
-        '"\\u212a"',
-        '"K"',
-        '"k"',
-        "null",
-        "1",
-    ]
-)
-members = st.sampled_from(
-    ['"a"', '"A"', '"b"', '"\\u0062"', '"é"', '"K"', '"k"', '"\\"a"', '"\u212a"']
-)
-plain_texts = st.recursive(
-    spellings,
-    lambda inner: (
-        st.lists(inner, max_size=3).map(lambda all_: f"[{','.join(all_)}]")
-        | st.lists(st.tuples(members, inner), max_size=3).map(
-            lambda all_: "{" + " ,".join(f"{key} : {value}" for key, value in all_) + "}"
-        )
-    ),
-    max_leaves=10,
-)
-plain_selectors = st.lists(
-    st.sampled_from(["$.a", "$.b", "$.a.b", "$.b.a", "$.a.a", "$.k", "$.A", "$.a.b.a"]), max_size=3
-)
-
-
-def outcome(texts: list[str], body: bytes, known: int) -> object:
-    """Return what the first selectors find, or why nothing is found."""
-    try:
-        findings = select(*texts).find(body)
-    except InvalidBody as error:
-        return error.reason
-    spans = [[(one.path, one.start, one.end) for one in many] for many in findings.found[:known]]
-    return spans, findings.missing & {*range(known)}, findings.variants
-
-
-@pytest.mark.no_cover
-@given(plain_texts, plain_selectors, st.sampled_from(["", " ", "x", "}"]))
-@settings(max_examples=600)
-def test_plain_names_are_found_as_a_walk_finds_them(text: str, chosen: list[str], end: str) -> None:
-    body = (text + end).encode()
-    walked = outcome([*chosen, "$[99]"], body, len(chosen))  # an index is never found by name
-    assert walked == outcome(chosen, body, len(chosen))
-
-
-listed = st.lists(plain_texts, max_size=5).map(lambda all_: f"[{' , '.join(all_)}]")
-listed_selectors = st.lists(
-    st.sampled_from(["$.*.a", "$.*.b", "$.*.a.b", "$.*.a.*", "$.*.k", "$.*.A", "$.*.a.*.b", "$.*"]),
-    max_size=3,
-)
-
-
-@given(listed, listed_selectors)
-@example('[{"a" : 1 ,"b" : "a"}]', ["$.*.a"])
-@example('[{"b" : {"a" : 1}}]', ["$.*.a"])
-@example('[{"b" : "\\u0061"},{"\\u0061" : 1}]', ["$.*.a"])
-@example('[{"a" : 1 ,"a" : 2}]', ["$.*.a"])
-@example('[{"a" : [{"b" : 1}]},{"a" : [{"b" : 2}]}]', ["$.*.a.*.b"])
-@settings(max_examples=600)
-def test_names_in_lists_are_found_as_a_walk_finds_them(text: str, chosen: list[str]) -> None:
-    body = text.encode()
-    walked = outcome([*chosen, "$.*[99]"], body, len(chosen))  # as above
-    assert walked == outcome(chosen, body, len(chosen))
 
 
 @pytest.mark.parametrize("depth", [129, 200, 254])
