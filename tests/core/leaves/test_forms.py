@@ -253,3 +253,9 @@ def test_a_law_can_fail() -> None:
     functools.update_wrapper(wrong, base64url.decode)
     with pytest.raises(AssertionError):
         same(wrong, b"AAAA")
+
+
+def test_thousands_of_spans_are_spliced() -> None:
+    places = [at for start in range(0, 9000, 3) for at in (start, start + 1)]
+    assert same(spans.splice, b"abc" * 3000, places, [b"x"] * 3000) == b"xbc" * 3000
+    assert same(spans.splice_quoted, b"abc" * 3000, places, [b""] * 3000) == b'""bc' * 3000
