@@ -341,7 +341,8 @@ class Outcome:
         return not self.reset
 
 
-Say = Callable[[Client], Awaitable[None]]
+Say = Callable[[Client], Awaitable[bytes | None]]
+"""What a client sends; it may return what it has read of the last response."""
 
 
 @dataclass
@@ -361,7 +362,7 @@ class Rig:
             data = bytearray()
             try:
                 async with asyncio.timeout(PATIENCE):
-                    await self.say(client)
+                    data += await self.say(client) or b""
                     while part := await client.reader.read(65536):
                         data += part
             except ConnectionError:

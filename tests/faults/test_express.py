@@ -20,7 +20,11 @@ from .rig import BODY, CANARY, JSON, Say, Script, Setup, WaitingKeys, rigged, to
 from .scenes import Scene, dying
 from .test_fail_closed import check, clean, lines_of
 
-_ON_THE_WAY = {"traffic/exchange/fast_path.py"}
+_ON_THE_WAY = {
+    "traffic/exchange/fast_exchange.py",
+    "traffic/exchange/fast_path.py",
+    "traffic/exchange/known_heads.py",
+}
 
 
 class WarmKeys(WaitingKeys):
@@ -38,6 +42,29 @@ def _say(data: bytes) -> Say:
         client.send(data)
 
     return say
+
+
+def _say_again(data: bytes) -> Say:
+    """Send a request three times, so that both of its heads are known by the last."""
+
+    async def say(client: Client) -> bytes:
+        last = b""
+        try:
+            for _ in range(3):
+                client.send(data)
+                last = (await client.response()).raw
+            client.writer.write_eof()
+        except asyncio.IncompleteReadError as end:
+            return end.partial
+        return last
+
+    return say
+
+
+def _post(target: bytes) -> bytes:
+    """Return a request behind which its connection stays."""
+    head = b"POST %b HTTP/1.1\r\nHost: h\r\n%b\r\nContent-Length: %d\r\n\r\n"
+    return head % (target, JSON, len(BODY)) + BODY
 
 
 def _answer(body: bytes | None, *, framing: bytes = b"Content-Length: %d") -> Script:
@@ -68,13 +95,24 @@ async def passing() -> Setup:
     return Setup(_answer(BODY), _say(post(BODY, JSON, target=b"/pass")), WarmKeys(), express=True)
 
 
+async def going_a_way() -> Setup:
+    """What is sealed and opened is known by its heads."""
+    return Setup(_answer(None), _say_again(_post(b"/seal")), WarmKeys(), express=True)
+
+
+async def passing_a_way() -> Setup:
+    """What passes is known by its heads."""
+    return Setup(_answer(BODY), _say_again(_post(b"/pass")), WarmKeys(), express=True)
+
+
 async def asking_again() -> Setup:
     """A resting connection dies under a GET, which goes out again on a new one."""
     return Setup(dying(), _say(get(b"/pass")), WarmKeys(), express=True)
 
 
 SCENES: dict[str, Scene] = {
-    scene.__name__: scene for scene in (sealing, opening, passing, asking_again)
+    scene.__name__: scene
+    for scene in (sealing, opening, passing, going_a_way, passing_a_way, asking_again)
 }
 
 

@@ -76,8 +76,15 @@ def answer(  # noqa: PLR0913 - what one response consists of
             keep_lines(lines, message, head)
     if message.body is not None:
         body = message.body
-    link.write(WHOLE % (head, len(body), body))
-    return len(body)
+    size = len(body)
+    try:
+        link.write(WHOLE % (head, size, body))
+    except ConnectionError:
+        raise
+    except BaseException:
+        link.abort()  # some of it may be on its way, and nothing must follow it
+        raise
+    return size
 
 
 class ResponseWriter:
