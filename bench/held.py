@@ -1,11 +1,13 @@
-"""`python -m bench.held`: how long one large message holds the event loop, in CPU time.
+"""`python -m bench.held`: what one large message takes, and holds the event loop, in CPU time.
 
-Planning, finding the keys and applying run without a pause, so nobody else is served meanwhile.
+The work pauses where the core says that it may, and a slice ends at the first pause behind two
+milliseconds. So nobody is served for two milliseconds and the longest step between two pauses.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -29,6 +31,7 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.slices import pausing
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
@@ -52,16 +55,18 @@ class Large:
 async def main() -> None:
     """Measure each message three times, and print the least."""
     ring = keyring.create("k1", now=int(time.time()) - 3600, random=os.urandom)
+    gc.disable()  # as `traffic/slices` does for the oldest generation
     store = MemoryStore(clock=time.time)
     sessions = Sessions(ring, store, SessionSettings(), clock=time.time, random=os.urandom)
     await sessions.open()
-    sys.stdout.write("| response | bytes | plan | keys | apply | together |\n")
-    sys.stdout.write("|---|--:|--:|--:|--:|--:|\n")
+    sys.stdout.write("| response | bytes | plan | keys | apply | together | longest step |\n")
+    sys.stdout.write("|---|--:|--:|--:|--:|--:|--:|\n")
     for large in await _messages(sessions):
         runs = [await _run(large, sessions) for _ in range(3)]
-        plan, keys, apply = min(runs, key=sum)
+        plan, keys, apply, _ = min(runs, key=lambda run: sum(run[:3]))
         row = " | ".join(f"{one:.0f} ms" for one in (plan, keys, apply, plan + keys + apply))
-        sys.stdout.write(f"| {large.name} | {len(large.body):,} | {row} |\n")
+        step = min(run[3] for run in runs)
+        sys.stdout.write(f"| {large.name} | {len(large.body):,} | {row} | {step:.1f} ms |\n")
 
 
 async def _messages(sessions: Sessions) -> list[Large]:
@@ -114,8 +119,26 @@ def _body(entries: list[dict[str, str]]) -> bytes:
     return json.dumps({"entry": entries}).encode()
 
 
-async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
-    """Return the milliseconds of planning, of finding the keys and of applying."""
+class _Steps:
+    """How long the steps between two pauses take, in milliseconds of this thread."""
+
+    def __init__(self) -> None:
+        self.longest = self._last = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin behind what is no part of a slice."""
+        self._last = time.thread_time()
+
+    def __call__(self) -> None:
+        """Note a pause."""
+        now = time.thread_time()
+        self.longest = max(self.longest, 1000 * (now - self._last))
+        self.begin()
+
+
+async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float, float]:
+    """Return the milliseconds of planning, of finding the keys, of applying, and of a step."""
     field = Item(large.select, "note", _BOUND)
     block = Block(decrypt=(field,), names=large.names, keep_unopened=True)
     rule = Rule("list", (parse_pattern("GET /list"),), response=(block,))
@@ -126,15 +149,20 @@ async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
     if not isinstance(treatment, ReadResponse):
         message = "no block takes the response"
         raise TypeError(message)
-    times = [time.process_time()]
-    plan = plan_response(exchange, treatment.block, answer, large.body)
+    steps, times = _Steps(), [time.process_time()]
+    with pausing(steps):
+        plan = plan_response(exchange, treatment.block, answer, large.body)
+        steps()
     times.append(time.process_time())
     keys = await sessions.resolve(plan.needs)
     times.append(time.process_time())
-    apply(plan, keys, time.time())
+    with pausing(steps):
+        steps.begin()
+        apply(plan, keys, time.time())
+        steps()
     times.append(time.process_time())
     first, second, third = (1000 * (late - early) for early, late in pairwise(times))
-    return first, second, third
+    return first, second, third, steps.longest
 
 
 if __name__ == "__main__":
