@@ -10,7 +10,7 @@ import pybase64
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # By the remainder of the length: the characters that may end a text. The unused bits of the last
 # one must be 0, or two texts would decode to the same bytes.
-_LAST: Final = (
+LAST: Final = (
     frozenset(_ALPHABET),
     frozenset[int](),
     frozenset(_ALPHABET[::16]),
@@ -51,7 +51,7 @@ def decode(text: bytes, /) -> bytes | None:
     if not text:
         return b""
     remainder = len(text) % 4
-    if text[-1] not in _LAST[remainder]:
+    if text[-1] not in LAST[remainder]:
         return None
     try:
         if len(text) < _LONG:

@@ -8,7 +8,7 @@ import re
 from json.encoder import encode_basestring
 from typing import Final
 
-from ..slices import PIECE_BYTES, pieces
+from ..slices import LARGE_BYTES, PIECE_BYTES, pieces
 
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
 # Each byte as it is, but for those that a JSON string must escape: they become another.
@@ -29,6 +29,11 @@ def is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def is_plain_text(text: bytes) -> bool:
+    """Return whether a text is ASCII that a JSON string spells as it reads, and not too long."""
+    return len(text) <= LARGE_BYTES and text.isascii() and text.translate(_UNESCAPED) == text
 
 
 def quote(utf8: bytes, /) -> bytes | None:
