@@ -19,7 +19,7 @@ from ..crypto.token import (
 from ..edits.edits import Outcome, as_json, expiry, require_text
 from ..edits.key_needs import Keys, Needs
 from ..errors import SealyardError
-from ..formats.json import unescape
+from ..formats.json import unescaped
 from ..formats.json.body import JSON
 from ..http.message import Headers, RequestHead, ResponseHead
 from ..leaves import quote, token_parts
@@ -149,7 +149,7 @@ class JsonWay:
         if body[start] == way_values.QUOTE:
             text = body[start + 1 : end - 1]
             if b"\\" in text:
-                text = unescape(body[start:end]).encode()
+                text = unescaped(body[start:end])
             if text.startswith(way_values.TOKENS):
                 return None
         else:

@@ -24,7 +24,7 @@ from ..crypto.token import (
 from ..edits.edits import as_json, expiry, require_text
 from ..edits.key_needs import Keys, Needs
 from ..errors import OpenFailed
-from ..formats.json import Selection, unescape
+from ..formats.json import Selection, unescaped
 from ..leaves import splice, splice_quoted, tokens_at
 from ..rules.model import Item
 
@@ -68,7 +68,7 @@ def to_seal(
                 continue
             text = body[start + 1 : end - 1]
             if b"\\" in text:
-                text = unescape(body[start:end]).encode()
+                text = unescaped(body[start:end])
             if text.startswith(TOKENS):
                 return None
             texts.append(text)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError
 from proxy.core.expressions import selectors
 from proxy.core.expressions.selectors import JsonSelector, Step, parse_json_selector
-from proxy.core.formats.json import Selection, escape, unescape, validate
+from proxy.core.formats.json import Selection, escape, unescape, unescaped, validate
 from tests.core.json_texts import KEYS, documents
 
 PATHS = ("$", "$..x", "$.v", "$.v..x", "$.*", "$[0]", "$..*", "$.a.b", "$..a..b")
@@ -461,7 +461,12 @@ def test_text_survives_being_escaped(text: str) -> None:
     literal = f'"{escape(text)}"'
     assert text == json.loads(literal)
     if not any("\ud800" <= one <= "\udfff" for one in text):
-        assert text == unescape(literal.encode())
+        assert text == unescape(literal.encode()) == unescaped(literal.encode()).decode()
+
+
+def test_half_of_a_pair_has_no_text() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        unescaped(rb'"\ud83d"')
 
 
 @pytest.mark.parametrize("depth", [129, 200, 254])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .lexer import Findings, FoundValue, Path
 from .selection import Selection, member_names, validate
-from .text import escape, quote, shield, unescape
+from .text import escape, quote, shield, unescape, unescaped
 
 __all__ = [
     "Findings",
@@ -21,5 +21,6 @@ __all__ = [
     "quote",
     "shield",
     "unescape",
+    "unescaped",
     "validate",
 ]

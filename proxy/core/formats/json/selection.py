@@ -14,7 +14,7 @@ from ...leaves.strict_json import after_space, check, scan
 from ...slices import pause
 from .lexer import Findings, FoundValue, Path
 from .names import Node, finish, insert
-from .text import unescape
+from .text import unescaped
 from .walk import Walk
 
 
@@ -91,7 +91,7 @@ class Selection:
         """Return the text of a JSON string, None for any other value."""
         if not raw.startswith(b'"'):
             return None
-        return raw[1:-1] if b"\\" not in raw else unescape(raw).encode()
+        return raw[1:-1] if b"\\" not in raw else unescaped(raw)
 
     @staticmethod
     def refuse_other(_: bytes) -> None:

@@ -6,6 +6,8 @@ import json
 from json.encoder import encode_basestring
 from typing import Final
 
+from ...leaves import unquote
+
 _MARKUP: Final = ((b"<", rb"\u003c"), (b">", rb"\u003e"), (b"&", rb"\u0026"))
 
 
@@ -15,6 +17,15 @@ def unescape(literal: bytes) -> str:
         return literal[1:-1].decode()
     text: str = json.loads(literal)
     return text
+
+
+def unescaped(literal: bytes) -> bytes:
+    """Return the text of a JSON string literal, quotes included, as UTF-8.
+
+    For short ones faster than `unescape`, which finds out the encoding first.
+    """
+    text = unquote(literal)
+    return unescape(literal).encode() if text is None else text
 
 
 def quote(text: str) -> str:
