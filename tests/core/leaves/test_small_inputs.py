@@ -80,3 +80,12 @@ def test_candidates_of_any_piece() -> None:
         for end in (0, at - 1, at, at + 1, at + 7, len(text) - 1, len(text), len(text) + 9):
             if end >= 0:
                 assert native.candidates(text, at, end) == tokens.candidates(text, at, end)
+
+
+def test_short_candidates_of_every_length() -> None:
+    for size in range(70):
+        for text in (b"A" * size, b"B" + b"A" * size, b"-" * size + b".", b"A." + b"A" * size):
+            one = tokens.SHORT_PREFIX + text
+            for body in (one, b"." + one + b" ", one + one, SHORT + one):
+                expected = tokens.candidates(body, 0, len(body))
+                assert native.candidates(body, 0, len(body)) == expected
