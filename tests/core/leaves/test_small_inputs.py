@@ -63,6 +63,17 @@ def test_base64url_of_every_length_and_last_character() -> None:
             assert native.decode(one) == base64url.decode(one)
 
 
+def test_token_texts_of_small_parts() -> None:
+    for size in (16, 17, 18, 19, 20, 40):
+        for head in (b"", b"e", HEAD):
+            sealed = bytes(range(1, size + 1))
+            text = native.token_text(head, bytes(range(12)), sealed)
+            assert text == tokens.token_text(head, bytes(range(12)), sealed)
+    for iv, size in ((11, 16), (13, 16), (12, 15), (12, 0)):
+        with pytest.raises(ValueError, match="an IV has 12 bytes and a tag 16"):
+            native.token_text(HEAD, bytes(iv), bytes(size))
+
+
 def test_tokens_cut_or_changed_anywhere() -> None:
     longer = tokens.token_text(HEAD + b"Zm9v", bytes(range(12)), bytes(range(40)))
     for text in (SHORT, longer):
