@@ -600,9 +600,11 @@ OPENS: Final = [
     ("eyJ0eXAiOiJzeTEi..", False),
     ("plain", False),
 ]
+# Tokens have nonces: as ids, they would differ in each process of a run in parallel.
+opens = pytest.mark.parametrize(("token", "goes"), OPENS, ids=[str(at) for at in range(len(OPENS))])
 
 
-@pytest.mark.parametrize(("token", "goes"), OPENS)
+@opens
 @pytest.mark.parametrize("rule", [ONE_OPENED, ANY_OPENED], ids=["one", "any"])
 def test_a_token_is_opened_as_its_edit_opens_it(rule: Rule, token: str, *, goes: bool) -> None:
     done, planned = answered(rule, json.dumps({"content": token}), Warm())
@@ -618,7 +620,7 @@ def test_what_is_no_token_goes_no_way_or_is_not_there(value: str) -> None:
     assert done in (None, planned)
 
 
-@pytest.mark.parametrize(("token", "goes"), OPENS)
+@opens
 def test_tokens_of_a_list_are_opened_as_their_edits_open_them(token: str, *, goes: bool) -> None:
     others = [a_token(b"a"), a_token(b"b", number=1), a_token(b"1", cty="json"), a_token(b"c")]
     for listed in ([token], [token] * 3, [*others, token], [token, *others, token]):
