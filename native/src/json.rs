@@ -304,6 +304,7 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
         }
         let mut at = at + 1;
         loop {
+            self.pause_if_due(at)?;
             at = self.plain(at)?;
             if self.body[at] == b'"' {
                 return Some(at + 1);
