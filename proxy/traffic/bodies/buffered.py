@@ -9,7 +9,6 @@ from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
-from ..http1.head_cache import HeadCacheEntry
 from ..interfaces import RawConnection
 from .response_writer import Connection, ResponseWriter
 
@@ -81,22 +80,15 @@ class FastRequest(ResponseWriter):
 class WholeResponse:
     """A response with its complete body, which can be taken more than once.
 
-    `delimited`: it was not cut. `entry` is there where the head is one that may come again.
+    `delimited`: it was not cut.
     """
 
-    __slots__ = ("_data", "arrived", "bodiless", "delimited", "entry", "framing", "head")
+    __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head")
 
     def __init__(
-        self,
-        head: ResponseHead,
-        framing: Framing,
-        data: bytes,
-        *,
-        bodiless: bool = False,
-        entry: HeadCacheEntry | None = None,
+        self, head: ResponseHead, framing: Framing, data: bytes, *, bodiless: bool = False
     ) -> None:
         self._data = data
-        self.entry = entry
         self.head = head
         self.framing = framing
         self.bodiless = bodiless
