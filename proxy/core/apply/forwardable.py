@@ -69,9 +69,9 @@ class Forwardable:
         if mint is not _MINT:
             message = "only the rule engine makes a Forwardable"
             raise TypeError(message)
-        self.frame = frame
-        self.body = body
-        self.flow = flow
+        self.frame: Final = frame
+        self.body: Final = body
+        self.flow: Final = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy could be sent with another body."""
@@ -131,12 +131,7 @@ class Changed(Forwardable):
         kept: Kept,
     ) -> None:
         """Refuse every caller but those of this folder."""
-        if mint is not _MINT:
-            message = "only the rule engine makes a Forwardable"
-            raise TypeError(message)
-        self.frame = frame
-        self.body = body
-        self.flow = None
+        super().__init__(mint, frame, body, None)
         self.counts: Final = counts
         self.kept: Final = kept
 
