@@ -37,6 +37,7 @@ async def test_each_answer_has_its_line_through_a_reload_and_to_the_end(
 ) -> None:
     pipe, log = tmp_path / "pipe", tmp_path / "copied.log"
     os.mkfifo(pipe)
+    log.touch()  # it is read before the first line has come
     reader = copying(pipe, log)
     async with backend() as behind:
         with served(tmp_path, behind.port, "--workers", str(workers), log=pipe) as process:
