@@ -113,6 +113,7 @@ def paths_of(*texts: str) -> tuple[PlainPath, ...]:
         ("a.b", '{"a":{"x":1}}'),
         ("list.*.text", '{"list":[{"text":"a"},{"text":"b","n":1},{"text":null},{"n":2}]}'),
         ("list.*.text list.*.id", '{"list":[{"id":1,"text":"a"},{"id":2,"text":"ä\\n"}]}'),
+        ("*.l.*.a", "[" + ",".join(['{"l":[{"a":1}]}'] * 200) + "]"),
         ("list.*.text", '{"list":[]}'),
         ("list.*.text", '{"list":null}'),
         ("*.a.*.b", '[{"a":[{"b":1},{"b":[]}]},{"a":[]},{"a":[{"b":{}}]}]'),
@@ -237,6 +238,7 @@ def mutants(draw: st.DrawFn) -> bytes:
 
 
 @given(mutants() | st.binary(max_size=40), paths)
+@example(b'{"a":"a string that is long enough\x01\x01"}', paths_of("a"))
 @settings(max_examples=600)
 def test_nothing_is_found_in_what_the_walk_refuses(
     body: bytes, chosen: tuple[PlainPath, ...]
