@@ -73,6 +73,7 @@ class WorkerProcess:
         """Return the worker's answer; raise the error that it met, or WorkerGone."""
         number = next(self._numbers)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_seen)
         self._waiting[number] = answer
         try:
             if self.gone:
@@ -115,6 +116,15 @@ class WorkerProcess:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(WorkerGone("worker-gone"))
+
+
+def _seen(answer: asyncio.Future[Any]) -> None:
+    """Take note of an error that comes while the question is still being sent.
+
+    Nobody awaits that answer, and asyncio would report its error as unhandled.
+    """
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerProcess:
