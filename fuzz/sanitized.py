@@ -105,7 +105,7 @@ def _built() -> Path:
         "RUSTC_BOOTSTRAP": "1",
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags(found.runtime)),
     }
-    # Debian's crates have other checksums than crates.io's.
+    # Debian's crates have other checksums than those of the Rust registry.
     (_CRATE / "Cargo.lock").unlink(missing_ok=True)
     subprocess.run(command, cwd=_CRATE, env=environment, check=True)  # noqa: S603 - found above
     return _CRATE / "target" / _TRIPLE / "release" / "sealyard-fuzz"
