@@ -17,9 +17,9 @@ RUN python3 -m venv /build/venv \
       --require-hashes --requirement requirements-build.lock
 COPY LICENSE ./
 COPY native native
+WORKDIR /build/native
 RUN mkdir --parents ~/.cargo \
- && cp native/debian.toml ~/.cargo/config.toml \
- && cd native \
+ && cp debian.toml ~/.cargo/config.toml \
  && /build/venv/bin/maturin build --release --strip --compatibility manylinux_2_34 --out /build/wheels
 
 FROM ${BASE} AS build
@@ -39,7 +39,6 @@ COPY --chmod=0755 docker/sealyard /opt/sealyard/bin/sealyard
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
  && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard \
- && cd /opt/sealyard/lib/sealyard \
  && /opt/sealyard/bin/python -c 'from proxy.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS run

@@ -8,7 +8,7 @@ import itertools
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
@@ -34,6 +34,7 @@ _OURS: Final = (
     (re.compile(rb"\r\nDate: [^\r]*"), b""),
 )
 """What differs from one message to the next: the pseudonym, the request's id, the date."""
+_CLOSE: Final = b"\r\nConnection: close"
 
 
 def _alike(data: bytes) -> bytes:
@@ -121,8 +122,15 @@ class Way:
     host: bytes
 
     async def send(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Exchanged:
-        """Send the bytes at once, and an end; nothing is drawn at random."""
-        return await self._exchanged(_deliver(self.ours.port, data), monkeypatch)
+        """Send the bytes at once, and an end; nothing is drawn at random.
+
+        An answer says that it is the last where the client has asked for that, or where its end has
+        come before the answer is written. Where it has not asked, that is chance.
+        """
+        exchanged = await self._exchanged(_deliver(self.ours.port, data), monkeypatch)
+        if b"connection: close" in data.lower() or b"HTTP/1.0" in data:
+            return exchanged
+        return replace(exchanged, answer=exchanged.answer.replace(_CLOSE, b""))
 
     async def send_in_turn(
         self, messages: Iterable[bytes], monkeypatch: pytest.MonkeyPatch
@@ -197,7 +205,7 @@ async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterato
         async with proxied(local(port), rule_table=rule_table, keys=keys) as ours:
             # Ids of one length, or the length of an answer would tell how many went before.
             answerer: Any = ours.listener.answerer
-            answerer._steps._numbers = itertools.count(0x10000)
+            answerer.steps._numbers = itertools.count(0x10000)
             yield Way(ours, echo, b"127.0.0.1:%d" % port)
     finally:
         server.close()

@@ -126,7 +126,7 @@ async def test_a_known_answer_tells_each_client_whether_its_connection_ends(
 async def test_a_rule_that_was_shut_refuses_a_known_head(monkeypatch: pytest.MonkeyPatch) -> None:
     message = _message(_STARTS[0], (), _BODIES[0])
     async with a_way(a_rulebook()) as way:
-        steps = way.ours.listener.answerer._steps  # type: ignore[attr-defined]  # the handler's
+        steps = way.ours.listener.answerer.steps  # type: ignore[attr-defined]  # the handler's
 
         def shut_in_between() -> Iterator[bytes]:
             yield message

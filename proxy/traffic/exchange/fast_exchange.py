@@ -8,7 +8,7 @@ steps as the handler takes. Whatever takes waits is left to the handler.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_request, pass_response
@@ -80,6 +80,9 @@ class Lane(Protocol):
         """Let the handler relay a response."""
 
 
+_NO_LANE: Final = cast("Lane", None)  # a former upstream is closed once nothing holds its lane
+
+
 class FastExchange:
     """The exchanges of one client's connection that take the fast path, one after the other.
 
@@ -132,8 +135,8 @@ class FastExchange:
         self._record = record
 
     def forget(self) -> None:
-        """Hold nothing of a message that is over, or that the handler has."""
-        self._body, self._kept, self._own = b"", (), None
+        """Hold nothing of a message that is over, or that the handler has, nor the lane."""
+        self._body, self._kept, self._own, self._lane = b"", (), None, _NO_LANE
 
     def send(self, permit: Permit) -> bool:
         """Send the request as its rule changes it; return False if nothing was sent.
@@ -205,11 +208,12 @@ class FastExchange:
         """End the exchange: the client is gone."""
         connection = self._connection
         if connection is not None:
+            lane = self._lane
             self._leave(connection)
-            self._lane.upstream.pool.drop(connection)
+            lane.upstream.pool.drop(connection)
             self.forget()
             self._record.status = CLIENT_CLOSED
-            self._lane.steps.report((self._record,))
+            lane.steps.report((self._record,))
 
     # --- called by the upstream connection ------------------------------------------------------
 
@@ -249,17 +253,18 @@ class FastExchange:
                 record.response_bytes = len(body)
                 self._refuse(error)
                 return
-            self._body, self._kept, self._own = b"", (), None  # as `forget`
+            self._body, self._kept, self._own, self._lane = b"", (), None, _NO_LANE  # as `forget`
             owner.write_buffer.report_behind(lane.steps, record)
             owner.ended(keep=keep)
         except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
-            self._broke(connection, error)
+            self._broke(lane, connection, error)
 
     def progressed(self) -> None:
         """Act on what else has arrived from the upstream."""
         connection = self._connection
         if connection is None:
             return
+        lane = self._lane
         try:
             if connection.error is not None:
                 # First: after an error, the reader may still hold the previous response.
@@ -269,7 +274,7 @@ class FastExchange:
             else:
                 self._look(connection)
         except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
-            self._broke(connection, error)
+            self._broke(lane, connection, error)
 
     # --------------------------------------------------------------------------------------------
 
@@ -281,9 +286,9 @@ class FastExchange:
         """Stop watching the connection."""
         self._connection = connection.asker = None
 
-    def _broke(self, connection: UpstreamConnection, error: BaseException) -> None:
+    def _broke(self, lane: Lane, connection: UpstreamConnection, error: BaseException) -> None:
         self._leave(connection)
-        self._lane.upstream.pool.drop(connection)
+        lane.upstream.pool.drop(connection)
         self.owner.broke(error)
         if not isinstance(error, Exception):
             raise error
@@ -354,8 +359,9 @@ class FastExchange:
         self.owner.abort()
 
     def _end(self, *, keep: bool) -> None:
+        steps = self._lane.steps
         self.forget()
-        self.owner.write_buffer.report_behind(self._lane.steps, self._record)
+        self.owner.write_buffer.report_behind(steps, self._record)
         self.owner.ended(keep=keep)
 
     def _incoming(

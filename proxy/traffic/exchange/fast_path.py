@@ -7,32 +7,41 @@ cost more.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from ...core.errors import Busy, UpstreamResting
 from ..http1.fast_heads import FastHead
+from ..interfaces import Request, UpstreamResponse
+from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..upstream.permits import Claim, Permit
-from .fast_exchange import FastExchange, Finish
+from .admission import AdmittedExchange
+from .fast_exchange import FastExchange
 from .known_heads import KnownHeads
 from .steps import Steps
 
 
-class FastPath:
+class FastPath(ABC):
     """Sends requests of one listener upstream without a task.
 
-    `finish` is the handler's, for a response that it must relay.
+    Its exchanges hold it, and it holds none of them: a former upstream is closed once it is gone.
     """
 
-    __slots__ = ("finish", "heads", "steps", "upstream")
-
-    def __init__(
-        self, steps: Steps, heads: KnownHeads, upstream: HttpUpstream, finish: Finish
-    ) -> None:
+    def __init__(self, steps: Steps, heads: KnownHeads, upstream: HttpUpstream) -> None:
         self.steps: Final = steps
         self.heads: Final = heads
         self.upstream: Final = upstream
-        self.finish: Final = finish
+
+    @abstractmethod
+    async def finish(
+        self,
+        request: Request,
+        admitted: AdmittedExchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
+    ) -> None:
+        """Relay a response to a request that was sent by `depart`; raise only as `handle` does."""
 
     def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
         """Send a request upstream, or refuse it; return False if nothing was done.

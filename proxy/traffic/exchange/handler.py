@@ -10,7 +10,6 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
@@ -53,7 +52,7 @@ from .websocket_relay import Relay
 __all__ = ["Handler", "KeySource"]
 
 
-class Handler:
+class Handler(FastPath):
     """Answers the requests of one listener. `name` is the listener's, for the log."""
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -73,11 +72,10 @@ class Handler:
         lag: LoopLag | None = None,
         slices: Slices | None = None,
     ) -> None:
-        self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
         # Nothing is measured for traces unless they are wanted.
-        steps = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
-        self._steps = steps(
+        make = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
+        steps = make(
             rule_table,
             keys,
             reporter,
@@ -91,13 +89,11 @@ class Handler:
             slices=slices or Slices(),
         )
         heads = KnownHeads if traces is None else TracedHeads
-        fast_path = FastPath(self._steps, heads(self._steps), upstream, self.finish)
-        self.depart: Final = fast_path.depart
-        """Send a fast request upstream without a wait, or return False and do nothing."""
+        super().__init__(steps, heads(steps), upstream)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""
-        record = self._steps.record()
+        record = self.steps.record()
         await self._guard(self._answer(request, record), request, record)
 
     async def finish(
@@ -112,9 +108,9 @@ class Handler:
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the problem that answers what could not be parsed as a request."""
-        record = self._steps.record()
-        refusal = self._steps.refusal(error, record)
-        self._steps.report((record,))
+        record = self.steps.record()
+        refusal = self.steps.refusal(error, record)
+        self.steps.report((record,))
         return refusal
 
     async def _guard(
@@ -126,7 +122,7 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
-            refusal = self._steps.refusal(deliberate(error), record)
+            refusal = self.steps.refusal(deliberate(error), record)
             # What did not pass the gate may have several readings: read nothing after it.
             await request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
@@ -136,21 +132,21 @@ class Handler:
             if dry_run is not None:  # whoever leaves now has been answered
                 await dry_run.conclude()
         finally:
-            self._steps.report((record,))
+            self.steps.report((record,))
 
     async def _answer(self, request: Request, record: MessageRecord) -> DryRun | None:
         """Answer a request; return the dry run that is to be concluded, if there is one."""
-        admitted = self._steps.admit(request.raw, request.peer, record)
+        admitted = self.steps.admit(request.raw, request.peer, record)
         asked = admitted.request
-        if self._steps.lag.refuses(admitted.claim.client):
+        if self.steps.lag.refuses(admitted.claim.client):
             raise Busy("loop-lag")
-        self._upstream.permits.refuse_if_full(admitted.claim)
+        self.upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = admitted.forwarding
         permit: Permit | None = None
         dry_run = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
-            dry_run = DryRun(self._steps, admitted.exchange, record)
+            dry_run = DryRun(self.steps, admitted.exchange, record)
             body = dry_run.request(body)
         try:
             if admitted.reads_messages:
@@ -159,7 +155,7 @@ class Handler:
             else:
                 message, sent, permit = await self._outgoing(admitted, body, record)
             record.sending()
-            response = await self._upstream.send(
+            response = await self.upstream.send(
                 message,
                 sent,
                 admitted.claim,
@@ -196,7 +192,7 @@ class Handler:
                 else:
                     await self._tunnel(request, admitted.exchange, response, record)
                 return
-            self._steps.uncovered(admitted.exchange, response.head, record)
+            self.steps.uncovered(admitted.exchange, response.head, record)
             if response.framing.content_length is None and streams_records(response.head.headers):
                 response.lasts(self._timeouts.tunnel)
             message, response = await self._incoming(admitted.exchange, response, record)
@@ -218,8 +214,8 @@ class Handler:
         It has one already where there was work to do for all of it.
         """
         exchange = admitted.exchange
-        limit = self._steps.body_limit(exchange.decision)
-        match self._steps.treat_request(exchange, body.framing):
+        limit = self.steps.body_limit(exchange.decision)
+        match self.steps.treat_request(exchange, body.framing):
             case Pass():
                 return pass_request(exchange), body, None
             case StreamRecords(block, kind):
@@ -229,12 +225,12 @@ class Handler:
                     return message, streamed, None
                 whole = b""
             case StreamBody(block) as treatment:
-                pieces = Pieces(body, body.framing, self._steps.flow_limit)
+                pieces = Pieces(body, body.framing, self.steps.flow_limit)
                 whole = await pieces.beginning(treatment.suffices)
                 if whole:
-                    async with self._steps.slices.turn(long=is_long(whole)) as run:
+                    async with self.steps.slices.turn(long=is_long(whole)) as run:
                         plan = await run(plan_flowing_request, exchange, block, whole, limit)
-                        message = await self._steps.carry_out(plan, record, run)
+                        message = await self.steps.carry_out(plan, record, run)
                     flowing: FlowingBody | StreamedBody
                     if isinstance(message.flow, PlannedFlow):
                         flowing = StreamedBody(pieces.all(), message, self._applying(record))
@@ -259,12 +255,12 @@ class Handler:
         long = _is_long(exchange.head, whole)
         if long:
             self._refuse_if_late()
-        elif self._upstream.health.sound:
-            permit = await self._upstream.permits.take(admitted.claim)
+        elif self.upstream.health.sound:
+            permit = await self.upstream.permits.take(admitted.claim)
         try:
-            async with self._steps.slices.turn(long=long) as run:
-                plan = await run(self._steps.plan_request, exchange, whole, framing)
-                return await self._steps.carry_out(plan, record, run), permit
+            async with self.steps.slices.turn(long=long) as run:
+                plan = await run(self.steps.plan_request, exchange, whole, framing)
+                return await self.steps.carry_out(plan, record, run), permit
         except BaseException:
             if permit is not None:
                 permit.release("unsent")
@@ -274,7 +270,7 @@ class Handler:
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
-        steps, unread = self._steps, False
+        steps, unread = self.steps, False
         treatment = steps.treat_response(exchange, response)
         if isinstance(treatment, LookAt):
             look = steps.look(exchange, treatment, response)
@@ -295,9 +291,9 @@ class Handler:
                 pieces = Pieces(response, response.framing, steps.flow_limit)
                 whole = await pieces.beginning(arriving.suffices)
                 if whole:
-                    async with self._steps.slices.turn(long=is_long(whole)) as run:
+                    async with self.steps.slices.turn(long=is_long(whole)) as run:
                         plan = await run(plan_flowing_response, exchange, block, head, whole, limit)
-                        message = await self._steps.carry_out(plan, record, run)
+                        message = await self.steps.carry_out(plan, record, run)
                     flowing: FlowingResponse | StreamedResponse
                     if isinstance(message.flow, PlannedFlow):
                         apply = self._applying(record)
@@ -317,7 +313,7 @@ class Handler:
 
         What waits here and at the upstream is to be answered within `timeouts.queue`.
         """
-        if self._steps.slices.wait > self._timeouts.queue / 2:
+        if self.steps.slices.wait > self._timeouts.queue / 2:
             raise Busy("long-messages")
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
@@ -325,9 +321,9 @@ class Handler:
 
     async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be hours away."""
-        async with self._steps.slices.turn(long=is_long(plan.body)) as run:
-            message = await self._steps.carry_out(plan, record, run, piece="piece")
-        self._steps.report_unopened(record)
+        async with self.steps.slices.turn(long=is_long(plan.body)) as run:
+            message = await self.steps.carry_out(plan, record, run, piece="piece")
+        self.steps.report_unopened(record)
         return message
 
     async def _tunnel(
@@ -338,10 +334,10 @@ class Handler:
         record: MessageRecord,
     ) -> None:
         """Let a WebSocket through unread; the upstream has accepted it."""
-        self._steps.uncovered_socket(exchange, record)
+        self.steps.uncovered_socket(exchange, record)
         tee = None
         if exchange.decision.observes is not None:
-            tee = TeeSocket(self._steps, exchange, record, response.head)
+            tee = TeeSocket(self.steps, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
         tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)
@@ -366,12 +362,12 @@ class Handler:
         agreed = admitted.agreement
         asked = admitted.request.head.headers
         accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
-        limit = self._steps.body_limit(exchange.decision)
+        limit = self.steps.body_limit(exchange.decision)
         upstream = Leg(response.divert(), accepted, client=False, limit=limit)
         head = handshake.downward(response.head, agreed)
         client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
         ways = (Messages(exchange, "request"), Messages(exchange, "response"))
-        relay = Relay(self._steps, record, client, upstream, ways)
+        relay = Relay(self.steps, record, client, upstream, ways)
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         if relay.abandoned:
             record.status = CLIENT_CLOSED

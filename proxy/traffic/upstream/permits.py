@@ -13,8 +13,7 @@ them (`Permit.becomes`), each kind with a limit of its own, of which a client le
 others as well.
 
 No exception and no cancellation, wherever it is raised, reduces the number of permits for good:
-each count changes in one step with the state of its permit, and a permit that is lost gives itself
-back.
+each count changes in one step with the state of its permit, and a lost permit gives itself back.
 """
 
 from __future__ import annotations
@@ -109,8 +108,11 @@ class Permit:
 
     def __del__(self) -> None:
         """Give a permit back that an exception has lost, from whichever thread that is seen in."""
-        if self.held or self.beside is not None:
-            self._permits.lost(self)
+        try:
+            if self.held or self.beside is not None:
+                self._permits.lost(self)
+        except AttributeError:  # the exception came while it was made
+            return
 
 
 class Permits:

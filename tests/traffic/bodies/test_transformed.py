@@ -516,7 +516,7 @@ async def test_pieces_that_were_looked_at_come_again() -> None:
 async def test_nothing_is_sent_beside_its_flow() -> None:
     text = a_text(LONG)
     async with a_frame_world() as world:
-        steps = world.ours.listener.answerer._steps  # type: ignore[attr-defined] # the handler's
+        steps = world.ours.listener.answerer.steps  # type: ignore[attr-defined] # the handler's
         told: list[Forwardable] = []
         carry_out = steps.carry_out
 

@@ -393,7 +393,7 @@ def test_b2_long_lists_whose_clients_leave_are_opened_no_further(way: Way) -> No
 def _opening(ours: Ours) -> int:
     """Return how many long messages are worked at."""
     answerer: Any = ours.listener.answerer
-    return int(answerer._steps.slices._under_way)
+    return int(answerer.steps.slices._under_way)
 
 
 @pytest.mark.parametrize("way", GONE)
