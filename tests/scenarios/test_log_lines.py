@@ -23,8 +23,8 @@ def copying(pipe: Path, log: Path) -> threading.Thread:
     """Copy what is written to the pipe until its writers have ended."""
 
     def copy() -> None:
-        with pipe.open("rb") as source, log.open("wb", buffering=0) as target:
-            shutil.copyfileobj(source, target, 1)
+        with pipe.open("rb", buffering=0) as source, log.open("wb", buffering=0) as target:
+            shutil.copyfileobj(source, target)  # a read gives what there is
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()

@@ -25,6 +25,8 @@ hundred, and each takes 15 microseconds in which no other message is served."""
 _PROBED_MAX: Final = 16 * 1024
 _LISTED_MAX: Final = 512 * 1024  # too small for more values than a text may have
 _WORTH_CUTTING: Final = 64
+_LOOKED_AT: Final = 1024
+"""So many objects are looked at between two pauses: it takes half a millisecond."""
 _LISTS: Final = frozenset({list})
 _OBJECTS: Final = frozenset({dict})
 
@@ -163,6 +165,7 @@ def _listed(
     spelled, size = "", 0
     counts: list[tuple[str, int]] = []
     for step in path:
+        pause()
         kept = [level is not None for level in levels]
         above, indexes = list(compress(levels, kept)), list(compress(indexes, kept))
         lacks = lacks or len(above) < len(levels)
@@ -171,6 +174,7 @@ def _listed(
             if not kinds <= _LISTS or sum(map(len, above)) > SELECTED_MAX:
                 return None
             lacks = lacks or not all(above)
+            pause()
             indexes = [
                 (*way, at)
                 for level, way in zip(above, indexes, strict=True)
@@ -179,7 +183,7 @@ def _listed(
             levels = [one for level in above for one in level]
         else:
             name, spelled, size, plain = step
-            if not kinds <= _OBJECTS or not all(map(plain.suit, above)):
+            if not kinds <= _OBJECTS or not _suit(plain, above, pause):
                 return None
             kept = [name in level for level in above]
             levels = [level[name] for level in compress(above, kept)]
@@ -193,6 +197,14 @@ def _listed(
     if any(rest.count(name) != count for name, count in counts):
         return None
     return flat, len(levels), lacks or found < len(levels), rest, max(len(above) - 1, 0)
+
+
+def _suit(plain: PlainNames, levels: list[Any], pause: Callable[[], None]) -> bool:
+    for at in range(0, len(levels), _LOOKED_AT):
+        pause()
+        if not all(map(plain.suit, levels[at : at + _LOOKED_AT])):
+            return False
+    return True
 
 
 def _located(
