@@ -130,11 +130,11 @@ def finder(data: bytes) -> None:
     native = importlib.import_module("sealyard_native").Finder(paths, lambda: None).find(body)
     python = Finder(paths, lambda: None).find(body)
     for found in (native, python):
-        if found is not None and found != _walked(paths, body):
+        if found is not None and found != walked(paths, body):
             _broken("a Finder finds other values than the walk")
 
 
-def _walked(paths: tuple[PlainPath, ...], body: bytes) -> Found | None:
+def walked(paths: tuple[PlainPath, ...], body: bytes) -> Found | None:
     """Return what the walk finds; None where it refuses, or reports anything."""
     selectors = tuple(
         JsonSelector("", tuple(Step(Every.MEMBER if one is None else one) for one in path))

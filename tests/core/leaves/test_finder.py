@@ -15,10 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.errors import MessageError
-from proxy.core.expressions.selectors import Any as Every
-from proxy.core.expressions.selectors import JsonSelector, Step
-from proxy.core.formats.json import Selection
+from fuzz.forms import walked
 from proxy.core.leaves import FORM
 from proxy.core.leaves import finder as python
 from proxy.core.leaves.finder import SELECTED_MAX, Found, PlainPath
@@ -43,28 +40,6 @@ FORMS: Final[tuple[Form, ...]] = (python.Finder,) if NATIVE is None else (python
 
 def never() -> None:
     """Pause without an effect."""
-
-
-def walked(paths: tuple[PlainPath, ...], body: bytes) -> Found | None:
-    """Return what the walk finds; None where it refuses, or reports anything."""
-    selectors = tuple(
-        JsonSelector("", tuple(Step(Every.MEMBER if one is None else one) for one in path))
-        for path in paths
-    )
-    try:
-        findings = Selection(selectors).walk(body)
-    except MessageError:
-        return None
-    if findings.variants or findings.hidden or findings.twins:
-        return None
-    flat = []
-    for values in findings.found:
-        places: list[int] = []
-        for one in values:
-            places += (one.start, one.end)
-            places += (at for at in one.path if isinstance(at, int))
-        flat.append(places)
-    return sum(1 << at for at in findings.missing), flat
 
 
 def agreed(paths: tuple[PlainPath, ...], body: bytes) -> list[Found | None]:
