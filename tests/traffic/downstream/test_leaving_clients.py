@@ -318,7 +318,7 @@ def test_b2_a_client_that_leaves_while_keys_are_waited_for_sends_nothing_upstrea
             await eventually(lambda: keys.asked >= len(WAYS))
             client.leave(way)
             await asyncio.sleep(SOON)
-            await eventually(lambda: ours.listener.connections == 1)
+            await eventually(lambda: ours.listener.connections <= 1)
             keys.go.set()
             if way == "half-close":
                 assert (await client.rest()).startswith(INTERIM + b"HTTP/1.1 200 OK\r\n")
@@ -341,7 +341,7 @@ def test_b2_a_client_that_leaves_while_its_list_waits_for_keys_gets_nothing_open
             await eventually(lambda: keys.asked >= len(WAYS))
             client.leave(way)
             await asyncio.sleep(SOON)
-            await eventually(lambda: ours.listener.connections == 1)
+            await eventually(lambda: ours.listener.connections <= 1)
             keys.go.set()
             if way == "half-close":
                 assert CANARY.encode() in await client.rest()
