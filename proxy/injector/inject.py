@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from .. import __version__
-from . import containers
-from . import ports as probes
+from . import containers, probes
 from .annotations import (
     CONTAINERS,
     DEFAULT_CONTAINER,

@@ -1,14 +1,13 @@
-"""The sealed ports of a pod, and the probes and hooks that use them."""
+"""The ports of a pod, and which of them are sealed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .annotations import HEALTH_PORT, OWN_PORTS, PROBE_PATH, PROBES_VARIABLE, SIDECAR, PodOptions
-from .pod_reader import HIGHEST_PORT, CannotInject, Json, mapping, objects, port, text
+from .annotations import OWN_PORTS, PodOptions
+from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
 
 _TCP: Final = "TCP"
 _SHIFTS: Final = (10000, 20000, 30000, -10000, -20000)
@@ -148,108 +147,3 @@ def _moved(
 
 def _is_tcp(declaration: Json) -> bool:
     return (text(declaration, "protocol") or _TCP) == _TCP
-
-
-PROBE_KINDS: Final = ("startupProbe", "readinessProbe", "livenessProbe")
-HOOK_KINDS: Final = ("postStart", "preStop")
-_HANDLERS: Final = ("httpGet", "tcpSocket", "grpc")
-_DEFAULT_TIMEOUT: Final = 1
-_HOOK_TIMEOUT: Final = 30
-
-
-@dataclass(frozen=True, slots=True)
-class _Spot:
-    """A probe or lifecycle hook of a container, and its timeout in seconds."""
-
-    key: str
-    holder: Json
-    timeout: int
-
-
-def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
-    """Return the original handlers of rewritten probes, as an earlier injection kept them."""
-    for container in containers:
-        if container.get("name") != SIDECAR:
-            continue
-        for variable in objects(container, "env"):
-            if variable.get("name") == PROBES_VARIABLE:
-                return _read(text(variable, "value"))
-    return {}
-
-
-def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
-    """Restore, in these containers, every handler that points to the sidecar.
-
-    Raises CannotInject where the original is unknown.
-    """
-    for container in containers:
-        for spot in _spots(container):
-            get = mapping(spot.holder, "httpGet")
-            if get.get("port") != HEALTH_PORT or get.get("path") != f"{PROBE_PATH}/{spot.key}":
-                continue
-            original = originals.get(spot.key)
-            if original is None:
-                raise CannotInject(
-                    f"{spot.key} points to Sealyard, and the original probe is unknown"
-                )
-            del spot.holder["httpGet"]
-            spot.holder.update(original)
-
-
-def rewrite(containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared]) -> Json:
-    """Point handlers of sealed ports to the sidecar; return the ones that it forwards.
-
-    Raises CannotInject for gRPC, which the sidecar does not speak.
-    """
-    forwarded: Json = {}
-    for container in containers:
-        for spot in _spots(container):
-            handler = next((one for one in _HANDLERS if one in spot.holder), None)
-            if handler is None:
-                continue
-            target = mapping(spot.holder, handler)
-            number = resolve(target.get("port"), container["name"], known)
-            # With a host, it is a port of another machine.
-            if number not in sealed.numbers or target.get("host"):
-                continue
-            if handler == "grpc":
-                raise CannotInject(
-                    f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed"
-                )
-            forwarded[spot.key] = {
-                "handler": {handler: target},
-                "port": sealed.behind(number),
-                "timeout": spot.timeout,
-            }
-            del spot.holder[handler]
-            spot.holder["httpGet"] = {
-                "path": f"{PROBE_PATH}/{spot.key}",
-                "port": HEALTH_PORT,
-                "scheme": "HTTP",
-            }
-    return forwarded
-
-
-def _spots(container: Json) -> Iterator[_Spot]:
-    name = container["name"]
-    for kind in PROBE_KINDS:
-        probe = mapping(container, kind)
-        timeout = probe.get("timeoutSeconds")
-        seconds = timeout if isinstance(timeout, int) and timeout > 0 else _DEFAULT_TIMEOUT
-        yield _Spot(f"{name}/{kind}", probe, seconds)
-    lifecycle = mapping(container, "lifecycle")
-    for kind in HOOK_KINDS:
-        yield _Spot(f"{name}/{kind}", mapping(lifecycle, kind), _HOOK_TIMEOUT)
-
-
-def _read(noted: str) -> dict[str, Json]:
-    try:
-        probes = json.loads(noted)
-        originals = {str(key): dict(one["handler"]) for key, one in probes.items()}
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed") from None
-    if not all(
-        len(one) == 1 and set(one) <= {"httpGet", "tcpSocket"} for one in originals.values()
-    ):
-        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed")
-    return originals
