@@ -183,3 +183,4 @@ def _of_selector(selector: Selector) -> Iterator[str]:
         yield from (step.key for step in selector.steps if isinstance(step.key, str))
     elif isinstance(selector, NamedSelector):
         yield selector.name
+        yield from (() if selector.inner is None else _of_selector(selector.inner))

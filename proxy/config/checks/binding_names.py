@@ -15,7 +15,7 @@ from ...core.expressions.sources import (
     name_sources,
 )
 from ...core.http.message import TELLING
-from ...core.rules.model import NAMED_PARTS, NamedPart
+from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..rules.syntax import BlockSyntax, SourceSyntax
 from ..yaml.nodes import Problems, show, suggest
@@ -132,6 +132,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
             and source is kept
             and _in_form(placed, part)
             and _needs_body(kept.source)
+            and not _in_same_form(placed, kept.source)
         ):
             problems.add(
                 kept.place,
@@ -181,6 +182,12 @@ def _in_form(placed: PlacedItem, part: NamedPart) -> bool:
     selector = placed.item.selector
     in_form = isinstance(selector, NamedSelector) and not selector.of_head
     return in_form and placed.item.needs(part)
+
+
+def _in_same_form(placed: PlacedItem, source: Source) -> bool:
+    """Return whether a source is read from JSON in the kind of form that an item is in."""
+    place = value_place(placed.item.selector)
+    return all(value_place(one.selector) == place for one in json_sources(source))
 
 
 def _needs_body(source: Source) -> bool:

@@ -130,7 +130,7 @@ def _members(selector: Selector) -> list[str]:
     if isinstance(selector, Whole):
         return []
     if isinstance(selector, NamedSelector):
-        return [selector.name]
+        return [one for one in (selector.name, selector.field) if one is not None]
     return [step.key for step in selector.steps if isinstance(step.key, str)]
 
 

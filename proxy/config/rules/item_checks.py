@@ -11,7 +11,15 @@ from typing import Final
 from ...core.crypto.token import Form, KeyId, encode_header, jwe_length, short_length
 from ...core.errors import InvalidExpression
 from ...core.expressions.name_readings import FieldNames
-from ...core.expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
+from ...core.expressions.selectors import (
+    Any,
+    Inside,
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+)
 from ...core.expressions.sources import json_sources
 from ...core.rules.model import Item, Nothing, kinds_read_as
 from ..yaml.nodes import Place, Problems, show
@@ -54,8 +62,16 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
                 "write one block for each kind of body",
             )
     for source in (block.names.tenant, block.names.conversation, block.names.message):
-        if source is not None and any(True for _ in json_sources(source.source)):
-            problems.add(source.place, "cannot be read from a form")
+        if source is not None and not all(
+            _form_of(one.selector) == _form_of(first) for one in json_sources(source.source)
+        ):
+            problems.add(
+                source.place,
+                "cannot be read from this form",
+                f"write where in a text of the form it is: `{first.text.partition(' ')[0]} $.name`"
+                if isinstance(first, NamedSelector)
+                else "",
+            )
 
 
 def _form_of(selector: Selector) -> str:
@@ -72,12 +88,10 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
     kind, place = block.format
     selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
     selectors += [one for one, _ in block.absent]
-    names = (block.names.tenant, block.names.conversation, block.names.message)
-    named = bool(block.when) or any(
-        one is not None and any(True for _ in json_sources(one.source)) for one in names
-    )
+    for named in (block.names.tenant, block.names.conversation, block.names.message):
+        selectors += [one.selector for one in json_sources(named.source if named else None)]
     try:
-        kinds_read_as(kind, selectors, names_in_json=named)
+        kinds_read_as(kind, selectors, names_in_json=bool(block.when))
     except InvalidExpression as error:
         problems.add(place, error.message)
 
@@ -122,7 +136,9 @@ def _same_named(one: NamedSelector, other: NamedSelector) -> bool:
         return one == other
     if {one.place, other.place} == {"part", "filename"}:
         return False
-    return bool(FieldNames({0: one.name}).readings(other.name))
+    if not FieldNames({0: one.name}).readings(other.name):
+        return False
+    return one.inner is None or other.inner is None or overlap(one.inner, other.inner)
 
 
 def _together(
@@ -136,10 +152,10 @@ def _together(
     ]
 
 
-def _moves(steps: tuple[Step, ...], at: int) -> list[tuple[int, str | int | Any]]:
+def _moves(steps: tuple[Step, ...], at: int) -> list[tuple[int, str | int | Any | Inside]]:
     if at == len(steps):
         return []
-    moves: list[tuple[int, str | int | Any]] = [(at + 1, steps[at].key)]
+    moves: list[tuple[int, str | int | Any | Inside]] = [(at + 1, steps[at].key)]
     if steps[at].deep:
         moves.append((at, Any.MEMBER))
     return moves

@@ -285,7 +285,7 @@ def _tokens_complaint(written: _Written, action: str) -> str:
 def _field(selector: Selector) -> str | None:
     if isinstance(selector, JsonSelector):
         return selector.field
-    return selector.value if isinstance(selector, Whole) else selector.name
+    return selector.value if isinstance(selector, Whole) else selector.field
 
 
 def _is_query(selector: Selector | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
+from ..expressions.selectors import NamedSelector, Selector, Whole
 from ..expressions.sources import JsonSource, json_sources, name_sources
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
@@ -157,7 +157,9 @@ class CompiledBlock(MessageMatch):
         block = self.block
         reads_parts = any(FORMATS[kind].in_parts for kind in self.reads)
         acts = self.parts is not None and bool(self.encrypt or self.decrypt)
-        others = block.when or self.source_index or set(self.wholes) - {Whole.TOKENS}
+        reads_within = self.parts is not None and self.parts.reads_within
+        reads_more = block.when or self.source_index or reads_within
+        others = reads_more or set(self.wholes) - {Whole.TOKENS}
         return Traits(
             only_opens_responses=self.direction == "response"
             and not (block.encrypt or block.absent),
@@ -193,7 +195,7 @@ class CompiledBlock(MessageMatch):
         )
 
     def _shared(self, selector: Selector) -> dict[JsonSource, int]:
-        if not isinstance(selector, JsonSelector):
+        if isinstance(selector, Whole):
             return {}
         steps = {one: shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
@@ -202,6 +204,9 @@ class CompiledBlock(MessageMatch):
         """Return what finds the values in each kind of body; formats may share it."""
         if not selectors or self.parts is not None:
             return {}
+        other = [one for one in self.source_index if value_place(one.selector) != "$"]
+        if other and value_place(selectors[0]) == "$":
+            raise InvalidExpression(f"`{other[0].selector.text}` cannot be read from JSON")
         checked = self._checked_for_spelling()
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
         read = {kind: FORMATS[kind].selection for kind in {*self.reads, self.standard.kind}}

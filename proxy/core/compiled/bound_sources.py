@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..expressions.selectors import Any, JsonSelector
+from ..expressions.selectors import Any, JsonSelector, NamedSelector
 from ..expressions.sources import FirstSource, JsonSource, NameSource, Source
 from ..http.message import Direction
 from ..rules.model import NAMED_PARTS, NamedPart, Names
@@ -42,7 +42,9 @@ def joins(source: Source, shared: Mapping[JsonSource, int]) -> bool:
     return not isinstance(source, NameSource)
 
 
-def shared_steps(selector: JsonSelector, source: JsonSelector) -> int:
+def shared_steps(
+    selector: JsonSelector | NamedSelector, source: JsonSelector | NamedSelector
+) -> int:
     """Return the length of the common beginning up to its last `.*`; 0 where none is shared."""
     shared = 0
     for at, (mine, theirs) in enumerate(zip(selector.steps, source.steps, strict=False)):

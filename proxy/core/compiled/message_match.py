@@ -119,9 +119,9 @@ def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
     selectors: tuple[Selector, ...] = (
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
         *block.absent,
+        *(one.selector for part in NAMED_PARTS for one in json_sources(block.names.get(part))),
     )
-    bound = [one for part in NAMED_PARTS for one in json_sources(block.names.get(part))]
-    named = bool(bound or block.when or block.rendered)
+    named = bool(block.when or block.rendered)
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     kinds = kinds_read(selectors, names_in_json=named)

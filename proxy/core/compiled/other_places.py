@@ -256,8 +256,8 @@ class SourcesElsewhere:
         if findings.twins:
             raise AmbiguousRequest("name-variant")
         for source, found in zip(self._parameters, findings.found, strict=True):
-            for _, start, end in found:
-                raw = body[start:end]
+            for one in found:
+                raw = one.raw(body)
                 text = unescape(raw) if raw.startswith(b'"') else raw.decode()
                 if text != names.name(source):
                     raise AmbiguousRequest("name-differs")

@@ -13,7 +13,7 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..formats.multipart.reader import Part, PartLine
 from ..rules.model import Block, Item
-from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit, expiry
+from .edits import Change, KeysInUse, OpenEdit, SealEdit, expiry
 from .stream_edits import Flow, OpenFlow, SealFlow
 from .wrapped import CarriedEdit
 
@@ -40,8 +40,8 @@ class PartEdit(NamedTuple):
     def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the value after the edit, and its part's head; raise as the edit does."""
         change = self.edit.carry_out(keys, block, now)
-        if type(self.edit) is CarriedEdit and type(self.edit.edit) is EmbeddedEdit:
-            # One of several tokens in the content: none knows how long it will be.
+        if type(self.edit) is CarriedEdit:
+            # One of several values in the content: none knows how long it will be.
             return replace(change, also=_without(self.part.length))
         return _with_head(change, self.part, self.media)
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..crypto.context import Context
 from ..crypto.token import Token
 from ..errors import OpenFailed
+from ..formats.json.lexer import Layer, PlaceMap
 from ..rules.model import Block
 from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
-
-
-class PlaceMap(Protocol):
-    """For each place in what is read, the place in what is spelled."""
-
-    def __getitem__(self, place: int, /) -> int:
-        """Return where a place lies."""
 
 
 class CarriedEdit(NamedTuple):
     """An edit whose new text is to be spelled as its format does.
 
     `places` gives, for each place in what the edit reads, the place in what is spelled, and
-    `offset` where that begins in the body.
+    `offset` where that begins in the body. The edit may be carried itself, out of a text in that
+    text.
     """
 
-    edit: OpenEdit | EmbeddedEdit
+    edit: SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
     spell: Callable[[bytes], bytes]
     offset: int = 0
     places: PlaceMap | None = None
@@ -40,6 +35,14 @@ class CarriedEdit(NamedTuple):
     def token(self) -> Token | OpenFailed | None:
         """The token, or what was met in its place."""
         return self.edit.token
+
+    @property
+    def innermost(self) -> SealEdit | OpenEdit | EmbeddedEdit:
+        """The edit that is carried, out of however many texts."""
+        edit = self.edit
+        while isinstance(edit, CarriedEdit):
+            edit = edit.edit
+        return edit
 
     def at(self, place: int) -> int:
         """Return where in the body a place of the edit is."""
@@ -55,9 +58,18 @@ class CarriedEdit(NamedTuple):
             return Change(start, end, self.spell(change.text), change.outcome, change.session)
         except OpenFailed:
             # A text that has no spelling here is as good as one that does not open.
-            if type(self.edit) is OpenEdit and not block.keep_unopened:
+            if type(self.innermost) is OpenEdit and not block.keep_unopened:
                 raise
             return Change(start, end, None, "kept")
+
+
+def carried(edit: SealEdit | OpenEdit, layers: tuple[Layer, ...]) -> CarriedEdit:
+    """Return an edit of a text as one of what holds that, through all its layers."""
+    *outer, innermost = layers
+    found = CarriedEdit(edit, innermost.spell, places=innermost.places)
+    for layer in reversed(outer):
+        found = CarriedEdit(found, layer.spell, places=layer.places)
+    return found
 
 
 class OwnEdit(NamedTuple):

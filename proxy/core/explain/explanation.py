@@ -199,6 +199,7 @@ def _refuse_unfit(edit: Edit, block: Block) -> None:
         block = edit.block
     if isinstance(edit, OwnEdit | PartEdit | HeadEdit):
         return _refuse_unfit(edit.edit, block)
+    edit = edit.innermost if isinstance(edit, CarriedEdit) else edit
     if isinstance(edit, SealEdit) and (edit.token is None or block.already_sealed == "seal"):
         require_text(edit.item, edit.plaintext, edit.cty)
     return None

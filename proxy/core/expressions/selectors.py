@@ -4,6 +4,9 @@ JSON selectors are the part of RFC 9535 that names places: `$.name`, `$['name']`
 `[*]`, `..name`. The others name a whole part of a message: `body`, `text`, `tokens`; a pair of a
 form: `form:name`; a part of a form: `part:name`, with its `filename:name`; and of a message's head
 `query:name` and `header:name`.
+
+A text that holds JSON is read with the step `json:`, as in `$.payload json:$.note`. Behind a pair
+or a part, whose text is no JSON of another, a path says so: `part:operations $.variables.note`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ _STEP: Final = re.compile(
 )
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
 _PLACES: Final = ("form", "part", "filename", "query", "header")
+_INSIDE: Final = re.compile(r"[ ]+json:[ ]*\$")
+_JSON_WITHIN: Final = re.compile(r"((?:form|part):.*?\S)[ ]+(\$[.\[].*)", re.DOTALL)
+NESTED_MAX: Final = 4
+"""So many texts may a selector read as JSON, one within the other: each costs a copy."""
 _OF_HEAD: Final = frozenset({"query", "header"})
 _OF_PARTS: Final = frozenset({"part", "filename"})
 
@@ -33,11 +40,17 @@ class Any(Enum):
     MEMBER = "*"
 
 
+class Inside(Enum):
+    """The step `json:`: into the JSON that a text holds."""
+
+    JSON = "json:"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step down: a member's name, an element's index or any; `deep` for `..`."""
+    """One step down: a member's name, an element's index, any, or into a text; `deep` for `..`."""
 
-    key: str | int | Any
+    key: str | int | Any | Inside
     deep: bool = False
 
 
@@ -54,6 +67,14 @@ class JsonSelector:
         names = [step.key for step in self.steps if isinstance(step.key, str)]
         return names[-1] if names else None
 
+    @property
+    def parted(self) -> tuple[tuple[Step, ...], JsonSelector | None]:
+        """Return the steps up to the first text that is read as JSON, and what selects in it."""
+        for at, step in enumerate(self.steps):
+            if step.key is Inside.JSON:
+                return self.steps[:at], JsonSelector(self.text, self.steps[at + 1 :])
+        return self.steps, None
+
 
 class Whole(Enum):
     """Selectors of a whole body."""
@@ -68,16 +89,30 @@ class NamedSelector:
     """A value of a form or of a head, by its name.
 
     `form:name` is a pair of a form, `part:name` a part of one and `filename:name` the filename that
-    stands there; `query:name` and `header:name` are of a head.
+    stands there; `query:name` and `header:name` are of a head. `inner` selects in the JSON text
+    that the value of a pair or a part is.
     """
 
     place: str
     name: str
+    inner: JsonSelector | None = None
 
     @property
     def text(self) -> str:
         """The selector as it is written."""
-        return f"{self.place}:{self.name}"
+        place = f"{self.place}:{self.name}"
+        return place if self.inner is None else f"{place} {self.inner.text}"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps to the value, those in JSON behind the name of the pair or part."""
+        first = (Step(f"{self.place}:{self.name}"),)
+        return first if self.inner is None else (*first, Step(Inside.JSON), *self.inner.steps)
+
+    @property
+    def field(self) -> str:
+        """The last name on the way: the field's name unless a rule gives another."""
+        return (self.inner and self.inner.field) or self.name
 
     @property
     def of_head(self) -> bool:
@@ -100,6 +135,10 @@ def parse_selector(text: str) -> Selector:
     for whole in Whole:
         if text == whole.value:
             return whole
+    if (within := _JSON_WITHIN.fullmatch(text)) is not None:
+        outer = parse_selector(within[1])
+        assert isinstance(outer, NamedSelector)  # noqa: S101 - the pattern asks for a place
+        return NamedSelector(outer.place, outer.name, parse_json_selector(within[2]))
     place, colon, name = text.partition(":")
     if colon and place in _PLACES:
         valid = _HEADER_NAME.fullmatch(name) if place == "header" else re.search(r"\w", name)
@@ -115,11 +154,17 @@ def parse_json_selector(text: str) -> JsonSelector:
     steps: list[Step] = []
     at = 1
     while at < len(text):
+        if (inside := _INSIDE.match(text, at)) is not None:
+            steps.append(Step(Inside.JSON))
+            at = inside.end()
+            continue
         match = _STEP.match(text, at)
         if match is None or not _well_joined(match):
             raise InvalidExpression(_complaint(text, at))
         steps.append(Step(_key(match), deep=match["deep"] is not None))
         at = match.end()
+    if sum(step.key is Inside.JSON for step in steps) > NESTED_MAX:
+        raise InvalidExpression(f"`{text}` reads more than {NESTED_MAX} texts within each other")
     return JsonSelector(text, tuple(steps))
 
 

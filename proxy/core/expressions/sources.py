@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..errors import InvalidExpression
-from .selectors import JsonSelector, parse_json_selector
+from .selectors import JsonSelector, NamedSelector, parse_json_selector, parse_selector
 
 NamePlace = Literal["path", "query", "header", "jwt", "const"]
 _PLACES: Final = ("path", "query", "header", "jwt", "const")
@@ -29,11 +29,13 @@ class NameSource:
 class JsonSource:
     """A value of the body, or with `~` the name of the member where the selector ends.
 
+    In a form it lies in the JSON text that a pair or a part is.
+
     Sources compare by identity, which the look-ups on the path of a message need: each place where
     one is written is a separate source.
     """
 
-    selector: JsonSelector
+    selector: JsonSelector | NamedSelector
     member_name: bool = False
 
 
@@ -66,6 +68,14 @@ def parse_source(text: str) -> NameSource | JsonSource:
     if text.startswith("$"):
         member_name = text.endswith("~")
         return JsonSource(parse_json_selector(text.removesuffix("~")), member_name)
+    if text.startswith(("form:", "part:")):
+        selector = parse_selector(text.removesuffix("~"))
+        if isinstance(selector, NamedSelector) and selector.inner is not None:
+            return JsonSource(selector, text.endswith("~"))
+        raise InvalidExpression(
+            f"`{text}` is not a source: only JSON in a form has names",
+            hint=f"write `{text} $.name`",
+        )
     place, colon, name = text.partition(":")
     if not colon or place not in _PLACES:
         hint = f"`const:{text}`" if re.fullmatch(r"[\w-]+", text) else ""

@@ -14,7 +14,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
-from ..expressions.selectors import NamedSelector, Selector
+from ..expressions.selectors import Inside, JsonSelector, NamedSelector, Selector
 from ..http.message import HeadFacts
 from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
@@ -22,6 +22,9 @@ from . import embedded_tokens
 from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
+from .json import Selection as JsonSelection
+from .json.lexer import Layer
+from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
 
 PAIRS_MAX: Final = 10_000
@@ -165,16 +168,22 @@ class FormSelection:
     `each` those of which every occurrence is taken.
     """
 
-    __slots__ = ("_checked", "_each", "_indexes", "_size")
+    __slots__ = ("_checked", "_each", "_indexes", "_inner", "_size")
 
     @classmethod
     def of(
         cls, selectors: Sequence[Selector], checked: frozenset[int], each: frozenset[int]
     ) -> Self:
         """Make ready what selects values by name."""
-        named = enumerate(selectors)
-        names = {index: one.name for index, one in named if isinstance(one, NamedSelector)}
-        return cls(names, len(selectors), checked, each)
+        named = [(at, one) for at, one in enumerate(selectors) if isinstance(one, NamedSelector)]
+        names = {index: one.name for index, one in named if one.inner is None}
+        made = cls(names, len(selectors), checked, each)
+        inner: dict[str, list[tuple[int, JsonSelector]]] = {}
+        for index, one in named:
+            if one.inner is not None:
+                inner.setdefault(one.name, []).append((index, one.inner))
+        made.read_within(inner, checked)
+        return made
 
     def __init__(
         self,
@@ -188,6 +197,17 @@ class FormSelection:
         self._indexes = {name: index for index, name in names.items()}
         self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
         self._each = each
+        self._inner: dict[str, tuple[tuple[int, ...], JsonSelection]] = {}
+
+    def read_within(
+        self, inner: Mapping[str, Sequence[tuple[int, JsonSelector]]], checked: frozenset[int]
+    ) -> None:
+        """Take what selects in the JSON texts that are the values of these names, by index."""
+        for name, group in inner.items():
+            indexes = tuple(index for index, _ in group)
+            self._inner[name] = indexes, JsonSelection(tuple(one for _, one in group))
+        names = {one: name for name, group in inner.items() for one, _ in group if one in checked}
+        self._checked = FieldNames({**self._checked.names, **names})
 
     def find(self, body: bytes, *, lenient: bool = False) -> Findings:
         """Return where the selected values lie.
@@ -199,9 +219,15 @@ class FormSelection:
         """
         findings = Findings(self._size)
         seen: set[int] = set()
+        within: set[str] = set()
         for pair in self.pairs(body):
             index = self._indexes.get(pair.name)
-            if index is None:
+            if pair.name in self._inner:
+                if pair.name in within:
+                    raise InvalidBody("duplicate-name")
+                within.add(pair.name)
+                self._look_within(pair, body, findings, lenient=lenient)
+            elif index is None:
                 self._look_for_twins(pair.name, findings)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
@@ -214,7 +240,19 @@ class FormSelection:
         findings.missing.update(
             index for index in self._indexes.values() if not findings.found[index]
         )
+        for name in self._inner.keys() - within:
+            findings.missing.update(self._inner[name][0])
         return findings
+
+    def _look_within(self, pair: Pair, body: bytes, findings: Findings, *, lenient: bool) -> None:
+        indexes, inner = self._inner[pair.name]
+        if pair.start is None:
+            findings.missing.update(indexes)
+            return
+        value = body[pair.start : pair.end]
+        layer = Layer(Mapped(pair.start, places(value)), encode)
+        text = Text((f"form:{pair.name}", Inside.JSON.value), decode(value), layer)
+        look_within(inner, indexes, text, findings, lenient=lenient)
 
     def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:

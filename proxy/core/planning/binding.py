@@ -254,9 +254,10 @@ class Binder:
         found: dict[Path, list[str]] = {}
         unfit: set[Path] = set()
         other = self._exchange.elsewhere.get(source)
-        for path, start, end in paused(self._findings.found[index]):
+        for found_value in paused(self._findings.found[index]):
+            path = found_value.path
             try:
-                text = self._text(source, path, self._body[start:end])
+                text = self._text(source, path, found_value.raw(self._body))
             except MissingValue:
                 if not self._compiled.traits.only_opens_responses:
                     raise

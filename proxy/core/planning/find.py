@@ -6,32 +6,34 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from ..compiled.block import CompiledBlock
-from ..crypto.context import Context, Scope
-from ..crypto.token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
+from ..crypto.context import Scope
+from ..crypto.token import KeyId, Token
 from ..edits.edit_types import Edit, NothingEdit, PieceEdit
-from ..edits.edits import OpenEdit, SealEdit
+from ..edits.edits import SealEdit
 from ..edits.head_values import HeadEdit
 from ..edits.key_needs import Needs
 from ..edits.part_edits import BegunEdit, PartEdit, SealFrameEdit
 from ..edits.stream_edits import FrameEdit, SealFrame
 from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
+from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnsupportedBody
 from ..expressions.name_readings import fold_header
 from ..expressions.selectors import NamedSelector, Whole
 from ..formats.body_format import Kind, Selection
-from ..formats.escaping import EXACT, IN_HTML, Manner, Span, TextPlace
-from ..formats.json import Findings, FoundValue
+from ..formats.escaping import EXACT, IN_HTML, Manner, Span
+from ..formats.json import Findings
 from ..formats.markup import MARKUP, surroundings_of
+from ..formats.multipart.selection import PartFindings
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
-from ..rules.model import Block, Item, Placed
+from ..rules.model import Block, Placed
 from ..slices import paused
-from .binding import Binder, bind_token
+from .binding import Binder
 from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
 from .find_in_head import find_head_edits
 from .find_in_parts import part_edits
 from .find_in_records import record_edits
+from .find_values import found_token, open_value, seal_value
 from .find_whole import whole_edits
 from .refusals import (
     pass_unsealed,
@@ -151,13 +153,14 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
         if not lenient:
             raise
         findings = None
-    binder = Binder(compiled, exchange, body, findings)
+    parts = _part_findings(compiled, head, body) if compiled.parts is not None and body else None
+    binder = Binder(compiled, exchange, body, findings if parts is None else parts.values)
     if compiled.keeps:
         binder.keep_facts()
     rendered = _rendered(compiled, findings)
     found = (
-        _part_edits(compiled, binder, head, body)
-        if compiled.parts is not None and body
+        part_edits(compiled, binder, parts, body)
+        if parts is not None
         else _selected_edits(compiled, selection, binder, findings, body, rendered)
     )
     edits: list[Edit | FrameEdit] = [*found]
@@ -238,7 +241,9 @@ def _seals(edit: PieceEdit | FrameEdit) -> bool:
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
         return True
-    return isinstance(edit, _AROUND) and type(edit.edit) is SealEdit
+    if isinstance(edit, _AROUND):
+        edit = edit.edit
+    return type(edit.innermost if type(edit) is CarriedEdit else edit) is SealEdit
 
 
 def refuse_present(head: Head, compiled: CompiledBlock, body: bytes) -> None:
@@ -278,12 +283,16 @@ def _walk(
     if compiled.guards_request:
         selection.refuse_other(body)
     findings = selection.find(body, lenient=compiled.traits.only_opens_responses)
+    _refuse_second_readings(compiled, findings)
+    return findings
+
+
+def _refuse_second_readings(compiled: CompiledBlock, findings: Findings) -> None:
     refuse_variants(compiled, findings.variants)
     if findings.hidden and findings.hidden & compiled.twins_checked:
         raise ForbiddenValue(
             "name-hidden", detail="Some parsers may read a selected member from another place."
         )
-    return findings
 
 
 def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
@@ -294,12 +303,14 @@ def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
         )
 
 
-def _part_edits(compiled: CompiledBlock, binder: Binder, head: Head, body: bytes) -> list[Edit]:
+def _part_findings(compiled: CompiledBlock, head: Head, body: bytes) -> PartFindings:
     assert compiled.parts is not None  # noqa: S101 - called only there
-    findings = compiled.parts.find(body, head.facts.get(b"content-type", ()))
+    lenient = compiled.traits.only_opens_responses
+    findings = compiled.parts.find(body, head.facts.get(b"content-type", ()), lenient=lenient)
     refuse_variants(compiled, findings.variants)
+    _refuse_second_readings(compiled, findings.values)
     refuse_missing(compiled, findings.missing)
-    return list(part_edits(compiled, binder, findings, body))
+    return findings
 
 
 def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span, ...]:
@@ -308,7 +319,7 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
         return ()
     apart: list[Span] = []
     for start, end in sorted(
-        (start, end) for index in compiled.rendered for _, start, end in findings.found[index]
+        (start, end) for index in compiled.rendered for _, start, end, _ in findings.found[index]
     ):
         if not apart or apart[-1][1] <= start:  # what lies within another is with it
             apart.append((start, end))
@@ -337,16 +348,14 @@ def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known o
     for placed in compiled.encrypt:
         for found in paused(findings.found[placed.index]):
             context = binder.context(placed, found.path)
-            edits.append(_seal(selection, placed.item, context, body, found))
+            edits.append(seal_value(selection, placed.item, context, body, found))
     manner = Manner(compiled.escape, rendered=rendered)
     for placed in compiled.decrypt:
         for found in paused(findings.found[placed.index]):
-            text = selection.text(body[found.start : found.end])
-            token = OpenFailed("not-a-token") if text is None else decoded_token(text)
-            token = binder.taken(placed, found.path, token)
+            token = found_token(selection, binder, placed, found, body)
             is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
             place = IN_HTML if is_html else EXACT
-            edits.append(_open(compiled, selection, binder, placed, found, token, place))
+            edits.append(open_value(compiled, selection, binder, placed, found, token, place))
     return edits
 
 
@@ -358,31 +367,3 @@ def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) ->
     for placed in checked:
         if (missing is None or placed.index in missing) and not placed.item.optional:
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
-
-
-def _seal(
-    selection: Selection, item: Item, context: Context, body: bytes, found: FoundValue
-) -> SealEdit:
-    _, start, end = found
-    raw, quoted = body[start:end], selection.spell is None
-    text = selection.text(raw)
-    if text is None:
-        return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=quoted)
-    token = token_or_none(text)
-    return SealEdit(start, end, item, context, text, None, quoted=quoted, token=token)
-
-
-def _open(  # noqa: PLR0913, PLR0917 - what an edit is made of
-    compiled: CompiledBlock,
-    selection: Selection,
-    binder: Binder,
-    placed: Placed,
-    found: FoundValue,
-    token: Token | OpenFailed,
-    place: TextPlace,
-) -> OpenEdit | CarriedEdit:
-    path, start, end = found
-    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
-    if selection.spell is None:
-        return OpenEdit(start, end, context, bound, "json", place)
-    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), selection.spell)

@@ -28,12 +28,14 @@ from ..errors import (
     UnsupportedBody,
 )
 from ..expressions.selectors import NamedSelector
+from ..formats.json import Selection as JsonSelection
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
 from ..http.message import HeadFacts
 from ..rules.model import Item, Placed
 from .binding import Binder, bind_token
+from .find_values import found_token, open_value, seal_value
 from .find_whole import BODY_TOKEN_MAX, sealable_type
 
 FoundEdit = SealEdit | CarriedEdit | PartEdit | SealFrameEdit | OpenFrameEdit
@@ -44,16 +46,33 @@ def part_edits(
 ) -> Iterator[FoundEdit]:
     """Yield what the block does to the parts; raise MessageError where it cannot."""
     for index, selector in compiled.absent:
-        if findings.found[index]:
+        if findings.found[index] or findings.values.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
         for part in findings.found[placed.index]:
             make = _seal_filename if _is_filename(placed.item) else _seal_content
             yield make(binder, placed, part, body)
+        for value in findings.values.found[placed.index]:
+            part = findings.text_of(value)
+            if part.vouched:
+                raise UnsupportedBody("part-digest")
+            context = binder.context(placed, value.path)
+            yield _in_text(seal_value(JsonSelection, placed.item, context, body, value), part)
     for placed in compiled.decrypt:
         for part in findings.found[placed.index]:
             open_ = _open_filename if _is_filename(placed.item) else _open_content
             yield open_(compiled, binder, placed, part, body)
+        for value in findings.values.found[placed.index]:
+            token = found_token(JsonSelection, binder, placed, value, body)
+            place = compiled.whole_place
+            edit = open_value(compiled, JsonSelection, binder, placed, value, token, place)
+            yield _in_text(edit, findings.text_of(value))
+
+
+def _in_text(edit: SealEdit | OpenEdit | CarriedEdit, part: Part) -> PartEdit:
+    """Return an edit of a value in the JSON text that a part is."""
+    assert isinstance(edit, CarriedEdit)  # noqa: S101 - a value in a text is carried out of it
+    return PartEdit(edit, part)
 
 
 def refuse_new_delimiters(facts: HeadFacts, before: bytes, after: bytes) -> None:

@@ -71,6 +71,10 @@ def _move(record: Record, edit: Edit) -> Edit:
     if type(edit) is SealEdit:
         record.check_value(edit.start, edit.end)
         return replace(edit, start=record[edit.start], end=record[edit.end])
+    if isinstance(edit, CarriedEdit):  # out of a string of the record
+        if type(edit.innermost) is SealEdit:
+            record.check_value(edit.at(edit.innermost.start), edit.at(edit.innermost.end))
+        return CarriedEdit(edit, record.spelling(edit.at(0), plain=False), places=record)
     assert isinstance(edit, OpenEdit | EmbeddedEdit)  # noqa: S101 - nothing else is in a record
     if isinstance(edit, EmbeddedEdit):
         start, plain = edit.found.start, not edit.found.depth

@@ -30,7 +30,7 @@ def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> N
     """
     for index, allowed in compiled.around.closed:
         for one in paused(findings.found[index]):
-            names = json_format.member_names(body[one.start : one.end])
+            names = json_format.member_names(one.raw(body))
             if names is None:
                 raise ForbiddenValue("no-object", detail=_detail(compiled))
             if not names <= allowed:
@@ -126,7 +126,7 @@ def shielded(edit: Edit | FrameEdit) -> Edit | FrameEdit:
 def _opens(edit: Edit | FrameEdit) -> bool:
     """Return whether an edit opens something in JSON."""
     if isinstance(edit, CarriedEdit):
-        edit = edit.edit
+        edit = edit.innermost
     if isinstance(edit, OpenEdit):
         return edit.shape == "json"
     return isinstance(edit, EmbeddedEdit) and edit.found.depth > 0

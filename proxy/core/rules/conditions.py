@@ -80,7 +80,7 @@ class Conditions:
             self._compare(head, body, findings)
         met = True
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):
-            raws = [body[start:end] for _, start, end in found]
+            raws = [one.raw(body) for one in found]
             if any(_spelled(raw) in values for raw in raws):
                 continue
             if any(_loosely(raw) in near for raw in raws):
@@ -95,7 +95,7 @@ class Conditions:
         """Refuse a member that decides and occurs elsewhere too, unless with the same text."""
         for name, value in (*fields_of_query(head.query or ""), *cookies(head)):
             for key, _ in self._roots.readings(name):
-                texts = {_text(body[start:end]) for _, start, end in findings.found[key]}
+                texts = {_text(one.raw(body)) for one in findings.found[key]}
                 if name != self._roots.names[key] or texts != {value}:
                     raise ForbiddenValue(
                         "name-differs", detail="A member that decides occurs elsewhere as well."

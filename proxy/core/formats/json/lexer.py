@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ...errors import InvalidBody
 from ...leaves.strict_json import after_space, scan
@@ -162,12 +163,42 @@ _AFTER: Final = {"}": AFTER_MEMBER, "]": AFTER_ELEMENT}
 Path = tuple[str | int, ...]
 
 
+class PlaceMap(Protocol):
+    """For each place in what is read, the place in what is spelled."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return where a place lies."""
+
+
+class Layer(NamedTuple):
+    """A text within another: where each of its bytes begins there, and how others are spelled."""
+
+    places: PlaceMap
+    spell: Callable[[bytes], bytes]
+
+
+class Within(NamedTuple):
+    """Where a value lies that a text holds: in the innermost of these layers, from `start`.
+
+    `raw` is the value as that text has it.
+    """
+
+    raw: bytes
+    start: int
+    layers: tuple[Layer, ...]
+
+
 class FoundValue(NamedTuple):
-    """One selected value: the path to it, and its bytes' place."""
+    """One selected value: the path to it, and its bytes' place; what it is `within` of the body."""
 
     path: Path
     start: int
     end: int
+    within: Within | None = None
+
+    def raw(self, body: bytes) -> bytes:
+        """Return the value as its text has it, which is the body or lies in that."""
+        return body[self.start : self.end] if self.within is None else self.within.raw
 
 
 class Twin(NamedTuple):

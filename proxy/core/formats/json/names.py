@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...expressions.name_readings import beginnings, first_step_of_member, fold_member
-from ...expressions.selectors import Any, JsonSelector
+from ...expressions.selectors import Any, Inside, Step
 from ...leaves.plain_names import PlainNames, is_plain
 
 
@@ -49,11 +49,11 @@ class Node:
         return selectors
 
 
-def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
-    """Add a selector to the tree; `deep` says that it has `..` somewhere."""
+def insert(root: Node, index: int, steps: tuple[Step, ...], *, deep: bool) -> None:
+    """Add a selector's steps to the tree; `deep` says that it has `..` somewhere."""
     mine = frozenset[int]() if deep else frozenset({index})
     node = root
-    for step in selector.steps:
+    for step in steps:
         node.below |= mine
         node.beyond |= mine
         node.onward |= {index}
@@ -69,6 +69,7 @@ def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> Non
             node.any = node.any or Node()
             node = node.any
         else:
+            assert not isinstance(step.key, Inside)  # noqa: S101 - selectors are parted there
             node = node.indexes.setdefault(step.key, Node())
     node.below |= mine
     node.ends += (index,)

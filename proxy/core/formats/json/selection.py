@@ -7,13 +7,14 @@ from itertools import repeat
 from typing import ClassVar, Final, Self, cast
 
 from ...errors import InvalidBody
-from ...expressions.selectors import JsonSelector, Selector
+from ...expressions.selectors import Inside, JsonSelector, Selector, Step
 from ...leaves import Finder
 from ...leaves.finder import PlainPath
 from ...leaves.strict_json import after_space, check, scan
-from ...slices import pause
+from ...slices import pause, paused
 from .lexer import Findings, FoundValue, Path
 from .names import Node, finish, insert
+from .nested import in_string, look_within
 from .text import unescaped
 from .walk import Walk
 
@@ -21,11 +22,13 @@ from .walk import Walk
 class Selection:
     """A set of selectors made ready to be found in one walk. Selectors are known by index.
 
+    Those that go on into texts find the texts in this walk, and have another for each of them.
+
     `finder` finds their values without a walk, where all are paths of names and `*`; at the indexes
     of the selectors.
     """
 
-    __slots__ = ("_deep", "_paths", "_root", "_size", "finder")
+    __slots__ = ("_deep", "_inside", "_paths", "_root", "_size", "finder")
     spell: ClassVar[None] = None
 
     @classmethod
@@ -40,11 +43,13 @@ class Selection:
         """Build the tree of `selectors`."""
         self._size = len(selectors)
         self._root = Node()
+        parted = [one.parted for one in selectors]
         self._deep = tuple(
-            index for index, one in enumerate(selectors) if any(step.deep for step in one.steps)
+            index for index, (steps, _) in enumerate(parted) if any(step.deep for step in steps)
         )
-        for index, selector in enumerate(selectors):
-            insert(self._root, index, selector, deep=index in self._deep)
+        for index, (steps, _) in enumerate(parted):
+            insert(self._root, index, steps, deep=index in self._deep)
+        self._inside = _inside(parted)
         finish(self._root)
         paths = [_plain_path(selector) for selector in selectors]
         self._paths = tuple(path for path in paths if path is not None)
@@ -79,6 +84,12 @@ class Selection:
             raise InvalidBody("trailing-bytes")
         if self._deep:
             findings.missing.update(index for index in self._deep if not findings.found[index])
+        for indexes, inner in self._inside:
+            texts = findings.found[indexes[0]]
+            for index in indexes:
+                findings.found[index] = []
+            for one in paused(texts):
+                look_within(inner, indexes, in_string(body, one), findings, lenient=lenient)
         return findings
 
     @property
@@ -109,16 +120,25 @@ def member_names(value: bytes) -> frozenset[str] | None:
     return frozenset(found) if type(found) is dict else None
 
 
-_SOME: Final = 4096
-_NO_STAR: Final = 2
-_NOTHING: Final = Selection(())
+def _inside(
+    parted: Sequence[tuple[tuple[Step, ...], JsonSelector | None]],
+) -> tuple[tuple[tuple[int, ...], Selection], ...]:
+    """Return what selects in texts: the indexes that share a path to these, and a selection."""
+    groups: dict[tuple[Step, ...], list[tuple[int, JsonSelector]]] = {}
+    for index, (steps, inner) in enumerate(parted):
+        if inner is not None:
+            groups.setdefault(steps, []).append((index, inner))
+    return tuple(
+        (tuple(index for index, _ in group), Selection(tuple(one for _, one in group)))
+        for group in groups.values()
+    )
 
 
 def _plain_path(selector: JsonSelector) -> PlainPath | None:
     """Return the steps of a selector that has only names and `*`, which is None."""
     path: PlainPath = ()
     for step in selector.steps:
-        if step.deep or isinstance(step.key, int):
+        if step.deep or isinstance(step.key, int | Inside):
             return None
         path += (step.key if isinstance(step.key, str) else None,)
     return path
@@ -128,7 +148,8 @@ def _values(path: PlainPath, places: Sequence[int]) -> list[FoundValue]:
     """Return the values at a path, whose starts, ends and indexes are `places`."""
     width = 2 + path.count(None)
     if len(places) == width == _NO_STAR:  # names alone, as nearly always
-        return [FoundValue(cast("Path", path), *places)]
+        start, end = places
+        return [FoundValue(cast("Path", path), start, end)]
     values: list[FoundValue] = []
     for at in range(0, len(places), width * _SOME):
         pause()
@@ -139,3 +160,8 @@ def _values(path: PlainPath, places: Sequence[int]) -> list[FoundValue]:
         steps = (next(column) if step is None else repeat(step) for step in path)
         values += map(FoundValue, zip(*steps, strict=False), starts, ends)
     return values
+
+
+_SOME: Final = 4096
+_NO_STAR: Final = 2
+_NOTHING: Final = Selection(())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from ...errors import ForbiddenValue, InvalidBody
+from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
 from ...expressions.name_readings import NAME_MAX, FieldNames
-from ...expressions.selectors import NamedSelector
+from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
-from ..body_format import BodyFormat
+from ..body_format import BodyFormat, as_it_is
+from ..json import Findings, FoundValue
+from ..json import Selection as JsonSelection
+from ..json.lexer import Layer
+from ..json.nested import Shifted, Text, look_within
 from . import reader
 from .reader import Part, spell_name
 
@@ -19,16 +24,23 @@ class PartFindings:
     """What was found, by the index of the selector.
 
     `missing` holds each selector that somewhere had no value to select, `variants` each whose name
-    stood there in another case.
+    stood there in another case. `values` are those in parts that are JSON texts, which `texts` are.
     """
 
-    __slots__ = ("found", "missing", "variants")
+    __slots__ = ("found", "missing", "texts", "values", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[Part]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
         self.variants: set[int] = set()
+        self.values = Findings(selectors)
+        self.texts: list[Part] = []
+
+    def text_of(self, value: FoundValue) -> Part:
+        """Return the part in whose text a value lies."""
+        at = bisect_right(self.texts, value.start, key=lambda one: one.start)
+        return self.texts[at - 1]
 
 
 class PartSelection:
@@ -37,7 +49,7 @@ class PartSelection:
     `size` counts all that findings hold; `checked` are those of which no variant may occur.
     """
 
-    __slots__ = ("_checked", "_names", "_selectors", "_size")
+    __slots__ = ("_checked", "_inner", "_names", "_selectors", "_size")
 
     def __init__(
         self, selectors: Mapping[int, NamedSelector], size: int, checked: frozenset[int]
@@ -46,12 +58,29 @@ class PartSelection:
         self._size = size
         self._selectors = selectors
         self._names: dict[str, list[int]] = defaultdict(list)
+        groups: dict[str, list[tuple[int, JsonSelector]]] = {}
         for index, one in selectors.items():
-            self._names[spell_name(one.name)].append(index)
+            if one.inner is None:
+                self._names[spell_name(one.name)].append(index)
+            else:
+                groups.setdefault(spell_name(one.name), []).append((index, one.inner))
+        self._inner = {
+            name: (tuple(index for index, _ in group), JsonSelection(tuple(i for _, i in group)))
+            for name, group in groups.items()
+        }
         self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
 
-    def find(self, body: bytes, content_types: Sequence[bytes]) -> PartFindings:
+    @property
+    def reads_within(self) -> bool:
+        """Whether it reads parts that are JSON texts, which must be there whole."""
+        return bool(self._inner)
+
+    def find(
+        self, body: bytes, content_types: Sequence[bytes], *, lenient: bool = False
+    ) -> PartFindings:
         """Return the parts that hold selected values; one name may occur in many.
+
+        Not so that of a part which is a JSON text: InvalidBody is raised for a second one.
 
         A file input left empty has neither content nor name. Raises as `multipart.parts` does, and
         ForbiddenValue where a name occurs in a spelling that some backends read as a selected one.
@@ -59,14 +88,33 @@ class PartSelection:
         findings = self.new_findings()
         for part in reader.parts(body, reader.read_boundary(content_types)):
             self.take(part, findings)
-        findings.missing.update(one for one in self._selectors if not findings.found[one])
+            if part.name in self._inner:
+                self._look_within(part, body, findings, lenient=lenient)
+        lacking = (one for name in self._names for one in self._names[name])
+        findings.missing.update(one for one in lacking if not findings.found[one])
+        read = {part.name for part in findings.texts}
+        for name in self._inner.keys() - read:
+            findings.missing.update(self._inner[name][0])
+        findings.missing |= findings.values.missing
         return findings
+
+    def _look_within(self, part: Part, body: bytes, found: PartFindings, *, lenient: bool) -> None:
+        if any(one.name == part.name for one in found.texts):
+            raise InvalidBody("duplicate-name")
+        if not part.is_utf8:
+            raise UnsupportedBody("part-charset")
+        found.texts.append(part)
+        indexes, inner = self._inner[part.name]
+        path = (f"part:{part.name}", Inside.JSON.value)
+        text = Text(path, body[part.start : part.end], Layer(Shifted(part.start), as_it_is))
+        look_within(inner, indexes, text, found.values, lenient=lenient)
 
     def take(self, part: Part, findings: PartFindings) -> None:
         """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
         indexes = self._names.get(part.name)
         if indexes is None:
-            self._look_for_twins(part.name, findings)
+            if part.name not in self._inner:
+                self._look_for_twins(part.name, findings)
             return
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:
