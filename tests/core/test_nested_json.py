@@ -20,22 +20,20 @@ from proxy.core.errors import (
     OpenFailed,
     UnsupportedBody,
 )
-from proxy.core.expressions.selectors import NESTED_MAX, parse_selector
+from proxy.core.expressions.selectors import NESTED_MAX, NamedSelector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection, nested
 from proxy.core.formats.json.lexer import Findings, FoundValue
+from proxy.core.http.message import ResponseHead
 from proxy.core.rules.conditions import Condition
-from proxy.core.rules.model import Names, Rule
+from proxy.core.rules.model import Names, Rule, Verdict
 from tests.factories import (
-    JSON_TYPE,
     a_block,
     a_message,
     a_response,
     a_rule,
     an_item,
     replied,
-    reply,
-    send,
     sent,
 )
 
@@ -44,7 +42,13 @@ FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
 PARTS = ((b"Content-Type", b"multipart/form-data; boundary=XX"),)
 LINES = ((b"Content-Type", b"application/x-ndjson"),)
 EVENTS = ((b"Content-Type", b"text/event-stream"),)
-C1 = Names(conversation=parse_source("const:c1"))
+
+
+def names_of(conversation: str) -> Names:
+    return Names(tenant=parse_source("const:t"), conversation=parse_source(conversation))
+
+
+C1 = names_of("const:c1")
 BESIDE = '{"z":"\\u0041\\/ \\ud83d\\ude00", "n":1e2 ,"note":'
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -54,6 +58,10 @@ def rule_of(*selectors: str, names: Names = C1, optional: bool = False) -> Rule:
     own = Names() if names is C1 else names
     opening = a_block(decrypt=found, names=own)
     return a_rule(request=a_block(encrypt=found), response=opening, names=names)
+
+
+def opened(rule: Rule, body: bytes | str, head: ResponseHead | None = None) -> bytes:
+    return replied(replace(rule, request=Verdict.PASS), body, head)
 
 
 def wrapped(text: str, depth: int, *, plain: bool) -> str:
@@ -74,9 +82,9 @@ def path(depth: int) -> str:
 
 
 @pytest.mark.no_cover
-@given(texts, st.integers(1, NESTED_MAX), st.booleans())
+@given(value=texts, depth=st.integers(1, NESTED_MAX), plain=st.booleans())
 def test_a_value_comes_back_from_any_depth_and_nothing_beside_it_changes(
-    value: str, depth: int, plain: bool
+    value: str, depth: int, *, plain: bool
 ) -> None:
     inner = f'{BESIDE}{json.dumps(value, ensure_ascii=False)}, "t":"\\n\\"" }}'
     body = wrapped(inner, depth, plain=plain).encode()
@@ -89,13 +97,13 @@ def test_a_value_comes_back_from_any_depth_and_nothing_beside_it_changes(
     begin, end = sealed.split(token.encode())
     assert body.startswith(begin)
     assert body.endswith(end)
-    assert json.loads(unwrapped(replied(rule, sealed), depth)) == json.loads(inner)
+    assert json.loads(unwrapped(opened(rule, sealed), depth)) == json.loads(inner)
     if not plain or value.isascii():
-        assert replied(rule, sealed) == body
+        assert opened(rule, sealed) == body
 
 
-@given(st.text(max_size=30).filter(lambda one: one.isprintable()), st.booleans())
-def test_each_place_of_a_text_leads_to_its_spelling(value: str, plain: bool) -> None:
+@given(value=st.text(max_size=30).filter(lambda one: one.isprintable()), plain=st.booleans())
+def test_each_place_of_a_text_leads_to_its_spelling(value: str, *, plain: bool) -> None:
     literal = json.dumps(value, ensure_ascii=plain).replace("/", "\\/").encode()
     one = nested.in_string(b" " + literal, FoundValue((), 1, 1 + len(literal)))
     assert one.text == value.encode()
@@ -113,7 +121,7 @@ def test_a_value_that_is_no_string_comes_back_as_it_was(value: str) -> None:
     rule = rule_of(path(2))
     sealed = sent(rule, a_message(body))
     assert json.loads(unwrapped(sealed, 2))["note"].startswith("eyJ0eXAi")
-    assert replied(rule, sealed) == body
+    assert opened(rule, sealed) == body
 
 
 def test_elements_of_lists_in_texts_are_sealed_each() -> None:
@@ -122,7 +130,7 @@ def test_elements_of_lists_in_texts_are_sealed_each() -> None:
     sealed = sent(rule, a_message(body))
     assert CANARY.encode() not in sealed
     assert sealed.count(b"eyJ0eXAi") == 4
-    assert replied(rule, sealed) == body.encode()
+    assert opened(rule, sealed) == body.encode()
 
 
 def test_a_body_that_is_a_string_of_json_is_read_as_that() -> None:
@@ -130,30 +138,32 @@ def test_a_body_that_is_a_string_of_json_is_read_as_that() -> None:
     rule = rule_of("$ json:$.note")
     sealed = sent(rule, a_message(body))
     assert CANARY.encode() not in sealed
-    assert replied(rule, sealed) == body.encode()
+    assert opened(rule, sealed) == body.encode()
 
 
 def test_names_in_a_text_bind_what_is_beside_them() -> None:
-    names = Names(conversation=parse_source("$.jobs.*.d json:$.room"))
+    names = Names(
+        tenant=parse_source("const:t"), conversation=parse_source("$.jobs.*.d json:$.room")
+    )
     rule = rule_of("$.jobs.*.d json:$.note", names=names)
     jobs = [{"d": json.dumps({"room": one, "note": CANARY})} for one in ("r1", "r2")]
     sealed = sent(rule, a_message(json.dumps({"jobs": jobs})))
-    assert replied(rule, sealed) == json.dumps({"jobs": jobs}).encode()
+    assert opened(rule, sealed) == json.dumps({"jobs": jobs}).encode()
     swapped = sealed.replace(b"r1", b"r3")
     with pytest.raises(OpenFailed):
-        replied(rule, swapped)
+        opened(rule, swapped)
 
 
 def test_a_name_in_a_text_binds_what_is_outside_it_and_one_outside_what_is_in_it() -> None:
     body = json.dumps({"room": "r1", "note": CANARY, "p": json.dumps({"room": "r2", "note": "n"})})
-    inwards = Names(conversation=parse_source("$.p json:$.room"))
-    outwards = Names(conversation=parse_source("$.room"))
+    inwards = Names(tenant=parse_source("const:t"), conversation=parse_source("$.p json:$.room"))
+    outwards = Names(tenant=parse_source("const:t"), conversation=parse_source("$.room"))
     for names, selector, name in ((inwards, "$.note", b"r2"), (outwards, "$.p json:$.note", b"r1")):
         rule = rule_of(selector, names=names)
         sealed = sent(rule, a_message(body))
-        assert replied(rule, sealed) == body.encode()
+        assert opened(rule, sealed) == body.encode()
         with pytest.raises(OpenFailed):
-            replied(rule, sealed.replace(name, b"r9"))
+            opened(rule, sealed.replace(name, b"r9"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +201,7 @@ def test_one_stored_text_is_not_the_end_of_all_others() -> None:
     body = json.dumps([{"p": json.dumps({"note": CANARY})}]).encode()
     sealed = sent(rule, a_message(body))
     stored = b'[{"p":"broken"}, {"p":7},' + sealed[1:]
-    assert replied(rule, stored) == b'[{"p":"broken"}, {"p":7},' + body[1:]
+    assert opened(rule, stored) == b'[{"p":"broken"}, {"p":7},' + body[1:]
 
 
 def test_a_text_with_twins_stays_sealed_in_a_response() -> None:
@@ -199,12 +209,12 @@ def test_a_text_with_twins_stays_sealed_in_a_response() -> None:
     sealed = json.loads(sent(rule, a_message(json.dumps([{"p": '{"note":"one"}'}]))))
     inner = sealed[0]["p"]
     stored = [{"p": f'{{"Note":1,{inner[1:]}'}, {"p": inner}]
-    opened = json.loads(replied(rule, json.dumps(stored)))
-    assert opened == [stored[0], {"p": '{"note":"one"}'}]
+    found = json.loads(opened(rule, json.dumps(stored)))
+    assert found == [stored[0], {"p": '{"note":"one"}'}]
 
 
 def test_conditions_may_be_in_texts() -> None:
-    when = (Condition(parse_selector("$.p json:$.kind"), ("chat",)),)  # type: ignore[arg-type]
+    when = (Condition(parse_selector("$.p json:$.kind"), frozenset({b'"chat"'})),)  # type: ignore[arg-type]
     block = replace(a_block(encrypt=[an_item("$.p json:$.note")]), when=when)
     rule = a_rule(request=(block,), names=C1)
     sealed = sent(rule, a_message(json.dumps({"p": json.dumps({"kind": "chat", "note": CANARY})})))
@@ -217,7 +227,7 @@ def test_conditions_may_be_in_texts() -> None:
 def test_only_the_listed_members_may_be_in_a_text() -> None:
     block = replace(a_block(encrypt=[an_item("$.p json:$.note")]), only=("id",))
     rule = a_rule(request=block, names=C1)
-    assert send(rule, a_message(json.dumps({"p": '{"note":"a","id":1}', "q": 1}))).changes
+    assert sent(rule, a_message(json.dumps({"p": '{"note":"a","id":1}', "q": 1})))
     with pytest.raises(ForbiddenValue):
         sent(rule, a_message(json.dumps({"p": '{"note":"a","other":1}'})))
 
@@ -233,19 +243,19 @@ def test_texts_in_records_are_read_as_well(headers: tuple[tuple[bytes, bytes], .
     line = json.dumps({"p": json.dumps({"note": CANARY})})
     body = f"{line}\n{line}\n" if headers is LINES else f"data: {line}\n\ndata: {line}\n\n"
     item = an_item("$.p json:$.note")
-    kind = "event-stream" if headers is EVENTS else None
+    kind = "sse" if headers is EVENTS else None
     block = replace(a_block(encrypt=[item]), format=kind) if kind else a_block(encrypt=[item])
     rule = a_rule(request=block, response=a_block(decrypt=[item]), names=C1)
     sealed = sent(rule, a_message(body, headers=headers))
     assert CANARY.encode() not in sealed
     assert sealed.count(b"eyJ0eXAi") == 2
-    assert replied(rule, sealed, a_response(headers=headers)) == body.encode()
+    assert opened(rule, sealed, a_response(headers=headers)) == body.encode()
 
 
 def test_a_text_of_a_form_is_read() -> None:
     inner = '{"room":"r1", "note":"CANARY-penicillin", "e":"\\u00e9"}'
     body = f"id=1&payload={quote_plus(inner)}&x=%7e"
-    names = Names(conversation=parse_source("form:payload $.room"))
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("form:payload $.room"))
     rule = rule_of("form:payload $.note", names=names)
     sealed = sent(rule, a_message(body, headers=FORM))
     read = dict(parse_qsl(sealed.decode()))
@@ -254,7 +264,7 @@ def test_a_text_of_a_form_is_read() -> None:
     assert read["payload"] == inner.replace(CANARY, token)
     assert sealed.startswith(b"id=1&payload=%7B%22room%22%3A")
     assert sealed.endswith(b"&x=%7e")
-    assert replied(rule, sealed, a_response(headers=FORM)) == body.encode()
+    assert opened(rule, sealed, a_response(headers=FORM)) == body.encode()
 
 
 @pytest.mark.parametrize(
@@ -285,7 +295,9 @@ def operations(text: str, head: str = "") -> tuple[str, str]:
 
 QUERY = '{"query":"mutation","variables":{"room":"r1","text":"CANARY-penicillin","file":null}}'
 FILE = ("0", '; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nCANARY-file')
-UPLOAD = Names(conversation=parse_source("part:operations $.variables.room"))
+UPLOAD = Names(
+    tenant=parse_source("const:t"), conversation=parse_source("part:operations $.variables.room")
+)
 
 
 def test_a_graphql_upload_is_sealed_with_its_file_and_bound_to_its_operation() -> None:
@@ -297,9 +309,9 @@ def test_a_graphql_upload_is_sealed_with_its_file_and_bound_to_its_operation() -
     sealed = sent(rule, a_message(body, headers=PARTS))
     assert b"CANARY" not in sealed
     assert b'{"query":"mutation","variables":{"room":"r1","text":"eyJ0eXAi' in sealed
-    assert replied(rule, sealed, a_response(headers=PARTS)) == body.encode()
+    assert opened(rule, sealed, a_response(headers=PARTS)) == body.encode()
     with pytest.raises(OpenFailed):
-        replied(rule, sealed.replace(b"r1", b"r2"), a_response(headers=PARTS))
+        opened(rule, sealed.replace(b"r1", b"r2"), a_response(headers=PARTS))
 
 
 def test_a_part_that_tells_its_length_does_not_once_it_has_another() -> None:
@@ -315,7 +327,10 @@ def test_a_part_that_tells_its_length_does_not_once_it_has_another() -> None:
     [
         ([operations("{")], InvalidBody),
         ([operations(QUERY), operations(QUERY)], InvalidBody),
-        ([operations(QUERY, "\r\nContent-Type: application/json; charset=utf-16")], UnsupportedBody),
+        (
+            [operations(QUERY, "\r\nContent-Type: application/json; charset=utf-16")],
+            UnsupportedBody,
+        ),
         ([operations(QUERY, "\r\nContent-Digest: sha-256=:aa:")], UnsupportedBody),
         ([operations(QUERY.replace("text", "Text"))], ForbiddenValue),
         ([("Operations", "\r\n\r\n{}"), operations(QUERY)], ForbiddenValue),
@@ -343,8 +358,8 @@ def test_a_delimiter_in_an_opened_value_is_refused() -> None:
     other = rule_of("$.text")
     token = json.loads(sent(other, a_message('{"text":"a\\r\\n--XX\\r\\n"}')))["text"]
     body = parts(operations(QUERY.replace(CANARY, token)))
-    opened = replied(rule, body, a_response(headers=PARTS))
-    assert opened == parts(operations(QUERY.replace(CANARY, "a\\r\\n--XX\\r\\n"))).encode()
+    with pytest.raises(OpenFailed):
+        opened(rule, body, a_response(headers=PARTS))
 
 
 def test_a_selector_goes_into_so_many_texts_and_no_more() -> None:
@@ -355,7 +370,10 @@ def test_a_selector_goes_into_so_many_texts_and_no_more() -> None:
         parse_selector("$.p json: x")
     with pytest.raises(InvalidExpression):
         parse_source("form:p")
-    assert parse_selector("part:a b $.c json:$.d").text == "part:a b $.c json:$.d"
+    written = "part:a b $.c json:$.d"
+    selector = parse_selector(written)
+    assert isinstance(selector, NamedSelector)
+    assert (selector.text, selector.name, selector.field) == (written, "a b", "d")
 
 
 def test_a_name_of_a_form_is_not_read_from_json() -> None:
@@ -378,10 +396,12 @@ def test_what_is_opened_into_a_text_must_be_text() -> None:
         nested.spell_in_string(b"\xff")
 
 
-def test_what_opens_is_escaped_for_pages_at_each_level() -> None:
+def test_what_opens_has_no_tag_in_an_answer_that_browsers_may_read_as_a_page() -> None:
     rule = rule_of("$.p json:$.note")
-    value = '<script>"&'
-    body = json.dumps({"p": json.dumps({"note": value})})
+    body = json.dumps({"p": json.dumps({"note": "<script>"})})
     sealed = sent(rule, a_message(body))
-    found = reply(rule, sealed, a_response(headers=JSON_TYPE))
-    assert json.loads(json.loads(found.body)["p"])["note"] == value  # type: ignore[attr-defined]
+    block = replace(a_block(decrypt=[an_item("$.p json:$.note")]), format="json")
+    page = a_rule(response=block, names=C1)
+    found = opened(page, sealed, a_response(headers=((b"Content-Type", b"text/html"),)))
+    assert b"<" not in found
+    assert json.loads(json.loads(found)["p"])["note"] == "<script>"

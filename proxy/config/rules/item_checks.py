@@ -65,13 +65,7 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
         if source is not None and not all(
             _form_of(one.selector) == _form_of(first) for one in json_sources(source.source)
         ):
-            problems.add(
-                source.place,
-                "cannot be read from this form",
-                f"write where in a text of the form it is: `{first.text.partition(' ')[0]} $.name`"
-                if isinstance(first, NamedSelector)
-                else "",
-            )
+            problems.add(source.place, "cannot be read from a form")
 
 
 def _form_of(selector: Selector) -> str:

@@ -136,6 +136,7 @@ class CompiledBlock(MessageMatch):
         self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
         self.around = around(block, self.encrypt, selectors, first=len(selectors))
         selectors += self.around.selectors
+        self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
         self.selection = found.pop(self.standard.kind, None)
@@ -204,14 +205,19 @@ class CompiledBlock(MessageMatch):
         """Return what finds the values in each kind of body; formats may share it."""
         if not selectors or self.parts is not None:
             return {}
-        other = [one for one in self.source_index if value_place(one.selector) != "$"]
-        if other and value_place(selectors[0]) == "$":
-            raise InvalidExpression(f"`{other[0].selector.text}` cannot be read from JSON")
         checked = self._checked_for_spelling()
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
         read = {kind: FORMATS[kind].selection for kind in {*self.reads, self.standard.kind}}
         made = {one: one.of(selectors, checked, each) for one in read.values()}
         return {kind: made[one] for kind, one in read.items()}
+
+    def _refuse_other_forms(self, selectors: tuple[Selector, ...]) -> None:
+        """Raise InvalidExpression for a name in a form that is not the kind of body here."""
+        places = {value_place(one) for one in selectors[: len(self.encrypt) + len(self.decrypt)]}
+        for source in self.source_index:
+            place = value_place(source.selector)
+            if place != "$" and places - {place}:
+                raise InvalidExpression(f"`{source.selector.text}` cannot be read from such bodies")
 
     def _part_selection(self, selectors: tuple[Selector, ...]) -> PartSelection | None:
         chosen = {
