@@ -139,6 +139,12 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
                 f"cannot be read from a form, but rule {show(resolved.rule.name)} needs it",
                 "use `path:`, `query:`, `header:` or `jwt:`",
             )
+        elif source is not None and _of_other_form(placed, part, source.source):
+            problems.add(
+                source.place,
+                f"is in a form, but rule {show(resolved.rule.name)} needs it in another body",
+                "give the source in the block of each kind of body",
+            )
 
 
 def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
@@ -188,6 +194,14 @@ def _in_same_form(placed: PlacedItem, source: Source) -> bool:
     """Return whether a source is read from JSON in the kind of form that an item is in."""
     place = value_place(placed.item.selector)
     return all(value_place(one.selector) == place for one in json_sources(source))
+
+
+def _of_other_form(placed: PlacedItem, part: NamedPart, source: Source) -> bool:
+    """Return whether a source is in a form that is not the body which an item selects from."""
+    place = value_place(placed.item.selector)
+    if place is None or not placed.item.needs(part):
+        return False
+    return any(value_place(one.selector) not in {"$", place} for one in json_sources(source))
 
 
 def _needs_body(source: Source) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Final
 
-from ...core.crypto.token import Form, KeyId, encode_header, jwe_length, short_length
+from ...core.crypto.token import Form, KeyId, base64_length, encode_header, jwe_length, short_length
 from ...core.errors import InvalidExpression
 from ...core.expressions.name_readings import FieldNames
 from ...core.expressions.selectors import (
@@ -171,6 +171,8 @@ _HEADS: Final = {False: _shortest_head(None), True: _shortest_head(2_000_000_000
 
 def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
     """Return the length of the shortest token of `size` bytes; `ends` if it has an expiry."""
+    if form == "base64":
+        return base64_length(_HEADS[ends], size)
     return short_length(size) if form == "short" else jwe_length(_HEADS[ends], size)
 
 
@@ -187,7 +189,10 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
     """Report options of an item under which no value could be sealed."""
     form, least, most = item.form, item.min_chars, item.max_chars
     ends = item.expires is not None
-    if item.selector is Whole.BODY and form == "short":
+    in_form = isinstance(item.selector, NamedSelector) and item.selector.inner is None
+    if form == "base64" and (in_form or isinstance(item.selector, Whole)):
+        problems.add(place, "form `base64` is for strings of JSON", "delete `form`")
+    elif item.selector is Whole.BODY and form == "short":
         problems.add(place, "form `short` cannot keep the media type of a body", "delete `form`")
     elif item.selector is Whole.BODY and least is not None:
         problems.add(place, "`string` and `min_chars` do not apply to `body`", "select `text`")

@@ -37,9 +37,9 @@ for a field of a URL-encoded form, `part:name` and `filename:name` for a part of
 `query:name` (only on requests), `header:name`, `body`, `text`, or, in `decrypt`, `tokens`: every
 token in a JSON string or a form value. `$.payload json:$.note` goes on in the JSON that a string
 holds, up to four strings deep, and `part:operations $.variables.note` in that of a part or a
-`form:` field; names that bind values may be read so too. A block reads one kind of body, so `$.` and `form:` need
-separate blocks. JSON selectors also apply to each record of NDJSON and JSON text sequences and to
-the data of each server-sent event; there, `text` is the data of an event. An *item* is
+`form:` field; names that bind values may be read so too. A block reads one kind of body, so `$.`
+and `form:` need separate blocks. JSON selectors also apply to each record of NDJSON and JSON text
+sequences and to the data of each server-sent event; there, `text` is the data of an event. An *item* is
 `[optional ]SELECTOR[ as FIELD]`, or the long form below.
 
 A *source* is `$.path` (with `~` at the end: the name of the member), `path:name`, `query:name`,

@@ -13,7 +13,7 @@ from . import tables
 from .stream_keys import STREAM_KEYS
 from .tables import Key, Schema, Table
 
-FORMS: Final[tuple[Form, ...]] = ("jwe", "short")
+FORMS: Final[tuple[Form, ...]] = ("jwe", "short", "base64")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")
@@ -296,8 +296,9 @@ BLOCK: Final = Table(
 _SEALING: Final = (
     Key(
         "form",
-        "`jwe`, `short`",
-        "The form of its tokens: JWE, or a shorter one.",
+        "`jwe`, `short`, `base64`",
+        "The form of its tokens: JWE, a shorter one, or one that is base64 with padding, for JSON"
+        " strings of base64 that the backend decodes.",
         tables.choice(FORMS),
         "`jwe`",
     ),

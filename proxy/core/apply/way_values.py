@@ -13,6 +13,7 @@ from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
 from ..crypto.token import (
+    BASE64_PREFIX,
     CTY_JSON,
     JWE_PREFIX,
     SHORT_PREFIX,
@@ -29,7 +30,7 @@ from ..leaves import splice, splice_quoted, tokens_at
 from ..rules.model import Item
 
 QUOTE: Final = ord('"')
-TOKENS: Final = (JWE_PREFIX, SHORT_PREFIX)
+TOKENS: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
 """What a sealed value begins with."""
 
 Group = tuple[Item, Context, str | None, list[bytes], list[int]]
@@ -118,7 +119,7 @@ def _add_others(body: bytes, context: Context, spots: list[int], runs: list[Run]
         start, end = spots[at], spots[at + 1]
         text = Selection.text(body[start:end])
         token = None if text is None else decoded_token(text)
-        if type(token) is not Token:
+        if type(token) is not Token or token.form == "base64":
             return False
         runs.append((context, token.key_id, token.cty, token, [start, end]))
     return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import NamedSelector, Selector, Whole
+from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
 from ..expressions.sources import JsonSource, json_sources, name_sources
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
@@ -235,6 +235,8 @@ class CompiledBlock(MessageMatch):
         if not isinstance(selection, JsonSelection) or selection.finder is None:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
+        if any(one.item.form == "base64" for one in placed):
+            return None
         if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
             return None
         simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
@@ -371,12 +373,20 @@ def _conditions(block: Block) -> Conditions | None:
 def _refuse_short_forms(block: Block) -> None:
     if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
+    if any(one.form == "base64" and not _in_json(one.selector) for one in block.encrypt):
+        raise InvalidExpression("the form base64 is for values of JSON")
     if any(one.expires is not None and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("the short form has no place for the time at which a value ends")
 
 
 def _is_of_head(selector: Selector) -> bool:
     return isinstance(selector, NamedSelector) and selector.of_head
+
+
+def _in_json(selector: Selector) -> bool:
+    return isinstance(selector, JsonSelector) or (
+        isinstance(selector, NamedSelector) and selector.inner is not None
+    )
 
 
 def _count_placed(block: Block) -> int:

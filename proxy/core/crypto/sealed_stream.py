@@ -133,6 +133,8 @@ def read_head(data: bytes) -> StreamHead | None:
     if len(raw) < _J_AT + length:
         return None
     sealed = token.decode(raw[_J_AT:])
+    if sealed.form == "base64":
+        raise OpenFailed("malformed-frame")
     if sealed.cty != CTY_STREAM_KEY:  # the short form has no `cty`
         raise OpenFailed("malformed-frame")
     return StreamHead(raw, sealed)

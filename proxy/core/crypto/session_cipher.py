@@ -111,6 +111,8 @@ class Session:
                 plaintext, context, json=cty is not None, limit=(max_chars, name)
             )
         head = self._header(context, cty, exp)
+        if form == "base64":
+            return self._seal_base64(plaintext, head, max_chars, name)
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
             raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
@@ -176,6 +178,15 @@ class Session:
         encoded, _ = self._context(context)
         iv, sealed = self._aead.seal_covering_iv(plaintext, token.SHORT_PREFIX + head, encoded)
         return token.encode_short(head, iv, sealed)
+
+    def _seal_base64(
+        self, plaintext: bytes, header: bytes, max_chars: int | None, name: str
+    ) -> bytes:
+        if max_chars is not None and token.base64_length(header, len(plaintext)) > max_chars:
+            raise _too_long(name, token.base64_capacity(header, max_chars), max_chars)
+        head = token.base64_head(header)
+        iv, sealed = self._aead.seal(plaintext, head)
+        return token.to_base64(b"".join((head, iv, sealed)))
 
     @property
     def _packaged(self) -> bool:

@@ -1,8 +1,9 @@
-"""Tokens: the two wire forms of one sealed value, version `sy1`.
+"""Tokens: the three wire forms of one sealed value, version `sy1`.
 
 Standard form: JWE Compact (RFC 7516) with `dir` and `A256GCM`; the protected header has exactly
-one spelling. Short form, for narrow columns: `sy1.` and one base64url text. Whatever deviates in
-one character is refused before a key is touched.
+one spelling. Short form, for narrow columns: `sy1.` and one base64url text. Base64 form, for values
+that a backend decodes: base64 (RFC 4648 section 4) of a mark, the header, IV, ciphertext and tag.
+Whatever deviates in one character is refused before a key is touched.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+import pybase64
+
 from ..errors import OpenFailed
 from ..leaves import token_parts, tokens
 from . import base64url
 from .aead import IV_BYTES, TAG_BYTES
 from .derivation import SID_BYTES
 
-Form = Literal["jwe", "short"]
+Form = Literal["jwe", "short", "base64"]
 
 JWE_PREFIX: Final = tokens.JWE_PREFIX
 SHORT_PREFIX: Final = tokens.SHORT_PREFIX
+BASE64_MARK: Final = b"\x89SY1B64\r\n"
+"""What a token in base64 form begins with, decoded: nine bytes, so that they are twelve characters
+of base64. No text begins so, nor does a file of a known type."""
+BASE64_PREFIX: Final = b"iVNZMUI2NA0K"
 CTY_JSON: Final = "json"
 CTY_MAX: Final = 127
 
@@ -76,8 +83,9 @@ class Header(NamedTuple):
 class Token:
     """One sealed value, decoded and not yet opened.
 
-    `head` is what the tag covers: the protected header's text for JWE, the bytes before the
-    ciphertext for the short form (which also covers CONTEXT, having no commitment).
+    `head` is what the tag covers: the protected header's text for JWE, the bytes up to the IV for
+    the base64 form, those before the ciphertext for the short form (which also covers CONTEXT,
+    having no commitment).
     """
 
     form: Form
@@ -91,12 +99,12 @@ class Token:
 
     def aad(self, context: bytes) -> bytes:
         """Return the additional data under which the value was sealed for CONTEXT."""
-        return self.head if self.form == "jwe" else self.head + context
+        return self.head + context if self.form == "short" else self.head
 
 
 def has_prefix(text: bytes) -> bool:
     """Return whether a value begins like a token, and so can never pass for plaintext."""
-    return text.startswith((JWE_PREFIX, SHORT_PREFIX))
+    return text.startswith((JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX))
 
 
 def is_cut(text: bytes) -> bool:
@@ -129,6 +137,8 @@ def decode(text: bytes) -> Token:
     if not text.startswith(JWE_PREFIX):
         if text.startswith(SHORT_PREFIX):
             return _decode_short(text)
+        if text.startswith(BASE64_PREFIX):
+            return decode_bytes(from_base64(text))
         raise OpenFailed("not-a-token")
     read = token_parts if len(text) < tokens.LARGE else tokens.token_parts
     parts = read(text)
@@ -139,6 +149,64 @@ def decode(text: bytes) -> Token:
     except OpenFailed:
         raise _refusal(text) from None
     return Token("jwe", key_id, *parts, cty, exp, commitment)
+
+
+def decode_bytes(data: bytes) -> Token:
+    """Return the token in base64 form that a backend has decoded to these bytes.
+
+    Raises OpenFailed for anything but an exact one.
+    """
+    if not data.startswith(BASE64_MARK):
+        raise OpenFailed("not-a-token")
+    begin = len(BASE64_MARK) + 2
+    end = begin + int.from_bytes(data[begin - 2 : begin])
+    if len(data) < end + IV_BYTES + TAG_BYTES:
+        raise OpenFailed("malformed-token")
+    key_id, commitment, cty, exp = decode_header(data[begin:end])
+    if cty is not None:
+        raise OpenFailed("malformed-token-header")
+    iv_end = end + IV_BYTES
+    iv, sealed = data[end:iv_end], data[iv_end:]
+    return Token("base64", key_id, data[:end], iv, sealed, None, exp, commitment)
+
+
+def decoded_bytes(data: bytes) -> Token | OpenFailed:
+    """Return what `decode_bytes` does, or the error that decoding met."""
+    try:
+        return decode_bytes(data)
+    except OpenFailed as error:
+        return error.with_traceback(None)
+
+
+def from_base64(text: bytes) -> bytes:
+    """Return the bytes of a canonical text (RFC 4648 section 4, with padding), else OpenFailed."""
+    try:
+        data = pybase64.b64decode(text, validate=True)
+    except ValueError:
+        raise OpenFailed("base64-not-canonical") from None
+    if to_base64(data) != text:
+        raise OpenFailed("base64-not-canonical")
+    return data
+
+
+def to_base64(data: bytes) -> bytes:
+    """Return the canonical text of bytes (RFC 4648 section 4, with padding)."""
+    return pybase64.b64encode(data)
+
+
+def base64_head(header: bytes) -> bytes:
+    """Return the bytes of a token in base64 form up to its IV; `header` is as in JWE form."""
+    return BASE64_MARK + len(header).to_bytes(2) + header
+
+
+def base64_length(header: bytes, size: int) -> int:
+    """Return the characters of a base64-form token of `size` plaintext bytes."""
+    return -(-(len(base64_head(header)) + IV_BYTES + size + TAG_BYTES) // 3) * 4
+
+
+def base64_capacity(header: bytes, characters: int) -> int:
+    """Return how many plaintext bytes fit into a base64-form token of that many characters."""
+    return max(characters // 4 * 3 - len(base64_head(header)) - IV_BYTES - TAG_BYTES, 0)
 
 
 def _refusal(text: bytes) -> OpenFailed:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import reads_as_joined
 from ..crypto.session_cipher import Session
-from ..crypto.token import CTY_JSON, KeyId, Token
+from ..crypto.token import CTY_JSON, KeyId, Token, from_base64, to_base64
 from ..errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
 from ..formats import embedded_tokens
 from ..formats import json as json_format
@@ -36,7 +36,7 @@ def expiry(now: float, expires: int) -> int:
     return -(-math.ceil(now + expires) // step) * step
 
 
-Shape = Literal["json", "body", "text", "value"]
+Shape = Literal["json", "body", "bytes", "text", "value"]
 _OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
 Outcome = Literal[_OfValue, "unsealed", "unread", "sentinel"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
@@ -222,9 +222,12 @@ class SealEdit:
                 return Change(self.start, self.end, None, "already_sealed", opener)
         if item.min_chars is not None:
             require_text(item, self.plaintext, self.cty)
+        plaintext = self.plaintext
+        if item.form == "base64":
+            plaintext = require_base64(item, plaintext, self.cty)
         session, context = keys.seal_for(context)
         text = session.seal(
-            self.plaintext,
+            plaintext,
             context,
             cty=self.cty,
             form=item.form,
@@ -243,8 +246,9 @@ class SealEdit:
 class OpenEdit:
     """A value to be opened. `token` is the decoded token, or the error that decoding met.
 
-    `shape` says what the value is: a JSON string, the whole body, the body as a text, or a value
-    of a format in which everything is text. `place` says how it is written there.
+    `shape` says what the value is: a JSON string, the whole body, the bytes that a backend decoded,
+    the body as a text, or a value of a format in which everything is text. `place` says how it is
+    written there.
     """
 
     start: int
@@ -261,6 +265,8 @@ class OpenEdit:
             if isinstance(token, OpenFailed):
                 raise token
             session, plaintext, _ = keys.open(token, self.context, now)
+            if token.form == "base64" and self.shape != "bytes":
+                plaintext = to_base64(plaintext)
             if self.place is not EXACT:
                 return self._written(plaintext, token.cty, session)
             if self.shape == "json":
@@ -379,6 +385,21 @@ def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
         raise UnfitValue(
             "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
         )
+
+
+def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:
+    """Return the bytes that a value spells, which its backend decodes; raise UnfitValue for none.
+
+    Only a canonical text comes back as it was, since only its bytes are sealed.
+    """
+    try:
+        if cty is None:
+            return from_base64(plaintext)
+    except OpenFailed:
+        pass
+    raise UnfitValue(
+        "not-base64", detail=f"{item.field}: a string of base64 with padding is needed."
+    )
 
 
 def _opened(

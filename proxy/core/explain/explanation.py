@@ -12,7 +12,7 @@ from ..crypto.derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_
 from ..crypto.joined_names import to_json
 from ..crypto.token import ASSUMED_KEK_ID, KeyId, Token
 from ..edits.edit_types import Edit, NothingEdit, ValueEdit
-from ..edits.edits import Change, EmbeddedEdit, OpenEdit, SealEdit, require_text
+from ..edits.edits import Change, EmbeddedEdit, OpenEdit, SealEdit, require_base64, require_text
 from ..edits.head_values import QUERY, HeadEdit
 from ..edits.part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
 from ..edits.splice import splice
@@ -202,6 +202,8 @@ def _refuse_unfit(edit: Edit, block: Block) -> None:
     edit = edit.innermost if isinstance(edit, CarriedEdit) else edit
     if isinstance(edit, SealEdit) and (edit.token is None or block.already_sealed == "seal"):
         require_text(edit.item, edit.plaintext, edit.cty)
+        if edit.item.form == "base64":
+            require_base64(edit.item, edit.plaintext, edit.cty)
     return None
 
 
@@ -287,6 +289,8 @@ def _characters(edit: SealEdit) -> int:
     commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
     end = None if edit.item.expires is None else _ASSUMED_END
     head = token.encode_header(key_id, commitment, edit.cty, end)
+    if edit.item.form == "base64":
+        return token.base64_length(head, max(size // 4 * 3 - edit.plaintext.count(b"=", -2), 0))
     return token.jwe_length(head, size)
 
 

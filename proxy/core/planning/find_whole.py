@@ -14,7 +14,7 @@ from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import StreamHead
-from ..crypto.token import CTY_MAX, decoded_token, token_or_none
+from ..crypto.token import BASE64_MARK, CTY_MAX, decoded_bytes, decoded_token, token_or_none
 from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
 from ..edits.part_edits import PartEdit
 from ..edits.stream_edits import FrameEdit, OpenFrame, SealFrame
@@ -216,6 +216,11 @@ def _open_whole(
     is_text = item.selector is Whole.TEXT
     if not is_text and _is_frame(media_type(head.facts)):
         return _open_frame(compiled, binder, item, body)
+    if not is_text and body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
+        token, context = bind_token(
+            compiled, decoded_bytes(body), lambda: binder.whole_context(item)
+        )
+        return OpenEdit(0, len(body), context, token, "bytes")
     kind = None if is_text else KIND_BODY
     token, context = bind_token(
         compiled, decoded_token(body), lambda: binder.whole_context(item, kind=kind)

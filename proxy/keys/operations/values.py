@@ -69,7 +69,8 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
         for one, context in decoded:
             session, plaintext, _ = keys.open(one, context, now)
             proven[session] += 1
-            opened.append(OpenedValue(plaintext, one.cty))
+            spelled = token.to_base64(plaintext) if one.form == "base64" else plaintext
+            opened.append(OpenedValue(spelled, one.cty))
     except OpenFailed as failed:
         failed.unopened = tuple(keys.unopened)
         raise
