@@ -73,6 +73,23 @@ def test_tokens_open_and_what_is_none_is_refused(name: str) -> None:
     check(pairs())
 
 
+def test_tokens_in_base64_form_open() -> None:
+    told = json.loads((VECTORS.parent / "base64.json").read_text(encoding="utf-8"))
+
+    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
+        for one in told["must_open"]:
+            kek = {"id": one["kek_id"], "number": one["kek_number"], "key": one["kek"]}
+            ring = {"keks": [{**kek, "state": "primary"}], "name_key": "00" * 32}
+            task = {"do": "token", "keyring": ring, "now": told["now"], "joinsNames": False}
+            plaintext = {"plaintext": one["plaintext_hex"]}
+            yield {**task, "token": one["token"], "parts": one["context"]}, plaintext
+            for failure in one["must_fail"]:
+                parts = failure.get("context", one["context"])
+                yield {**task, "token": failure["token"], "parts": parts}, None
+
+    check(pairs())
+
+
 def test_streams_open_whole_or_not_at_all() -> None:
     told = vectors("streams")
 

@@ -24,19 +24,29 @@ function decodeToken(text) {
       number: flags & 1 ? undefined : number, cty: flags & 2 ? "json" : undefined,
     };
   }
+  if (text.startsWith("iVNZMUI2NA0K")) {
+    const data = Buffer.from(text, "base64");
+    if (data.toString("base64") !== text || data.length < 11) refuse("base64");
+    const end = 11 + data.readUInt16BE(9);
+    if (data.length < end + 28) refuse("base64");
+    const head = readHeader(data.subarray(11, end).toString("latin1"));
+    if (head.cty !== undefined) refuse("header");
+    return { ...head, form: "base64", aad: data.subarray(0, end), iv: data.subarray(end, end + 12), sealed: data.subarray(end + 12) };
+  }
   const [p, second, iv, ct, tag, ...more] = text.split(".");
   if (second !== "" || tag === undefined || more.length || iv.length !== 16 || tag.length !== 22) refuse("parts");
+  return { ...readHeader(p), form: "jwe", aad: bytes(p), iv: from64(iv), sealed: join(from64(ct), from64(tag)) };
+}
+
+function readHeader(p) {
   const match = HEADER.exec(from64(p).toString("latin1"));
   if (!match) refuse("header");
   const [, kek, sid, cty, exp, ctx] = match;
-  return {
-    form: "jwe", sid: from64(sid), iv: from64(iv), sealed: join(from64(ct), from64(tag)), p,
-    kek, cty, exp: exp === undefined ? undefined : Number(exp), ctx: from64(ctx),
-  };
+  return { sid: from64(sid), kek, cty, exp: exp === undefined ? undefined : Number(exp), ctx: from64(ctx) };
 }
 
 function durableKeys(keyring, token, parts) {
-  const named = (one) => (token.form === "jwe" ? [one.id, ...(one.also ?? [])].includes(token.kek) : one.number === token.number);
+  const named = (one) => (token.form !== "short" ? [one.id, ...(one.also ?? [])].includes(token.kek) : one.number === token.number);
   const found = keyring.keks.filter((one) => named(one) && one.state !== "disabled");
   const info = join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts));
   return found.map((one) => expand(Buffer.from(one.key, "hex"), info, 32));
@@ -50,7 +60,7 @@ function openFor(token, sk, parts, packaged) {
   }
   const commitment = hmac(expand(sk, bytes("sealyard/v1/ctx"), 32), bound);
   if (!same(token.ctx, packaged ? commitment : commitment.subarray(0, 16))) refuse("ctx");
-  return openGcm(sk, token.iv, token.sealed, bytes(token.p));
+  return openGcm(sk, token.iv, token.sealed, token.aad);
 }
 
 const readsAsJoined = (text) => {
