@@ -84,7 +84,8 @@ def test_the_exact_bytes_come_back_as_text_and_as_what_a_backend_decodes(content
     assert text.startswith("iVNZMUI2NA0K")
     stored = b64decode(text, validate=True)
     assert b64encode(stored).decode() == text
-    assert content not in stored or len(content) < 8
+    head = token.decode_bytes(stored).head
+    assert len(content) < 8 or content not in stored[len(head) :]
     assert opened(sealed) == body.encode()
     assert opened(stored, a_response(headers=PNG)) == content
 

@@ -39,8 +39,8 @@ token in a JSON string or a form value. `$.payload json:$.note` goes on in the J
 holds, up to four strings deep, and `part:operations $.variables.note` in that of a part or a
 `form:` field; names that bind values may be read so too. A block reads one kind of body, so `$.`
 and `form:` need separate blocks. JSON selectors also apply to each record of NDJSON and JSON text
-sequences and to the data of each server-sent event; there, `text` is the data of an event. An *item* is
-`[optional ]SELECTOR[ as FIELD]`, or the long form below.
+sequences and to the data of each server-sent event; there, `text` is the data of an event. An
+*item* is `[optional ]SELECTOR[ as FIELD]`, or the long form below.
 
 A *source* is `$.path` (with `~` at the end: the name of the member), `path:name`, `query:name`,
 `header:name`, `jwt:claim` or `const:text`. A list of sources is joined in order.
