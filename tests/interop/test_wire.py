@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ def test_tokens_in_base64_form_open() -> None:
             kek = {"id": one["kek_id"], "number": one["kek_number"], "key": one["kek"]}
             ring = {"keks": [{**kek, "state": "primary"}], "name_key": "00" * 32}
             task = {"do": "token", "keyring": ring, "now": told["now"], "joinsNames": False}
-            plaintext = {"plaintext": one["plaintext_hex"]}
+            plaintext = {"plaintext": b64encode(bytes.fromhex(one["plaintext_hex"])).decode()}
             yield {**task, "token": one["token"], "parts": one["context"]}, plaintext
             for failure in one["must_fail"]:
                 parts = failure.get("context", one["context"])
