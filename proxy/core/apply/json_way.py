@@ -16,7 +16,8 @@ from ..crypto.token import (
     CTY_JSON,
     decode_header,
 )
-from ..edits.edits import Outcome, as_json, expiry, require_text
+from ..edits.edits import Outcome, as_json, expiry
+from ..edits.fit_values import require_text
 from ..edits.key_needs import Keys, Needs
 from ..errors import SealyardError
 from ..formats.json import unescaped

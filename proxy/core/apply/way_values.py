@@ -22,7 +22,8 @@ from ..crypto.token import (
     decode_header,
     decoded_token,
 )
-from ..edits.edits import as_json, expiry, require_text
+from ..edits.edits import as_json, expiry
+from ..edits.fit_values import require_text
 from ..edits.key_needs import Keys, Needs
 from ..errors import OpenFailed
 from ..formats.json import Selection, unescaped

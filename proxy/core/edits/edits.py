@@ -14,14 +14,15 @@ from typing import Final, Literal, NamedTuple
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import reads_as_joined
 from ..crypto.session_cipher import Session
-from ..crypto.token import CTY_JSON, KeyId, Token, from_base64, to_base64
-from ..errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
+from ..crypto.token import CTY_JSON, KeyId, Token, to_base64
+from ..errors import ForbiddenValue, OpenFailed, SealyardError, Unopened
 from ..formats import embedded_tokens
 from ..formats import json as json_format
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT, TextPlace, written
 from ..leaves import quote
 from ..rules.model import Block, Item
+from .fit_values import require_base64, require_text
 from .key_needs import Keys
 
 _STEPS: Final = 100
@@ -364,42 +365,6 @@ def as_text(plaintext: bytes, cty: str | None) -> str:
         return plaintext.decode()
     except UnicodeDecodeError:
         raise OpenFailed("not-text") from None
-
-
-def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
-    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
-
-    The backend sees a token and so a string, whatever the client sent: what it would have refused
-    in plaintext must be refused here.
-    """
-    least = item.min_chars
-    if least is None:
-        return
-    try:
-        size = len(plaintext.decode())
-    except UnicodeDecodeError:
-        size = None
-    if cty is not None or size is None:
-        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
-    if size < least:
-        raise UnfitValue(
-            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
-        )
-
-
-def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:
-    """Return the bytes that a value spells, which its backend decodes; raise UnfitValue for none.
-
-    Only a canonical text comes back as it was, since only its bytes are sealed.
-    """
-    try:
-        if cty is None:
-            return from_base64(plaintext)
-    except OpenFailed:
-        pass
-    raise UnfitValue(
-        "not-base64", detail=f"{item.field}: a string of base64 with padding is needed."
-    )
 
 
 def _opened(

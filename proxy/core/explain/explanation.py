@@ -12,7 +12,8 @@ from ..crypto.derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_
 from ..crypto.joined_names import to_json
 from ..crypto.token import ASSUMED_KEK_ID, KeyId, Token
 from ..edits.edit_types import Edit, NothingEdit, ValueEdit
-from ..edits.edits import Change, EmbeddedEdit, OpenEdit, SealEdit, require_base64, require_text
+from ..edits.edits import Change, EmbeddedEdit, OpenEdit, SealEdit
+from ..edits.fit_values import require_base64, require_text
 from ..edits.head_values import QUERY, HeadEdit
 from ..edits.part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
 from ..edits.splice import splice
