@@ -98,9 +98,9 @@ def _sealing(selection: Selection, body: bytes) -> Callable[[], object]:
     context = Context(scope)
 
     def work() -> bytes:
-        ((_, start, end),) = selection.find(body).found[0]
-        token = session.seal(body[start + 1 : end - 1], context)
-        return b'%b"%b"%b' % (body[:start], token, body[end:])
+        (one,) = selection.find(body).found[0]
+        token = session.seal(body[one.start + 1 : one.end - 1], context)
+        return b'%b"%b"%b' % (body[: one.start], token, body[one.end :])
 
     return work
 
