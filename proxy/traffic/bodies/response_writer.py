@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
+from ..http1.fast_heads import FastResponseHead
 from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
@@ -54,15 +55,17 @@ def answer(  # noqa: PLR0913 - what one response consists of
     link: Connection,
     message: Forwardable,
     body: bytes,
+    fast: FastResponseHead,
     lines: Lines,
-    location_rewrite: LocationRewrite,
     *,
+    location_rewrite: LocationRewrite,
     keep: bool,
 ) -> int:
     """Respond to a fast request with a complete response; return how many bytes its body has.
 
-    `body` is the upstream's. `lines` are those of the way, for clients at this place. Unless the
-    client's connection is to `keep` open, the response says that it ends.
+    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place,
+    and for what varies in `fast`. Unless the client's connection is to `keep` open, the response
+    says that it ends.
     """
     if not isinstance(message, Forwardable):
         raise TypeError("only a Forwardable can be sent")
@@ -71,7 +74,12 @@ def answer(  # noqa: PLR0913 - what one response consists of
     head = lines.get(message.frame) if keep else None
     if head is None:
         connection = None if keep else b"close"
-        head = response_lines(message, connection=connection, location_rewrite=location_rewrite)
+        head = response_lines(
+            message,
+            connection=connection,
+            location_rewrite=location_rewrite,
+            headers=fast.head.headers if type(message) is Changed else None,
+        )
         if keep:
             keep_lines(lines, message, head)
     if message.body is not None:

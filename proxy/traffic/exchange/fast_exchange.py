@@ -243,9 +243,14 @@ class FastExchange:
                     if message is None:
                         self._go_on(response)
                         return
-                rewrite = known.admitted.location_rewrite
                 record.response_bytes = answer(
-                    owner, message, body, found.lines, rewrite, keep=keep
+                    owner,
+                    message,
+                    body,
+                    fast,
+                    found.lines,
+                    location_rewrite=known.admitted.location_rewrite,
+                    keep=keep,
                 )
             except ConnectionError:
                 self._lost()

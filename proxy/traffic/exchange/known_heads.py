@@ -49,13 +49,17 @@ class KnownHead:
 
 
 class KnownResponse(KnownHead):
-    """What is known of the responses with one head, to the requests with one head."""
+    """What is known of the responses with one head, to the requests with one head.
 
-    __slots__ = ("treatment",)
+    `varying` is what was last seen of that in it which varies. The `lines` have it, too.
+    """
 
-    def __init__(self, treatment: ResponseTreatment) -> None:
+    __slots__ = ("treatment", "varying")
+
+    def __init__(self, treatment: ResponseTreatment, varying: bytes) -> None:
         super().__init__()
         self.treatment: Final = treatment
+        self.varying = varying
 
 
 class KnownRequest(KnownHead):
@@ -80,7 +84,7 @@ class KnownRequest(KnownHead):
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
-        known = KnownResponse(treatment)
+        known = KnownResponse(treatment, fast.varying)
         if fast.key:
             if len(self.responses) >= MOST_RESPONSES:
                 self.responses.clear()
@@ -138,6 +142,9 @@ class KnownHeads:
         if not known.asked:
             exchange = _without_length(exchange)
             known.take(self._ways.response(exchange, known.treatment, fast.head))
+        if known.varying != fast.varying:
+            known.varying = fast.varying
+            known.lines.clear()
         return known
 
     def changed(

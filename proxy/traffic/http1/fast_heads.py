@@ -14,7 +14,7 @@ from typing import Final
 from ...core.http.message import Headers, ResponseHead
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
-from .head_cache import HELD_BYTES, LENGTH, HeadCache, HeadCacheEntry, with_length
+from .head_cache import HELD_BYTES, HeadCache, HeadCacheEntry, with_length
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -140,6 +140,22 @@ _RESPONSE_HEAD: Final = re.compile(
 _RESPONSE_LENGTH: Final = re.compile(rb"[0-9]{1,9}")
 _RESPONSE_NOT_FAST: Final = frozenset({b"transfer-encoding", b"upgrade"})
 _BODILESS: Final = frozenset({b"204", b"304"})
+VARYING: Final = frozenset(
+    {
+        b"date",
+        b"etag",
+        b"last-modified",
+        b"request-id",
+        b"server-timing",
+        b"x-correlation-id",
+        b"x-request-id",
+        b"x-response-time",
+        b"x-runtime",
+    }
+)
+"""Headers whose values a backend changes each second or with each response. Nothing decides by
+them: they are passed on, or not, by their names."""
+_NOT_IN_KEY: Final = VARYING | {b"content-length"}
 
 
 class FastResponseHead:
@@ -151,12 +167,16 @@ class FastResponseHead:
         status: Its status.
         length: The Content-Length in bytes.
         fields: How many header fields there are.
-        key: The bytes of the head but for its length, empty where it is too long to be known.
+        key: The lines of the head but for its length and the values of VARYING, empty where it is
+            too long to be known.
+        varying: Those values.
     """
 
-    __slots__ = ("_digits", "_head", "fields", "key", "length", "status")
+    __slots__ = ("_digits", "_head", "fields", "key", "length", "status", "varying")
 
-    def __init__(self, head: ResponseHead, length: int, key: bytes, digits: bytes = b"") -> None:
+    def __init__(
+        self, head: ResponseHead, length: int, key: bytes, varying: bytes, digits: bytes = b""
+    ) -> None:
         """Take a head; with `digits`, they are its Content-Length in place of that in `head`."""
         self._head = head
         self._digits = digits
@@ -164,6 +184,7 @@ class FastResponseHead:
         self.length: Final = length
         self.fields: Final = len(head.headers)
         self.key: Final = key
+        self.varying: Final = varying
 
     @property
     def head(self) -> ResponseHead:
@@ -180,7 +201,7 @@ class FastResponseHead:
 
     def resized(self, digits: bytes) -> FastResponseHead:
         """Return a head that differs in its Content-Length alone."""
-        return FastResponseHead(self._head, int(digits), self.key, digits)
+        return FastResponseHead(self._head, int(digits), self.key, self.varying, digits)
 
 
 def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
@@ -198,11 +219,23 @@ def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
     if b"connection" in lows and not _stays(headers, lows):
         return None
     head = ResponseHead(int(match[1]), match[2], headers)
-    size, digits = match.end(), LENGTH.search(data, 0, match.end())
-    key = b""
-    if digits is not None and size <= HELD_BYTES:
-        key = data[: digits.start(1)] + data[digits.end(1) : size]
-    return FastResponseHead(head, int(length), key), size
+    size, key, varying = match.end(), b"", b""
+    if size <= HELD_BYTES:
+        key, varying = _key(data[: match.start(3)], headers, lows)
+    return FastResponseHead(head, int(length), key, varying), size
+
+
+def _key(status_line: bytes, headers: Headers, lows: list[bytes]) -> tuple[bytes, bytes]:
+    """Return the key of a head, and the values of VARYING, which are not in it."""
+    lines, varying = [status_line], []
+    for (name, value), low in zip(headers, lows, strict=True):
+        if low not in _NOT_IN_KEY:
+            lines.append(b"%b: %b\r\n" % (name, value))
+            continue
+        lines.append(name + b"\r\n")
+        if low in VARYING:
+            varying.append(value)
+    return b"".join(lines), b"\r\n".join(varying)
 
 
 def response_head_cache() -> HeadCache[FastResponseHead]:

@@ -26,18 +26,20 @@ def response_lines(
     *,
     connection: bytes | None,
     location_rewrite: LocationRewrite = NO_REWRITE,
+    headers: Headers | None = None,
 ) -> bytes:
     """Return the head that goes to the client, up to its framing.
 
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
-    header, or None; `location_rewrite` changes where a Location points.
+    header, or None; `location_rewrite` changes where a Location points. `headers` are those of the
+    response, where the head of `message` is that of another one of its way (see VARYING).
     """
     head = message.head
     if not isinstance(head, ResponseHead):
         raise TypeError("a request cannot go to the client")
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _response_lines(message, head.headers, location_rewrite)
+    lines += _response_lines(message, headers or head.headers, location_rewrite)
     if connection is not None:
         lines.append(b"Connection: " + connection)
     return joined(lines, message.added_headers)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.traffic.http1 import fast_heads
 from proxy.traffic.http1.fast_heads import (
+    VARYING,
     FastHead,
     FastResponseHead,
     read_fast_request,
@@ -113,3 +114,38 @@ def test_long_heads_are_not_known() -> None:
     repeats = fast_heads.request_head_cache()
     long = GET.replace(b": h", b": h\r\nCookie: " + b"c" * HELD_BYTES)
     assert _known(repeats, long) is not _known(repeats, long)
+
+
+def _answers() -> st.SearchStrategy[bytes]:
+    """Return heads of responses of which many differ in what varies, or in its place."""
+    values = st.sampled_from([b"a", b"b", b"a: b", b"Date", b"1", b"2"])
+    names = st.sampled_from(
+        [b"Date", b"date", b"ETag", b"X-Request-Id", b"Server", b"Content-Type"]
+    )
+    lines = st.lists(st.tuples(names, values).map(lambda pair: b"%b: %b" % pair), max_size=4)
+
+    def put(parts: tuple[list[bytes], bytes, list[bytes]]) -> bytes:
+        before, length, behind = parts
+        head = [b"HTTP/1.1 200 OK", *before, b"Content-Length: " + length, *behind]
+        return b"\r\n".join([*head, b"", b""])
+
+    return st.tuples(lines, st.sampled_from([b"1", b"2"]), lines).map(put)
+
+
+@given(_answers(), _answers())
+@example(
+    b"HTTP/1.1 200 OK\r\nDate: a\r\nContent-Length: 1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nDate: b\r\nContent-Length: 2\r\n\r\n",
+)
+def test_heads_with_one_key_differ_in_what_varies_alone(one: bytes, other: bytes) -> None:
+    found = [read_fast_response(data) for data in (one, other)]
+    first, second = (read[0] for read in found if read is not None)
+    alike, varied = [], []
+    for fast in (first, second):
+        low = [(name.lower(), name, value) for name, value in fast.head.headers]
+        varying = VARYING | {b"content-length"}
+        alike.append([(name, b"" if at in varying else value) for at, name, value in low])
+        varied.append([value for at, _, value in low if at in VARYING])
+    assert (first.key == second.key) == (alike[0] == alike[1])
+    if first.key == second.key:
+        assert (first.varying == second.varying) == (varied[0] == varied[1])
