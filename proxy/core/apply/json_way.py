@@ -97,16 +97,16 @@ class JsonWay:
             return None
         places = found[1]
         read = self._read(body, places, kept)
-        bound = None if read is None else json.bound(read[0])
-        if read is None or bound is None or (self._compare is not None and self._compare(body)):
+        if read is None or (self._compare is not None and self._compare(body)):
             return None
+        bound, kept = read
         try:
             if bound.only is None or len(places[bound.only]) != _ONE:
                 if sum(map(len, places)) > _MOST_PLACES:
                     return None
-                return self._carried_out(body, places, bound, now, read[1])
+                return self._carried_out(body, places, bound, now, kept)
             one = self._one_sealed if bound.seals else self._one_opened
-            return one(body, places, bound, now, read[1])
+            return one(body, places, bound, now, kept)
         except SealyardError:
             return None
 
@@ -155,7 +155,7 @@ class JsonWay:
                 return None
         else:
             text, cty = body[start:end], CTY_JSON
-        keys = self._keys.resolve_warm(bound.needs(1, None))
+        keys = self._keys.resolve_warm(bound.to_seal_one)
         if keys is None or (keys.joined_since and way_values.older(keys, [])):
             return None
         (session,) = keys.sealing.values()
@@ -166,7 +166,8 @@ class JsonWay:
             text, context, cty=cty, form=item.form, exp=exp, max_chars=item.max_chars
         )
         changed = b"".join((body[:start], b'"', token, b'"', body[end:]))
-        return mint_changed(self._frame(_SEALED), changed, _ONE_SEALED, kept)
+        frame = self._frames[_SEALED] or self._frame(_SEALED)
+        return mint_changed(frame, changed, _ONE_SEALED, kept)
 
     def _one_opened(
         self, body: bytes, places: Places, bound: Bound, now: float, kept: Kept
@@ -195,7 +196,8 @@ class JsonWay:
             return None
         self._keys.remember({session: 1})
         changed = b"".join((body[:start], literal, body[end:]))
-        return mint_changed(self._frame(_OPENED), changed, _ONE_OPENED, kept)
+        frame = self._frames[_OPENED] or self._frame(_OPENED)
+        return mint_changed(frame, changed, _ONE_OPENED, kept)
 
     def _frame(self, which: int) -> Frame:
         """Return what is the same for all messages with these outcomes."""

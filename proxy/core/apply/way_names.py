@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
-from ..compiled.plain_json import Names, Places, PlainJson, name_of
+from ..compiled.plain_json import Bound, Places, PlainJson, name_of
 from ..crypto.joined_names import Name
 from ..expressions.sources import JsonSource, NameSource
 from ..planning.exchange import Exchange, Kept
 
-Read: TypeAlias = tuple[Names, Kept] | None
-"""The names that bind the values, and those to keep for the response; None where one is unfit."""
+Read: TypeAlias = tuple[Bound, Kept] | None
+"""What the names bind, and those to keep for the response; None where one is unfit or too long."""
 Reader = Callable[[bytes, Places, Kept], Read]
 """Reads the names of a message: from its body, where its values lie, and from those kept."""
 
@@ -41,41 +41,53 @@ def reader(exchange: Exchange, json: PlainJson) -> Reader:
             name = found
         names.append(name)
     if not here and not kept:
-        always: Read = tuple(names), ()
-        return lambda _, __, ___: always
+        always = tuple(names)
+        return lambda _, __, ___: _bound(json, always, ())
     if len(names) == 1 and not kept and here[0][1:] == (0, True) and len(here) == 1:
-        return _one_here(here[0][0])
+        return _one_here(json, here[0][0])
     if len(names) == len(kept) == 1 and not here:
-        return _one_kept(kept[0][1])
-    return _several(names, here, kept)
+        return _one_kept(json, kept[0][1])
+    return _several(json, names, here, kept)
 
 
-def _one_here(index: int) -> Reader:
+def _bound(json: PlainJson, names: tuple[str, ...], kept: Kept) -> Read:
+    bound = json.bound(names)
+    return None if bound is None else (bound, kept)
+
+
+def _one_here(json: PlainJson, index: int) -> Reader:
     """Return what reads the only name, which lies in the body and is kept."""
+    spelled = json.spelled
 
     def read(body: bytes, places: Places, _: Kept) -> Read:
         place = places[index]
-        name = name_of(body, place) if place else None
-        if not name:
+        if not place:
             return None
-        names = (name,)
-        return names, names
+        literal = body[place[0] : place[1]]
+        known = spelled.get(literal)
+        if known is not None:
+            return known
+        name = name_of(body, place)
+        return json.spell(literal, name) if name else None
 
     return read
 
 
-def _one_kept(at: int) -> Reader:
+def _one_kept(json: PlainJson, at: int) -> Reader:
     """Return what reads the only name, which was kept."""
 
     def read(_: bytes, __: Places, kept: Kept) -> Read:
         name = kept[at]
-        return ((name,), ()) if type(name) is str else None
+        return _bound(json, (name,), ()) if type(name) is str else None
 
     return read
 
 
 def _several(
-    names: list[str], here: list[tuple[int, int, bool]], kept: list[tuple[int, int]]
+    json: PlainJson,
+    names: list[str],
+    here: list[tuple[int, int, bool]],
+    kept: list[tuple[int, int]],
 ) -> Reader:
     """Return what reads any number of names. A name that only the response needs may be missing."""
 
@@ -96,6 +108,6 @@ def _several(
                 found[at] = text
             if keeps:
                 leaves.append(text)
-        return tuple(found), tuple(leaves)
+        return _bound(json, tuple(found), tuple(leaves))
 
     return read

@@ -40,9 +40,18 @@ class Bound:
 
     `seals` and `opens` have the index of each item's path, `only` is that of the only one.
     `seal_scope` and `open_scope` are those of all of them, None where they have several.
+    `to_seal_one` are the keys to seal one value, where all of them have one scope.
     """
 
-    __slots__ = ("_needs", "only", "open_scope", "opens", "seal_scope", "seals")
+    __slots__ = (
+        "_needs",
+        "only",
+        "open_scope",
+        "opens",
+        "seal_scope",
+        "seals",
+        "to_seal_one",
+    )
 
     def __init__(
         self,
@@ -57,6 +66,7 @@ class Bound:
         items = (*seals, *opens)
         self.only = items[0][0] if len(items) == 1 else None
         self._needs: dict[tuple[int, KeyId | None], Needs] = {}
+        self.to_seal_one = self.needs(1, None)
 
     def needs(self, count: int, key_id: KeyId | None) -> Needs:
         """Return the keys to seal so many values, and to open tokens of one session if any.
@@ -100,6 +110,7 @@ class PlainJson:
         "keeps",
         "required",
         "sources",
+        "spelled",
         "strides",
     )
 
@@ -138,6 +149,20 @@ class PlainJson:
         self._parts = tuple(at for at, _ in named)
         self.sources = tuple((one, _here(one, here)) for _, one in named)
         self._bound: dict[Names, Bound] = {}
+        self.spelled: dict[bytes, tuple[Bound, Names]] = {}
+        """What the only name binds, by the JSON text that spells it, and that name."""
+
+    def spell(self, literal: bytes, name: str) -> tuple[Bound, Names] | None:
+        """Remember what the only name binds by a JSON text that spells it, as in `spelled`."""
+        names = (name,)
+        bound = self.bound(names)
+        if bound is None:
+            return None
+        if len(literal) <= _KEPT_CHARS:
+            if len(self.spelled) >= _REMEMBERED:
+                self.spelled.clear()
+            self.spelled[literal] = bound, names
+        return bound, names
 
     def bound(self, names: Names) -> Bound | None:
         """Return the contexts that names make, ordered as `sources`; None for too long ones."""

@@ -110,14 +110,19 @@ class Session:
             return self._seal_short(
                 plaintext, context, json=cty is not None, limit=(max_chars, name)
             )
-        head = self._header(context, cty, exp)
+        recent = self._recent_header
+        if context is recent[0] and cty == recent[1] and exp == recent[2]:
+            head = recent[3]
+        else:
+            head = self._header(context, cty, exp)
         if form == "base64":
             return self._seal_base64(plaintext, head, max_chars, name)
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
             raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
-        write = token_text if len(sealed) < tokens.LARGE else tokens.token_text
-        return write(head, iv, sealed)
+        if len(sealed) < tokens.LARGE:
+            return token_text(head, iv, sealed)
+        return tokens.token_text(head, iv, sealed)
 
     def open(
         self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
@@ -160,8 +165,9 @@ class Session:
         As much is done as by `open` for each, whatever the cause. Raises OpenFailed for a head that
         is not encoded like ours, before anything is tried.
         """
-        head = sealed[0][0]
-        refusal = _refused(token.decode_header(head), self._context(context)[1], now, refusal)
+        head, recent = sealed[0][0], self._recent
+        _, commitment = recent[1] if context is recent[0] else self._context(context)
+        refusal = _refused(token.decode_header(head), commitment, now, refusal)
         aad = head if refusal is None else head + _OF_NO_TOKEN
         plaintexts = self._aead.open_each(sealed, aad)
         return plaintexts if refusal is None else None
@@ -204,9 +210,6 @@ class Session:
         return known
 
     def _header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
-        recent, recent_cty, recent_exp, head = self._recent_header
-        if context is recent and cty == recent_cty and exp == recent_exp:
-            return head
         known = self._headers.get((context, cty, exp))
         if known is None:
             known = self._new_header(context, cty, exp)

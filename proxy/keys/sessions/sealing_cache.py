@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
+from ...core.edits.key_needs import Keys
 from ..lru_map import BoundedMap
 from .agreement import began
 from .revocation_state import RevocationState
@@ -22,7 +23,8 @@ _SPENT_SESSIONS: Final = 100_000
 class Sealing:
     """A session that seals: until when (seconds since 1970), and how many values it has sealed.
 
-    After `fresh_until` the store is asked whether it is still the one.
+    After `fresh_until` the store is asked whether it is still the one. `keys` are those of a plan
+    that needs it alone, once there was one.
     """
 
     session: Session
@@ -30,6 +32,7 @@ class Sealing:
     soft_end: float
     fresh_until: float
     used: int = 0
+    keys: Keys | None = None
 
 
 class _Spent(NamedTuple):
@@ -76,14 +79,27 @@ class SealingSessions:
             if held is None or now >= held.fresh_until or not self.able(held, count, now):
                 return None
             sessions[scope] = held.session
-            if len(seals) == 1:  # as nearly always
-                held.used += count
-                return sessions
         for scope, count in seals.items():
             held = self._held.get(scope)
             assert held is not None  # noqa: S101 - all were there a moment ago
             held.used += count
         return sessions
+
+    def take_one(self, seals: Mapping[Scope, int], now: float, since: int) -> Keys | None:
+        """Do as `take` for one scope, and return the keys of a plan that opens nothing.
+
+        `since` is their `joined_since`. What is returned may be returned again: it must not be
+        changed.
+        """
+        ((scope, count),) = seals.items()
+        held = self._held.get(scope)
+        if held is None or now >= held.fresh_until or not self.able(held, count, now):
+            return None
+        held.used += count
+        keys = held.keys
+        if keys is None or keys.joined_since != since:
+            keys = held.keys = Keys({scope: held.session}, {}, joined_since=since)
+        return keys
 
     def able(self, held: Sealing, count: int, now: float) -> bool:
         """Return whether a session may seal so many more values."""

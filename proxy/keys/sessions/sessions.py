@@ -209,12 +209,13 @@ class Sessions:
         What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
         be opened while a blocking audit log cannot be written.
         """
-        if forks.generation() != self._generation:
+        if len(forks.forks) != self._generation:
             self._begin_after_fork()
         if needs.joined:
             needs = self.in_forms(needs)
         seals, opens = needs.seals, needs.opens
         now = self._clock()
+        since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         keys = NO_KEYS
         if opens:
             if self.blocked:
@@ -223,11 +224,15 @@ class Sessions:
             if found is None:
                 return None
             keys = found
-        sealing = self.sealing.take(seals, now) if seals else keys.sealing
-        if sealing is None:
-            return None
-        since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
+        elif len(seals) == 1:
+            found = self.sealing.take_one(seals, now, since)
+            if found is not None:
+                self.lookups.plans += 1
+            return found
         if seals or since:
+            sealing = self.sealing.take(seals, now)
+            if sealing is None:
+                return None
             keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, since)
         self.lookups.plans += 1
         return keys
@@ -270,8 +275,9 @@ class Sessions:
         """
         now = self._clock()
         for session, values in sessions.items():
-            if session.kek_number is not None:
-                self.use.opened(session.kek_number, now, values)
+            number = session.kek_number
+            if number is not None:
+                self.use.opened(number, now, values)
                 self._durable.remember(session)
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
