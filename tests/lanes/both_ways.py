@@ -54,19 +54,14 @@ class Exchanged:
 
 @dataclass
 class Echo:
-    """An origin that sends back the body of each request, in the way that it is told to.
-
-    `varying` are lines of the heads that come next, one after the other.
-    """
+    """An origin that sends back the body of each request, in the way that it is told to."""
 
     chunked: bool = False
-    varying: Iterator[bytes] = field(default_factory=lambda: itertools.repeat(b""))
     got: bytearray = field(default_factory=bytearray)
     lines: set[_Line] = field(default_factory=set)
 
     def reply(self, body: bytes) -> bytes:
         head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: "x"\r\n'
-        head += next(self.varying)
         if self.chunked:
             piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             return head + b"Transfer-Encoding: chunked\r\n\r\n" + piece + b"0\r\n\r\n"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-import proxy.core
-from proxy.traffic.http1.fast_heads import VARYING
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import Origin, connected, get, running
 
-from .both_ways import a_way, departures, no_head_is_known, nothing_is_fast, taken_ways
+from .both_ways import a_way, departures, no_head_is_known, taken_ways
 from .test_same_bytes import a_rulebook
 
 _LINES = (
@@ -74,48 +70,6 @@ async def test_a_known_head_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum("sealed" in one.counts for one in taken) > 50
     assert sum("opened" in one.counts for one in taken) > 50
     assert len(entries) < len(plain) * 3 / 4  # half of them were read anew, on purpose
-
-
-def _varying(turns: int) -> Iterator[bytes]:
-    """Yield lines that differ in what no rule reads, and now and then in more than that."""
-    for turn in range(turns):
-        yield b"\r\n".join(
-            [
-                b"dATE: Sun, 01 Nov 2026 00:00:%02d GMT" % (turn // 3 % 60),
-                b"X-Request-Id: %d" % turn,
-                b'Last-Modified: "%d"' % (turn // 4),
-                b"X-Request-Id: %d-again" % (turn // 2),
-                b"Server: %d" % (turn // 20),
-                b"",
-            ]
-        )
-
-
-async def test_what_varies_in_the_heads_of_answers_is_passed_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    conversations = list(_conversations())[:20]
-    turns = sum(map(len, conversations))
-    async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
-        known.echo.varying, anew.echo.varying = _varying(turns), _varying(turns)
-        with taken_ways(monkeypatch) as taken:
-            for messages in conversations:
-                remembered = await known.send_in_turn(messages, monkeypatch)
-                with nothing_is_fast(monkeypatch):
-                    assert remembered == await anew.send_in_turn(messages, monkeypatch)
-                answer = remembered.answer
-                numbers = [int(one) for one in re.findall(rb"X-Request-Id: (\d+)\r", answer)]
-                assert numbers == [*range(numbers[0], numbers[0] + len(numbers))]
-                dates = re.findall(rb"dATE: Sun, 01 Nov 2026 00:00:(\d\d) GMT", answer)
-                assert dates == [b"%02d" % (number // 3 % 60) for number in numbers]
-    assert sum("opened" in one.counts for one in taken) > 20
-
-
-@pytest.mark.parametrize("name", sorted(VARYING))
-def test_nothing_in_the_core_reads_what_varies(name: bytes) -> None:
-    core = Path(proxy.core.__file__).parent
-    quoted = f'"{name.decode()}"'
-    assert not [one for one in core.rglob("*.py") if quoted in one.read_text().lower()]
 
 
 async def test_a_reload_decides_anew(monkeypatch: pytest.MonkeyPatch) -> None:
