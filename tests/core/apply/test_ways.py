@@ -552,6 +552,20 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     assert len(bound._needs) <= 64
 
 
+def test_names_by_their_spelling_are_not_kept_without_end() -> None:
+    json = plain(RULES[0])
+    for number in range(3000):
+        assert json.spell(b'"%d"' % number, str(number)) == (
+            json.bound((str(number),)),
+            (str(number),),
+        )
+    assert len(json.spelled) <= 1024
+    kept = dict(json.spelled)
+    assert json.spell(b'"%b"' % (b"long" * 2000), "long" * 2000) is not None
+    assert json.spell(b'"%b"' % (b"long" * 20_000), "long" * 20_000) is None
+    assert json.spelled == kept
+
+
 def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it
     """Return a token for a field of the usual conversation."""
     number = how.pop("number", 0)
