@@ -283,10 +283,6 @@ class FastExchange:
 
     # --------------------------------------------------------------------------------------------
 
-    @property
-    def _method(self) -> str:
-        return self._known.admitted.request.head.method
-
     def _leave(self, connection: UpstreamConnection) -> None:
         """Stop watching the connection."""
         self._connection = connection.asker = None
@@ -325,7 +321,7 @@ class FastExchange:
         upstream.pool.drop(connection)
         if (
             isinstance(error, UpstreamFailed)
-            and repeatable(connection, self._method, self._body)
+            and repeatable(connection, self._known.admitted.request.head.method, self._body)
             and upstream.health.may_retry()
         ):
             request = self.request()
