@@ -110,7 +110,7 @@ async def test_the_fast_path_sends_nothing_else(thing: Any) -> None:  # noqa: AN
         assert (upstream.pool.idle, upstream.pool.size) == (1, 1)
         link: Any = None
         with pytest.raises(TypeError, match="only a Forwardable can be sent"):
-            answer(link, thing, b"x", {}, NO_REWRITE, keep=True)
+            answer(link, thing, b"x", nothing, {}, location_rewrite=NO_REWRITE, keep=True)
         assert len(origin.seen) == 1
 
 
