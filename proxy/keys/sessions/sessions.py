@@ -85,8 +85,7 @@ class Sessions:
         """The store behind its circuit breaker."""
         self.clock = SharedClock(clock, self.store)
         """The time that all processes go by."""
-        clock = self.clock if store.keeps_time else clock
-        self._clock = clock
+        self._clock = clock = self.clock if store.keeps_time else clock
         limit = settings.max_scopes
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
         """What this process knows of revocations."""
@@ -213,8 +212,7 @@ class Sessions:
             self._begin_after_fork()
         if needs.joined:
             needs = self.in_forms(needs)
-        seals, opens = needs.seals, needs.opens
-        now = self._clock()
+        seals, opens, now = needs.seals, needs.opens, self._clock()
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         keys = NO_KEYS
         if opens:
@@ -226,8 +224,7 @@ class Sessions:
             keys = found
         elif len(seals) == 1:
             found = self.sealing.take_one(seals, now, since)
-            if found is not None:
-                self.lookups.plans += 1
+            self.lookups.plans += found is not None
             return found
         if seals or since:
             sealing = self.sealing.take(seals, now)
@@ -275,9 +272,8 @@ class Sessions:
         """
         now = self._clock()
         for session, values in sessions.items():
-            number = session.kek_number
-            if number is not None:
-                self.use.opened(number, now, values)
+            if session.kek_number is not None:
+                self.use.opened(session.kek_number, now, values)
                 self._durable.remember(session)
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
