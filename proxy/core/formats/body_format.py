@@ -80,7 +80,17 @@ class PlacedToken(NamedTuple):
 
 
 class Record(Protocol):
-    """One record of a body: `text` is the JSON text that it reads as."""
+    """One record of a body: `text` is the JSON text that it reads as.
+
+    `attachments` are how many binary parts of it are sent behind it.
+    """
+
+    @property
+    def attachments(self) -> int:
+        """Return how many values of the text are sent behind the record."""
+
+    def attachment(self, start: int, end: int) -> int | None:
+        """Return the number of the attachment that a value stands for, or None."""
 
     @property
     def text(self) -> bytes:
@@ -100,6 +110,7 @@ class TextRecord:
     """A record whose text lies in the body as it reads."""
 
     __slots__ = ("start", "text")
+    attachments = 0
 
     def __init__(self, body: bytes, start: int, end: int) -> None:
         """Read the text from `start` to `end` of a body."""
@@ -112,6 +123,9 @@ class TextRecord:
 
     def check_value(self, start: int, end: int) -> None:
         """Let any value be sealed."""
+
+    def attachment(self, start: int, end: int) -> int | None:
+        """Return None: every value is in the text."""
 
     def spelling(self, start: int, *, plain: bool) -> Spell:
         """Return what spells a text as it is."""
@@ -178,8 +192,11 @@ class Packets(Protocol):
     separator: ClassVar[bytes]
     """What separates the packets of one HTTP body; a WebSocket message has one packet."""
 
-    def awaited_after(self, packet: bytes, awaited: int) -> int:
-        """Return how many binary attachments are to come behind a packet."""
+    def attachments(self, body: bytes) -> Iterable[tuple[int, int]]:
+        """Yield where the Base64 of each attachment lies in a body that holds no other packets."""
+
+    def needs_session(self, packet: bytes) -> bool:
+        """Return whether a packet is of the messages, not of the transport that carries them."""
 
     def others(self, body: bytes) -> Iterable[tuple[str, bytes]]:
         """Yield kind and JSON text of the packets that are no records, but have a text."""

@@ -166,13 +166,11 @@ class ResponseHead:
 class SocketHead:
     """What takes the place of the head for a WebSocket message, which has none.
 
-    `direction` is where it goes; `binary` says that it need not be UTF-8. `awaited` attachments
-    have been announced by those before it and are still to come.
+    `direction` is where it goes; `binary` says that it need not be UTF-8.
     """
 
     direction: Direction
     binary: bool = False
-    awaited: int = 0
 
     @property
     def headers(self) -> Headers:

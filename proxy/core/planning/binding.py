@@ -118,9 +118,13 @@ class Binder:
 
     def taken(self, placed: Placed, path: Path, token: Token | OpenFailed) -> Token | OpenFailed:
         """Return a token, or why it stays in a response: a name has a second reading there."""
-        if self._spoiled is None or isinstance(token, OpenFailed):
+        if isinstance(token, OpenFailed) or not self.spoils(placed, path):
             return token
-        return OpenFailed(TWIN) if self._spoiled.touches(placed, path) else token
+        return OpenFailed(TWIN)
+
+    def spoils(self, placed: Placed, path: Path) -> bool:
+        """Tell whether a value of a response, or a name that binds it, has a second reading."""
+        return self._spoiled is not None and self._spoiled.touches(placed, path)
 
     def whole_context(self, item: Item, *, kind: str | None = None) -> Context:
         """Return the context of the whole body, or of what stands anywhere in it."""

@@ -7,35 +7,60 @@ hand; those of a rule are kept from the request for the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
+from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
 from ..errors import InvalidBody
 from ..expressions.name_readings import FieldNames
 from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSource, Source
 from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
+from ..rules.model import Block, Item
 
 Kept = tuple[Name | None, ...]
 """The names of a request's body that its response needs."""
+
+NOT_ANNOUNCED: Final = (
+    "An attachment arrived without its packet. The packets of one polling session must reach the"
+    " same process of Sealyard, and an attachment must follow within two minutes."
+)
+
+
+class Attachment(NamedTuple):
+    """What is to be done to a binary attachment: sealed as `item` says, or opened where it is None.
+
+    `context` is that of the value that it stands for; `block` is the one that took the packet.
+    """
+
+    context: Context
+    block: Block
+    item: Item | None
+
+
+Announced = tuple[Attachment | None, ...]
+"""The attachments that are to come, in order; None for those that pass as they are."""
 JsonReader = Callable[[JsonSource], Name | None]
 
 
 class Exchange(RequestNames):
     """One request and its response: the rule that takes them, and the names of the request.
 
-    `facts` are names of the request's body that the response needs.
+    `facts` are names of the request's body that the response needs. `announced` are the attachments
+    that are to come in each direction: planning takes those of before, and leaves those after.
     """
 
-    __slots__ = ("decision", "facts")
+    __slots__ = ("announced", "decision", "facts")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
         """Begin an exchange for a request that passed the gate and was decided."""
         super().__init__(head, decision.captures)
         self.decision = decision
         self.facts: dict[JsonSource, Name | None] = {}
+        self.announced: dict[Direction, Announced] = {}
 
     @property
     def keeps(self) -> tuple[JsonSource, ...]:
@@ -94,12 +119,18 @@ def has_query_parameter(head: RequestHead, name: str, *, any_case: bool) -> bool
 class Messages:
     """The messages of one direction, all under the rule that took the handshake.
 
-    `awaited` is how many attachments have been announced and are still to come.
+    `announced` are the attachments that are still to come. `before` returns those that polls of the
+    same session have announced: the transport may change between a packet and its attachments.
     """
 
-    __slots__ = ("awaited", "compiled_blocks", "direction", "exchange")
+    __slots__ = ("_before", "compiled_blocks", "direction", "exchange")
 
-    def __init__(self, exchange: Exchange, direction: Direction) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        direction: Direction,
+        before: Callable[[], Announced] | None = None,
+    ) -> None:
         """Begin with the rule that took the handshake."""
         compiled_rule = exchange.decision.compiled_rule
         self.exchange = exchange
@@ -109,27 +140,39 @@ class Messages:
             self.compiled_blocks = (
                 compiled_rule.request if direction == "request" else compiled_rule.response
             )
-        self.awaited = 0
+        self._before = before
+
+    @property
+    def announced(self) -> Announced:
+        """The attachments that are still to come."""
+        return self.exchange.announced.get(self.direction, ())
 
     @property
     def seals(self) -> bool:
         """Whether a block seals something of these messages."""
         return any(one.block.encrypt for one in self.compiled_blocks)
 
-    def take_note(self, compiled: CompiledBlock, body: bytes, *, binary: bool) -> bool:
-        """Follow attachments; return whether the message is one, which no rule reads.
+    def begin(self, compiled: CompiledBlock, body: bytes, *, binary: bool) -> None:
+        """Take over from the polls of the session, with its first packet that is not a probe.
 
-        Raises InvalidBody for one that was not announced, and for more than one packet a message.
+        Raises InvalidBody for more than one packet a message.
         """
         packets = compiled.packets
         if packets is None:
-            return False
-        if binary:
-            if not self.awaited:
-                raise InvalidBody("attachment-not-announced")
-            self.awaited -= 1
-            return True
-        if packets.separator in body:
+            return
+        if not binary and packets.separator in body:
             raise InvalidBody("several-packets")
-        self.awaited = packets.awaited_after(body, self.awaited)
-        return False
+        if self._before is not None and (binary or packets.needs_session(body)):
+            self.exchange.announced[self.direction] = self._before()
+            self._before = None
+
+    def next_attachment(self) -> Attachment | None:
+        """Return what is to be done to the next attachment; None: it passes as it is.
+
+        Raises InvalidBody where none was announced.
+        """
+        announced = self.announced
+        if not announced:
+            raise InvalidBody("attachment-not-announced", detail=NOT_ANNOUNCED)
+        self.exchange.announced[self.direction] = announced[1:]
+        return announced[0]

@@ -27,13 +27,14 @@ from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Block, Placed
 from ..slices import paused
+from .attachments import attachment_edits, open_attached
 from .binding import Binder
 from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
 from .find_in_head import find_head_edits
 from .find_in_parts import part_edits
 from .find_in_records import record_edits
-from .find_values import found_token, open_value, seal_value
+from .find_values import found_token, is_text, open_value, seal_value
 from .find_whole import whole_edits
 from .refusals import (
     pass_unsealed,
@@ -43,7 +44,11 @@ from .refusals import (
     shielded,
 )
 
-_AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
+_AROUND: Final = (
+    HeadEdit,
+    PartEdit,
+    CarriedEdit,
+)  # a union in its place would be made for each edit
 
 
 def find_edits(  # noqa: PLR0913 - the message and what is known of it
@@ -202,11 +207,14 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
         return []
-    awaited = head.awaited if isinstance(head, SocketHead) else 0
-    records = body_format.records(body, strict=not lenient, awaited=awaited)
+    announced = list(exchange.announced.get(compiled.direction, ()))
+    records = body_format.records(body, strict=not lenient, awaited=len(announced))
     sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
-    edits, count = record_edits(exchange, compiled, records, edits_of, sentinels)
+    edits, count = record_edits(exchange, compiled, records, edits_of, sentinels, announced)
     if packets is not None:
+        attached, rest = attachment_edits(packets, body, announced)
+        edits += attached
+        exchange.announced[compiled.direction] = rest
         refuse_in_packets(compiled_blocks, packets, body)
     elif not count and not piece:
         refuse_missing(compiled, None)
@@ -237,6 +245,8 @@ def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
 
 def _seals(edit: PieceEdit | FrameEdit) -> bool:
     if type(edit) is BegunEdit:
+        edit = edit.edit
+    if type(edit) is OwnEdit:
         edit = edit.edit
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
@@ -326,7 +336,7 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+def _selected_edits(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of value; the message and what is known of it
     compiled: CompiledBlock,
     selection: Selection | None,
     binder: Binder,
@@ -352,6 +362,9 @@ def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known o
     manner = Manner(compiled.escape, rendered=rendered)
     for placed in compiled.decrypt:
         for found in paused(findings.found[placed.index]):
+            if compiled.packets is not None and not is_text(selection, found, body):
+                edits.append(open_attached(compiled, binder, placed, found, body))
+                continue
             token = found_token(selection, binder, placed, found, body)
             is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
             place = IN_HTML if is_html else EXACT

@@ -18,21 +18,24 @@ from ..formats.body_format import Record
 from ..formats.records.json_lines import RECORDS_MAX
 from ..leaves.finder import SELECTED_MAX
 from ..slices import paused
-from .exchange import Exchange
+from .attachments import apart
+from .exchange import Attachment, Exchange
 
 _BLANK: Final = b" \t\r\n"
 
 
-def record_edits(
+def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     exchange: Exchange,
     compiled: CompiledBlock,
     found: Iterable[Record],
     edits_of: Callable[[bytes], list[Edit]],
     sentinels: AbstractSet[bytes],
+    announced: list[Attachment | None],
 ) -> tuple[list[Edit], int]:
     """Return the edits of all records, and how many records there were, `sentinels` aside.
 
-    A sentinel passes unread, with white space around it. Of names that are kept for the answer,
+    A sentinel passes unread, with white space around it. What is to be done to attachments that
+    records announce is added to `announced`. Of names that are kept for the answer,
     only those stay in which all records agree.
     """
     edits: list[Edit] = []
@@ -46,7 +49,11 @@ def record_edits(
             edits.append(NothingEdit("sentinel", record[0], record[len(text)]))
             passed += 1
             continue
-        edits += (_move(record, one) for one in edits_of(text))
+        of_record = edits_of(text)
+        if record.attachments:
+            of_record, attached = apart(record, of_record, compiled.block)
+            announced += attached
+        edits += (_move(record, one) for one in of_record)
         kept.append({source: exchange.facts[source] for source in compiled.keeps})
         if len(edits) > _most_edits(compiled):
             raise BodyTooLarge("too-many-selected-values")

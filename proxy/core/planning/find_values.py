@@ -32,6 +32,11 @@ def found_token(
     return binder.taken(placed, found.path, token)
 
 
+def is_text(selection: Reads, found: FoundValue, body: bytes) -> bool:
+    """Return whether a value reads as a text, as a token does."""
+    return _reads(selection, found).text(found.raw(body)) is not None
+
+
 def _reads(selection: Reads, found: FoundValue) -> Reads:
     """Return what reads a value: in a text it is JSON, whatever the body is."""
     return selection if found.within is None else JsonSelection

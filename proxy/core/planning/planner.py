@@ -14,6 +14,7 @@ from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from .attachments import attachment_edit
 from .block_choice import (
     alternatives,
     choose,
@@ -95,15 +96,28 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
 
     Raises MessageError where it cannot be done: then no other may follow.
     """
-    head = SocketHead(messages.direction, binary, messages.awaited)
+    head = SocketHead(messages.direction, binary)
     compiled = next((one for one in messages.compiled_blocks if fits(one, head)), None)
     if compiled is None:
         refuse_unfit(messages.compiled_blocks)
-    elif messages.take_note(compiled, body, binary=binary) or (
-        not binary and _is_sentinel(messages, body)
-    ):
-        compiled = None
+    else:
+        messages.begin(compiled, body, binary=binary)
+        if binary and compiled.packets is not None:
+            return _plan_attachment(messages, compiled, head, body)
+        if not binary and _is_sentinel(messages, body):
+            compiled = None
     return _plan(messages.exchange, compiled, head, body, None, measured=True)
+
+
+def _plan_attachment(
+    messages: Messages, compiled: CompiledBlock, head: SocketHead, body: bytes
+) -> Plan:
+    attachment = messages.next_attachment()
+    edits: Edits = ()
+    if attachment is not None:
+        edits = (attachment_edit(attachment, body, 0, len(body)),)
+    ruled = messages.exchange.decision.may_read_response
+    return Plan(head, body, compiled, edits, needs_of(edits), ruled)
 
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:

@@ -18,7 +18,7 @@ from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pa
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.http.message import Head
-from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
@@ -366,7 +366,10 @@ class Handler(FastPath):
         upstream = Leg(response.divert(), accepted, client=False, limit=limit)
         head = handshake.downward(response.head, agreed)
         client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
-        ways = (Messages(exchange, "request"), Messages(exchange, "response"))
+        ways = (
+            self.steps.messages(exchange, "request"),
+            self.steps.messages(exchange, "response"),
+        )
         relay = Relay(self.steps, record, client, upstream, ways)
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         if relay.abandoned:

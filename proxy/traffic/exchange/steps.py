@@ -26,7 +26,7 @@ from ...core.errors import (
     TrafficError,
     Unopened,
 )
-from ...core.http.message import DIRECTIONS, ResponseHead
+from ...core.http.message import DIRECTIONS, Direction, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
@@ -58,6 +58,7 @@ from ..overload import LoopLag
 from ..slices import Run, Slices
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
+from .announcements import announcements_of
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
 CLIENT_CLOSED: Final = 499
@@ -126,6 +127,7 @@ class Steps:
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
         self.unread: Final = Unread(reporter, name)
+        self.announcements: Final = announcements_of(rule_table, time.monotonic)
         observes = any(one.rule.observes for one in rule_table.rules)
         self._shapes = PathShapes()
         self.finds_uncovered: Final = observes
@@ -226,8 +228,12 @@ class Steps:
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
-        measured = framing.length is not None
-        return plan_request(exchange, body, self._limits.body, measured=measured)
+        measured, announced = framing.length is not None, self.announcements
+        key = None if announced is None else announced.begin(exchange, "request")
+        plan = plan_request(exchange, body, self._limits.body, measured=measured)
+        if key is not None and announced is not None:
+            announced.end(key, exchange)
+        return plan
 
     def plan_response(
         self,
@@ -240,10 +246,20 @@ class Steps:
         """Return what the rule does to a response of which all is there."""
         if type(treatment) is HeadOnly:
             return plan_bodiless(exchange, treatment.block, head)
-        measured = framing.content_length is not None
-        return plan_response(
+        measured, announced = framing.content_length is not None, self.announcements
+        key = None if announced is None else announced.begin(exchange, "response")
+        plan = plan_response(
             exchange, treatment.block, head, body, self._limits.body, measured=measured
         )
+        if key is not None and announced is not None:
+            announced.end(key, exchange)
+        return plan
+
+    def messages(self, exchange: Exchange, direction: Direction) -> Messages:
+        """Return the messages of one direction of a WebSocket, which may go on with a session."""
+        announced = self.announcements
+        before = None if announced is None else announced.of_socket(exchange, direction)
+        return Messages(exchange, direction, before)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""

@@ -51,7 +51,7 @@ class TeeSocket:
         self._ended = False
         limit = min(MOST_BYTES, steps.body_limit(tried.decision))
         deflate = deflates(head)
-        up, down = Messages(tried, "request"), Messages(tried, "response")
+        up, down = steps.messages(tried, "request"), steps.messages(tried, "response")
         self.ears = (
             _Ear(self, up, _reader(limit, masked=True, deflate=deflate)),
             _Ear(self, down, _reader(limit, masked=False, deflate=deflate)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from proxy.core.errors import (
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Direction, RequestHead, SocketHead
 from proxy.core.http.path import canonical
-from proxy.core.planning.exchange import Exchange, Messages
+from proxy.core.planning.exchange import Announced, Exchange, Messages
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Names, Rule, Verdict
 from tests.factories import NOW, a_block, a_rule, an_item, keys_for
@@ -32,10 +33,14 @@ HEAD = RequestHead("GET", "/ws/c9", "room=r1", ())
 TOKENS = an_item("tokens", bind=["tenant", "conversation"])
 
 
-def messages(rule: Rule, direction: Direction = "request") -> Messages:
+def messages(
+    rule: Rule,
+    direction: Direction = "request",
+    before: Callable[[], Announced] | None = None,
+) -> Messages:
     book = RuleTable((rule,), pass_unmatched=True)
     decision = book.decide("GET", canonical(HEAD.path), websocket=True)
-    return Messages(Exchange(decision, HEAD), direction)
+    return Messages(Exchange(decision, HEAD), direction, before)
 
 
 def ws(
@@ -167,7 +172,7 @@ def test_attachments_pass_where_they_were_announced() -> None:
     assert through(one, announcing) == announcing.encode()
     assert through(one, b"\x01", binary=True) == b"\x01"
     assert through(one, "bAQ==") == b"bAQ=="
-    assert one.awaited == 0
+    assert one.announced == ()
     through(one, announcing)
     with pytest.raises(InvalidBody, match="attachment-missing"):
         through(one, '42["m"]')

@@ -35,6 +35,10 @@ _EVENT: Final = re.compile(
 _SESSION: Final = re.compile(
     rb"4(?:[04]" + _NAMESPACE + rb"(?P<body>[{\"].*)?|1" + _NAMESPACE + rb")"
 )
+_PLACE: Final = re.compile(
+    rb'\{[ \t\r\n]*"_placeholder"[ \t\r\n]*:[ \t\r\n]*true[ \t\r\n]*,'
+    rb'[ \t\r\n]*"num"[ \t\r\n]*:[ \t\r\n]*(0|[1-9][0-9]{0,4})[ \t\r\n]*\}'
+)
 _BARE_NAMESPACE: Final = re.compile(rb"4[01]/[^,\x00-\x20\x7f]*")
 
 
@@ -83,12 +87,25 @@ def other_packets(body: bytes) -> Iterator[tuple[str, bytes]]:
             yield "connect" if packet[1:2] == b"0" else "error", session["body"] or b""
 
 
-def awaited_after(packet: bytes, awaited: int) -> int:
-    """Return how many attachments are to come behind one packet that `find` has taken."""
-    if packet.startswith(b"b"):
-        return awaited - 1
-    event = _EVENT.match(packet)
-    return awaited if event is None else int(event["count"] or 0)
+def attachments(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the Base64 of each attachment lies in a body that `find` has taken."""
+    at = 0
+    for packet in body.split(SEPARATOR):
+        end = at + len(packet)
+        if packet.startswith(b"b"):
+            yield at + 1, end
+        at = end + 1
+
+
+def needs_session(packet: bytes) -> bool:
+    """Return whether a packet is of Socket.IO, which the transport that is in use carries alone."""
+    return packet.startswith(b"4")
+
+
+def attachment_number(value: bytes) -> int | None:
+    """Return the number in a value that is the place of an attachment, spelled as clients do."""
+    place = _PLACE.fullmatch(value)
+    return None if place is None else int(place[1])
 
 
 def refuse_placeholders(value: bytes) -> None:
@@ -105,7 +122,7 @@ def _refuse_placeholder(pairs: list[tuple[str, object]]) -> None:
     if any(name == "_placeholder" for name, _ in pairs):
         raise ForbiddenValue(
             "binary-placeholder",
-            detail="A selected value is sent as binary, which Sealyard cannot seal.",
+            detail="A selected value has binary within it: select that by its own path.",
         )
 
 
@@ -150,10 +167,20 @@ def _check_other(packet: bytes, awaited: int) -> None:
 class PacketRecord(TextRecord):
     """The array of an event or ack with attachments."""
 
-    __slots__ = ()
+    __slots__ = ("attachments",)
+
+    def __init__(self, body: bytes, packet: Packet) -> None:
+        """Read the array of a packet of a body."""
+        super().__init__(body, packet.start, packet.end)
+        self.attachments = packet.attachments
+
+    def attachment(self, start: int, end: int) -> int | None:
+        """Return the number of the attachment that a value stands for, or None."""
+        number = attachment_number(self.text[start:end])
+        return number if number is not None and number < self.attachments else None
 
     def check_value(self, start: int, end: int) -> None:
-        """Raise ForbiddenValue for a value that is sent beside the packet, as binary."""
+        """Raise ForbiddenValue for a value that has binary within it."""
         refuse_placeholders(self.text[start:end])
 
 
@@ -163,7 +190,8 @@ class SocketioPackets:
     receipts: ClassVar[frozenset[bytes]] = frozenset({b"ok", b"OK"})
     """What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
     separator: ClassVar[bytes] = SEPARATOR
-    awaited_after = staticmethod(awaited_after)
+    attachments = staticmethod(attachments)
+    needs_session = staticmethod(needs_session)
     others = staticmethod(other_packets)
 
 
@@ -176,8 +204,11 @@ class SocketioFormat(RecordFormat):
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
         """Yield the arrays of events and acks; raise as `find` does."""
-        for start, end, attachments in find(body, awaited):
-            yield (PacketRecord if attachments else TextRecord)(body, start, end)
+        for packet in find(body, awaited):
+            if packet.attachments:
+                yield PacketRecord(body, packet)
+            else:
+                yield TextRecord(body, packet.start, packet.end)
 
 
 SOCKETIO: Final = SocketioFormat()

@@ -53,6 +53,7 @@ class SseEvent:
     """The data of one event, as it reads, and where it lies."""
 
     __slots__ = ("_lines", "_places", "text")
+    attachments = 0
 
     def __init__(self, body: bytes, lines: list[SseLine]) -> None:
         """Read the data on these `lines` of `body`."""
@@ -73,6 +74,9 @@ class SseEvent:
     def spelling(self, start: int, *, plain: bool) -> Spell:
         """Return how what replaces the data from `start` is spelled: plain text, or JSON."""
         return partial(spell_text, first=self.bare(start)) if plain else spell_json
+
+    def attachment(self, start: int, end: int) -> int | None:
+        """Return None: every value is in the text."""
 
     def check_value(self, start: int, end: int) -> None:
         """Raise InvalidBody where a value cannot be replaced.

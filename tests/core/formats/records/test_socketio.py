@@ -153,10 +153,11 @@ def test_attachments_follow_their_packet() -> None:
 
 def test_attachments_may_be_awaited_from_before() -> None:
     assert socketio.find(b"bAQ==", 1) == []
-    assert socketio.awaited_after(b"bAQ==", 2) == 1
-    assert socketio.awaited_after(b"2", 2) == 2
-    assert socketio.awaited_after(b'453-["m"]', 0) == 3
-    assert socketio.awaited_after(b'42["m"]', 0) == 0
+    body = b"bAQ==\x1e2\x1eb"
+    assert socketio.find(body, 3) == []
+    assert [body[start:end] for start, end in socketio.attachments(body)] == [b"AQ==", b""]
+    assert socketio.needs_session(b"42[]")
+    assert not socketio.needs_session(b"2probe")
 
 
 @pytest.mark.parametrize(
@@ -194,8 +195,8 @@ def test_a_packet_without_events_needs_no_value() -> None:
     assert sent(LAX, a_message('43["ok"]', headers=TEXT)) == b'43["ok"]'
 
 
-def test_a_selected_value_in_an_attachment_is_refused() -> None:
-    placed = '451-["m",{"content":{"_placeholder":true,"num":0}}]\x1ebQ0FOQVJZ'
+def test_a_value_with_binary_within_it_is_refused() -> None:
+    placed = '451-["m",{"content":[{"_placeholder":true,"num":0}]}]\x1ebQ0FOQVJZ'
     beside = '451-["m",{"content":"CANARY","file":{"_placeholder":true,"num":0}}]\x1ebAA=='
 
     with pytest.raises(ForbiddenValue):

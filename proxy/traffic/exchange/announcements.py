@@ -1,0 +1,151 @@
+"""Attachments that a poll of Engine.IO has announced, and that a later one brings.
+
+Clients and servers of Engine.IO send a packet in one HTTP message, and its attachments in the next
+one of the same session, or over the WebSocket that it is upgraded to. In between, what is to be
+done to them is kept here, in the memory of one process: no name and no key leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from ...core.compiled.rule_table import RuleTable
+from ...core.errors import BodyTooLarge
+from ...core.formats.parameters import fields_of_query
+from ...core.http.message import Direction
+from ...core.planning.exchange import Announced, Exchange
+
+MOST_SECONDS: Final = 120.0
+"""So long after their packet, in seconds, attachments may arrive."""
+MOST_SESSIONS: Final = 10_000
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""So much is kept of all sessions, by estimate. Above either, the oldest are dropped."""
+MOST_BYTES_OF_ONE: Final = 1024 * 1024
+_SID_MAX: Final = 256
+_BYTES_OF_SESSION: Final = 400
+_BYTES_OF_ATTACHMENT: Final = 8
+_BYTES_OF_SELECTED: Final = 400
+
+Key = tuple[str, str, Direction]
+"""Path and `sid` of a session, and the direction of its packets."""
+
+
+class _Entry(NamedTuple):
+    announced: Announced
+    size: int
+    until: float
+
+
+class Announcements:
+    """What is announced in the sessions of one listener. An entry is gone once all has come.
+
+    `clock` returns seconds; it may be that of the process.
+    """
+
+    __slots__ = ("_clock", "_entries", "_rules", "_size")
+
+    def __init__(self, rules: frozenset[str], clock: Callable[[], float]) -> None:
+        """Begin with nothing announced, for the rules of these names."""
+        self._clock = clock
+        self._rules = rules
+        self._entries: dict[Key, _Entry] = {}
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept, by estimate."""
+        return self._size
+
+    def __len__(self) -> int:
+        """Return in how many sessions and directions something is announced."""
+        return len(self._entries)
+
+    def begin(self, exchange: Exchange, direction: Direction) -> Key | None:
+        """Tell an exchange what its session awaits in a direction, before its message is planned.
+
+        It is forgotten here: a message that is refused, or another one at the same time, does not
+        leave it behind. Returns under what `end` keeps what is awaited then; None: nothing is.
+        """
+        rule = exchange.decision.rule
+        if rule is None or rule.name not in self._rules:
+            return None
+        if direction == "response" and exchange.head.method != "GET":
+            return None  # the answer to a POST holds no packet
+        key = _key(exchange, direction)
+        if key is not None:
+            exchange.announced[direction] = self._take(key)
+        return key
+
+    def end(self, key: Key, exchange: Exchange) -> None:
+        """Keep what the session awaits after its message.
+
+        Raises BodyTooLarge where that is too much.
+        """
+        announced = exchange.announced.get(key[2], ())
+        if not announced:
+            return
+        size = _size(key, announced)
+        if size > MOST_BYTES_OF_ONE:
+            raise BodyTooLarge("too-much-announced")
+        now = self._clock()
+        self._take(key)
+        self._drop_old(now, size)
+        self._entries[key] = _Entry(announced, size, now + MOST_SECONDS)
+        self._size += size
+
+    def of_socket(self, exchange: Exchange, direction: Direction) -> Callable[[], Announced] | None:
+        """Return what takes over the announcements of a session that a WebSocket goes on with."""
+        key = _key(exchange, direction)
+        return None if key is None else lambda: self._take(key)
+
+    def _take(self, key: Key) -> Announced:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return ()
+        self._size -= entry.size
+        return entry.announced if self._clock() < entry.until else ()
+
+    def _drop_old(self, now: float, size: int) -> None:
+        """Make room; the entries are in the order of their age."""
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            full = len(self._entries) >= MOST_SESSIONS or self._size + size > MOST_BYTES
+            if not full and now < entry.until:
+                return
+            self._take(key)
+
+
+def announcements_of(rule_table: RuleTable, clock: Callable[[], float]) -> Announcements | None:
+    """Return where announcements are kept; None where no rule reads packets."""
+    rules = frozenset(
+        one.rule.name
+        for one in rule_table.rules
+        if any(block.packets is not None for block in (*one.request, *one.response))
+    )
+    return Announcements(rules, clock) if rules else None
+
+
+def _key(exchange: Exchange, direction: Direction) -> Key | None:
+    """Return the key of the session that a request names; None where it names none, or two."""
+    sids = [value for name, value in _parameters(exchange) if name == "sid"]
+    if len(sids) != 1 or not sids[0] or len(sids[0]) > _SID_MAX:
+        return None
+    return exchange.head.path, sids[0], direction
+
+
+def _parameters(exchange: Exchange) -> Iterable[tuple[str, str | None]]:
+    return fields_of_query(exchange.head.query or "")
+
+
+def _size(key: Key, announced: Announced) -> int:
+    size = _BYTES_OF_SESSION + 4 * (len(key[0]) + len(key[1]))
+    for one in announced:
+        size += _BYTES_OF_ATTACHMENT
+        if one is not None:
+            scope = one.context.scope
+            names = (scope.tenant, scope.conversation, one.context.message)
+            size += _BYTES_OF_SELECTED + 4 * sum(len(name) for name in names if name is not None)
+            if scope.parties is not None:
+                size += 4 * sum(map(len, scope.parties.recipients))
+    return size
