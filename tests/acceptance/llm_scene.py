@@ -41,11 +41,11 @@ class Scene:
             for folder in self.folders
             for one in folder.iterdir()
         }
-        metrics = {f"metrics of {one.name}": await _metrics(one) for one in self.folders}
+        metrics = {f"metrics of {one.name}": await metrics_of(one) for one in self.folders}
         return {"gateway": b"\n".join(self.gateway.seen), **files, **metrics}
 
 
-async def _metrics(folder: Path) -> bytes:
+async def metrics_of(folder: Path) -> bytes:
     text = (folder / "sealyard.yaml").read_text()
     address = text.partition("admin: {listen: ")[2].partition(",")[0]
     headers = {"Authorization": f"Bearer {(folder / 'admin.token').read_text()}"}

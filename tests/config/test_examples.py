@@ -25,6 +25,7 @@ EXERCISED = {
     "matrix-room-bound.yaml": "tests/scenarios/test_matrix.py",
     "ntfy.yaml": "tests/acceptance/test_ntfy.py",
     "socketio.yaml": "tests/scenarios/test_socketio.py",
+    "socketio-files.yaml": "tests/acceptance/test_socketio.py",
     "transit-egress.yaml": "tests/scenarios/test_transit.py",
     "transit-ingress.yaml": "tests/scenarios/test_transit.py",
 }

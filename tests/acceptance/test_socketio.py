@@ -1,0 +1,247 @@
+"""Sealyard before an unchanged Socket.IO: texts and files over polls, WebSockets and upgrades."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.demo.screen import search
+from tests.servers import free_port
+
+from .conftest import Process, running, sidecar
+from .llm_scene import metrics_of
+
+HERE = Path(__file__).parent / "socketio_node"
+EXAMPLE = "socketio-files.yaml"
+JWE = b"eyJ0eXAiOiJzeTEi"
+HOWS = ("polling", "websocket", "upgrade")
+SECONDS = 90.0
+NODE = shutil.which("node")
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(
+        NODE is None or not (HERE / "node_modules").exists(),
+        reason="there is no Socket.IO here: `./dev test tests/acceptance` installs it",
+    ),
+]
+
+_NGINX = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx-error.log;
+events {{}}
+http {{
+  access_log {folder}/nginx-access.log;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  upstream behind {{ server 127.0.0.1:{upstream}; keepalive 8; }}
+  server {{
+    listen 127.0.0.1:{port};
+    client_max_body_size 8m;
+    location / {{
+      proxy_pass http://behind;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_set_header Host $host;
+    }}
+  }}
+}}
+"""
+
+
+@dataclass
+class Scene:
+    """The chat server with what it keeps, and the sidecar in front of it."""
+
+    server: Process
+    sidecar: Process
+    kept: Path
+
+    def written(self) -> dict[str, bytes]:
+        """Return what the server and the sidecar have written."""
+        files = {one.name: one.read_bytes() for one in (self.kept, self.server.log)}
+        return files | {self.sidecar.log.name: self.sidecar.log.read_bytes()}
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Process]:
+    port = free_port()
+    command = [NODE or "", str(HERE / "server.mjs"), str(port), str(folder / "kept")]
+    (folder / "kept").write_bytes(b"")
+    with running(command, port, folder / "server.log") as process:
+        yield process
+
+
+@contextmanager
+def nginx(folder: Path, upstream: int) -> Iterator[int]:
+    """Run an nginx as Debian has it in front of a port."""
+    port = free_port()
+    place = folder / f"nginx-{port}"
+    place.mkdir()
+    configuration = place / "nginx.conf"
+    configuration.write_text(_NGINX.format(folder=place, upstream=upstream, port=port))
+    with running([NGINX, "-c", str(configuration)], port, place / "nginx.log"):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("socketio")
+    with server(folder) as backend, sidecar(folder, EXAMPLE, backend.port) as front:
+        yield Scene(backend, front, folder / "kept")
+
+
+async def told(port: int, canary: str, how: str) -> Any:  # noqa: ANN401 - JSON
+    """Return what a client is told by the server at a port."""
+    process = await asyncio.create_subprocess_exec(
+        NODE or "",
+        str(HERE / "client.mjs"),
+        f"http://127.0.0.1:{port}",
+        canary,
+        how,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=HERE,
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, errors.decode()
+    return json.loads(out)
+
+
+def binary(value: dict[str, str]) -> bytes:
+    return base64.b64decode(value["binary"])
+
+
+def check(found: Any, canary: str, how: str) -> None:  # noqa: ANN401 - JSON
+    """Hold what a client was told against what it sent."""
+    assert found["errors"] == []
+    assert len(found["acks"]) == len(found["news"]) >= (12 if how != "upgrade" else 5)
+    assert found["last"] == ("polling" if how == "polling" else "websocket")
+    if how == "upgrade":
+        assert found["used"] == ["polling", "websocket"]
+    for ack in found["acks"]:
+        assert ack["stored"] is True
+        assert binary(ack["file"]).startswith(canary.encode())
+    for message in found["news"]:
+        number = message["content"].removeprefix(f"{canary} text ")
+        size = (0, 10, 3000, 200_000)[int(number) % 4]
+        assert (
+            binary(message["file"]) == f"{canary} {number} ".encode() + bytes([int(number)]) * size
+        )
+        assert binary(message["preview"]) == f"public {number}".encode()
+        assert message["name"] == "x.bin"
+
+
+async def compared(scene: Scene, port: int, how: str) -> None:
+    """Talk through a port that leads to the sidecar, and without it: both work alike."""
+    canary = f"canary-{secrets.token_hex(8)}"
+    at = len(scene.kept.read_bytes())
+    check(await told(port, canary, how), canary, how)
+    kept = scene.kept.read_bytes()[at:]
+    assert kept.count(JWE) >= 10
+    assert b"public 1" in kept
+    assert not search(canary, scene.written())
+    assert not search(canary, {"metrics": await metrics_of(scene.kept.parent)})
+    open_canary = f"canary-{secrets.token_hex(8)}"
+    check(await told(scene.server.port, open_canary, how), open_canary, how)
+    assert search(open_canary, scene.written())
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_texts_and_files_are_sealed_in_the_server_and_open_for_clients(
+    scene: Scene, how: str
+) -> None:
+    await compared(scene, scene.sidecar.port, how)
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.skipif(not Path(NGINX).exists(), reason="there is no nginx here")
+async def test_it_works_between_two_nginx(tmp_path: Path, how: str) -> None:
+    with (
+        server(tmp_path) as backend,
+        nginx(tmp_path, backend.port) as inner,
+        sidecar(tmp_path, EXAMPLE, inner) as front,
+        nginx(tmp_path, front.port) as outer,
+    ):
+        await compared(Scene(backend, front, tmp_path / "kept"), outer, how)
+
+
+@contextlib.asynccontextmanager
+async def cutting(port: int, sizes: tuple[int, ...]) -> AsyncIterator[int]:
+    """Pass bytes to a port and back, in pieces of these sizes."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size_of = itertools.cycle(sizes)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                while data:
+                    size = next(size_of)
+                    writer.write(data[:size])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                    data = data[size:]
+            writer.write_eof()
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+        writer.close()
+        back.close()
+
+    listening = await asyncio.start_server(met, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_it_works_however_the_bytes_are_cut(tmp_path: Path, how: str) -> None:
+    sizes = (1, 2, 3, 7, 61, 1000, 40_000)
+    with server(tmp_path) as backend:
+        async with cutting(backend.port, sizes) as inner:
+            with sidecar(tmp_path, EXAMPLE, inner) as front:
+                async with cutting(front.port, sizes) as outer:
+                    await compared(Scene(backend, front, tmp_path / "kept"), outer, how)
+
+
+async def test_an_attachment_without_its_packet_is_refused_with_a_clear_error(
+    scene: Scene,
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    url = f"http://127.0.0.1:{scene.sidecar.port}/socket.io/?EIO=4&transport=polling"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as opening:
+            sid = json.loads((await opening.text())[1:])["sid"]
+        body = "b" + base64.b64encode(canary.encode()).decode()
+        async with session.post(f"{url}&sid={sid}", data=body) as posted:
+            problem = await posted.json(content_type=None)
+    assert posted.status == 400
+    assert "same process" in json.dumps(problem)
+    assert not search(canary, scene.written())

@@ -1,0 +1,152 @@
+"""What polls announce: kept for the next one of the session, bounded, and forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.errors import BodyTooLarge
+from proxy.core.http.message import RequestHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Attachment, Exchange
+from proxy.traffic.exchange import announcements
+from proxy.traffic.exchange.announcements import Announcements, announcements_of
+from tests.factories import a_block, a_rule
+
+PACKETS = replace(a_block(encrypt=["$[1].file"]), format="socketio")
+RULE = a_rule("GET,POST /socket.io/", request=PACKETS)
+PASSES = Attachment(Context(Scope("clinic", "c1")), PACKETS, None)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def exchange(query: str = "EIO=4&sid=s1", method: str = "POST") -> Exchange:
+    head = RequestHead(method, "/socket.io/", query, ())
+    decision = RuleTable((RULE,), pass_unmatched=True).decide(method, canonical(head.path))
+    return Exchange(decision, head)
+
+
+def kept(clock: Clock | None = None) -> Announcements:
+    made = announcements_of(RuleTable((RULE,), pass_unmatched=True), clock or Clock())
+    assert made is not None
+    return made
+
+
+def announce(one: Announcements, sid: str = "s1", *announced: Attachment | None) -> None:
+    asked = exchange(f"sid={sid}")
+    key = one.begin(asked, "request")
+    assert key is not None
+    asked.announced["request"] = announced or (PASSES, None)
+    one.end(key, asked)
+
+
+def awaited(one: Announcements, query: str = "sid=s1") -> tuple[Attachment | None, ...]:
+    asked = exchange(query)
+    one.begin(asked, "request")
+    return asked.announced.get("request", ())
+
+
+def test_no_rule_with_packets_keeps_nothing() -> None:
+    assert announcements_of(RuleTable((a_rule(),), pass_unmatched=True), Clock()) is None
+
+
+def test_what_is_announced_is_awaited_once_by_its_session_alone() -> None:
+    one = kept()
+    announce(one)
+
+    assert awaited(one, "sid=s2") == ()
+    assert awaited(one, "t=x&sid=s1") == (PASSES, None)
+    assert awaited(one) == ()
+    assert (len(one), one.size) == (0, 0)
+
+
+def test_directions_are_apart_and_answers_to_posts_hold_nothing() -> None:
+    one = kept()
+    announce(one)
+
+    polled = exchange(method="GET")
+    assert one.begin(polled, "response") is not None
+    assert polled.announced["response"] == ()
+    assert one.begin(exchange(), "response") is None
+    assert awaited(one) == (PASSES, None)
+
+
+@pytest.mark.parametrize("query", ["", "EIO=4", "sid=", "sid=s1&sid=s1", f"sid={'s' * 257}"])
+def test_a_request_that_names_no_one_session_is_of_none(query: str) -> None:
+    one = kept()
+    announce(one)
+
+    assert one.begin(exchange(query), "request") is None
+    assert one.of_socket(exchange(query), "request") is None
+
+
+def test_a_websocket_takes_over_what_was_announced() -> None:
+    one = kept()
+    announce(one)
+    takes = one.of_socket(exchange(), "request")
+
+    assert takes is not None
+    assert takes() == (PASSES, None)
+    assert takes() == ()
+
+
+def test_it_ends_with_its_time() -> None:
+    clock = Clock()
+    one = kept(clock)
+    announce(one)
+    clock.now = announcements.MOST_SECONDS
+
+    assert awaited(one) == ()
+    announce(one)
+    clock.now *= 2
+    announce(one, "s2")
+    assert len(one) == 1
+
+
+def test_the_oldest_make_room_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "MOST_SESSIONS", 3)
+    one = kept()
+    for number in range(5):
+        announce(one, f"s{number}")
+
+    assert len(one) == 3
+    assert awaited(one, "sid=s1") == ()
+    assert awaited(one, "sid=s4") == (PASSES, None)
+
+
+def test_the_oldest_make_room_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = kept()
+    announce(one)
+    monkeypatch.setattr(announcements, "MOST_BYTES", 3 * one.size)
+    for number in range(9):
+        announce(one, f"x{number}")
+
+    assert len(one) == 3
+    assert one.size <= announcements.MOST_BYTES
+
+
+def test_one_session_announces_no_more_than_its_share() -> None:
+    one = kept()
+    long = Attachment(Context(Scope("clinic", "c" * 300_000)), PACKETS, None)
+
+    with pytest.raises(BodyTooLarge, match="too-much-announced"):
+        announce(one, "s1", long)
+    assert (len(one), one.size) == (0, 0)
+
+
+def test_nothing_is_left_behind_by_a_message_that_is_refused() -> None:
+    one = kept()
+    announce(one)
+
+    one.begin(exchange(), "request")  # and no `end`, as where its plan raises
+
+    assert awaited(one) == ()
