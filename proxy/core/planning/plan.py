@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..compiled.block import CompiledBlock
@@ -23,7 +23,8 @@ class Plan:
     `body` is what the edits are for, those of the head aside; `decoded` says that it has been
     decompressed. `varies` are the request headers that a response depends on. `framing` changes the
     body to or from a sealed stream. If the body `flows`, `body` is only its beginning, and all of
-    it must fit `digests`; `form` changes a multipart form part by part.
+    it must fit `digests`; `form` changes a multipart form part by part. `settle` is to be called
+    once the plan has been applied: until then another one may be made for the same message.
     """
 
     head: Head
@@ -38,6 +39,7 @@ class Plan:
     flows: bool = False
     digests: Digests | None = None
     form: PlannedFlow | None = None
+    settle: Callable[[], None] | None = None
 
 
 class PlannedFlow(ABC):

@@ -8,10 +8,11 @@ done to them is kept here, in the memory of one process: no name and no key leav
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 from ...core.compiled.rule_table import RuleTable
-from ...core.errors import BodyTooLarge
+from ...core.errors import BodyTooLarge, InvalidBody
 from ...core.formats.parameters import fields_of_query
 from ...core.http.message import Direction
 from ...core.planning.exchange import Announced, Exchange
@@ -61,11 +62,10 @@ class Announcements:
         """Return in how many sessions and directions something is announced."""
         return len(self._entries)
 
-    def begin(self, exchange: Exchange, direction: Direction) -> Key | None:
+    def begin(self, exchange: Exchange, direction: Direction) -> Begun | None:
         """Tell an exchange what its session awaits in a direction, before its message is planned.
 
-        It is forgotten here: a message that is refused, or another one at the same time, does not
-        leave it behind. Returns under what `end` keeps what is awaited then; None: nothing is.
+        Returns what keeps what is awaited then; None: the message is of no session.
         """
         rule = exchange.decision.rule
         if rule is None or rule.name not in self._rules:
@@ -73,23 +73,29 @@ class Announcements:
         if direction == "response" and exchange.head.method != "GET":
             return None  # the answer to a POST holds no packet
         key = _key(exchange, direction)
-        if key is not None:
-            exchange.announced[direction] = self._take(key)
-        return key
+        if key is None:
+            return None
+        entry = self._entries.get(key)
+        fresh = entry is not None and self._clock() < entry.until
+        exchange.announced[direction] = entry.announced if entry is not None and fresh else ()
+        return Begun(self, key, entry)
 
-    def end(self, key: Key, exchange: Exchange) -> None:
-        """Keep what the session awaits after its message.
+    def keep(self, key: Key, before: _Entry | None, announced: Announced) -> None:
+        """Keep what a session awaits now, if it awaited `before` until now.
 
-        Raises BodyTooLarge where that is too much.
+        Raises InvalidBody where another message of the session came between, BodyTooLarge where
+        that is too much. Then nothing is kept: it is not clear what comes next.
         """
-        announced = exchange.announced.get(key[2], ())
+        current = self._entries.get(key)
+        self._take(key)
+        if current is not before:
+            raise InvalidBody("packets-at-the-same-time")
         if not announced:
             return
         size = _size(key, announced)
         if size > MOST_BYTES_OF_ONE:
             raise BodyTooLarge("too-much-announced")
         now = self._clock()
-        self._take(key)
         self._drop_old(now, size)
         self._entries[key] = _Entry(announced, size, now + MOST_SECONDS)
         self._size += size
@@ -114,6 +120,19 @@ class Announcements:
             if not full and now < entry.until:
                 return
             self._take(key)
+
+
+class Begun(NamedTuple):
+    """A message of a session that is being planned: what was awaited when it began."""
+
+    announcements: Announcements
+    key: Key
+    before: _Entry | None
+
+    def settler(self, exchange: Exchange) -> Callable[[], None]:
+        """Return what keeps what is awaited behind the message, once its plan was applied."""
+        announced = exchange.announced.get(self.key[2], ())
+        return partial(self.announcements.keep, self.key, self.before, announced)
 
 
 def announcements_of(rule_table: RuleTable, clock: Callable[[], float]) -> Announcements | None:

@@ -209,6 +209,8 @@ class DryRun:
                     made = await run(plan)
                     if made is None:
                         return
+                    if made.settle is not None:
+                        made.settle()
                     keys = await self._steps.keys.resolve(opening_needs(made))
                     result = await run(try_out, made, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message

@@ -229,10 +229,10 @@ class Steps:
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
         measured, announced = framing.length is not None, self.announcements
-        key = None if announced is None else announced.begin(exchange, "request")
+        begun = None if announced is None else announced.begin(exchange, "request")
         plan = plan_request(exchange, body, self._limits.body, measured=measured)
-        if key is not None and announced is not None:
-            announced.end(key, exchange)
+        if begun is not None:
+            plan.settle = begun.settler(exchange)
         return plan
 
     def plan_response(
@@ -247,12 +247,12 @@ class Steps:
         if type(treatment) is HeadOnly:
             return plan_bodiless(exchange, treatment.block, head)
         measured, announced = framing.content_length is not None, self.announcements
-        key = None if announced is None else announced.begin(exchange, "response")
+        begun = None if announced is None else announced.begin(exchange, "response")
         plan = plan_response(
             exchange, treatment.block, head, body, self._limits.body, measured=measured
         )
-        if key is not None and announced is not None:
-            announced.end(key, exchange)
+        if begun is not None:
+            plan.settle = begun.settler(exchange)
         return plan
 
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
@@ -303,6 +303,8 @@ class Steps:
         self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece
     ) -> Forwardable:
         """Return what may go on, once the rest of what came out is recorded."""
+        if plan.settle is not None:
+            plan.settle()
         if applied.proven:
             self.keys.remember(applied.proven)
         if applied.unopened:

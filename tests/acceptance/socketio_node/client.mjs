@@ -33,20 +33,20 @@ async function send(number) {
   return shown(await socket.timeout(20000).emitWithAck("message:send", message));
 }
 
+const upgraded = new Promise((done) => socket.io.engine.once("upgrade", done));
 await new Promise((done, failed) => {
   socket.on("connect", done);
   socket.on("connect_error", failed);
 });
 const acks = [];
-const upgraded = new Promise((done) => socket.io.engine.once("upgrade", done));
 if (how === "upgrade") {
   // Some before, some during, some after the upgrade.
   const waiting = [];
   let over = false;
   upgraded.then(() => (over = true));
-  for (let number = 0; number < 200 && !over; number++) {
-    waiting.push(send(number % 20));
-    await new Promise((done) => setTimeout(done, 1));
+  for (let number = 0; number < 100 && !over; number++) {
+    waiting.push(send(number % 3));
+    await new Promise((done) => setTimeout(done, 5));
   }
   await upgraded;
   for (let number = 0; number < 4; number++) waiting.push(send(number));

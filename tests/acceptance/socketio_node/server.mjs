@@ -8,8 +8,12 @@ const [port, file] = process.argv.slice(2);
 const keep = (one) => appendFileSync(file, one);
 
 const http = createServer();
-// Small limits make both sides split what they send over more polls.
-const io = new Server(http, { maxHttpBufferSize: 4e6, pingInterval: 2000 });
+const io = new Server(http, { maxHttpBufferSize: 4e6 });
+
+// Upgrades take their time, as on a slow network: so messages are sent before, meanwhile and after.
+const [upgrade] = http.listeners("upgrade");
+http.removeAllListeners("upgrade");
+http.on("upgrade", (...asked) => setTimeout(() => upgrade(...asked), 200));
 
 function kept(value) {
   if (Buffer.isBuffer(value)) {

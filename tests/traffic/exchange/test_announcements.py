@@ -8,7 +8,7 @@ import pytest
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.errors import BodyTooLarge
+from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Attachment, Exchange
@@ -43,16 +43,21 @@ def kept(clock: Clock | None = None) -> Announcements:
 
 def announce(one: Announcements, sid: str = "s1", *announced: Attachment | None) -> None:
     asked = exchange(f"sid={sid}")
-    key = one.begin(asked, "request")
-    assert key is not None
+    begun = one.begin(asked, "request")
+    assert begun is not None
     asked.announced["request"] = announced or (PASSES, None)
-    one.end(key, asked)
+    begun.settler(asked)()
 
 
 def awaited(one: Announcements, query: str = "sid=s1") -> tuple[Attachment | None, ...]:
+    """Return what is awaited, and let all of it come."""
     asked = exchange(query)
-    one.begin(asked, "request")
-    return asked.announced.get("request", ())
+    begun = one.begin(asked, "request")
+    found = asked.announced.get("request", ())
+    asked.announced["request"] = ()
+    if begun is not None:
+        begun.settler(asked)()
+    return found
 
 
 def test_no_rule_with_packets_keeps_nothing() -> None:
@@ -143,10 +148,26 @@ def test_one_session_announces_no_more_than_its_share() -> None:
     assert (len(one), one.size) == (0, 0)
 
 
-def test_nothing_is_left_behind_by_a_message_that_is_refused() -> None:
+def test_a_message_may_be_planned_twice_before_its_plan_is_applied() -> None:
     one = kept()
     announce(one)
+    asked = exchange()
 
-    one.begin(exchange(), "request")  # and no `end`, as where its plan raises
+    for _ in range(2):
+        asked.announced["request"] = ()
+        assert one.begin(asked, "request") is not None
+        assert asked.announced["request"] == (PASSES, None)
 
+
+def test_of_two_messages_at_the_same_time_one_is_refused_and_nothing_is_kept() -> None:
+    one = kept()
+    first, second = exchange(), exchange()
+    begun = [one.begin(asked, "request") for asked in (first, second)]
+    assert begun[0] is not None
+    assert begun[1] is not None
+    first.announced["request"] = (PASSES,)
+    begun[0].settler(first)()
+
+    with pytest.raises(InvalidBody, match="packets-at-the-same-time"):
+        begun[1].settler(second)()
     assert awaited(one) == ()
