@@ -245,3 +245,30 @@ async def test_an_attachment_without_its_packet_is_refused_with_a_clear_error(
     assert posted.status == 400
     assert "same process" in json.dumps(problem)
     assert not search(canary, scene.written())
+
+
+async def test_another_process_refuses_an_attachment_and_nothing_passes_unsealed(
+    scene: Scene, tmp_path: Path
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    place = {"_placeholder": True, "num": 0}
+    event = ["message:send", {"conversationId": "c1", "content": canary, "file": place}]
+    body = "b" + base64.b64encode(canary.encode()).decode()
+    query = "/socket.io/?EIO=4&transport=polling"
+    with sidecar(tmp_path, EXAMPLE, scene.server.port) as other:
+        one, two = (f"http://127.0.0.1:{each.port}{query}" for each in (scene.sidecar, other))
+        async with aiohttp.ClientSession() as session:
+            async with session.get(one) as opening:
+                sid = json.loads((await opening.text())[1:])["sid"]
+            for packet in ("40", "451-" + json.dumps(event)):
+                async with session.post(f"{one}&sid={sid}", data=packet) as posted:
+                    assert posted.status == 200
+            async with session.post(f"{two}&sid={sid}", data=body) as refused:
+                problem = await refused.json(content_type=None)
+            # The one that has seen the packet still awaits its attachment.
+            async with session.post(f"{one}&sid={sid}", data=body) as posted:
+                assert posted.status == 200
+        assert refused.status == 400
+        assert "same process" in json.dumps(problem)
+        written = scene.written() | {"other": other.log.read_bytes()}
+    assert not search(canary, written)
