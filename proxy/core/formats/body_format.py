@@ -184,6 +184,13 @@ class Splitter(ABC):
         """Return where in `data`, which comes next, the last whole record ends; 0 for nowhere."""
 
 
+NOT_ANNOUNCED: Final = (
+    "An attachment arrived without its packet. The packets of one polling session must reach the"
+    " same process of Sealyard, and an attachment must follow within two minutes."
+)
+"""What a client learns whose attachment cannot be told to be one of a packet."""
+
+
 class Packets(Protocol):
     """A protocol whose packets are the records of its bodies and the messages of its WebSockets."""
 

@@ -7,7 +7,7 @@ hand; those of a rule are kept from the request for the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..compiled.request_names import RequestNames
@@ -17,17 +17,13 @@ from ..crypto.joined_names import Joined, Name
 from ..errors import InvalidBody
 from ..expressions.name_readings import FieldNames
 from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSource, Source
+from ..formats.body_format import NOT_ANNOUNCED
 from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item
 
 Kept = tuple[Name | None, ...]
 """The names of a request's body that its response needs."""
-
-NOT_ANNOUNCED: Final = (
-    "An attachment arrived without its packet. The packets of one polling session must reach the"
-    " same process of Sealyard, and an attachment must follow within two minutes."
-)
 
 
 class Attachment(NamedTuple):

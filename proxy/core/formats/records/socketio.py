@@ -15,7 +15,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
 from .. import json as json_format
-from ..body_format import RecordFormat, TextRecord
+from ..body_format import NOT_ANNOUNCED, RecordFormat, TextRecord
 from .json_lines import RECORDS_MAX
 
 SEPARATOR: Final = b"\x1e"
@@ -133,7 +133,7 @@ _PLACEHOLDERS: Final = json.JSONDecoder(
 
 def _attached(packet: bytes, awaited: int) -> int:
     if not awaited:
-        raise InvalidBody("attachment-not-announced")
+        raise InvalidBody("attachment-not-announced", detail=NOT_ANNOUNCED)
     if not _BASE64.fullmatch(packet):
         raise InvalidBody("not-a-packet")
     return awaited - 1
