@@ -24,7 +24,7 @@ from ..formats.json import FoundValue
 from ..formats.records.socketio import attachment_number
 from ..rules.model import Block, Placed
 from .binding import Binder
-from .exchange import Announced, Attachment
+from .exchange import Attachment, Exchange
 
 CTY_BINARY: Final = "application/octet-stream"
 """What a sealed attachment says that it is: it opens in no place of texts."""
@@ -86,9 +86,13 @@ def apart(
 
 
 def attachment_edits(
-    packets: Packets, body: bytes, announced: Sequence[Attachment | None]
-) -> tuple[list[Edit], Announced]:
-    """Return the edits of all attachments in a body of packets, and what is still to come.
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    packets: Packets,
+    body: bytes,
+    announced: Sequence[Attachment | None],
+) -> list[Edit]:
+    """Return the edits of all attachments in a body of packets; tell the exchange what is to come.
 
     `announced` are those announced before and in this body, in order. Raises InvalidBody for a
     selected one that is not Base64 (RFC 4648 section 4).
@@ -105,7 +109,8 @@ def attachment_edits(
             raise InvalidBody("attachment-not-base64") from None
         own = attachment_edit(attachment, data, start, end)
         edits.append(OwnEdit(CarriedEdit(own.edit, base64.b64encode), own.block))  # type: ignore[arg-type]  # a plain edit
-    return edits, tuple(announced[count:])
+    exchange.announced[compiled.direction] = tuple(announced[count:])
+    return edits
 
 
 def attachment_edit(attachment: Attachment, data: bytes, start: int, end: int) -> OwnEdit:

@@ -212,9 +212,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
     edits, count = record_edits(exchange, compiled, records, edits_of, sentinels, announced)
     if packets is not None:
-        attached, rest = attachment_edits(packets, body, announced)
-        edits += attached
-        exchange.announced[compiled.direction] = rest
+        edits += attachment_edits(exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
     elif not count and not piece:
         refuse_missing(compiled, None)
