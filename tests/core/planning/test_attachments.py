@@ -235,3 +235,11 @@ def test_an_attachment_whose_place_has_a_twin_stays_sealed() -> None:
     assert opened.forwardable.body == body.encode()
     assert kept is not None
     assert kept.forwardable.body == twin
+
+
+def test_a_field_of_strings_is_refused_with_its_packet() -> None:
+    block = packets(a_block(encrypt=["$[1].file"]))
+    text = replace(block, encrypt=tuple(replace(one, min_chars=0) for one in block.encrypt))
+
+    with pytest.raises(ForbiddenValue, match="binary-placeholder"):
+        send(a_rule(request=text, names=NAMES), a_message(packet("file"), headers=TEXT))
