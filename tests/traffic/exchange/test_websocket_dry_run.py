@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from proxy.core.compiled.rule_table import Decision, RuleTable
-from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.message import Direction, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
-from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.rules.model import Rule, Verdict
 from proxy.traffic.exchange.dry_run import MOST_BYTES, UNOBSERVED
 from proxy.traffic.exchange.websocket_dry_run import TeeSocket, overhearing
@@ -118,6 +118,9 @@ class Slow:
 
     def body_limit(self, _: Decision) -> int:
         return 16 * MOST_BYTES
+
+    def messages(self, exchange: Exchange, direction: Direction) -> Messages:
+        return Messages(exchange, direction)
 
     async def resolve(self, _: object) -> None:
         await asyncio.Event().wait()
