@@ -108,7 +108,7 @@ def attachment_edits(
         except binascii.Error:
             raise InvalidBody("attachment-not-base64") from None
         own = attachment_edit(attachment, data, start, end)
-        edits.append(OwnEdit(CarriedEdit(own.edit, base64.b64encode), own.block))  # type: ignore[arg-type]  # a plain edit
+        edits.append(OwnEdit(CarriedEdit(own.edit, base64.b64encode), own.block))
     exchange.announced[compiled.direction] = tuple(announced[count:])
     return edits
 
