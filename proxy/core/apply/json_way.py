@@ -22,7 +22,7 @@ from ..edits.key_needs import Keys, Needs
 from ..errors import SealyardError
 from ..formats.json import unescaped
 from ..formats.json.body import JSON
-from ..http.message import Headers, RequestHead, ResponseHead
+from ..http.message import Head, Headers, RequestHead, ResponseHead
 from ..leaves import quote, token_parts
 from ..planning.exchange import Exchange, Kept
 from . import way_values
@@ -68,7 +68,7 @@ class JsonWay:
         self,
         exchange: Exchange,
         compiled: CompiledBlock,
-        head: RequestHead | ResponseHead,
+        head: Head,
         keys: WarmKeys,
     ) -> None:
         """Read the names that lie outside of bodies; raise MessageError as the exchange does.
@@ -220,11 +220,13 @@ class JsonWay:
     def _added(self, counts: Mapping[Outcome, int]) -> Headers:
         if isinstance(self._head, RequestHead):
             return added_to_request(self._head, counts)
-        return added_to_response(self._head, counts, self._varies, opaque=False)
+        if isinstance(self._head, ResponseHead):
+            return added_to_response(self._head, counts, self._varies, opaque=False)
+        return ()
 
 
 def _comparison(
-    exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
+    exchange: Exchange, compiled: CompiledBlock, head: Head
 ) -> Callable[[bytes], bool] | None:
     """Return what tells whether a parameter of the query may be in a body too; None for nothing."""
     sources = compiled.sources_elsewhere

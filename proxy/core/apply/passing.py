@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ..compiled.block import CompiledBlock
@@ -26,7 +27,7 @@ from .added_headers import (
     added_to_response,
     expected_outcomes,
 )
-from .forwardable import Forwardable, mint
+from .forwardable import Changed, Forwardable, mint
 
 
 def pass_request(exchange: Exchange) -> Forwardable:
@@ -76,21 +77,26 @@ def pass_response(
     return mint(head, ruled=True, private=opens, added_headers=added)
 
 
-def begin_stream(
+def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
     compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
     kind: Kind,
     limit: int,
+    *,
+    way: Callable[[bytes], Changed | None] | None = None,
 ) -> Forwardable:
     """Return a message whose records are planned as they come, each of `limit` bytes at most.
+
+    A `way` may take some of them (`Ways.records`); it returns None for those to be planned.
 
     The outcome of its values is not known yet, so its headers are those of a message all of whose
     values are sealed or opened.
     """
     joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind, limit)
     plan = partial(plan_records, exchange, compiled, head)
-    flow = RecordFlow(splitter(kind, limit), plan, joins)
+    quick = None if way is None or joins is not None else partial(_changed, way)
+    flow = RecordFlow(splitter(kind, limit), plan, joins, quick)
     counts = expected_outcomes(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
@@ -106,3 +112,13 @@ def begin_stream(
         added_headers=added,
         flow=flow,
     )
+
+
+def _changed(way: Callable[[bytes], Changed | None], records: bytes) -> bytes | None:
+    """Return what a way makes of some whole records; None where it leaves them."""
+    changed = way(records)
+    if changed is None:
+        return None
+    if not isinstance(changed, Changed) or changed.body is None:
+        raise TypeError("only a way changes records without a plan")
+    return changed.body

@@ -12,13 +12,18 @@ from typing import TypeAlias
 
 from ..compiled.block import CompiledBlock
 from ..errors import SealyardError
-from ..http.message import RequestHead, ResponseHead
-from ..planning.exchange import Exchange, Kept
+from ..formats.body_format import Kind
+from ..formats.markup import MARKUP, surroundings_of
+from ..formats.table import RECORDS
+from ..http.message import RequestHead, ResponseHead, SocketHead, media_type
+from ..planning.block_choice import fits
+from ..planning.exchange import Exchange, Kept, Messages
 from ..planning.find import refuse_in_head
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from .forwardable import Changed, Frame, mint_changed
 from .json_way import JsonWay, WarmKeys
 from .passing import pass_request, pass_response
+from .record_way import KeysTogether, MessageWay, RecordWay
 
 
 class PassingWay:
@@ -82,6 +87,48 @@ class Ways:
         except (SealyardError, KeyError):
             return None
 
+    def messages(self, messages: Messages, *, binary: bool) -> MessageWay | None:
+        """Return the way of messages of a WebSocket; None where there is none.
+
+        Packets that announce others are followed one by one, by the general way alone. No names are
+        kept from one message for another.
+        """
+        exchange, blocks = messages.exchange, messages.compiled_blocks
+        head = SocketHead(messages.direction, binary)
+        compiled = next((one for one in blocks if fits(one, head)), None)
+        if compiled is None or compiled.plain_json is None or not compiled.reads:
+            return None
+        if exchange.decision.observes is not None or any(one.packets for one in blocks):
+            return None
+        try:
+            way = JsonWay(exchange, compiled, head, self._keys)
+        except (SealyardError, KeyError):
+            return None
+        unread = () if binary else (one.sentinels for one in blocks)
+        return MessageWay(way, frozenset[bytes]().union(*unread))
+
+    def records(
+        self,
+        exchange: Exchange,
+        compiled: CompiledBlock,
+        head: RequestHead | ResponseHead,
+        kind: Kind,
+    ) -> RecordWay | None:
+        """Return the way of the records of a stream; None where there is none.
+
+        The names of the request's body must be known.
+        """
+        usual = RECORDS[kind].usual
+        if usual is None or not _reads_records(compiled, head) or exchange.elsewhere:
+            return None
+        keys = KeysTogether(self._keys)
+        try:
+            way = JsonWay(exchange, compiled, head, keys)
+        except (SealyardError, KeyError):
+            return None
+        frame = Frame(head, changed=True, ruled=exchange.decision.may_read_response)
+        return RecordWay(way, keys, frame, usual, compiled.sentinels, exchange.kept)
+
     def _reading(self, exchange: Exchange) -> JsonWay | None:
         compiled_rule = exchange.decision.compiled_rule
         head = exchange.head
@@ -99,3 +146,17 @@ class Ways:
 
 def _is_plain(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
     return compiled.plain_json is not None and head.facts.plain_json
+
+
+def _reads_records(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
+    """Return whether each record is plain JSON to a block, and nothing else is looked at."""
+    media = media_type(head.facts)
+    if compiled.plain_json is None or not compiled.reads or media is None or not media.is_utf8:
+        return False
+    kind = compiled.kind(media)
+    if compiled.other_selections.get(kind, compiled.selection) is not compiled.selection:
+        return False
+    if compiled.keeps or compiled.sources_elsewhere is not None:
+        return False
+    is_page = head.facts.as_page or surroundings_of(media) in MARKUP
+    return not is_page or compiled.escape == "none"

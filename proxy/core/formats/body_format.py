@@ -6,6 +6,7 @@ A format is a class in a file of its own that overrides what differs from JSON, 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
@@ -269,6 +270,8 @@ class RecordFormat(BodyFormat, ABC):
     open_ended: ClassVar[bool] = False
     """Whether a cut body differs from a whole one, so that the connection may end it."""
     packets: ClassVar[Packets | None] = None
+    usual: ClassVar[re.Pattern[bytes] | None] = None
+    """What matches a record as most are, all of it: its text, the first group, is on one line."""
 
     @abstractmethod
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterable[Record]:

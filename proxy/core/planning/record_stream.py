@@ -20,20 +20,28 @@ it is refused with a status, where a stream can only break off."""
 
 
 class RecordFlow(PlannedFlow):
-    """Gives a plan for whole records as they come. Nothing that came in comes out but as a plan."""
+    """Gives a plan for whole records as they come, or what a way has made of them.
 
-    __slots__ = ("_joiner", "_plan", "_splitter")
+    Nothing that came in comes out otherwise.
+    """
+
+    __slots__ = ("_joiner", "_plan", "_splitter", "_way")
 
     def __init__(
         self,
         splitter: Splitter,
         plan: Callable[[bytes], Plan],
         joiner: DeltaJoiner | None = None,
+        way: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
-        """Begin; `plan` makes a plan of some whole records, `joiner` fewer records of them."""
+        """Begin; `plan` makes a plan of some whole records, `joiner` fewer records of them.
+
+        `way` changes some whole records at once, or returns None where they are to be planned.
+        """
         self._splitter = splitter
         self._plan = plan
         self._joiner = joiner
+        self._way = way
 
     @property
     def joins(self) -> bool:
@@ -45,8 +53,8 @@ class RecordFlow(PlannedFlow):
         """The records that are held back, which `flush` lets go; None for none."""
         return None if self._joiner is None else self._joiner.run
 
-    def feed(self, data: bytes) -> Iterator[Plan]:
-        """Take bytes; yield the plan for the records that are whole with them, if there are any."""
+    def feed(self, data: bytes) -> Iterator[bytes | Plan]:
+        """Take bytes; yield what to do with the records that are whole with them, if any are."""
         return self._planned(self._splitter.feed(data))
 
     def flush(self) -> Iterator[Plan]:
@@ -55,16 +63,17 @@ class RecordFlow(PlannedFlow):
         if held:
             yield self._plan(held)
 
-    def end(self) -> Iterator[Plan]:
-        """Learn that the body ends here; yield the plan for the rest."""
+    def end(self) -> Iterator[bytes | Plan]:
+        """Learn that the body ends here; yield what to do with the rest."""
         yield from self._planned(self._splitter.end())
         yield from self.flush()
 
-    def _planned(self, records: bytes) -> Iterator[Plan]:
+    def _planned(self, records: bytes) -> Iterator[bytes | Plan]:
         if records and self._joiner is not None:
             records = self._joiner.feed(records)
         if records:
-            yield self._plan(records)
+            changed = None if self._way is None else self._way(records)
+            yield self._plan(records) if changed is None else changed
 
 
 def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:

@@ -219,7 +219,9 @@ class Handler(FastPath):
             case Pass():
                 return pass_request(exchange), body, None
             case StreamRecords(block, kind):
-                message = begin_stream(exchange, block, exchange.head, kind, limit)
+                asked = exchange.head
+                way = self._steps.record_way(exchange, block, asked, kind, record)
+                message = begin_stream(exchange, block, asked, kind, limit, way=way)
                 streamed = StreamedBody(body.chunks(), message, self._applying(record))
                 if await streamed.prime():
                     return message, streamed, None
@@ -284,7 +286,8 @@ class Handler(FastPath):
                 message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
                 return message, response
             case StreamRecords(block, kind):
-                message = begin_stream(exchange, block, head, kind, limit)
+                way = steps.record_way(exchange, block, head, kind, record)
+                message = begin_stream(exchange, block, head, kind, limit, way=way)
                 apply = self._applying(record)
                 return message, StreamedResponse(response, response.chunks(), message, apply)
             case StreamBody(block):

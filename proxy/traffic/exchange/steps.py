@@ -11,12 +11,16 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, Protocol
 
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
+from ...core.apply.record_way import MessageWay, RecordWay
+from ...core.apply.ways import Ways
+from ...core.compiled.block import CompiledBlock
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import NO_KEYS, Attempt, Keys, Needs
@@ -26,7 +30,8 @@ from ...core.errors import (
     TrafficError,
     Unopened,
 )
-from ...core.http.message import DIRECTIONS, Direction, ResponseHead
+from ...core.formats.body_format import Kind
+from ...core.http.message import DIRECTIONS, Direction, RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
@@ -55,7 +60,7 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..slices import Run, Slices
+from ..slices import Run, Slices, is_long, may_go_a_way
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import announcements_of
@@ -266,6 +271,44 @@ class Steps:
         rule = messages.exchange.decision.rule
         self.refuse_shut(None if rule is None else rule.name)
         return plan_message(messages, payload, binary=binary)
+
+    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
+        """Return the way of the messages of a WebSocket, if there is one."""
+        return Ways(self.keys).messages(messages, binary=binary)
+
+    def change_message(
+        self, way: MessageWay, payload: bytes, record: MessageRecord
+    ) -> Changed | None:
+        """Return a message of a WebSocket that goes a way; None where it takes the general way."""
+        # Whoever watches sees what the general way has found.
+        if self.tap.watched or self.keys.shut or not may_go_a_way(payload):
+            return None
+        changed = way.change(payload, self.clock())
+        if changed is not None and changed.counts:
+            record.count(changed.counts)
+        return changed
+
+    def record_way(
+        self,
+        exchange: Exchange,
+        block: CompiledBlock,
+        head: RequestHead | ResponseHead,
+        kind: Kind,
+        record: MessageRecord,
+    ) -> Callable[[bytes], Changed | None] | None:
+        """Return what changes the records of a stream that go a way, if there is one."""
+        way = Ways(self.keys).records(exchange, block, head, kind)
+        return None if way is None else partial(self._change_records, way, record)
+
+    def _change_records(
+        self, way: RecordWay, record: MessageRecord, records: bytes
+    ) -> Changed | None:
+        if self.tap.watched or is_long(records):
+            return None
+        changed = way.change(records, self.clock())
+        if changed is not None and changed.counts:
+            record.count(changed.counts)
+        return changed
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if they are cached."""

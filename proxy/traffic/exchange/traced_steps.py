@@ -12,7 +12,7 @@ from ...core.apply.forwardable import Changed, Forwardable
 from ...core.edits.key_needs import Keys
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
-from ...core.planning.exchange import Exchange, Kept
+from ...core.planning.exchange import Exchange, Kept, Messages
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
 from ...telemetry.tap import Piece
@@ -146,6 +146,12 @@ class TracedSteps(Steps):
         """Do as Steps does, and measure how long it takes."""
         began = time.perf_counter()
         return self._timed(super().plan_response(exchange, treatment, head, body, framing), began)
+
+    def message_way(self, messages: Messages, *, binary: bool) -> None:
+        """Return none: what is changed takes the general way, which is timed."""
+
+    def record_way(self, *args: Any) -> None:  # noqa: ANN401 - as Steps
+        """Return none, as for messages."""
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
         """Do as Steps does, and measure how long it takes."""

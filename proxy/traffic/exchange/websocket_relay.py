@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from ...core.apply.forwardable import Changed
+from ...core.apply.record_way import MessageWay
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
@@ -170,13 +172,14 @@ class Relay:
 class _Way:
     """One direction: what the source sends goes to the sink. It receives from the source."""
 
-    __slots__ = ("_messages", "_relay", "_sink", "_waiting", "ended_towards", "source")
+    __slots__ = ("_known", "_messages", "_relay", "_sink", "_waiting", "ended_towards", "source")
 
     def __init__(self, relay: Relay, source: Leg, sink: Leg, messages: Messages) -> None:
         self._relay = relay
         self.source = source
         self._sink = sink
         self._messages = messages
+        self._known: dict[int, MessageWay | None] = {}
         self._waiting: asyncio.Task[None] | None = None
         self.ended_towards = False
 
@@ -270,6 +273,10 @@ class _Way:
             size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
+        changed = self._change(arrived)
+        if changed is not None:
+            self._send(self._sink.framed(changed, compressed=arrived.compressed))
+            return
         plan = None
         if not is_long(arrived.payload):
             steps = self._relay.steps
@@ -282,6 +289,16 @@ class _Way:
         self.source.rest("keys")
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_task(self._wait(plan, arrived))
+
+    def _change(self, arrived: Arrived) -> Changed | None:
+        """Return a message that goes a way; None where it takes the general way."""
+        steps, opcode = self._relay.steps, arrived.opcode
+        if opcode not in self._known:
+            self._known[opcode] = steps.message_way(self._messages, binary=opcode == BINARY)
+        way = self._known[opcode]
+        if way is None:
+            return None
+        return steps.change_message(way, arrived.payload, self._record())
 
     def _plan(self, arrived: Arrived) -> Plan:
         binary = arrived.opcode == BINARY

@@ -16,6 +16,7 @@ RECORDS_MAX: Final = 30_000
 _BLANK: Final = b" \t\r\n"
 _SEPARATOR: Final = b"\x1e"
 _OUTSIDE: Final = re.compile(rb'["\[\]{}\n\x1e]')
+_USUAL: Final = re.compile(rb"([^\r\n]++)\n")
 _INSIDE: Final = re.compile(rb'["\\\x1e]')
 
 
@@ -131,6 +132,7 @@ class LinesFormat(RecordFormat):
         }
     )
     splitter = LineSplitter
+    usual = _USUAL
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
         """Yield each line that is not blank; raise BodyTooLarge for more than thirty thousand."""

@@ -32,6 +32,8 @@ _LINE_END: Final = re.compile(rb"\r\n|\r")
 _CONTINUED: Final = b"\ndata: "
 _EMPTY_LINES: Final = (b"\n\n", b"\r\r", b"\n\r")
 """How an empty line ends: the end of a line behind the end of another."""
+_AROUND: Final = rb"(?:(?:event|id|retry|):[^\r\n]*+\n)*+"
+_USUAL: Final = re.compile(rb"%bdata: ?+([^\r\n]++)\n%b\n" % (_AROUND, _AROUND))
 _COMMENTS: Final = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\r|\n))*+")
 
 
@@ -203,6 +205,7 @@ class EventFormat(RecordFormat):
     splitter = EventSplitter
     mixed = True
     open_ended = True
+    usual = _USUAL
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[SseEvent]:
         """Yield the events that have data."""
