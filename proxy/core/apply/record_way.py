@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from ..crypto.session_cipher import Session
 from ..edits.edits import Outcome
 from ..edits.key_needs import Keys, Needs
+from ..formats.body_format import RecordFormat
 from ..planning.exchange import Kept
 from .forwardable import Changed, Frame, mint_changed
 from .json_way import JsonWay, WarmKeys
@@ -57,19 +57,15 @@ class RecordWay:
         way: JsonWay,
         keys: KeysTogether,
         frame: Frame,
-        usual: re.Pattern[bytes],
+        body_format: RecordFormat,
         sentinels: frozenset[bytes],
         kept: Kept,
     ) -> None:
-        """Take the way of one record, and its keys.
-
-        `usual` matches a record on one line, whose text is its first group; `kept` are the names of
-        the request's body.
-        """
+        """Take the way of one record, and its keys; `kept` are the names of the request's body."""
         self._way = way
         self._keys = keys
         self._frame = frame
-        self._usual = usual
+        self._usual = body_format.usual
         self._sentinels = sentinels
         self._kept = kept
 
@@ -79,20 +75,20 @@ class RecordWay:
         `now` is in seconds since 1970.
         """
         self._keys.forget()
-        match_at, size = self._usual.match, len(records)
+        usual, size = self._usual, len(records)
         pieces: list[bytes] = []
         counts: dict[Outcome, int] = {}
         at = done = 0
         while at < size:
-            match = match_at(records, at)
-            if match is None or len(pieces) >= 2 * MOST_RECORDS:
+            lying = usual(records, at)
+            if lying is None or len(pieces) >= 2 * MOST_RECORDS:
                 return None
-            text = self._changed(match[1], now, counts)
+            start, end, at = lying
+            text = self._changed(records[start:end], now, counts)
             if text is None:
                 return None
-            start, end = match.span(1)
             pieces += (records[done:start], text)
-            done, at = end, match.end()
+            done = end
         if not pieces:
             return None
         self._keys.keep()

@@ -118,8 +118,8 @@ class Ways:
 
         The names of the request's body must be known.
         """
-        usual = RECORDS[kind].usual
-        if usual is None or not _reads_records(compiled, head) or exchange.elsewhere:
+        body_format = RECORDS[kind]
+        if not body_format.finds_usual or not _reads_records(compiled, head) or exchange.elsewhere:
             return None
         keys = KeysTogether(self._keys)
         try:
@@ -127,7 +127,7 @@ class Ways:
         except (SealyardError, KeyError):
             return None
         frame = Frame(head, changed=True, ruled=exchange.decision.may_read_response)
-        return RecordWay(way, keys, frame, usual, compiled.sentinels, exchange.kept)
+        return RecordWay(way, keys, frame, body_format, compiled.sentinels, exchange.kept)
 
     def _reading(self, exchange: Exchange) -> JsonWay | None:
         compiled_rule = exchange.decision.compiled_rule

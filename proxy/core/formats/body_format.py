@@ -6,7 +6,6 @@ A format is a class in a file of its own that overrides what differs from JSON, 
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
@@ -65,6 +64,14 @@ class Selection(Protocol):
 
     def refuse_other(self, body: bytes) -> None:
         """Raise UnsupportedBody for a request that backends may read as another format."""
+
+
+class Lying(NamedTuple):
+    """Where the text of a record begins and ends, and where the next record begins."""
+
+    start: int
+    end: int
+    behind: int
 
 
 class PlacedToken(NamedTuple):
@@ -270,8 +277,18 @@ class RecordFormat(BodyFormat, ABC):
     open_ended: ClassVar[bool] = False
     """Whether a cut body differs from a whole one, so that the connection may end it."""
     packets: ClassVar[Packets | None] = None
-    usual: ClassVar[re.Pattern[bytes] | None] = None
-    """What matches a record as most are, all of it: its text, the first group, is on one line."""
+
+    @property
+    def finds_usual(self) -> bool:
+        """Whether `usual` ever finds a record."""
+        return type(self).usual is not RecordFormat.usual
+
+    def usual(self, body: bytes, at: int) -> Lying | None:
+        """Return where a record lies that begins here, if it is as most are: its text on one line.
+
+        None for all else. The text is not empty, and holds no end of a line.
+        """
+        return None
 
     @abstractmethod
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterable[Record]:

@@ -113,6 +113,8 @@ class EventBoundaries:
 
     def last_boundary(self, data: bytes) -> int:
         """Return the end of the last complete event in `data`, which comes next; 0 for none."""
+        if data.endswith(b"\n\n"):  # as most events do
+            return len(data)
         known = len(self._tail)
         ends = [match.end() - known for match in _BOUNDARY.finditer(self._tail + data)]
         return max([end for end in ends if end > 0], default=0)

@@ -41,7 +41,7 @@ def frame(opcode: int, payload: bytes, *, masked: bool, compressed: bool = False
     if not masked:
         return head + payload
     mask = secrets.token_bytes(MASK_SIZE)
-    return head + mask + masking(payload, mask)
+    return b"".join((head, mask, masking(payload, mask)))
 
 
 def masking(data: bytes, mask: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ...core.apply.forwardable import Forwardable
 from ...core.http.message import SocketHead
@@ -14,11 +15,14 @@ from .handshake import LEAST_BITS, DeflateAgreement
 from .reader import MessageReader
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MessageFrame:
-    """The frame of a message that may be sent. Only `Leg.framed` makes one."""
+    """The frame of a message that may be sent. Only `Leg.framed` makes one.
 
-    data: bytes
+    Final and not frozen, since it is made for each message: the type checker holds it as well.
+    """
+
+    data: Final[bytes]
 
 
 class Leg:

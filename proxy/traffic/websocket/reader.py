@@ -29,6 +29,8 @@ _RESERVED: Final = 0x70
 _OPCODE: Final = 0x0F
 _LENGTH: Final = 0x7F
 _CONTROL: Final = 0x8
+_WHOLE: Final = frozenset({FINAL | TEXT, FINAL | BINARY})
+"""How a message begins that is not compressed and all in one frame, as most are."""
 _KNOWN: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 Inflate = Callable[[bytes, int], bytes]
 _Utf8 = codecs.getincrementaldecoder("utf-8")
@@ -101,6 +103,10 @@ class MessageReader:
             Breach: The peer breaks the protocol; what follows has no meaning.
         """
         while not self.closed:
+            if self._opcode is None and self._present is None:
+                whole = self._in_one_frame()
+                if whole is not None:
+                    return whole
             if self._present is None and not self._read_head():
                 break
             if self._present is not None and self._present & _CONTROL:
@@ -115,6 +121,40 @@ class MessageReader:
         if self._at == len(self._buffer):
             self._buffer, self._at = b"", 0
         return None
+
+    def _in_one_frame(self) -> Arrived | None:
+        """Return a message whose only frame has come as a whole.
+
+        None for all else, and what breaks the protocol: it is read step by step, which tells why.
+        """
+        buffer, at = self._buffer, self._at
+        begin = at + 2
+        if len(buffer) < begin + 2 or buffer[at] not in _WHOLE:
+            return None
+        size = buffer[at + 1] - (MASKED if self._masked else 0)
+        if size == LENGTH_16:
+            size = buffer[begin] << 8 | buffer[begin + 1]
+            begin += 2
+            if size < LENGTH_16:
+                return None
+        elif not 0 <= size < LENGTH_16:
+            return None
+        if self._masked:
+            begin += MASK_SIZE
+        end = begin + size
+        if end > len(buffer) or size > self._limit:
+            return None
+        payload = buffer[begin:end]
+        if self._masked:
+            payload = masking(payload, buffer[begin - MASK_SIZE : begin])
+        opcode = buffer[at] & _OPCODE
+        if opcode == TEXT and not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                return None
+        self._at = end
+        return Arrived(opcode, payload)
 
     def _read_head(self) -> bool:
         """Read the head of a frame; return whether it was all there."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...slices import paused
-from ..body_format import RecordFormat, Spell, Splitter, TextRecord
+from ..body_format import Lying, RecordFormat, Spell, Splitter, TextRecord
 
 RECORDS_MAX: Final = 30_000
 """So many records may a body have: each takes as long to begin with as a value to seal."""
@@ -16,7 +16,6 @@ RECORDS_MAX: Final = 30_000
 _BLANK: Final = b" \t\r\n"
 _SEPARATOR: Final = b"\x1e"
 _OUTSIDE: Final = re.compile(rb'["\[\]{}\n\x1e]')
-_USUAL: Final = re.compile(rb"([^\r\n]++)\n")
 _INSIDE: Final = re.compile(rb'["\\\x1e]')
 
 
@@ -132,7 +131,13 @@ class LinesFormat(RecordFormat):
         }
     )
     splitter = LineSplitter
-    usual = _USUAL
+
+    def usual(self, body: bytes, at: int) -> Lying | None:
+        """Return where a line lies that is not empty, and ends with a line feed alone."""
+        end = body.find(b"\n", at)
+        if end <= at or body.find(b"\r", at, end) >= 0:
+            return None
+        return Lying(at, end, end + 1)
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
         """Yield each line that is not blank; raise BodyTooLarge for more than thirty thousand."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
 from ...slices import paused
 from .. import embedded_tokens
-from ..body_format import IN_JSON, PlacedToken, RecordFormat, Spell, Splitter
+from ..body_format import IN_JSON, Lying, PlacedToken, RecordFormat, Spell, Splitter
 from ..escaping import Manner
 
 LINES_MAX: Final = 120_000
@@ -33,7 +33,8 @@ _CONTINUED: Final = b"\ndata: "
 _EMPTY_LINES: Final = (b"\n\n", b"\r\r", b"\n\r")
 """How an empty line ends: the end of a line behind the end of another."""
 _AROUND: Final = rb"(?:(?:event|id|retry|):[^\r\n]*+\n)*+"
-_USUAL: Final = re.compile(rb"%bdata: ?+([^\r\n]++)\n%b\n" % (_AROUND, _AROUND))
+_BEFORE: Final = re.compile(rb"%bdata: ?+(?=[^\r\n])" % _AROUND)
+_BEHIND: Final = re.compile(rb"%b\n" % _AROUND)
 _COMMENTS: Final = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\r|\n))*+")
 
 
@@ -177,6 +178,9 @@ class EventSplitter(Splitter):
         self._last = b""
 
     def _border(self, data: bytes) -> int:
+        if data.endswith(b"\n\n"):  # as most are
+            self._last = b"\n"
+            return len(data)
         seen = self._last + data
         self._last = data[-1:]
         end = max(seen.rfind(one) for one in _EMPTY_LINES) + 2
@@ -205,11 +209,24 @@ class EventFormat(RecordFormat):
     splitter = EventSplitter
     mixed = True
     open_ended = True
-    usual = _USUAL
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[SseEvent]:
         """Yield the events that have data."""
         return find(body, strict=strict)
+
+    def usual(self, body: bytes, at: int) -> Lying | None:
+        """Return where an event lies with one line of data, if line feeds alone end its lines."""
+        before = _BEFORE.match(body, at)
+        if before is None:
+            return None
+        start = before.end()
+        end = body.find(b"\n", start)  # a pattern would step through the text
+        if end < 0 or body.find(b"\r", start, end) >= 0:
+            return None
+        if body.startswith(b"\n", end + 1):
+            return Lying(start, end, end + 2)
+        behind = _BEHIND.match(body, end + 1)
+        return None if behind is None else Lying(start, end, behind.end())
 
     def tokens(self, body: bytes, limit: int, manner: Manner) -> Iterable[PlacedToken]:
         """Return the tokens in the data of an event, which may be JSON or not."""
