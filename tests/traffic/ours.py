@@ -14,6 +14,7 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
+from proxy.telemetry.tap import Tap
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler, KeySource
@@ -64,6 +65,7 @@ class Ours:
     listener: HttpListener
     upstream: HttpUpstream
     ear: Ear
+    tap: Tap
 
     @property
     def port(self) -> int:
@@ -90,7 +92,7 @@ async def proxied(
     slices: Slices | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
-    ear = Ear()
+    ear, tap = Ear(), Tap(time.time)
     upstream = HttpUpstream(to, tls=upstream_tls, limits=limits, timeouts=timeouts)
     handler = Handler(
         rule_table,
@@ -102,6 +104,7 @@ async def proxied(
         timeouts=timeouts,
         trusted_proxies=trusted_proxies,
         slices=slices,
+        tap=tap,
     )
     listener = HttpListener(
         listen,
@@ -117,7 +120,7 @@ async def proxied(
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()
     try:
-        yield Ours(server, listener, upstream, ear)
+        yield Ours(server, listener, upstream, ear, tap)
     finally:
         await server.close()
 

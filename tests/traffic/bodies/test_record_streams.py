@@ -14,6 +14,7 @@ import pytest
 from proxy.config.limits import Timeouts
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.apply.passing import begin_stream, pass_request
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import token_or_none
@@ -27,6 +28,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan
+from proxy.core.planning.planner import plan_records
 from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
@@ -163,6 +165,35 @@ async def test_b15_each_event_is_opened_and_sent_on_at_once() -> None:
         assert await stream.client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
 
     assert stream.seen.values(b"last-event-id") == [b"7"]
+
+
+async def test_warm_records_go_a_way_without_a_plan_and_sentinels_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planned: list[bytes] = []
+
+    def counted(
+        exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, records: bytes
+    ) -> Plan:
+        planned.append(records)
+        return plan_records(exchange, compiled, head, records)
+
+    monkeypatch.setattr("proxy.core.apply.passing.plan_records", counted)
+    async with live(b"/open") as stream:
+        event = b'data: {"content":"%b"}\n\n' % await stream.token()
+        stream.send(event)  # the key is not at hand yet
+        await stream.chunk()
+        planned.clear()
+        for sent in (event, event * 3, b"data: [DONE]\n\n"):
+            stream.send(sent)
+            assert await stream.chunk() == re.sub(rb'(?<=:")[^"]+', CANARY, sent)
+        stream.peer.send(b"0\r\n\r\n")
+        await stream.client.until(b"0\r\n\r\n")
+
+    assert planned == [b"data: [DONE]\n\n"]
+    await eventually(lambda: bool(stream.ear.all("message.handled")))
+    assert stream.ear.all("message.handled")[-1]["opened"] == 5
+    assert CANARY.decode() not in repr(stream.ear.heard)
 
 
 @pytest.mark.parametrize(

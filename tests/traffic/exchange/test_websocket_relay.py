@@ -21,6 +21,9 @@ from proxy.core.errors import KeyUnavailable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.planning.exchange import Messages
+from proxy.core.planning.plan import Plan
+from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.slices import LONG_BYTES
 from tests.keys.builders import World, a_world
@@ -426,3 +429,41 @@ async def test_pings_pass_both_ways() -> None:
         await at.origin.sockets[0].ping(b"and you")
         told = await asyncio.wait_for(socket.receive(), 5)
         assert (told.type, bytes(told.data)) == (aiohttp.WSMsgType.PING, b"and you")
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_warm_messages_go_a_way_without_a_plan_unless_somebody_watches(
+    monkeypatch: pytest.MonkeyPatch, *, watched: bool
+) -> None:
+    planned = []
+
+    def counted(messages: Messages, payload: bytes, *, binary: bool) -> Plan:
+        planned.append(messages.direction)
+        return plan_message(messages, payload, binary=binary)
+
+    monkeypatch.setattr("proxy.traffic.exchange.steps.plan_message", counted)
+    async with scene() as at, at.connect("/chat") as socket:
+        if watched:
+            at.ours.tap.look()
+        for _ in range(5):
+            await socket.send_str(message())
+            assert json.loads((await socket.receive()).data)["content"] == CANARY
+
+    assert planned == (["request", "response"] * 5 if watched else ["request"])
+    assert len({json.loads(one)["content"] for one in at.origin.got}) == 5
+    assert CANARY not in repr(at.origin.got) + at.lines
+    assert at.ours.ear.all("message.handled")[-1]["sealed"] == 5
+
+
+async def test_what_a_way_leaves_is_refused_as_ever() -> None:
+    async with scene() as at, at.connect("/chat") as socket:
+        for _ in range(2):
+            await socket.send_str(message())
+            assert json.loads((await socket.receive()).data)["content"] == CANARY
+        await socket.send_str(message()[:-1] + f', "content": "{CANARY}"}}')
+
+        code, _ = await closed(socket)
+
+    assert code == 1008
+    assert len(at.origin.got) == 2
+    assert CANARY not in repr(at.origin.got) + at.lines
