@@ -342,6 +342,7 @@ def test_streams_of_which_more_is_looked_at_have_no_way() -> None:
     unescaped = replace(OPENS, response=(replace(block, escape="none"),))
     assert way_of(unescaped, usual.read_as(TYPES["sse"], as_page=True)) is not None
     assert way_of(OPENS, head_of("json-seq"), "json-seq") is None
+    assert RECORDS["json-seq"].usual(b"\x1e1\n", 0) is None
     asked = (Condition(parse_json_selector("$.type"), frozenset({text_value("a")})),)
     for other in (
         replace(block, when=asked),
