@@ -40,9 +40,9 @@ class Relay:
         "_changed",
         "_client",
         "_controls",
+        "_halves",
         "_lost",
         "_over",
-        "_ways",
         "abandoned",
         "record",
         "steps",
@@ -54,14 +54,14 @@ class Relay:
         record: MessageRecord,
         client: Leg,
         upstream: Leg,
-        ways: tuple[Messages, ...],
+        directions: tuple[Messages, ...],
     ) -> None:
         self.steps = steps
         self.record = record
         self._client = client
-        up, down = ways
-        self._ways = (_Way(self, client, upstream, up), _Way(self, upstream, client, down))
-        self._controls = Controls(frozenset(one.direction for one in ways if one.seals))
+        up, down = directions
+        self._halves = (_Half(self, client, upstream, up), _Half(self, upstream, client, down))
+        self._controls = Controls(frozenset(one.direction for one in directions if one.seals))
         self.abandoned = False
         self._lost = False
         self._over = False
@@ -76,10 +76,10 @@ class Relay:
         at most, and none where it is lost. All times are in seconds.
         """
         loop = asyncio.get_running_loop()
-        for way in self._ways:
-            way.begin()
+        for half in self._halves:
+            half.begin()
         try:
-            while not self._lost and not all(way.source.gone for way in self._ways):
+            while not self._lost and not all(half.source.gone for half in self._halves):
                 self._active = False
                 self._changed = loop.create_future()
                 # asyncio.wait, since a timeout around the future would cancel it.
@@ -94,8 +94,8 @@ class Relay:
                 self.leave()
         finally:
             self._over = True
-            for way in self._ways:
-                way.abandon()
+            for half in self._halves:
+                half.abandon()
 
     @property
     def over(self) -> bool:
@@ -104,7 +104,7 @@ class Relay:
 
     @property
     def _ending(self) -> bool:
-        legs = [way.source for way in self._ways]
+        legs = [half.source for half in self._halves]
         return self._over or any(leg.gone for leg in legs) or all(leg.parted for leg in legs)
 
     def leave(self) -> None:
@@ -151,9 +151,9 @@ class Relay:
 
     def changed(self) -> None:
         """Look again at how things stand."""
-        for way in self._ways:
-            if way.source.parted and not way.ended_towards:
-                way.end_towards()
+        for half in self._halves:
+            if half.source.parted and not half.ended_towards:
+                half.end_towards()
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
@@ -163,23 +163,23 @@ class Relay:
 
     def _end(self, to_client: int, to_upstream: int, reason: str = "") -> None:
         self._over = True
-        for way in self._ways:
-            code = to_client if way.source is self._client else to_upstream
-            self.sent(way.source.close(code, reason), upward=way.source is not self._client)
+        for half in self._halves:
+            code = to_client if half.source is self._client else to_upstream
+            self.sent(half.source.close(code, reason), upward=half.source is not self._client)
         self.changed()
 
 
-class _Way:
-    """One direction: what the source sends goes to the sink. It receives from the source."""
+class _Half:
+    """What goes in one direction: it receives what the source sends, and sends it to the sink."""
 
-    __slots__ = ("_known", "_messages", "_relay", "_sink", "_waiting", "ended_towards", "source")
+    __slots__ = ("_messages", "_relay", "_sink", "_waiting", "_ways", "ended_towards", "source")
 
     def __init__(self, relay: Relay, source: Leg, sink: Leg, messages: Messages) -> None:
         self._relay = relay
         self.source = source
         self._sink = sink
         self._messages = messages
-        self._known: dict[int, MessageWay | None] = {}
+        self._ways: dict[int, MessageWay | None] = {}
         self._waiting: asyncio.Task[None] | None = None
         self.ended_towards = False
 
@@ -293,9 +293,9 @@ class _Way:
     def _change(self, arrived: Arrived) -> Changed | None:
         """Return a message that goes a way; None where it takes the general way."""
         steps, opcode = self._relay.steps, arrived.opcode
-        if opcode not in self._known:
-            self._known[opcode] = steps.message_way(self._messages, binary=opcode == BINARY)
-        way = self._known[opcode]
+        if opcode not in self._ways:
+            self._ways[opcode] = steps.message_way(self._messages, binary=opcode == BINARY)
+        way = self._ways[opcode]
         if way is None:
             return None
         return steps.change_message(way, arrived.payload, self._record())
