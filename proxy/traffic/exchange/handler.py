@@ -220,7 +220,7 @@ class Handler(FastPath):
                 return pass_request(exchange), body, None
             case StreamRecords(block, kind):
                 asked = exchange.head
-                way = self._steps.record_way(exchange, block, asked, kind, record)
+                way = self.steps.record_way(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
                 streamed = StreamedBody(body.chunks(), message, self._applying(record))
                 if await streamed.prime():
