@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import sealyard_native
 
-from proxy.core.leaves import base64url, spans, strings, tokens
+from proxy.core.leaves import base64url, masks, spans, strings, tokens
 from tests.linear.callgrind import counted
 
 SIZES: Final = (100, 1024, 16_384)
@@ -47,6 +47,7 @@ def _calls(size: int) -> dict[str, tuple[Leaf, tuple[object, ...]]]:
             (listed, [at for start, end in pairwise(ends) for at in (start, end - 1)]),
         ),
         "candidates": (tokens.candidates, (body, 0, len(body))),
+        "masking": (masks.masking, (data, b"\x37\xfa\x21\x3d")),
         "quote": (strings.quote, (text,)),
         "unquote": (strings.unquote, (literal,)),
         "splice": (spans.splice, (body, place, [token])),

@@ -58,6 +58,12 @@ def _three(cuts: bytes, data: bytes) -> Arguments:
     return data[:start], data[start:end], data[end:]
 
 
+def _masking(cuts: bytes, data: bytes) -> Arguments:
+    """Return data, and a mask that nearly always has its size."""
+    size = cuts[0] if cuts[1] % 16 == 0 else 4
+    return data[size:], data[:size]
+
+
 def _piece(cuts: bytes, data: bytes) -> Arguments:
     """Return a text, and the two ends of a piece of it."""
     return data, cuts[0] % 4 * cuts[1] - (cuts[0] == 1), cuts[2] * cuts[3]
@@ -84,6 +90,7 @@ CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
     "candidates": _piece,
     "decode": _one,
     "encode": _one,
+    "masking": _masking,
     "quote": _one,
     "splice": _spans,
     "splice_quoted": _spans,

@@ -6,6 +6,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::base64url;
 use crate::json_border;
+use crate::masks;
 use crate::spans::{spliced_length, Splicing};
 use crate::strings;
 use crate::token::{self, Parts};
@@ -127,6 +128,14 @@ fn parts_of<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (data, mask, /))]
+fn masking<'py>(py: Python<'py>, data: &[u8], mask: &[u8]) -> PyResult<PyText<'py>> {
+    let mask = <[u8; masks::MASK]>::try_from(mask)
+        .map_err(|_| PyValueError::new_err("a mask has 4 bytes"))?;
+    written(py, data.len(), |out| masks::mask(data, mask, out))
+}
+
+#[pyfunction]
 #[pyo3(signature = (utf8, /))]
 fn quote<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Option<PyText<'py>>> {
     let Some(size) = work(py, utf8.len(), || strings::quoted_length(utf8)) else {
@@ -154,30 +163,60 @@ fn candidates(py: Python<'_>, text: &[u8], at: usize, end: usize) -> Vec<usize> 
     })
 }
 
-/// One span of a body, and the bytes that replace it.
-type Replaced<'a> = (usize, usize, &'a [u8]);
+/// One span of a body, the length of what replaces it, and what that is made of.
+type Replaced<'a> = (usize, usize, usize, &'a [u8]);
 
-/// Return the spans and their texts; None where their numbers differ, or a place is negative.
-fn replaced<'a>(places: &[isize], texts: &'a [PyText<'_>]) -> Option<Vec<Replaced<'a>>> {
-    if places.len() != texts.len() * 2 {
-        return None;
-    }
+/// Return the spans and their texts, of which `length` tells how long each is once it is written.
+///
+/// None where a place is negative, or a text cannot be written.
+fn replaced<'a>(
+    places: &[isize],
+    texts: &[&'a [u8]],
+    length: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<Vec<Replaced<'a>>> {
     let spans = places.chunks_exact(2).zip(texts);
     spans
         .map(|(span, text)| {
-            Some((
-                span[0].try_into().ok()?,
-                span[1].try_into().ok()?,
-                text.as_bytes(),
-            ))
+            let (start, end) = (span[0].try_into().ok()?, span[1].try_into().ok()?);
+            Some((start, end, length(text)?, *text))
         })
         .collect()
 }
 
-fn texts_of<'py>(list: &Bound<'py, PyList>) -> PyResult<Vec<PyText<'py>>> {
-    list.iter()
+/// Return the body with its spans replaced by what `write` makes of the texts; None where it cannot.
+fn spliced<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: &[isize],
+    texts: &Bound<'py, PyList>,
+    length: impl Fn(&[u8]) -> Option<usize> + Send,
+    write: impl Fn(&[u8], &mut [u8]) + Sync,
+) -> PyResult<Option<PyText<'py>>> {
+    let texts = texts
+        .iter()
         .map(|one| Ok(one.downcast_into::<PyBytes>()?))
-        .collect()
+        .collect::<PyResult<Vec<_>>>()?;
+    if places.len() != texts.len() * 2 {
+        return Ok(None);
+    }
+    let texts: Vec<_> = texts.iter().map(|one| one.as_bytes()).collect();
+    let Some(changes) = work(py, body.len(), || replaced(places, &texts, length)) else {
+        return Ok(None);
+    };
+    let lengths = changes
+        .iter()
+        .map(|&(start, end, new, _)| (start, end, new));
+    let Some(size) = spliced_length(body.len(), lengths) else {
+        return Ok(None);
+    };
+    let splice = |out: &mut [u8]| {
+        let mut splicing = Splicing::new(body, out);
+        for &(start, end, new, text) in &changes {
+            write(text, splicing.replace(start, end, new));
+        }
+        splicing.finish();
+    };
+    written(py, size, splice).map(Some)
 }
 
 #[pyfunction]
@@ -188,26 +227,10 @@ fn splice<'py>(
     places: Vec<isize>,
     texts: &Bound<'py, PyList>,
 ) -> PyResult<Option<PyText<'py>>> {
-    let texts = texts_of(texts)?;
-    let Some(changes) = replaced(&places, &texts) else {
-        return Ok(None);
-    };
-    let lengths = changes
-        .iter()
-        .map(|&(start, end, text)| (start, end, text.len()));
-    let Some(size) = spliced_length(body.len(), lengths) else {
-        return Ok(None);
-    };
-    let write = |out: &mut [u8]| {
-        let mut splicing = Splicing::new(body, out);
-        for &(start, end, text) in &changes {
-            splicing
-                .replace(start, end, text.len())
-                .copy_from_slice(text);
-        }
-        splicing.finish();
-    };
-    written(py, size, write).map(Some)
+    let length = |text: &[u8]| Some(text.len());
+    spliced(py, body, &places, texts, length, |text, out| {
+        out.copy_from_slice(text)
+    })
 }
 
 #[pyfunction]
@@ -218,29 +241,14 @@ fn splice_quoted<'py>(
     places: Vec<isize>,
     texts: &Bound<'py, PyList>,
 ) -> PyResult<Option<PyText<'py>>> {
-    let texts = texts_of(texts)?;
-    let Some(changes) = replaced(&places, &texts) else {
-        return Ok(None);
-    };
-    let length =
-        |&(start, end, text): &Replaced<'_>| Some((start, end, strings::quoted_length(text)?));
-    let lengths = work(py, body.len(), || {
-        changes.iter().map(length).collect::<Option<Vec<_>>>()
-    });
-    let Some(lengths) = lengths else {
-        return Ok(None);
-    };
-    let Some(size) = spliced_length(body.len(), lengths.iter().copied()) else {
-        return Ok(None);
-    };
-    let write = |out: &mut [u8]| {
-        let mut splicing = Splicing::new(body, out);
-        for (&(start, end, new), (_, _, text)) in lengths.iter().zip(&changes) {
-            strings::quote(text, splicing.replace(start, end, new));
-        }
-        splicing.finish();
-    };
-    written(py, size, write).map(Some)
+    spliced(
+        py,
+        body,
+        &places,
+        texts,
+        strings::quoted_length,
+        strings::quote,
+    )
 }
 
 #[pymodule]
@@ -250,6 +258,7 @@ fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(candidates, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
+    module.add_function(wrap_pyfunction!(masking, module)?)?;
     module.add_function(wrap_pyfunction!(token_text, module)?)?;
     module.add_function(wrap_pyfunction!(token_parts, module)?)?;
     module.add_function(wrap_pyfunction!(quote, module)?)?;

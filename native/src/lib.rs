@@ -10,6 +10,7 @@ pub mod base64url;
 pub mod json;
 mod json_names;
 mod json_tokens;
+pub mod masks;
 pub mod spans;
 pub mod strings;
 pub mod token;

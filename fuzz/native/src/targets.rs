@@ -3,11 +3,11 @@
 //! `./dev fuzz` compares the same functions with Python's; here the sanitizer watches them, and
 //! the laws are those that need no reference.
 
-use sealyard_native::{base64url, json, spans, strings, token};
+use sealyard_native::{base64url, json, masks, spans, strings, token};
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("base64url", encoding),
     ("tokens", tokens),
     ("strings", quoting),
@@ -15,6 +15,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("unquote", unquoting),
     ("search", searching),
     ("json", finding),
+    ("masks", masking),
 ];
 
 /// What decodes is the canonical text of what it decodes to, and everything encodes.
@@ -214,4 +215,19 @@ fn found(paths: &[&[&str]], body: &[u8]) -> Option<Found> {
     let step = |one: &&str| (*one != "*").then(|| (*one).to_owned());
     let paths: Vec<Vec<_>> = paths.iter().map(|path| path.iter().map(step).collect()).collect();
     json::Paths::new(&paths)?.find(body, || true)
+}
+
+/// Each byte is under its part of the mask, and comes back.
+fn masking(data: &[u8]) {
+    let Some((&mask, data)) = data.split_first_chunk() else { return };
+    let masked = masked(data, mask);
+    let naively: Vec<u8> = data.iter().zip(mask.iter().cycle()).map(|(one, key)| one ^ key).collect();
+    assert_eq!(masked, naively, "a byte is under another part of the mask");
+    assert_eq!(self::masked(&masked, mask), data, "what is masked does not come back");
+}
+
+fn masked(data: &[u8], mask: [u8; masks::MASK]) -> Vec<u8> {
+    let mut out = vec![0; data.len()];
+    masks::mask(data, mask, &mut out);
+    out
 }

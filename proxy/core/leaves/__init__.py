@@ -14,6 +14,7 @@ if FORM == "native":
         candidates,
         decode,
         encode,
+        masking,
         quote,
         splice,
         splice_quoted,
@@ -25,6 +26,7 @@ if FORM == "native":
 else:
     from .base64url import decode, encode
     from .finder import Finder
+    from .masks import masking
     from .spans import splice, splice_quoted
     from .strings import quote, unquote
     from .tokens import candidates, token_parts, token_text, tokens_at
@@ -38,6 +40,7 @@ __all__ = [
     "candidates",
     "decode",
     "encode",
+    "masking",
     "quote",
     "splice",
     "splice_quoted",

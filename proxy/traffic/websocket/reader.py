@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ...core.leaves import masking
 from .closing import INVALID_TEXT, PROTOCOL_ERROR, TOO_BIG, Breach, check_close
 from .deflate import inflate
 from .frames import (
@@ -22,7 +23,6 @@ from .frames import (
     PING,
     PONG,
     TEXT,
-    masking,
 )
 
 _RESERVED: Final = 0x70

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.leaves import base64url, choice, spans, strings, tokens
+from proxy.core.leaves import base64url, choice, masks, spans, strings, tokens
 
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
@@ -237,6 +237,12 @@ def test_splice(body: bytes, places: list[int], texts: list[bytes], in_order: bo
         texts = texts[: len(places) // 2]
     same(spans.splice, body, places, texts)
     same(spans.splice_quoted, body, places, texts)
+
+
+@many
+@given(DATA, st.binary(min_size=4, max_size=4) | st.binary(max_size=6))
+def test_masking(data: bytes, mask: bytes) -> None:
+    same(masks.masking, data, mask)
 
 
 @pytest.mark.parametrize(

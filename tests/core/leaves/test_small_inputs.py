@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from proxy.core.leaves import base64url, spans, strings, tokens
+from proxy.core.leaves import base64url, masks, spans, strings, tokens
 
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
@@ -61,6 +61,15 @@ def test_base64url_of_every_length_and_last_character() -> None:
         for byte in range(256):
             one = text[:size] + bytes((byte,))
             assert native.decode(one) == base64url.decode(one)
+
+
+def test_masking_of_every_length_and_byte() -> None:
+    for size in range(40):
+        data = bytes(range(size))
+        assert native.masking(data, b"\x01\x80\xff\x10") == masks.masking(data, b"\x01\x80\xff\x10")
+    for byte in range(256):
+        for mask in (b"%c\x00\x00\x00", b"\x00%c\x00\x00", b"\x00\x00%c\x00", b"\x00\x00\x00%c"):
+            assert native.masking(bytes(12), mask % byte) == (mask % byte) * 3
 
 
 def test_token_texts_of_small_parts() -> None:

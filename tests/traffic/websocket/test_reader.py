@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.traffic.websocket.closing import Breach, check_close, close_payload
 from proxy.traffic.websocket.deflate import compress, inflate
-from proxy.traffic.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, frame, masking
+from proxy.traffic.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 from proxy.traffic.websocket.reader import Arrived, MessageReader
 
 LIMIT = 100_000
@@ -102,17 +102,6 @@ def test_any_fragments_and_cuts_give_the_same_messages(
         expected += [Arrived(PING, b"p")] * len(sizes)
         expected.append(Arrived(opcode, payload, packed))
     assert read(data, reader(masked=masked, deflate=True), cuts) == expected
-
-
-@given(
-    st.integers(0, 12).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
-    st.sampled_from([0, 300, 1012, 1020, 4096]),  # by integers below 1024 bytes, by a table above
-    st.binary(min_size=4, max_size=4),
-)
-def test_masking_undoes_itself(end: bytes, more: int, mask: bytes) -> None:
-    data = bytes(one % 251 for one in range(more)) + end
-    assert masking(masking(data, mask), mask) == data
-    assert masking(data, mask) == bytes(one ^ mask[at % 4] for at, one in enumerate(data))
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])
