@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 from typing import Final, Protocol
 
 from ...config.limits import TrafficLimits
@@ -60,7 +59,7 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..slices import Run, Slices, is_long, may_go_a_way
+from ..slices import Run, Slices, is_long
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import announcements_of
@@ -276,18 +275,6 @@ class Steps:
         """Return the way of the messages of a WebSocket, if there is one."""
         return Ways(self.keys).messages(messages, binary=binary)
 
-    def change_message(
-        self, way: MessageWay, payload: bytes, record: MessageRecord
-    ) -> Changed | None:
-        """Return a message of a WebSocket that goes a way; None where it takes the general way."""
-        # Whoever watches sees what the general way has found.
-        if self.tap.watched or self.keys.shut or not may_go_a_way(payload):
-            return None
-        changed = way.change(payload, self.clock())
-        if changed is not None and changed.counts:
-            record.count(changed.counts)
-        return changed
-
     def record_way(
         self,
         exchange: Exchange,
@@ -298,14 +285,18 @@ class Steps:
     ) -> Callable[[bytes], Changed | None] | None:
         """Return what changes the records of a stream that go a way, if there is one."""
         way = Ways(self.keys).records(exchange, block, head, kind)
-        return None if way is None else partial(self._change_records, way, record)
-
-    def _change_records(
-        self, way: RecordWay, record: MessageRecord, records: bytes
-    ) -> Changed | None:
-        if self.tap.watched or is_long(records):
+        if way is None:
             return None
-        changed = way.change(records, self.clock())
+        return lambda some: None if is_long(some) else self.change(way, some, record)
+
+    def change(
+        self, way: MessageWay | RecordWay, data: bytes, record: MessageRecord
+    ) -> Changed | None:
+        """Return a message or records that go a way; None where they take the general way."""
+        # Whoever watches sees what the general way has found.
+        if self.tap.watched or self.keys.shut:
+            return None
+        changed = way.change(data, self.clock())
         if changed is not None and changed.counts:
             record.count(changed.counts)
         return changed

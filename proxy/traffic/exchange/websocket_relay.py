@@ -18,7 +18,7 @@ from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
 from ..http1.problem import deliberate, status_of
 from ..message_record import MessageRecord
-from ..slices import is_long
+from ..slices import is_long, may_go_a_way
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg, MessageFrame
@@ -296,9 +296,9 @@ class _Half:
         if opcode not in self._ways:
             self._ways[opcode] = steps.message_way(self._messages, binary=opcode == BINARY)
         way = self._ways[opcode]
-        if way is None:
+        if way is None or not may_go_a_way(arrived.payload):
             return None
-        return steps.change_message(way, arrived.payload, self._record())
+        return steps.change(way, arrived.payload, self._record())
 
     def _plan(self, arrived: Arrived) -> Plan:
         binary = arrived.opcode == BINARY
