@@ -45,6 +45,7 @@ WITH_LINES = (
     "traffic/exchange/fast_exchange.py",
     "traffic/exchange/fast_path.py",
     "traffic/exchange/known_heads.py",
+    "traffic/exchange/way_steps.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (

@@ -43,9 +43,10 @@ from .admission import AdmittedExchange
 from .dry_run import DryRun
 from .fast_path import FastPath
 from .known_heads import KnownHeads
-from .steps import CLIENT_CLOSED, KeySource, Steps
+from .steps import CLIENT_CLOSED, Steps
 from .traced_steps import TracedHeads, TracedSteps
 from .tunnel import Tunnel
+from .way_steps import KeySource
 from .websocket_dry_run import TeeSocket, overhearing
 from .websocket_relay import Relay
 

@@ -9,28 +9,22 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
-from ...core.apply.forwardable import Changed, Forwardable
-from ...core.apply.record_way import MessageWay, RecordWay
-from ...core.apply.ways import Ways
-from ...core.compiled.block import CompiledBlock
+from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
-from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import NO_KEYS, Attempt, Keys, Needs
+from ...core.edits.key_needs import NO_KEYS, Attempt, Keys
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
     TrafficError,
     Unopened,
 )
-from ...core.formats.body_format import Kind
-from ...core.http.message import DIRECTIONS, Direction, RequestHead, ResponseHead
+from ...core.http.message import DIRECTIONS, Direction, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
@@ -59,37 +53,18 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..slices import Run, Slices, is_long
+from ..slices import Run, Slices
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import announcements_of
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
+from .way_steps import KeySource, WaySteps
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
 
 
-class KeySource(Protocol):
-    """Where the sessions of plans come from."""
-
-    @property
-    def shut(self) -> AbstractSet[tuple[str, str]]:
-        """Listeners and rules that refuse all messages."""
-
-    def resolve_warm(self, needs: Needs) -> Keys | None:
-        """Return the sessions if they are cached."""
-
-    async def resolve(self, needs: Needs) -> Keys:
-        """Return the sessions, waiting for the store if need be."""
-
-    def remember(self, sessions: Mapping[Session, int]) -> None:
-        """Keep sessions under which a tag has verified."""
-
-    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
-        """Report tokens that did not open; return whether a poison token is among them."""
-
-
-class Steps:
+class Steps(WaySteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
@@ -111,14 +86,12 @@ class Steps:
         lag: LoopLag,
         slices: Slices,
     ) -> None:
-        self.keys = keys
+        super().__init__(keys, tap, clock)
         self.slices: Final = slices
         self.reporter = reporter
         self.lag: Final = lag
         self._rule_table = rule_table
-        self.tap: Final = tap
         self._known_names = known_names(one.rule for one in rule_table.rules)
-        self.clock: Final = clock
         self._name = name
         self._limits = limits
         self._names = upstream_names
@@ -270,36 +243,6 @@ class Steps:
         rule = messages.exchange.decision.rule
         self.refuse_shut(None if rule is None else rule.name)
         return plan_message(messages, payload, binary=binary)
-
-    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
-        """Return the way of the messages of a WebSocket, if there is one."""
-        return Ways(self.keys).messages(messages, binary=binary)
-
-    def record_way(
-        self,
-        exchange: Exchange,
-        block: CompiledBlock,
-        head: RequestHead | ResponseHead,
-        kind: Kind,
-        record: MessageRecord,
-    ) -> Callable[[bytes], Changed | None] | None:
-        """Return what changes the records of a stream that go a way, if there is one."""
-        way = Ways(self.keys).records(exchange, block, head, kind)
-        if way is None:
-            return None
-        return lambda some: None if is_long(some) else self.change(way, some, record)
-
-    def change(
-        self, way: MessageWay | RecordWay, data: bytes, record: MessageRecord
-    ) -> Changed | None:
-        """Return a message or records that go a way; None where they take the general way."""
-        # Whoever watches sees what the general way has found.
-        if self.tap.watched or self.keys.shut:
-            return None
-        changed = way.change(data, self.clock())
-        if changed is not None and changed.counts:
-            record.count(changed.counts)
-        return changed
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if they are cached."""

@@ -1,0 +1,80 @@
+"""The steps of what goes a way without a plan: messages of WebSockets and records of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, Protocol
+
+from ...core.apply.forwardable import Changed
+from ...core.apply.record_way import MessageWay, RecordWay
+from ...core.apply.ways import Ways
+from ...core.compiled.block import CompiledBlock
+from ...core.crypto.session_cipher import Session
+from ...core.edits.key_needs import Attempt, Keys, Needs
+from ...core.errors import Unopened
+from ...core.formats.body_format import Kind
+from ...core.http.message import RequestHead, ResponseHead
+from ...core.planning.exchange import Exchange, Messages
+from ...telemetry.tap import Tap
+from ..message_record import MessageRecord
+from ..slices import is_long
+
+
+class KeySource(Protocol):
+    """Where the sessions of plans come from."""
+
+    @property
+    def shut(self) -> AbstractSet[tuple[str, str]]:
+        """Listeners and rules that refuse all messages."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions if they are cached."""
+
+    async def resolve(self, needs: Needs) -> Keys:
+        """Return the sessions, waiting for the store if need be."""
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which a tag has verified."""
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        """Report tokens that did not open; return whether a poison token is among them."""
+
+
+class WaySteps:
+    """Where keys come from, who watches, and what goes a way. `clock`: seconds since 1970."""
+
+    def __init__(self, keys: KeySource, tap: Tap, clock: Callable[[], float]) -> None:
+        self.keys = keys
+        self.tap: Final = tap
+        self.clock: Final = clock
+
+    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
+        """Return the way of the messages of a WebSocket, if there is one."""
+        return Ways(self.keys).messages(messages, binary=binary)
+
+    def record_way(
+        self,
+        exchange: Exchange,
+        block: CompiledBlock,
+        head: RequestHead | ResponseHead,
+        kind: Kind,
+        record: MessageRecord,
+    ) -> Callable[[bytes], Changed | None] | None:
+        """Return what changes the records of a stream that go a way, if there is one."""
+        way = Ways(self.keys).records(exchange, block, head, kind)
+        if way is None:
+            return None
+        return lambda some: None if is_long(some) else self.change(way, some, record)
+
+    def change(
+        self, way: MessageWay | RecordWay, data: bytes, record: MessageRecord
+    ) -> Changed | None:
+        """Return a message or records that go a way; None where they take the general way."""
+        # Whoever watches sees what the general way has found.
+        if self.tap.watched or self.keys.shut:
+            return None
+        changed = way.change(data, self.clock())
+        if changed is not None and changed.counts:
+            record.count(changed.counts)
+        return changed
