@@ -40,6 +40,9 @@ def run(item: Item, *, long: bool) -> Outcome:
         suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - written by pytest
     if suite is None:
         return Outcome("the tests could not be run", "missed")
+    for one in suite.iter("testcase"):
+        if one.find("failure") is not None or one.find("error") is not None:
+            sys.stderr.write(f"failed: {one.get('classname')}::{one.get('name')}\n")
     noted = [
         (name, str(one.get("value")))
         for one in suite.iter("property")
