@@ -10,24 +10,13 @@ import asyncio
 import base64
 import hashlib
 import json
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import (
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-)
-
 from ...config.settings import AdminKubernetes
-from ...core.errors import UnfitEnvironment
 from ...keys.lru_map import BoundedMap
+from ...process.kubernetes_api import SECONDS, ApiServer, CallFailed, trust
 from .tokens import Caller, ReviewFailed
 
 KEPT_SECONDS: Final = 30.0
@@ -36,7 +25,6 @@ _MOST_KEPT: Final = 256
 _MOST_AT_ONCE: Final = 4
 _TOKEN_BYTES: Final = 16 * 1024
 _ANSWER_BYTES: Final = 256 * 1024
-_SECONDS: Final = 5.0
 _PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCOUNT: Final = "system:serviceaccount:"
 _SEGMENTS: Final = 3
@@ -55,7 +43,9 @@ class TokenReviews:
         """Read the CA of the API server; raise UnfitEnvironment where it is not usable."""
         self._settings = settings
         self._clock = clock
-        self._tls = _context(settings.ca)
+        self._api = ApiServer(
+            str(settings.api), settings.token_file, trust(settings.ca, "admin-kubernetes")
+        )
         self._kept: BoundedMap[bytes, _Reviewed] = BoundedMap(_MOST_KEPT)
         self._room = asyncio.Semaphore(_MOST_AT_ONCE)
         self._callers = {
@@ -95,37 +85,14 @@ class TokenReviews:
             "spec": {"token": token.decode("ascii"), "audiences": [self._settings.audience]},
         }
         try:
-            async with asyncio.timeout(_SECONDS), self._room:
-                ours = await asyncio.to_thread(self._settings.token_file.read_bytes)
-                answer = await self._post(review, ours.strip().decode("ascii"))
-        except (TimeoutError, ClientError, OSError, ValueError, RecursionError):
+            async with asyncio.timeout(SECONDS), self._room:
+                answer = await self._api.call("POST", _PATH, review, most=_ANSWER_BYTES)
+        except (TimeoutError, CallFailed):
             answer = None
         status = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(status, dict):
             raise ReviewFailed
         return status
-
-    async def _post(self, review: dict[str, Any], ours: str) -> object:
-        url = f"https://{self._settings.api}{_PATH}"
-        headers = {"Authorization": f"Bearer {ours}", "Accept": "application/json"}
-        connector = TCPConnector(ssl=self._tls, force_close=True)
-        async with (
-            ClientSession(
-                connector=connector,
-                cookie_jar=DummyCookieJar(),
-                timeout=ClientTimeout(total=_SECONDS),
-            ) as session,
-            session.post(url, json=review, headers=headers, allow_redirects=False) as response,
-        ):
-            if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-                raise ReviewFailed
-            body = b""
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _ANSWER_BYTES:
-                    raise ReviewFailed
-            found: object = json.loads(body)
-            return found
 
 
 def _account(status: dict[str, Any], audience: str) -> str:
@@ -150,14 +117,3 @@ def _ends(token: bytes) -> float:
         return float(read["exp"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return 0.0
-
-
-def _context(authority: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(authority)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not usable"
-        raise UnfitEnvironment("admin-kubernetes", detail=f"{authority}: {reason}") from None
-    return context

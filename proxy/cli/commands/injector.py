@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,8 +16,10 @@ from ... import __version__
 from ...config.settings import ListenerTls, TcpAddress
 from ...core.errors import UnfitEnvironment
 from ...injector.annotations import InjectorSettings
+from ...injector.certificate_keeper import CertificateKeeper, Places
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
+from ...process.kubernetes_api import in_cluster
 from ...telemetry.logs import library_logs
 from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
@@ -27,6 +32,8 @@ from ..support.run_until_stopped import Signals
 from .inject import injector_options, settings_of
 
 _GRACE_SECONDS = 10.0
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""A name of an object (RFC 1123); it becomes part of a path."""
 _PORTS = 65536
 
 
@@ -43,6 +50,22 @@ class _AddressType(click.ParamType[TcpAddress]):
         if not colon or not host or not port.isdecimal() or int(port) >= _PORTS:
             self.fail(f"{value} is not HOST:PORT", param, ctx)
         return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+class _NamespacedType(click.ParamType[tuple[str, str]]):
+    """The namespace and the name of an object of the cluster."""
+
+    name = "object"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:  # noqa: ANN401 - click's own
+        """Return both."""
+        namespace, slash, name = str(value).partition("/")
+        if not slash or not all(map(_NAME.fullmatch, (namespace, name))):
+            self.fail(f"{value} is not NAMESPACE/NAME", param, ctx)
+        return namespace, name
+
+
+_NAMESPACED: Final = _NamespacedType()
 
 
 @click.command()
@@ -63,19 +86,33 @@ class _AddressType(click.ParamType[TcpAddress]):
 )
 @click.option(
     "--key",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The private key of the certificate.",
+    help="The private key of the certificate; unless given, it is in the file of the certificate.",
+)
+@click.option(
+    "--certificate-secret",
+    "secret",
+    type=_NAMESPACED,
+    metavar="NAMESPACE/NAME",
+    help="Make and renew the certificate: keep it in this Secret, and write it to --cert.",
+)
+@click.option(
+    "--webhook-configuration",
+    "webhook",
+    metavar="NAME",
+    help="The MutatingWebhookConfiguration that gets the authority of that certificate.",
 )
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
 @injector_options
-def injector(
+def injector(  # noqa: PLR0913 - one for each option
     *,
     listen: TcpAddress,
     cert: Path,
-    key: Path,
+    key: Path | None,
+    secret: tuple[str, str] | None,
+    webhook: str | None,
     log_format: Format,
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
@@ -87,19 +124,34 @@ def injector(
     SEALYARD_IMAGE=... sealyard injector --cert tls.crt --key tls.key --interception port-env
 
     The chart in helm/sealyard runs it. It reloads a changed certificate. If the new one cannot be
-    used, it says so in the log and keeps the old one.
+    used, it says so in the log and keeps the old one. With --certificate-secret it makes and renews
+    the certificate itself, which needs a service account that may read and write that Secret.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     settings = settings_of(given)
+    if (secret is None) != (webhook is None) or (secret and key):
+        raise click.UsageError(
+            "--certificate-secret and --webhook-configuration go together, and without --key"
+        )
     logs = to_stderr(log_format, processors=dict(log_processors))
     logs.report("process.hardened", **harden().fields())
     library_logs.route(logs)
-    run_until_stopped.run(logs, _run(listen, ListenerTls(cert, key), settings, logs))
+    places = Places(*secret, webhook, cert) if secret and webhook else None
+    keeper = CertificateKeeper(in_cluster(os.environ), places, logs) if places else None
+    run_until_stopped.run(
+        logs, _run(listen, ListenerTls(cert, key or cert), settings, logs, keeper)
+    )
 
 
 async def _run(
-    listen: TcpAddress, tls: ListenerTls, settings: InjectorSettings, logs: Logs
+    listen: TcpAddress,
+    tls: ListenerTls,
+    settings: InjectorSettings,
+    logs: Logs,
+    keeper: CertificateKeeper | None,
 ) -> None:
     signals = Signals(asyncio.get_running_loop())
+    if keeper is not None and not await _or_stopped(keeper.first(), signals):
+        return
     # The files as they are before they are read: a change in between is read again.
     watch = Watch(lambda: tls_files(tls), lambda: _renew(webhook, opened, tls, logs))
     context = listener_context(tls)
@@ -109,13 +161,26 @@ async def _run(
         await webhook.start(opened, context)
         logs.report("injector.started", version=__version__, address=str(listen))
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch.run())
+            beside = [group.create_task(watch.run())]
+            if keeper is not None:
+                beside.append(group.create_task(keeper.run()))
             reason = await signals.stop
-            watching.cancel()
+            for task in beside:
+                task.cancel()
         logs.report("server.stopping", signal=reason, grace_s=_GRACE_SECONDS)
     finally:
         await webhook.close()
         sockets.close(opened)
+
+
+async def _or_stopped(waiting: Coroutine[object, object, None], signals: Signals) -> bool:
+    """Return whether `waiting` ended before a signal that requests a stop."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(waiting)
+        await asyncio.wait((task, signals.stop), return_when=asyncio.FIRST_COMPLETED)
+        done = task.done()
+        task.cancel()
+    return done
 
 
 async def _renew(webhook: Webhook, opened: Sockets, tls: ListenerTls, logs: Logs) -> None:

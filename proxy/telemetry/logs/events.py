@@ -233,6 +233,27 @@ _INJECTOR: Final = (
         "The files of the webhook's certificate changed. If they cannot be used, the previous"
         " certificate stays in force.",
     ),
+    Event(
+        "injector.certificate_made",
+        "info",
+        ("waits",),
+        "This replica made a certificate for the webhook and stored it in its Secret. With `waits`"
+        " it is used ten minutes later, when every API server trusts it.",
+    ),
+    Event(
+        "injector.authority_published",
+        "info",
+        ("webhooks",),
+        "The authority of the webhook's certificate was written into that many entries of the"
+        " webhook configuration.",
+    ),
+    Event(
+        "injector.certificate_failed",
+        "error",
+        ("reason",),
+        "The webhook's certificate could not be made, renewed or published; it is tried again. Said"
+        " once for each reason.",
+    ),
 )
 
 _DIAGNOSTICS: Final = (
