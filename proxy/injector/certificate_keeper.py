@@ -25,6 +25,8 @@ from .serving_certificate import next_step
 INTERVAL_SECONDS: Final = 30.0
 _RETRIES: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts until the first success, the last one repeated."""
+_CONFLICTS: Final = {HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
+"""An object that has changed since it was read: of an update, and of a patch with a test."""
 _MOST_CONFLICTS: Final = 5
 _RANDOM: Final = secrets.SystemRandom()
 
@@ -99,14 +101,26 @@ class CertificateKeeper:
         return True
 
     async def _keep(self) -> None:
-        webhook = await self._api.call("GET", self._webhook_path)
-        held = await self._secret(_names(webhook))
         # Trusted before it is served.
-        await self._publish(webhook, held["ca.crt"])
+        held = await self._trusted()
         served = held["tls.crt"] + held["tls.key"]
         if served != self._written:
             await asyncio.to_thread(private_file.write, self._places.file, served)
             self._written = served
+
+    async def _trusted(self) -> dict[str, bytes]:
+        """Return the data of the Secret once the webhook configuration has its authorities."""
+        for _ in range(_MOST_CONFLICTS):
+            webhook = await self._api.call("GET", self._webhook_path)
+            held = await self._secret(_names(webhook))
+            try:
+                await self._publish(webhook, held["ca.crt"])
+            except CallFailed as failed:
+                if failed.status not in _CONFLICTS:
+                    raise
+                continue
+            return held
+        raise _Unusable("the webhook configuration changes all the time")
 
     async def _secret(self, names: tuple[str, ...]) -> dict[str, bytes]:
         """Return the data of the Secret after its next step, whoever makes it."""
@@ -120,12 +134,12 @@ class CertificateKeeper:
             try:
                 await self._api.call("PUT", self._secret_path, {**found, "data": data})
             except CallFailed as failed:
-                if failed.status != HTTPStatus.CONFLICT:
+                if failed.status not in _CONFLICTS:
                     raise
                 continue  # another replica was faster
             self._reporter.report("injector.certificate_made", waits="next.crt" in made or None)
             return made
-        raise _Unusable("the Secret changes all the time: does something else write it?")
+        raise _Unusable("the Secret changes all the time")
 
     async def _publish(self, webhook: dict[str, Any], bundle: bytes) -> None:
         wanted = base64.b64encode(bundle).decode()

@@ -109,8 +109,8 @@ def trust(authority: Path, reason: str = "kubernetes-api") -> ssl.SSLContext:
     return context
 
 
-def in_cluster(environ: Mapping[str, str], folder: Path = ACCOUNT) -> ApiServer:
-    """Return the API server of the cluster that this pod runs in.
+def in_cluster(environ: Mapping[str, str], folder: Path) -> ApiServer:
+    """Return the API server of the cluster that this pod runs in; `folder` is as ACCOUNT.
 
     Raises UnfitEnvironment outside a cluster, and where no service account is mounted.
     """

@@ -19,7 +19,7 @@ from ...injector.annotations import InjectorSettings
 from ...injector.certificate_keeper import CertificateKeeper, Places
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
-from ...process.kubernetes_api import in_cluster
+from ...process.kubernetes_api import ACCOUNT, in_cluster
 from ...telemetry.logs import library_logs
 from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
@@ -103,6 +103,15 @@ _NAMESPACED: Final = _NamespacedType()
     metavar="NAME",
     help="The MutatingWebhookConfiguration that gets the authority of that certificate.",
 )
+@click.option(
+    "--service-account",
+    "account",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ACCOUNT,
+    show_default=True,
+    metavar="FOLDER",
+    help="The token for the API server, and its CA: `token` and `ca.crt`.",
+)
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
 @injector_options
@@ -113,6 +122,7 @@ def injector(  # noqa: PLR0913 - one for each option
     key: Path | None,
     secret: tuple[str, str] | None,
     webhook: str | None,
+    account: Path,
     log_format: Format,
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
@@ -132,11 +142,13 @@ def injector(  # noqa: PLR0913 - one for each option
         raise click.UsageError(
             "--certificate-secret and --webhook-configuration go together, and without --key"
         )
+    if webhook is not None and not _NAME.fullmatch(webhook):
+        raise click.UsageError(f"--webhook-configuration: {webhook} is not a name")
     logs = to_stderr(log_format, processors=dict(log_processors))
     logs.report("process.hardened", **harden().fields())
     library_logs.route(logs)
     places = Places(*secret, webhook, cert) if secret and webhook else None
-    keeper = CertificateKeeper(in_cluster(os.environ), places, logs) if places else None
+    keeper = CertificateKeeper(in_cluster(os.environ, account), places, logs) if places else None
     run_until_stopped.run(
         logs, _run(listen, ListenerTls(cert, key or cert), settings, logs, keeper)
     )
