@@ -22,7 +22,9 @@ from ..keys import private_file
 from ..process.kubernetes_api import CallFailed
 from .serving_certificate import next_step
 
-INTERVAL_SECONDS: Final = 30.0
+INTERVAL_SECONDS: Final = 10.0
+"""Between two looks, each of two reads: so long pods may be refused after something took the
+authority out of the webhook configuration."""
 _RETRIES: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts until the first success, the last one repeated."""
 _CONFLICTS: Final = {HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
@@ -48,7 +50,7 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class CertificatePlaces:
     """Where the certificate is kept. `file` gets the certificate and its key, PEM, mode 0600."""
 
     namespace: str
@@ -63,7 +65,7 @@ class CertificateKeeper:
     def __init__(
         self,
         api: Calls,
-        places: Places,
+        places: CertificatePlaces,
         reporter: Reporter,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -112,7 +114,7 @@ class CertificateKeeper:
         """Return the data of the Secret once the webhook configuration has its authorities."""
         for _ in range(_MOST_CONFLICTS):
             webhook = await self._api.call("GET", self._webhook_path)
-            held = await self._secret(_names(webhook))
+            held = await self._secret(_names(webhook), _trusted_by(webhook))
             try:
                 await self._publish(webhook, held["ca.crt"])
             except CallFailed as failed:
@@ -122,12 +124,12 @@ class CertificateKeeper:
             return held
         raise _Unusable("the webhook configuration changes all the time")
 
-    async def _secret(self, names: tuple[str, ...]) -> dict[str, bytes]:
+    async def _secret(self, names: tuple[str, ...], trusted: bytes) -> dict[str, bytes]:
         """Return the data of the Secret after its next step, whoever makes it."""
         for _ in range(_MOST_CONFLICTS):
             found = await self._api.call("GET", self._secret_path)
             held = _decoded(found)
-            made = next_step(held, names, self._now())
+            made = next_step(held, names, self._now(), trusted)
             if made is None:
                 return held
             data = {name: base64.b64encode(value).decode() for name, value in made.items()}
@@ -183,6 +185,14 @@ def _names(webhook: object) -> tuple[str, ...]:
     if not hosts:
         raise _Unusable("the webhook configuration has no webhooks")
     return tuple(name for one in hosts for name in (one, f"{one}.cluster.local"))
+
+
+def _trusted_by(webhook: dict[str, Any]) -> bytes:
+    """Return the authorities of the first entry of the webhook configuration."""
+    try:
+        return base64.b64decode(webhook["webhooks"][0]["clientConfig"].get("caBundle", ""))
+    except (ValueError, TypeError, AttributeError):
+        return b""
 
 
 def _decoded(secret: object) -> dict[str, bytes]:

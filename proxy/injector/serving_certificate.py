@@ -32,35 +32,43 @@ Held = Mapping[str, bytes]
 """The data of the Secret, decoded."""
 
 
-class Pair(NamedTuple):
+class ServedPair(NamedTuple):
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
     key: bytes
 
 
-def next_step(held: Held, names: Sequence[str], now: datetime) -> dict[str, bytes] | None:
+def next_step(
+    held: Held, names: Sequence[str], now: datetime, trusted: bytes = b""
+) -> dict[str, bytes] | None:
     """Return the data that the Secret has to hold instead; None where it is as it should be.
 
-    `names` are the DNS names of the webhook's Service. Whatever cannot be used (an empty Secret, a
-    key that does not fit, an expired certificate, another name) is replaced at once. Authorities
-    that are still valid stay trusted.
+    `names` are the DNS names of the webhook's Service. `trusted` is the bundle that the webhook
+    configuration has: an empty Secret takes over its authorities, so that replicas which serve a
+    certificate of another origin stay trusted until they are replaced. Whatever cannot be used (an
+    empty Secret, a key that does not fit, an expired certificate, another name) is replaced at
+    once. Authorities that are still valid stay trusted.
     """
-    authorities = [one for one in _authorities(held) if now < one.not_valid_after_utc]
+    known = _read(held.get("ca.crt", b""))
+    authorities = [one for one in known if now < one.not_valid_after_utc]
     current = _usable("tls", held, authorities, names, now)
     if current is None:
-        return _first(authorities, names, now)
+        former = [] if held.get("ca.crt") else _read(trusted)
+        return _first(
+            [*authorities, *(one for one in former if now < one.not_valid_after_utc)], names, now
+        )
     waiting = _usable("next", held, authorities, names, now)
     if waiting is not None:
         if now < waiting.not_valid_before_utc + _SKEW + OVERLAP:
             return None
-        return _data(authorities, Pair(held["next.crt"], held["next.key"]))
+        return _data(authorities, ServedPair(held["next.crt"], held["next.key"]))
     if current.not_valid_after_utc - now < RENEW_BEFORE:
         authority, made = _issued(names, now)
-        used = Pair(held["tls.crt"], held["tls.key"])
+        used = ServedPair(held["tls.crt"], held["tls.key"])
         return _data([authority, *authorities], used, waiting=made)
-    if len(authorities) < len(_authorities(held)):
-        return _data(authorities, Pair(held["tls.crt"], held["tls.key"]))
+    if len(authorities) < len(known):
+        return _data(authorities, ServedPair(held["tls.crt"], held["tls.key"]))
     return None
 
 
@@ -72,7 +80,7 @@ def _first(
 
 
 def _data(
-    authorities: Sequence[x509.Certificate], used: Pair, *, waiting: Pair | None = None
+    authorities: Sequence[x509.Certificate], used: ServedPair, *, waiting: ServedPair | None = None
 ) -> dict[str, bytes]:
     bundle = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in authorities)
     data = {"ca.crt": bundle, "tls.crt": used.certificate, "tls.key": used.key}
@@ -81,9 +89,9 @@ def _data(
     return data
 
 
-def _authorities(held: Held) -> list[x509.Certificate]:
+def _read(bundle: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(held.get("ca.crt", b""))
+        return x509.load_pem_x509_certificates(bundle)
     except ValueError:
         return []
 
@@ -119,7 +127,7 @@ def _signed(found: x509.Certificate, authority: x509.Certificate) -> bool:
     return True
 
 
-def _issued(names: Sequence[str], now: datetime) -> tuple[x509.Certificate, Pair]:
+def _issued(names: Sequence[str], now: datetime) -> tuple[x509.Certificate, ServedPair]:
     """Return a new authority, and the one certificate that its key signs before it is forgotten."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -155,7 +163,7 @@ def _issued(names: Sequence[str], now: datetime) -> tuple[x509.Certificate, Pair
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return authority, Pair(leaf.public_bytes(serialization.Encoding.PEM), written)
+    return authority, ServedPair(leaf.public_bytes(serialization.Encoding.PEM), written)
 
 
 def _builder(

@@ -29,7 +29,7 @@ Admit = Callable[[Json], tuple[Json, list[Json]]]
 @pytest.fixture
 def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
     """Run the injector as the chart would; return what reviews a pod and applies the patch."""
-    rendered = render(CHART / "ci" / "default-values.yaml")
+    rendered = render(CHART / "ci" / "helm-values.yaml")
     secret = rendered.one("Secret")["data"]
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).write_bytes(base64.b64decode(secret[name]))

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from proxy.injector import certificate_keeper
-from proxy.injector.certificate_keeper import CertificateKeeper, Places
+from proxy.injector.certificate_keeper import CertificateKeeper, CertificatePlaces
 from proxy.injector.serving_certificate import LIFETIME, OVERLAP
 from proxy.process.kubernetes_api import ApiServer, trust
 from tests.factories import Ear
@@ -97,7 +97,7 @@ def replica(name: str, port: int, folder: Path, clock: Clock) -> Replica:
     api = ApiServer(f"127.0.0.1:{port}", folder / "token", trust(folder / "ca.crt"))
     file = folder / f"{name}.pem"
     ear = Ear()
-    places = Places("sealyard", "sealyard-injector-tls", "sealyard-injector", file)
+    places = CertificatePlaces("sealyard", "sealyard-injector-tls", "sealyard-injector", file)
     return Replica(CertificateKeeper(api, places, ear, lambda: clock.now), ear, file)
 
 

@@ -45,6 +45,18 @@ def test_an_empty_secret_is_filled_in_one_step_and_then_left_alone() -> None:
     assert next_step(made, NAMES, NOW + LIFETIME - RENEW_BEFORE) is None
 
 
+def test_an_empty_secret_takes_over_who_is_trusted_already() -> None:
+    before = a_secret()
+    made = next_step({}, NAMES, NOW, before["ca.crt"])
+    assert made is not None
+    assert made["ca.crt"].endswith(before["ca.crt"])
+    assert trusted(made["ca.crt"], before["tls.crt"], NOW)
+    expired = next_step({}, NAMES, NOW + LIFETIME, before["ca.crt"] + b"no PEM")
+    assert expired is not None
+    assert before["ca.crt"] not in expired["ca.crt"]
+    assert next_step(made, NAMES, NOW, before["ca.crt"] * 2) is None
+
+
 def test_the_key_of_the_authority_is_not_kept() -> None:
     made = a_secret()
     assert b"".join(made.values()).count(b"PRIVATE KEY-----") == 2  # one, in its two lines

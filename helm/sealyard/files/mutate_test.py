@@ -7,7 +7,10 @@ import sys
 import urllib.request
 
 url, *pem = sys.argv[1:]
-trust = ssl.create_default_context(cafile=None if pem else "/ca/ca.crt", cadata="".join(pem))
+if pem:
+    trust = ssl.create_default_context(cadata=pem[0])
+else:
+    trust = ssl.create_default_context(cafile="/ca/ca.crt")
 pod = {
     "metadata": {"labels": {"sealyard.io/inject": "enabled"}},
     "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 8080}]}]},

@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "sealyard.tlsSecret" -}}
 {{- if eq .Values.tls.mode "existingSecret" -}}
 {{- required "tls.existingSecret.name is required with tls.mode existingSecret" .Values.tls.existingSecret.name -}}
+{{- else if eq .Values.tls.mode "injector" -}}
+{{/* Not the name of the other modes: the type of a Secret cannot change. */}}
+{{- include "sealyard.injector" . }}-certificate
 {{- else -}}
 {{- include "sealyard.injector" . }}-tls
 {{- end -}}

@@ -16,7 +16,7 @@ from ... import __version__
 from ...config.settings import ListenerTls, TcpAddress
 from ...core.errors import UnfitEnvironment
 from ...injector.annotations import InjectorSettings
-from ...injector.certificate_keeper import CertificateKeeper, Places
+from ...injector.certificate_keeper import CertificateKeeper, CertificatePlaces
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
 from ...process.kubernetes_api import ACCOUNT, in_cluster
@@ -147,7 +147,7 @@ def injector(  # noqa: PLR0913 - one for each option
     logs = to_stderr(log_format, processors=dict(log_processors))
     logs.report("process.hardened", **harden().fields())
     library_logs.route(logs)
-    places = Places(*secret, webhook, cert) if secret and webhook else None
+    places = CertificatePlaces(*secret, webhook, cert) if secret and webhook else None
     keeper = CertificateKeeper(in_cluster(os.environ, account), places, logs) if places else None
     run_until_stopped.run(
         logs, _run(listen, ListenerTls(cert, key or cert), settings, logs, keeper)
