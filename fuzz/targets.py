@@ -35,7 +35,7 @@ from proxy.core.errors import (
     UpstreamFailed,
 )
 from proxy.core.expressions import routes, selectors, sources
-from proxy.core.formats import embedded_tokens
+from proxy.core.formats import embedded_tokens, token_places
 from proxy.core.formats import json as json_format
 from proxy.core.formats.body_format import Kind
 from proxy.core.formats.escaping import ESCAPES, Manner
@@ -243,7 +243,8 @@ def embedded(data: bytes) -> None:
         if not at <= one.start < one.end <= len(data):
             _broken("a token is not within the body, or two overlap")
         at = one.end
-        if one.token is not None and token.decode(data[one.start : one.end]) != one.token:
+        stands = token_places.without_escapes(data[one.start : one.end])
+        if one.token is not None and token.decode(stands) != one.token:
             _broken("a found token is not what stands there")
         is_json = one.token is not None and one.token.cty == token.CTY_JSON
         text = '{"a":"\\\\"}' if is_json else 'x"\\\n'
@@ -359,7 +360,9 @@ def parser(data: bytes) -> None:
         one = token.decode(data)
     except OpenFailed:
         return
-    if one.form == "jwe":
+    if one.form == "base64":
+        spelled = token.to_base64(one.head + one.iv + one.sealed)
+    elif one.form == "jwe":
         header = token.decode_header(one.head)
         spelled = token_text(
             token.encode_header(header.key_id, header.commitment, header.cty, header.exp),

@@ -9,10 +9,17 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from ...core.crypto.context import Context, Scope
-from ...core.crypto.token import Form
-from ...core.errors import KeyUnavailable, MessageError, OpenFailed, OperatorError, SealyardError
+from ...core.crypto.token import FORMS, Form
+from ...core.errors import (
+    KeyUnavailable,
+    MessageError,
+    OpenFailed,
+    OperatorError,
+    SealyardError,
+    UnfitValue,
+)
 from ...core.formats import json as json_format
-from ...keys.operations.values import ValueBinding, ValueCall, ValueResult
+from ...keys.operations.values import ValueBinding, ValueCall, ValueResult, sealed_bytes
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Success
 from ..service import AdminService
@@ -20,7 +27,6 @@ from ..strict_reader import Malformed
 
 MOST_VALUES: Final = 100
 MOST_BYTES: Final = 1024 * 1024
-_FORMS: Final = ("jwe", "short")
 _TEXT: Final = {"type": "string"}
 _BOOLEAN: Final = {"type": "boolean"}
 _NAMED: Final = ("tenant", "conversation", "message")
@@ -28,7 +34,7 @@ _PARTS: Final = {
     **{one: schemas.nullable(schemas.ANY_NAME) for one in _NAMED},
     **{one: schemas.nullable(schemas.NAME) for one in ("field", "purpose")},
 }
-_TO_SEAL: Final = {**_PARTS, "value": _TEXT, "json": _BOOLEAN, "form": {"enum": list(_FORMS)}}
+_TO_SEAL: Final = {**_PARTS, "value": _TEXT, "json": _BOOLEAN, "form": {"enum": list(FORMS)}}
 _TO_OPEN: Final = {**_PARTS, "token": _TEXT}
 _OPENED: Final = schemas.record({"value": _TEXT, "json": _BOOLEAN}, ("value", "json"))
 _NAMES: Final = " Name exactly the parts of the context that the rule binds."
@@ -44,7 +50,7 @@ SEAL: Final = Operation(
     "POST",
     "/v1/seal",
     "seal",
-    "Seal values. With `json`, `value` is JSON text." + _NAMES,
+    "Seal values. With `json`, `value` is JSON text; with the form `base64` it is base64." + _NAMES,
     (
         Success(
             "The tokens, in the order of the values.",
@@ -140,7 +146,11 @@ def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
             json_format.validate(text.encode())
         except SealyardError:
             raise Malformed("A `value` is not JSON text.") from None
-    form = cast("Form", strict_reader.choice(one, "form", _FORMS, "jwe"))
+    form = cast("Form", strict_reader.choice(one, "form", FORMS, "jwe"))
+    try:
+        sealed_bytes(text.encode(), form, json_value=json_value)
+    except UnfitValue as error:
+        raise Malformed(error.detail) from None
     return ValueBinding(ValueResult(text, json_value), _context(one), form)
 
 

@@ -17,7 +17,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.derivation import audit_key
 from ...core.crypto.joined_names import Name
 from ...core.crypto.secret import AuditKey
-from ...core.crypto.token import Form
+from ...core.crypto.token import FORMS, Form
 from ...core.errors import UnfitEnvironment
 from ...keys import private_file
 from ...keys.audit import head_record, verification
@@ -185,7 +185,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 
 
 @audit.command()
-@click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
+@click.option("--form", type=click.Choice(FORMS), default="jwe", show_default=True)
 @click.option("--ephemeral", is_flag=True, help="Like a token of an ephemeral session.")
 @click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(
@@ -223,6 +223,8 @@ def plant(  # noqa: PLR0913 - each is one option
     It looks like any other token and never opens. An attempt to open it raises an alert in every
     process with this keyring.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    if json_value and form == "base64":
+        raise click.UsageError("--json-value does not apply to --form base64")
     keyring = open_keyring(place.path, place.root)
     now = int(time.time())
     began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)

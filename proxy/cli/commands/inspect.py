@@ -27,6 +27,7 @@ _COMMITMENT_BYTES_OF_PACKAGES: Final = 32
 
 _REASONS: Final = {
     "base64-not-canonical": "a part is not canonical base64url without padding",
+    "base64": "it is no canonical base64 with padding",
     "malformed-token-header": "the header is not encoded as Sealyard encodes it",
     "malformed-token": "it does not have the parts of a complete token",
     "not-a-token": "it does not begin like a token of Sealyard",
@@ -86,7 +87,7 @@ def complaint(text: bytes, error: OpenFailed) -> str:
         cut = short or tokens.CUT_PATTERN.fullmatch(text) is not None
         return "it is truncated: its end is missing" if cut else _REASONS["malformed-token"]
     if error.reason == "base64-not-canonical":
-        return _REASONS[error.reason]
+        return _REASONS["base64" if text.startswith(token.BASE64_PREFIX) else error.reason]
     if text.startswith(b"eyJ") and text.count(b".") >= 2:  # noqa: PLR2004 - the parts of a JWS or JWE
         return _header_complaint(text.partition(b".")[0])
     return _REASONS.get(error.reason, error.reason)
@@ -134,11 +135,12 @@ USUAL_CHARACTERS: Final = (191, 255, 512, 1024, 2048, 4096, 10000, 65535)
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """The characters of a token of so many plaintext bytes, in both forms."""
+    """The characters of a token of so many plaintext bytes, in each form."""
 
     plaintext_bytes: int
     jwe: int
     short: int
+    base64: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Capacity:
     characters: int
     jwe: int | None
     short: int | None
+    base64: int | None
 
 
 def head_of(kek_id: str | None, cty: str | None = None) -> bytes:
@@ -157,14 +160,18 @@ def head_of(kek_id: str | None, cty: str | None = None) -> bytes:
 
 def length(size: int, head: bytes) -> Length:
     """Return how long the token of `size` plaintext bytes is."""
-    return Length(size, token.jwe_length(head, size), token.short_length(size))
+    base64 = token.base64_length(head, size)
+    return Length(size, token.jwe_length(head, size), token.short_length(size), base64)
 
 
 def capacity(characters: int, head: bytes) -> Capacity:
     """Return how many plaintext bytes fit into a column of `characters`."""
     jwe = token.jwe_capacity(head, characters) if token.jwe_length(head, 0) <= characters else None
     short = token.short_capacity(characters) if token.short_length(0) <= characters else None
-    return Capacity(characters, jwe, short)
+    fits = token.base64_length(head, 0) <= characters
+    return Capacity(
+        characters, jwe, short, token.base64_capacity(head, characters) if fits else None
+    )
 
 
 _TOKEN_BYTES = 16 << 20
@@ -287,15 +294,21 @@ def _print_lengths(
 
 def _print_tables(lengths: list[Length], capacities: list[Capacity]) -> None:
     if lengths:
-        click.echo(f"{'plaintext bytes':>16} {'jwe characters':>16} {'short characters':>17}")
+        click.echo(
+            _row("plaintext bytes", "jwe characters", "short characters", "base64 characters")
+        )
     for length in lengths:
-        click.echo(f"{length.plaintext_bytes:>16} {length.jwe:>16} {length.short:>17}")
+        click.echo(_row(length.plaintext_bytes, length.jwe, length.short, length.base64))
     if lengths and capacities:
         click.echo()
     if capacities:
-        click.echo(f"{'characters':>16} {'jwe bytes':>16} {'short bytes':>17}")
+        click.echo(_row("characters", "jwe bytes", "short bytes", "base64 bytes"))
     for row in capacities:
-        click.echo(f"{row.characters:>16} {_fit(row.jwe):>16} {_fit(row.short):>17}")
+        click.echo(_row(row.characters, _fit(row.jwe), _fit(row.short), _fit(row.base64)))
+
+
+def _row(of: object, jwe: object, short: object, base64: object) -> str:
+    return f"{of:>16} {jwe:>16} {short:>17} {base64:>18}"
 
 
 def _fit(size: int | None) -> str:

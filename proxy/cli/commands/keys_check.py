@@ -37,6 +37,7 @@ from ..support.keyring_options import (
     named_option,
 )
 from ..support.store_access import at_store
+from ..support.stored_token import read_token
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -115,7 +116,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         click.echo(json.dumps(known) if as_json else f"{place.path} opens: {known}")
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    text = _token(stored)
+    text = read_token(stored, limit=_MAX_TOKEN_BYTES)
     verdict = token_check.verify(keyring, text, context, now=time.time())
     if not verdict.opens:
         place.refused(keyring, verdict.reason, text)
@@ -148,7 +149,7 @@ def derive(
     require_private(output)
     keyring = file.open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
-    text = _token(stored)
+    text = read_token(stored, limit=_MAX_TOKEN_BYTES)
     try:
         jwk = token_check.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
@@ -159,10 +160,6 @@ def derive(
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)
     write(jwk, output)
-
-
-def _token(stored: str) -> bytes:
-    return console.read_argument(stored, limit=_MAX_TOKEN_BYTES).strip()
 
 
 _NO_STORE = (

@@ -13,7 +13,7 @@ import click
 
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Name
-from ...core.crypto.token import Form
+from ...core.crypto.token import FORMS, Form
 from ...core.errors import OpenFailed
 from ...core.formats import json as json_format
 from ...keys.keyring.file import open_keyring
@@ -23,6 +23,7 @@ from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
 from ..support import console
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
+from ..support.stored_token import read_token
 
 _MAX_VALUE: Final = 16 << 20
 
@@ -39,7 +40,7 @@ def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("value")
 @_bound_parts
-@click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
+@click.option("--form", type=click.Choice(FORMS), default="jwe", show_default=True)
 @click.option("--json-value", is_flag=True, help="VALUE is JSON text and is opened as JSON.")
 @keyring_options
 def encrypt(  # noqa: PLR0913 - each is one option
@@ -60,6 +61,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
     \b
     sealyard encrypt --tenant clinic --conversation c1 --field content - < letter.txt
     sealyard encrypt --tenant clinic --field vitals --json-value - < vitals.json
+    base64 -w0 scan.png | sealyard encrypt --tenant clinic --field data --form base64 -
 
     Others on the machine can read a VALUE on the command line, and the shell keeps it in its
     history. Name exactly the parts that the rule binds: `sealyard explain` shows them.
@@ -94,11 +96,13 @@ def decrypt(  # noqa: PLR0913 - each is one option
     \b
     sealyard decrypt --tenant clinic --conversation c1 --field content eyJ0eXAiOiJzeTEi...
     sealyard decrypt --tenant clinic --field content - < token.txt
+    sealyard decrypt --tenant clinic --field data - < stored.bin > scan.png
 
-    Name exactly the parts that the rule binds. Exits with 1 if the token does not open.
+    Of the bytes that a backend decoded from a token in base64 form, bytes are printed. Name exactly
+    the parts that the rule binds. Exits with 1 if the token does not open.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    text = console.read_argument(sealed, limit=_MAX_VALUE).strip()
+    text = read_token(sealed, limit=_MAX_VALUE)
     keyring = open_keyring(place.path, place.root)
     try:
         asked = values.ToOpen(text, context)

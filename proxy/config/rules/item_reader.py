@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeGuard, cast
 
-from ...core.crypto.token import Form
+from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import (
     JsonSelector,
@@ -16,7 +16,7 @@ from ...core.expressions.selectors import (
     parse_selector,
 )
 from ...core.http.message import Direction
-from ..schema.rule_keys import ELSEWHERE, FORMS, ITEM, MOST_CHARS
+from ..schema.rule_keys import ELSEWHERE, ITEM, MOST_CHARS
 from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, show
 from ..yaml.scalars import choice, one_or_more, switch, text, texts, whole

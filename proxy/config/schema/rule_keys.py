@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.crypto.token import Form
+from ...core.crypto.token import FORMS
 from ...core.formats.body_format import Kind
 from ...core.formats.escaping import ESCAPES
 from ...core.formats.table import FORMATS
@@ -13,7 +13,6 @@ from . import tables
 from .stream_keys import STREAM_KEYS
 from .tables import Key, Schema, Table
 
-FORMS: Final[tuple[Form, ...]] = ("jwe", "short", "base64")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")

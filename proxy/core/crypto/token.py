@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import pybase64
 
@@ -22,6 +22,7 @@ from .aead import IV_BYTES, TAG_BYTES
 from .derivation import SID_BYTES
 
 Form = Literal["jwe", "short", "base64"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 JWE_PREFIX: Final = tokens.JWE_PREFIX
 SHORT_PREFIX: Final = tokens.SHORT_PREFIX
@@ -101,6 +102,10 @@ class Token:
         """Return the additional data under which the value was sealed for CONTEXT."""
         return self.head + context if self.form == "short" else self.head
 
+    def as_text(self, plaintext: bytes) -> bytes:
+        """Return what was sealed as the text that the token replaced."""
+        return to_base64(plaintext) if self.form == "base64" else plaintext
+
 
 def has_prefix(text: bytes) -> bool:
     """Return whether a value begins like a token, and so can never pass for plaintext."""
@@ -168,6 +173,14 @@ def decode_bytes(data: bytes) -> Token:
     iv_end = end + IV_BYTES
     iv, sealed = data[end:iv_end], data[iv_end:]
     return Token("base64", key_id, data[:end], iv, sealed, None, exp, commitment)
+
+
+def decode_stored(data: bytes) -> Token:
+    """Return the token that a backend holds: its text, or the bytes of one in base64 form.
+
+    Raises OpenFailed as `decode` does.
+    """
+    return decode_bytes(data) if data.startswith(BASE64_MARK) else decode(data)
 
 
 def decoded_bytes(data: bytes) -> Token | OpenFailed:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import reads_as_joined
 from ..crypto.session_cipher import Session
-from ..crypto.token import CTY_JSON, KeyId, Token, to_base64
+from ..crypto.token import CTY_JSON, KeyId, Token
 from ..errors import ForbiddenValue, OpenFailed, SealyardError, Unopened
 from ..formats import embedded_tokens
 from ..formats import json as json_format
@@ -219,7 +219,7 @@ class SealEdit:
             opened = _opened(keys, token, context, now)
             if opened is not None:
                 opener, plaintext = opened
-                require_text(item, plaintext, token.cty)
+                require_text(item, token.as_text(plaintext), token.cty)
                 return Change(self.start, self.end, None, "already_sealed", opener)
         if item.min_chars is not None:
             require_text(item, self.plaintext, self.cty)
@@ -266,8 +266,8 @@ class OpenEdit:
             if isinstance(token, OpenFailed):
                 raise token
             session, plaintext, _ = keys.open(token, self.context, now)
-            if token.form == "base64" and self.shape != "bytes":
-                plaintext = to_base64(plaintext)
+            if self.shape != "bytes":
+                plaintext = token.as_text(plaintext)
             if self.place is not EXACT:
                 return self._written(plaintext, token.cty, session)
             if self.shape == "json":
@@ -314,7 +314,7 @@ class EmbeddedEdit(NamedTuple):
             return Change(one.start, one.end, None, "kept")
         try:
             session, plaintext, _ = keys.open(token, context, now)
-            text = as_text(plaintext, token.cty)
+            text = as_text(token.as_text(plaintext), token.cty)
         except OpenFailed:
             if one.trails_off:
                 return self._cut(block)

@@ -269,10 +269,10 @@ class UnfitValue(MessageError):
     title = "A value does not satisfy the constraints of its field."
     cause = (
         "The rule has `string` or `min_chars` for the field, and the value is a number, a list, an"
-        " object or a file, or has fewer characters. Sealyard checks it, because the backend cannot"
-        " check a sealed value."
+        " object or a file, or has fewer characters; or it has `form: base64`, and the value is not"
+        " base64 with padding. Sealyard checks it, because the backend cannot check a sealed value."
     )
-    remedy = "Send a string with at least the number of characters that `detail` names."
+    remedy = "Send a string as `detail` names it."
 
 
 class HeadTooLarge(TrafficError):

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
-from ..leaves import candidates, unquote
-from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
-from . import escaping
+from ..leaves import unquote
+from ..slices import pause, paused
+from . import escaping, token_places
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
 
@@ -57,7 +57,7 @@ def find(body: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]
     What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
     Raises InvalidBody where a body with tokens is not JSON, or has more of them than `limit`.
     """
-    if not any_in(body):
+    if not token_places.any_in(body):
         return []
     json_format.validate(body)
     found = None if manner.heeds_whole_values else _all_plain(body, limit)
@@ -69,12 +69,12 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
 
     A token that no string holds is at depth 0: what replaces it is spelled as it reads.
     """
-    if not any_in(text):
+    if not token_places.any_in(text):
         return []
     if text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_strict_json(text):
         return find(text, limit, manner)
     found: list[FoundToken] = []
-    spans = list(_candidates_in(text))
+    spans = list(token_places.candidates_in(text))
     places = escaping.places(text, spans, manner)
     for (start, end), place in paused(zip(spans, places, strict=True)):
         decoded = _decode(text[start:end])
@@ -86,36 +86,13 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
     return found
 
 
-def any_in(text: bytes) -> bool:
-    """Return whether anything in a text begins as tokens do."""
-    if len(text) <= LARGE_BYTES:
-        return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
-    for at in range(0, len(text), LARGE_BYTES):
-        pause()
-        end = at + LARGE_BYTES + len(token.JWE_PREFIX)
-        if text.find(token.JWE_PREFIX, at, end) >= 0 or text.find(token.SHORT_PREFIX, at, end) >= 0:
-            return True
-    return False
-
-
-def _candidates_in(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where something in a text looks like a token, in order, a piece of it at a time."""
-    at = 0
-    while at < len(text):
-        pause()
-        end = at + PIECE_BYTES
-        places = candidates(text, at, end)
-        yield from zip(places[::2], places[1::2], strict=True)
-        at = max(end, places[-1]) if places else end
-
-
 def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     """Return the tokens of a body in which each is all of a value, the usual case; else None.
 
     In valid JSON, a quote before a token that no backslash escapes opens a string, since behind one
     that closes a string no token may follow.
     """
-    if token.SHORT_PREFIX in body:
+    if token.SHORT_PREFIX in body or token.BASE64_PREFIX in body:
         return None
     found: list[FoundToken] = []
     start = body.find(token.JWE_PREFIX)
@@ -139,7 +116,7 @@ def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
     found: list[FoundToken] = []
     for literal in paused(_LITERAL.finditer(body)):
         inside = literal[0]
-        if token.JWE_PREFIX in inside or token.SHORT_PREFIX in inside:
+        if token_places.any_in(inside):
             is_name = _COLON.match(body, literal.end()) is not None
             here = manner.of_string(literal.start())
             for one in _in_literal(inside, literal.start(), here, is_name=is_name):
@@ -171,15 +148,16 @@ def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int,
 def _in_literal(
     literal: bytes, offset: int, manner: Manner, *, is_name: bool
 ) -> Iterator[FoundToken]:
-    # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
-    # is spelled with escapes all the same is in the decoded text only, and stays as it is.
+    # A token has no character that JSON must escape, so it is spelled the same at every depth. One
+    # that has escapes all the same is in the decoded text only, and stays as it is. But base64 has
+    # characters that many encoders escape.
     places = list(_candidates(_text_of(literal), 1, manner, is_name=is_name))
     numbers: dict[bytes, list[int]] = {}
     for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
     at = 0
-    for start, end in _candidates_in(literal):
-        looks = literal[start:end]
+    for start, end in token_places.candidates_in(literal, escaped=True):
+        looks = token_places.without_escapes(literal[start:end])
         alike = numbers.get(looks, ())
         first = bisect_left(alike, at)
         if first == len(alike):
@@ -249,7 +227,7 @@ def _candidates(text: bytes, depth: int, manner: Manner, *, is_name: bool) -> It
             inner = _text_of(literal[0])
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
-    spans = list(_candidates_in(text))
+    spans = list(token_places.candidates_in(text))
     places = escaping.places(text, spans, manner)
     for (start, end), place in paused(zip(spans, places, strict=True)):
         fills = not is_name and (start, end) == (0, len(text))

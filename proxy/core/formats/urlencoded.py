@@ -18,7 +18,7 @@ from ..expressions.selectors import Inside, JsonSelector, NamedSelector, Selecto
 from ..http.message import HeadFacts
 from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
-from . import embedded_tokens
+from . import embedded_tokens, token_places
 from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
@@ -287,7 +287,7 @@ class FormFormat(BodyFormat):
         A value that is no text is left as it is.
         """
         values = self.selection
-        for pair in values.pairs(body) if embedded_tokens.any_in(unquote_to_bytes(body)) else ():
+        for pair in values.pairs(body) if token_places.any_in(unquote_to_bytes(body)) else ():
             value = b"" if pair.start is None else body[pair.start : pair.end]
             try:
                 text = values.text(value)

@@ -21,7 +21,7 @@ from ..edits.stream_edits import FrameEdit, OpenFrame, SealFrame
 from ..edits.wrapped import CarriedEdit
 from ..errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
-from ..formats import embedded_tokens
+from ..formats import embedded_tokens, token_places
 from ..formats.body_format import PlacedToken
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.json.body import JSON
@@ -52,7 +52,7 @@ def token_edits(
 
     Raises as `multipart.parts` does where there are any.
     """
-    if not embedded_tokens.any_in(body):
+    if not token_places.any_in(body):
         return
     context, limit = binder.embedded_context(item), compiled.block.max_tokens
     boundary = reader.read_boundary(facts.get(b"content-type", ()))
@@ -87,9 +87,7 @@ class PartTokens:
         Where it is not `whole`, it is one that is not searched but for its filename. Raises
         InvalidBody where all parts have more tokens than the block allows.
         """
-        if self._item is None or not embedded_tokens.any_in(
-            text[: part.end if whole else part.start]
-        ):
+        if self._item is None or not token_places.any_in(text[: part.end if whole else part.start]):
             return
         context = self._binder.embedded_context(self._item)
         for one in _texts(part, self._escape):

@@ -17,8 +17,8 @@ from ..crypto.token import decode as decode_token
 from ..crypto.token import has_prefix
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
-from ..formats import embedded_tokens
 from ..formats import json as json_format
+from ..formats import token_places
 from ..formats.markup import MARKUP, surroundings_of
 from ..formats.records import json_lines
 from ..formats.table import kind_of
@@ -211,7 +211,7 @@ class Look:
 
 def holds_sealed(text: bytes) -> bool:
     """Return whether a text contains something sealed."""
-    return embedded_tokens.any_in(text) or text.startswith(sealed_stream.MAGIC)
+    return token_places.any_in(text) or text.startswith(sealed_stream.MAGIC)
 
 
 def shape_of(text: bytes) -> Shape:

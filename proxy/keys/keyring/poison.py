@@ -54,7 +54,7 @@ def is_poison(key: PoisonKey, sid: bytes) -> bool:
 def planted(keyring: Keyring, text: bytes) -> str | None:
     """Return the session id of a token if it is a poison token."""
     try:
-        sid = token.decode(text).key_id.sid
+        sid = token.decode_stored(text).key_id.sid
     except OpenFailed:
         return None
     if not is_poison(derivation.poison_key(keyring.record_key), sid):

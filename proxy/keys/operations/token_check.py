@@ -46,7 +46,7 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> To
     """
     kek = "none"
     try:
-        sealed = token.decode(text)
+        sealed = token.decode_stored(text)
         kek = _named(sealed.key_id)
         entry = _opened_by(keyring, sealed, context, now)
     except OpenFailed as failure:
@@ -63,7 +63,7 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     """
     sealed = token.decode(text)
     if sealed.form != "jwe":
-        raise OpenFailed("short-form")  # which no JOSE reader knows
+        raise OpenFailed(f"{sealed.form}-form")  # which no JOSE reader knows
     key_id = sealed.key_id
     _, key = _unlocked(keyring, sealed, scope)
     kid = f"{key_id.kek_id}.{base64url.encode(key_id.sid).decode()}"

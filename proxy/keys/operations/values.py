@@ -15,7 +15,7 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.edits.edits import KeysInUse, as_text
 from ...core.edits.key_needs import Attempt, Needs
-from ...core.errors import OpenFailed, Unopened
+from ...core.errors import OpenFailed, UnfitValue, Unopened
 from ..sessions.sessions import Sessions
 
 
@@ -29,14 +29,17 @@ class ToSeal(NamedTuple):
 
 
 class ToOpen(NamedTuple):
-    """The text of a token, and what it must be bound to."""
+    """A token and what it must be bound to.
+
+    `text` may also be the bytes that a backend decoded from a token in base64 form.
+    """
 
     text: bytes
     context: Context
 
 
 class OpenedValue(NamedTuple):
-    """What a token holds, and its content type."""
+    """What a token holds, as the text that was sealed or the bytes of it, and its content type."""
 
     plaintext: bytes
     cty: str | None
@@ -59,6 +62,7 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     KeyUnavailable where the store does not answer, or a blocking audit log cannot be written.
     """
     decoded = [(_decoded(one.text), one.context) for one in asked]
+    as_bytes = [one.text.startswith(token.BASE64_MARK) for one in asked]
     wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
     joined = any(context.joined for _, context in decoded)
     keys = KeysInUse(await sessions.resolve(Needs({}, wanted, joined)))
@@ -66,11 +70,10 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     opened: list[OpenedValue] = []
     proven: Counter[Session] = Counter()
     try:
-        for one, context in decoded:
+        for (one, context), raw in zip(decoded, as_bytes, strict=True):
             session, plaintext, _ = keys.open(one, context, now)
             proven[session] += 1
-            spelled = token.to_base64(plaintext) if one.form == "base64" else plaintext
-            opened.append(OpenedValue(spelled, one.cty))
+            opened.append(OpenedValue(plaintext if raw else one.as_text(plaintext), one.cty))
     except OpenFailed as failed:
         failed.unopened = tuple(keys.unopened)
         raise
@@ -81,12 +84,25 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
 def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
     session, context = keys.seal_for(one.context)
     cty = CTY_JSON if one.json_value else None
-    return session.seal(one.plaintext, context, cty=cty, form=one.form)
+    plaintext = sealed_bytes(one.plaintext, one.form, json_value=one.json_value)
+    return session.seal(plaintext, context, cty=cty, form=one.form)
+
+
+def sealed_bytes(value: bytes, form: Form, *, json_value: bool) -> bytes:
+    """Return what is sealed of a value; raise UnfitValue where the form has no place for it."""
+    if form != "base64":
+        return value
+    try:
+        if not json_value:
+            return token.from_base64(value)
+    except OpenFailed:
+        pass
+    raise UnfitValue("not-base64", detail="A value in base64 form is base64 with padding.")
 
 
 def _decoded(text: bytes) -> Token:
     try:
-        return token.decode(text)
+        return token.decode_stored(text)
     except OpenFailed as failed:
         failed.unopened = (Unopened(failed.reason, b""),)
         raise
@@ -180,7 +196,8 @@ class ValueOperations:
 
     async def _open(self, call: ValueCall) -> list[ValueResult]:
         asked = [
-            # A text that is not ASCII fails as any other text does that is not a token.
+            # A text that is not ASCII fails as any other text does that is not a token. None is
+            # the bytes of one: these are no UTF-8.
             ToOpen(one.value.text.encode(), one.context)
             for one in call.values
         ]

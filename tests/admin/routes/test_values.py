@@ -48,6 +48,15 @@ async def test_values_are_sealed_in_their_order_and_as_they_are_named(listening:
     assert CANARY not in repr(ours.heard)
 
 
+async def test_base64_is_sealed_as_such(listening: Listening) -> None:
+    subject = Everything()
+    ours = await listening(subject=subject)
+    body = json.dumps({"values": [{**WHERE, "value": "c2Nhbg==", "form": "base64"}]}).encode()
+    assert (await ours.call("POST", "/v1/seal", body=body))[0] == 200
+    (call,) = subject.asked
+    assert call.values == (ValueBinding(ValueResult("c2Nhbg=="), CONTEXT, "base64"),)
+
+
 async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log(listening: Listening) -> None:
     subject = Everything()
     ours = await listening(subject=subject)
@@ -76,6 +85,9 @@ async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log(listening: 
         {"value": "[1", "json": True},
         {"value": "[" * 100_000, "json": True},
         {"value": CANARY, "form": "long"},
+        {"value": CANARY, "form": "base64"},
+        {"value": "c2Nhbh==", "form": "base64"},
+        {"value": "1234", "json": True, "form": "base64"},
         {"value": CANARY, "kind": "body"},
         {"value": CANARY, "sender": "alice"},
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from functools import partial
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_who_opens_a_poison_token_by_hand_is_written_down(run: Run) -> None:
     assert lines[0]["label"] == "row 17"
     refused = run("audit", "show", "--event", "open", "--json").stdout.splitlines()
     assert len(refused) == 4
+
+
+def test_a_poison_token_in_base64_form_is_noticed_as_a_backend_stores_it(run: Run) -> None:
+    made = json.loads(run("audit", "plant", "--form", "base64", "--json").stdout)
+    for stored in (made["token"].encode(), b64decode(made["token"])):
+        run("decrypt", "--tenant", "t", "--field", "f", "-", stdin=stored, status=1)
+    shown = run("audit", "show", "--event", "poison", "--json").stdout.splitlines()
+    found = [json.loads(line)["event"] for line in shown]
+    assert found == ["poison.planted"] + ["poison.opened"] * 2
+    run("audit", "plant", "--form", "base64", "--json-value", status=2)
 
 
 def test_a_poison_token_is_of_the_past(run: Run) -> None:

@@ -34,6 +34,14 @@ def test_a_token_is_told_in_words(run: Run) -> None:
     assert (rows["token"], rows["created"]) == ("203 characters", "2023-11-14T22:13:20Z")
 
 
+def test_a_token_in_base64_form_is_told_and_so_is_what_is_wrong_with_one(run: Run) -> None:
+    text = SESSION.seal(b"a scan", CONTEXT, form="base64").decode()
+
+    rows = dict(line.split(maxsplit=1) for line in run("inspect", text).stdout.splitlines())
+    assert (rows["form"], rows["KEK"], rows["plaintext"]) == ("base64", "k1", "6 bytes")
+    assert "no canonical base64 with padding" in run("inspect", text[:-1], status=1).stderr
+
+
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_a_token_is_read_from_stdin(end: str, run: Run) -> None:
     result = run("inspect", "-", "--json", stdin=TOKEN + end)
@@ -79,8 +87,8 @@ def test_wrong_usage_ends_with_2(arguments: list[str], run: Run) -> None:
 def test_lengths_are_told_for_the_usual_sizes(run: Run) -> None:
     rows = [line.split() for line in run("inspect", "--lengths").stdout.splitlines()]
 
-    assert ["1024", "1546", "1427"] in rows
-    assert ["255", "56", "145"] in rows
+    assert ["1024", "1546", "1427", "1592"] in rows
+    assert ["255", "56", "145", "21"] in rows
 
 
 def test_lengths_are_told_for_the_sizes_that_were_asked(run: Run) -> None:
@@ -88,8 +96,8 @@ def test_lengths_are_told_for_the_sizes_that_were_asked(run: Run) -> None:
 
     assert json.loads(result.stdout) == {
         "kek_id": "k0000",
-        "lengths": [{"plaintext_bytes": 20, "jwe": 207, "short": 88}],
-        "capacities": [{"characters": 100, "jwe": None, "short": 29}],
+        "lengths": [{"plaintext_bytes": 20, "jwe": 207, "short": 88, "base64": 252}],
+        "capacities": [{"characters": 100, "jwe": None, "short": 29, "base64": None}],
     }
 
 
@@ -221,16 +229,19 @@ HEAD = head_of("k1")
 
 
 @pytest.mark.parametrize(
-    ("size", "jwe", "short"), [(20, 203, 88), (1024, 1542, 1427)], ids=["20 bytes", "1 KiB"]
+    ("size", "jwe", "short", "base64"),
+    [(20, 203, 88, 248), (1024, 1542, 1427, 1588)],
+    ids=["20 bytes", "1 KiB"],
 )
-def test_lengths_are_those_of_the_wire_format(size: int, jwe: int, short: int) -> None:
-    assert length(size, HEAD) == Length(size, jwe, short)
+def test_lengths_are_those_of_the_wire_format(size: int, jwe: int, short: int, base64: int) -> None:
+    assert length(size, HEAD) == Length(size, jwe, short, base64)
+    assert len(SESSION.seal(bytes(size), CONTEXT, form="base64")) == base64
 
 
 def test_a_column_of_255_characters_holds_145_bytes_or_59() -> None:
-    assert capacity(255, HEAD) == Capacity(255, 59, 145)
+    assert capacity(255, HEAD) == Capacity(255, 59, 145, 24)
 
 
 @pytest.mark.parametrize(("characters", "short"), [(61, None), (62, 0)])
 def test_a_column_may_be_too_narrow_for_anything(characters: int, short: int | None) -> None:
-    assert capacity(characters, HEAD) == Capacity(characters, None, short)
+    assert capacity(characters, HEAD) == Capacity(characters, None, short, None)

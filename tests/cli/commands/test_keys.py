@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from joserfc.jwk import OctKey
 
 from proxy.cli import main
 from proxy.config.settings import SecretReference
+from proxy.core.crypto.token import Form
 from proxy.keys.keyring.file import create_keyring, open_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.sessions.durable import durable_session
@@ -42,10 +44,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def a_stored_token(keyring: str = "keyring.jwe") -> str:
+def a_stored_token(keyring: str = "keyring.jwe", form: Form = "jwe") -> str:
     ring = open_keyring(Path(keyring), FileRoot(SecretReference(file=Path("root.key"))))
     sid = int(time.time()).to_bytes(4) + b"12345678"
-    return durable_session(ring.primary, sid, SCOPE).seal(b"hello", CONTEXT).decode()
+    return durable_session(ring.primary, sid, SCOPE).seal(b"hello", CONTEXT, form=form).decode()
 
 
 def listed(run: Run) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) ->
     old = an_old_keyring("k2")
     Path("keyring.jwe").unlink()
     create_keyring(Path("keyring.jwe"), old, root)
+    text = a_stored_token(form="base64")
     run("promote", "k2")
     assert listed(run) | {"keks": []} == {
         "id": old.id,
@@ -104,6 +107,9 @@ def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) ->
     assert json.loads(later)["joined_since"] == "2126-01-01T00:00:00Z"
     assert json.loads(later)["generation"] == 3
     run("upgrade", "--joined-names", "2026-01-01T00:00:00Z", status=2)
+    for stored in (text.encode(), b64decode(text)):
+        opened = run("verify", "-", *BOUND, "--field", "content", stdin=stored)
+        assert opened.stdout == "KEK k1: opens\n"
 
 
 def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

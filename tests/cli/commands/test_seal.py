@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,29 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_what_was_sealed_opens(run: Run, form: str) -> None:
     token = run("encrypt", *BOUND, "--form", form, "Grüße").stdout.strip()
     assert run("decrypt", *BOUND, token).stdout == "Grüße"
+
+
+def test_base64_is_opened_as_text_and_as_what_a_backend_decoded(run: Run) -> None:
+    content = b"\xff\n\x00scan\n"
+    text = b64encode(content).decode()
+    token = run("encrypt", *BOUND, "--form", "base64", "-", stdin=text.encode() + b"\n").stdout
+    assert token.startswith("iVNZMUI2NA0K")
+    assert run("decrypt", *BOUND, token.strip()).stdout == text
+    assert run("decrypt", *BOUND, "-", stdin=token.encode()).stdout == text
+    stored = b64decode(token)
+    assert run("decrypt", *BOUND, "-", stdin=stored).stdout_bytes == content
+    run("decrypt", *BOUND, "-", stdin=stored + b"\n", status=1)
+    run("decrypt", *BOUND, "-", stdin=stored[:30], status=1)
+
+
+def test_what_is_no_base64_is_not_sealed_as_such(run: Run) -> None:
+    for value in ("c2Nhbg", "c2Nh\nbg==", "scan!", "c2Nhbh=="):
+        assert "not-base64" in run("encrypt", *BOUND, "--form", "base64", value, status=1).stderr
+    run("encrypt", *BOUND, "--form", "base64", "--json-value", "1234", status=1)
+
+
+def test_a_stored_token_that_is_too_long_is_wrong_usage(run: Run) -> None:
+    run("decrypt", *BOUND, "-", stdin=b"x" * ((16 << 20) + 1), status=2)
 
 
 def test_values_and_tokens_are_read_from_stdin(run: Run) -> None:

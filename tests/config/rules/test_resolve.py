@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from proxy.config.rules.item_checks import shortest
-from proxy.config.schema.rule_keys import FORMS
+from proxy.core.crypto.token import FORMS
 from proxy.core.expressions.selectors import Whole, parse_selector
 from proxy.core.expressions.sources import (
     FirstSource,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 
 import pytest
 from joserfc import jwe
@@ -11,6 +12,7 @@ from jwcrypto.jwk import JWK
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import FORMS
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.operations import token_check
@@ -32,8 +34,9 @@ def session(keyring: Keyring) -> Session:
     return durable_session(keyring.primary, SID, SCOPE)
 
 
-def test_a_token_of_either_form_opens_and_names_its_kek(keyring: Keyring, session: Session) -> None:
-    for text in (session.seal(b"x", CONTEXT), session.seal(b"x", CONTEXT, form="short")):
+def test_a_token_of_each_form_opens_and_names_its_kek(keyring: Keyring, session: Session) -> None:
+    texts = [session.seal(b"x", CONTEXT, form=form) for form in FORMS]
+    for text in (*texts, b64decode(texts[-1])):
         verdict = token_check.verify(keyring, text, CONTEXT, now=NOW)
         assert (verdict.kek, verdict.opens) == ("k1", True)
 
@@ -84,6 +87,7 @@ def test_no_key_is_derived_for_a_token_that_does_not_verify(
         (keyring, text, Scope("clinic", "other"), "bad-tag"),
         (keyring, text[:-30] + b"AAAAAA" + text[-24:], SCOPE, "bad-tag"),
         (keyring, session.seal(b"x", CONTEXT, form="short"), SCOPE, "short-form"),
+        (keyring, session.seal(b"x", CONTEXT, form="base64"), SCOPE, "base64-form"),
         (keyring.promote("k2").disable("k1"), text, SCOPE, "unknown-or-disabled-kek"),
     ]
     for ring, sealed, scope, _ in cases:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form
-from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.errors import KeyUnavailable, OpenFailed, UnfitValue
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.poison import Looks
 from proxy.keys.operations import values
@@ -39,12 +40,13 @@ JSONS = st.builds(
 )
 SCOPES = st.builds(Scope, NAMES, NAMES, st.none())
 CONTEXTS = st.builds(Context, SCOPES, NAMES, NAMES, NAMES, st.none())
+BASE64 = st.builds(ValueResult, st.binary(max_size=90).map(lambda one: b64encode(one).decode()))
 BOUNDS = st.builds(
     ValueBinding,
     TEXTS | JSONS,
     CONTEXTS,
     st.sampled_from(["jwe", "short"]),
-)
+) | st.builds(ValueBinding, BASE64, CONTEXTS, st.just("base64"))
 
 
 def of_tokens(tokens: list[ValueResult], sealed: ValueCall) -> ValueCall:
@@ -131,6 +133,27 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
     assert [(one["request_id"], one["listener"]) for one in refused] == [
         (name, "admin") for name in tried
     ]
+
+
+async def test_the_bytes_that_a_backend_decoded_open_to_bytes() -> None:
+    world = a_world()
+    content = b"\xff\x00 scan \n"
+    asked = [ToSeal(b64encode(content), CONTEXT, form="base64")]
+    (text,) = await values.seal(world.sessions, asked)
+    both = [ToOpen(text, CONTEXT), ToOpen(b64decode(text), CONTEXT)]
+    opened = await values.open_tokens(world.sessions, both)
+    assert [one.plaintext for one in opened] == [b64encode(content), content]
+
+
+@pytest.mark.parametrize("value", [b"c2Nhbg", b"c2Nhbh==", b" c2Nhbg==", b"\xff"])
+async def test_what_is_no_base64_has_no_token_in_that_form(value: bytes) -> None:
+    world = a_world()
+    with pytest.raises(UnfitValue):
+        await values.seal(world.sessions, [ToSeal(value, CONTEXT, form="base64")])
+    with pytest.raises(UnfitValue):
+        await values.seal(
+            world.sessions, [ToSeal(b"1234", CONTEXT, json_value=True, form="base64")]
+        )
 
 
 async def test_a_revoked_session_opens_nothing_and_a_new_one_seals() -> None:

@@ -1,0 +1,68 @@
+"""Where a text has what looks like a token in one of the forms, or like the beginning of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from heapq import merge
+from typing import Final
+
+from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
+from ..leaves import candidates
+from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
+
+_PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
+_LONGEST: Final = max(map(len, _PREFIXES))
+_BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)
+# `/` is escaped by PHP, `+` by .NET and `=` by Gson; in a string within a string once more.
+_ESCAPED: Final = re.compile(
+    rb"%s[A-Za-z0-9+]*+(?:(?:\\*+/|\\++u002[bBfF])[A-Za-z0-9+]*+)*+(?:=|\\++u003[dD]){0,2}"
+    % BASE64_PREFIX
+)
+_ESCAPE: Final = re.compile(rb"\\++(?:u00(2[bBfF]|3[dD]))?")
+
+
+def any_in(text: bytes) -> bool:
+    """Return whether anything in a text begins as tokens do."""
+    if len(text) <= LARGE_BYTES:
+        return JWE_PREFIX in text or SHORT_PREFIX in text or BASE64_PREFIX in text
+    for at in range(0, len(text), LARGE_BYTES):
+        pause()
+        end = at + LARGE_BYTES + _LONGEST
+        if any(text.find(one, at, end) >= 0 for one in _PREFIXES):
+            return True
+    return False
+
+
+def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield where something in a text looks like a token, in order and apart.
+
+    `escaped`: it is the literal of a JSON string, in which base64 may be spelled with escapes.
+    """
+    found = _of_other_forms(text)
+    if BASE64_PREFIX in text:
+        pattern = _ESCAPED if escaped else _BASE64
+        found = merge(found, (one.span() for one in paused(pattern.finditer(text))))
+    at = 0
+    for start, end in found:
+        if start >= at:
+            at = end
+            yield start, end
+
+
+def _of_other_forms(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the candidates of the forms that have no base64, a piece of the text at a time."""
+    at = 0
+    while at < len(text):
+        pause()
+        end = at + PIECE_BYTES
+        places = candidates(text, at, end)
+        yield from zip(places[::2], places[1::2], strict=True)
+        at = max(end, places[-1]) if places else end
+
+
+def without_escapes(candidate: bytes) -> bytes:
+    """Return a candidate of a literal as it is read, at whatever depth of strings."""
+    if b"\\" not in candidate:
+        return candidate
+    return _ESCAPE.sub(lambda one: bytes.fromhex(one[1].decode()) if one[1] else b"", candidate)
