@@ -40,7 +40,11 @@ JSONS = st.builds(
 )
 SCOPES = st.builds(Scope, NAMES, NAMES, st.none())
 CONTEXTS = st.builds(Context, SCOPES, NAMES, NAMES, NAMES, st.none())
-BASE64 = st.builds(ValueResult, st.binary(max_size=90).map(lambda one: b64encode(one).decode()))
+BASE64 = st.builds(
+    ValueResult,
+    st.binary(max_size=90).map(lambda one: b64encode(one).decode()),
+    st.just(value=False),
+)
 BOUNDS = st.builds(
     ValueBinding,
     TEXTS | JSONS,
