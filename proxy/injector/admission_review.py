@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
-from .annotations import InjectorSettings
+from . import keys, violations
+from .annotations import CONTAINERS, SIDECAR, InjectorSettings
 from .inject import inject, wanted
-from .pod_reader import CannotInject, Json, mapping, text
+from .pod_reader import CannotInject, Json, mapping, objects, text
+from .policy import Violation, judged
 
 Operation = Json
 Patch = list[Operation]
@@ -83,11 +85,12 @@ def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied"]
+ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied", "valid"]
 
 _VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
 _POD: Final = {"group": "", "version": "v1", "kind": "Pod"}
+_DEBUGGING: Final = "ephemeralcontainers"
 
 
 class MalformedReview(Exception):
@@ -102,13 +105,39 @@ class Reviewed:
     outcome: ReviewOutcome
     namespace: str
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """What an admitted request gets."""
+
+    outcome: ReviewOutcome
+    operations: Patch = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+
+
+_Admit = Callable[[str, Json, InjectorSettings], _Admitted]
 
 
 def review(document: object, settings: InjectorSettings) -> Reviewed:
-    """Return the response: a patch, or a denial with its reasons.
+    """Return the response of the mutating webhook: a patch, or a denial with its reasons.
 
     A pod that cannot be injected is denied, never admitted unchanged. Raises MalformedReview.
     """
+    return _reviewed(document, settings, _mutated)
+
+
+def validation(document: object, settings: InjectorSettings) -> Reviewed:
+    """Return the response of the validating webhook, which sees pods after all other webhooks.
+
+    It reviews new pods, and the ephemeral containers of pods with a sidecar. Raises
+    MalformedReview.
+    """
+    return _reviewed(document, settings, _validated)
+
+
+def _reviewed(document: object, settings: InjectorSettings, admit: _Admit) -> Reviewed:
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
         _VERSION,
         _KIND,
@@ -122,28 +151,88 @@ def review(document: object, settings: InjectorSettings) -> Reviewed:
     if not uid:
         raise MalformedReview
     try:
-        return _admitted(uid, namespace, request, settings)
+        made = admit(namespace, request, settings)
     except CannotInject as refusal:
         status = {"code": HTTPStatus.FORBIDDEN, "message": f"Sealyard: {refusal.detail}"}
         answer = _answer(uid, allowed=False, status=status)
         return Reviewed(answer, "denied", namespace, refusal.problems)
+    response: Json = {"allowed": True}
+    if made.operations:
+        encoded = base64.b64encode(json.dumps(made.operations).encode()).decode("ascii")
+        response |= {"patchType": "JSONPatch", "patch": encoded}
+    if made.warnings:
+        response["warnings"] = list(made.warnings)
+    return Reviewed(_answer(uid, **response), made.outcome, namespace, warnings=made.warnings)
 
 
-def _admitted(uid: str, namespace: str, request: Json, settings: InjectorSettings) -> Reviewed:
-    kind, operation = request.get("kind"), request.get("operation")
-    if kind != _POD or operation != "CREATE":
+def _mutated(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
+    pod = _new_pod(request)
+    if not wanted(pod):
+        return _Admitted("disabled")
+    made = inject(pod, settings, namespace)
+    operations = patch(pod, made.pod)
+    return _Admitted("injected" if operations else "unchanged", operations, made.warnings)
+
+
+def _validated(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
+    if (request.get("operation"), request.get("subResource")) == ("UPDATE", _DEBUGGING):
+        return _debugged(namespace, request, settings)
+    pod = _new_pod(request)
+    if not wanted(pod):
+        return _Admitted("disabled")
+    made = inject(pod, settings, namespace)
+    # The author of the pod was warned by the mutating webhook already.
+    warnings = judged(_undone(pod, made.pod), settings.policy, namespace)
+    return _Admitted("valid", warnings=warnings)
+
+
+def _new_pod(request: Json) -> Json:
+    if (request.get("kind"), request.get("operation")) != (_POD, "CREATE"):
         raise CannotInject(
             "only the creation of a v1 Pod is supported; correct the rules of the webhook"
         )
+    return mapping(request, "object")
+
+
+def _undone(pod: Json, ours: Json) -> Iterator[Violation]:
+    """Yield what others did to our containers after our last call.
+
+    They may give resources, variables, mounts and another name to the image.
+    """
+    theirs = _containers(pod)
+    for name, own in _containers(ours).items():
+        if name not in CONTAINERS:
+            continue
+        found = theirs.get(name, {})
+        variables = objects(found, "env")
+        if any(found.get(key) != own.get(key) for key in ("command", "args")) or any(
+            one not in variables for one in objects(own, "env")
+        ):
+            yield Violation(
+                f"container {name} is not as Sealyard made it: another webhook changed it"
+            )
+
+
+def _debugged(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
     pod = mapping(request, "object")
-    if not wanted(pod):
-        return Reviewed(_answer(uid, allowed=True), "disabled", namespace)
-    operations = patch(pod, inject(pod, settings))
-    if not operations:
-        return Reviewed(_answer(uid, allowed=True), "unchanged", namespace)
-    encoded = base64.b64encode(json.dumps(operations).encode()).decode("ascii")
-    answer = _answer(uid, allowed=True, patchType="JSONPatch", patch=encoded)
-    return Reviewed(answer, "injected", namespace)
+    if SIDECAR not in _containers(pod):
+        return _Admitted("valid")
+    spec = mapping(pod, "spec")
+    added = objects(spec, "ephemeralContainers")
+    volumes = objects(spec, "volumes")
+    problems = [
+        one for each in added for one in keys.debugging(volumes, each, [settings.keys_secret])
+    ]
+    if problems:
+        raise CannotInject(*problems)
+    warnings = judged(violations.of_privileges(added), settings.policy, namespace)
+    return _Admitted("valid", warnings=warnings)
+
+
+def _containers(pod: Json) -> dict[str, Json]:
+    spec = mapping(pod, "spec")
+    both = [*objects(spec, "initContainers"), *objects(spec, "containers")]
+    return {text(one, "name"): one for one in both}
 
 
 def _answer(uid: str, **response: object) -> Json:

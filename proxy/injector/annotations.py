@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Final, Literal, TypeVar, cast
 
-from .pod_reader import CannotInject
+from .pod_reader import HIGHEST_PORT, CannotInject
+from .policy import Policy
 
 LABEL: Final = "sealyard.io/inject"
 """Label of a pod or its namespace: `enabled` or `disabled`. That of the pod takes precedence."""
@@ -18,6 +20,8 @@ DISABLED: Final = "disabled"
 
 PREFIX: Final = "sealyard.io/"
 STATUS: Final = "sealyard.io/status"
+FORMER_PASS_PORTS: Final = "exclude-ports"  # noqa: S105 - no password
+"""What release 0.1.0 called `pass-ports`; it is read until the next release."""
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 SIDECAR: Final = "sealyard"
@@ -56,6 +60,14 @@ then a group of every container. So the group root lets a user other than root r
 0440, whatever the pod sets."""
 
 
+class KeyKind(StrEnum):
+    """The kinds of objects that hold keys."""
+
+    SECRET = "Secret"  # noqa: S105 - a kind of object
+    PROVIDER_CLASS = "SecretProviderClass"
+    CONFIG_MAP = "ConfigMap"
+
+
 Interception = Literal["redirect", "port-env"]
 Read = TypeVar("Read")
 Default = TypeVar("Default")
@@ -65,8 +77,8 @@ _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _QUANTITY: Final = re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
+_SEALED: Final = re.compile(r"; sealed=([1-9][0-9]{0,4}(?:,[1-9][0-9]{0,4})*)")
 _MOST_NAME: Final = 253
-_HIGHEST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +105,16 @@ class InjectorSettings:
     interception: Interception = "redirect"
     resources: Resources = field(default_factory=Resources)
     audit_volume: str = ""
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """Options of one pod. Ports are numbers or names, as written; None means all."""
+    """Options of one pod. Ports are numbers or names, as written; None means all.
+
+    `fixed` are the ports that an earlier injection sealed. `every` tells whether "all" means those
+    of all containers, or those of `application` and of the first container, as release 0.1.0 did.
+    """
 
     config: str
     keys_secret: str
@@ -105,7 +122,11 @@ class PodOptions:
     resources: Resources
     audit_volume: str = ""
     ports: tuple[str, ...] | None = None
-    excluded: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    fixed: tuple[int, ...] = ()
+    every: bool = False
+    application: str = ""
+    former_names: tuple[str, ...] = ()
     port_variable: str = "PORT"
     native: bool = True
 
@@ -118,7 +139,7 @@ def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -
     read = _Reader(annotations)
     options = PodOptions(
         config=read.get("config", _object_name, settings.config),
-        keys_secret=read.get("keys-secret", _object_name, settings.keys_secret),
+        keys_secret=read.get("keys-secret", _key_source, settings.keys_secret),
         interception=read.get("interception", _interception, settings.interception),
         resources=Resources(
             **{
@@ -130,7 +151,11 @@ def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -
         ),
         audit_volume=read.get("audit-volume", _audit_volume, settings.audit_volume),
         ports=read.get("ports", _ports, None),
-        excluded=read.get("exclude-ports", _ports, ()),
+        passed=read.get("pass-ports", _ports, ()) + read.get(FORMER_PASS_PORTS, _ports, ()),
+        fixed=_fixed(annotations.get(STATUS)),
+        every=settings.policy.denies,
+        application=str(annotations.get(DEFAULT_CONTAINER, "")),
+        former_names=tuple({FORMER_PASS_PORTS} & {one.removeprefix(PREFIX) for one in annotations}),
         port_variable=read.get("port-env", _variable, "PORT"),
         native=read.get("native-sidecar", _switch, True),
     )
@@ -179,6 +204,13 @@ def _object_name(written: str) -> str:
     return written
 
 
+def _key_source(written: str) -> str:
+    kind, slash, name = written.rpartition("/")
+    if slash and kind not in set(KeyKind):
+        raise _Expected(f"NAME or KIND/NAME, with a kind of {', '.join(KeyKind)}")
+    return f"{kind}{slash}{_object_name(name)}"
+
+
 def _audit_volume(written: str) -> str:
     # No value turns it off: the author of a pod must not be able to drop its audit log.
     if written == EMPTY_DIR:
@@ -205,9 +237,17 @@ def _ports(written: str) -> tuple[str, ...]:
     names = tuple(one.strip() for one in written.split(","))
     for one in names:
         number = re.fullmatch(r"[1-9][0-9]{0,4}", one)
-        if not (int(one) <= _HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
+        if not (int(one) <= HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
             raise _Expected("a list of ports such as `8080, http`")
     return tuple(dict.fromkeys(names))
+
+
+def _fixed(status: object) -> tuple[int, ...]:
+    """Return the sealed ports in a status annotation. It can be pretended: they may only add."""
+    found = _SEALED.search(status) if isinstance(status, str) else None
+    return tuple(
+        int(one) for one in (found[1].split(",") if found else ()) if int(one) <= HIGHEST_PORT
+    )
 
 
 def _variable(written: str) -> str:

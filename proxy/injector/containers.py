@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from . import keys
 from .annotations import (
     AUDIT_FOLDER,
     AUDIT_VOLUME,
@@ -32,12 +33,11 @@ from .annotations import (
     PodOptions,
     Resources,
 )
-from .pod_reader import Json
+from .pod_reader import Json, mapping
 from .ports import Sealed
 
 _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444
-_KEYS_MODE: Final = 0o440
 _DEFAULT_GRACE: Final = 30
 _RESERVED_SECONDS: Final = 5
 
@@ -58,7 +58,7 @@ def ruleset(sealed: Sealed) -> str:
     )
 
 
-def redirect(sealed: Sealed, settings: InjectorSettings) -> Json:
+def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Json:
     """Return the init container that redirects.
 
     It runs nft directly: a shell in between could not pass on its capability.
@@ -68,10 +68,9 @@ def redirect(sealed: Sealed, settings: InjectorSettings) -> Json:
         "image": settings.image,
         "imagePullPolicy": pull_policy(settings),
         "command": [_NFT, ruleset(sealed)],
-        "resources": {
-            "limits": {"memory": "64Mi"},
-            "requests": {"cpu": "10m", "memory": "16Mi"},
-        },
+        # Those of the sidecar: it runs before it, so the pod's sum is the same, and quotas and
+        # limit ranges that suit one suit both.
+        "resources": _resources(options.resources),
         "securityContext": _security(add=["NET_ADMIN"]),
         **_ENDING,
     }
@@ -113,6 +112,22 @@ def sidecar(
     return {**made, "restartPolicy": "Always"} if options.native else made
 
 
+def with_given(own: Json, given: Json) -> Json:
+    """Return our container with what others gave to it in the pod that came in.
+
+    Resources that neither operator nor pod set stay: LimitRanger and other webhooks fill them in,
+    and quotas count them. So does the stricter pull policy, which AlwaysPullImages demands.
+    """
+    theirs = mapping(given, "resources")
+    resources = {
+        kind: values
+        for kind in ("limits", "requests")
+        if (values := {**mapping(theirs, kind), **own["resources"].get(kind, {})})
+    }
+    always = given.get("imagePullPolicy") == "Always"
+    return {**own, "resources": resources, **({"imagePullPolicy": "Always"} if always else {})}
+
+
 def volumes(options: PodOptions) -> list[Json]:
     """Return the volumes that only the sidecar mounts."""
     return [
@@ -120,10 +135,7 @@ def volumes(options: PodOptions) -> list[Json]:
             "name": CONFIG_VOLUME,
             "configMap": {"name": options.config, "defaultMode": _CONFIG_MODE},
         },
-        {
-            "name": KEYS_VOLUME,
-            "secret": {"secretName": options.keys_secret, "defaultMode": _KEYS_MODE},
-        },
+        keys.volume(options.keys_secret),
         *_audit_volumes(options),
     ]
 

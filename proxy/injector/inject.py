@@ -10,22 +10,26 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 
 from .. import __version__
-from . import containers, probes
+from . import containers, probes, violations
 from .annotations import (
     CONTAINERS,
     DEFAULT_CONTAINER,
     DISABLED,
     ENABLED,
+    HEALTH_PORT,
     LABEL,
     STATUS,
+    TRAFFIC_PORT,
     VOLUMES,
     InjectorSettings,
     PodOptions,
     pod_options,
 )
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
+from .policy import judged
 from .ports import Sealed, declared, sealed
 
 
@@ -41,16 +45,25 @@ def wanted(pod: Json) -> bool:
     return bool(label == ENABLED)
 
 
-def inject(pod: Json, settings: InjectorSettings) -> Json:
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A pod with its sidecar, and what the next release will deny in it: one sentence each."""
+
+    pod: Json
+    warnings: tuple[str, ...]
+
+
+def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Injected:
     """Return the pod with its sidecar; `pod` is not modified.
 
     Of the rest of the pod, only probes of sealed ports change, and with `port-env` one environment
-    variable. Raises CannotInject with all reasons.
+    variable. Raises CannotInject with all reasons, also for what the policy denies in `namespace`.
     """
     pod = deepcopy(pod)
     metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
     options = pod_options(mapping(metadata, "annotations"), settings)
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
+    given = {one["name"]: one for one in [*inits, *apps]}
     originals = probes.known_originals([*inits, *apps])
     index = _own_index(inits)
     inits, apps = _others(inits), _others(apps)
@@ -59,25 +72,32 @@ def inject(pod: Json, settings: InjectorSettings) -> Json:
     running = [*apps, *beside]
     probes.restore(running, originals)
     ports = sealed(apps, beside, options)
+    found = (
+        *violations.of_annotations(options, settings),
+        *violations.of_ports(running, ports),
+        *violations.of_pod(spec, [*inits, *apps], options, settings),
+    )
+    warnings = judged(found, settings.policy, namespace)
     forwarded = probes.rewrite(running, ports, declared(running))
     if ports.moved:
         _move(apps, ports, options)
     grace = spec.get("terminationGracePeriodSeconds")
     own = containers.sidecar(ports, forwarded, options, settings, grace)
-    first = [] if ports.moved else [containers.redirect(ports, settings)]
+    first = [] if ports.moved else [containers.redirect(ports, options, settings)]
+    status = _status(ports, options, [*first, own, *containers.volumes(options)])
+    own, *first = (containers.with_given(one, given.get(one["name"], {})) for one in [own, *first])
     starting = [*first, own] if options.native else first
     _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
     spec["containers"] = apps if options.native else [own, *apps]
-    volumes = containers.volumes(options)
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
-    spec["volumes"] = [*kept, *volumes]
+    spec["volumes"] = [*kept, *containers.volumes(options)]
     notes = mapping(metadata, "annotations")
-    notes[STATUS] = _status([*first, own, *volumes])
+    notes[STATUS] = status
     if not options.native:
         notes.setdefault(DEFAULT_CONTAINER, apps[0]["name"])
     metadata["annotations"] = notes
     pod["metadata"] = metadata
-    return pod
+    return Injected(pod, warnings)
 
 
 def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) -> None:
@@ -142,7 +162,24 @@ def _move(apps: Sequence[Json], ports: Sealed, options: PodOptions) -> None:
     variables.append({"name": options.port_variable, "value": value})
 
 
-def _status(own: Sequence[Json]) -> str:
-    """Return the status annotation: the version, and a digest of what was injected."""
+def _status(ports: Sealed, options: PodOptions, own: Sequence[Json]) -> str:
+    """Return the status annotation.
+
+    It has the version, a digest of what was injected, the ports where the sidecar listens, those
+    that are sealed, and those that pass; a later injection reads the sealed ones in it.
+    """
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
-    return f"injected by {__version__}, {digest[:12]}"
+    listeners = (ports.numbers[0] if ports.moved else TRAFFIC_PORT, HEALTH_PORT)
+    told = {
+        "interception": options.interception,
+        "listeners": _listed(listeners),
+        "sealed": _listed(ports.numbers),
+        "passed": _listed(ports.passed),
+        "application": _listed((ports.moved,) if ports.moved else ()),
+    }
+    parts = [f"{name}={value}" for name, value in told.items() if value]
+    return "; ".join([f"injected by {__version__}, {digest[:12]}", *parts])
+
+
+def _listed(ports: Sequence[int]) -> str:
+    return ",".join(map(str, ports))

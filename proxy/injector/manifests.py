@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from .annotations import ENABLED, LABEL, InjectorSettings
+from .annotations import ENABLED, LABEL, STATUS, InjectorSettings
 from .inject import inject, wanted
 from .pod_reader import CannotInject, Json, mapping, text
 
@@ -26,7 +26,11 @@ _TEMPLATES: Final = {
 }
 
 
-def inject_manifest(document: Any, settings: InjectorSettings, *, every: bool) -> Any:  # noqa: ANN401 - YAML may hold anything
+Seal = Callable[[Json, str], Json]
+"""Injects a pod that is in a namespace; an empty name where the manifest names none."""
+
+
+def inject_manifest(document: Any, seal: Seal, *, every: bool) -> Any:  # noqa: ANN401 - YAML may hold anything
     """Return the document with its pods injected; the same object where there is none to inject.
 
     Pods with the label are injected; with `every`, as in a labelled namespace, all that do not
@@ -39,16 +43,17 @@ def inject_manifest(document: Any, settings: InjectorSettings, *, every: bool) -
         items = document.get("items")
         if not isinstance(items, list):
             return document
-        sealed = [inject_manifest(one, settings, every=every) for one in items]
+        sealed = [inject_manifest(one, seal, every=every) for one in items]
         same = all(new is old for new, old in zip(sealed, items, strict=True))
         return document if same else {**document, "items": sealed}
     path = _TEMPLATES.get(kind) if isinstance(kind, str) else None
     if path is None:
         return document
     try:
+        namespace = text(mapping(document, "metadata"), "namespace")
         if path and not every:
             _refuse_misplaced_label(document, path)
-        return _injected(document, path, lambda pod: _pod(pod, settings, every=every))
+        return _injected(document, path, lambda pod: _pod(pod, seal, namespace, every=every))
     except CannotInject as refusal:
         name = text(mapping(document, "metadata"), "name")
         raise CannotInject(*(f"{kind} {name}: {one}" for one in refusal.problems)) from None
@@ -64,17 +69,24 @@ def _refuse_misplaced_label(document: Json, path: tuple[str, ...]) -> None:
         raise CannotInject(f"label {LABEL} belongs on the pod template, not on the object")
 
 
-def _pod(pod: Json, settings: InjectorSettings, *, every: bool) -> Json:
+def _pod(pod: Json, seal: Seal, namespace: str, *, every: bool) -> Json:
     labels = mapping(mapping(pod, "metadata"), "labels")
     if not every and LABEL not in labels:
         return pod
     if not wanted(pod):
         return pod
-    made = inject(pod, settings)
+    made = seal(_as_written(pod), namespace)
     if LABEL not in labels:
         # A webhook that sees the pod must come to the same decision.
         made["metadata"]["labels"] = {**labels, LABEL: ENABLED}
     return pod if made == pod else made
+
+
+def _as_written(pod: Json) -> Json:
+    """Return the pod without the status: its author may have changed which ports are sealed."""
+    metadata = mapping(pod, "metadata")
+    notes = {key: one for key, one in mapping(metadata, "annotations").items() if key != STATUS}
+    return {**pod, "metadata": {**metadata, "annotations": notes}}
 
 
 def _injected(document: Json, path: tuple[str, ...], seal: Callable[[Json], Json]) -> Json:
@@ -99,10 +111,11 @@ _BORDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """The text of all documents, and the number of those that were injected."""
+    """The text of all documents, the number of those that were injected, and the warnings."""
 
     text: str
     sealed: int
+    warnings: tuple[str, ...] = ()
 
 
 def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manifests:
@@ -114,11 +127,18 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
     """
     parts = []
     problems: list[str] = []
+    warnings: list[str] = []
     sealed = 0
+
+    def seal(pod: Json, namespace: str) -> Json:
+        made = inject(pod, settings, namespace)
+        warnings.extend(made.warnings)
+        return made.pod
+
     for part in _parts(text):
         try:
             document = _load(part)
-            changed = inject_manifest(document, settings, every=every)
+            changed = inject_manifest(document, seal, every=every)
         except CannotInject as refusal:
             problems.extend(refusal.problems)
             continue
@@ -130,7 +150,7 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
         parts.append(begin + _dump(changed))
     if problems:
         raise CannotInject(*problems)
-    return Manifests("".join(parts), sealed)
+    return Manifests("".join(parts), sealed, tuple(dict.fromkeys(warnings)))
 
 
 def _parts(text: str) -> Iterator[str]:

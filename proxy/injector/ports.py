@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .annotations import OWN_PORTS, PodOptions
@@ -28,12 +28,14 @@ class Declared:
 class Sealed:
     """The ports whose traffic passes the sidecar, in ascending order.
 
-    `moved` is the new port of the application, 0 where it keeps its own.
+    `moved` is the new port of the application, 0 where it keeps its own. `passed` are ports that
+    the pod wants to stay as they are.
     """
 
     numbers: tuple[int, ...]
     moved: int = 0
     container: str = ""
+    passed: tuple[int, ...] = ()
 
     def behind(self, number: int) -> int:
         """Return the port on 127.0.0.1 where the application serves `number`."""
@@ -65,7 +67,8 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
     """
     known = declared(applications)
     all_ports = known + declared(others)
-    numbers = _requested(applications, known, options)
+    passed = _numbers(options.passed, all_ports, unsealed=True)
+    numbers = _requested(applications, all_ports, options, passed)
     problems = [
         f"port {one.number} of container {one.container} is reserved for Sealyard"
         for one in all_ports
@@ -79,37 +82,56 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
             problems.append(f"port {number} cannot be sealed: it is reserved for Sealyard")
     if problems:
         raise CannotInject(*dict.fromkeys(problems))
-    if options.interception == "redirect":
-        return Sealed(numbers)
-    return _moved(numbers, applications, all_ports)
+    made = Sealed(numbers, passed=tuple(sorted(passed)))
+    if options.interception == "port-env":
+        return _moved(made, applications, all_ports, options)
+    return made
 
 
 def _requested(
-    applications: Sequence[Json], known: Sequence[Declared], options: PodOptions
+    applications: Sequence[Json],
+    known: Sequence[Declared],
+    options: PodOptions,
+    passed: set[int],
 ) -> tuple[int, ...]:
-    if options.ports is None:
-        first = applications[0]["name"]
-        found = {one.number for one in known if one.container == first and one.tcp}
-    else:
-        found = _numbers(options.ports, known)
-    found -= _numbers(options.excluded, known)
+    """Return the ports to seal. Ports of an earlier injection stay sealed.
+
+    Where other webhooks add containers, the place of a container in the pod says nothing.
+    """
+    found = set(options.fixed)
+    if options.ports is not None:
+        # What a name stood for at the first injection is fixed, even if it is declared no more.
+        names = {one.name for one in known}
+        written = (one for one in options.ports if not found or one.isdecimal() or one in names)
+        found |= _numbers(written, known)
+    elif options.every:
+        found |= {one.number for one in known if one.tcp}
+    elif not options.fixed:
+        leading = {applications[0]["name"], options.application}
+        found = {one.number for one in known if one.container in leading and one.tcp}
+    found -= passed
     if not found:
         raise CannotInject(
-            "no port to seal: declare a TCP port in the first container"
-            " or set the annotation sealyard.io/ports"
+            "no port to seal: declare a TCP port or set the annotation sealyard.io/ports"
         )
     return tuple(sorted(found))
 
 
-def _numbers(written: Iterable[str], known: Sequence[Declared]) -> set[int]:
+def _numbers(
+    written: Iterable[str], known: Sequence[Declared], *, unsealed: bool = False
+) -> set[int]:
+    """Return the numbers of ports that are written as numbers or names.
+
+    A name may stand for a port in each of several containers, but not where it leaves them open.
+    """
     found: set[int] = set()
     problems: list[str] = []
     for one in written:
         matching = [each for each in known if one in {each.name, str(each.number)}]
-        numbers = {each.number for each in matching if each.tcp}
+        numbers = {each.number for each in matching if each.tcp or unsealed}
         if matching and not numbers:
             problems.append(f"port {one} is not TCP")
-        elif len(numbers) > 1:
+        elif unsealed and len(numbers) > 1:
             problems.append(f"port {one} is the name of several port numbers")
         elif numbers:
             found |= numbers
@@ -123,11 +145,16 @@ def _numbers(written: Iterable[str], known: Sequence[Declared]) -> set[int]:
 
 
 def _moved(
-    numbers: Sequence[int], applications: Sequence[Json], all_ports: Sequence[Declared]
+    made: Sealed,
+    applications: Sequence[Json],
+    all_ports: Sequence[Declared],
+    options: PodOptions,
 ) -> Sealed:
-    if len(numbers) > 1:
-        raise CannotInject("interception port-env can seal only one port: set sealyard.io/ports")
-    number = numbers[0]
+    number, *more = made.numbers
+    if more:
+        raise CannotInject(
+            "interception port-env can seal only one port: set sealyard.io/ports or pass-ports"
+        )
     if number < _UNPRIVILEGED:
         raise CannotInject(
             f"interception port-env cannot seal port {number}: only root may listen below 1024"
@@ -142,7 +169,15 @@ def _moved(
     moved = next(free, None)
     if moved is None:
         raise CannotInject(f"no free port is left to move the application of port {number} to")
-    return Sealed((number,), moved, owners[0] if owners else applications[0]["name"])
+    if not owners:  # nobody declares it: where it was moved before, or else the default container
+        variable = {"name": options.port_variable, "value": str(moved)}
+        names = [one["name"] for one in applications]
+        owners = [
+            *(one["name"] for one in applications if variable in objects(one, "env")),
+            *(one for one in names if one == options.application),
+            *names,
+        ]
+    return replace(made, moved=moved, container=owners[0])
 
 
 def _is_tcp(declaration: Json) -> bool:

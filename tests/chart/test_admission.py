@@ -19,8 +19,8 @@ import yaml
 
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import CHART, ROOT, Render, Tool
+from tests.injector.chain import a_review
 from tests.injector.pods import a_container, a_pod
-from tests.injector.test_admission_review import a_review
 from tests.servers import await_port, child, free_port
 
 Admit = Callable[[Json], tuple[Json, list[Json]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,8 +12,13 @@ from proxy.injector.admission_review import Patch, patch
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import Json
+from proxy.injector.policy import PERMISSIONS, Policy
 
-SETTINGS = InjectorSettings(image="registry.example/sealyard:1.0")
+STRICT = InjectorSettings(image="registry.example/sealyard:1.0")
+SETTINGS = replace(STRICT, policy=Policy(allowed=frozenset(("*", one) for one in PERMISSIONS)))
+"""Settings of an operator who allows everything that can be allowed."""
+
+WARNING = replace(STRICT, policy=Policy("warn"))
 
 
 def a_pod(annotations: dict[str, str] | None = None, **spec: object) -> Json:
@@ -41,7 +47,7 @@ def a_container(name: str = "web", port: int = 8080, **more: object) -> Json:
 
 def injected(pod: Json, settings: InjectorSettings = SETTINGS) -> Json:
     """Return the pod after its patch, as the API server would apply it."""
-    return applied(pod, patch(pod, inject(pod, settings)))
+    return applied(pod, patch(pod, inject(pod, settings).pod))
 
 
 def container(pod: Json, name: str) -> Json:
@@ -83,7 +89,7 @@ def applied(document: Json, operations: Patch) -> Json:
 
 # --- drawn pods ---------------------------------------------------------------------------------
 
-_PORTS = st.integers(1024, 14000)
+_PORTS = st.integers(1024, 14000).filter(lambda port: port != 8443)  # that is HTTPS
 _NAMES = st.sampled_from(["web", "worker", "logs", "metrics", "sealyard", "sealyard-redirect"])
 
 

@@ -9,32 +9,13 @@ from hypothesis import strategies as st
 
 from proxy.injector.admission_review import MalformedReview, review
 from proxy.injector.pod_reader import Json
+from tests.injector.chain import a_review
 from tests.injector.pods import SETTINGS, a_pod, applied, container, injected, pods
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
 )
-
-
-def a_review(pod: object, **changed: object) -> Json:
-    """Return what an API server asks when a Deployment makes a pod."""
-    return {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "namespace": "shop",
-            "operation": "CREATE",
-            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller"},
-            "object": pod,
-            "oldObject": None,
-            "dryRun": False,
-            **changed,
-        },
-    }
 
 
 def test_a_pod_is_answered_with_its_patch() -> None:

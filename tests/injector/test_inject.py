@@ -38,12 +38,12 @@ def without_probes(one: Json) -> Json:
 def test_a_second_injection_changes_nothing(pod: Json) -> None:
     once = injected(pod)
 
-    assert patch(once, inject(once, SETTINGS)) == []
+    assert patch(once, inject(once, SETTINGS).pod) == []
 
 
 @given(pods())
 def test_the_patch_makes_what_injection_returns(pod: Json) -> None:
-    assert injected(pod) == inject(pod, SETTINGS)
+    assert injected(pod) == inject(pod, SETTINGS).pod
 
 
 @given(pods())
@@ -122,7 +122,7 @@ def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Js
     ],
 )
 def test_the_patch_is_the_one_of_the_golden_file(name: str, pod: Json) -> None:
-    text = json.dumps({"pod": pod, "patch": patch(pod, inject(pod, SETTINGS))}, indent=2)
+    text = json.dumps({"pod": pod, "patch": patch(pod, inject(pod, SETTINGS).pod)}, indent=2)
 
     golden = (GOLDEN / f"{name}.json").read_text()
     assert golden == text.replace(f"by {__version__}", "by VERSION") + "\n"
@@ -139,7 +139,7 @@ def test_what_another_webhook_put_in_front_stays_there() -> None:
     pod = injected(a_pod())
     pod["spec"]["initContainers"].insert(0, {"name": "mesh-init", "image": "m"})
 
-    assert patch(pod, inject(pod, SETTINGS)) == []
+    assert patch(pod, inject(pod, SETTINGS).pod) == []
 
 
 def test_a_container_that_only_has_the_sidecars_name_is_replaced() -> None:
@@ -228,10 +228,7 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
         ({"kind": "Pod"}, "the pod has no containers"),
         (
             a_pod(containers=[{"name": "web", "image": "w"}]),
-            (
-                "no port to seal: declare a TCP port in the first container"
-                " or set the annotation sealyard.io/ports"
-            ),
+            "no port to seal: declare a TCP port or set the annotation sealyard.io/ports",
         ),
         (
             a_pod(containers=[a_container(), a_container("api")]),
@@ -251,7 +248,7 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
         ),
         (
             a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 8080}})]),
-            "web/livenessProbe: a gRPC probe cannot use port 8080, which is sealed",
+            "port 8080 of container web is gRPC, which cannot be sealed: name it in pass-ports",
         ),
         (
             a_pod(
@@ -278,7 +275,7 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
         ),
         (
             a_pod({"sealyard.io/interception": "port-env", "sealyard.io/ports": "8080,8081"}),
-            "interception port-env can seal only one port: set sealyard.io/ports",
+            "interception port-env can seal only one port: set sealyard.io/ports or pass-ports",
         ),
         (a_pod(containers={}), "`containers` is not a list of objects"),
         (a_pod(containers=[{}]), "an element of `containers` has no name"),
@@ -350,7 +347,7 @@ def test_audit_logs_of_pods_stand_in_folders_of_their_own(native: str) -> None:
             }
         ],
     )
-    assert patch(pod, inject(pod, settings)) == []
+    assert patch(pod, inject(pod, settings).pod) == []
 
 
 def test_an_audit_log_may_end_with_its_pod() -> None:

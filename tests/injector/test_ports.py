@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.injector.annotations import pod_options
+from proxy.injector.annotations import InjectorSettings, pod_options
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.ports import Sealed, declared, resolve, sealed
-from tests.injector.pods import SETTINGS, a_container
+from tests.injector.pods import SETTINGS, WARNING, a_container
 
 
-def chosen(containers: list[Json], **annotations: str) -> Sealed:
+def chosen(
+    containers: list[Json], settings: InjectorSettings = SETTINGS, **annotations: str
+) -> Sealed:
     """Return the ports that these annotations seal."""
     written = {f"sealyard.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    return sealed(containers, [], pod_options(written, SETTINGS))
+    return sealed(containers, [], pod_options(written, settings))
 
 
 def two_ports() -> Json:
@@ -26,8 +28,42 @@ def two_ports() -> Json:
     }
 
 
-def test_all_tcp_ports_of_the_first_container_are_sealed() -> None:
-    assert chosen([two_ports(), a_container("logs", 7000)]).numbers == (8080, 9000)
+def test_all_declared_tcp_ports_are_sealed() -> None:
+    assert chosen([a_container("logs", 7000), two_ports()]).numbers == (7000, 8080, 9000)
+
+
+def test_ports_of_native_sidecars_are_sealed_too() -> None:
+    options = pod_options({}, SETTINGS)
+
+    assert sealed([a_container()], [a_container("beside", 9000)], options).numbers == (8080, 9000)
+
+
+def test_until_the_next_release_a_warning_policy_seals_what_0_1_0_did() -> None:
+    assert chosen([two_ports(), a_container("logs", 7000)], WARNING).numbers == (8080, 9000)
+
+
+def test_with_a_warning_policy_the_container_that_is_named_the_default_is_sealed_too() -> None:
+    annotations = {"kubectl.kubernetes.io/default-container": "web"}
+    options = pod_options(annotations, WARNING)
+
+    assert sealed([a_container("helper", 7000), two_ports()], [], options).numbers == (
+        7000,
+        8080,
+        9000,
+    )
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, WARNING], ids=["deny", "warn"])
+def test_ports_of_an_earlier_injection_stay_sealed(settings: InjectorSettings) -> None:
+    status = "injected by 1.0, 0123456789ab; listeners=15080,15021; sealed=8080,9000"
+    containers = [a_container("helper", 7000), {"name": "web"}]
+
+    assert {8080, 9000} <= set(chosen(containers, settings, status=status).numbers)
+
+
+@pytest.mark.parametrize("status", ["; sealed=", "; sealed=0", "; sealed=99999", "sealed=80", "x"])
+def test_a_status_that_is_not_ours_fixes_nothing(status: str) -> None:
+    assert chosen([two_ports()], status=status).numbers == (8080, 9000)
 
 
 def test_ports_are_chosen_by_number_or_name() -> None:
@@ -41,8 +77,12 @@ def test_a_port_that_nobody_declares_may_be_named() -> None:
     assert chosen([{"name": "web"}], ports="3000").numbers == (3000,)
 
 
-def test_excluded_ports_stay_open() -> None:
-    assert chosen([two_ports()], exclude_ports="metrics").numbers == (8080,)
+@pytest.mark.parametrize("annotation", ["pass-ports", "exclude-ports"])
+def test_ports_that_pass_stay_open(annotation: str) -> None:
+    options = pod_options({f"sealyard.io/{annotation}": "metrics, dns"}, SETTINGS)
+    made = sealed([two_ports()], [], options)
+
+    assert (made.numbers, made.passed) == ((8080,), (53, 9000))
 
 
 @pytest.mark.parametrize("ports", ["nothing", "dns", "53"])
@@ -51,15 +91,18 @@ def test_what_is_no_tcp_port_cannot_be_sealed(ports: str) -> None:
         chosen([two_ports()], ports=ports)
 
 
-def test_a_name_of_two_ports_cannot_be_meant() -> None:
+def test_a_name_of_two_ports_seals_both_and_leaves_none_open() -> None:
+    containers = [a_container("web", 1), a_container("api", 2)]
+
+    assert chosen(containers, ports="http").numbers == (1, 2)
     with pytest.raises(CannotInject):
-        chosen([a_container("web", 1), a_container("api", 2)], ports="http")
+        chosen(containers, pass_ports="http")
 
 
 def test_an_application_never_gets_a_port_that_is_taken() -> None:
     apps = [a_container("web", 5080), a_container("logs", 25080)]
 
-    assert chosen(apps, interception="port-env").moved == 35080
+    assert chosen(apps, interception="port-env", ports="5080").moved == 35080
 
 
 def test_a_reference_is_resolved_within_its_container() -> None:

@@ -25,8 +25,8 @@ from pytest_aiohttp import AiohttpClient
 
 from proxy.injector.webhook import MOST_BODY, Webhook
 from tests.factories import Ear
+from tests.injector.chain import a_review
 from tests.injector.pods import SETTINGS, a_pod
-from tests.injector.test_admission_review import a_review
 from tests.servers import await_log, child, free_port
 
 NAME = "sealyard-injector.sealyard.svc"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -11,6 +11,7 @@ import click
 
 from ...injector.annotations import InjectorSettings, Interception, Resources, pod_options
 from ...injector.pod_reader import CannotInject
+from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Enforcement, Policy
 from ..support import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,7 +39,9 @@ _OPTIONS: Final = (
     ),
     _option("--config-map", _DEFAULTS.config, "The ConfigMap with `sealyard.yaml`."),
     _option(
-        "--keys-secret", _DEFAULTS.keys_secret, "The Secret with the keyring and its root secret."
+        "--keys-secret",
+        _DEFAULTS.keys_secret,
+        "The Secret with the keyring and its root secret, or KIND/NAME of another source.",
     ),
     _option(
         "--interception",
@@ -50,6 +53,19 @@ _OPTIONS: Final = (
         "--audit-volume",
         _DEFAULTS.audit_volume,
         "Where audit logs are kept: a PersistentVolumeClaim or emptyDir; default: nowhere.",
+    ),
+    _option(
+        "--enforcement",
+        "warn",  # for one release: 0.1.0 admitted these pods, and they must not fail to start again
+        "What is done about pods that weaken their protection; the next release's default is deny.",
+        type=click.Choice(["warn", "deny"]),
+    ),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="NAMESPACE=PERMISSION,...",
+        help=f"What pods of a namespace may do nevertheless, {ANY_NAMESPACE} for any:"
+        f" {', '.join(PERMISSIONS)}; may be repeated.",
     ),
     _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU request of a sidecar."),
     _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU limit of a sidecar."),
@@ -91,7 +107,23 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         interception=cast("Interception", given["interception"]),
         resources=wanted.resources,
         audit_volume=wanted.audit_volume,
+        policy=Policy(cast("Enforcement", given["enforcement"]), _allowed(given["allow"])),
     )
+
+
+def _allowed(written: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Return the pairs of namespace and permission; raise a usage error for an unknown one."""
+    pairs = set()
+    for one in written:
+        namespace, equals, permissions = one.partition("=")
+        for permission in permissions.split(","):
+            if not namespace or not equals or permission not in PERMISSIONS:
+                raise click.UsageError(
+                    f"--allow {one}: must be NAMESPACE=PERMISSION,... with permissions of"
+                    f" {', '.join(PERMISSIONS)}"
+                )
+            pairs.add((namespace, permission))
+    return frozenset(pairs)
 
 
 _ANNOTATIONS: Final = {
@@ -149,6 +181,8 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
         if number and not one.text.startswith("---"):
             click.echo("---")
         click.echo(one.text, nl=not one.text.endswith("\n"))
+    for warning in dict.fromkeys(warning for one in made for warning in one.warnings):
+        console.say(warning)
     sealed = sum(one.sealed for one in made)
     nothing = "No sidecar added: no pod has the label, or all have the sidecar already."
     console.say(f"Sidecar added to {sealed}." if sealed else nothing)

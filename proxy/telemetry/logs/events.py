@@ -216,9 +216,11 @@ _INJECTOR: Final = (
     Event(
         "injector.reviewed",
         "info",
-        ("namespace", "outcome", "problems"),
-        "A pod was reviewed: `outcome` is injected, unchanged, disabled (by its label) or denied."
-        " `problems` is the number of reasons, which are in the response to the API server.",
+        ("namespace", "outcome", "problems", "warnings"),
+        "A pod was reviewed: `outcome` is injected, unchanged, disabled (by its label), valid"
+        " (after other webhooks) or denied. `problems` is the number of reasons to deny it, and"
+        " `warnings` of those by which the next release will. Their texts are in the response to"
+        " the API server.",
     ),
     Event(
         "injector.refused",

@@ -1,0 +1,116 @@
+"""What a pod has that weakens its protection, or that cannot be sealed: see policy.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from . import keys
+from .annotations import FORMER_PASS_PORTS, PREFIX, InjectorSettings, PodOptions
+from .pod_reader import Json, mapping, named, text
+from .policy import Violation
+from .ports import Declared, Sealed, declared, resolve
+from .probes import PROBE_KINDS
+
+_STRONG: Final = frozenset(
+    {"ALL", "BPF", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE"}
+)
+"""Capabilities by which a container can undo the redirect, read around it, or leave the pod."""
+
+_GRPC: Final = "gRPC"
+_TLS: Final = "HTTPS"
+_HTTP2: Final = "HTTP/2"
+_PROTOCOLS: Final = {
+    "grpc": _GRPC,
+    "h2": _HTTP2,
+    "h2c": _HTTP2,
+    "http2": _HTTP2,
+    "https": _TLS,
+    "tls": _TLS,
+}
+"""Names of ports, of which `PROTOCOL-more` is common, and what they are served with."""
+
+_HTTP1_NAMES: Final = ("grpc-web",)
+_TLS_PORTS: Final = frozenset({443, 8443})
+
+
+def of_pod(
+    spec: Json, containers: Sequence[Json], options: PodOptions, settings: InjectorSettings
+) -> Iterator[Violation]:
+    """Yield what stands in the pod; `containers` are all of it without Sealyard's own."""
+    sources = (settings.keys_secret, options.keys_secret)
+    yield from keys.exposures(named(spec, "volumes"), containers, sources)
+    yield from of_privileges(containers)
+    if spec.get("hostPID"):
+        yield Violation("hostPID: containers can see the processes of the sidecar", "host")
+    if not options.native and text(spec, "restartPolicy") in {"OnFailure", "Never"}:
+        yield Violation(
+            "native-sidecar false: the sidecar never exits, so that a Job would never complete"
+        )
+
+
+def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:
+    """Yield the capabilities with which a container could get around the sidecar."""
+    for one in containers:
+        security = mapping(one, "securityContext")
+        added = mapping(security, "capabilities").get("add")
+        names = {str(name).upper().removeprefix("CAP_") for name in added or ()}
+        for name in sorted(names & _STRONG):
+            yield Violation(
+                f"container {one['name']} adds {name}, which can undo the redirect", "capabilities"
+            )
+        if security.get("privileged"):
+            yield Violation(
+                f"container {one['name']} is privileged, and can undo the redirect", "capabilities"
+            )
+
+
+def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[Violation]:
+    """Yield the annotations that replace what the operator chose."""
+    if options.interception == "port-env" != settings.interception:
+        yield Violation(f"annotation {PREFIX}interception: port-env is weaker", "interception")
+    if options.config != settings.config:
+        yield Violation(f"annotation {PREFIX}config: rules other than the operator's", "config")
+    if options.keys_secret != settings.keys_secret:
+        yield Violation(f"annotation {PREFIX}keys-secret: keys other than the operator's", "keys")
+    if options.former_names:
+        yield Violation(f"annotation {PREFIX}{FORMER_PASS_PORTS} is called {PREFIX}pass-ports now")
+
+
+def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:
+    """Yield the declared ports that stay open, and those that are not HTTP/1.1 in the clear.
+
+    `running` are the containers that run beside the sidecar.
+    """
+    known = declared(running)
+    for one in known:
+        told = f"port {one.number} of container {one.container}"
+        if one.number in sealed.passed:
+            yield Violation(f"{told} passes unsealed (pass-ports)", "ports")
+        elif not one.tcp:
+            yield Violation(
+                f"{told} is not TCP and cannot be sealed: name it in pass-ports", "ports"
+            )
+        elif one.number not in sealed.numbers:
+            yield Violation(f"{told} is not sealed", "ports")
+        elif protocol := _protocol(one, known, running):
+            yield Violation(f"{told} is {protocol}, which cannot be sealed: name it in pass-ports")
+
+
+def _protocol(one: Declared, known: Sequence[Declared], running: Sequence[Json]) -> str:
+    """Return what a port is served with where that is not HTTP/1.1 in the clear, else nothing."""
+    if one.name in _HTTP1_NAMES:
+        return ""
+    first, *_ = one.name.split("-")
+    if first in _PROTOCOLS:
+        return _PROTOCOLS[first]
+    for container in running:
+        for kind in PROBE_KINDS:
+            probe = mapping(container, kind)
+            for handler, protocol in (("grpc", _GRPC), ("httpGet", _TLS)):
+                target = mapping(probe, handler)
+                number = resolve(target.get("port"), container["name"], known)
+                secure = handler == "grpc" or text(target, "scheme") == "HTTPS"
+                if number == one.number and secure and not target.get("host"):
+                    return protocol
+    return _TLS if not one.name and one.number in _TLS_PORTS else ""

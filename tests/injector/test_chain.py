@@ -1,0 +1,266 @@
+"""Injection beside the rest of an admission chain: another webhook, LimitRanger, quotas.
+
+Each of these failed with release 0.1.0, where a comment does not say otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+
+import pytest
+from hypothesis import given, settings
+
+from proxy.injector.admission_review import review, validation
+from proxy.injector.annotations import InjectorSettings
+from proxy.injector.pod_reader import Json
+from tests.injector.chain import (
+    Call,
+    Chain,
+    Denied,
+    Plugin,
+    limit_ranger,
+    other_webhook,
+    quota,
+    tokens,
+)
+from tests.injector.pods import (
+    SETTINGS,
+    STRICT,
+    WARNING,
+    a_container,
+    a_pod,
+    container,
+    pods,
+    variables,
+)
+
+BEFORE, AFTER = "a-helper", "z-helper"
+ORDERS = pytest.mark.parametrize("order", [BEFORE, AFTER])
+POLICIES = pytest.mark.parametrize("policy", [STRICT, WARNING], ids=["deny", "warn"])
+
+
+def a_chain(
+    policy: InjectorSettings = STRICT,
+    others: Mapping[str, Call] | None = None,
+    *,
+    plugins: Sequence[Plugin] = (),
+    final: Sequence[Plugin] = (),
+) -> Chain:
+    """Return a chain with both of our webhooks, and others by their names."""
+    return Chain(
+        {"sealyard": lambda asked: review(asked, policy).answer, **(others or {})},
+        [lambda asked: validation(asked, policy).answer],
+        plugins,
+        final,
+    )
+
+
+def redirected(pod: Json) -> set[int]:
+    """Return the ports that the pod's ruleset redirects."""
+    _, ruleset = container(pod, "sealyard-redirect")["command"]
+    listed = ruleset.partition("tcp dport {")[2].partition("}")[0]
+    return {int(one) for one in listed.split(",")}
+
+
+@ORDERS
+def test_another_webhook_unseals_nothing(order: str) -> None:
+    pod = a_chain(STRICT, {order: other_webhook()}).create(a_pod())
+
+    assert redirected(pod) == {8080, 15090}
+    assert "; sealed=8080,15090" in pod["metadata"]["annotations"]["sealyard.io/status"]
+
+
+def test_a_webhook_that_comes_later_unseals_nothing_while_policies_only_warn() -> None:
+    chain = a_chain(WARNING, {AFTER: other_webhook()})
+
+    assert redirected(chain.create(a_pod())) == {8080}
+    assert "port 15090 of container helper is not sealed" in "".join(chain.warnings)
+
+
+def test_a_webhook_that_comes_first_leaves_a_warning_while_policies_only_warn() -> None:
+    """What 0.1.0 did without a word."""
+    chain = a_chain(WARNING, {BEFORE: other_webhook()})
+
+    assert redirected(chain.create(a_pod())) == {15090}
+    assert "port 8080 of container web is not sealed" in "".join(chain.warnings)
+
+
+def wrapping(asked: Json) -> Json:
+    """Take the port from the application, as a webhook does that puts itself in its place."""
+    operations = [{"op": "remove", "path": "/spec/containers/0/ports"}]
+    patch = base64.b64encode(json.dumps(operations).encode()).decode()
+    response: Json = {"uid": asked["request"]["uid"], "allowed": True}
+    if "ports" in asked["request"]["object"]["spec"]["containers"][0]:
+        response |= {"patchType": "JSONPatch", "patch": patch}
+    return {"response": response}
+
+
+@POLICIES
+def test_a_port_stays_sealed_that_is_declared_no_more(policy: InjectorSettings) -> None:
+    assert redirected(a_chain(policy, {AFTER: wrapping}).create(a_pod())) == {8080}
+
+
+@POLICIES
+def test_a_name_of_a_port_means_what_it_meant_at_first(policy: InjectorSettings) -> None:
+    pod = a_chain(policy, {AFTER: wrapping}).create(a_pod({"sealyard.io/ports": "http"}))
+
+    assert redirected(pod) == {8080}
+
+
+def test_the_container_that_gets_another_port_stays_the_same() -> None:
+    annotations = {"sealyard.io/interception": "port-env", "sealyard.io/ports": "3000"}
+    app = {"name": "web", "image": "w"}
+    chain = a_chain(WARNING, {AFTER: other_webhook()})
+    pod = chain.create(a_pod(annotations, containers=[app]))
+
+    assert variables(container(pod, "web")) == {"PORT": "13000"}
+    assert "env" not in container(pod, "helper")
+
+
+@ORDERS
+@POLICIES
+def test_what_limit_ranger_gave_stays(order: str, policy: InjectorSettings) -> None:
+    chain = a_chain(
+        policy,
+        {order: other_webhook()},
+        plugins=[limit_ranger(cpu="200m", memory="128Mi"), tokens],
+        final=[quota("cpu", "memory")],
+    )
+    pod = chain.create(a_pod())
+
+    for name in ("sealyard", "sealyard-redirect"):
+        assert container(pod, name)["resources"] == {
+            "limits": {"cpu": "200m", "memory": "256Mi"},
+            "requests": {"cpu": "50m", "memory": "96Mi"},
+        }
+
+
+@ORDERS
+def test_what_another_webhook_gave_stays(order: str) -> None:
+    chain = a_chain(
+        STRICT,
+        {order: other_webhook(resources={"cpu": "1", "memory": "1Gi"})},
+        final=[quota("cpu", "memory")],
+    )
+    limits = container(chain.create(a_pod()), "sealyard")["resources"]["limits"]
+
+    assert limits == {"cpu": "1", "memory": "256Mi"}
+
+
+def test_annotations_meet_a_quota_without_a_limit_range() -> None:
+    """In 0.1.0 they did not reach the container that redirects."""
+    chain = a_chain(final=[quota("cpu", "memory")])
+    limits = {"cpu": "1", "memory": "64Mi"}
+
+    chain.create(
+        a_pod(
+            {"sealyard.io/cpu-limit": "1"}, containers=[a_container(resources={"limits": limits})]
+        )
+    )
+
+
+@ORDERS
+@settings(max_examples=25, deadline=None)
+@given(pod=pods())
+def test_webhooks_agree_within_one_reinvocation(order: str, pod: Json) -> None:
+    chain = a_chain(
+        SETTINGS,
+        {order: other_webhook(port=15999, resources={"cpu": "1"})},
+        plugins=[limit_ranger(memory="128Mi"), tokens],
+    )
+    notes = pod["metadata"].get("annotations") or {}
+    if "sealyard.io/interception" in notes:  # port-env, which can seal one port alone
+        notes["sealyard.io/pass-ports"] = "15999"
+    once = chain.create(pod)
+
+    assert chain.create(once) == once
+
+
+def test_always_pull_images_is_not_undone() -> None:
+    def pulling(pod: Json) -> None:
+        for one in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
+            one["imagePullPolicy"] = "Always"
+
+    pod = a_chain(plugins=[pulling]).create(a_pod())
+
+    assert container(pod, "sealyard")["imagePullPolicy"] == "Always"
+
+
+def unsealing(change: Callable[[Json], None]) -> Callable[[Json], None]:
+    """Return a plugin that changes pods which are injected, after all webhooks."""
+
+    def check(pod: Json) -> None:
+        change(container(pod, "sealyard-redirect"))
+
+    return check
+
+
+def test_a_change_after_our_last_call_is_denied() -> None:
+    """0.1.0 did not look again."""
+    chain = a_chain(final=[unsealing(lambda one: one.update(command=["true"]))])
+    with pytest.raises(Denied, match="container sealyard-redirect is not as Sealyard made it"):
+        chain.create(a_pod())
+
+
+def test_others_may_take_the_image_from_a_mirror_and_add_variables() -> None:
+    def change(one: Json) -> None:
+        one["image"] = "mirror.example/sealyard:1.0"
+        one["env"] = [{"name": "OTEL", "value": "1"}]
+
+    a_chain(final=[unsealing(change)]).create(a_pod())
+
+
+SECRET_KEY = {"secretKeyRef": {"name": "web-keys", "key": "root.key"}}
+STEALING: list[Json] = [
+    {"volumeMounts": [{"name": "sealyard-keys", "mountPath": "/k"}]},
+    {"volumeMounts": [{"name": "also-keys", "mountPath": "/k"}]},
+    {"targetContainerName": "sealyard"},
+    {
+        "env": [
+            {"name": "K", "valueFrom": {"secretKeyRef": {"name": "web-keys", "key": "root.key"}}}
+        ]
+    },
+    {"envFrom": [{"secretRef": {"name": "sealyard-keys"}}]},
+]
+
+
+@POLICIES
+@pytest.mark.parametrize("stolen", STEALING, ids=lambda one: next(iter(one)))
+def test_ephemeral_containers_do_not_get_the_keys(stolen: Json, policy: InjectorSettings) -> None:
+    chain = a_chain(policy)
+    running = a_chain(SETTINGS).create(a_pod({"sealyard.io/keys-secret": "web-keys"}))
+    projected = {"sources": [{"secret": {"name": "sealyard-keys"}}]}
+    running["spec"]["volumes"].append({"name": "also-keys", "projected": projected})
+    running["metadata"]["labels"]["sealyard.io/inject"] = "disabled"  # set later, to get around it
+
+    with pytest.raises(Denied, match="debugger"):
+        chain.debug(running, {"name": "debugger", "image": "busybox", **stolen})
+
+
+def test_ephemeral_containers_that_only_look_are_admitted() -> None:
+    chain = a_chain()
+    pod = chain.create(a_pod())
+    debugger = {"name": "debugger", "image": "busybox", "targetContainerName": "web"}
+
+    assert chain.debug(pod, debugger)["spec"]["ephemeralContainers"] == [debugger]
+    assert chain.warnings == []
+
+
+def test_ephemeral_containers_do_not_undo_the_redirect() -> None:
+    netadmin = {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
+    debugger = {"name": "debugger", "image": "busybox", "securityContext": netadmin}
+    with pytest.raises(Denied, match="debugger adds NET_ADMIN"):
+        a_chain().debug(a_chain().create(a_pod()), debugger)
+    chain = a_chain(WARNING)
+    chain.debug(a_chain().create(a_pod()), debugger)
+
+    assert len(chain.warnings) == 2
+
+
+def test_pods_without_a_sidecar_are_debugged_as_before() -> None:
+    debugger = {"name": "d", "image": "b", "volumeMounts": [{"name": "sealyard-keys"}]}
+
+    assert a_chain().debug(deepcopy(a_pod()), debugger)
