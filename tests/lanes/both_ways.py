@@ -249,13 +249,23 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
 
 
 @contextlib.contextmanager
+def no_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every message take the general way, whatever is known of its head."""
+    with monkeypatch.context() as patched:
+        patched.setattr(JsonWay, "change", lambda *_, **__: None)
+        yield
+
+
+@contextlib.contextmanager
 def taken_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
     """Collect the messages that were changed by a way, rather than by a plan."""
     taken: list[Changed] = []
     change = JsonWay.change
 
-    def changing(self: JsonWay, body: bytes, now: float, kept: Kept = ()) -> Changed | None:
-        changed = change(self, body, now, kept)
+    def changing(
+        self: JsonWay, body: bytes, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        changed = change(self, body, now, kept, any_number=any_number)
         if changed is not None:
             taken.append(changed)
         return changed

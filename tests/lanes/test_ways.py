@@ -5,6 +5,7 @@ The texts of the JSON suite under one head, which is known by the third of them.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,10 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.leaves import FORM
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
-from .both_ways import a_way, no_head_is_known, nothing_is_fast, taken_ways
+from .both_ways import a_way, no_head_is_known, no_ways, nothing_is_fast, taken_ways
 from .test_same_bytes import SUITE
 
 _BOUND: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
@@ -91,6 +93,46 @@ async def test_a_way_is_the_general_way(target: str, monkeypatch: pytest.MonkeyP
     if target in {"/one/1", "/named/1"}:
         for outcome in ("sealed", "opened"):
             assert sum(outcome in one.counts for one in taken) > len(conversations)
+
+
+def _list(rows: int, size: int) -> bytes:
+    one = '{"author": "a", "content": "%s", "tags": ["x", "y"]}' % ("c" * size)
+    return f'{{"room": "r", "content": "d", "list": [{", ".join([one] * rows)}]}}'.encode()
+
+
+LONG: list[tuple[bytes, int | None]] = [
+    (_list(700, 1), 700),
+    (_list(300, 100), 300),
+    (_list(6000, 20), 6000),
+]
+LARGE: list[tuple[bytes, int | None]] = [
+    (_list(20, 20_000), 20),
+    (b'{"room": "r", "content": "%b"}' % (b"c" * 400_000), None),
+]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "parsed"])
+@pytest.mark.parametrize(
+    ("body", "values"), LONG + (LARGE if FORM == "native" else []), ids=lambda one: len(str(one))
+)
+async def test_long_messages_go_their_way(
+    body: bytes, values: int | None, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    """In slices, where the listener and its parser have them, and to the same bytes."""
+    target = "/one/1" if values is None else "/many/1"
+    messages = [_post(target, body)] * 3
+    async with a_way(a_rulebook()) as way:
+        with no_ways(monkeypatch):
+            planned = await way.send_in_turn(messages, monkeypatch)
+    async with a_way(a_rulebook()) as way:
+        lane = contextlib.nullcontext() if known else nothing_is_fast(monkeypatch)
+        with lane, taken_ways(monkeypatch) as taken:
+            assert await way.send_in_turn(messages, monkeypatch) == planned
+    # The keys of the first message are not at hand.
+    for outcome in ("sealed", "opened"):
+        assert [one.counts[outcome] for one in taken if outcome in one.counts][-2:] == [
+            values or 1
+        ] * 2
 
 
 async def test_a_length_is_never_read_from_another_message(

@@ -86,10 +86,13 @@ class JsonWay:
         self._read = reader(exchange, json)
         self._compare = _comparison(exchange, compiled, head)
 
-    def change(self, body: bytes, now: float, kept: Kept = ()) -> Changed | None:
+    def change(
+        self, body: bytes, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
         """Return the message with this body changed, or None where the general way must tell.
 
-        `kept` are the names of the request's body, `now` is in seconds since 1970.
+        `kept` are the names of the request's body, `now` is in seconds since 1970. `any_number`:
+        it is worked at in slices, so there may be more values than one slice has time for.
         """
         json = self._json
         found = json.finder.find(body)
@@ -102,7 +105,7 @@ class JsonWay:
         bound, kept = read
         try:
             if bound.only is None or len(places[bound.only]) != _ONE:
-                if sum(map(len, places)) > _MOST_PLACES:
+                if not any_number and sum(map(len, places)) > _MOST_PLACES:
                     return None
                 return self._carried_out(body, places, bound, now, kept)
             one = self._one_sealed if bound.seals else self._one_opened

@@ -261,6 +261,11 @@ class Handler(FastPath):
         elif self.upstream.health.sound:
             permit = await self.upstream.permits.take(admitted.claim)
         try:
+            lone = self.heads.lone_way(exchange, whole, None)
+            changed = await self.steps.go(lone, whole, record, (), long=long)
+            if changed is not None:
+                exchange.keep(changed.kept)
+                return changed, permit
             async with self.steps.slices.turn(long=long) as run:
                 plan = await run(self.steps.plan_request, exchange, whole, framing)
                 return await self.steps.carry_out(plan, record, run), permit
@@ -308,7 +313,12 @@ class Handler(FastPath):
                     return message, flowing
             case _:
                 whole = await response.read(limit)
-        async with steps.slices.turn(long=_is_long(head, whole)) as run:
+        long = _is_long(head, whole)
+        lone = self.heads.lone_way(exchange, whole, (treatment, head))
+        changed = await steps.go(lone, whole, record, exchange.kept, long=long)
+        if changed is not None:
+            return changed, response
+        async with steps.slices.turn(long=long) as run:
             plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
             return await steps.carry_out(plan, record, run), response
 

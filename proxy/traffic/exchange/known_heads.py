@@ -7,6 +7,7 @@ from typing import Final
 from ...core.apply.forwardable import Changed
 from ...core.apply.json_way import JsonWay
 from ...core.apply.ways import PassingWay, Way, Ways
+from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.treatment import ResponseTreatment, treat_response
 from ..http1.fast_heads import FastHead, FastResponseHead
@@ -17,6 +18,8 @@ from ..slices import SHORT_BYTES, may_go_a_way
 from .admission import AdmittedExchange
 from .steps import Steps
 
+LARGE: Final = 8192
+"""A body of at most so many bytes has few values, or small ones: it is not worth a second try."""
 MOST_RESPONSES: Final = 8
 """So many heads of responses are known for a head of requests: a route has few."""
 
@@ -167,3 +170,21 @@ class KnownHeads:
         if changed is not None and changed.counts:
             record.count(changed.counts)
         return changed
+
+    def lone_way(
+        self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
+    ) -> JsonWay | None:
+        """Return the way of one large message, whether or not its head is known; None for no way.
+
+        It is that of the request, or of the `answer` that is treated so. Smaller ones have been
+        tried before.
+        """
+        if len(body) <= LARGE or self._steps.tap.watched:
+            return None
+        if exchange.decision.observes is not None:
+            return None
+        if answer is None:
+            way = self._ways.request(exchange)
+        else:
+            way = self._ways.response(exchange, *answer)
+        return way if isinstance(way, JsonWay) else None

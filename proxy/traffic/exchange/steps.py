@@ -15,7 +15,8 @@ from typing import Final
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
+from ...core.apply.json_way import JsonWay
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.edits.key_needs import NO_KEYS, Attempt, Keys
 from ...core.errors import (
@@ -25,7 +26,7 @@ from ...core.errors import (
     Unopened,
 )
 from ...core.http.message import DIRECTIONS, Direction, ResponseHead
-from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.exchange import Exchange, Kept, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
@@ -53,7 +54,7 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..overload import LoopLag
-from ..slices import Run, Slices
+from ..slices import Run, Slices, may_go_a_way
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import announcements_of
@@ -243,6 +244,26 @@ class Steps(WaySteps):
         rule = messages.exchange.decision.rule
         self.refuse_shut(None if rule is None else rule.name)
         return plan_message(messages, payload, binary=binary)
+
+    async def go(
+        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
+    ) -> Changed | None:
+        """Return a message that goes its way, in slices if it is long; None for the general way.
+
+        `kept` are the names of the request's body.
+        """
+        if way is None:
+            return None
+        now = self.clock()
+        changed = None
+        if not long or may_go_a_way(body):
+            changed = way.change(body, now, kept)
+        if changed is None and long:
+            async with self.slices.turn(long=long) as run:
+                changed = await run(way.change, body, now, kept, any_number=True)
+        if changed is not None:
+            record.count(changed.counts)
+        return changed
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if they are cached."""

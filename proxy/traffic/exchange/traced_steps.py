@@ -14,7 +14,7 @@ from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange, Kept, Messages
 from ...core.planning.plan import Plan
-from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
+from ...core.planning.treatment import HeadOnly, ReadResponse, ResponseTreatment, StreamBody
 from ...telemetry.tap import Piece
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.fast_heads import FastHead
@@ -209,6 +209,11 @@ class TracedHeads(KnownHeads):
     ) -> Changed | None:
         """Return a message that passes, and no other."""
         return known.passing
+
+    def lone_way(
+        self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
+    ) -> None:
+        """Return no way."""
 
 
 def _belongs(record: MessageRecord, headers: Headers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.apply import way_values
 from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable, Frame
+from proxy.core.apply.json_way import JsonWay
 from proxy.core.apply.ways import Way, Ways
 from proxy.core.compiled.plain_json import PlainJson
 from proxy.core.crypto.context import Context, Scope
@@ -24,6 +26,7 @@ from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
+from proxy.core.leaves import FORM
 from proxy.core.planning.exchange import Kept
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import (
@@ -34,6 +37,7 @@ from proxy.core.planning.treatment import (
     treat_response,
 )
 from proxy.core.rules.model import Item, Names, Rule, Verdict
+from proxy.core.slices import pausing
 from tests.core.message_texts import LONG, bodies
 from tests.factories import (
     JSON_TYPE,
@@ -219,13 +223,13 @@ def generally(trip: Trip, body: bytes, answer: Any = None) -> object:  # noqa: A
     return sent(done.forwardable), done.counts, proven(done.proven), sealing, facts
 
 
-def by_way(way: Way | None, keys: Warm, body: bytes, kept: Kept = ()) -> object:
+def by_way(way: Way | None, keys: Warm, body: bytes, kept: Kept = (), **how: bool) -> object:
     """Return all that comes of a message by a way, or None where it leaves it."""
     if way is None:
         return None
     with pytest.MonkeyPatch.context() as fixed:
         fixed.setattr("os.urandom", bytes)
-        changed = way.change(body, NOW, kept)
+        changed = way.change(body, NOW, kept, **how)
     if changed is None:
         return None
     (needs,) = keys.needs or [Needs({})]
@@ -503,12 +507,122 @@ def test_a_list_full_of_decoys_takes_no_time(decoys: str) -> None:
 
 
 @pytest.mark.parametrize(("rows", "goes"), [(532, True), (533, False)])
-def test_more_values_than_a_slice_has_time_for_go_no_way(rows: int, goes: bool) -> None:  # noqa: FBT001 - which of two sizes
+def test_more_values_than_a_slice_has_time_for_go_their_way_in_slices(
+    rows: int,
+    goes: bool,  # noqa: FBT001 - which of two sizes
+) -> None:
     texts = ",".join(['{"content":"a"}'] * rows)
     body = f'{{"conversationId":"c1","meta":[{texts}]}}'.encode()
     way, _ = ways_of(LISTS, a_message(body))
     assert way is not None
     assert (by_way(way, Warm(), body) is not None) == goes
+    assert by_way(way, Warm(), body, any_number=True) is not None
+
+
+class Stop(Exception):
+    """Raised at a pause."""
+
+
+def paused(way: Way, body: bytes, kept: Kept = (), *, stop: int = 0) -> int:
+    """Return how often a way pauses; raise Stop at the pause of this number."""
+    pauses = 0
+
+    def pausing_here() -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == stop:
+            raise Stop
+
+    assert isinstance(way, JsonWay)
+    with pausing(pausing_here):
+        assert way.change(body, NOW, kept, any_number=True) is not None
+    return pauses
+
+
+def test_a_way_pauses_between_a_few_values_and_ends_where_a_pause_raises() -> None:
+    rows = ",".join(['{"content":"a"}'] * 3000)
+    body = f'{{"conversationId":"c1","meta":[{rows}]}}'.encode()
+    way, _ = ways_of(LISTS, a_message(body))
+    assert way is not None
+
+    pauses = paused(way, body)
+
+    assert pauses > 3 * 3000 / way_values.MOST_TOGETHER
+    for stop in (1, pauses // 2, pauses):
+        with pytest.raises(Stop):
+            paused(way, body, stop=stop)
+
+
+def test_large_values_are_worked_at_one_by_one() -> None:
+    rows = ",".join([f'{{"content":"{"a" * 100_000}"}}'] * 20)
+    body = f'{{"conversationId":"c1","meta":[{rows}]}}'.encode()
+    way, _ = ways_of(LISTS, a_message(body))
+    if FORM == "native":
+        assert way is not None
+        assert paused(way, body) > 3 * 20 / 3
+
+
+LONG_LISTS: Final = a_rule(
+    request=a_block(encrypt=["optional $.meta[*].content", "optional $.list[*].content"]),
+    response=a_block(decrypt=["$.meta[*].content", "$.list[*].content"]),
+    names=HERE,
+)
+LONG_MIXED: Final = a_rule(
+    request=a_block(encrypt=["optional $.meta[*].content"], decrypt=["$.list[*].content"]),
+    response=a_block(encrypt=["$.meta[*].content"], decrypt=["$.list[*].content"]),
+    names=HERE,
+)
+SEALED: Final[list[Callable[[], object]]] = [
+    lambda: a_token(b"a"),
+    lambda: a_token(b"b", number=1),
+    lambda: a_token('é"'.encode()),
+    lambda: a_token(b"[1]", cty="json"),
+    lambda: a_token(b"c", form="short"),
+    lambda: a_token(b"\xff"),
+    lambda: forged(a_token(b"d")),
+]
+VALUES: Final[list[Callable[[], object]]] = [
+    lambda: "a",
+    lambda: 1.5,
+    lambda: {"x": [None]},
+    lambda: 'é"',
+    lambda: LONG,
+]
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_long_lists_go_as_their_plan_goes(data: st.DataObject) -> None:
+    """With a few values between two pauses, so that there are many such portions."""
+    rule = data.draw(st.sampled_from([LONG_LISTS, LONG_MIXED, LISTS]))
+    sealed = SEALED[: data.draw(st.sampled_from([1, 4, 5, 7]))]
+    kinds: list[list[Callable[[], object]]] = [VALUES, sealed]
+    members = data.draw(st.permutations(["meta", "list"]))
+    lists = {
+        name: [
+            {"content": data.draw(st.sampled_from(kinds[data.draw(st.booleans())]))()}
+            if rule is LISTS
+            else {"content": data.draw(st.sampled_from(kinds[_opens(rule, name)]))()}
+            for _ in range(data.draw(st.integers(0, 9)))
+        ]
+        for name in members
+    }
+    body = json.dumps({"conversationId": "c1", **lists, "content": 1}, ensure_ascii=False).encode()
+    keys = Warm()
+    way, trip = ways_of(rule, a_message(body), keys)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(way_values, "MOST_TOGETHER", data.draw(st.integers(1, 3)))
+        small.setattr(way_values, "MOST_BYTES", data.draw(st.sampled_from([1, 300, 1000])))
+        done = by_way(way, keys, body, any_number=True)
+
+    planned = generally(walking(Trip((rule,), trip.message)), body)
+    assert done in (None, planned)
+    if len(sealed) <= 4 and all(lists.values()) and rule is LONG_MIXED:
+        assert done is not None
+
+
+def _opens(rule: Rule, name: str) -> bool:
+    return rule is LONG_MIXED and name == "list"
 
 
 @pytest.mark.parametrize(
