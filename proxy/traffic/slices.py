@@ -24,7 +24,7 @@ T = TypeVar("T")
 SLICE_SECONDS: Final = 0.002
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
-LONG_BYTES: Final = (2048 if FORM == "native" else 256) * 1024
+LONG_BYTES: Final = 2048 * 1024
 """A body of so many bytes is found, sealed and spliced in a slice or two, if it has few values."""
 _NEVER: Final = 1_000_000_000
 _NEWEST: Final = 0.2

@@ -24,6 +24,9 @@ SELECTED_MAX: Final = 30_000
 hundred, and each takes 15 microseconds in which no other message is served."""
 _PROBED_MAX: Final = 16 * 1024
 _LISTED_MAX: Final = 512 * 1024  # too small for more values than a text may have
+_LARGEST: Final = 2 * 1024 * 1024
+"""So much may a text of few values have, which is a millisecond or two for the scanner."""
+_FEW: Final = 256
 _WORTH_CUTTING: Final = 64
 _LOOKED_AT: Final = 1024
 """So many objects are looked at between two pauses: it takes half a millisecond."""
@@ -79,7 +82,7 @@ class Finder:
         None where any of it is not certain: the body is no strict JSON within the limits of a walk,
         a name may be read as another, or the search does not pay. Raises what `pause` raises.
         """
-        if not self._certain or len(body) > self._longest:
+        if not self._certain or (len(body) > self._longest and _is_full(body)):
             return None
         try:
             text = decoded(body) if self._many else check(body)
@@ -109,7 +112,7 @@ class Finder:
                     break
                 level = level[name]
                 start = text.index(spelled, start) + size
-                if text.find(spelled, start) >= 0:
+                if _occurs_again(text, spelled, start, level):
                     return None
                 if level is None:
                     break
@@ -142,6 +145,25 @@ class Finder:
         return None if selected > SELECTED_MAX else (missing, found)
 
 
+def _is_full(body: bytes) -> bool:
+    """Return whether a text may have many values, of which the scanner would make objects."""
+    return len(body) > _LARGEST or len(body) - len(body.replace(b",", b"", _FEW + 1)) > _FEW
+
+
+def _occurs_again(text: str, spelled: str, at: int, value: object) -> bool:
+    """Return whether a name is found once more behind `at`, where the one of `value` ends.
+
+    A long string without quotes may be most of the text, and no name is in it.
+    """
+    if type(value) is str and len(value) > _WORTH_CUTTING:
+        if text[at] != ":" and not text.startswith(":", after_space(text, at)):
+            return True  # no name at all, so that its own follows
+        start = _value_start(text, at)
+        if text.find('"', start + 1, start + len(value)) < 0:
+            at = start + len(value)
+    return text.find(spelled, at) >= 0
+
+
 def _name(name: str, plain: PlainNames) -> _Name:
     spelled = f'"{name}"'
     return name, spelled, len(spelled), plain
@@ -166,9 +188,11 @@ def _listed(
     counts: list[tuple[str, int]] = []
     for step in path:
         pause()
-        kept = [level is not None for level in levels]
-        above, indexes = list(compress(levels, kept)), list(compress(indexes, kept))
-        lacks = lacks or len(above) < len(levels)
+        above = levels
+        if None in levels:
+            kept = [level is not None for level in levels]
+            above, indexes = list(compress(levels, kept)), list(compress(indexes, kept))
+            lacks = True
         kinds = set(map(type, above))
         if step is None:
             if not kinds <= _LISTS or sum(map(len, above)) > SELECTED_MAX:
@@ -185,9 +209,12 @@ def _listed(
             name, spelled, size, plain = step
             if not kinds <= _OBJECTS or not _suit(plain, above, pause):
                 return None
-            kept = [name in level for level in above]
-            levels = [level[name] for level in compress(above, kept)]
-            indexes = list(compress(indexes, kept))
+            try:
+                levels = [level[name] for level in above]  # as nearly always
+            except KeyError:
+                kept = [name in level for level in above]
+                levels = [level[name] for level in compress(above, kept)]
+                indexes = list(compress(indexes, kept))
             lacks = lacks or len(levels) < len(above)
             counts.append((spelled, len(levels)))
     located = _located(text, zip(levels, indexes, strict=True), spelled, size, pause)
@@ -224,6 +251,7 @@ def _located(
     flat: list[int] = []
     rest: list[str] = []
     at = kept = count = 0
+    escapes = text.find("\\") >= 0
     for value, way in values:
         pause()
         at = text.index(spelled, at) + size  # without `\u`, it is spelled as it reads
@@ -232,6 +260,14 @@ def _located(
         if value is None:
             continue
         count += 1
+        start = at + 2 if text[at + 1] == " " else at + 1
+        if type(value) is str and text[at] == ":" and text[start] == '"' and not escapes:
+            end = text.index('"', start + 1) + 1
+            flat += (start, end, *way)
+            if end - start > _WORTH_CUTTING:
+                rest.append(text[kept : start + 1])
+                at = kept = end - 1
+            continue
         start = _value_start(text, at)
         end = _value_end(text, value, start)
         flat += (start, end, *way)

@@ -617,7 +617,7 @@ def test_long_lists_go_as_their_plan_goes(data: st.DataObject) -> None:
 
     planned = generally(walking(Trip((rule,), trip.message)), body)
     assert done in (None, planned)
-    if len(sealed) <= 4 and all(lists.values()) and rule is LONG_MIXED:
+    if FORM == "native" and len(sealed) <= 4 and all(lists.values()) and rule is LONG_MIXED:
         assert done is not None
 
 

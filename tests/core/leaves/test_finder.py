@@ -430,3 +430,41 @@ def test_long_work_pauses_and_what_a_pause_raises_ends_it(form: Form, body: str)
 def test_only_bytes_are_read(form: Form, body: object) -> None:
     with pytest.raises((TypeError, AttributeError)):
         form((), never).find(body)
+
+
+FILL: Final = "x" * 100
+PIECE: Final = 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (f'{{"a":"text","text":"{FILL}"}}', False),
+        (f'{{"b":["text"],"text":"{FILL}"}}', False),
+        (f'{{"text" : "{FILL}","b":1}}', True),
+        (f'{{"text":"{FILL}\\"{FILL}","b":1}}', True),
+        (f'{{"text":"{FILL}","b":"text"}}', False),
+        (f'{{"text":"{FILL}","b":{{"text":1}}}}', False),
+        (f'{{"b":"{FILL * 3000}","text":"{FILL * 3000}"}}', True),
+        (f'{{"b":[{"1," * 9000}2],"text":"a"}}', False),
+        (f'{{"b":"{FILL * 21_000}","text":"a"}}', False),
+    ],
+    ids=map(str, range(9)),
+)
+def test_the_python_form_is_certain_of_large_fields(body: str, found: bool) -> None:  # noqa: FBT001 - which of two
+    ours, *_ = agreed(paths_of("text"), body.encode())
+    assert (ours is not None) == found
+
+
+@pytest.mark.parametrize("size", [0, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 7])
+@pytest.mark.parametrize("tail", ['"', "", "\\", '\\""', '\\u0041"', '\x01"', "\x01", '\x7f"', "é"])
+def test_strings_of_any_size_are_read_piece_by_piece(size: int, tail: str) -> None:
+    large = " " * (1024 * 1024)
+    text = f'{{"a":"{"x" * size}{tail}}}{large}'
+    try:
+        json.loads(text)
+        valid = True
+    except ValueError:
+        valid = False
+    agreed(paths_of("a"), text.encode())
+    assert (walked(paths_of("a"), text.encode()) is not None) == valid

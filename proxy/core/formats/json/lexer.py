@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from json.decoder import scanstring  # type: ignore[attr-defined]  # the C scanner of strings
 from typing import Final, NamedTuple, Protocol
 
 from ...errors import InvalidBody
@@ -146,6 +147,16 @@ def _end_of_string(text: str, at: int) -> int:
     at += 1
     while True:
         pause()
+        end = text.find('"', at, at + PIECE_BYTES)
+        last = end if end >= 0 else min(at + PIECE_BYTES, len(text))
+        if text.find("\\", at, last) < 0:  # as nearly always, and three times as fast
+            scanstring(f'{text[at:last]}"', 0)
+            if end >= 0:
+                return end + 1
+            if last == len(text):
+                raise InvalidBody("not-json")
+            at = last
+            continue
         match = _INSIDE.match(text, at, at + PIECE_BYTES)
         assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
         if match.end() == at or match.end() < at + PIECE_BYTES - _ESCAPE:
