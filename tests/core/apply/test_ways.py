@@ -980,3 +980,27 @@ def test_json_that_cannot_ask_for_another_method_has_a_way() -> None:
     assert trip.exchange.decision.overridable
     assert Ways(Warm()).request(trip.exchange) is not None
     assert Ways(Warm()).request(Trip(rules, a_message(headers=form)).exchange) is None
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_lists_within_values_that_are_sealed_are_left_to_the_plan(rows: int) -> None:
+    rule = a_rule(
+        request=a_block(encrypt=["optional $.meta[*].content", "optional $.meta[*].content.x"]),
+        names=HERE,
+    )
+    row = f'{{"content":{{"y":"{LONG * 400}","x":"{LONG}"}}}}'
+    body = f'{{"conversationId":"c1","meta":[{",".join([row] * rows)}]}}'.encode()
+    keys = Warm()
+    way, trip = ways_of(rule, a_message(body), keys)
+
+    done = by_way(way, keys, body, any_number=True)
+
+    assert done in (None, generally(walking(Trip((rule,), trip.message)), body))
+    assert done is None
+
+
+def test_what_is_no_text_among_many_tokens_is_left_to_the_plan() -> None:
+    tokens = [a_token(b"a"), a_token(b"b", number=1), a_token(b"\xff", number=2), a_token(b"c")]
+    body = json.dumps({"content": tokens[0], "list": [{"text": one} for one in tokens]})
+    done, _ = answered(ANY_OPENED, body, Warm())
+    assert done is None
