@@ -97,15 +97,13 @@ async def test_a_way_is_the_general_way(target: str, monkeypatch: pytest.MonkeyP
 
 def _list(rows: int, size: int) -> bytes:
     one = '{"author": "a", "content": "%s", "tags": ["x", "y"]}' % ("c" * size)
-    return f'{{"room": "r", "content": "d", "list": [{", ".join([one] * rows)}]}}'.encode()
+    return f'{{"room": "r", "list": [{", ".join([one] * rows)}]}}'.encode()
 
 
-LONG: list[tuple[bytes, int | None]] = [
-    (_list(700, 1), 700),
-    (_list(300, 100), 300),
-    (_list(6000, 20), 6000),
-]
+LONG: list[tuple[bytes, int | None]] = [(_list(700, 1), 700), (_list(300, 100), 300)]
+# The Python Finder leaves so many commas in so long a text to the walk.
 LARGE: list[tuple[bytes, int | None]] = [
+    (_list(6000, 20), 6000),
     (_list(20, 20_000), 20),
     (b'{"room": "r", "content": "%b"}' % (b"c" * 400_000), None),
 ]
