@@ -982,8 +982,12 @@ def test_json_that_cannot_ask_for_another_method_has_a_way() -> None:
     assert Ways(Warm()).request(Trip(rules, a_message(headers=form)).exchange) is None
 
 
+@pytest.mark.parametrize("together", [1, way_values.MOST_BYTES])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_lists_within_values_that_are_sealed_are_left_to_the_plan(rows: int) -> None:
+def test_lists_within_values_that_are_sealed_are_left_to_the_plan(
+    rows: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_values, "MOST_BYTES", together)
     rule = a_rule(
         request=a_block(encrypt=["optional $.meta[*].content", "optional $.meta[*].content.x"]),
         names=HERE,

@@ -456,6 +456,15 @@ def test_the_python_form_is_certain_of_large_fields(body: str, found: bool) -> N
     assert (ours is not None) == found
 
 
+def test_long_strings_in_lists_are_found_beside_escapes() -> None:
+    rows = [f'{{"text":"{one}","b":"\\n"}}' for one in (FILL, "a", f'{FILL}\\"{FILL}', FILL)]
+    body = f'{{"list":[{",".join(rows)}]}}'.encode()
+    _, (flat,) = certain(paths_of("list.*.text"), body)
+    assert [body[start:end] for start, end in zip(flat[::3], flat[1::3], strict=True)] == [
+        f'"{one}"'.encode() for one in (FILL, "a", f'{FILL}\\"{FILL}', FILL)
+    ]
+
+
 @pytest.mark.parametrize("size", [0, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 7])
 @pytest.mark.parametrize("tail", ['"', "", "\\", '\\""', '\\u0041"', '\x01"', "\x01", '\x7f"', "é"])
 def test_strings_of_any_size_are_read_piece_by_piece(size: int, tail: str) -> None:
