@@ -105,7 +105,7 @@ async def test_the_fast_path_sends_nothing_else(thing: Any) -> None:  # noqa: AN
         nothing: Any = None
         with pytest.raises(TypeError, match="only a Forwardable can be sent"):
             upstream.send_at_once(
-                thing, b"x", permit, nothing, lines={}, forwarding=UNCHANGED, framed=True
+                thing, b"x", permit, nothing, fast=nothing, lines={}, forwarding=UNCHANGED
             )
         assert (upstream.pool.idle, upstream.pool.size) == (1, 1)
         link: Any = None

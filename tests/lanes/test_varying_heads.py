@@ -1,15 +1,19 @@
-"""Responses whose heads vary in what no rule reads: each value arrives as it was sent."""
+"""Messages whose heads vary in what no rule reads: each value arrives as it was sent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import proxy.core
-from proxy.traffic.http1.fast_heads import VARYING
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Names
+from proxy.traffic.http1.fast_heads import VARYING, VARYING_IN_REQUESTS
 
 from .both_ways import Echo, a_way, nothing_is_fast, taken_ways
 from .test_repeated_heads import _conversations
@@ -68,7 +72,69 @@ async def test_what_varies_in_the_heads_of_answers_is_passed_on(
     assert sum("opened" in one.counts for one in taken) > 20
 
 
-@pytest.mark.parametrize("name", sorted(VARYING))
+def _asked(messages: list[bytes], number: int) -> Iterator[bytes]:
+    """Yield requests whose ids differ, and whose other lines come again."""
+    for turn, message in enumerate(messages):
+        start, _, rest = message.partition(b"\r\n")
+        lines = [
+            b"traceparent: 00-%032x-%016x-01" % (number, turn),
+            b"X-REQUEST-ID: %d" % (turn // 2 + number),
+            b"Baggage: a=b, c=%d" % (turn // 4),
+        ]
+        kept = lines[: 3 - turn % 5 // 4] if turn < 11 else [lines[1], b"x-request-id: again"]
+        yield b"\r\n".join([start, kept[0], *kept[1:], rest])
+
+
+def _ids(data: bytes) -> list[bytes]:
+    return re.findall(rb"(?:traceparent|X-REQUEST-ID|Baggage): [^\r]*", data)
+
+
+async def test_what_varies_in_the_heads_of_requests_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conversations = list(_conversations())[:30]
+    async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
+        with taken_ways(monkeypatch) as taken:
+            for number, some in enumerate(conversations):
+                messages = [*_asked(some, number)]
+                remembered = await known.send_in_turn(messages, monkeypatch)
+                with nothing_is_fast(monkeypatch):
+                    assert remembered == await anew.send_in_turn(messages, monkeypatch)
+                assert set(_ids(remembered.forwarded)) <= set(_ids(b"".join(messages)))
+    assert sum("sealed" in one.counts for one in taken) > 30
+    assert sum("opened" in one.counts for one in taken) > 30
+
+
+def _by_header(name: str) -> RuleTable:
+    """Return rules whose conversations are named by a header."""
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source(f"header:{name}"))
+    rules = [replace(one.rule, names=names) for one in a_rulebook().rules]
+    return RuleTable(tuple(rules), pass_unmatched=True)
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "traceparent"])
+async def test_a_conversation_named_by_what_varies_is_that_of_each_message(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [b"a", b"b", b"a", b"a", b"a, b", b"b", b"b"]
+    start = b"POST /c/1 HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    body = b'{"content": "c"}'
+    messages = [
+        start + b"%b: %b\r\nContent-Length: %d\r\n\r\n%b" % (name.encode(), one, len(body), body)
+        for one in values
+    ]
+    async with a_way(_by_header(name)) as known, a_way(_by_header(name)) as anew:
+        remembered = await known.send_in_turn(messages, monkeypatch)
+        with nothing_is_fast(monkeypatch):
+            assert remembered == await anew.send_in_turn(messages, monkeypatch)
+    tokens = re.findall(rb'{"content": "([^"]*)"}', remembered.forwarded)
+    named = [one for one in values if one != b"a, b"]
+    assert len(tokens) == len(named)
+    assert {one: tokens[named.index(one)] for one in named} == dict(zip(named, tokens, strict=True))
+    assert len(set(tokens)) == 2
+
+
+@pytest.mark.parametrize("name", sorted(VARYING | VARYING_IN_REQUESTS))
 def test_nothing_in_the_core_reads_what_varies(name: bytes) -> None:
     core = Path(proxy.core.__file__).parent
     quoted = f'"{name.decode()}"'

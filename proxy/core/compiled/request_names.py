@@ -184,6 +184,10 @@ class NamesOfHead:
         }
         self._jwt = any(one.place == "jwt" for one in known)
 
+    def reads(self, headers: frozenset[bytes]) -> bool:
+        """Return whether a name is read from one of these headers, or from a twin of its name."""
+        return not self._headers.keys().isdisjoint(map(fold_header, headers))
+
     def refuse_unclear(self, names: RequestNames) -> None:
         """Raise AmbiguousRequest where one of the names could be read otherwise than it is here.
 

@@ -10,12 +10,12 @@ from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
-from ..http1.fast_heads import FastResponseHead
+from ..http1.fast_heads import VARYING, FastResponseHead
 from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
 from ..http1.hop_by_hop import WHOLE, framed, framed_whole
-from ..http1.outgoing_heads import Lines, keep_lines, response_lines
+from ..http1.outgoing_heads import KnownLines, Lines, response_lines
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
 from .transformed import refuse_beside
@@ -63,25 +63,18 @@ def answer(  # noqa: PLR0913 - what one response consists of
 ) -> int:
     """Respond to a fast request with a complete response; return how many bytes its body has.
 
-    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place,
-    and for what varies in `fast`. Unless the client's connection is to `keep` open, the response
-    says that it ends.
+    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
+    Unless the client's connection is to `keep` open, the response says that it ends.
     """
     if not isinstance(message, Forwardable):
         raise TypeError("only a Forwardable can be sent")
     if message.flow is not None:
         refuse_beside(message, None)
-    head = lines.get(message.frame) if keep else None
-    if head is None:
-        connection = None if keep else b"close"
-        head = response_lines(
-            message,
-            connection=connection,
-            location_rewrite=location_rewrite,
-            headers=fast.head.headers if type(message) is Changed else None,
-        )
-        if keep:
-            keep_lines(lines, message, head)
+    known = lines.get(message.frame)
+    if keep and known is not None and known.varying == fast.varying:
+        head = known.head
+    else:
+        head = _head(message, fast, lines, location_rewrite, keep=keep)
     if message.body is not None:
         body = message.body
     size = len(body)
@@ -93,6 +86,30 @@ def answer(  # noqa: PLR0913 - what one response consists of
         link.abort()  # some of it may be on its way, and nothing must follow it
         raise
     return size
+
+
+def _head(
+    message: Forwardable,
+    fast: FastResponseHead,
+    lines: Lines,
+    location_rewrite: LocationRewrite,
+    *,
+    keep: bool,
+) -> bytes:
+    """Return the head of a response, and keep it if others of its way have the same."""
+    known = lines.get(message.frame) if keep else None
+    head = None if known is None else known.filled(fast.varying)
+    if head is None:
+        own = fast.head.headers if type(message) is Changed else None
+        head = response_lines(
+            message,
+            connection=None if keep else b"close",
+            location_rewrite=location_rewrite,
+            headers=own,
+        )
+        if keep and own is not None:
+            lines[message.frame] = KnownLines(head, fast.varying, own, VARYING)
+    return head
 
 
 class ResponseWriter:

@@ -42,16 +42,17 @@ class AdmittedExchange:
         return agree(self.request.head.headers)
 
     def again(self, head: FastHead) -> AdmittedExchange:
-        """Return this for a request whose head differs from that of this one in its length at most.
+        """Return this for a request whose head differs from that of this one in what varies alone.
 
         Its exchange is a new one, since an exchange holds what is read from a request and its
-        response. Where nothing is read, all such requests share one, and its length is never used.
+        response. Where nothing is read and nothing varies but the length, which is never used, all
+        such requests share one.
         """
         request, decision = self.request, self.exchange.decision
-        if not (decision.reads_request or decision.may_read_response):
+        if not (decision.reads_request or decision.may_read_response or head.varying):
             return self
         if head.raw.headers is not request.head.headers:
-            request = request.with_length(head.raw.headers, head.framing)
+            request = request.again(head.raw.headers, head.framing)
         exchange = Exchange(decision, request.head)
         return AdmittedExchange(
             request, exchange, self.forwarding, self.location_rewrite, self.claim

@@ -157,9 +157,9 @@ class FastExchange:
                 body,
                 permit,
                 self,
+                fast=self._head,
                 lines=known.lines,
                 forwarding=admitted.forwarding,
-                framed=self._head.length is not None,
             )
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return False

@@ -10,9 +10,9 @@ from ...core.apply.ways import PassingWay, Way, Ways
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.treatment import ResponseTreatment, treat_response
-from ..http1.fast_heads import FastHead, FastResponseHead
+from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
-from ..http1.outgoing_heads import Lines
+from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
 from ..slices import SHORT_BYTES, may_go_a_way
 from .admission import AdmittedExchange
@@ -25,7 +25,7 @@ MOST_RESPONSES: Final = 8
 
 
 class KnownHead:
-    """What is known of a head, whatever the length of the body behind it.
+    """What is known of a head, whatever varies in it (see http1/fast_heads).
 
     Attributes:
         asked: Whether it is known which way there is: it is asked for a head that comes again.
@@ -52,17 +52,13 @@ class KnownHead:
 
 
 class KnownResponse(KnownHead):
-    """What is known of the responses with one head, to the requests with one head.
+    """What is known of the responses with one head, to the requests with one head."""
 
-    `varying` is what was last seen of that in it which varies. The `lines` have it, too.
-    """
+    __slots__ = ("treatment",)
 
-    __slots__ = ("treatment", "varying")
-
-    def __init__(self, treatment: ResponseTreatment, varying: bytes) -> None:
+    def __init__(self, treatment: ResponseTreatment) -> None:
         super().__init__()
         self.treatment: Final = treatment
-        self.varying = varying
 
 
 class KnownRequest(KnownHead):
@@ -71,23 +67,28 @@ class KnownRequest(KnownHead):
     Attributes:
         limit: The largest body in bytes that may be read whole.
         responses: What is known of responses, by the keys of their heads.
+        reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
     """
 
-    __slots__ = ("admitted", "limit", "method", "responses", "rule")
+    __slots__ = ("admitted", "limit", "method", "reads", "responses", "rule", "varying")
 
     def __init__(
-        self, admitted: AdmittedExchange, limit: int, method: str, rule: str | None
+        self, admitted: AdmittedExchange, limit: int, record: MessageRecord, varying: Varying
     ) -> None:
         super().__init__()
         self.admitted: Final = admitted
         self.limit: Final = limit
-        self.method: Final = method
-        self.rule: Final = rule
+        self.method: Final = record.method
+        self.rule: Final = record.rule
+        self.varying: Final = varying
+        compiled_rule = admitted.exchange.decision.compiled_rule
+        names = None if compiled_rule is None else compiled_rule.names
+        self.reads: Final = names is not None and names.reads(VARYING_IN_REQUESTS)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
-        known = KnownResponse(treatment, fast.varying)
+        known = KnownResponse(treatment)
         if fast.key:
             if len(self.responses) >= MOST_RESPONSES:
                 self.responses.clear()
@@ -95,10 +96,13 @@ class KnownRequest(KnownHead):
         return known
 
 
-def _without_length(exchange: Exchange) -> Exchange:
-    """Return an exchange whose ways hold for every length: nothing can be read of it there."""
+_NOT_READ: Final = VARYING_IN_REQUESTS | {b"content-length"}
+
+
+def _without_varying(exchange: Exchange) -> Exchange:
+    """Return an exchange whose ways hold whatever varies: nothing can be read of it there."""
     head = exchange.head
-    kept = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")
+    kept = tuple(pair for pair in head.headers if pair[0].lower() not in _NOT_READ)
     return Exchange(exchange.decision, head.with_headers(kept))
 
 
@@ -119,10 +123,12 @@ class KnownHeads:
         """
         entry, steps = head.entry, self._steps
         known: KnownRequest
-        if entry.owner is not self:
+        if entry.owner is not self or (
+            entry.decision.reads and entry.decision.varying != head.varying
+        ):
             admitted = steps.admit(head.raw, peer, record)
             limit = steps.body_limit(admitted.exchange.decision)
-            known = KnownRequest(admitted, limit, record.method, record.rule)
+            known = KnownRequest(admitted, limit, record, head.varying)
             entry.decision, entry.owner = known, self
             return known
         known = entry.decision
@@ -130,7 +136,7 @@ class KnownHeads:
         if steps.keys.shut:
             steps.refuse_shut(known.rule)  # it may have been shut meanwhile
         if not known.asked:
-            known.take(self._ways.request(_without_length(known.admitted.exchange)))
+            known.take(self._ways.request(_without_varying(known.admitted.exchange)))
         return known
 
     def response(self, request: KnownRequest, fast: FastResponseHead) -> KnownResponse:
@@ -143,11 +149,8 @@ class KnownHeads:
         if known is None:
             return request.learn(fast, treat_response(exchange, fast.head, length=fast.length))
         if not known.asked:
-            exchange = _without_length(exchange)
+            exchange = _without_varying(exchange)
             known.take(self._ways.response(exchange, known.treatment, fast.head))
-        if known.varying != fast.varying:
-            known.varying = fast.varying
-            known.lines.clear()
         return known
 
     def changed(

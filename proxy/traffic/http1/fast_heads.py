@@ -9,12 +9,13 @@ everything that follows it on the connection.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from ...core.http.message import Headers, ResponseHead
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
-from .head_cache import HELD_BYTES, HeadCache, HeadCacheEntry, with_length
+from .head_cache import HELD_BYTES, HeadCache, HeadCacheEntry, with_values
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -31,6 +32,7 @@ _PART_OF_FIELD: Final = rb"(?:%b(?::(?: [\t -~]*)?\r?)?|\r)?" % _NAME
 _PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, FIELD, _PART_OF_FIELD))
 _PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
 _LENGTH: Final = re.compile(rb"[0-9]{1,10}")
+_CONTENT_LENGTH: Final = b"content-length"
 
 # These ask for what the fast path does not do, or have more than one reading.
 _NOT_FAST: Final = frozenset(
@@ -46,58 +48,115 @@ _NOT_FAST: Final = frozenset(
     }
 )
 _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+VARYING_IN_REQUESTS: Final = frozenset(
+    {
+        b"b3",
+        b"baggage",
+        b"correlation-id",
+        b"elastic-apm-traceparent",
+        b"idempotency-key",
+        b"request-id",
+        b"sentry-trace",
+        b"traceparent",
+        b"tracestate",
+        b"uber-trace-id",
+        b"x-amzn-trace-id",
+        b"x-b3-parentspanid",
+        b"x-b3-sampled",
+        b"x-b3-spanid",
+        b"x-b3-traceid",
+        b"x-client-request-id",
+        b"x-cloud-trace-context",
+        b"x-correlation-id",
+        b"x-datadog-parent-id",
+        b"x-datadog-sampling-priority",
+        b"x-datadog-tags",
+        b"x-datadog-trace-id",
+        b"x-request-id",
+        b"x-request-start",
+        b"x-trace-id",
+    }
+)
+"""Headers whose values clients and proxies change with each request. Nothing decides by them but a
+rule that reads one as a name, and then all heads are different ones."""
 
 
 class FastHead:
     """A head that was read.
 
-    Of one that differs from another in its length alone, `raw` is made when it is asked for: most
-    requests that repeat a head need no more than the length.
+    Of one that differs from another in values that vary alone, `raw` is made when it is asked for:
+    most requests that repeat a head need no more than the length.
 
     Attributes:
         length: The Content-Length in bytes, None where there is none.
         close: This request is the last.
         fields: How many header fields there are.
-        entry: Shared by all heads that differ in the length alone.
+        entry: Shared by all heads that differ in the length and in what varies alone.
+        varying: The values of VARYING_IN_REQUESTS.
     """
 
-    __slots__ = ("_digits", "_raw", "close", "entry", "fields", "length")
+    __slots__ = ("_places", "_raw", "_values", "close", "entry", "fields", "length", "varying")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a head
         self,
         raw: RawRequest,
         length: int | None,
         *,
         close: bool,
         entry: HeadCacheEntry,
-        digits: bytes = b"",
+        varying: tuple[bytes, ...],
+        places: Sequence[int] = (),
+        values: Sequence[bytes] = (),
     ) -> None:
-        """Take a head; with `digits`, they are its Content-Length in place of that in `raw`."""
+        """Take a head; at `places` among its headers it has `values` instead of those in `raw`."""
         self._raw = raw
-        self._digits = digits
+        self._places = places
+        self._values = values
         self.length: Final = length
         self.close: Final = close
         self.fields: Final = len(raw.headers)
         self.entry: Final = entry
+        self.varying: Final = varying
 
     @property
     def raw(self) -> RawRequest:
         """The head as a parser would have read it."""
-        if self._digits:
-            raw = self._raw
-            headers = with_length(raw.headers, self._digits)
-            self._raw = RawRequest(raw.method, raw.target, raw.version, headers)
-            self._digits = b""
-        return self._raw
+        raw = self._raw
+        if self._places:
+            headers = with_values(raw.headers, self._places, self._values)
+            raw = self._raw = RawRequest(raw.method, raw.target, raw.version, headers)
+            self._places = ()
+        return raw
 
     @property
     def framing(self) -> Framing:
         """The framing of the body behind it, as the gate finds it too."""
         return ABSENT if self.length is None else Framing(self.length)
 
-    def resized(self, digits: bytes) -> FastHead:
-        """Return a head that differs in its Content-Length alone."""
-        return FastHead(self._raw, int(digits), close=self.close, entry=self.entry, digits=digits)
+    def again(self, places: Sequence[int], values: Sequence[bytes]) -> FastHead:
+        """Return a head with other values at all places that vary, its length among them."""
+        headers = self._raw.headers
+        length, varying = _apart(headers, places, values)
+        return FastHead(
+            self._raw,
+            length,
+            close=self.close,
+            entry=self.entry,
+            varying=varying,
+            places=places,
+            values=values,
+        )
+
+
+def _apart(
+    headers: Headers, places: Sequence[int], values: Sequence[bytes]
+) -> tuple[int | None, tuple[bytes, ...]]:
+    """Return the length among values that vary, and the others."""
+    for at, place in enumerate(places):
+        name = headers[place][0]
+        if len(name) == len(_CONTENT_LENGTH) and name.lower() == _CONTENT_LENGTH:
+            return int(values[at]), (*values[:at], *values[at + 1 :])
+    return None, tuple(values)
 
 
 def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
@@ -117,13 +176,15 @@ def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
     size = None if length is None else int(length)
-    fast = FastHead(raw, size, close=option == b"close", entry=HeadCacheEntry())
+    varying = tuple(values[name] for name in values if name in VARYING_IN_REQUESTS)
+    close = option == b"close"
+    fast = FastHead(raw, size, close=close, entry=HeadCacheEntry(), varying=varying)
     return fast, match.end()
 
 
 def request_head_cache() -> HeadCache[FastHead]:
     """Return the head cache of a client connection."""
-    return HeadCache(read_fast_request, FastHead.resized)
+    return HeadCache(read_fast_request, FastHead.again, VARYING_IN_REQUESTS)
 
 
 def may_become_fast(data: bytes) -> bool:
@@ -161,7 +222,7 @@ _NOT_IN_KEY: Final = VARYING | {b"content-length"}
 class FastResponseHead:
     """The head of a response that was read.
 
-    Of one that differs from another in its length alone, `head` is made when it is asked for.
+    Of one that differs from another in values that vary alone, `head` is made when it is asked for.
 
     Attributes:
         status: Its status.
@@ -172,14 +233,22 @@ class FastResponseHead:
         varying: Those values.
     """
 
-    __slots__ = ("_digits", "_head", "fields", "key", "length", "status", "varying")
+    __slots__ = ("_head", "_places", "_values", "fields", "key", "length", "status", "varying")
 
-    def __init__(
-        self, head: ResponseHead, length: int, key: bytes, varying: bytes, digits: bytes = b""
+    def __init__(  # noqa: PLR0913 - what is known of a head
+        self,
+        head: ResponseHead,
+        length: int,
+        *,
+        key: bytes,
+        varying: tuple[bytes, ...],
+        places: Sequence[int] = (),
+        values: Sequence[bytes] = (),
     ) -> None:
-        """Take a head; with `digits`, they are its Content-Length in place of that in `head`."""
+        """Take a head; at `places` among its headers it has `values` instead of those in `head`."""
         self._head = head
-        self._digits = digits
+        self._places = places
+        self._values = values
         self.status: Final = head.status
         self.length: Final = length
         self.fields: Final = len(head.headers)
@@ -189,19 +258,26 @@ class FastResponseHead:
     @property
     def head(self) -> ResponseHead:
         """The head as a parser would have read it."""
-        if self._digits:
-            head, digits = self._head, self._digits
-            self._head, self._digits = head.with_headers(with_length(head.headers, digits)), b""
-        return self._head
+        head = self._head
+        if self._places:
+            headers = with_values(head.headers, self._places, self._values)
+            head = self._head = head.with_headers(headers)
+            self._places = ()
+        return head
 
     @property
     def framing(self) -> Framing:
         """The framing of the body behind it."""
         return Framing(self.length)
 
-    def resized(self, digits: bytes) -> FastResponseHead:
-        """Return a head that differs in its Content-Length alone."""
-        return FastResponseHead(self._head, int(digits), self.key, self.varying, digits)
+    def again(self, places: Sequence[int], values: Sequence[bytes]) -> FastResponseHead:
+        """Return a head with other values at all places that vary, its length among them."""
+        head = self._head
+        length, varying = _apart(head.headers, places, values)
+        assert length is not None  # noqa: S101 - such a head has one
+        return FastResponseHead(
+            head, length, key=self.key, varying=varying, places=places, values=values
+        )
 
 
 def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
@@ -219,28 +295,24 @@ def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
     if b"connection" in lows and not _stays(headers, lows):
         return None
     head = ResponseHead(int(match[1]), match[2], headers)
-    size, key, varying = match.end(), b"", b""
-    if size <= HELD_BYTES:
-        key, varying = _key(data[: match.start(3)], headers, lows)
-    return FastResponseHead(head, int(length), key, varying), size
+    size = match.end()
+    key = _key(data[: match.start(3)], headers, lows) if size <= HELD_BYTES else b""
+    pairs = zip(headers, lows, strict=True)
+    varying = tuple(value for (_, value), low in pairs if low in VARYING)
+    return FastResponseHead(head, int(length), key=key, varying=varying), size
 
 
-def _key(status_line: bytes, headers: Headers, lows: list[bytes]) -> tuple[bytes, bytes]:
-    """Return the key of a head, and the values of VARYING, which are not in it."""
-    lines, varying = [status_line], []
+def _key(status_line: bytes, headers: Headers, lows: list[bytes]) -> bytes:
+    """Return the key of a head."""
+    lines = [status_line]
     for (name, value), low in zip(headers, lows, strict=True):
-        if low not in _NOT_IN_KEY:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            continue
-        lines.append(name + b"\r\n")
-        if low in VARYING:
-            varying.append(value)
-    return b"".join(lines), b"\r\n".join(varying)
+        lines.append(name if low in _NOT_IN_KEY else b"%b: %b" % (name, value))
+    return b"\r\n".join(lines)
 
 
 def response_head_cache() -> HeadCache[FastResponseHead]:
     """Return the head cache of an upstream connection."""
-    return HeadCache(read_fast_response, FastResponseHead.resized)
+    return HeadCache(read_fast_response, FastResponseHead.again, VARYING)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -102,8 +102,8 @@ class Admitted:
     host: Final[bytes] = b""
     via: Final[bool] = False
 
-    def with_length(self, headers: Headers, framing: Framing) -> Admitted:
-        """Return the same for a fast request that differs only in its Content-Length."""
+    def again(self, headers: Headers, framing: Framing) -> Admitted:
+        """Return the same for a fast request that differs only in its length and what varies."""
         return Admitted(
             self.head.with_headers(headers),
             self.path,

@@ -6,14 +6,14 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...core.apply.forwardable import Changed, Forwardable, Frame
+from ...core.apply.forwardable import Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from .forwarding_headers import NO_REWRITE, UNCHANGED, Forwarding, LocationRewrite
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 
-Lines = dict[Frame, bytes]
-"""Heads as they go out, by the frames of the messages of one way, which are few."""
+Varying = tuple[bytes, ...]
+"""The values in a head that vary from one to the next (see http1/fast_heads), in their order."""
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _POINTING: Final = frozenset({b"content-location", b"location"})
@@ -93,19 +93,23 @@ def request_lines(
     host: bytes,
     forwarding: Forwarding = UNCHANGED,
     websocket: bool = False,
+    headers: Headers | None = None,
 ) -> bytes:
     """Return the head that goes upstream, up to its framing.
 
     Where a rule may read the response, it must come whole and without a content coding. `host` is
     the Host where the client sent none (HTTP/1.0); `forwarding` changes the forwarding headers.
+    `headers` are those of the request, where the head of `message` is that of another one of its
+    way.
     """
     head = message.head
     if not isinstance(head, RequestHead):
         raise TypeError("a response cannot go upstream")
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
-    lines += _request_lines(message, head.headers, forwarding)
-    if not _names_host(head.headers):
+    headers = headers or head.headers
+    lines += _request_lines(message, headers, forwarding)
+    if not _names_host(headers):
         lines.append(b"Host: " + host)
     if message.ruled:
         lines.append(b"Accept-Encoding: identity")
@@ -137,7 +141,50 @@ def _upward(name: bytes, value: bytes) -> bytes:
     return value
 
 
-def keep_lines(lines: Lines, message: Forwardable, head: bytes) -> None:
-    """Keep the head of a message, where others of its way have the same."""
-    if type(message) is Changed:
-        lines[message.frame] = head
+class KnownLines:
+    """The head of a message as it went out, for others of its way.
+
+    `varying` are the values that vary in the head as it came. `_pieces` is what went out around
+    those that were passed on, `_which` says for each of these which one it is.
+    """
+
+    __slots__ = ("_pieces", "_which", "head", "varying")
+
+    def __init__(
+        self, head: bytes, varying: Varying, headers: Headers, names: frozenset[bytes]
+    ) -> None:
+        """Take a head that came with `headers`, of which those with such `names` vary."""
+        self.head = head
+        self.varying = varying
+        self._which: list[int] = []
+        self._pieces: list[bytes] | None = []
+        at = 0
+        varied = (pair for pair in headers if pair[0].lower() in names) if varying else ()
+        for number, (name, value) in enumerate(varied):
+            line = b"\r\n%b: " % name
+            start = head.find(line, at)
+            if start < 0 and line not in head:
+                continue
+            start += len(line)
+            if start < len(line) or not head.startswith(value + b"\r\n", start):
+                self._pieces = None  # it is changed on its way, as a strong entity tag is
+                return
+            self._pieces.append(head[at:start])
+            self._which.append(number)
+            at = start + len(value)
+        self._pieces.append(head[at:])
+
+    def filled(self, varying: Varying) -> bytes | None:
+        """Return the head with other values; None where it must be made anew."""
+        pieces = self._pieces
+        if pieces is None:
+            return None
+        parts = [pieces[0]]
+        for number, piece in zip(self._which, pieces[1:], strict=True):
+            parts += (varying[number], piece)
+        self.varying, self.head = varying, b"".join(parts)
+        return self.head
+
+
+Lines = dict[Frame, KnownLines]
+"""Heads as they go out, by the frames of the messages of one way, which are few."""

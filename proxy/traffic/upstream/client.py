@@ -12,13 +12,14 @@ from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside
+from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.hop_by_hop import WHOLE
-from ..http1.outgoing_heads import Lines, keep_lines, request_lines
+from ..http1.outgoing_heads import KnownLines, Lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
 from ..write_buffer import WriteBuffer
@@ -119,30 +120,32 @@ class HttpUpstream:
         permit: Permit,
         asker: Asker,
         *,
+        fast: FastHead,
         lines: Lines,
         forwarding: Forwarding,
-        framed: bool,
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
-        `body` is the client's, and `framed` says that it came with a length, which may be 0.
-        `lines` are those of the way, for this client. The permit is released with the connection;
-        without one the caller still has it. `asker` is told of the response. It releases the
-        connection to the pool or drops it, or passes it to `response` or `whole_response`. An
-        exception in sending becomes the connection's `error`.
+        `fast` and `body` are the client's. `lines` are those of the way, for this client. The
+        permit is released with the connection; without one the caller still has it. `asker` is told
+        of the response. It releases the connection to the pool or drops it, or passes it to
+        `response` or `whole_response`. An exception in sending becomes the connection's `error`.
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
         if message.flow is not None:
             refuse_beside(message, None)
-        head = lines.get(message.frame)
-        if head is None:
-            head = request_lines(message, host=self._host, forwarding=forwarding)
-            keep_lines(lines, message, head)
+        known = lines.get(message.frame)
+        if known is not None and known.varying == fast.varying:
+            head = known.head
+        else:
+            head = self._head(message, fast, lines, forwarding)
         if message.body is not None:
             body = message.body
         # A request without a body is forwarded without one.
-        data = WHOLE % (head, len(body), body) if body or framed else head + b"\r\n"
+        data = (
+            WHOLE % (head, len(body), body) if body or fast.length is not None else head + b"\r\n"
+        )
         head_only = data.startswith(b"HEAD ")
         connection = self.pool.take_idle(permit)
         if connection is not None:
@@ -151,6 +154,19 @@ class HttpUpstream:
             except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
                 connection.fail(error)
         return connection
+
+    def _head(
+        self, message: Forwardable, fast: FastHead, lines: Lines, forwarding: Forwarding
+    ) -> bytes:
+        """Return the head of a request, and keep it if others of its way have the same."""
+        known = lines.get(message.frame)
+        head = None if known is None else known.filled(fast.varying)
+        if head is None:
+            own = fast.raw.headers if type(message) is Changed else None
+            head = request_lines(message, host=self._host, forwarding=forwarding, headers=own)
+            if own is not None:
+                lines[message.frame] = KnownLines(head, fast.varying, own, VARYING_IN_REQUESTS)
+        return head
 
     def response(self, connection: UpstreamConnection) -> PooledResponse:
         """Return the response on a connection, whose head has come; its body may be incomplete."""

@@ -16,6 +16,7 @@ from proxy.traffic.http1.fast_heads import (
 )
 from proxy.traffic.http1.framing import request_framing
 from proxy.traffic.http1.head_cache import HELD, HELD_BYTES, HeadCache
+from proxy.traffic.http1.outgoing_heads import KnownLines
 
 HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -73,6 +74,65 @@ def _known(repeats: HeadCache[FastHead], data: bytes) -> FastHead:
     found = repeats.find(data)
     assert found is not None
     return found[0]
+
+
+def _asking() -> st.SearchStrategy[bytes]:
+    """Return heads of requests that are alike but for what varies, or for a little more."""
+    values = st.sampled_from(
+        [b"1", b"a b", b"-", b"", b" 1", b"1 ", b"\x7f", b"1\r\nX: y", b"0" * 600]
+    )
+    names = st.sampled_from([b"traceparent", b"X-Request-Id", b"x-request-id", b"X-Y"])
+    lines = st.lists(st.tuples(names, values).map(lambda pair: b"%b: %b\r\n" % pair), max_size=3)
+    lengths = st.sampled_from([b"", b"Content-Length: 2\r\n", b"Content-Length: 31\r\n"])
+    return st.tuples(lines, lengths, lines).map(
+        lambda parts: b"".join((GET[:-2], *parts[0], parts[1], *parts[2], b"\r\n"))
+    )
+
+
+@given(st.lists(_asking(), max_size=12))
+@example([GET[:-2] + b"traceparent: %b\r\n\r\n" % one for one in (b"1", b"2", b"2 ", b"", b"3")])
+def test_what_is_found_of_heads_that_vary_is_what_would_be_read(heads: list[bytes]) -> None:
+    repeats = fast_heads.request_head_cache()
+    for data in heads:
+        found, read = repeats.find(data), read_fast_request(data)
+        assert _told(found) == _told(read), data
+        if found is not None and read is not None:
+            assert found[0].varying == read[0].varying
+
+
+def test_heads_that_differ_in_what_varies_share_an_entry() -> None:
+    repeats = fast_heads.request_head_cache()
+    one, other = (
+        _known(repeats, GET[:-2] + b"traceparent: %b\r\nX: %b\r\n\r\n" % ids)
+        for ids in ((b"1", b"x"), (b"22", b"x"))
+    )
+    assert (one.varying, other.varying) == ((b"1",), (b"22",))
+    assert one.entry is other.entry
+    assert _known(repeats, GET[:-2] + b"traceparent: 1\r\nX: y\r\n\r\n").entry is not one.entry
+
+
+@given(st.data())
+def test_a_head_is_filled_as_it_would_be_made_anew(data: st.DataObject) -> None:
+    value = st.sampled_from([b"1", b"22", b"A: 1", b"W/1"])
+    came = data.draw(st.lists(st.tuples(st.sampled_from([b"A", b"B", b"C"]), value), max_size=4))
+    other = [(name, data.draw(value)) for name, _ in came]
+
+    def made(headers: list[tuple[bytes, bytes]]) -> bytes:
+        # What is passed on keeps its order and spelling; the rest is the same for all.
+        passed = [b"%b: %b" % pair for pair in headers if pair[0] != b"C"]
+        return b"\r\n".join([b"GET / HTTP/1.1", *passed, b"X: A: 1", b""])
+
+    names = frozenset({b"a", b"b", b"c"})
+    varying = tuple(text for _, text in came)
+    known = KnownLines(made(came), varying, tuple(came), names)
+    assert known.filled(tuple(text for _, text in other)) == made(other)
+    assert known.filled(varying) == made(came)
+
+
+def test_a_head_whose_values_are_changed_is_made_anew() -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: W/"a"\r\n'
+    known = KnownLines(head, (b'"a"',), ((b"ETag", b'"a"'),), frozenset({b"etag"}))
+    assert known.filled((b'"b"',)) is None
 
 
 def test_responses_that_differ_in_their_length_alone_share_a_key() -> None:
