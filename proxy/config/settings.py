@@ -334,6 +334,7 @@ ClientClose = Literal["probe", "abort", "finish"]
 class ListenerSettings:
     """One listener: its address, its upstream, and its rules in order.
 
+    `upstream_names` are authorities in lower case that the backend gives itself.
     `on_client_close` says what a client is taken for that closes its sending half. `log` has the
     log settings of rules by name, for those that have any.
     """
@@ -349,6 +350,7 @@ class ListenerSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     trusted_names: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    upstream_names: tuple[str, ...] = ()
     on_client_close: ClientClose = "probe"
     proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)

@@ -8,9 +8,10 @@ from typing import Protocol
 from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
 from ..telemetry.logs.access_line import MessageLine
-from .http1.forwarding_headers import LocationRewrite, Peer
+from .http1.forwarding_headers import Peer
 from .http1.framing import Framing
 from .http1.gate import RawRequest
+from .http1.pointing_headers import LocationRewrite
 from .http1.problem import Problem
 
 

@@ -87,6 +87,7 @@ async def proxied(
     tls: ssl.SSLContext | None = None,
     upstream_tls: ssl.SSLContext | None = None,
     trusted_proxies: Sequence[Network] = (),
+    upstream_names: frozenset[bytes] = frozenset(),
     on_client_close: ClientClose = "probe",
     proxy_protocol: bool = False,
     slices: Slices | None = None,
@@ -103,6 +104,7 @@ async def proxied(
         limits=limits,
         timeouts=timeouts,
         trusted_proxies=trusted_proxies,
+        upstream_names=upstream_names,
         slices=slices,
         tap=tap,
     )

@@ -97,6 +97,32 @@ async def test_d13_a_redirect_to_the_backend_itself_leads_back_to_sealyard() -> 
     assert response.values(b"content-location") == [b"/here"]
 
 
+async def test_d13_what_names_the_backend_leads_back_to_the_proxy_in_front_of_sealyard() -> None:
+    async def pointing(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nLink: <http://127.0.0.1:%d/2>; rel=next\r\n"
+            b'Link: <http://App.internal/1>; rel="prev"; title="http://app.internal"\r\n'
+            b"Refresh: 5; url=https://app.internal:443/a\r\n"
+            b"Content-Location: //app.internal:3000/b\r\nContent-Length: 0\r\n\r\n" % origin.port
+        )
+
+    names = frozenset({b"app.internal", b"app.internal:3000"})
+    request = get(b"/", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: api.test")
+    async with (
+        running(Origin(pointing)) as origin,
+        proxied(local(origin.port), trusted_proxies=LOOPBACK, upstream_names=names) as ours,
+    ):
+        response = await talk(ours.port, request)
+
+    assert response.values(b"link") == [
+        b"<https://api.test/2>; rel=next",
+        b'<https://api.test/1>; rel="prev"; title="http://app.internal"',
+    ]
+    assert response.values(b"refresh") == [b"5; url=https://api.test/a"]
+    assert response.values(b"content-location") == [b"https://api.test/b"]
+
+
 METADATA = (
     b"Accept: a/b;q=0.5",
     b"Prefer: return=minimal",

@@ -269,6 +269,16 @@ LISTENER: Final = Table(
             "none",
         ),
         Key(
+            "upstream_names",
+            "list of `host` or `host:port`",
+            "Names that the backend gives itself, besides the address in `upstream`. Where"
+            " `Location`, `Content-Location`, `Link` or `Refresh` of a response point at one of"
+            " them, they point at the address that the client used instead. A name without a port"
+            " is that of the default port of `http` or `https`.",
+            tables.many(tables.TEXT),
+            "none",
+        ),
+        Key(
             "on_client_close",
             "`probe`, `abort`, `finish`",
             "What a client is taken for that closes its sending half (FIN) while its response is"

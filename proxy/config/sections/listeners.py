@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -24,10 +25,11 @@ from ..settings import (
     UpstreamSettings,
 )
 from ..yaml.nodes import Place, Problems, Sequence, show
-from ..yaml.scalars import choice, expected, switch, text
+from ..yaml.scalars import choice, elements, expected, switch, text, texts
 from .traffic import limits, listener_tls, networks, timeouts, upstream_tls
 
 MAX_RULES: Final = 100_000
+_AUTHORITY: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def rules(
@@ -109,6 +111,7 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
+    names = _upstream_names(fields.get("upstream_names"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)
     protocol = bool(_read(fields, "proxy_protocol", switch, problems))
     if protocol and (not proxies or isinstance(listen, UnixAddress)):
@@ -136,6 +139,7 @@ def listener(
         timeouts=waits,
         trusted_names=trusted,
         trusted_proxies=proxies,
+        upstream_names=names,
         on_client_close=on_client_close or "probe",
         proxy_protocol=protocol,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
@@ -171,6 +175,18 @@ def _read(
 def _client_close(place: Place, problems: Problems) -> ClientClose | None:
     word = choice(place, ON_CLIENT_CLOSE, problems)
     return next((one for one in ON_CLIENT_CLOSE if one == word), None)
+
+
+def _upstream_names(place: Place | None, problems: Problems) -> tuple[str, ...]:
+    """Return authorities in lower case, as they are compared."""
+    found: list[str] = []
+    for written, one in () if place is None else texts(elements(place, problems), problems):
+        if _AUTHORITY.fullmatch(written):
+            found.append(written.lower())
+        else:
+            hint = "write `app.internal`, `app.internal:3000` or `[fd00::1]:3000`"
+            problems.add(one, f"{show(written)} is not a host with or without a port", hint)
+    return tuple(found)
 
 
 def _unmatched(place: Place, problems: Problems) -> str | None:

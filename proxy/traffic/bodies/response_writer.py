@@ -11,11 +11,12 @@ from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.fast_heads import VARYING, FastResponseHead
-from ..http1.forwarding_headers import LocationRewrite, Peer
+from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
 from ..http1.hop_by_hop import WHOLE, framed, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, response_lines
+from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
 from .transformed import refuse_beside

@@ -10,8 +10,9 @@ from ...core.errors import AmbiguousRequest
 from ...core.planning.exchange import Exchange
 from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..http1.fast_heads import FastHead
-from ..http1.forwarding_headers import Forwarding, LocationRewrite
+from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
+from ..http1.pointing_headers import LocationRewrite
 from ..upstream.permits import Claim
 from ..websocket.handshake import DeflateAgreement, agree
 

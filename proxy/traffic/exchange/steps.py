@@ -47,9 +47,10 @@ from ...core.planning.treatment import (
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
-from ..http1.forwarding_headers import ForwardingHeaders, LocationRewrite, Peer
+from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
+from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord

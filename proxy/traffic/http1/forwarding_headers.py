@@ -1,4 +1,4 @@
-"""The forwarding headers: Via, Forwarded and X-Forwarded-* upstream, and Location downstream.
+"""The forwarding headers: Via, Forwarded and X-Forwarded-*.
 
 Whoever sets X-Forwarded-For decides which client the backend sees. So these headers are dropped
 from a peer that is not on the list of trusted proxies, and replaced by what Sealyard itself knows.
@@ -25,7 +25,6 @@ _FOR: Final = b"x-forwarded-for"
 _HOST: Final = b"x-forwarded-host"
 _PROTO: Final = b"x-forwarded-proto"
 
-_ABSOLUTE: Final = re.compile(rb"(https?:)?//([^/?#]*)", re.IGNORECASE)
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 _FORWARDED_FOR: Final = re.compile(rb"(?:^|;)[ \t]*for=([^;]*)", re.IGNORECASE)
 _SITE_PREFIX: Final = 64
@@ -194,25 +193,3 @@ def _entry_address(entry: bytes) -> str:
     except ValueError:
         return ""
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-
-
-@dataclass(frozen=True, slots=True)
-class LocationRewrite:
-    """Rewrites a Location from the upstream's own authorities to the address the client used.
-
-    A backend that builds a Location from its own address would send the client past Sealyard.
-    """
-
-    own: frozenset[bytes] = frozenset()
-    client: bytes = b""
-
-    def as_seen(self, location: bytes) -> bytes:
-        """Return a Location as the client must see it."""
-        match = _ABSOLUTE.match(location)
-        if match is None or match[2].lower() not in self.own or not self.client.partition(b"//")[2]:
-            return location
-        return self.client + location[match.end() :]
-
-
-NO_REWRITE: Final = LocationRewrite()
-"""Every Location stays."""

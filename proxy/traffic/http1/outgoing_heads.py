@@ -9,14 +9,14 @@ from typing import Final
 from ...core.apply.forwardable import Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
-from .forwarding_headers import NO_REWRITE, UNCHANGED, Forwarding, LocationRewrite
+from .forwarding_headers import UNCHANGED, Forwarding
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
+from .pointing_headers import NO_REWRITE, LocationRewrite
 
 Varying = tuple[bytes, ...]
 """The values in a head that vary from one to the next (see http1/fast_heads), in their order."""
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
-_POINTING: Final = frozenset({b"content-location", b"location"})
 _PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
@@ -32,8 +32,9 @@ def response_lines(
 
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
-    header, or None; `location_rewrite` changes where a Location points. `headers` are those of the
-    response, where the head of `message` is that of another one of its way (see VARYING).
+    header, or None; `location_rewrite` changes where Location and the like point. `headers` are
+    those of the response, where the head of `message` is that of another one of its way (see
+    VARYING).
     """
     head = message.head
     if not isinstance(head, ResponseHead):
@@ -62,10 +63,8 @@ def _response_lines(
         low = name.lower()
         if message.private and speaks_to_caches(low):
             continue
-        if low in _POINTING:
-            lines.append(b": ".join((name, location_rewrite.as_seen(value))))
-        elif low != b"etag" or not altered:
-            lines.append(b": ".join((name, value)))
+        if low != b"etag" or not altered:
+            lines.append(b": ".join((name, location_rewrite.of_header(low, value))))
         elif (weak := _weakened(value)) is not None:
             lines.append(b": ".join((name, weak)))
     if altered:

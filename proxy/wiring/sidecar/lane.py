@@ -184,6 +184,7 @@ class WiredLane:
             limits=settings.limits,
             timeouts=settings.timeouts,
             trusted_proxies=settings.trusted_proxies,
+            upstream_names=frozenset(one.encode() for one in settings.upstream_names),
             tap=self._tap,
             traces=self._lane_traces(material, upstream.address),
             lag=self._lag,

@@ -49,6 +49,14 @@ def test_trusted_proxies_are_networks() -> None:
     assert not listener.proxy_protocol
 
 
+def test_names_of_the_upstream_are_compared_in_lower_case() -> None:
+    more = 'unmatched: pass\n    upstream_names: [App.Internal, "app:3000", "[FD00::1]:80"]'
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert listener.upstream_names == ("app.internal", "app:3000", "[fd00::1]:80")
+
+
 @pytest.mark.parametrize("written", [*ON_CLIENT_CLOSE, None])
 def test_a_client_that_closes_is_probed_unless_the_listener_says_otherwise(
     written: str | None,

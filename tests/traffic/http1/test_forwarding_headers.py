@@ -12,7 +12,6 @@ from proxy.core.errors import LoopDetected
 from proxy.core.http.message import TELLING
 from proxy.traffic.http1.forwarding_headers import (
     ForwardingHeaders,
-    LocationRewrite,
     Peer,
     client_name,
 )
@@ -135,34 +134,6 @@ def test_a_request_that_was_here_is_a_loop(via: bytes) -> None:
 @pytest.mark.parametrize("via", [b"1.1 other", b"1.1 menu", b"", b"me2"])
 def test_another_name_is_no_loop(via: bytes) -> None:
     ForwardingHeaders("me").refuse_loop(((b"via", via), (b"X", b"me")))
-
-
-OWN = LocationRewrite(frozenset({b"127.0.0.1:3000", b"backend"}), b"https://api.test")
-
-
-@pytest.mark.parametrize(
-    ("said", "seen"),
-    [
-        (b"http://127.0.0.1:3000/a?b#c", b"https://api.test/a?b#c"),
-        (b"HTTPS://BACKEND", b"https://api.test"),
-        (b"//backend/x", b"https://api.test/x"),
-        (b"http://backend?q", b"https://api.test?q"),
-        (b"/a", b"/a"),
-        (b"a//backend/", b"a//backend/"),
-        (b"http://other/", b"http://other/"),
-        (b"http://backend.evil/", b"http://backend.evil/"),
-        (b"http://backend@evil/", b"http://backend@evil/"),
-        (b"ftp://backend/", b"ftp://backend/"),
-    ],
-)
-def test_locations(said: bytes, seen: bytes) -> None:
-    assert OWN.as_seen(said) == seen
-
-
-def test_a_client_that_named_no_host_gets_the_location_as_it_is() -> None:
-    assert LocationRewrite(frozenset({b"backend"}), b"http://").as_seen(b"http://backend/") == (
-        b"http://backend/"
-    )
 
 
 def client(*headers: Pair, address: str = "10.1.2.3") -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.apply.forwardable import mint
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
-from proxy.traffic.http1.forwarding_headers import Forwarding, LocationRewrite
+from proxy.traffic.http1.forwarding_headers import Forwarding
 from proxy.traffic.http1.framing import ABSENT, CHUNKED, Framing, as_chunk
 from proxy.traffic.http1.hop_by_hop import framed
 from proxy.traffic.http1.outgoing_heads import (
@@ -12,6 +12,7 @@ from proxy.traffic.http1.outgoing_heads import (
     response_lines,
     switching_head,
 )
+from proxy.traffic.http1.pointing_headers import LocationRewrite
 
 Pair = tuple[bytes, bytes]
 
