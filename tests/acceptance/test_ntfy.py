@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email.charset
+import email.header
 import http.client
 import json
 import secrets
@@ -104,6 +106,26 @@ def test_a_text_is_sealed_in_ntfy_and_opened_for_who_reads_it(scene: Scene, cana
     assert sealed["title"].startswith("sy1.")
     assert not search(canary, scene.kept())
     assert not search(title, scene.kept())
+
+
+@pytest.mark.parametrize("encoding", ["q", "b"])
+def test_an_encoded_title_comes_back_as_its_text(scene: Scene, encoding: str) -> None:
+    topic, text = "t" + secrets.token_hex(4), f"{secrets.token_hex(8)} \u00e9\u4f60"
+    words = email.charset.Charset("utf-8")
+    words.header_encoding = email.charset.QP if encoding == "q" else email.charset.BASE64
+    title = email.header.Header(text, words, maxlinelen=200).encode()
+    assert title.startswith(f"=?utf-8?{encoding}?")
+
+    published = scene.through.ask("POST", f"/{topic}", body=b"x", headers={"Title": title})
+
+    assert (published.status, published.json["title"]) == (200, text)
+    (opened,), (sealed,) = polled(scene.through, topic), polled(scene.direct, topic)
+    assert opened["title"] == text
+    assert sealed["title"].startswith("sy1.")
+    assert not search(text[:16], scene.kept())
+    assert not search(title, scene.kept())
+    twice = {"Title": "=?koi8-r?q?" + text[:16] + "?="}
+    assert scene.through.ask("POST", f"/{topic}", body=b"x", headers=twice).status == 400
 
 
 def test_json_is_sealed_whatever_type_it_names(scene: Scene, canary: str) -> None:

@@ -17,6 +17,7 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, InvalidBody, OpenFailed
 from ..expressions.name_readings import fold_header
 from ..formats.urlencoded import FormSelection
+from ..http.encoded_text import decoded
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Block
 from .edits import Change, KeysInUse, SealEdit
@@ -103,13 +104,21 @@ def query_bytes(head: RequestHead) -> bytes:
     return (head.query or "").encode("latin-1", errors="replace")
 
 
-def text_of_header(value: bytes) -> bytes:
-    """Return a header's value as it is sealed; raise InvalidBody unless it is UTF-8."""
+def text_of_header(value: bytes, *, seals: bool) -> bytes:
+    """Return the text of a header's value, which is what is sealed or may be a token.
+
+    Raises InvalidBody unless it is UTF-8, and where what `seals` it finds more than one reading.
+    """
     try:
         value.decode()
     except UnicodeDecodeError:
         raise InvalidBody("not-utf-8") from None
-    return value
+    try:
+        return decoded(value)
+    except InvalidBody:
+        if seals:
+            raise
+        return value  # no token, so no reading matters
 
 
 def spell_in_query(text: bytes) -> bytes:

@@ -68,7 +68,7 @@ def _open(
     span: HeadSpan,
 ) -> CarriedEdit:
     token, context = bind_token(
-        compiled, decoded_token(_text(head, span)), lambda: binder.context(placed, ())
+        compiled, decoded_token(_text(head, span, seals=False)), lambda: binder.context(placed, ())
     )
     edit = OpenEdit(span.start, span.end, context, token, "value")
     in_query = span.place == QUERY
@@ -77,7 +77,8 @@ def _open(
     )
 
 
-def _text(head: RequestHead | ResponseHead, span: HeadSpan) -> bytes:
+def _text(head: RequestHead | ResponseHead, span: HeadSpan, *, seals: bool = True) -> bytes:
     if span.place == QUERY and isinstance(head, RequestHead):
         return urlencoded.decode(head_values.query_bytes(head)[span.start : span.end])
-    return head_values.text_of_header(head.headers[span.place][1][span.start : span.end])
+    value = head.headers[span.place][1][span.start : span.end]
+    return head_values.text_of_header(value, seals=seals)

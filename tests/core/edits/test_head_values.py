@@ -112,7 +112,13 @@ def test_h1_a_parameter_comes_back_and_no_other_byte_of_the_query_changes(
     assert applied.counts == {"sealed": 1}
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12))
+@given(
+    # Nothing that is encoded (H8).
+    st.text(
+        st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="?'"),
+        max_size=12,
+    )
+)
 def test_h3_a_header_comes_back_and_no_other_header_changes(value: str) -> None:
     value = value.strip(" \t")
     headers = ((b"A", b"1"), (b"tItLe", b" " + value.encode() + b"\t"), (b"X-Title", b"2"))
@@ -409,3 +415,31 @@ def test_what_has_values_in_its_head_does_not_pass_record_by_record(action: str)
 
     assert compiled is not None
     assert streamed_response(compiled, ResponseHead(200, b"", headers), length=None) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"=?UTF-8?B?Y2Fmw6k=?=", b"=?iso-8859-1?q?caf=E9?=", b"UTF-8''caf%C3%A9", b"caf\xc3\xa9"],
+)
+def test_h8_an_encoded_header_is_sealed_as_its_text(value: bytes) -> None:
+    sealed = head_of(through(SEAL_TITLE, headers=((b"Title", value),))).headers
+
+    ((_, opened),) = head_of(through(OPEN_TITLE, headers=sealed)).headers
+    assert opened.decode() == "caf\u00e9"
+
+
+@pytest.mark.parametrize("value", [b"=?utf-8?q?=ff?=", b"=?koi8-r?q?a?=", b"UTF-8''%zz"])
+def test_h8_a_header_with_two_readings_is_not_sealed(value: bytes) -> None:
+    with pytest.raises(InvalidBody):
+        through(SEAL_TITLE, headers=((b"Title", value),))
+    with pytest.raises(OpenFailed):
+        through(OPEN_TITLE, headers=((b"Title", value),))
+
+
+def test_h8_a_token_in_an_encoded_word_opens() -> None:
+    token = a_token("text", "title")
+    spelled = b"=?utf-8?q?" + token.replace("_", "=5F").encode() + b"?="
+
+    assert head_of(through(OPEN_TITLE, headers=((b"Title", spelled),))).headers == (
+        (b"Title", b"text"),
+    )
