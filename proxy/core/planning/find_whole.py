@@ -212,7 +212,7 @@ def _open_whole(
     body: bytes,
 ) -> OpenEdit | OpenFrame:
     is_text = item.selector is Whole.TEXT
-    if not is_text and _is_frame(media_type(head.facts)):
+    if not is_text and (_is_frame(media_type(head.facts)) or body.startswith(sealed_stream.MAGIC)):
         return _open_frame(compiled, binder, item, body)
     if not is_text and body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
         token, context = bind_token(

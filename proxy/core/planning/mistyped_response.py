@@ -3,6 +3,8 @@
 Servers send JSON as `text/plain`, `text/html`, `application/octet-stream` or without any type. The
 bytes show what such a body is: JSON parses, and sealed streams and tokens have a prefix. It is read
 only if it contains something sealed. Everything else passes unchanged and without delay.
+
+A sealed body has any type: file servers give it that of its name, such as `image/png`.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Final, Literal
 from ..compiled.block import CompiledBlock
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
+from ..crypto.token import JWE_PREFIX, SHORT_PREFIX, has_prefix
 from ..crypto.token import decode as decode_token
-from ..crypto.token import has_prefix
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..formats import json as json_format
@@ -33,7 +35,8 @@ LINES: Final = b"application/x-ndjson"
 _FRAME: Final = sealed_stream.MEDIA_TYPE.encode()
 _TOKEN: Final = JOSE.encode()
 _TOKEN_BODY_MAX: Final = 2 * BODY_TOKEN_MAX
-_PREFIX_MAX: Final = 16
+_BEGINNINGS: Final = (JWE_PREFIX, SHORT_PREFIX, sealed_stream.MAGIC)
+_FEW: Final = max(map(len, _BEGINNINGS))
 
 _OF_THEIR_OWN: Final = frozenset(
     {"audio", "font", "image", "message", "model", "multipart", "video"}
@@ -57,23 +60,30 @@ Shape = Literal["never", "more", "whole", "lines"]
 def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | None:
     """Return the block that might read a response if its type were exact.
 
-    None: its type is exact, no block opens such responses, or the rule selects them by their type.
+    None: no block opens such responses, or the rule selects them by their type. If a type is exact,
+    a block might read it only that opens bodies.
     """
     compiled_rule = exchange.decision.compiled_rule
     if compiled_rule is None or not compiled_rule.opens_response:
         return None
-    try:
-        media = media_type(head.facts)
-    except UnsupportedBody:
-        media = None
-    if media is not None and _is_exact(media):
-        return None
+    exact = is_exact(head)
     for one in compiled_rule.response:
         if one.block.types or one.block.format is not None or not one.traits.only_opens_responses:
             continue
-        if one.fits_status(head.status) and (one.traits.reads_json or _opens_bodies(one)):
+        if one.fits_status(head.status) and (
+            _opens_bodies(one) or (one.traits.reads_json and not exact)
+        ):
             return one
     return None
+
+
+def is_exact(head: ResponseHead) -> bool:
+    """Return whether a response is of the type that it names, unless it is sealed as a whole."""
+    try:
+        media = media_type(head.facts)
+    except UnsupportedBody:
+        return False
+    return media is not None and _is_exact(media)
 
 
 def _is_exact(media: MediaType) -> bool:
@@ -189,13 +199,13 @@ class Look:
         self.passes = self.media is None
 
     def _judge(self) -> None:
-        """Decide by the beginning what can be decided; look again once it is twice as long."""
+        """Decide what can be decided; look again at the next byte, later at twice as many."""
         text = self.seen
-        self._next = 2 * self._size
+        self._next = 2 * self._size if self._size >= _FEW else self._size + 1
         if self._is_frame():
             return
         if self._decrypts_body:
-            begins = self._size < _PREFIX_MAX or has_prefix(text)
+            begins = has_prefix(text) or any(one.startswith(text) for one in _BEGINNINGS)
             self.passes = not begins or self._size > _TOKEN_BODY_MAX
             return
         shape = shape_of(text)

@@ -24,7 +24,7 @@ from .block_choice import (
     refuse_rejected,
 )
 from .exchange import Exchange
-from .mistyped_response import Look, may_be_mistyped, typed_by_look
+from .mistyped_response import Look, is_exact, may_be_mistyped, typed_by_look
 from .record_stream import streamed_request, streamed_response
 
 _PARTIAL_CONTENT: Final = 206
@@ -58,10 +58,12 @@ class HeadOnly:
 class LookAt:
     """The type of the response fits no block, but its body may be what `block` reads.
 
-    A `Look` at the body is needed, then `treat_seen`.
+    A `Look` at the body is needed, then `treat_seen`. `reports` says that it is reported if it
+    passes with something sealed in it.
     """
 
     block: CompiledBlock
+    reports: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def treat_response(
     block = choose_response(exchange, head)
     if block is None:
         block = may_be_mistyped(exchange, head)
-        return PASS if block is None else LookAt(block)
+        return PASS if block is None else LookAt(block, reports=not is_exact(head))
     if not delimited:
         kind = streamed_response(block, head, length)
         if kind is None or not RECORDS[kind].open_ended:

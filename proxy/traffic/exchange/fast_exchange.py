@@ -372,9 +372,9 @@ class FastExchange:
         steps, exchange = self._lane.steps, self.own().exchange
         unread = False
         if isinstance(treatment, LookAt):
-            body = response.take()
+            body, reports = response.take(), treatment.reports
             response.head, treatment = steps.treat_seen(exchange, treatment, response, body)
-            unread = isinstance(treatment, Pass) and holds_sealed(body)
+            unread = reports and isinstance(treatment, Pass) and holds_sealed(body)
             if unread:
                 steps.unread.note(self._record)
         head = response.head

@@ -284,8 +284,9 @@ class Handler(FastPath):
         if isinstance(treatment, LookAt):
             look = steps.look(exchange, treatment, response)
             response = seen = await look_at(response, look, steps.slices)
+            reports = treatment.reports
             seen.head, treatment = treat_seen(exchange, seen.head, look)
-            if isinstance(treatment, Pass):
+            if reports and isinstance(treatment, Pass):
                 unread = seen.watch(partial(steps.unread.note, record))
         head, limit = response.head, steps.body_limit(exchange.decision)
         match arriving := steps.as_it_arrives(exchange, treatment, response):

@@ -964,7 +964,7 @@ def test_responses_that_are_rejected_or_looked_at_have_no_way() -> None:
     assert isinstance(block, ReadResponse)
     ways = Ways(Warm())
     assert ways.response(Trip((rejecting,), a_message()).exchange, Pass(), answer) is None
-    for treatment in (LookAt(block.block), HeadOnly(block.block)):
+    for treatment in (LookAt(block.block, reports=True), HeadOnly(block.block)):
         assert ways.response(opening.exchange, treatment, answer) is None
     for headers in ((), (*JSON_TYPE, (b"Content-Encoding", b"gzip"))):
         assert ways.response(opening.exchange, block, a_response(headers=headers)) is None

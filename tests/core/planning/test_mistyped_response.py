@@ -21,6 +21,7 @@ from proxy.core.planning.mistyped_response import (
     LINES,
     Look,
     holds_sealed,
+    is_exact,
     may_be_mistyped,
     shape_of,
     typed_by_look,
@@ -172,9 +173,36 @@ def test_a_type_that_tells_is_believed(media: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "media", ["image/png", "application/json", "text/event-stream", "application/pdf", None]
+)
+def test_a_sealed_body_may_have_any_type(media: str | None) -> None:
+    rules = (a_rule(response=(OPENS, BODIES), names=NAMES),)
+    trip, head = Trip(rules, a_message()), a_response(headers=head_of(media))
+
+    found = may_be_mistyped(trip.exchange, head)
+
+    assert found is not None
+    # What tokens may be in is JSON, which is sent without a type but not as a picture.
+    assert (found.block is OPENS) == (media is None)
+    assert is_exact(head) == (media is not None)
+    assert not is_exact(a_response(headers=((b"Content-Type", b"a/b"), (b"Content-Type", b"a/b"))))
+
+
+@pytest.mark.parametrize("beginning", [b"SYST\x02", b"sy2.", b"eyJ0eXAiOiJKV1Qi", b": a\n\n", b"s"])
+def test_what_begins_otherwise_passes_with_its_first_other_byte(beginning: bytes) -> None:
+    made = Look(compiled(BODIES), a_response(), None, SIZE)
+    for at in range(1, len(beginning)):
+        made.feed(beginning[at - 1 : at])
+    made.feed(beginning[-1:])
+
+    assert made.passes == (beginning != b"s")
+
+
+@pytest.mark.parametrize(
     "block",
     [
         replace(OPENS, types=("application/json",)),
+        replace(BODIES, types=("application/jose",)),
         replace(OPENS, format="json"),
         replace(OPENS, statuses=((404, 404),)),
         a_block(decrypt=[an_item("form:a", bind=BIND)]),
