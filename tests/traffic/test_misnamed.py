@@ -387,3 +387,71 @@ async def test_a_stream_opens_where_the_rule_names_the_type_that_it_has() -> Non
 
     assert whole(response) == text
     assert response.values(b"content-type") == [b"text/x-mine"]
+
+
+@pytest.mark.parametrize("media", [b"image/png", b"application/vnd.sealyard.stream"])
+async def test_h9_a_file_comes_back_with_its_name(media: bytes) -> None:
+    body = Item(parse_selector("body"), "body", BOUND)
+    sent = Item(parse_selector("header:x-name"), "file_name", BOUND | {"field"})
+    named = Item(parse_selector("header:content-disposition"), "file_name", BOUND | {"field"})
+    seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((body, sent)),))
+    rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(Block(decrypt=(body, named)),))
+    book, origin = RuleTable((seal, rest), pass_unmatched=True), Origin(mirror)
+    text = CANARY + b"x" * 200_000
+    head = b"Content-Type: image/jpeg\r\nX-Name: =?utf-8?q?" + CANARY + b"=C3=A9.jpg?="
+    await through(origin, post(text, head, target=b"/seal"), keys=KEYS, rule_table=book)
+    seen = origin.seen[0]
+    (token,) = seen.values(b"x-name")
+    assert CANARY not in seen.head + seen.body
+
+    for way in ("length", "chunks"):
+        more = b"Content-Disposition: attachment; filename=\"%b\"; filename*=UTF-8''%b" % (
+            token,
+            token,
+        )
+        response, _ = await through(
+            answering(media, seen.body, way=way, more=more),
+            get(b"/any"),
+            keys=KEYS,
+            rule_table=book,
+        )
+        assert whole(response) == text
+        assert response.values(b"content-type") == [b"image/jpeg"]
+        assert response.values(b"content-disposition") == [
+            b"attachment; filename=\"%b_.jpg\"; filename*=UTF-8''%b%%C3%%A9.jpg" % (CANARY, CANARY)
+        ]
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+async def test_h9_a_file_of_a_form_comes_back_with_its_name(size: int) -> None:
+    def item(selector: str, field: str) -> Item:
+        return Item(parse_selector(selector), field, BOUND | {"field"})
+
+    sealing = Block((item("part:scan", "scan"), item("filename:scan", "file_name")))
+    opening = (item("body", "scan"), item("header:content-disposition", "file_name"))
+    seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(sealing,))
+    rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(Block(decrypt=opening),))
+    book, origin = RuleTable((seal, rest), pass_unmatched=True), Origin(mirror)
+    text = CANARY + b"x" * size
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="scan"; filename="%b.png"\r\n'
+        b"Content-Type: image/png\r\n\r\n%b\r\n--b--\r\n" % (CANARY, text)
+    )
+    kind = b"Content-Type: multipart/form-data; boundary=b"
+    await through(origin, post(form, kind, target=b"/seal"), keys=KEYS, rule_table=book)
+    kept = origin.seen[0].body
+    assert CANARY not in kept
+    head, _, rest_of_it = kept.partition(b"\r\n\r\n")
+    name = head.partition(b'filename="')[2].partition(b'"')[0]
+    content = rest_of_it.removesuffix(b"\r\n--b--\r\n")
+
+    response, _ = await through(
+        answering(b"image/png", content, more=b'Content-Disposition: inline; filename="%b"' % name),
+        get(b"/any"),
+        keys=KEYS,
+        rule_table=book,
+    )
+
+    assert whole(response) == text
+    assert response.values(b"content-type") == [b"image/png"]
+    assert response.values(b"content-disposition") == [b'inline; filename="%b.png"' % CANARY]

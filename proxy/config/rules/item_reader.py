@@ -15,6 +15,7 @@ from ...core.expressions.selectors import (
     Whole,
     parse_selector,
 )
+from ...core.http import content_disposition
 from ...core.http.message import Direction
 from ..schema.rule_keys import ELSEWHERE, ITEM, MOST_CHARS
 from ..schema.tables import Fields
@@ -165,7 +166,7 @@ def _item(place: Place, action: str, direction: Direction, problems: Problems) -
     if written is None or selector is None:
         return None
     complaint, hint = (
-        _of_head_complaint(selector, direction)
+        _of_head_complaint(selector, action, direction)
         or _of_names_complaint(written, selector, direction)
         or _complaint(written, selector, action)
     )
@@ -244,12 +245,18 @@ def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str,
     return "", ""
 
 
-def _of_head_complaint(selector: Selector, direction: Direction) -> tuple[str, str] | None:
+def _of_head_complaint(
+    selector: Selector, action: str, direction: Direction
+) -> tuple[str, str] | None:
     if not _is_of_head(selector):
         return None
     if direction == "response" and _is_query(selector):
         return _NO_QUERY
     reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
+    if selector.place == "header" and selector.name == content_disposition.NAME:
+        if (direction, action) == ("response", "decrypt"):
+            return None
+        return f"{show(selector.text)} only applies to `decrypt` of responses: its filename", ""
     if selector.place == "header" and reserved:
         return f"{show(selector.text)} is read by servers on the way, so it cannot be a token", ""
     return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..compiled.block import CompiledBlock
-from ..crypto.token import decoded_token, token_or_none
+from ..crypto.token import decoded_token, has_prefix, token_or_none
 from ..edits import head_values
 from ..edits.edits import OpenEdit, SealEdit
 from ..edits.head_values import QUERY, HeadEdit, HeadSpan
 from ..edits.wrapped import CarriedEdit
 from ..errors import MissingValue
 from ..formats import urlencoded
+from ..http import content_disposition
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
 from .binding import Binder, bind_token
@@ -33,6 +34,9 @@ def find_head_edits(
     if compiled.query is not None and isinstance(head, RequestHead):
         in_query = head_values.find_in_query(head, compiled.query, compiled.variants_checked)
     for placed, name, encrypt in compiled.in_head:
+        if name == content_disposition.NAME and not encrypt:
+            yield from _filename_edits(compiled, binder, placed, head)
+            continue
         spans = in_query.get(placed.index, []) if name is None else _in_header(head, name)
         make = _seal if encrypt else _open
         for span in spans:
@@ -75,6 +79,21 @@ def _open(
     return CarriedEdit(
         edit, head_values.spell_in_query if in_query else head_values.spell_in_header
     )
+
+
+def _filename_edits(
+    compiled: CompiledBlock, binder: Binder, placed: Placed, head: RequestHead | ResponseHead
+) -> Iterator[HeadEdit]:
+    """Yield an edit of a Content-Disposition whose filename looks sealed; others stay."""
+    for span in _in_header(head, content_disposition.NAME):
+        value = head.headers[span.place][1][span.start : span.end]
+        read = content_disposition.read(value)
+        if read is not None and has_prefix(read.filename):
+            token, context = bind_token(
+                compiled, decoded_token(read.filename), lambda: binder.context(placed, ())
+            )
+            edit = OpenEdit(span.start, span.end, context, token, "value")
+            yield HeadEdit(CarriedEdit(edit, read.spell), span.place)
 
 
 def _text(head: RequestHead | ResponseHead, span: HeadSpan, *, seals: bool = True) -> bytes:

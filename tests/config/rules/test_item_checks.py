@@ -2,7 +2,7 @@ import pytest
 
 from proxy.config.rules.item_checks import overlap
 from proxy.core.expressions.selectors import parse_json_selector
-from tests.config.builders import problems_of, with_rules
+from tests.config.builders import problems_of, warnings_of, with_rules
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_items_that_overlap_do_not_stand_together(actions: str, told: int) -> No
     rules = f"      - name: r\n        match: /r\n        request: {{{actions}, bind: [tenant]}}\n"
 
     assert told == len(problems_of(with_rules(rules)))
+
+
+def test_a_filename_that_uploads_seal_is_opened_in_downloads() -> None:
+    rules = """\
+      - name: upload
+        match: POST /files
+        request: {encrypt: [part:scan, filename:scan as file_name]}
+      - name: download
+        match: GET /files/**
+        response: {decrypt: [body as scan, header:content-disposition as file_name]}
+"""
+
+    assert problems_of(with_rules(rules)) == warnings_of(with_rules(rules)) == []

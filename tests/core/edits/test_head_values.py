@@ -443,3 +443,62 @@ def test_h8_a_token_in_an_encoded_word_opens() -> None:
     assert head_of(through(OPEN_TITLE, headers=((b"Title", spelled),))).headers == (
         (b"Title", b"text"),
     )
+
+
+def a_download(*, keep: bool = False) -> Rule:
+    item = an_item("header:content-disposition", field="name")
+    block = replace(a_block(decrypt=[item]), keep_unopened=keep)
+    return a_rule(response=block, names=NAMES)
+
+
+def a_disposition(rule: Rule, value: str) -> bytes:
+    """Return the Content-Disposition of an answer after its rule."""
+    headers = ((b"X", b"1"), (b"Content-Disposition", value.encode()), (b"Y", b"2"))
+    got = replied_headers(rule, headers)
+    assert [name for name, _ in got] == [b"X", b"Content-Disposition", b"Y"]
+    return got[1][1]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'attachment; filename="{}"; a=b',
+        "attachment; filename={}; a=b",
+        "attachment; a=b; filename*=UTF-8''{}",
+        "attachment; filename=\"{0}\"; a=b; filename*=utf-8''{0}",
+    ],
+)
+def test_h9_a_sealed_filename_is_opened_in_its_disposition(written: str) -> None:
+    token = a_token("scan \u00e9/1.pdf", "name")
+
+    opened = a_disposition(a_download(), written.format(token))
+
+    name = b"; filename=\"scan __1.pdf\"; filename*=UTF-8''scan%20%C3%A9_1.pdf"
+    assert opened.replace(name, b"") == b"attachment; a=b"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "attachment",
+        'attachment; filename="old.pdf"',
+        'attachment; filename="x-{}"',
+        'attachment; filename="{}"; filename=b',
+        "attachment; filename=\"{}\"; filename*=UTF-8''b",
+    ],
+)
+def test_h9_other_filenames_stay(written: str) -> None:
+    value = written.format(a_token("scan", "name"))
+
+    assert a_disposition(a_download(), value) == value.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("a\r\nSet-Cookie: b", "name"), ("a", "other"), (b"\xff", "name")]
+)
+def test_h9_a_filename_that_does_not_open_is_refused_or_kept(name: str | bytes, field: str) -> None:
+    value = f'attachment; filename="{a_token(name, field)}"'
+
+    with pytest.raises(OpenFailed):
+        a_disposition(a_download(), value)
+    assert a_disposition(a_download(keep=True), value) == value.encode()
