@@ -11,8 +11,9 @@ import pytest
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.traffic.bodies.response_writer import answer
-from proxy.traffic.http1.forwarding_headers import NO_REWRITE, UNCHANGED
+from proxy.traffic.http1.forwarding_headers import UNCHANGED
 from proxy.traffic.http1.framing import ABSENT
+from proxy.traffic.http1.pointing_headers import NO_REWRITE
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.permits import Claim
 from tests.traffic.ours import local, proxied
