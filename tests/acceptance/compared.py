@@ -1,0 +1,105 @@
+"""The same client before a backend, with Sealyard between them and without it.
+
+A client is a script of `backends_node` that carries out named checks and prints what each was told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from proxy.demo.screen import search
+
+from .conftest import ROOT
+from .records import Record
+
+NODE_FOLDER: Final = Path(__file__).parent / "backends_node"
+NODE: Final = shutil.which("node") or "node"
+_SECONDS: Final = 120.0
+
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None or not (NODE_FOLDER / "node_modules").exists(),
+    reason="the clients are not installed: `./dev test tests/acceptance` does it",
+)
+
+
+def told(script: str, port: int, canary: str, *more: str) -> dict[str, Any]:
+    """Return what each check of a client was told by the server at a port."""
+    ended = subprocess.run(
+        [NODE, str(NODE_FOLDER / script), f"http://127.0.0.1:{port}", canary, *more],
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+        cwd=NODE_FOLDER,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    answer: dict[str, Any] = json.loads(ended.stdout)
+    return answer
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend that is running: where it is, where Sealyard is, and what both have written."""
+
+    name: str
+    direct: int
+    through: int
+    kept: Callable[[], Mapping[str, bytes]]
+    """All that the backend stores and logs, and all that Sealyard logs, by the place."""
+
+
+def compared(backend: Backend, script: str, *, other: Sequence[str] = ()) -> Record:
+    """Run a client with Sealyard and without it, hold one against the other, and search.
+
+    Return the record of it. `other` are checks whose results differ, which the page of it tells.
+    """
+    sealed, open_ = (f"canary{secrets.token_hex(8)}" for _ in range(2))
+    through = told(script, backend.through, sealed)
+    kept = backend.kept()
+    assert search(sealed, kept) == []
+    direct = told(script, backend.direct, open_)
+    without = json.loads(json.dumps(direct).replace(open_, sealed))
+    assert not [one for one, result in direct.items() if "failed" in result], direct
+    differ = {
+        name: (through.get(name), without[name])
+        for name in without
+        if name not in other and through.get(name) != without[name]
+    }
+    assert not differ, json.dumps(differ, indent=1)
+    # The same search finds what is there without Sealyard: it can fail.
+    found = {place for place, _ in search(open_, backend.kept())}
+    assert found
+    return Record(
+        backend=backend.name,
+        checks=len(direct),
+        passed_without=sum("told" in one for one in direct.values()),
+        passed_with=sum("told" in one for one in through.values()),
+        places=len(kept),
+        plaintext_without=len(found),
+        plaintext_with=0,
+    )
+
+
+def keep(record: Record) -> None:
+    """Write a record, if `./dev acceptance --record` runs the tests."""
+    if os.environ.get("SEALYARD_RECORD") == "1":
+        record.write(ROOT)
+
+
+def files_of(*folders: Path, without: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return all files below some folders, by their path."""
+    return {
+        str(one.relative_to(folder.parent)): one.read_bytes()
+        for folder in folders
+        for one in sorted(folder.rglob("*"))
+        if one.is_file() and one.name not in without
+    }
