@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -387,6 +388,27 @@ async def test_a_stream_opens_where_the_rule_names_the_type_that_it_has() -> Non
 
     assert whole(response) == text
     assert response.values(b"content-type") == [b"text/x-mine"]
+
+
+async def test_a_decoded_attachment_opens_under_the_type_that_it_is_served_as() -> None:
+    data = Item(parse_selector("$.data"), "data", BOUND | {"field"}, form="base64")
+    body = Item(parse_selector("body"), "data", BOUND | {"field"})
+    seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((data,)),))
+    rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(Block(decrypt=(body,)),))
+    book, origin = RuleTable((seal, rest), pass_unmatched=True), Origin(mirror)
+    picture = b"\x89PNG\r\n" + CANARY * 5000
+    message = b'{"data":"%b"}' % b64encode(picture)
+    head = b"Content-Type: application/json"
+    await through(origin, post(message, head, target=b"/seal"), keys=KEYS, rule_table=book)
+    served = b64decode(json.loads(origin.seen[0].body)["data"])
+    assert CANARY not in served
+
+    for way in ("length", "chunks"):
+        for sent, seen in ((served, picture), (picture, picture)):
+            answer = answering(b"image/png", sent, way=way)
+            response, _ = await through(answer, get(b"/any"), keys=KEYS, rule_table=book)
+            assert whole(response) == seen
+            assert response.values(b"content-type") == [b"image/png"]
 
 
 @pytest.mark.parametrize("media", [b"image/png", b"application/vnd.sealyard.stream"])

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from ..compiled.block import CompiledBlock
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
-from ..crypto.token import JWE_PREFIX, SHORT_PREFIX, has_prefix
+from ..crypto.token import BASE64_MARK, JWE_PREFIX, SHORT_PREFIX, decode_bytes, has_prefix
 from ..crypto.token import decode as decode_token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
@@ -35,7 +35,7 @@ LINES: Final = b"application/x-ndjson"
 _FRAME: Final = sealed_stream.MEDIA_TYPE.encode()
 _TOKEN: Final = JOSE.encode()
 _TOKEN_BODY_MAX: Final = 2 * BODY_TOKEN_MAX
-_BEGINNINGS: Final = (JWE_PREFIX, SHORT_PREFIX, sealed_stream.MAGIC)
+_BEGINNINGS: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_MARK, sealed_stream.MAGIC)
 _FEW: Final = max(map(len, _BEGINNINGS))
 
 _OF_THEIR_OWN: Final = frozenset(
@@ -205,8 +205,9 @@ class Look:
         if self._is_frame():
             return
         if self._decrypts_body:
-            begins = has_prefix(text) or any(one.startswith(text) for one in _BEGINNINGS)
-            self.passes = not begins or self._size > _TOKEN_BODY_MAX
+            if not text.startswith(BASE64_MARK):  # such a value is as long as its field may be
+                begins = has_prefix(text) or any(one.startswith(text) for one in _BEGINNINGS)
+                self.passes = not begins or self._size > _TOKEN_BODY_MAX
             return
         shape = shape_of(text)
         if shape == "lines" and self._length is None:
@@ -221,7 +222,7 @@ class Look:
 
 def holds_sealed(text: bytes) -> bool:
     """Return whether a text contains something sealed."""
-    return token_places.any_in(text) or text.startswith(sealed_stream.MAGIC)
+    return token_places.any_in(text) or text.startswith((sealed_stream.MAGIC, BASE64_MARK))
 
 
 def shape_of(text: bytes) -> Shape:
@@ -250,8 +251,9 @@ def _of_whole(text: bytes, *, decrypts_body: bool) -> bytes | None:
     if not holds_sealed(text):
         return None
     if decrypts_body:
+        read = decode_bytes if text.startswith(BASE64_MARK) else decode_token
         try:
-            decode_token(text)
+            read(text)
         except OpenFailed:
             return None
         return _TOKEN

@@ -96,13 +96,30 @@ await check('an old revision is a conflict', async () => {
     return [error.status, error.name];
   }
 });
-await check('an attachment', async () => {
-  await remote.put({
+const bytes = (name) => Buffer.concat([Buffer.from(`${canary} ${name} `), Buffer.from([0, 255, 13, 10, 128])]);
+const attached = async (db, doc) => {
+  const [{ content_type: type, stub, length }] = Object.values((await db.get(doc))._attachments);
+  const found = Buffer.from(await db.getAttachment(doc, 'scan'));
+  return [type, stub, length === found.length, found.toString('latin1')];
+};
+await check('replicate an attachment', async () => {
+  await phone.put({
     _id: id('scan'),
     room: 'one',
-    _attachments: { 'scan.txt': { content_type: 'text/plain', data: Buffer.from(canary).toString('base64') } },
+    content: text('see the scan'),
+    _attachments: { scan: { content_type: 'image/png', data: bytes('phone').toString('base64') } },
   });
-  const found = await remote.getAttachment(id('scan'), 'scan.txt');
-  return Buffer.from(found).toString();
+  await phone.replicate.to(remote);
+  await tablet.replicate.from(remote);
+  return attached(tablet, id('scan'));
+});
+await check('read an attachment from the server', async () => {
+  const found = Buffer.from(await remote.getAttachment(id('scan'), 'scan'));
+  const { data } = (await remote.get(id('scan'), { attachments: true }))._attachments.scan;
+  return [found.toString('latin1'), Buffer.from(data, 'base64').toString('latin1')];
+});
+await check('the server\'s length and digest of an attachment', async () => {
+  const { length, digest } = (await remote.get(id('scan')))._attachments.scan;
+  return [length, digest];
 });
 finish();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from base64 import b64decode, b64encode
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,19 @@ def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
     assert holds_sealed(framed)
 
 
+def test_a_value_that_the_backend_decoded_is_known_by_its_mark() -> None:
+    text = b64encode(b"x" * 200_000)  # longer than a token of a body
+    value = b64decode(a_session().seal(text, Context(SCOPE), form="base64"))
+    for told in (True, False):
+        assert look(value[:5], value[5:], block=BODIES, told=told, limit=10**6).media == (
+            b"application/jose"
+        )
+        assert look(value[:40], block=BODIES, told=told).passes  # a mark, and no token behind it
+    assert not look(value, block=BODIES, limit=10**6, end=False).over
+    assert look(value, block=BODIES).passes
+    assert holds_sealed(value)
+
+
 def test_coded_bodies_are_looked_into_where_they_have_an_end() -> None:
     coded = gzip.compress(b'["%b"]' % TOKEN)
     gzipped = ((b"Content-Encoding", b"gzip"),)
@@ -188,7 +202,9 @@ def test_a_sealed_body_may_have_any_type(media: str | None) -> None:
     assert not is_exact(a_response(headers=((b"Content-Type", b"a/b"), (b"Content-Type", b"a/b"))))
 
 
-@pytest.mark.parametrize("beginning", [b"SYST\x02", b"sy2.", b"eyJ0eXAiOiJKV1Qi", b": a\n\n", b"s"])
+@pytest.mark.parametrize(
+    "beginning", [b"SYST\x02", b"sy2.", b"eyJ0eXAiOiJKV1Qi", b"\x89PNG", b": a\n\n", b"s"]
+)
 def test_what_begins_otherwise_passes_with_its_first_other_byte(beginning: bytes) -> None:
     made = Look(compiled(BODIES), a_response(), None, SIZE)
     for at in range(1, len(beginning)):
