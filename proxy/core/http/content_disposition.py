@@ -28,7 +28,7 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9 !#$&'()+,.=@\[\]^_`{}~-]")
 
 
-class Disposition(NamedTuple):
+class FileDisposition(NamedTuple):
     """A Content-Disposition: its filename, and what is before and after the parameters with it."""
 
     filename: bytes
@@ -57,7 +57,7 @@ class Disposition(NamedTuple):
         return self.before + spelled + self.after
 
 
-def read(value: bytes) -> Disposition | None:
+def read(value: bytes) -> FileDisposition | None:
     """Return what a Content-Disposition says, None if it has no filename or more than one."""
     kind = _TYPE.match(value)
     if kind is None:
@@ -78,7 +78,7 @@ def read(value: bytes) -> Disposition | None:
         names[name] = match[3] if match[2] is None else _PAIR.sub(rb"\1", match[2])
     end = _END.fullmatch(value, at)
     filename = _filename(names)
-    return None if end is None or filename is None else Disposition(filename, before, after)
+    return None if end is None or filename is None else FileDisposition(filename, before, after)
 
 
 def _filename(names: dict[bytes, bytes]) -> bytes | None:

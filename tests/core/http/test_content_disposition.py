@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import OpenFailed
-from proxy.core.http.content_disposition import Disposition, read
+from proxy.core.http.content_disposition import FileDisposition, read
 
 # RFC 6266 section 5, and what servers send.
 FOUND = {
@@ -84,12 +84,12 @@ def test_how_a_filename_is_spelled(name: str, spelled: bytes) -> None:
 @pytest.mark.parametrize("name", ["a\r\nX: y", "a\n", "\x00", "\x7f", "\x85", "\u2028"])
 def test_control_characters_have_no_spelling(name: str) -> None:
     with pytest.raises(OpenFailed):
-        Disposition(b"x", b"attachment", b"").spell(name.encode())
+        FileDisposition(b"x", b"attachment", b"").spell(name.encode())
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=20))
 def test_what_is_spelled_reads_as_that_name_and_is_safe(name: str) -> None:
-    value = Disposition(b"x", b"attachment", b"; size=3").spell(name.encode())
+    value = FileDisposition(b"x", b"attachment", b"; size=3").spell(name.encode())
 
     safe = name.replace("/", "_").replace("\\", "_")
     safe = safe if safe.strip(". ") else "_"
