@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from . import keys, violations
-from .annotations import CONTAINERS, SIDECAR, InjectorSettings
+from .annotations import SIDECAR, InjectorSettings
 from .inject import inject, wanted
-from .pod_reader import CannotInject, Json, mapping, objects, text
-from .policy import Violation, judged
+from .pod_reader import CannotInject, Json, mapping, named, objects, text
+from .policy import judged
 
 Operation = Json
 Patch = list[Operation]
@@ -85,7 +85,7 @@ def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied", "valid"]
+ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied", "debugged"]
 
 _VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
@@ -117,27 +117,12 @@ class _Admitted:
     warnings: tuple[str, ...] = ()
 
 
-_Admit = Callable[[str, Json, InjectorSettings], _Admitted]
-
-
 def review(document: object, settings: InjectorSettings) -> Reviewed:
-    """Return the response of the mutating webhook: a patch, or a denial with its reasons.
+    """Return the response: a patch, or a denial with its reasons.
 
-    A pod that cannot be injected is denied, never admitted unchanged. Raises MalformedReview.
+    A pod that cannot be injected is denied, never admitted unchanged, and so are ephemeral
+    containers that reach the keys of a pod. Raises MalformedReview.
     """
-    return _reviewed(document, settings, _mutated)
-
-
-def validation(document: object, settings: InjectorSettings) -> Reviewed:
-    """Return the response of the validating webhook, which sees pods after all other webhooks.
-
-    It reviews new pods, and the ephemeral containers of pods with a sidecar. Raises
-    MalformedReview.
-    """
-    return _reviewed(document, settings, _validated)
-
-
-def _reviewed(document: object, settings: InjectorSettings, admit: _Admit) -> Reviewed:
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
         _VERSION,
         _KIND,
@@ -151,7 +136,7 @@ def _reviewed(document: object, settings: InjectorSettings, admit: _Admit) -> Re
     if not uid:
         raise MalformedReview
     try:
-        made = admit(namespace, request, settings)
+        made = _admitted(namespace, request, settings)
     except CannotInject as refusal:
         status = {"code": HTTPStatus.FORBIDDEN, "message": f"Sealyard: {refusal.detail}"}
         answer = _answer(uid, allowed=False, status=status)
@@ -165,8 +150,16 @@ def _reviewed(document: object, settings: InjectorSettings, admit: _Admit) -> Re
     return Reviewed(_answer(uid, **response), made.outcome, namespace, warnings=made.warnings)
 
 
-def _mutated(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
-    pod = _new_pod(request)
+def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
+    asked = (request.get("kind"), request.get("operation"), text(request, "subResource"))
+    pod = mapping(request, "object")
+    if asked == (_POD, "UPDATE", _DEBUGGING):
+        return _debugged(namespace, pod, settings)
+    if asked != (_POD, "CREATE", ""):
+        raise CannotInject(
+            "only the creation of a v1 Pod, and its ephemeral containers, are supported;"
+            " correct the rules of the webhook"
+        )
     if not wanted(pod):
         return _Admitted("disabled")
     made = inject(pod, settings, namespace)
@@ -174,51 +167,13 @@ def _mutated(namespace: str, request: Json, settings: InjectorSettings) -> _Admi
     return _Admitted("injected" if operations else "unchanged", operations, made.warnings)
 
 
-def _validated(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
-    if (request.get("operation"), request.get("subResource")) == ("UPDATE", _DEBUGGING):
-        return _debugged(namespace, request, settings)
-    pod = _new_pod(request)
-    if not wanted(pod):
-        return _Admitted("disabled")
-    made = inject(pod, settings, namespace)
-    # The author of the pod was warned by the mutating webhook already.
-    warnings = judged(_undone(pod, made.pod), settings.policy, namespace)
-    return _Admitted("valid", warnings=warnings)
-
-
-def _new_pod(request: Json) -> Json:
-    if (request.get("kind"), request.get("operation")) != (_POD, "CREATE"):
-        raise CannotInject(
-            "only the creation of a v1 Pod is supported; correct the rules of the webhook"
-        )
-    return mapping(request, "object")
-
-
-def _undone(pod: Json, ours: Json) -> Iterator[Violation]:
-    """Yield what others did to our containers after our last call.
-
-    They may give resources, variables, mounts and another name to the image.
-    """
-    theirs = _containers(pod)
-    for name, own in _containers(ours).items():
-        if name not in CONTAINERS:
-            continue
-        found = theirs.get(name, {})
-        variables = objects(found, "env")
-        if any(found.get(key) != own.get(key) for key in ("command", "args")) or any(
-            one not in variables for one in objects(own, "env")
-        ):
-            yield Violation(
-                f"container {name} is not as Sealyard made it: another webhook changed it"
-            )
-
-
-def _debugged(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
-    pod = mapping(request, "object")
-    if SIDECAR not in _containers(pod):
-        return _Admitted("valid")
+def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitted:
+    """Review the ephemeral containers of a running pod, whatever its label says by now."""
     spec = mapping(pod, "spec")
-    added = objects(spec, "ephemeralContainers")
+    running = [*objects(spec, "initContainers"), *objects(spec, "containers")]
+    if not any(one.get("name") == SIDECAR for one in running):
+        return _Admitted("debugged")
+    added = named(spec, "ephemeralContainers")
     volumes = objects(spec, "volumes")
     problems = [
         one for each in added for one in keys.debugging(volumes, each, [settings.keys_secret])
@@ -226,13 +181,7 @@ def _debugged(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
     if problems:
         raise CannotInject(*problems)
     warnings = judged(violations.of_privileges(added), settings.policy, namespace)
-    return _Admitted("valid", warnings=warnings)
-
-
-def _containers(pod: Json) -> dict[str, Json]:
-    spec = mapping(pod, "spec")
-    both = [*objects(spec, "initContainers"), *objects(spec, "containers")]
-    return {text(one, "name"): one for one in both}
+    return _Admitted("debugged", warnings=warnings)
 
 
 def _answer(uid: str, **response: object) -> Json:

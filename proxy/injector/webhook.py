@@ -6,7 +6,7 @@ import json
 import platform
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -18,7 +18,7 @@ from ..telemetry.logs import code_location
 from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
-from .admission_review import MalformedReview, Reviewed, review, validation
+from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings
 from .pod_reader import CannotInject
 
@@ -36,7 +36,7 @@ class Reporter(Protocol):
 
 
 class Webhook:
-    """Serves `/mutate`, `/validate`, `/livez`, `/readyz` and `/metrics`, over TLS only."""
+    """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only."""
 
     def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
         self._settings = settings
@@ -47,7 +47,6 @@ class Webhook:
         self.app.add_routes(
             [
                 web.post("/mutate", self._mutate),
-                web.post("/validate", self._validate),
                 web.get("/livez", self._healthy),
                 web.get("/readyz", self._healthy),
                 web.get("/metrics", self._metrics),
@@ -92,18 +91,10 @@ class Webhook:
         return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
     async def _mutate(self, request: web.Request) -> web.Response:
-        return await self._review(request, review)
-
-    async def _validate(self, request: web.Request) -> web.Response:
-        return await self._review(request, validation)
-
-    async def _review(
-        self, request: web.Request, answer: Callable[[object, InjectorSettings], Reviewed]
-    ) -> web.Response:
         if request.content_type != "application/json":
             return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
         try:
-            reviewed = answer(json.loads(await request.read()), self._settings)
+            reviewed = review(json.loads(await request.read()), self._settings)
         except web.HTTPRequestEntityTooLarge:
             return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
         except (MalformedReview, CannotInject, ValueError, RecursionError):

@@ -2,7 +2,7 @@
 
 In-tree plugins run first, then the mutating webhooks in the order of their names. If one of them
 changed the pod, the plugins run again, and the webhooks with `IfNeeded` whose last answer was
-changed by others are called once more. Then those that validate see the final pod.
+changed by others are called once more. Then plugins that only check see the final pod.
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from proxy.injector.pod_reader import Json
 from tests.injector.pods import applied
 
+OURS = "sealyard"
 HELPER = "helper"
 """The container of the other webhook."""
 
@@ -53,10 +54,9 @@ def a_review(pod: object, **changed: object) -> Json:
 
 @dataclass(slots=True)
 class Chain:
-    """The chain of one cluster. `mutating` maps names of webhooks to them."""
+    """The chain of one cluster. `mutating` maps names of webhooks to them: OURS, and others."""
 
     mutating: Mapping[str, Call]
-    validating: Sequence[Call] = ()
     plugins: Sequence[Plugin] = ()
     final: Sequence[Plugin] = ()
     warnings: list[str] = field(default_factory=list)
@@ -79,8 +79,6 @@ class Chain:
                 break
         for check in self.final:
             check(pod)
-        for call in self.validating:
-            self._asked(call, a_review(pod))
         return pod
 
     def debug(self, pod: Json, container: Json) -> Json:
@@ -90,8 +88,7 @@ class Chain:
         asked = a_review(
             changed, operation="UPDATE", subResource="ephemeralcontainers", oldObject=pod
         )
-        for call in self.validating:
-            self._asked(call, asked)
+        self._asked(self.mutating[OURS], asked)
         return changed
 
     def _by_plugins(self, pod: Json) -> Json:
