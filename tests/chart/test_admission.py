@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,34 +20,45 @@ import yaml
 
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import CHART, ROOT, Render, Tool
-from tests.injector.chain import a_review
+from tests.injector.chain import (
+    OURS,
+    Call,
+    Chain,
+    Denied,
+    a_review,
+    limit_ranger,
+    other_webhook,
+    quota,
+    tokens,
+)
 from tests.injector.pods import a_container, a_pod
 from tests.servers import await_port, child, free_port
 
 Admit = Callable[[Json], tuple[Json, list[Json]]]
 
 
-@pytest.fixture
-def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
-    """Run the injector as the chart would; return what reviews a pod and applies the patch."""
-    rendered = render(CHART / "ci" / "helm-values.yaml")
+@contextmanager
+def serving(render: Render, folder: Path, *arguments: str) -> Iterator[Call]:
+    """Run the injector as the chart would; yield what sends it a review over TLS."""
+    rendered = render(CHART / "ci" / "helm-values.yaml", *arguments)
     secret = rendered.one("Secret")["data"]
     for name in ("tls.crt", "tls.key"):
-        (tmp_path / name).write_bytes(base64.b64decode(secret[name]))
+        (folder / name).write_bytes(base64.b64decode(secret[name]))
     port = free_port()
-    arguments = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    arguments = [
+    options = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    options = [
         one.replace("--listen=*:10250", f"--listen=127.0.0.1:{port}").replace(
-            "/etc/sealyard/tls", str(tmp_path)
+            "/etc/sealyard/tls", str(folder)
         )
-        for one in arguments
+        for one in options
     ]
     client = rendered.one("MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]
     trust = ssl.create_default_context(cadata=base64.b64decode(client["caBundle"]).decode())
     host = f"{client['service']['name']}.{client['service']['namespace']}.svc"
-    command = [sys.executable, "-P", "-m", "proxy", *arguments]
+    command = [sys.executable, "-P", "-m", "proxy", *options]
 
-    def call(body: bytes) -> Json:
+    def call(asked: Json) -> Json:
+        body = json.dumps(asked).encode()
         head = (
             f"POST {client['service']['path']}?timeout=5s HTTP/1.1\r\nHost: {host}\r\n"
             f"Connection: close\r\nContent-Type: application/json\r\n"
@@ -58,11 +70,22 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
         ):
             connection.sendall(head.encode() + body)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        response: Json = json.loads(answer.partition(b"\r\n\r\n")[2])["response"]
-        return response
+        review: Json = json.loads(answer.partition(b"\r\n\r\n")[2])
+        return review
+
+    log = folder / "log"
+    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
+        await_port(process, port, log)
+        yield call
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
+    """Return what reviews a pod and applies the patch as kubectl does."""
 
     def admitted(pod: Json) -> tuple[Json, list[Json]]:
-        response = call(json.dumps(a_review(pod)).encode())
+        response = call(a_review(pod))["response"]
         assert response["allowed"], response
         if "patch" not in response:
             return pod, []
@@ -76,11 +99,8 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
         assert done.code == 0, done.complained
         return json.loads(done.said), json.loads(operations)
 
-    log = tmp_path / "log"
-    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
-        await_port(process, port, log)
+    with serving(render, tmp_path) as call:
         yield admitted
-    assert process.returncode == 0
 
 
 PODS = {
@@ -112,6 +132,29 @@ def test_pods_pass_the_chain_and_come_back_unchanged(
         done = tool("kubernetes-validate", "--strict", "-k", version, *files)
         assert done.code == 0, done.said + done.complained
         assert "WARN" not in done.said + done.complained
+
+
+@pytest.mark.parametrize("order", ["a-helper", "z-helper"])
+def test_beside_others_a_pod_is_sealed_gets_what_it_needs_and_keeps_its_keys(
+    render: Render, tmp_path: Path, order: str
+) -> None:
+    with serving(render, tmp_path, "--set", "policy.enforcement=deny") as call:
+        chain = Chain(
+            {OURS: call, order: other_webhook(resources={"cpu": "500m"})},
+            plugins=[limit_ranger(memory="128Mi"), tokens],
+            final=[quota("cpu", "memory")],
+        )
+        pod = chain.create(a_pod())
+        with pytest.raises(Denied, match="joins the processes of container sealyard"):
+            chain.debug(pod, {"name": "d", "image": "b", "targetContainerName": "sealyard"})
+        with pytest.raises(Denied, match="NET_RAW"):
+            chain.create(a_pod(containers=[a_container(securityContext=RAW)]))
+
+    assert "sealed=8080,15090" in pod["metadata"]["annotations"]["sealyard.io/status"]
+    assert chain.warnings == []
+
+
+RAW = {"capabilities": {"add": ["NET_RAW"]}}
 
 
 def test_the_test_of_the_chart_passes(render: Render, admit: Admit) -> None:
