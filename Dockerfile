@@ -23,6 +23,10 @@ RUN mkdir --parents ~/.cargo \
  && /build/venv/bin/maturin build --release --strip --compatibility manylinux_2_34 --out /build/wheels
 
 FROM ${BASE} AS build
+# For strip.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends binutils
 WORKDIR /build
 COPY docker/requirements-image.lock ./
 # The environment has no pip of its own, so that the image has none to call.
@@ -33,6 +37,12 @@ RUN python3 -m venv --without-pip /opt/sealyard \
 COPY --from=native /build/wheels /build/wheels
 RUN python3 -m pip --python /opt/sealyard/bin/python install --no-cache-dir --no-compile \
       --disable-pip-version-check --no-index --no-deps wheels/*.whl
+# Wheels bring debugging symbols, C sources and commands of their own: half of their size. The cffi
+# backend of zstandard is that of PyPy.
+RUN find /opt/sealyard/lib -name '*.so' -exec strip --strip-unneeded {} + \
+ && find /opt/sealyard/lib -regex '.*\.\(pyi\|pyx\|pxd\|pxi\|c\|h\)' -delete \
+ && rm --recursive --force /opt/sealyard/include /opt/sealyard/lib/python*/site-packages/zstandard/_cffi.* \
+ && find /opt/sealyard/bin -type f -delete
 COPY proxy /opt/sealyard/lib/sealyard/proxy
 COPY --chmod=0755 docker/sealyard /opt/sealyard/bin/sealyard
 # Modules are compiled here, since the image is read-only where it runs.
@@ -41,7 +51,7 @@ RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_p
  && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard \
  && /opt/sealyard/bin/python -c 'from proxy.core.leaves import FORM; assert FORM == "native"'
 
-FROM ${BASE} AS run
+FROM ${BASE} AS serving
 # nft gets its one capability by the file, so that the container need not be root's. Debian's
 # security updates are wanted, so no version is pinned.
 # hadolint ignore=DL3008
@@ -76,3 +86,14 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["/opt/sealyard/bin/python", "-I", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:15021/readyz', timeout=2)"]
 ENTRYPOINT ["/opt/sealyard/bin/sealyard"]
 CMD ["serve"]
+
+# For looking into a pod: `docker build --target debug -t sealyard:debug .`
+FROM serving AS debug
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends conntrack curl iproute2 procps strace tcpdump \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt
+USER 65532:65532
+
+FROM serving

@@ -27,6 +27,7 @@ from tests.injector.test_redirect import CANARY, CONFIGURATION
 
 IMAGE = "localhost/sealyard:test"
 BASE = "docker.io/library/python:3.13-slim-trixie"
+BUILD = ("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull=never", "--layers")
 ENGINE = """\
 [containers]
 default_ulimits=["nofile=4096:4096","nproc=8192:8192"]
@@ -77,18 +78,14 @@ def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
         packages = "--include=python3,python3-venv,python3-pip,ca-certificates"
         engine("mmdebstrap", "--variant=apt", packages, "trixie", str(archive))
         engine("podman", "import", "-q", "-c", 'CMD ["python3"]', str(archive), BASE)
-    # The builder reaches the package index as this machine does.
-    mounts = [
-        f"--volume={one}:{one}:ro"
-        for one in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
-        if Path(one).exists()
-    ]
-    engine(
-        *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull=never"),
-        *mounts,
-        *("--build-arg", "VERSION=9.9.9", "-t", IMAGE, str(ROOT)),
-    )
+    engine(*BUILD, *mounts(), "--build-arg", "VERSION=9.9.9", "-t", IMAGE, str(ROOT))
     return IMAGE
+
+
+def mounts() -> list[str]:
+    """Return the options by which the builder reaches the package index as this machine does."""
+    files = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+    return [f"--volume={one}:{one}:ro" for one in files if Path(one).exists()]
 
 
 def hardened(*, capability: str = "") -> list[str]:
@@ -102,6 +99,24 @@ def hardened(*, capability: str = "") -> list[str]:
 
 def test_the_command_runs_with_nothing_but_its_own_files(engine: Engine, image: str) -> None:
     assert "sealyard" in engine(*hardened(), image, "version").stdout
+
+
+def test_the_layers_above_the_base_are_small(engine: Engine, image: str) -> None:
+    sizes = [
+        int(engine("podman", "image", "inspect", "-f", "{{.Size}}", one).stdout)
+        for one in (image, BASE)
+    ]
+    assert sizes[0] - sizes[1] <= 90_000_000
+
+
+def test_only_the_image_for_debugging_has_tools(engine: Engine, image: str) -> None:
+    engine(*BUILD, *mounts(), "--target", "debug", "-t", f"{IMAGE}-debug", str(ROOT))
+    look = ("--entrypoint=/bin/sh", "IMAGE", "-c", "command -v curl tcpdump strace")
+    tried = [
+        engine(*hardened(), *(one if part == "IMAGE" else part for part in look), good=False)
+        for one in (image, f"{IMAGE}-debug")
+    ]
+    assert [len(one.stdout.split()) for one in tried] == [0, 3]
 
 
 def test_the_native_leaves_are_in_use(engine: Engine, image: str) -> None:
