@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..crypto import sealed_stream
+from ..errors import InvalidExpression
 from ..expressions.selectors import Selector, Whole
 from ..expressions.sources import json_sources
 from ..formats.body_format import BodyFormat, Kind, Packets
@@ -47,6 +48,8 @@ class MessageMatch:
         self.whole_decrypt = _whole(block.decrypt)
         items = (self.whole_encrypt, self.whole_decrypt)
         self.wholes = [one.selector for one in items if one is not None]
+        if block.format is not None and FORMATS[block.format].requests_only:
+            _refuse_response(direction)
         self.reads = _reads(block, direction)
         # Names in a body say what it is where its type does not; else it is JSON.
         named = (one for kind, one in FORMATS.items() if kind in self.reads and not one.in_parts)
@@ -126,6 +129,13 @@ def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     kinds = kinds_read(selectors, names_in_json=named)
     return frozenset(kind for kind in kinds if reads_by_type(kind, block, direction))
+
+
+def _refuse_response(direction: Direction) -> None:
+    if direction == "response":
+        raise InvalidExpression(
+            "this `format` is for requests; what they get is JSON, or a stream of events"
+        )
 
 
 def _whole(items: tuple[Item, ...]) -> Item | None:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
 from ..errors import BodyTooLarge
 from ..expressions.selectors import Selector
-from ..http.message import HeadFacts, MediaType
+from ..http.message import Head, HeadFacts, MediaType
 from . import embedded_tokens
 from . import json as json_format
 from .embedded_tokens import FoundToken
@@ -107,6 +107,13 @@ class Record(Protocol):
     def __getitem__(self, place: int, /) -> int:
         """Return where in the body a place of the text lies."""
 
+    @property
+    def renamed(self) -> frozenset[str]:
+        """Return the names of which the answer has others in their place, and these others."""
+
+    def in_string(self, start: int) -> bool:
+        """Return whether a value that begins here lies in a string, so that it is spelled anew."""
+
     def check_value(self, start: int, end: int) -> None:
         """Raise MessageError where a value that lies here in the text cannot be sealed."""
 
@@ -119,6 +126,7 @@ class TextRecord:
 
     __slots__ = ("start", "text")
     attachments = 0
+    renamed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, body: bytes, start: int, end: int) -> None:
         """Read the text from `start` to `end` of a body."""
@@ -131,6 +139,10 @@ class TextRecord:
 
     def check_value(self, start: int, end: int) -> None:
         """Let any value be sealed."""
+
+    def in_string(self, start: int) -> bool:
+        """Return False: no value lies in a string."""
+        return False
 
     def attachment(self, start: int, end: int) -> int | None:
         """Return None: every value is in the text."""
@@ -238,6 +250,10 @@ class BodyFormat:
     """Whether values are parts with headers of their own, which `multipart` alone has."""
     typed_requests: ClassVar[bool] = True
     """Whether a request is of this format by its type alone; else a rule must name it."""
+    requests_only: ClassVar[bool] = False
+    """Whether it is for what clients send: what they get is in other formats."""
+    example_type: ClassVar[str] = "text/plain"
+    """The media type of the example where the format has none of its own."""
 
     def manner(self, escape: Escape, media: MediaType | None) -> Manner:
         """Return how a block writes what it opens into a body of this type."""
@@ -277,6 +293,11 @@ class RecordFormat(BodyFormat, ABC):
     open_ended: ClassVar[bool] = False
     """Whether a cut body differs from a whole one, so that the connection may end it."""
     packets: ClassVar[Packets | None] = None
+    has_controls: ClassVar[bool] = False
+    """Whether a body without a record may be one of its protocol, and passes."""
+
+    def check_head(self, head: Head, body: bytes) -> None:
+        """Raise MessageError where servers may read a message with this head as something else."""
 
     @property
     def finds_usual(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..http.message import MediaType
 from .body_format import BodyFormat, Kind, Place, RecordFormat, Splitter
+from .graphql.body import GRAPHQL
 from .json.body import JSON
 from .multipart.selection import MULTIPART
 from .records.json_lines import JSON_SEQUENCE, NDJSON
@@ -26,6 +27,7 @@ FORMATS: Final[Mapping[Kind, BodyFormat]] = {
         MULTIPART,
         TEXT,
         SOCKETIO,
+        GRAPHQL,
     )
 }
 """Every format by its kind. Where several read the same selectors, the first is the default."""

@@ -207,6 +207,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
         return []
+    body_format.check_head(head, body)
     announced = list(exchange.announced.get(compiled.direction, ()))
     records = body_format.records(body, strict=not lenient, awaited=len(announced))
     sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
@@ -214,7 +215,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     if packets is not None:
         edits += attachment_edits(exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
-    elif not count and not piece:
+    elif not count and not piece and not body_format.has_controls:
         refuse_missing(compiled, None)
     return edits
 

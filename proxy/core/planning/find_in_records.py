@@ -20,6 +20,7 @@ from ..leaves.finder import SELECTED_MAX
 from ..slices import paused
 from .attachments import apart
 from .exchange import Attachment, Exchange
+from .refusals import refuse_renamed
 
 _BLANK: Final = b" \t\r\n"
 
@@ -49,6 +50,7 @@ def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of i
             edits.append(NothingEdit("sentinel", record[0], record[len(text)]))
             passed += 1
             continue
+        refuse_renamed(exchange, record.renamed)
         of_record = edits_of(text)
         if record.attachments:
             of_record, attached = apart(record, of_record, compiled.block)
@@ -77,6 +79,8 @@ def _move(record: Record, edit: Edit) -> Edit:
         return OwnEdit(moved, edit.block)
     if type(edit) is SealEdit:
         record.check_value(edit.start, edit.end)
+        if record.in_string(edit.start):
+            return CarriedEdit(edit, record.spelling(edit.start, plain=False), places=record)
         return replace(edit, start=record[edit.start], end=record[edit.end])
     if isinstance(edit, CarriedEdit):  # out of a string of the record
         if type(edit.innermost) is SealEdit:

@@ -21,6 +21,7 @@ from ..formats import json as json_format
 from ..formats.body_format import Packets
 from ..formats.json import Findings
 from ..slices import paused
+from .exchange import Exchange
 
 
 def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
@@ -88,6 +89,23 @@ def _refuse_named(text: bytes, names: frozenset[str]) -> None:
                 )
 
     json.JSONDecoder(object_pairs_hook=look, parse_int=len, parse_float=len).decode(text.decode())
+
+
+def refuse_renamed(exchange: Exchange, renamed: frozenset[str]) -> None:
+    """Refuse a request whose answer has other names where its rule selects values by theirs.
+
+    `renamed` are such names, and those that come in their place. Raises ForbiddenValue.
+    """
+    compiled_rule = exchange.decision.compiled_rule
+    if not renamed or compiled_rule is None:
+        return
+    for compiled in compiled_rule.response:
+        for item in (*compiled.block.encrypt, *compiled.block.decrypt):
+            steps = item.selector.steps if isinstance(item.selector, JsonSelector) else ()
+            if any(one.key in renamed for one in steps):
+                raise ForbiddenValue(
+                    "field-renamed", detail=f"{item.field}: the rule allows no alias of it."
+                )
 
 
 def pass_unsealed(compiled: CompiledBlock) -> NothingEdit:

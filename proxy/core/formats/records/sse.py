@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
 from ...slices import paused
@@ -57,6 +57,7 @@ class SseEvent:
 
     __slots__ = ("_lines", "_places", "text")
     attachments = 0
+    renamed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, body: bytes, lines: list[SseLine]) -> None:
         """Read the data on these `lines` of `body`."""
@@ -80,6 +81,10 @@ class SseEvent:
 
     def attachment(self, start: int, end: int) -> int | None:
         """Return None: every value is in the text."""
+
+    def in_string(self, start: int) -> bool:
+        """Return False: no value lies in a string."""
+        return False
 
     def check_value(self, start: int, end: int) -> None:
         """Raise InvalidBody where a value cannot be replaced.

@@ -1,0 +1,96 @@
+"""Requests of GraphQL as a format: over HTTP (one, or a batch), and messages of a WebSocket.
+
+https://graphql.github.io/graphql-over-http/draft/ and the subprotocols `graphql-transport-ws` and
+`graphql-ws` (of subscriptions-transport-ws). Responses are JSON, event streams and messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
+from ...expressions.name_readings import FieldNames
+from ...expressions.selectors import parse_json_selector
+from ...http.message import Head, RequestHead, SocketHead, media_type
+from .. import json as json_format
+from ..body_format import Place, Record, RecordFormat
+from ..parameters import fields_of_query
+from .operations import MEMBERS, Operation
+
+_ELEMENTS: Final = json_format.Selection((parse_json_selector("$[*]"),))
+_MESSAGE: Final = json_format.Selection(
+    tuple(map(parse_json_selector, ("$.type", "$.payload", "$.id")))
+)
+_RESERVED: Final = FieldNames(dict(enumerate(MEMBERS)))
+_STARTING: Final = frozenset({b'"subscribe"', b'"start"'})
+_OTHERS: Final = {
+    b'"connection_init"': frozenset({"type", "payload"}),
+    b'"connection_terminate"': frozenset({"type"}),
+    b'"ping"': frozenset({"type"}),
+    b'"pong"': frozenset({"type"}),
+    b'"complete"': frozenset({"type", "id"}),
+    b'"stop"': frozenset({"type", "id"}),
+}
+"""What clients say beside operations, and with which members; only to connect with any payload."""
+
+
+class GraphqlFormat(RecordFormat):
+    """Operations of GraphQL, each a record."""
+
+    kind = "graphql"
+    example = b'{"query":"mutation A($n:Note!){send(note:$n)}","variables":{"n":"secret"}}'
+    example_type = "application/json"
+    places: ClassVar[frozenset[Place]] = frozenset({"$"})
+    typed_requests = False
+    requests_only = True
+    has_controls = True
+
+    def check_head(self, head: Head, body: bytes) -> None:
+        """Refuse what servers may read as another request.
+
+        Raises:
+            UnsupportedBody: It is not said to be JSON.
+            ForbiddenValue: The address has a member of the request as well.
+            InvalidBody: It is a message of a WebSocket and none, or the other way round.
+        """
+        if isinstance(head, RequestHead):
+            media = media_type(head.facts)
+            if media is None or not media.is_json:
+                raise UnsupportedBody("graphql-not-json")
+            for name, _ in fields_of_query(head.query or ""):
+                if _RESERVED.readings(name):
+                    raise ForbiddenValue(
+                        "name-in-query", detail="The address has a part of an operation as well."
+                    )
+        if isinstance(head, SocketHead) is not _is_message(body):
+            raise InvalidBody("no-operation", detail="This is no request of GraphQL.")
+
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[Record]:
+        """Yield the operations of a body or message; raise as they do."""
+        if body.lstrip(b" \t\r\n").startswith(b"["):
+            for _, start, end, _ in _ELEMENTS.find(body).found[0]:
+                yield Operation(body[start:end], start)
+        elif _is_message(body):
+            yield from _of_message(body)
+        else:
+            yield Operation(body, 0)
+
+
+def _is_message(body: bytes) -> bool:
+    return bool(_MESSAGE.find(body).found[0])
+
+
+def _of_message(body: bytes) -> Iterator[Record]:
+    findings = _MESSAGE.find(body)
+    (kind,), payload, _ = findings.found
+    said = kind.raw(body)
+    members = json_format.member_names(body) or frozenset[str]()
+    allowed = _OTHERS.get(said)
+    if said in _STARTING and payload and members == {"id", "type", "payload"}:
+        yield Operation(payload[0].raw(body), payload[0].start)
+    elif allowed is None or not members <= allowed:
+        raise InvalidBody("not-a-message", detail="This is no message of graphql-ws.")
+
+
+GRAPHQL: Final = GraphqlFormat()
