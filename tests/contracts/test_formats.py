@@ -40,13 +40,18 @@ NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("co
 SELECTORS = {"$": "$..note", "form": "form:note", "part": "part:note", "text": "text"}
 
 each_format = pytest.mark.parametrize("body_format", FORMATS.values(), ids=FORMATS)
+each_of_answers = pytest.mark.parametrize(
+    "body_format",
+    [one for one in FORMATS.values() if not one.requests_only],
+    ids=lambda one: one.kind,
+)
 each_that_streams = pytest.mark.parametrize(
     "kind", [kind for kind, one in RECORDS.items() if one.splitter is not None]
 )
 
 
 def the_type(body_format: BodyFormat) -> Headers:
-    media = min(body_format.media_types, default="text/plain")
+    media = min(body_format.media_types, default=body_format.example_type)
     return ((b"Content-Type", (media + body_format.example_parameters).encode()),)
 
 
@@ -90,7 +95,7 @@ def test_a_media_type_has_one_format(body_format: BodyFormat) -> None:
         assert kind_of(parse_media_type(media.encode())) == body_format.kind
 
 
-@each_format
+@each_of_answers
 def test_nothing_to_open_leaves_every_byte(body_format: BodyFormat) -> None:
     rule = opening(body_format, "tokens")
 
@@ -108,6 +113,14 @@ def test_no_sealed_value_is_left_in_plain(body_format: BodyFormat) -> None:
 
 
 @each_format
+def test_what_is_sealed_opens_in_requests(body_format: BodyFormat) -> None:
+    block = as_this(body_format, a_block(decrypt=[bound(the_selector(body_format))]))
+    message = a_message(sealed(body_format), headers=the_type(body_format))
+
+    assert sent(a_rule(request=block, names=NAMES), message) == body_format.example
+
+
+@each_of_answers
 @pytest.mark.parametrize("by", ["tokens", "selector"])
 def test_what_is_sealed_opens(body_format: BodyFormat, by: str) -> None:
     selector = "tokens" if by == "tokens" else the_selector(body_format)
@@ -146,6 +159,8 @@ def test_random_bytes_raise_only_message_errors(
 
     with suppress(MessageError):
         sent(sealing(body_format), message)
+    if body_format.requests_only:
+        return
     with suppress(MessageError):
         replied(opening(body_format, "tokens"), body, a_response(headers=the_type(body_format)))
 

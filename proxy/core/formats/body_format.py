@@ -108,6 +108,10 @@ class Record(Protocol):
         """Return where in the body a place of the text lies."""
 
     @property
+    def name(self) -> str:
+        """Return what people call such a record; empty where all are alike."""
+
+    @property
     def renamed(self) -> frozenset[str]:
         """Return the names of which the answer has others in their place, and these others."""
 
@@ -126,6 +130,7 @@ class TextRecord:
 
     __slots__ = ("start", "text")
     attachments = 0
+    name: ClassVar[str] = ""
     renamed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, body: bytes, start: int, end: int) -> None:

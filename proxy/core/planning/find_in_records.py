@@ -12,7 +12,7 @@ from ..crypto.joined_names import Name
 from ..edits.edit_types import Edit, NothingEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
 from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import BodyTooLarge
+from ..errors import BodyTooLarge, UnsupportedBody
 from ..expressions.sources import JsonSource
 from ..formats.body_format import Record
 from ..formats.records.json_lines import RECORDS_MAX
@@ -51,7 +51,10 @@ def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of i
             passed += 1
             continue
         refuse_renamed(exchange, record.renamed)
-        of_record = edits_of(text)
+        try:
+            of_record = edits_of(text)
+        except UnsupportedBody as error:
+            raise error if not record.name else _untaken(error, record.name) from None
         if record.attachments:
             of_record, attached = apart(record, of_record, compiled.block)
             announced += attached
@@ -63,6 +66,10 @@ def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of i
         texts = {facts[source] for facts in kept}
         exchange.facts[source] = texts.pop() if len(texts) == 1 else None
     return edits, len(kept)
+
+
+def _untaken(error: UnsupportedBody, name: str) -> UnsupportedBody:
+    return UnsupportedBody(error.reason, detail=f"No block of the rule takes {name}.")
 
 
 def _most_edits(compiled: CompiledBlock) -> int:

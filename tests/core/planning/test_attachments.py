@@ -237,6 +237,17 @@ def test_an_attachment_whose_place_has_a_twin_stays_sealed() -> None:
     assert kept.forwardable.body == twin
 
 
+def test_a_value_within_a_text_is_no_attachment() -> None:
+    event = packet("file").replace("{", '{"note":"{\\"text\\":\\"secret\\"}",', 1)
+    body = f"{event}\x1e{b(CANARY)}"
+
+    sealed = sent(sealing("$[1].note json:$.text", "$[1].file"), a_message(body, headers=TEXT))
+    opened = sent(opening("$[1].note json:$.text", "$[1].file"), a_message(sealed, headers=TEXT))
+
+    assert b"secret" not in sealed
+    assert opened == body.encode()
+
+
 def test_a_field_of_strings_is_refused_with_its_packet() -> None:
     block = packets(a_block(encrypt=["$[1].file"]))
     text = replace(block, encrypt=tuple(replace(one, min_chars=0) for one in block.encrypt))

@@ -150,6 +150,13 @@ def test_a_value_within_an_input_object_is_sealed() -> None:
     assert CANARY not in after
 
 
+def test_an_operation_that_no_block_takes_is_named() -> None:
+    said = refused(request("mutation Nice {createNote(text: 1) other __typename}")).detail
+    assert said == "No block of the rule takes mutation createNote, other, __typename."
+    said = refused(request(None, documentId="x")).detail
+    assert said == "No block of the rule takes this persisted document."
+
+
 def test_every_operation_of_a_batch_is_sealed() -> None:
     body = f"[{request(*SPELLINGS['variables'])}, {request(*SPELLINGS['literals'])}]"
 
@@ -260,6 +267,31 @@ def test_what_is_not_said_to_be_json_is_refused() -> None:
         sent(RULE, a_message(request(*SPELLINGS["variables"]), headers=()))
 
 
+def test_conditions_and_defaults_that_are_no_texts_pass() -> None:
+    query = "mutation ($n: X, $on: B, $max: Int = 3, $all: B = false)"
+    query += ' {send(to: "c1", note: $n, max: $max) {id @include(if: $on) all @skip(if: $all)}}'
+    variables = {"n": CANARY, "on": True, "max": 5}
+
+    assert CANARY not in sealed(request(query, variables))
+
+
+@pytest.mark.parametrize("name", ["variables", "literals"])
+def test_a_value_in_a_text_of_json_is_sealed(name: str) -> None:
+    block = graphql(a_block(encrypt=["$.fields.send.note json:$.text"]))
+    note = json.dumps({"text": CANARY})
+    query, variables = SPELLINGS[name]
+    literal = query.replace(json.dumps(CANARY), json.dumps(note))
+
+    after = sealed(
+        request(literal, variables and {**VARIABLES, "note": note}),
+        a_rule(request=block, names=NAMES),
+    )
+
+    assert CANARY not in after
+    assert len(TOKEN.findall(after)) == 1
+    read(json.loads(after)["query"])
+
+
 def test_an_empty_operation_name_is_none() -> None:
     query, variables = SPELLINGS["literals"]
 
@@ -305,7 +337,7 @@ def test_a_rule_may_refuse_texts_in_documents() -> None:
 
 
 def test_variables_cannot_multiply() -> None:
-    uses = "".join(f"f{at}: log(text: $n) " for at in range(3000))
+    uses = "".join(f"f{at}: log(text: $n) " for at in range(1000))
     rule = a_rule(request=graphql(a_block(encrypt=["optional $.fields.x.y"])), names=NAMES)
 
     with pytest.raises(BodyTooLarge):

@@ -41,6 +41,7 @@ _SELECTION: Final = json_format.Selection(
 )
 MEMBERS: Final = ("query", "operationName", "variables", "extensions", "documentId")
 """What a request consists of; servers read some of them from the query of the address as well."""
+_NAME_MAX: Final = 100
 _ROOM: Final = 65_536
 """So many bytes more than the request may the text of an operation have."""
 
@@ -60,9 +61,12 @@ class _Piece(NamedTuple):
 
 
 class Operation:
-    """The record of one operation. `renamed` are fields with an alias, and the aliases."""
+    """The record of one operation. `renamed` are fields with an alias, and the aliases.
 
-    __slots__ = ("_persisted", "_pieces", "_starts", "renamed", "text")
+    `name` has its type and its fields, which the server's schema names, not the client.
+    """
+
+    __slots__ = ("_persisted", "_pieces", "_starts", "name", "renamed", "text")
     attachments = 0
 
     def __init__(self, text: bytes, start: int) -> None:
@@ -80,10 +84,13 @@ class Operation:
                 raise InvalidBody("operation-name", detail="The document has another operation.")
             given = arguments_of(document)
             self.renamed = given.renamed
+            fields = dict.fromkeys(one for one, _ in given.fields)
+            self.name = f"{document.type} {', '.join(fields)}"[:_NAME_MAX]
             self._check_hash(query)
             writer.operation(document, given, self._persisted, query, found[_QUERY][0])
         elif self._persisted is not None:
             self.renamed = frozenset[str]()
+            self.name = "this persisted document"
             writer.persisted(name, self._persisted)
         else:
             raise InvalidBody("no-operation", detail="The request has no document.")

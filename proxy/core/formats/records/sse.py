@@ -57,6 +57,7 @@ class SseEvent:
 
     __slots__ = ("_lines", "_places", "text")
     attachments = 0
+    name: ClassVar[str] = ""
     renamed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, body: bytes, lines: list[SseLine]) -> None:

@@ -70,7 +70,20 @@ def test_fragments_aliases_types_and_conditions_are_read() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{", "{}", "{a", "query", "query {}", "{a}}", "a", "{a(b: )}", "{a()}", "{a(b 1)}"),
+        *(
+            "",
+            "{",
+            "{}",
+            "{a",
+            "query",
+            "query {}",
+            "{a}}",
+            "a",
+            "{a(b: )}",
+            "{a(b:",
+            "{a()}",
+            "{a(b 1)}",
+        ),
         *("query () {a}", "query ($a) {a}", "query ($a: [Int) {a}", "query (a: Int) {a}"),
         *("query ($a: Int = $b) {a}", "{a(b: 01)}", "{a(b: 1.)}", "{a(b: 1x)}", "{a(b: .5)}"),
         *('{a(b: "x)}', '{a(b: "\\x")}', '{a(b: "\\u{41}")}', '{a(b: "x\ny")}', "{a(b: $)}"),
