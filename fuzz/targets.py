@@ -50,7 +50,7 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
 
-from . import form_readers, forms, ordinary, seeds, sockets
+from . import form_readers, forms, operations, ordinary, seeds, sockets
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
@@ -559,6 +559,7 @@ TARGETS: Final[dict[str, Target]] = {
     "records": Target(records, seeds.streams),
     "messages": Target(sockets.messages, sockets.frames),
     "packets": Target(sockets.packets, sockets.packet_seeds),
+    "operations": Target(operations.operations, operations.operation_seeds),
     **(
         {
             "finder": Target(forms.finder, forms.finder_seeds),

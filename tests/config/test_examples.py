@@ -17,6 +17,7 @@ EXERCISED = {
     "end-to-end.yaml": "tests/scenarios/test_sealed_end_to_end.py",
     "fhir.yaml": "tests/scenarios/test_fhir.py",
     "graphql.yaml": "tests/scenarios/test_graphql.py",
+    "graphql-operations.yaml": "tests/acceptance/test_graphql.py",
     "kinto.yaml": "tests/acceptance/test_kinto.py",
     "kinto-conversations.yaml": "tests/acceptance/test_kinto.py",
     "llm-egress.yaml": "tests/acceptance/llm_scene.py",
@@ -53,6 +54,7 @@ WARNED = {
     "matrix.yaml": [FEW_PARTS],
     "matrix-room-bound.yaml": [],
     "graphql.yaml": [FEW_PARTS],
+    "graphql-operations.yaml": [FEW_PARTS],
     "transit-egress.yaml": ["no rule opens the field `question`"],
     "transit-ingress.yaml": ["no rule opens the field `answer`"],
 }

@@ -150,6 +150,17 @@ def test_a_value_within_an_input_object_is_sealed() -> None:
     assert CANARY not in after
 
 
+@pytest.mark.parametrize("blank", [" ", "\r\n\t"])
+def test_white_space_around_a_request_is_none_of_it(blank: str) -> None:
+    body = request(*SPELLINGS["variables"])
+
+    assert CANARY not in sealed(f"{blank}{body}{blank}")
+    assert CANARY not in sealed(f"{blank}[{blank}{body}{blank}]{blank}")
+    message = json.dumps({"id": "1", "type": "start", "payload": json.loads(body)})
+    assert CANARY not in sealed_message(f"{blank}{message}{blank}")
+    assert isinstance(refused(f"{blank}0"), InvalidBody)
+
+
 def test_an_operation_that_no_block_takes_is_named() -> None:
     said = refused(request("mutation Nice {createNote(text: 1) other __typename}")).detail
     assert said == "No block of the rule takes mutation createNote, other, __typename."

@@ -16,7 +16,7 @@ from ...http.message import Head, RequestHead, SocketHead, media_type
 from .. import json as json_format
 from ..body_format import Place, Record, RecordFormat
 from ..parameters import fields_of_query
-from .operations import MEMBERS, Operation
+from .operations import BLANK, MEMBERS, OperationRecord
 
 _ELEMENTS: Final = json_format.Selection((parse_json_selector("$[*]"),))
 _MESSAGE: Final = json_format.Selection(
@@ -68,13 +68,13 @@ class GraphqlFormat(RecordFormat):
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[Record]:
         """Yield the operations of a body or message; raise as they do."""
-        if body.lstrip(b" \t\r\n").startswith(b"["):
+        if body.lstrip(BLANK).startswith(b"["):
             for _, start, end, _ in _ELEMENTS.find(body).found[0]:
-                yield Operation(body[start:end], start)
+                yield OperationRecord(body[start:end], start)
         elif _is_message(body):
             yield from _of_message(body)
         else:
-            yield Operation(body, 0)
+            yield OperationRecord(body, 0)
 
 
 def _is_message(body: bytes) -> bool:
@@ -85,10 +85,10 @@ def _of_message(body: bytes) -> Iterator[Record]:
     findings = _MESSAGE.find(body)
     (kind,), payload, _ = findings.found
     said = kind.raw(body)
-    members = json_format.member_names(body) or frozenset[str]()
+    members = json_format.member_names(body.strip(BLANK)) or frozenset[str]()
     allowed = _OTHERS.get(said)
     if said in _STARTING and payload and members == {"id", "type", "payload"}:
-        yield Operation(payload[0].raw(body), payload[0].start)
+        yield OperationRecord(payload[0].raw(body), payload[0].start)
     elif allowed is None or not members <= allowed:
         raise InvalidBody("not-a-message", detail="This is no message of graphql-ws.")
 

@@ -42,6 +42,8 @@ _SELECTION: Final = json_format.Selection(
 MEMBERS: Final = ("query", "operationName", "variables", "extensions", "documentId")
 """What a request consists of; servers read some of them from the query of the address as well."""
 _NAME_MAX: Final = 100
+BLANK: Final = b" \t\r\n"
+"""White space of JSON."""
 _ROOM: Final = 65_536
 """So many bytes more than the request may the text of an operation have."""
 
@@ -60,7 +62,7 @@ class _Piece(NamedTuple):
     default: bool
 
 
-class Operation:
+class OperationRecord:
     """The record of one operation. `renamed` are fields with an alias, and the aliases.
 
     `name` has its type and its fields, which the server's schema names, not the client.
@@ -120,6 +122,11 @@ class Operation:
             )
         return self._starts[at], self._pieces[at]
 
+    @property
+    def values(self) -> list[tuple[int, int]]:
+        """Where the values of the request lie in the text."""
+        return [(start, one.end) for start, one in zip(self._starts, self._pieces, strict=True)]
+
     def check_value(self, start: int, end: int) -> None:
         """Raise ForbiddenValue where a value is not one of the request, or not the only one."""
         piece = self._piece(start, end)[1]
@@ -161,7 +168,7 @@ def _spell_literal(value: bytes) -> bytes:
 def _members(text: bytes) -> list[list[FoundValue]]:
     """Return where the members of a request lie; raise where it has others, or odd ones."""
     findings = _SELECTION.find(text)
-    names = json_format.member_names(text)
+    names = json_format.member_names(text.strip(BLANK))
     if names is None:
         raise InvalidBody("no-operation", detail="A request of GraphQL is an object.")
     if findings.variants or findings.hidden or not names <= {*MEMBERS}:
