@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from ..core.apply.forwardable import Forwardable
@@ -91,6 +91,21 @@ class RawConnection(Protocol):
         """Drop the connection."""
 
 
+Change = Callable[[bytes], bytes | None]
+"""Returns what a piece of a body becomes, or None where it is left to be read."""
+
+
+class Outlet(Protocol):
+    """Where the pieces of a body go."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a piece can go at once."""
+
+    def send(self, data: bytes) -> None:
+        """Send a piece; raise ConnectionError where the client is gone."""
+
+
 class UpstreamResponse(IncomingBody, Protocol):
     """A response of the upstream; the receiver calls `close` in the end."""
 
@@ -118,6 +133,12 @@ class UpstreamResponse(IncomingBody, Protocol):
 
         Raises:
             Busy: There is no room for another stream of records.
+        """
+
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Let pieces that come while `chunks` waits for one go at once, those that can.
+
+        The others come out of `chunks`, and so does what `change` leaves.
         """
 
     def stop(self) -> None:

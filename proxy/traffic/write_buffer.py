@@ -98,6 +98,17 @@ class Sending(asyncio.Protocol):
             self.wrote = True
             transport.write(unsent)
 
+    def send(self, data: bytes) -> None:
+        """Send bytes now, behind what waits, unless the connection has ended."""
+        if self._unsent:
+            self._put(data)
+            self.flush()
+            return
+        transport = self._transport
+        if data and transport is not None and not transport.is_closing():
+            self.wrote = True
+            transport.write(data)
+
     def _put(self, data: bytes) -> None:
         if self._unsent:
             self._behind.append(data)

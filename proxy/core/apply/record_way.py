@@ -97,7 +97,7 @@ class RecordWay:
 
     def _changed(self, text: bytes, now: float, counts: dict[Outcome, int]) -> bytes | None:
         """Return a record changed, and count its values; None where it is not certain."""
-        if text.strip(_BLANK) in self._sentinels:
+        if self._sentinels and text.strip(_BLANK) in self._sentinels:
             return None
         changed = self._way.change(text, now, self._kept)
         if changed is None or changed.body is None:
@@ -124,6 +124,6 @@ class MessageWay:
 
         `now` is in seconds since 1970.
         """
-        if body.strip(_BLANK) in self._sentinels:
+        if self._sentinels and body.strip(_BLANK) in self._sentinels:
             return None
         return self._way.change(body, now)

@@ -169,6 +169,8 @@ class Splitter(ABC):
     """
 
     __slots__ = ("_held", "_limit", "_size")
+    record_end: ClassVar[bytes | None] = None
+    """What bytes end with of which nothing is held back; None: nothing is certain."""
 
     def __init__(self, limit: int) -> None:
         """Begin where the stream does."""
@@ -191,6 +193,13 @@ class Splitter(ABC):
         if cut < len(data):
             self._hold(data[cut:])
         return whole
+
+    def passes(self, data: bytes) -> bool:
+        """Return whether nothing is held back, and `feed` would return these bytes as they are.
+
+        What is not certain at a glance does not pass.
+        """
+        return not self._held and self.record_end is not None and data.endswith(self.record_end)
 
     def end(self) -> bytes:
         """Return what the stream ends with, maybe less than a record."""

@@ -57,6 +57,18 @@ class RecordFlow(PlannedFlow):
         """Take bytes; yield what to do with the records that are whole with them, if any are."""
         return self._planned(self._splitter.feed(data))
 
+    def at_once(self, data: bytes) -> bytes | None:
+        """Return what a way makes of bytes that are whole records, behind others that were whole.
+
+        None, and nothing is taken, where they are to be fed.
+        """
+        if self._way is None or self._joiner is not None or not self._splitter.passes(data):
+            return None
+        changed = self._way(data)
+        if changed is not None:
+            self._splitter.feed(data)
+        return changed
+
     def flush(self) -> Iterator[Plan]:
         """Yield the plan for the records that are held back, if there are any."""
         held = b"" if self._joiner is None else self._joiner.flush()

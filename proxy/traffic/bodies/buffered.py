@@ -9,7 +9,7 @@ from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
-from ..interfaces import RawConnection
+from ..interfaces import Change, Outlet, RawConnection
 from .response_writer import Connection, ResponseWriter
 
 
@@ -120,6 +120,9 @@ class WholeResponse:
     def divert(self) -> NoReturn:
         """Refuse: a fast request has no Upgrade header."""
         raise TypeError("a fast request cannot leave HTTP")
+
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Do nothing: all of it has come."""
 
     def lasts(self, _: float) -> None:
         """Do nothing: all of it has come."""

@@ -9,12 +9,13 @@ takes a part for the whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 
 from ...core.apply.forwardable import Forwardable
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
-from ..interfaces import UpstreamResponse
+from ..interfaces import Change, Outlet, UpstreamResponse
 from .due import until_due
 from .transformed import DelegatingResponse, TransformedBody
 
@@ -86,6 +87,17 @@ class StreamedResponse(DelegatingResponse, StreamedBody):
         """Begin; the response has a body, which comes from `incoming`."""
         super().__init__(incoming, message, apply)
         self._response = response
+
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Let pieces go at once that go a way."""
+        if isinstance(self.flow, RecordFlow) and change is None:
+            self._response.offer(outlet, partial(self._at_once, self.flow))
+
+    def _at_once(self, flow: RecordFlow, data: bytes) -> bytes | None:
+        changed = flow.at_once(data)
+        if changed is not None:
+            self.arrived += len(changed)
+        return changed
 
     def stop(self) -> None:
         """Let `chunks` end after the last complete record, although more would come."""

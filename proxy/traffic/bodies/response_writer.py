@@ -42,8 +42,15 @@ class Connection(Protocol):
     def last(self) -> bool:
         """Whether the request in progress is the last."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the client does not keep up."""
+
     def write(self, data: bytes) -> None:
         """Send bytes; raise ConnectionError where the client is gone."""
+
+    def send(self, data: bytes) -> None:
+        """Do so now, and not at the end of the loop's iteration."""
 
     async def drain(self) -> None:
         """Wait until the client takes more."""
@@ -238,15 +245,19 @@ class ResponseWriter:
                     # A Unix socket has no resets: cut and complete would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
         self._send(message, framing, location_rewrite)
+        boundaries = None
         chunks = response.chunks()
         if framing.length is None and not as_one and streams_events(response.head.headers):
-            chunks = self._until_leaving(response)
+            boundaries = EventBoundaries()
+            chunks = self._until_leaving(response, boundaries)
+        outlet = BodyOutlet(self._link, boundaries, chunked=framing.chunked)
+        response.offer(outlet)
         self._link.live = response.framing.content_length is None and streams_records(
             response.head.headers
         )
         try:
             async for data in chunks:
-                self._link.write(as_chunk(data) if framing.chunked else data)
+                outlet.send(data)
                 await self._link.drain()
             if framing.chunked:
                 self._link.write(LAST_CHUNK)
@@ -258,10 +269,11 @@ class ResponseWriter:
             self._link.live = False
         return response.arrived
 
-    async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
+    async def _until_leaving(
+        self, response: UpstreamResponse, boundaries: EventBoundaries
+    ) -> AsyncIterator[bytes]:
         """Return a stream of events; once the drain begins, it ends with the present event."""
         link = self._link
-        boundaries = EventBoundaries()
 
         def leave() -> None:
             if boundaries.at_boundary:
@@ -273,10 +285,33 @@ class ResponseWriter:
                 if link.leaving and (size := boundaries.last_boundary(data)):
                     yield data[:size]
                     return
-                boundaries.pass_by(data)
                 yield data
         finally:
             link.when_leaving = None
+
+
+class BodyOutlet:
+    """Where the pieces of one body go; `boundaries` follow them if they are a stream of events."""
+
+    __slots__ = ("_boundaries", "_chunked", "_link")
+
+    def __init__(
+        self, link: Connection, boundaries: EventBoundaries | None, *, chunked: bool
+    ) -> None:
+        self._link = link
+        self._boundaries = boundaries
+        self._chunked = chunked
+
+    @property
+    def ready(self) -> bool:
+        """Whether a piece can go at once: the client keeps up, and is not to leave."""
+        return not (self._link.crowded or self._link.leaving)
+
+    def send(self, data: bytes) -> None:
+        """Send a piece; raise ConnectionError where the client is gone."""
+        if self._boundaries is not None:
+            self._boundaries.pass_by(data)
+        self._link.send(as_chunk(data) if self._chunked else data)
 
 
 def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:

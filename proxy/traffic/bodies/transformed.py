@@ -15,7 +15,7 @@ from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.plan import PlannedFlow
 from ..http1.framing import CHUNKED, Framing
-from ..interfaces import IncomingBody, UpstreamResponse
+from ..interfaces import Change, IncomingBody, Outlet, UpstreamResponse
 
 
 class Pieces:
@@ -154,6 +154,9 @@ class DelegatingResponse:
     def divert(self) -> NoReturn:
         """Refuse: a response with a body does not end HTTP on its connection."""
         raise TypeError("a response that is changed cannot leave HTTP")
+
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Let no piece go at once: all of them come out of `chunks`."""
 
     def lasts(self, silence: float) -> None:
         """Let each silence of the body last up to so many seconds; may raise Busy."""

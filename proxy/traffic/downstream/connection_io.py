@@ -244,6 +244,13 @@ class Outgoing(Incoming):
             raise ConnectionResetError("the client is gone")
         self.transport.write(data)
 
+    send = write
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the client does not keep up."""
+        return self._paused
+
     async def drain(self) -> None:
         """Wait until the client takes more."""
         if self._paused:

@@ -65,6 +65,17 @@ class FastOutput(ClientLifecycle, Sending):
             raise ConnectionResetError("the client is gone")
         self._put(data)
 
+    def send(self, data: bytes) -> None:
+        """Send bytes now, behind what waits."""
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+        super().send(data)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the client does not keep up."""
+        return self._paused
+
     async def drain(self) -> None:
         """Wait until the client takes more."""
         self.flush()

@@ -14,7 +14,7 @@ from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Verdict
 from ..http1.framing import Framing
 from ..http1.problem import deliberate
-from ..interfaces import IncomingBody, RawConnection, RequestBody, UpstreamResponse
+from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long
 from .steps import Steps
@@ -114,6 +114,9 @@ class TeeResponse(_Tee[UpstreamResponse]):
     def divert(self) -> RawConnection:
         """Return the connection after a 101."""
         return self._body.divert()
+
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Let no piece go at once: each is copied."""
 
     def lasts(self, silence: float) -> None:
         """Let silences last so long; may raise Busy."""

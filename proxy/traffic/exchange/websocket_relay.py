@@ -172,13 +172,23 @@ class Relay:
 class _Half:
     """What goes in one direction: it receives what the source sends, and sends it to the sink."""
 
-    __slots__ = ("_messages", "_relay", "_sink", "_waiting", "_ways", "ended_towards", "source")
+    __slots__ = (
+        "_messages",
+        "_relay",
+        "_sink",
+        "_upward",
+        "_waiting",
+        "_ways",
+        "ended_towards",
+        "source",
+    )
 
     def __init__(self, relay: Relay, source: Leg, sink: Leg, messages: Messages) -> None:
         self._relay = relay
         self.source = source
         self._sink = sink
         self._messages = messages
+        self._upward = messages.direction == "request"
         self._ways: dict[int, MessageWay | None] = {}
         self._waiting: asyncio.Task[None] | None = None
         self.ended_towards = False
@@ -239,21 +249,13 @@ class _Half:
 
     # --- message by message -------------------------------------------------------------------
 
-    @property
-    def _upward(self) -> bool:
-        return self._messages.direction == "request"
-
     def _pass_end(self) -> None:
         self._sink.end()
 
     def _go_on(self) -> None:
         """Pass what has come, up to where keys must be waited for."""
         try:
-            while self._waiting is None:
-                arrived = self.source.reader.next()
-                if arrived is None:
-                    break
-                self._take(arrived)
+            self._take_all()
         except Breach as breach:
             if not self._relay.over:
                 self._relay.breached(breach, self.source)
@@ -262,6 +264,17 @@ class _Half:
             self._relay.refused(error, self._messages.direction)
         if self.source.reader.closed:
             self._relay.changed()
+
+    def _take_all(self) -> None:
+        """Send what has come in one write, as far as it goes."""
+        try:
+            while self._waiting is None:
+                arrived = self.source.reader.next()
+                if arrived is None:
+                    break
+                self._take(arrived)
+        finally:
+            self._sink.flush()
 
     def _take(self, arrived: Arrived) -> None:
         if self._relay.over:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
@@ -45,6 +46,7 @@ class UpstreamConnection(UpstreamSocket):
         used: It has carried a message before.
         permit: That of its message.
         error: What its message has failed with.
+        passes: Sends a piece of the body at once, if it can; returns whether it has. None: none is.
         asker: Who is told whatever came or ended; where it is None, a coroutine waits.
     """
 
@@ -63,6 +65,7 @@ class UpstreamConnection(UpstreamSocket):
         "deadline",
         "error",
         "expires",
+        "passes",
         "permit",
         "reader",
         "used",
@@ -84,6 +87,7 @@ class UpstreamConnection(UpstreamSocket):
         self._uploading = 0.0
         self._moved = 0.0
         self.asker: Asker | None = None
+        self.passes: Callable[[bytes], bool] | None = None
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
@@ -107,7 +111,8 @@ class UpstreamConnection(UpstreamSocket):
         except UpstreamFailed as error:
             self.fail(error)
             return
-        if body:
+        passed = bool(body) and self.passes is not None and self._pass_on(body, self.passes)
+        if body and not passed:
             self._pending.append(body)
             self._size += len(body)
             if self._size > self._window and not reader.complete:
@@ -116,7 +121,24 @@ class UpstreamConnection(UpstreamSocket):
             self.deadline = self._loop.time() + self._silence
         if reader.leftover or (reader.complete and reader.doubt):
             self.pause()
-        self._wake()
+        if not passed:
+            self._wake()
+
+    def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
+        """Let a piece of the body pass by whoever waits for it; return whether it has."""
+        waiter = self._arrived
+        if waiter is None or waiter.done() or self._pending or self.reader.complete:
+            return False
+        try:
+            passed = passes(body)
+        except BaseException as error:
+            self.fail(error)  # which ends the wait
+            if not isinstance(error, Exception):
+                raise
+            return True
+        if passed:
+            self.moved()
+        return passed
 
     def eof_received(self) -> bool:
         """Note that the upstream sends no more; only a tunnel may still write."""
@@ -181,6 +203,7 @@ class UpstreamConnection(UpstreamSocket):
     def begin(self, *, head_only: bool, upgrade: bool) -> None:
         """Prepare for one message."""
         self.wrote = False
+        self.passes = None
         self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
         self.deadline = NEVER
@@ -189,8 +212,12 @@ class UpstreamConnection(UpstreamSocket):
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` before sending more."""
-        if self._transport is not None and self.error is None:
+        if self._transport is None or self.error is not None:
+            return
+        if self._receiver is None:
             self._put(data)
+        else:
+            self.send(data)
 
     async def drain(self) -> None:
         """Wait until the upstream takes more; raise the error of the message, if it failed."""

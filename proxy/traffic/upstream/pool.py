@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import BodyTooLarge, Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
-from ..interfaces import RawConnection
+from ..interfaces import Change, Outlet, RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
 from .health import UpstreamHealth
@@ -258,6 +258,22 @@ class PooledResponse:
                 connection.permit.becomes("event-stream")
             connection.wait_longer(silence)
 
+    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
+        """Let pieces that come while `chunks` waits for one go at once, those that can."""
+
+        def passes(data: bytes) -> bool:
+            changed = None
+            if outlet.ready:
+                changed = data if change is None else change(data)
+            if not changed:
+                return False
+            self.arrived += len(data)
+            outlet.send(changed)
+            return True
+
+        if self._connection is not None:
+            self._connection.passes = passes
+
     def stop(self) -> None:
         """Let `chunks` end here, although more would come; the connection is dropped."""
         if self._connection is not None:
@@ -269,6 +285,7 @@ class PooledResponse:
         if connection is None:
             return
         try:
+            connection.passes = None
             uploaded = self._upload is None or self._upload.done()
             if connection.reader.complete and uploaded:
                 connection.take()  # what was not read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import Final
 
 from ...core.leaves import masking
@@ -22,6 +23,8 @@ CONTROL_MAX: Final = 125
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 _MOST_16: Final = 0xFFFF
+_HEAD_16: Final = struct.Struct(">BBH").pack
+_HEAD_64: Final = struct.Struct(">BBQ").pack
 
 
 def frame(opcode: int, payload: bytes, *, masked: bool, compressed: bool = False) -> bytes:
@@ -32,9 +35,9 @@ def frame(opcode: int, payload: bytes, *, masked: bool, compressed: bool = False
     if size <= CONTROL_MAX:
         head = bytes((first, flag | size))
     elif size <= _MOST_16:
-        head = bytes((first, flag | LENGTH_16)) + size.to_bytes(2, "big")
+        head = _HEAD_16(first, flag | LENGTH_16, size)
     else:
-        head = bytes((first, flag | LENGTH_64)) + size.to_bytes(8, "big")
+        head = _HEAD_64(first, flag | LENGTH_64, size)
     if not masked:
         return head + payload
     mask = os.urandom(MASK_SIZE)

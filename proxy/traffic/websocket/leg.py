@@ -32,7 +32,16 @@ class Leg:
     is paused while there is any reason to.
     """
 
-    __slots__ = ("_agreement", "_client", "_reasons", "close_sent", "connection", "gone", "reader")
+    __slots__ = (
+        "_agreement",
+        "_client",
+        "_reasons",
+        "_unsent",
+        "close_sent",
+        "connection",
+        "gone",
+        "reader",
+    )
 
     def __init__(
         self,
@@ -46,6 +55,7 @@ class Leg:
         self._agreement = agreement
         self._client = client
         self._reasons: set[str] = set()
+        self._unsent: list[bytes] = []
         self.reader = MessageReader(masked=client, limit=limit, deflate=agreement is not None)
         self.close_sent = False
         self.gone = False
@@ -56,10 +66,22 @@ class Leg:
         return self.gone or (self.close_sent and self.reader.closed)
 
     def send(self, message: MessageFrame) -> int:
-        """Send a message that `framed` made; return its size on the wire."""
+        """Send a message that `framed` made with the next `flush`; return its size on the wire."""
         if not isinstance(message, MessageFrame):
             raise TypeError("only the frame of a Forwardable can be sent")
-        return self._write(message.data)
+        return self._put(message.data)
+
+    def flush(self) -> None:
+        """Send all that is still to be sent, in one write."""
+        unsent = self._unsent
+        if not unsent:
+            return
+        data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
+        unsent.clear()
+        try:
+            self.connection.write(data)
+        except ConnectionError:
+            self.gone = True
 
     def framed(self, message: Forwardable, *, compressed: bool) -> MessageFrame:
         """Return the frame of a message that the rule engine has released.
@@ -82,7 +104,9 @@ class Leg:
         if self.close_sent:
             return 0
         self.close_sent = opcode == CLOSE
-        return self._write(frame(opcode, payload, masked=not self._client))
+        size = self._put(frame(opcode, payload, masked=not self._client))
+        self.flush()
+        return size
 
     def close(self, code: int, reason: str = "") -> int:
         """Send a close frame, unless one has been sent."""
@@ -90,6 +114,7 @@ class Leg:
 
     def end(self) -> None:
         """Say that no more bytes will be sent."""
+        self.flush()
         self.connection.write_eof()
 
     def rest(self, reason: str) -> None:
@@ -104,12 +129,8 @@ class Leg:
             self.connection.resume()
         self._reasons.discard(reason)
 
-    def _write(self, data: bytes) -> int:
+    def _put(self, data: bytes) -> int:
         if self.gone:
             return 0
-        try:
-            self.connection.write(data)
-        except ConnectionError:
-            self.gone = True
-            return 0
+        self._unsent.append(data)
         return len(data)

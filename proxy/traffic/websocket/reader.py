@@ -93,7 +93,8 @@ class MessageReader:
     def put(self, data: bytes) -> None:
         """Take bytes."""
         if not self.closed:
-            self._buffer = self._buffer[self._at :] + data if self._buffer else data
+            left = self._at < len(self._buffer)
+            self._buffer = self._buffer[self._at :] + data if left else data
             self._at = 0
 
     def next(self) -> Arrived | None:
@@ -102,6 +103,9 @@ class MessageReader:
         Raises:
             Breach: The peer breaks the protocol; what follows has no meaning.
         """
+        if self._present is None and self._at == len(self._buffer):
+            self._buffer, self._at = b"", 0
+            return None
         while not self.closed:
             if self._opcode is None and self._present is None:
                 whole = self._in_one_frame()
@@ -118,8 +122,6 @@ class MessageReader:
             self._present = None
             if self._final:
                 return self._whole()
-        if self._at == len(self._buffer):
-            self._buffer, self._at = b"", 0
         return None
 
     def _in_one_frame(self) -> Arrived | None:

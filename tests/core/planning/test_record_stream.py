@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -25,8 +26,10 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
+from proxy.core.formats.table import splitter
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.deltas import DeltaJoiner
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
@@ -291,3 +294,61 @@ def test_a_block_for_whole_bodies_takes_no_record() -> None:
 
     with pytest.raises(UnsupportedBody):
         flowed(begun(rule, a_response(headers=TYPES["ndjson"])), [b'{"type":"x"}\n'])
+
+
+PIECES = (
+    b"data: a\n\n",
+    b"data: !\n\n",
+    b"data: a\n",
+    b"data: b",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b": c\n",
+    b"\n\n",
+    b'{"a":1}\n',
+    b'\x1e{"a":1}\n',
+    b'"\n',
+)
+
+
+@given(
+    st.sampled_from(["sse", "ndjson", "json-seq"]),
+    st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=3), max_size=8),
+)
+def test_what_is_done_at_once_is_what_would_have_been_done(
+    kind: Kind, parts: list[list[bytes]]
+) -> None:
+    def flow() -> RecordFlow:
+        def way(records: bytes) -> bytes | None:
+            return None if b"!" in records else b"changed " + records
+
+        return RecordFlow(
+            splitter(kind, LIMIT), lambda records: cast("Plan", b"planned " + records), None, way
+        )
+
+    quick, usual = flow(), flow()
+    for part in map(b"".join, parts):
+        done = quick.at_once(part)
+        steps = [*quick.feed(part)] if done is None else [done]
+        assert steps == [*usual.feed(part)]
+    assert [*quick.end()] == [*usual.end()]
+
+
+def test_whole_records_alone_are_done_at_once() -> None:
+    def flow(kind: Kind, *, joins: bool = False) -> RecordFlow:
+        joiner = cast("DeltaJoiner", object()) if joins else None
+        return RecordFlow(
+            splitter(kind, LIMIT), lambda _: cast("Plan", b"plan"), joiner, bytes.upper
+        )
+
+    assert flow("sse").at_once(b"data: a\n\n") == b"DATA: A\n\n"
+    assert flow("ndjson").at_once(b"a\n") == b"A\n"
+    assert flow("json-seq").at_once(b"\x1e1\n") is None
+    assert flow("sse").at_once(b"data: a\n") is None
+    assert flow("sse", joins=True).at_once(b"data: a\n\n") is None
+    assert RecordFlow(splitter("sse", LIMIT), lambda _: cast("Plan", b"")).at_once(b"a\n\n") is None
+    held = flow("sse")
+    assert not [*held.feed(b"data: a")]
+    assert held.at_once(b"\n\n") is None
+    assert [*held.feed(b"\n\n")] == [b"DATA: A\n\n"]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -29,9 +29,11 @@ from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_records
+from proxy.core.planning.record_stream import RecordFlow
 from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
+from proxy.traffic.downstream.fast_io import FastOutput
 from tests.factories import Ear
 from tests.keys.builders import World, a_world
 from tests.traffic.ours import HASTY, local, proxied
@@ -194,6 +196,88 @@ async def test_warm_records_go_a_way_without_a_plan_and_sentinels_do_not(
     await eventually(lambda: bool(stream.ear.all("message.handled")))
     assert stream.ear.all("message.handled")[-1]["opened"] == 5
     assert CANARY.decode() not in repr(stream.ear.heard)
+
+
+async def test_warm_records_go_by_whoever_waits_for_what_is_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fed: list[bytes] = []
+    feed = RecordFlow.feed
+
+    def counted(flow: RecordFlow, data: bytes) -> Iterator[bytes | Plan]:
+        fed.append(data)
+        return feed(flow, data)
+
+    monkeypatch.setattr(RecordFlow, "feed", counted)
+    async with live(b"/open") as stream:
+        event = b'data: {"content":"%b"}\n\n' % await stream.token()
+        half, rest = event[:30], event[30:]
+        others = (event, b"data: [DONE]\n\n", half, rest, event)
+        for sent, back in zip(others, (*others[:2], b"", event, event), strict=True):
+            stream.send(sent)
+            if back:
+                assert await stream.chunk() == re.sub(rb'(?<=:")[^"]+', CANARY, back)
+            else:
+                await eventually(lambda: half in fed)
+
+    assert fed == list(others[1:4])
+
+
+async def test_events_of_all_kinds_come_in_order_to_a_client_that_reads_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paused: list[FastOutput] = []
+    pause = FastOutput.pause_writing
+
+    def noted(connection: FastOutput) -> None:
+        paused.append(connection)
+        pause(connection)
+
+    monkeypatch.setattr(FastOutput, "pause_writing", noted)
+    text = CANARY * 300
+    async with live(b"/open") as stream:
+        token = await stream.token(text)
+        kinds = (
+            b'id: %d\ndata: {"content":"%%b"}\n\n',
+            b'id: %d\ndata: {"content":"%%b"}\r\n\r\n',
+            b'data: {"n":%d,\ndata: "content":"%%b"}\n\n',
+            b'data: {"n":%d,"content":"%%b"}\n\n',
+            b": %d\n\n",
+        )
+        made = [kinds[number * 7 % 11 % len(kinds)] % number for number in range(4000)]
+        sent = b"".join(one % token if b"%b" in one else one for one in made)
+        for at in range(0, len(sent), 9973):
+            stream.send(sent[at : at + 9973])
+        for one in made[:200]:  # each by itself
+            stream.send(one % token if b"%b" in one else one)
+        made += made[:200]
+        expected = b"".join(one % text if b"%b" in one else one for one in made)
+        await eventually(lambda: bool(paused))
+
+        came = b""
+        while len(came) < len(expected):
+            came += await stream.chunk()
+
+    assert came == expected
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError, asyncio.CancelledError])
+async def test_a_piece_that_fails_as_it_passes_by_cuts_the_stream(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    async with live(b"/open") as stream:
+        event = b'data: {"content":"%b"}\n\n' % await stream.token()
+        for _ in range(2):
+            stream.send(event)
+            await stream.chunk()
+
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(RecordFlow, "at_once", fail)
+        stream.send(event)
+
+        assert await stream.was_cut()
 
 
 @pytest.mark.parametrize(

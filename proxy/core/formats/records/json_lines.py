@@ -58,6 +58,7 @@ class LineSplitter(Splitter):
     """NDJSON: a record ends with its line."""
 
     __slots__ = ()
+    record_end = b"\n"
 
     def _border(self, data: bytes) -> int:
         return data.rfind(b"\n") + 1

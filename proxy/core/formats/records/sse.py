@@ -177,6 +177,7 @@ class EventSplitter(Splitter):
     """
 
     __slots__ = ("_last",)
+    record_end = b"\n\n"
 
     def __init__(self, limit: int) -> None:
         """Begin where the stream does."""
@@ -184,7 +185,7 @@ class EventSplitter(Splitter):
         self._last = b""
 
     def _border(self, data: bytes) -> int:
-        if data.endswith(b"\n\n"):  # as most are
+        if data.endswith(self.record_end):  # as most are
             self._last = b"\n"
             return len(data)
         seen = self._last + data
