@@ -32,6 +32,8 @@ _NEWEST: Final = 0.2
 _COLLECTED_SECONDS: Final = 30.0
 SHORT_BYTES: Final = 2048
 _MANY: Final = 256
+_MANY_OF_RECORDS: Final = 4096
+"""So many marks between values the Python finder passes in a millisecond."""
 _CODED_BYTES: Final = 256
 _MARKS: Final = (b",", b"\n", b"&")
 """What stands between the values, lines and pairs of a body."""
@@ -56,6 +58,11 @@ def may_go_a_way(body: bytes) -> bool:
     no value, such as a text with many commas.
     """
     return len(body) <= LONG_BYTES if FORM == "native" else not is_long(body)
+
+
+def may_go_in_records(piece: bytes) -> bool:
+    """Return whether a minted way may try the records of a piece at once, as `may_go_a_way`."""
+    return len(piece) <= LONG_BYTES and (FORM == "native" or piece.count(b",") <= _MANY_OF_RECORDS)
 
 
 def _has_many_marks(body: bytes) -> bool:

@@ -21,6 +21,7 @@ from proxy.traffic.slices import (
     Slices,
     is_long,
     may_go_a_way,
+    may_go_in_records,
 )
 
 STEP = SLICE_SECONDS / 4
@@ -226,6 +227,19 @@ def test_a_message_is_long_by_its_bytes_or_by_its_values(
 )
 def test_many_marks_keep_no_message_from_its_native_way(body: bytes, expected: bool) -> None:  # noqa: FBT001 - what the function returns
     assert may_go_a_way(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        (b"{}\n" * (LONG_BYTES // 3), True),
+        (b"x" * (LONG_BYTES + 1), False),
+        (b"[1,2]\n" * 4096, True),
+        (b"[1,2]\n" * 4097, FORM == "native"),
+    ],
+)
+def test_marks_keep_pieces_from_the_way_of_python(piece: bytes, expected: bool) -> None:  # noqa: FBT001 - what the function returns
+    assert may_go_in_records(piece) == expected
 
 
 @pytest.mark.parametrize("fails", [False, True])

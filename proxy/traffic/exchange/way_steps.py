@@ -18,7 +18,7 @@ from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...telemetry.tap import Tap
 from ..message_record import MessageRecord
-from ..slices import is_long
+from ..slices import may_go_in_records
 
 
 class KeySource(Protocol):
@@ -65,7 +65,7 @@ class WaySteps:
         way = Ways(self.keys).records(exchange, block, head, kind)
         if way is None:
             return None
-        return lambda some: None if is_long(some) else self.change(way, some, record)
+        return lambda some: self.change(way, some, record) if may_go_in_records(some) else None
 
     def change(
         self, way: MessageWay | RecordWay, data: bytes, record: MessageRecord

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply.apply import apply
 from proxy.core.apply.passing import begin_stream
-from proxy.core.apply.record_way import MOST_RECORDS, RecordWay
+from proxy.core.apply.record_way import MOST_RECORDS, MOST_VALUES, RecordWay
 from proxy.core.apply.ways import Ways
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
@@ -54,6 +54,7 @@ TOKEN: Final = a_session(SCOPE).seal(b"hello", Context(SCOPE, "content")).decode
 SPLIT: Final = a_session(SCOPE).seal(b"[1,\n2]", Context(SCOPE, "content"), cty="json").decode()
 WS: Final = a_rule("WS /api/{tenant}")
 OPENS: Final = a_rule(response=a_block(decrypt=["$.content"]), names=CONST)
+LISTED: Final = a_rule(response=a_block(encrypt=["$.list.*"]), names=CONST)
 SEALS: Final = a_rule(
     request=a_block(encrypt=["$.content"]), response=a_block(encrypt=["$.content"]), names=CONST
 )
@@ -326,6 +327,14 @@ def test_a_piece_goes_the_way_whole_or_not_at_all(value: object, sentinel: str |
 def test_many_records_at_once_go_no_way(more: int, *, goes: bool) -> None:
     body = b'{"content":"a"}\n' * (MOST_RECORDS + more)
     assert (records_by_way(SEALS, head_of("ndjson"), "ndjson", body) is not None) == goes
+
+
+@pytest.mark.parametrize(("more", "goes"), [(0, True), (1, False)])
+def test_records_of_many_values_go_no_way(more: int, *, goes: bool) -> None:
+    line = b'{"list":[%b]}\n'
+    full = line % b",".join([b'"a"'] * MOST_VALUES)
+    body = full + line % b'"b"' + (line % b'"c"') * more
+    assert (records_by_way(LISTED, head_of("ndjson"), "ndjson", body) is not None) == goes
 
 
 def way_of(rule: Rule, head: ResponseHead, kind: Kind = "sse") -> RecordWay | None:
