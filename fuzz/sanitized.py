@@ -44,15 +44,20 @@ class Toolchain(NamedTuple):
     runtime: Path
 
 
+def targets() -> list[str]:
+    """Return the names of all targets."""
+    return _TARGETS.findall((_CRATE / "src" / "targets.rs").read_text(encoding="utf-8"))
+
+
 def main(arguments: list[str]) -> int:
     """Return 1 if a target broke a law or the sanitizer found something, 2 for wrong arguments."""
-    targets = _TARGETS.findall((_CRATE / "src" / "targets.rs").read_text(encoding="utf-8"))
+    names = targets()
     if len(arguments) == len(("--again", "FILE")) and arguments[0] == "--again":
         file = Path(arguments[1])
         return _start(_built(), file.name.removeprefix("native-").partition("-")[0], str(file))
-    chosen = arguments[1:] or targets
-    if not arguments or not arguments[0].isdecimal() or not set(chosen) <= set(targets):
-        _say(f"usage: ./dev fuzz-native SECONDS [TARGET] | --again FILE; targets: {targets}")
+    chosen = arguments[1:] or names
+    if not arguments or not arguments[0].isdecimal() or not set(chosen) <= set(names):
+        _say(f"usage: ./dev fuzz-native SECONDS [TARGET] | --again FILE; targets: {names}")
         return 2
     program = _built()
     _CRASHES.mkdir(exist_ok=True)

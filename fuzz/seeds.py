@@ -119,6 +119,7 @@ def native(target: str) -> list[bytes]:
     made = {
         "base64url": [part for one in tokens() for part in one.split(b".") if part],
         "tokens": tokens(),
+        "masks": [b"\x01\x80\xff\x10" + one for one in documents()],
         "json": [bytes((paths,)) + one for one in documents() for paths in range(6)],
         "unquote": documents(),
         "search": [b"\x80" + one for one in bodies_with_tokens()],

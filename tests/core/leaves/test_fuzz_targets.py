@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz import forms
+from fuzz import forms, sanitized, seeds
 from proxy.core.leaves.finder import Finder
 
 native = pytest.importorskip(
@@ -16,6 +16,10 @@ def test_every_native_leaf_is_compared() -> None:
     functions = {one for one in vars(native) if callable(getattr(native, one)) and one[0] != "_"}
 
     assert functions - {"Finder"} == {name for name, _, _ in forms.pairs()}
+
+
+def test_every_target_under_the_sanitizer_has_seeds() -> None:
+    assert all(seeds.native(name) for name in sanitized.targets())
 
 
 def test_a_finder_that_finds_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
