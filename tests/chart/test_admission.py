@@ -99,7 +99,10 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
         assert done.code == 0, done.complained
         return json.loads(done.said), json.loads(operations)
 
-    with serving(render, tmp_path) as call:
+    permitted = "policy.allow[0].permissions={config,interception}"
+    with serving(
+        render, tmp_path, "--set", "policy.allow[0].namespace=shop", "--set", permitted
+    ) as call:
         yield admitted
 
 
@@ -138,7 +141,7 @@ def test_pods_pass_the_chain_and_come_back_unchanged(
 def test_beside_others_a_pod_is_sealed_gets_what_it_needs_and_keeps_its_keys(
     render: Render, tmp_path: Path, order: str
 ) -> None:
-    with serving(render, tmp_path, "--set", "policy.enforcement=deny") as call:
+    with serving(render, tmp_path) as call:
         chain = Chain(
             {OURS: call, order: other_webhook(resources={"cpu": "500m"})},
             plugins=[limit_ranger(memory="128Mi"), tokens],

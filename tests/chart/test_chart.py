@@ -142,7 +142,8 @@ def test_with_cert_manager_no_certificate_is_rendered(render: Render) -> None:
 
     assert not [one for one in rendered.objects() if one["kind"] == "Secret"]
     assert configuration["metadata"]["annotations"] == {
-        "cert-manager.io/inject-ca-from": f"sealyard/{certificate['metadata']['name']}"
+        "cert-manager.io/inject-ca-from": f"sealyard/{certificate['metadata']['name']}",
+        "sealyard.io/enforcement": "deny",
     }
     assert all("caBundle" not in one["clientConfig"] for one in configuration["webhooks"])
     volumes = pod_of(rendered)["volumes"]

@@ -62,13 +62,12 @@ def test_debug_containers_are_reviewed_of_pods_with_a_sidecar(
 def test_the_operators_policy_reaches_the_injector(render: Render) -> None:
     by_default, full = (pod_of(render(case))["containers"][0]["args"] for case in (DEFAULT, FULL))
 
-    assert "--enforcement=warn" in by_default
+    assert "--enforcement=deny" in by_default
     assert not any(one.startswith("--allow") for one in by_default)
-    assert {"--enforcement=deny", "--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
+    assert {"--enforcement=warn", "--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
 
 
 def test_missing_objects_are_looked_for_where_pods_are_injected(render: Render) -> None:
-    """Of a Kubernetes that knows such policies, and for those whom denials do not surprise."""
     found = render(FULL, "--kube-version", "1.30").objects()
     policies = [one for one in found if one["kind"] == "ValidatingAdmissionPolicy"]
     bindings = [one for one in found if one["kind"] == "ValidatingAdmissionPolicyBinding"]
@@ -96,5 +95,5 @@ def test_missing_objects_are_looked_for_where_pods_are_injected(render: Render) 
                 if one["spec"]["policyName"] == policy["metadata"]["name"]
             )
             assert looked is asked
-    for arguments in (("--kube-version", "1.29"), ("--set", "policy.enforcement=warn")):
+    for arguments in (("--kube-version", "1.29"), ("--set", "policy.requireObjects=false")):
         assert "AdmissionPolicy" not in render(FULL, *arguments).text

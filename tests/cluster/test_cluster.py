@@ -160,7 +160,6 @@ def test_an_ephemeral_container_does_not_see_the_keys(kube: Kube) -> None:
             "name": container,
             "image": kube.image,
             "command": [PYTHON, "-c", "print(1)"],
-            "targetContainerName": "sealyard",
             **more,
         }
         patch = yaml.safe_dump({"spec": {"ephemeralContainers": [made]}})
@@ -168,6 +167,8 @@ def test_an_ephemeral_container_does_not_see_the_keys(kube: Kube) -> None:
 
     with pytest.raises(Refused, match="Sealyard"):
         debug("thief", volumeMounts=[{"name": volume, "mountPath": "/keys"}])
+    with pytest.raises(Refused, match="joins the processes"):
+        debug("ghost", targetContainerName="sealyard")
     debug("doctor")
 
 
@@ -226,6 +227,13 @@ def test_an_upgrade_from_0_1_0_refuses_no_pod_and_opens_what_is_sealed(
         bare.install(*bare.settings())
         time.sleep(15)
     assert creates.made > 10
+    injector = bare.get("deployment", bare.webhook, space=bare.space)
+    [container] = injector["spec"]["template"]["spec"]["containers"]
+    assert "--enforcement=warn" in container["args"]
+    bare.install(*bare.settings())  # once more: what it says stays until the operator decides
+    injector = bare.get("deployment", bare.webhook, space=bare.space)
+    [container] = injector["spec"]["template"]["spec"]["containers"]
+    assert "--enforcement=warn" in container["args"]
 
 
 @contextmanager
