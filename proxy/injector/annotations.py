@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar, get_args
 
 from .pod_reader import HIGHEST_PORT, CannotInject
 from .policy import Policy
@@ -26,7 +26,8 @@ DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 SIDECAR: Final = "sealyard"
 REDIRECT: Final = "sealyard-redirect"
-CONTAINERS: Final = frozenset({SIDECAR, REDIRECT})
+CHECK: Final = "sealyard-check"
+CONTAINERS: Final = frozenset({SIDECAR, REDIRECT, CHECK})
 
 CONFIG_VOLUME: Final = "sealyard-config"
 KEYS_VOLUME: Final = "sealyard-keys"
@@ -37,7 +38,10 @@ TRAFFIC_PORT: Final = 15080
 """Port of the sidecar for redirected connections."""
 
 HEALTH_PORT: Final = 15021
-OWN_PORTS: Final = frozenset({TRAFFIC_PORT, HEALTH_PORT})
+MESH_HEALTH_PORT: Final = 15082
+"""In place of it beside a mesh: Istio's proxy has 15021 itself."""
+
+HEALTH_PORTS: Final = frozenset({HEALTH_PORT, MESH_HEALTH_PORT})
 
 CONFIG_FILE: Final = "/etc/sealyard/config/sealyard.yaml"
 CONFIG_FOLDER: Final = "/etc/sealyard/config"
@@ -48,12 +52,20 @@ EMPTY_DIR: Final = "emptyDir"
 """In place of the name of a claim, which has no capitals: a volume that is deleted with its pod."""
 
 LISTEN_VARIABLE: Final = "SEALYARD_LISTEN"
+HEALTH_VARIABLE: Final = "SEALYARD_HEALTH"
 UPSTREAM_VARIABLE: Final = "SEALYARD_UPSTREAM"
 POD_VARIABLE: Final = "SEALYARD_POD"
+ADDRESSES_VARIABLE: Final = "SEALYARD_POD_IPS"
+INTERCEPTION_VARIABLE: Final = "SEALYARD_INTERCEPTION"
+PORTS_VARIABLE: Final = "SEALYARD_SEALED_PORTS"
 PROBES_VARIABLE: Final = "SEALYARD_APP_PROBES"
 PROBE_PATH: Final = "/app-probe"
 
 USER: Final = 65532
+MESH_USER: Final = 15080
+"""User of the sidecar with interception `mesh`, which exempts it from the redirect. Not 65532, the
+user of many images; and below 65536, for pods with a user namespace of their own."""
+
 GROUP: Final = 0
 """Files of a Secret belong to root and the group root, unless the pod has an `fsGroup`, which is
 then a group of every container. So the group root lets a user other than root read the keys at mode
@@ -68,7 +80,10 @@ class KeyKind(StrEnum):
     CONFIG_MAP = "ConfigMap"
 
 
-Interception = Literal["redirect", "port-env"]
+Interception = Literal["mesh", "redirect", "port-env"]
+INTERCEPTIONS: Final[tuple[Interception, ...]] = get_args(Interception)
+"""All of them, the strongest first."""
+
 Read = TypeVar("Read")
 Default = TypeVar("Default")
 
@@ -95,7 +110,8 @@ class Resources:
 class InjectorSettings:
     """Settings by the operator of the cluster; pods override them with annotations.
 
-    `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume.
+    `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume. `in_mesh`
+    is whether the namespace of the pods is in a mesh.
     """
 
     image: str
@@ -106,6 +122,7 @@ class InjectorSettings:
     resources: Resources = field(default_factory=Resources)
     audit_volume: str = ""
     policy: Policy = field(default_factory=Policy)
+    in_mesh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,8 @@ class PodOptions:
 
     `fixed` are the ports that an earlier injection sealed. `every` tells whether "all" means those
     of all containers, or those of `application` and of the first container, as release 0.1.0 did.
+    `in_mesh` is whether the pod is in a mesh, and `late_proxy` whether the proxy of that starts
+    after the sidecar.
     """
 
     config: str
@@ -129,6 +148,24 @@ class PodOptions:
     former_names: tuple[str, ...] = ()
     port_variable: str = "PORT"
     native: bool = True
+    in_mesh: bool = False
+    late_proxy: bool = False
+
+    @property
+    def health_port(self) -> int:
+        """The port of the sidecar's health listener."""
+        beside_mesh = self.in_mesh or self.interception == "mesh"
+        return MESH_HEALTH_PORT if beside_mesh else HEALTH_PORT
+
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """The ports of the sidecar that no application may have."""
+        return frozenset({TRAFFIC_PORT, self.health_port})
+
+    @property
+    def user(self) -> int:
+        """The user of the sidecar."""
+        return MESH_USER if self.interception == "mesh" else USER
 
 
 def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -> PodOptions:
@@ -222,9 +259,9 @@ def _audit_volume(written: str) -> str:
 
 
 def _interception(written: str) -> Interception:
-    if written not in {"redirect", "port-env"}:
-        raise _Expected("redirect or port-env")
-    return cast("Interception", written)
+    if written not in INTERCEPTIONS:
+        raise _Expected("mesh, redirect or port-env")
+    return written
 
 
 def _quantity(written: str) -> str:

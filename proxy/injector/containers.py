@@ -1,4 +1,4 @@
-"""The two containers and the volumes of Sealyard, with every default that an API server fills in.
+"""The containers and the volumes of Sealyard, with every default that an API server fills in.
 
 The defaults are explicit so that a pod that comes back from the API server (reinvocation, after
 another webhook changed it) compares equal.
@@ -11,18 +11,22 @@ from typing import Final
 
 from . import keys
 from .annotations import (
+    ADDRESSES_VARIABLE,
     AUDIT_FOLDER,
     AUDIT_VOLUME,
+    CHECK,
     CONFIG_FILE,
     CONFIG_FOLDER,
     CONFIG_VOLUME,
     EMPTY_DIR,
     GROUP,
-    HEALTH_PORT,
+    HEALTH_VARIABLE,
+    INTERCEPTION_VARIABLE,
     KEYS_FOLDER,
     KEYS_VOLUME,
     LISTEN_VARIABLE,
     POD_VARIABLE,
+    PORTS_VARIABLE,
     PROBES_VARIABLE,
     REDIRECT,
     SIDECAR,
@@ -35,6 +39,7 @@ from .annotations import (
 )
 from .pod_reader import Json, mapping
 from .ports import Sealed
+from .redirect_rules import mesh_rules, redirect_rules
 
 _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444
@@ -42,38 +47,52 @@ _DEFAULT_GRACE: Final = 30
 _RESERVED_SECONDS: Final = 5
 
 
-def ruleset(sealed: Sealed) -> str:
-    """Return the nftables ruleset that redirects connections to sealed ports to the sidecar.
-
-    Only `prerouting`: traffic to 127.0.0.1 within the pod, that of the sidecar included, does not
-    pass it, so no exemption is needed. It is idempotent.
-    """
-    ports = ", ".join(map(str, sealed.numbers))
-    return (
-        "table inet sealyard; flush table inet sealyard;"
-        " table inet sealyard { chain inbound {"
-        " type nat hook prerouting priority dstnat; policy accept;"
-        f" tcp dport {{ {ports} }} redirect to :{TRAFFIC_PORT};"
-        " }; }"
-    )
-
-
 def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Json:
     """Return the init container that redirects.
 
     It runs nft directly: a shell in between could not pass on its capability.
     """
+    rules = mesh_rules if options.interception == "mesh" else redirect_rules
     return {
         "name": REDIRECT,
         "image": settings.image,
         "imagePullPolicy": pull_policy(settings),
-        "command": [_NFT, ruleset(sealed)],
+        "command": [_NFT, rules(sealed.numbers)],
         # Those of the sidecar: it runs before it, so the pod's sum is the same, and quotas and
         # limit ranges that suit one suit both.
         "resources": _resources(options.resources),
-        "securityContext": _security(add=["NET_ADMIN"]),
+        "securityContext": _security(USER, add=["NET_ADMIN"]),
         **_ENDING,
     }
+
+
+def check(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Json:
+    """Return the init container that tests the redirect, as another user than the sidecar's.
+
+    It fails the pod where a connection would not meet the sidecar.
+    """
+    field = {"apiVersion": "v1", "fieldPath": "status.podIPs"}
+    return {
+        "name": CHECK,
+        "image": settings.image,
+        "imagePullPolicy": pull_policy(settings),
+        "args": ["doctor", "--pod"],
+        "env": [
+            *_interception(sealed, options),
+            {"name": ADDRESSES_VARIABLE, "valueFrom": {"fieldRef": field}},
+        ],
+        "resources": _resources(options.resources),
+        "securityContext": _security(USER),
+        **_ENDING,
+    }
+
+
+def _interception(sealed: Sealed, options: PodOptions) -> list[Json]:
+    """Return the variables that tell `sealyard doctor --pod` what was injected."""
+    return [
+        {"name": INTERCEPTION_VARIABLE, "value": options.interception},
+        {"name": PORTS_VARIABLE, "value": ",".join(map(str, sealed.numbers))},
+    ]
 
 
 def sidecar(
@@ -82,6 +101,7 @@ def sidecar(
     """Return the sidecar. `probes` are those that it forwards to the application."""
     traffic = sealed.numbers[0] if sealed.moved else TRAFFIC_PORT
     upstream = f"http://127.0.0.1:{sealed.moved}" if sealed.moved else "original-port"
+    health = options.health_port
     made: Json = {
         "name": SIDECAR,
         "image": settings.image,
@@ -90,18 +110,24 @@ def sidecar(
         "env": [
             {"name": LISTEN_VARIABLE, "value": f"*:{traffic}"},
             {"name": UPSTREAM_VARIABLE, "value": upstream},
+            {"name": HEALTH_VARIABLE, "value": f"*:{options.health_port}"},
+            *_interception(sealed, options),
             {"name": PROBES_VARIABLE, "value": json.dumps(probes, sort_keys=True)},
             *_audit_variables(options),
         ],
         "ports": [
             {"name": "sealyard", "containerPort": traffic, "protocol": "TCP"},
-            {"name": "sealyard-health", "containerPort": HEALTH_PORT, "protocol": "TCP"},
+            {"name": "sealyard-health", "containerPort": options.health_port, "protocol": "TCP"},
         ],
-        "startupProbe": _probe("/readyz", period=1, failures=60),
-        "readinessProbe": _probe("/readyz", period=5, failures=2),
-        "livenessProbe": _probe("/livez", period=10, failures=3),
+        # A mesh's proxy that starts later may be its only way to the store, without which it is not
+        # ready: the application, and with it the proxy, starts nevertheless.
+        "startupProbe": _probe(
+            "/livez" if options.late_proxy else "/readyz", health, 1, failures=60
+        ),
+        "readinessProbe": _probe("/readyz", health, 5, failures=2),
+        "livenessProbe": _probe("/livez", health, 10, failures=3),
         "resources": _resources(options.resources),
-        "securityContext": _security(),
+        "securityContext": _security(options.user),
         "volumeMounts": [
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEYS_VOLUME, "mountPath": KEYS_FOLDER, "readOnly": True},
@@ -185,9 +211,9 @@ _ENDING: Final[Json] = {
 }
 
 
-def _probe(path: str, *, period: int, failures: int) -> Json:
+def _probe(path: str, port: int, period: int, *, failures: int) -> Json:
     return {
-        "httpGet": {"path": path, "port": HEALTH_PORT, "scheme": "HTTP"},
+        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
         "timeoutSeconds": 2,
         "periodSeconds": period,
         "successThreshold": 1,
@@ -208,7 +234,7 @@ def _resources(wanted: Resources) -> Json:
     return {kind: values for kind, values in given.items() if values}
 
 
-def _security(add: list[str] | None = None) -> Json:
+def _security(user: int, add: list[str] | None = None) -> Json:
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"], **({"add": add} if add else {})},
@@ -216,7 +242,7 @@ def _security(add: list[str] | None = None) -> Json:
         "readOnlyRootFilesystem": True,
         "runAsGroup": GROUP,
         "runAsNonRoot": True,
-        "runAsUser": USER,
+        "runAsUser": user,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 

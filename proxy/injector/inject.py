@@ -13,13 +13,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from .. import __version__
-from . import containers, probes, violations
+from . import containers, mesh, probes, violations
 from .annotations import (
     CONTAINERS,
     DEFAULT_CONTAINER,
     DISABLED,
     ENABLED,
-    HEALTH_PORT,
     LABEL,
     STATUS,
     TRAFFIC_PORT,
@@ -62,6 +61,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     pod = deepcopy(pod)
     metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
     options = pod_options(mapping(metadata, "annotations"), settings)
+    options = mesh.with_mesh(options, pod, namespace=settings.in_mesh)
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
     given = {one["name"]: one for one in [*inits, *apps]}
     originals = probes.known_originals([*inits, *apps])
@@ -71,27 +71,32 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     beside = [one for one in inits if one.get("restartPolicy") == "Always"]
     running = [*apps, *beside]
     probes.restore(running, originals)
-    ports = sealed(apps, beside, options)
+    ports = sealed(mesh.applications(apps), mesh.applications(beside), options)
     found = (
         *violations.of_annotations(options, settings),
-        *violations.of_ports(running, ports),
+        *violations.of_ports(mesh.applications(running), ports),
         *violations.of_pod(spec, [*inits, *apps], options, settings),
     )
     warnings = judged(found, settings.policy, namespace)
-    forwarded = probes.rewrite(running, ports, declared(running))
+    forwarded = probes.rewrite(running, ports, declared(running), options.health_port)
     if ports.moved:
         _move(apps, ports, options)
     grace = spec.get("terminationGracePeriodSeconds")
     own = containers.sidecar(ports, forwarded, options, settings, grace)
     first = [] if ports.moved else [containers.redirect(ports, options, settings)]
-    status = _status(ports, options, [*first, own, *containers.volumes(options)])
-    own, *first = (containers.with_given(one, given.get(one["name"], {})) for one in [own, *first])
-    starting = [*first, own] if options.native else first
+    last = [containers.check(ports, options, settings)] if options.interception == "mesh" else []
+    status = _status(ports, options, [*first, own, *last, *containers.volumes(options)])
+    own, *others = (
+        containers.with_given(one, given.get(one["name"], {})) for one in [own, *first, *last]
+    )
+    first, last = others[: len(first)], others[len(first) :]
+    starting = [*first, own, *last] if options.native else first
     _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
     spec["containers"] = apps if options.native else [own, *apps]
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
     spec["volumes"] = [*kept, *containers.volumes(options)]
     notes = mapping(metadata, "annotations")
+    notes.update(mesh.uncaptured(options, notes))
     notes[STATUS] = status
     if not options.native:
         notes.setdefault(DEFAULT_CONTAINER, apps[0]["name"])
@@ -127,10 +132,11 @@ def _own_index(inits: Sequence[Json]) -> int:
     """Return the index of our init containers among the others: where they are, or else first.
 
     A container that another webhook put in front of them stays there: two webhooks must not move
-    containers back and forth, and ours only have to come before the application.
+    containers back and forth, and ours only have to come before the application. They come after a
+    native proxy of a mesh.
     """
     own = [index for index, one in enumerate(inits) if one["name"] in CONTAINERS]
-    return own[0] if own else 0
+    return max(own[0] if own else 0, mesh.first_index(_others(inits)))
 
 
 def _others(found: Sequence[Json]) -> list[Json]:
@@ -169,7 +175,7 @@ def _status(ports: Sealed, options: PodOptions, own: Sequence[Json]) -> str:
     that are sealed, and those that pass; a later injection reads the sealed ones in it.
     """
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
-    listeners = (ports.numbers[0] if ports.moved else TRAFFIC_PORT, HEALTH_PORT)
+    listeners = (ports.numbers[0] if ports.moved else TRAFFIC_PORT, options.health_port)
     told = {
         "interception": options.interception,
         "listeners": _listed(listeners),

@@ -153,6 +153,12 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
     return Manifests("".join(parts), sealed, tuple(dict.fromkeys(warnings)))
 
 
+def documents(text: str) -> list[Any]:
+    """Return the documents of a stream, the empty ones left out; raise CannotInject for no YAML."""
+    loaded = (_load(part) for part in _parts(text))
+    return [one for one in loaded if one is not None]
+
+
 def _parts(text: str) -> Iterator[str]:
     """Yield the documents of a stream, each from its `---`; joined, they are the stream."""
     starts = [match.start() for match in _BORDER.finditer(text)]

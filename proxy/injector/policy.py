@@ -15,7 +15,15 @@ from .pod_reader import CannotInject
 
 Enforcement = Literal["warn", "deny"]
 
-PERMISSIONS: Final = ("capabilities", "config", "host", "interception", "keys", "ports")
+PERMISSIONS: Final = (
+    "capabilities",
+    "config",
+    "host",
+    "interception",
+    "keys",
+    "mesh-init",
+    "ports",
+)
 """What operators can allow: see docs/how-to/kubernetes.md."""
 
 ANY_NAMESPACE: Final = "*"

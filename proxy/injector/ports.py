@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .annotations import OWN_PORTS, PodOptions
+from .annotations import PodOptions
 from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
 
 _TCP: Final = "TCP"
@@ -72,13 +72,13 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
     problems = [
         f"port {one.number} of container {one.container} is reserved for Sealyard"
         for one in all_ports
-        if one.number in OWN_PORTS and one.tcp
+        if one.number in options.own_ports and one.tcp
     ]
     for number in numbers:
         claims = {one.container for one in all_ports if one.number == number and one.tcp}
         if len(claims) > 1:
             problems.append(f"port {number} is declared by {' and '.join(sorted(claims))}")
-        if number in OWN_PORTS and not claims:
+        if number in options.own_ports and not claims:
             problems.append(f"port {number} cannot be sealed: it is reserved for Sealyard")
     if problems:
         raise CannotInject(*dict.fromkeys(problems))
@@ -160,7 +160,7 @@ def _moved(
             f"interception port-env cannot seal port {number}: only root may listen below 1024"
         )
     owners = [one.container for one in all_ports if one.number == number and one.tcp]
-    taken = OWN_PORTS | {one.number for one in all_ports}
+    taken = options.own_ports | {one.number for one in all_ports}
     free = (
         number + shift
         for shift in _SHIFTS

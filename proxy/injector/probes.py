@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .annotations import HEALTH_PORT, PROBE_PATH, PROBES_VARIABLE, SIDECAR
+from .annotations import HEALTH_PORTS, PROBE_PATH, PROBES_VARIABLE, SIDECAR
 from .pod_reader import CannotInject, Json, mapping, objects, text
 from .ports import Declared, Sealed, resolve
 
@@ -46,7 +46,7 @@ def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
     for container in containers:
         for spot in _spots(container):
             get = mapping(spot.holder, "httpGet")
-            if get.get("port") != HEALTH_PORT or get.get("path") != f"{PROBE_PATH}/{spot.key}":
+            if get.get("port") not in HEALTH_PORTS or get.get("path") != f"{PROBE_PATH}/{spot.key}":
                 continue
             original = originals.get(spot.key)
             if original is None:
@@ -57,7 +57,9 @@ def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
             spot.holder.update(original)
 
 
-def rewrite(containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared]) -> Json:
+def rewrite(
+    containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared], health_port: int
+) -> Json:
     """Point handlers of sealed ports to the sidecar; return the ones that it forwards.
 
     Raises CannotInject for gRPC, which the sidecar does not speak.
@@ -85,7 +87,7 @@ def rewrite(containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared
             del spot.holder[handler]
             spot.holder["httpGet"] = {
                 "path": f"{PROBE_PATH}/{spot.key}",
-                "port": HEALTH_PORT,
+                "port": health_port,
                 "scheme": "HTTP",
             }
     return forwarded

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from . import keys
-from .annotations import FORMER_PASS_PORTS, PREFIX, InjectorSettings, PodOptions
+from . import keys, mesh
+from .annotations import (
+    FORMER_PASS_PORTS,
+    INTERCEPTIONS,
+    PREFIX,
+    InjectorSettings,
+    PodOptions,
+)
 from .pod_reader import Json, mapping, named, text
 from .policy import Violation
 from .ports import Declared, Sealed, declared, resolve
@@ -57,7 +63,8 @@ def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:
         names = {str(name).upper().removeprefix("CAP_") for name in added or ()}
         for name in sorted(names & _STRONG):
             yield Violation(
-                f"container {one['name']} adds {name}, which can undo the redirect", "capabilities"
+                f"container {one['name']} adds {name}, which can undo the redirect",
+                "mesh-init" if one["name"] in mesh.INIT_CONTAINERS else "capabilities",
             )
         if security.get("privileged"):
             yield Violation(
@@ -67,8 +74,9 @@ def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:
 
 def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[Violation]:
     """Yield the annotations that replace what the operator chose."""
-    if options.interception == "port-env" != settings.interception:
-        yield Violation(f"annotation {PREFIX}interception: port-env is weaker", "interception")
+    chosen = options.interception
+    if INTERCEPTIONS.index(chosen) > INTERCEPTIONS.index(settings.interception):
+        yield Violation(f"annotation {PREFIX}interception: {chosen} is weaker", "interception")
     if options.config != settings.config:
         yield Violation(f"annotation {PREFIX}config: rules other than the operator's", "config")
     if options.keys_secret != settings.keys_secret:

@@ -7,6 +7,7 @@ import platform
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -35,8 +36,15 @@ class Reporter(Protocol):
         """Report one event."""
 
 
+_MESH_PATH: Final = "/mutate/mesh"
+
+
 class Webhook:
-    """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only."""
+    """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only.
+
+    `/mutate/mesh` is for pods of namespaces that are in a mesh: only the selector of the webhook
+    configuration knows the labels of a namespace.
+    """
 
     def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
         self._settings = settings
@@ -47,6 +55,7 @@ class Webhook:
         self.app.add_routes(
             [
                 web.post("/mutate", self._mutate),
+                web.post(_MESH_PATH, self._mutate),
                 web.get("/livez", self._healthy),
                 web.get("/readyz", self._healthy),
                 web.get("/metrics", self._metrics),
@@ -94,7 +103,8 @@ class Webhook:
         if request.content_type != "application/json":
             return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
         try:
-            reviewed = review(json.loads(await request.read()), self._settings)
+            settings = replace(self._settings, in_mesh=request.path == _MESH_PATH)
+            reviewed = review(json.loads(await request.read()), settings)
         except web.HTTPRequestEntityTooLarge:
             return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
         except (MalformedReview, CannotInject, ValueError, RecursionError):

@@ -259,6 +259,35 @@ def test_the_selectors_choose(
 
     assert len(found) == asked
     assert all(one["failurePolicy"] == "Fail" for one in found)
+    assert all(one["clientConfig"]["service"]["path"] == "/mutate" for one in found)
+
+
+@pytest.mark.parametrize("revision", [{}, {"istio.io/rev": "1-29"}])
+@pytest.mark.parametrize("injection", [{}, {"istio-injection": "enabled"}])
+@pytest.mark.parametrize(
+    "mode", [{}, {"istio.io/dataplane-mode": "ambient"}, {"istio.io/dataplane-mode": "none"}]
+)
+@pytest.mark.parametrize("sealed", ["namespace", "pod"])
+def test_the_path_tells_whether_a_namespace_is_in_a_mesh(
+    render: Render,
+    revision: dict[str, str],
+    injection: dict[str, str],
+    mode: dict[str, str],
+    sealed: str,
+) -> None:
+    label = {"sealyard.io/inject": "enabled"}
+    namespace = {"kubernetes.io/metadata.name": "shop", **revision, **injection, **mode}
+    namespace |= label if sealed == "namespace" else {}
+    (found,) = (
+        one
+        for one in webhooks(render(DEFAULT))
+        if selects(one["namespaceSelector"], namespace)
+        and selects(one["objectSelector"], label if sealed == "pod" else {})
+    )
+
+    in_mesh = revision or injection or "ambient" in mode.values()
+    path = found["clientConfig"]["service"]["path"]
+    assert path == ("/mutate/mesh" if in_mesh else "/mutate")
 
 
 @pytest.mark.parametrize("case", [DEFAULT, FULL], ids=lambda case: case.stem)
@@ -317,8 +346,10 @@ def selects(selector: Json, labels: dict[str, str]) -> bool:
 
     def fits(one: Json) -> bool:
         there = one["key"] in labels
-        if one["operator"] == "Exists":
-            return there
+        if one["operator"] in {"Exists", "DoesNotExist"}:
+            return there is (one["operator"] == "Exists")
+        if one["operator"] == "In":
+            return there and labels[one["key"]] in one["values"]
         assert one["operator"] == "NotIn"
         return not there or labels[one["key"]] not in one["values"]
 

@@ -23,7 +23,7 @@ from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from tests.chart.conftest import ROOT
 from tests.injector.pods import a_container, a_pod
-from tests.injector.test_redirect import CANARY, CONFIGURATION
+from tests.injector.running_pod import CANARY, CONFIGURATION
 
 IMAGE = "localhost/sealyard:test"
 BASE = "docker.io/library/python:3.13-slim-trixie"

@@ -155,6 +155,8 @@ def pods(draw: st.DrawFn) -> Json:
                 {},
                 {"team": "blue", "sealyard.io/status": "injected by 9.9, 000000000000"},
                 {"sealyard.io/native-sidecar": "false"},
+                {"sealyard.io/interception": "mesh"},
+                {"linkerd.io/inject": "enabled"},
                 {"sealyard.io/interception": "port-env", "sealyard.io/ports": str(numbers[0])},
                 {"sealyard.io/cpu-limit": "1", "sealyard.io/memory-request": "128Mi"},
             ]

@@ -35,7 +35,7 @@ def test_every_mistake_is_told_at_once() -> None:
         )
 
     assert refused.value.problems == (
-        "annotation sealyard.io/interception: must be redirect or port-env",
+        "annotation sealyard.io/interception: must be mesh, redirect or port-env",
         "annotation sealyard.io/native-sidecar: must be true or false",
         "annotation sealyard.io/port is unknown; did you mean sealyard.io/ports?",
     )

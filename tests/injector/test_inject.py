@@ -83,7 +83,7 @@ def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Js
         one = container(after, name)
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             get = one.get(kind, {}).get("httpGet", {})
-            if get.get("port") == 15021:
+            if get.get("port") in {15021, 15082}:
                 pointed += 1
                 assert told[f"{name}/{kind}"]["handler"] in [
                     {key: container(pod, name)[kind][key]}
@@ -119,6 +119,7 @@ def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Js
         ),
         ("port-env", a_pod({"sealyard.io/interception": "port-env"})),
         ("legacy", a_pod({"sealyard.io/native-sidecar": "false"})),
+        ("mesh", a_pod({"sealyard.io/interception": "mesh"})),
     ],
 )
 def test_the_patch_is_the_one_of_the_golden_file(name: str, pod: Json) -> None:

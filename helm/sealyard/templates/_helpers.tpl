@@ -81,7 +81,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 service:
   name: {{ include "sealyard.injector" .root }}
   namespace: {{ .root.Release.Namespace }}
-  path: /mutate
+  path: {{ .path }}
   port: 443
 {{- if .ca }}
 caBundle: {{ .ca | b64enc }}

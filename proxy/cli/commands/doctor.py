@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import ssl
@@ -41,6 +42,7 @@ from ...wiring.reload.material import require_pinned
 from ..support import console, keyring_changes
 from ..support.configuration import config_option, load_configuration
 
+_HERE: Final = ""
 _CONNECT_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 5.0
 _SANE_YEAR: Final = 1_700_000_000
@@ -49,19 +51,31 @@ _SANE_YEAR: Final = 1_700_000_000
 
 @click.command()
 @config_option
+@click.option(
+    "--pod",
+    is_flag=False,
+    flag_value=_HERE,
+    metavar="[FILE]",
+    help="Check a pod instead: the one around this process, or the manifest in FILE, - for stdin.",
+)
 @console.as_json
-def doctor(config: Path | None, *, as_json: bool) -> None:
+def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
     """Check this machine, the configuration, the keyring, the store, listeners and upstreams.
 
     \b
     sealyard doctor --config sealyard.yaml
     sealyard doctor --json
+    kubectl get pod web-1 -o yaml | sealyard doctor --pod -
+    kubectl exec web-1 -c sealyard -- sealyard doctor --pod
+
+    Of an injected pod, it tells which proxy gets connections first, which ports are sealed, and
+    what is open.
 
     Connects to the upstreams without sending anything, with the TLS handshake that messages have,
     and tries the operations of Sealyard in the store, under a name that no conversation has. Exits
     with 3 if a check failed.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    findings = list(_examine(config))
+    findings = list(_examine(config) if pod is None else _examine_pod(pod))
     if as_json:
         console.print_json([asdict(one) for one in findings])
     else:
@@ -69,6 +83,21 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
             click.echo(f"{one.verdict:<8} {one.check:<14} {console.printable(one.text)}")
     failed = any(one.verdict == "failed" for one in findings)
     sys.exit(console.ENVIRONMENT if failed else console.OK)
+
+
+def _examine_pod(manifest: str) -> Iterator[Finding]:
+    from ...injector import pod_doctor  # noqa: PLC0415 - PyYAML, only where it is used
+    from ...injector.manifests import documents  # noqa: PLC0415 - as above
+    from ...injector.pod_reader import CannotInject  # noqa: PLC0415 - as above
+    from .inject import read_manifest  # noqa: PLC0415 - as above
+
+    if manifest == _HERE:
+        return pod_doctor.examine_here(os.environ, os.geteuid())
+    try:
+        found = documents(read_manifest(Path(manifest)))
+    except CannotInject as error:
+        raise console.Failure(error.detail, console.NEGATIVE) from None
+    return itertools.chain.from_iterable(map(pod_doctor.examine_manifest, found))
 
 
 def _examine(config: Path | None) -> Iterator[Finding]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import click
 
-from ...injector.annotations import InjectorSettings, Interception, Resources, pod_options
+from ...injector.annotations import (
+    INTERCEPTIONS,
+    InjectorSettings,
+    Interception,
+    Resources,
+    pod_options,
+)
 from ...injector.pod_reader import CannotInject
 from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Enforcement, Policy
 from ..support import console
@@ -47,7 +54,7 @@ _OPTIONS: Final = (
         "--interception",
         _DEFAULTS.interception,
         "How connections reach the sidecar.",
-        type=click.Choice(["redirect", "port-env"]),
+        type=click.Choice(INTERCEPTIONS),
     ),
     _option(
         "--audit-volume",
@@ -157,8 +164,9 @@ _STDIN = "-"
     is_flag=True,
     help="Inject into pods without the label, too, as in a namespace with the label.",
 )
+@click.option("--mesh", is_flag=True, help="The namespace of the pods is in a service mesh.")
 @injector_options
-def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # noqa: ANN401 - options by name
+def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) -> None:  # noqa: ANN401 - options by name
     """Print manifests with the sidecar in every pod that has the label sealyard.io/inject.
 
     \b
@@ -172,9 +180,9 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.manifests import inject_text  # noqa: PLC0415 - PyYAML, only where it is used
 
-    settings = settings_of(given)
+    settings = replace(settings_of(given), in_mesh=mesh)
     try:
-        made = [inject_text(_read(file), settings, every=every) for file in files]
+        made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
         raise console.Failure("\n".join(refusal.problems), console.NEGATIVE) from None
     for number, one in enumerate(made):
@@ -188,7 +196,8 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
     console.say(f"Sidecar added to {sealed}." if sealed else nothing)
 
 
-def _read(file: Path) -> str:
+def read_manifest(file: Path) -> str:
+    """Return the text of a manifest, `-` for that on stdin."""
     try:
         if str(file) == _STDIN:
             return sys.stdin.buffer.read().decode("utf-8")

@@ -1,0 +1,172 @@
+"""Service meshes: how a pod shows that it is in one, and what that changes for its sidecar.
+
+A mesh's proxy takes what arrives at the pod and calls the application from inside it. A redirect of
+what arrives does not meet that call, so such a pod gets interception `mesh`
+(docs/adr/0071-beside-a-mesh.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from .annotations import PREFIX, PodOptions
+from .pod_reader import CannotInject, Json, mapping, named, objects, port
+
+PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy"})
+"""Names of the containers that are a mesh's proxy."""
+
+PROXY_PORTS: Final = frozenset(
+    {15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4140, 4143, 4190, 4191}
+)
+"""Ports of these proxies, which are not the application's."""
+
+INIT_CONTAINERS: Final = frozenset({"istio-init", "linkerd-init"})
+"""Names of the containers that write a mesh's rules, where no CNI plugin does."""
+
+CONTAINERS: Final = PROXIES | INIT_CONTAINERS | {"istio-validation", "linkerd-network-validator"}
+"""Names of all containers of meshes."""
+
+_OPT_OUTS: Final = {
+    "labels": {"sidecar.istio.io/inject": "false", "istio.io/dataplane-mode": "none"},
+    "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+}
+_MARKS: Final[dict[str, dict[str, str | None]]] = {
+    "labels": {
+        "sidecar.istio.io/inject": "true",
+        "istio.io/rev": None,
+        "istio.io/dataplane-mode": "ambient",
+        "linkerd.io/control-plane-ns": None,
+    },
+    "annotations": {
+        "sidecar.istio.io/inject": "true",
+        "sidecar.istio.io/status": None,
+        "istio.io/rev": None,
+        "ambient.istio.io/redirection": "enabled",
+        "linkerd.io/inject": "enabled",
+        "linkerd.io/proxy-version": None,
+    },
+}
+"""What marks a pod; None is any value. `linkerd.io/inject: ingress` is in `mark`."""
+
+_INGRESS: Final = ("linkerd.io/inject", "ingress")
+_MODE: Final = "sidecar.istio.io/interceptionMode"
+_UNCAPTURED: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
+
+
+def with_mesh(options: PodOptions, pod: Json, *, namespace: bool) -> PodOptions:
+    """Return the options of a pod that may be in a mesh; `namespace` is whether its namespace is.
+
+    Raises CannotInject for an interception that the mesh would get around.
+    """
+    shown = mark(pod)
+    if not shown and namespace and not _opted_out(mapping(pod, "metadata")):
+        shown = "its namespace"
+    if shown:
+        options = _in_mesh(options, pod, shown)
+    if options.interception == "mesh":
+        _require_native(options)
+        _require_other_users(pod, options.user)
+    return options
+
+
+def _in_mesh(options: PodOptions, pod: Json, shown: str) -> PodOptions:
+    annotations = mapping(mapping(pod, "metadata"), "annotations")
+    if options.interception == "redirect":
+        if f"{PREFIX}interception" in annotations:
+            raise CannotInject(
+                f"interception redirect: the pod is in a mesh ({shown}), whose proxy would call the"
+                " application in plaintext or be passed by; remove the annotation, or write mesh"
+            )
+        options = replace(options, interception="mesh")
+    if annotations.get(_MODE) == "TPROXY":
+        raise CannotInject(f"annotation {_MODE}: Sealyard works with REDIRECT only")
+    late = any(one["name"] in PROXIES for one in named(mapping(pod, "spec"), "containers"))
+    return replace(options, in_mesh=True, late_proxy=late)
+
+
+def mark(pod: Json) -> str:
+    """Return what shows that the pod is in a mesh, empty where nothing does."""
+    metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
+    for one in [*named(spec, "initContainers"), *named(spec, "containers")]:
+        if one["name"] in CONTAINERS:
+            return f"container {one['name']}"
+    for kind, marks in _MARKS.items():
+        written = mapping(metadata, kind)
+        for name, value in marks.items():
+            if name in written and value in {None, written[name]}:
+                return f"{kind.removesuffix('s')} {name}"
+    if mapping(metadata, "annotations").get(_INGRESS[0]) == _INGRESS[1]:
+        return f"annotation {_INGRESS[0]}"
+    return ""
+
+
+def _opted_out(metadata: Json) -> bool:
+    return any(
+        mapping(metadata, kind).get(name) == value
+        for kind, marks in _OPT_OUTS.items()
+        for name, value in marks.items()
+    )
+
+
+def _require_native(options: PodOptions) -> None:
+    if not options.native:
+        raise CannotInject(
+            "interception mesh needs a native sidecar: the redirect is tested before the"
+            " application starts; remove the annotation sealyard.io/native-sidecar"
+        )
+
+
+def _require_other_users(pod: Json, user: int) -> None:
+    """Refuse containers with the user of the sidecar: the redirect exempts their connections."""
+    spec = mapping(pod, "spec")
+    holders = {"the pod": spec} | {
+        f"container {one['name']}": one
+        for one in [*named(spec, "initContainers"), *named(spec, "containers")]
+        if not one["name"].startswith("sealyard")
+    }
+    for name, holder in holders.items():
+        if mapping(holder, "securityContext").get("runAsUser") == user:
+            raise CannotInject(
+                f"{name} has the user {user}, which is the sidecar's with interception mesh"
+            )
+
+
+def applications(containers: Sequence[Json]) -> list[Json]:
+    """Return the containers whose ports may be sealed; those of a mesh's proxy come last.
+
+    Its own ports are left out. Others of a container with its name are not: a name proves nothing.
+    """
+    proxies = [
+        {**one, "ports": [each for each in objects(one, "ports") if not _of_proxy(each)]}
+        for one in containers
+        if one["name"] in PROXIES
+    ]
+    return [*(one for one in containers if one["name"] not in PROXIES), *proxies]
+
+
+def _of_proxy(declared: Json) -> bool:
+    return port(declared.get("containerPort")) in PROXY_PORTS
+
+
+def first_index(inits: Sequence[Json]) -> int:
+    """Return the lowest index for our init containers: after a native proxy of the mesh.
+
+    With Istio's CNI plugin, no connection leaves the pod before that proxy runs.
+    """
+    found = [index for index, one in enumerate(inits) if one["name"] in PROXIES]
+    return found[-1] + 1 if found else 0
+
+
+def uncaptured(options: PodOptions, annotations: Json) -> Json:
+    """Return the annotations that let the kubelet's probes reach the sidecar past a mesh.
+
+    Without nft, the health port must be excluded by Istio itself: with mutual TLS, its proxy
+    refuses the kubelet. Its CNI plugin reads the annotation when the pod starts.
+    """
+    if options.interception != "port-env" or not options.in_mesh:
+        return {}
+    ports = [one for one in str(annotations.get(_UNCAPTURED, "")).split(",") if one]
+    own = str(options.health_port)
+    return {} if own in ports else {_UNCAPTURED: ",".join([*ports, own])}

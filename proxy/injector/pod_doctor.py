@@ -1,0 +1,219 @@
+"""What is sealed in a pod, which proxy is first, what is open: from inside, or by a manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ..process.fitness import Finding
+from . import mesh
+from .annotations import (
+    ADDRESSES_VARIABLE,
+    CONTAINERS,
+    HEALTH_PORTS,
+    INTERCEPTION_VARIABLE,
+    LABEL,
+    MESH_USER,
+    PORTS_VARIABLE,
+    REDIRECT,
+    SIDECAR,
+    STATUS,
+    TRAFFIC_PORT,
+)
+from .pod_network import PodSocket, answering_port, loopbacks, sockets
+from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
+from .ports import declared
+
+_NOT_HERE: Final = (
+    "this is no container of Sealyard in an injected pod; outside of it, run"
+    " `kubectl get pod NAME -o yaml | sealyard doctor --pod -`"
+)
+_MESH_LISTENERS: Final = {15006: "Istio", 4143: "Linkerd"}
+_RISKY: Final = frozenset({"NET_ADMIN", "NET_RAW", "SYS_ADMIN", "ALL"})
+_RULE_PORTS: Final = re.compile(r"tcp dport \{ ([0-9, ]+) \}")
+_EQUAL_PRIORITY: Final = "priority dstnat;"
+"""What releases before 0.2.0 wrote: the chain that comes last is asked first."""
+
+_SEALED_BY_MESH: Final = (
+    "Connections from outside reach {proxy}, then Sealyard, then the application."
+)
+_BYPASSED: Final = (
+    "{proxy} is in the pod, and the interception is redirect: connections from outside go past"
+    " it, and what it lets in reaches the application in plaintext. Recreate the pod with"
+    " interception mesh."
+)
+
+
+def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
+    """Yield what this process can see in its pod, as `user`, without a capability."""
+    interception = environ.get(INTERCEPTION_VARIABLE, "")
+    sealed = [int(one) for one in environ.get(PORTS_VARIABLE, "").split(",") if one]
+    if not interception or not sealed:
+        yield Finding("pod", "failed", _NOT_HERE)
+        return
+    found = sockets()
+    listening = {one.port: one for one in found if one.listening}
+    proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
+    yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
+    yield Finding("sealed", "ok", f"ports {_listed(sealed)}")
+    yield from _open_here(found, sealed)
+    if interception == "mesh":
+        yield from _redirected(environ, sealed, user)
+    elif interception == "redirect":
+        text = "connections within the pod, and those of kubectl port-forward, are not sealed"
+        yield Finding("inside", "warning", text)
+
+
+def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
+    if not proxy:
+        told = f"Connections to {_listed(sealed)} reach Sealyard, then the application."
+        return Finding("first", "ok", told)
+    if interception == "redirect":
+        return Finding("first", "failed", _BYPASSED.format(proxy=proxy))
+    return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy))
+
+
+def _open_here(found: tuple[PodSocket, ...], sealed: list[int]) -> Iterator[Finding]:
+    own = {*sealed, TRAFFIC_PORT, *HEALTH_PORTS, *mesh.PROXY_PORTS}
+    users = {one.port: one.user for one in found if one.listening and not one.local}
+    for number in sorted(set(users) - own):
+        said = f"port {number}, of user {users[number]}, is reached from outside without Sealyard"
+        yield Finding("open", "warning", said)
+    if not set(users) - own:
+        yield Finding("open", "ok", "no other port listens for connections from outside")
+
+
+def _redirected(environ: Mapping[str, str], sealed: list[int], user: int) -> Iterator[Finding]:
+    if user == MESH_USER:
+        said = f"tested when the pod started; connections of this user, {user}, are exempt"
+        yield Finding("redirect", "ok", said)
+        return
+    addresses = [one for one in environ.get(ADDRESSES_VARIABLE, "").split(",") if one]
+    for address in dict.fromkeys([*addresses, *loopbacks()]):
+        for number in sealed:
+            yield _reached(address, number)
+
+
+def _reached(address: str, number: int) -> Finding:
+    place = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
+    try:
+        reached = answering_port(address, number)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "no answer"
+        return Finding("redirect", "failed", f"{place}: {reason}; it should reach Sealyard")
+    if reached == TRAFFIC_PORT:
+        return Finding("redirect", "ok", f"{place} reaches Sealyard")
+    return Finding("redirect", "failed", f"{place} reaches port {reached}, and not Sealyard")
+
+
+def examine_manifest(document: object) -> Iterator[Finding]:
+    """Yield what the manifest of a pod, or of a list of pods, shows; of others, that it is none."""
+    if isinstance(document, dict) and document.get("kind") == "List":
+        for one in objects(document, "items"):
+            yield from examine_manifest(one)
+        return
+    if not isinstance(document, dict) or document.get("kind") != "Pod":
+        yield Finding("pod", "failed", "this is no manifest of a Pod")
+        return
+    metadata = mapping(document, "metadata")
+    name = text(metadata, "name") or text(metadata, "generateName")
+    try:
+        findings = list(_examine_pod(document))
+    except CannotInject as error:
+        findings = [Finding("pod", "failed", error.detail)]
+    for found in findings:
+        yield Finding(found.check, found.verdict, f"{name}: {found.text}")
+
+
+def _examine_pod(pod: Json) -> Iterator[Finding]:
+    metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
+    every = [*named(spec, "initContainers"), *named(spec, "containers")]
+    containers = {one["name"]: one for one in every}
+    if SIDECAR not in containers:
+        label = mapping(metadata, "labels").get(LABEL)
+        said = f"no container {SIDECAR}: its label {LABEL} is {label or 'missing'}"
+        yield Finding("sidecar", "failed", f"{said}. Every port is open.")
+        return
+    status = mapping(metadata, "annotations").get(STATUS, "no annotation")
+    yield Finding("injected", "ok", f"{STATUS}: {status}")
+    yield from _states(mapping(pod, "status"))
+    rules = " ".join(map(str, containers.get(REDIRECT, {}).get("command", ())))
+    interception = _interception(rules)
+    sealed = _sealed(rules, containers[SIDECAR])
+    mark = mesh.mark(pod)
+    first = _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
+    if mark and _EQUAL_PRIORITY in rules:
+        said = f"the proxy of the mesh ({mark}) may get connections first, and hand on plaintext"
+        first = Finding("first", "failed", f"{said}. Recreate the pod.")
+    yield first
+    yield Finding("sealed", "ok", f"ports {_listed(sealed)}, interception {interception}")
+    yield from _open_ports(every, containers[SIDECAR], sealed, interception)
+    yield from _risks(every)
+
+
+def _interception(rules: str) -> str:
+    if not rules:
+        return "port-env"
+    return "mesh" if "hook output" in rules else "redirect"
+
+
+def _sealed(rules: str, sidecar: Json) -> list[int]:
+    found = _RULE_PORTS.search(rules)
+    if found:
+        return [int(one) for one in found[1].split(",")]
+    numbers = (port(one.get("containerPort")) for one in objects(sidecar, "ports"))
+    return [one for one in numbers if one and one not in HEALTH_PORTS]
+
+
+def _states(status: Json) -> Iterator[Finding]:
+    """Yield the containers of Sealyard that do not run, or did not end well."""
+    for one in [*objects(status, "initContainerStatuses"), *objects(status, "containerStatuses")]:
+        state = mapping(one, "state")
+        waiting, ended = mapping(state, "waiting"), mapping(state, "terminated")
+        name = text(one, "name")
+        if name not in CONTAINERS or not (waiting or ended.get("exitCode")):
+            continue
+        reason = text(waiting, "reason") or f"ended with {ended.get('exitCode')}"
+        yield Finding("state", "failed", f"container {name}: {reason}; see its log")
+
+
+def _open_ports(
+    every: list[Json], sidecar: Json, sealed: list[int], interception: str
+) -> Iterator[Finding]:
+    own = {*sealed, TRAFFIC_PORT, *HEALTH_PORTS, *mesh.PROXY_PORTS}
+    others = [one for one in every if one["name"] not in CONTAINERS]
+    seen = [one for one in declared(others) if one.tcp and one.number not in own]
+    for one in seen:
+        said = f"port {one.number} of container {one.container} is reached without Sealyard"
+        yield Finding("open", "warning", said)
+    if interception == "port-env":
+        upstream = {one.get("name"): one.get("value") for one in objects(sidecar, "env")}
+        moved = str(upstream.get("SEALYARD_UPSTREAM", "")).rpartition(":")[2]
+        said = f"port {moved}, where the application listens, is reached from outside unless it"
+        said = f"{said} listens on 127.0.0.1 alone or a NetworkPolicy closes it"
+        yield Finding("open", "warning", said)
+    elif not seen:
+        yield Finding("open", "ok", "no other port is declared; undeclared ones are not redirected")
+    if interception == "redirect":
+        said = "connections within the pod, and those of kubectl port-forward, are not sealed"
+        yield Finding("inside", "warning", said)
+
+
+def _risks(every: list[Json]) -> Iterator[Finding]:
+    """Yield the containers that could change the redirect, those of Sealyard and meshes aside."""
+    for one in every:
+        if one["name"] in CONTAINERS | mesh.CONTAINERS:
+            continue
+        security = mapping(one, "securityContext")
+        added = _RISKY & set(map(str, mapping(security, "capabilities").get("add") or ()))
+        if security.get("privileged"):
+            added |= {"privileged"}
+        if added:
+            said = f"container {one['name']} could change the redirect: {', '.join(sorted(added))}"
+            yield Finding("risk", "warning", said)
+
+
+def _listed(ports: list[int]) -> str:
+    return ", ".join(map(str, ports))

@@ -1,0 +1,215 @@
+"""How a pod shows that it is in a mesh, and what its injection does then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.injector.admission_review import patch
+from proxy.injector.annotations import MESH_USER
+from proxy.injector.inject import inject
+from proxy.injector.pod_reader import CannotInject, Json
+from tests.injector.mesh_matrix import marked
+from tests.injector.meshes import MESHES, Mesh
+from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, variables
+
+NATIVE = {"restartPolicy": "Always"}
+PROXY = {"name": "istio-proxy", "image": "m", "ports": [{"containerPort": 15090}]}
+
+
+def with_marks(kind: str, name: str, value: str) -> Json:
+    """Return a pod with one label or annotation."""
+    pod = a_pod()
+    pod["metadata"].setdefault(kind, {})[name] = value
+    return pod
+
+
+def interception(pod: Json) -> str:
+    """Return how an injected pod is redirected."""
+    return variables(container(pod, "sealyard"))["SEALYARD_INTERCEPTION"]
+
+
+MARKS = [
+    ("labels", "sidecar.istio.io/inject", "true"),
+    ("labels", "istio.io/rev", "1-29"),
+    ("labels", "istio.io/dataplane-mode", "ambient"),
+    ("labels", "linkerd.io/control-plane-ns", "linkerd"),
+    ("annotations", "sidecar.istio.io/inject", "true"),
+    ("annotations", "sidecar.istio.io/status", "{}"),
+    ("annotations", "istio.io/rev", "default"),
+    ("annotations", "ambient.istio.io/redirection", "enabled"),
+    ("annotations", "linkerd.io/inject", "enabled"),
+    ("annotations", "linkerd.io/inject", "ingress"),
+    ("annotations", "linkerd.io/proxy-version", "2.18"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), MARKS)
+def test_a_label_or_annotation_of_a_mesh_changes_redirect_to_mesh(
+    kind: str, name: str, value: str
+) -> None:
+    assert interception(injected(with_marks(kind, name, value))) == "mesh"
+
+
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("istio-proxy", "istio-init", "istio-validation"),
+        *("linkerd-proxy", "linkerd-init", "linkerd-network-validator"),
+    ],
+)
+def test_a_container_of_a_mesh_changes_redirect_to_mesh(where: str, name: str) -> None:
+    pod = a_pod()
+    pod["spec"].setdefault(where, []).append({"name": name, "image": "m"})
+
+    assert interception(injected(pod)) == "mesh"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("labels", "sidecar.istio.io/inject", "false"),
+        ("labels", "istio.io/dataplane-mode", "none"),
+        ("annotations", "sidecar.istio.io/inject", "false"),
+        ("annotations", "linkerd.io/inject", "disabled"),
+        ("annotations", "ambient.istio.io/redirection", "disabled"),
+        ("labels", "app", "istio-proxy"),
+    ],
+)
+def test_a_pod_without_a_mesh_keeps_redirect(kind: str, name: str, value: str) -> None:
+    assert interception(injected(with_marks(kind, name, value))) == "redirect"
+
+
+def test_the_namespace_puts_its_pods_into_the_mesh_unless_they_opt_out() -> None:
+    settings = replace(SETTINGS, in_mesh=True)
+    out = with_marks("labels", "istio.io/dataplane-mode", "none")
+
+    assert interception(injected(a_pod(), settings)) == "mesh"
+    assert interception(injected(out, settings)) == "redirect"
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: mesh.name)
+def test_redirect_is_denied_in_a_mesh_and_the_others_are_not(mesh: Mesh) -> None:
+    for kind in ("mesh", "port-env"):
+        pod = marked(mesh)
+        pod["metadata"].setdefault("annotations", {})["sealyard.io/interception"] = kind
+        assert interception(injected(pod)) == kind
+    pod["metadata"]["annotations"]["sealyard.io/interception"] = "redirect"
+    with pytest.raises(CannotInject) as denied:
+        inject(pod, SETTINGS)
+    assert "interception redirect: the pod is in a mesh" in denied.value.detail
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (
+            a_pod({"sealyard.io/interception": "mesh", "sealyard.io/native-sidecar": "false"}),
+            "interception mesh needs a native sidecar",
+        ),
+        (
+            a_pod({"linkerd.io/inject": "enabled", "sealyard.io/native-sidecar": "false"}),
+            "interception mesh needs a native sidecar",
+        ),
+        (
+            a_pod({"sidecar.istio.io/status": "", "sidecar.istio.io/interceptionMode": "TPROXY"}),
+            "Sealyard works with REDIRECT only",
+        ),
+        (
+            a_pod(
+                {"sealyard.io/interception": "mesh"},
+                containers=[a_container(securityContext={"runAsUser": MESH_USER})],
+            ),
+            "container web has the user 15080",
+        ),
+        (
+            a_pod({"sealyard.io/interception": "mesh"}, securityContext={"runAsUser": MESH_USER}),
+            "the pod has the user 15080",
+        ),
+        (
+            a_pod({"sealyard.io/interception": "mesh"}, containers=[a_container(port=15082)]),
+            "port 15082 of container web is reserved for Sealyard",
+        ),
+    ],
+)
+def test_what_a_mesh_would_get_around_is_denied(pod: Json, reason: str) -> None:
+    with pytest.raises(CannotInject) as denied:
+        inject(pod, SETTINGS)
+    assert reason in denied.value.detail
+
+
+def test_the_redirect_is_tested_by_another_user_before_anything_else_starts() -> None:
+    pod = injected(a_pod({"sealyard.io/interception": "mesh"}, initContainers=[{"name": "first"}]))
+    sidecar, check = container(pod, "sealyard"), container(pod, "sealyard-check")
+
+    names = [one["name"] for one in pod["spec"]["initContainers"]]
+    assert names == ["sealyard-redirect", "sealyard", "sealyard-check", "first"]
+    assert sidecar["securityContext"]["runAsUser"] == MESH_USER
+    assert check["securityContext"]["runAsUser"] != MESH_USER
+    assert check["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert "volumeMounts" not in check
+
+
+def test_the_sidecar_starts_after_a_native_proxy_in_whatever_order_webhooks_run() -> None:
+    istio = [{"name": "istio-validation", "image": "m"}, {**PROXY, **NATIVE}]
+    first = injected(a_pod(initContainers=[*istio, {"name": "migrate", "image": "m"}]))
+    second = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    second["spec"]["initContainers"] = [*istio, *second["spec"]["initContainers"]]
+    third = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    third["spec"]["initContainers"] += istio
+
+    def order(pod: Json) -> list[str]:
+        return [one["name"] for one in pod["spec"]["initContainers"]]
+
+    own = ["sealyard-redirect", "sealyard", "sealyard-check"]
+    assert order(first) == ["istio-validation", "istio-proxy", *own, "migrate"]
+    assert order(injected(second)) == ["istio-validation", "istio-proxy", *own, "migrate"]
+    assert order(injected(third)) == ["migrate", "istio-validation", "istio-proxy", *own]
+    for pod in (first, injected(second), injected(third)):
+        assert patch(pod, inject(pod, SETTINGS).pod) == []
+
+
+def test_a_proxy_that_starts_later_is_not_waited_for() -> None:
+    """It may be the only way to the store, without which the sidecar is not ready."""
+    late = injected(a_pod(containers=[a_container(), PROXY]))
+    early = injected(a_pod(initContainers=[{**PROXY, **NATIVE}]))
+
+    def path(pod: Json) -> object:
+        return container(pod, "sealyard")["startupProbe"]["httpGet"]["path"]
+
+    assert (path(late), path(early)) == ("/livez", "/readyz")
+
+
+def test_a_mesh_that_is_seen_only_later_changes_the_interception() -> None:
+    pod = injected(
+        a_pod(containers=[a_container(livenessProbe={"httpGet": {"path": "/up", "port": 8080}})])
+    )
+    assert interception(pod) == "redirect"
+    pod["spec"]["containers"].append(PROXY)
+    again = injected(pod)
+
+    assert interception(again) == "mesh"
+    assert container(again, "web")["livenessProbe"]["httpGet"]["port"] == 15082
+    assert patch(again, inject(again, SETTINGS).pod) == []
+
+
+def test_the_proxy_of_a_mesh_at_the_front_is_not_taken_for_the_application() -> None:
+    pod = injected(a_pod(containers=[PROXY, a_container()]))
+    fake = {**PROXY, "ports": [{"containerPort": 15090}, {"containerPort": 9000}]}
+    pretended = injected(a_pod(containers=[fake]))
+
+    assert variables(container(pod, "sealyard"))["SEALYARD_SEALED_PORTS"] == "8080"
+    # A name proves nothing: what is not a port of the mesh is sealed.
+    assert variables(container(pretended, "sealyard"))["SEALYARD_SEALED_PORTS"] == "9000"
+
+
+def test_without_nft_istio_is_asked_to_let_the_kubelet_reach_the_health_port() -> None:
+    name = "traffic.sidecar.istio.io/excludeInboundPorts"
+    notes = {"sealyard.io/interception": "port-env", "istio.io/rev": "default", name: "9090"}
+    pod = injected(a_pod(notes))
+
+    assert pod["metadata"]["annotations"][name] == "9090,15082"
+    assert variables(container(pod, "sealyard"))["SEALYARD_HEALTH"] == "*:15082"
+    assert patch(pod, inject(pod, SETTINGS).pod) == []
