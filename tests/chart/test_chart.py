@@ -280,7 +280,7 @@ def test_the_path_tells_whether_a_namespace_is_in_a_mesh(
     namespace |= label if sealed == "namespace" else {}
     (found,) = (
         one
-        for one in webhooks(render(DEFAULT))
+        for one in reviewing_pods(render(DEFAULT))
         if selects(one["namespaceSelector"], namespace)
         and selects(one["objectSelector"], label if sealed == "pod" else {})
     )
