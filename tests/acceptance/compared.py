@@ -62,27 +62,43 @@ def compared(backend: Backend, script: str, *, other: Sequence[str] = ()) -> Rec
 
     Return the record of it. `other` are checks whose results differ, which the page of it tells.
     """
-    sealed, open_ = (f"canary{secrets.token_hex(8)}" for _ in range(2))
-    through = told(script, backend.through, sealed)
-    kept = backend.kept()
-    assert search(sealed, kept) == []
-    direct = told(script, backend.direct, open_)
-    without = json.loads(json.dumps(direct).replace(open_, sealed))
+    canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
+    through = told(script, backend.through, canaries["through"])
+    assert search(canaries["through"], backend.kept()) == []
+    direct = told(script, backend.direct, canaries["direct"])
+    return held(backend.name, through, direct, canaries, backend.kept(), other=other)
+
+
+def held(
+    name: str,
+    through: Mapping[str, Any],
+    direct: Mapping[str, Any],
+    canaries: Mapping[str, str],
+    kept: Mapping[str, bytes],
+    *,
+    other: Sequence[str] = (),
+) -> Record:
+    """Hold what a client was told through Sealyard against what it was told without it.
+
+    The texts of each run have a canary of their own. Return the record: nothing of the first is in
+    what is `kept`, and the same search finds the second, so that it can fail.
+    """
+    without = json.loads(json.dumps(direct).replace(canaries["direct"], canaries["through"]))
     assert not [one for one, result in direct.items() if "failed" in result], direct
     differ = {
-        name: (through.get(name), without[name])
-        for name in without
-        if name not in other and through.get(name) != without[name]
+        one: (through.get(one), without[one])
+        for one in without
+        if one not in other and through.get(one) != without[one]
     }
     assert not differ, json.dumps(differ, indent=1)
-    # The same search finds what is there without Sealyard: it can fail.
-    found = {place for place, _ in search(open_, backend.kept())}
+    assert search(canaries["through"], kept) == []
+    found = {place for place, _ in search(canaries["direct"], kept)}
     assert found
     return Record(
-        backend=backend.name,
+        backend=name,
         checks=len(direct),
         passed_without=sum("told" in one for one in direct.values()),
-        passed_with=sum("told" in one for one in through.values()),
+        passed_with=sum(through[one] == without[one] for one in without),
         places=len(kept),
         plaintext_without=len(found),
         plaintext_with=0,

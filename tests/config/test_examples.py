@@ -18,6 +18,7 @@ EXERCISED = {
     "fhir.yaml": "tests/scenarios/test_fhir.py",
     "graphql.yaml": "tests/scenarios/test_graphql.py",
     "graphql-operations.yaml": "tests/acceptance/test_graphql.py",
+    "isso.yaml": "tests/acceptance/test_isso.py",
     "kinto.yaml": "tests/acceptance/test_kinto.py",
     "kinto-conversations.yaml": "tests/acceptance/test_kinto.py",
     "llm-egress.yaml": "tests/acceptance/llm_scene.py",
@@ -39,6 +40,7 @@ WARNED = {
     "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
     "end-to-end.yaml": ["the client chooses the sender", "the client chooses the reader"],
+    "isso.yaml": [FEW_PARTS],
     "kinto.yaml": [FEW_PARTS],
     "llm-egress.yaml": ["no rule opens the field `metadata`"],
     "llm-ingress.yaml": [
