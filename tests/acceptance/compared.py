@@ -19,7 +19,6 @@ import pytest
 
 from proxy.demo.screen import search
 
-from .conftest import ROOT
 from .records import Record
 
 NODE_FOLDER: Final = Path(__file__).parent / "backends_node"
@@ -48,9 +47,13 @@ def told(script: str, port: int, canary: str, *more: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend that is running: where it is, where Sealyard is, and what both have written."""
+    """A backend that is running, with its version and that of its client.
+
+    `direct` and `through` are the ports of it and of the Sealyard in front of it.
+    """
 
     name: str
+    software: str
     direct: int
     through: int
     kept: Callable[[], Mapping[str, bytes]]
@@ -66,11 +69,12 @@ def compared(backend: Backend, script: str, *, other: Sequence[str] = ()) -> Rec
     through = told(script, backend.through, canaries["through"])
     assert search(canaries["through"], backend.kept()) == []
     direct = told(script, backend.direct, canaries["direct"])
-    return held(backend.name, through, direct, canaries, backend.kept(), other=other)
+    names = backend.name, backend.software
+    return held(names, through, direct, canaries, backend.kept(), other=other)
 
 
 def held(
-    name: str,
+    names: tuple[str, str],
     through: Mapping[str, Any],
     direct: Mapping[str, Any],
     canaries: Mapping[str, str],
@@ -80,7 +84,8 @@ def held(
 ) -> Record:
     """Hold what a client was told through Sealyard against what it was told without it.
 
-    The texts of each run have a canary of their own. Return the record: nothing of the first is in
+    `names` are those of the backend and of its software. The texts of each run have a canary of
+    their own. Return the record: nothing of the first is in
     what is `kept`, and the same search finds the second, so that it can fail.
     """
     without = json.loads(json.dumps(direct).replace(canaries["direct"], canaries["through"]))
@@ -95,7 +100,8 @@ def held(
     found = {place for place, _ in search(canaries["direct"], kept)}
     assert found
     return Record(
-        backend=name,
+        backend=names[0],
+        software=names[1],
         checks=len(direct),
         passed_without=sum("told" in one for one in direct.values()),
         passed_with=sum(through[one] == without[one] for one in without),
@@ -108,7 +114,13 @@ def held(
 def keep(record: Record) -> None:
     """Write a record, if `./dev acceptance --record` runs the tests."""
     if os.environ.get("SEALYARD_RECORD") == "1":
-        record.write(ROOT)
+        record.write()
+
+
+def version(package: str) -> str:
+    """Return the version of a package of `backends_node`."""
+    text = (NODE_FOLDER / "node_modules" / package / "package.json").read_text("utf-8")
+    return str(json.loads(text)["version"])
 
 
 def files_of(*folders: Path, without: Sequence[str] = ()) -> dict[str, bytes]:

@@ -1,24 +1,63 @@
-"""What a run of acceptance found at a backend, as a file of `records`, and the table of them."""
+"""What runs of acceptance found at each backend, and the table of it in the documentation.
+
+`./dev acceptance --record` writes `records`; `./dev docs` the table (`python -m
+tests.acceptance.records`).
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-FOLDER: Final = Path("tests") / "acceptance" / "records"
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = Path(__file__).parent / "records"
+PAGE: Final = ROOT / "docs" / "how-to" / "backends" / "README.md"
+BEGIN: Final = "<!-- backends: made by `./dev docs` -->\n"
+END: Final = "<!-- end of the backends -->"
+
+
+class Entry(NamedTuple):
+    """What the table says of a backend besides its record: its page, and what is not sealed."""
+
+    page: str
+    not_sealed: str
+
+
+BACKENDS: Final = {
+    "isso": Entry(
+        "isso.md",
+        "names, addresses and websites of authors: Isso makes hashes of them and writes mails;"
+        " times; who replies to whom",
+    ),
+    "parse": Entry(
+        "parse-server.md",
+        "users, rooms, ACLs: Parse Server decides and selects by them; files are refused",
+    ),
+    "pocketbase": Entry(
+        "pocketbase.md",
+        "users and rooms: its rules decide by them; names of files, which it changes; batches are"
+        " refused",
+    ),
+    "pouchdb": Entry(
+        "pouchdb.md",
+        "ids, revisions, rooms, names and types of attachments: replication works by them",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Record:
     """The outcome of one client at one backend.
 
-    `places` are the files and answers that were searched; `plaintext_*` says in how many of them
-    the text of the client was found, without Sealyard and with it.
+    `software` are the versions of both. `passed_with` are checks that told the client the same with
+    Sealyard as without. `places` are the files that were searched; `plaintext_*` says in how many
+    of them a text of the client was found.
     """
 
     backend: str
+    software: str
     checks: int
     passed_without: int
     passed_with: int
@@ -26,8 +65,44 @@ class Record:
     plaintext_without: int
     plaintext_with: int
 
-    def write(self, root: Path) -> None:
-        folder = root / FOLDER
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{self.backend}.json"
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+    def write(self) -> None:
+        """Write it, in place of the one of an earlier run."""
+        FOLDER.mkdir(exist_ok=True)
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        (FOLDER / f"{self.backend}.json").write_text(text, encoding="utf-8")
+
+
+def records() -> list[Record]:
+    """Return the record of each backend of the table."""
+    texts = (FOLDER / f"{name}.json" for name in BACKENDS)
+    return [Record(**json.loads(one.read_text("utf-8"))) for one in texts]
+
+
+def table() -> str:
+    """Return the table of what the records say."""
+    columns = (
+        *("backend and client", "checks", "pass without Sealyard", "pass with it"),
+        *("files searched", "with plaintext, without Sealyard", "with it", "not sealed, and why"),
+    )
+    lines = [f"| {' | '.join(columns)} |", "| --- |" + " ---: |" * 6 + " --- |"]
+    for one in records():
+        page, not_sealed = BACKENDS[one.backend]
+        numbers = (one.checks, one.passed_without, one.passed_with, one.places)
+        found = (one.plaintext_without, one.plaintext_with)
+        cells = (f"[{one.software}]({page})", *map(str, numbers + found), not_sealed)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def written(page: str) -> str:
+    """Return the page with the table as it is now; raise ValueError where it has no place."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        message = f"{PAGE.name} has no table between its two marks"
+        raise ValueError(message)
+    return before + begin + table() + end + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text("utf-8")), encoding="utf-8")

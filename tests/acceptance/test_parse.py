@@ -16,7 +16,7 @@ import pytest
 
 from tests.servers import free_port
 
-from .compared import NODE, NODE_FOLDER, Backend, compared, files_of, keep, needs_node
+from .compared import NODE, NODE_FOLDER, Backend, compared, files_of, keep, needs_node, version
 from .conftest import Client, running, sidecar
 
 _PROGRAMS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -63,6 +63,7 @@ def postgresql(folder: Path) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    software = f"Parse Server {version('parse-server')}, its SDK {version('parse')}"
     folder, port = tmp_path_factory.mktemp("parse"), free_port()
     with postgresql(folder) as database:
         command = [NODE, str(NODE_FOLDER / "parse_server.mjs"), str(port), database.uri]
@@ -71,7 +72,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
             sidecar(folder, "parse.yaml", port) as front,
         ):
             kept = (folder, database.files)
-            yield Backend("parse", port, front.port, lambda: files_of(*kept))
+            yield Backend("parse", software, port, front.port, lambda: files_of(*kept))
 
 
 def test_its_sdk_is_told_the_same_and_its_database_has_no_text(backend: Backend) -> None:
@@ -84,6 +85,11 @@ def test_its_sdk_is_told_the_same_and_its_database_has_no_text(backend: Backend)
         ("POST", "/parse/classes/Other", {"content": "x"}),
         ("POST", "/parse/classes/Message", {"text": "x"}),
         ("POST", "/parse/classes/Message", {"where": {"content": "x"}, "_method": "GET"}),
+        (
+            "POST",
+            "/parse/classes/Message",
+            {"where": {"$or": [{"content": {"$regex": "x"}}]}, "_method": "GET"},
+        ),
         ("PUT", "/parse/classes/Message/0123456789", {"content": "x"}),
         ("GET", "/parse/classes/Message?where=%7B%22content%22%3A%22x%22%7D", None),
         ("POST", "/parse/batch", {"requests": [{"method": "POST", "body": {"text": "x"}}]}),

@@ -14,7 +14,7 @@ import pytest
 
 from tests.servers import PATIENCE_SECONDS, free_port
 
-from .compared import Backend, compared, files_of, keep, needs_node
+from .compared import Backend, compared, files_of, keep, needs_node, version
 from .conftest import ROOT, Client, Process, running, sidecar
 
 PROGRAM = ROOT / ".venv-pocketbase" / "bin" / "pocketbase"
@@ -55,6 +55,11 @@ def asked(port: int, path: str, data: object, token: str = "", method: str = "PO
         return json.load(answer)
 
 
+def _version() -> str:
+    done = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True)
+    return done.stdout.split()[-1]
+
+
 @contextmanager
 def pocketbase(folder: Path) -> Iterator[Process]:
     """Run a PocketBase with the collection `messages`, which logs every request."""
@@ -72,12 +77,13 @@ def pocketbase(folder: Path) -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    software = f"PocketBase {_version()}, its SDK {version('pocketbase')}"
     folder = tmp_path_factory.mktemp("pocketbase")
     with (
         pocketbase(folder) as process,
         sidecar(folder, "pocketbase.yaml", process.port) as front,
     ):
-        yield Backend("pocketbase", process.port, front.port, lambda: files_of(folder))
+        yield Backend("pocketbase", software, process.port, front.port, lambda: files_of(folder))
 
 
 def test_its_sdk_is_told_the_same_and_its_storage_has_no_text(backend: Backend) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import free_port
 
-from .compared import NODE, NODE_FOLDER, Backend, compared, files_of, keep, needs_node
+from .compared import NODE, NODE_FOLDER, Backend, compared, files_of, keep, needs_node, version
 from .conftest import Client, running, sidecar
 
 pytestmark = [pytest.mark.acceptance, needs_node]
@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.acceptance, needs_node]
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    software = f"PouchDB {version('pouchdb-core')}, express-pouchdb {version('express-pouchdb')}"
     folder, port = tmp_path_factory.mktemp("pouchdb"), free_port()
     command = [NODE, str(NODE_FOLDER / "pouchdb_server.mjs"), str(port)]
     with (
@@ -23,7 +24,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
         sidecar(folder, "pouchdb.yaml", server.port) as front,
     ):
         assert Client(port).ask("PUT", "/clinic").status == 201
-        yield Backend("pouchdb", port, front.port, lambda: files_of(folder))
+        yield Backend("pouchdb", software, port, front.port, lambda: files_of(folder))
 
 
 def test_devices_replicate_the_same_and_the_server_has_no_text(backend: Backend) -> None:

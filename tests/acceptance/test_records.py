@@ -1,0 +1,29 @@
+"""The table of backends says what runs have found, and each of them has a page and a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from .records import BACKENDS, FOLDER, PAGE, Record, records, written
+
+EXAMPLES = PAGE.parents[3] / "config" / "examples"
+
+
+def test_the_table_is_that_of_the_records() -> None:
+    page = PAGE.read_text("utf-8")
+
+    assert written(page) == page, "run ./dev docs"
+    assert {one.stem for one in FOLDER.glob("*.json")} == BACKENDS.keys()
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda one: one.backend)
+def test_a_record_has_no_plaintext_behind_sealyard(record: Record) -> None:
+    assert record.plaintext_with == 0
+    assert 0 < record.plaintext_without <= record.places
+    assert 0 < record.passed_with <= record.checks == record.passed_without
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_has_a_page_and_an_example(name: str) -> None:
+    assert (PAGE.parent / BACKENDS[name].page).exists()
+    assert (EXAMPLES / f"{name}.yaml").exists()
