@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import pytest
 
 from proxy.injector.pod_reader import Json
-from tests.chart.conftest import Render, Tool
+from proxy.injector.policy import PERMISSIONS
+from tests.chart.conftest import CHART, ROOT, Render, Tool
 from tests.chart.test_chart import DEFAULT, FULL, pod_of, reviewing_pods, selects, webhooks
 
 LABELS: list[dict[str, str]] = [
@@ -65,6 +67,16 @@ def test_the_operators_policy_reaches_the_injector(render: Render) -> None:
     assert "--enforcement=deny" in by_default
     assert not any(one.startswith("--allow") for one in by_default)
     assert {"--enforcement=warn", "--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
+
+
+def test_every_permission_can_be_given_and_is_documented() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    given = schema["properties"]["policy"]["properties"]["allow"]["items"]["properties"]
+    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
+    table = page.partition("| permission | admits |")[2].partition("\n\n")[0]
+
+    assert given["permissions"]["items"]["enum"] == list(PERMISSIONS)
+    assert set(re.findall(r"`([a-z-]+)`", re.sub(r"\| [^|]*\|\n", "\n", table))) == {*PERMISSIONS}
 
 
 def test_missing_objects_are_looked_for_where_pods_are_injected(render: Render) -> None:
