@@ -403,10 +403,10 @@ def test_streams_are_sealed_and_opened_in_the_form_of_their_session(
     headers = ((b"Content-Type", b"image/png"),)
     if select != "body":
         text = (
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n'
-            b"Content-Type: image/png\r\n\r\n" + text + b"\r\n--b--\r\n"
+            b'--no-chance-bytes\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n'
+            b"Content-Type: image/png\r\n\r\n" + text + b"\r\n--no-chance-bytes--\r\n"
         )
-        headers = ((b"Content-Type", b"multipart/form-data; boundary=b"),)
+        headers = ((b"Content-Type", b"multipart/form-data; boundary=no-chance-bytes"),)
     names = Names(conversation=source("const:alice", "const:bob"))
     item = an_item(select, field="file", bind=["conversation", "field"])
 
