@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Final
 import brotli  # type: ignore[import-untyped] # it has no types
 import zstandard
 
+from proxy.process.memory import INTERVAL_SECONDS
 from tests.scenarios.rig import command, environment, write_keys
 from tests.servers import await_log, child, free_port
 
@@ -129,6 +131,13 @@ class Sidecar:
     def kept(self) -> int:
         """How many bytes it holds above its base."""
         return _field(Path(f"/proc/{self.process.pid}/status"), "VmRSS") - self.base
+
+    def kept_at_last(self, bound: int) -> int:
+        """Return the same once it is at most `bound`, or after two rounds of giving back."""
+        ends = time.monotonic() + 2.5 * INTERVAL_SECONDS
+        while self.kept > bound and time.monotonic() < ends:
+            time.sleep(0.5)
+        return self.kept
 
     def post(self, path: str, body: bytes, *, coding: str = "", chunk: int = 0) -> Cost:
         """Send a message, in chunks of that size or in one piece, and return what it cost."""

@@ -30,7 +30,7 @@ from tests.factories import (
 Work = Callable[[], object]
 BOUND: Final[frozenset[Part]] = frozenset({"tenant", "conversation"})
 FORM: Final[Headers] = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS: Final[Headers] = ((b"Content-Type", b"multipart/form-data; boundary=between"),)
+PARTS: Final[Headers] = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 NDJSON: Final[Headers] = ((b"Content-Type", b"application/x-ndjson"),)
 EVENTS: Final[Headers] = ((b"Content-Type", b"text/event-stream"),)
 TEXT: Final[Headers] = ((b"Content-Type", b"text/plain"),)
@@ -357,10 +357,11 @@ GROWTHS: Final = (
         _PART,
         lambda n: (
             b"".join(
-                b'--between\r\nContent-Disposition: form-data; name="a%d"\r\n\r\nx\r\n' % at
+                b'--of-parts\r\nContent-Disposition: form-data; name="a%d"\r\n\r\nx\r\n' % at
                 for at in range(n)
             )
-            + b'--between\r\nContent-Disposition: form-data; name="card"\r\n\r\n4\r\n--between--\r\n'
+            + b'--of-parts\r\nContent-Disposition: form-data; name="card"\r\n\r\n4\r\n'
+            b"--of-parts--\r\n"
         ),
         headers=PARTS,
     ),
@@ -368,9 +369,9 @@ GROWTHS: Final = (
         "a part with dashes",
         _PART,
         lambda n: (
-            b'--between\r\nContent-Disposition: form-data; name="card"\r\n\r\n'
+            b'--of-parts\r\nContent-Disposition: form-data; name="card"\r\n\r\n'
             + b"\r\n--" * n
-            + b"\r\n--between--\r\n"
+            + b"\r\n--of-parts--\r\n"
         ),
         headers=PARTS,
     ),
