@@ -123,6 +123,7 @@ def _numbers(
     """Return the numbers of ports that are written as numbers or names.
 
     A name may stand for a port in each of several containers, but not where it leaves them open.
+    There it may also stand for none yet: another webhook can add its container later.
     """
     found: set[int] = set()
     problems: list[str] = []
@@ -137,7 +138,7 @@ def _numbers(
             found |= numbers
         elif one.isdecimal():
             found.add(int(one))  # Kubernetes does not require a declaration
-        else:
+        elif not unsealed:
             problems.append(f"no container has a port named {one}")
     if problems:
         raise CannotInject(*problems)

@@ -106,6 +106,23 @@ def test_a_name_of_a_port_means_what_it_meant_at_first(policy: InjectorSettings)
     assert redirected(pod) == {8080}
 
 
+@ORDERS
+def test_a_port_of_another_webhook_may_pass(order: str) -> None:
+    helper = other_webhook(ports=[{"name": "metrics", "containerPort": 15090}])
+    pod = a_pod({"sealyard.io/pass-ports": "metrics"})
+
+    assert redirected(a_chain(SETTINGS, {order: helper}).create(pod)) == {8080}
+    with pytest.raises(Denied, match="port 15090 of container helper passes unsealed"):
+        a_chain(STRICT, {order: helper}).create(pod)
+
+
+@ORDERS
+def test_a_name_that_another_webhook_uses_too_leaves_no_port_open(order: str) -> None:
+    pod = a_pod({"sealyard.io/pass-ports": "http", "sealyard.io/ports": "3000"})
+    with pytest.raises(Denied, match="port http is the name of several port numbers"):
+        a_chain(SETTINGS, {order: other_webhook()}).create(pod)
+
+
 def test_the_container_that_gets_another_port_stays_the_same() -> None:
     annotations = {"sealyard.io/interception": "port-env", "sealyard.io/ports": "3000"}
     app = {"name": "web", "image": "w"}
