@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ...slices import paused
 from .document import Document, Field, ListValue, ObjectValue, Selections, Value, Variable
 
 FIELDS_MAX: Final = 20_000
@@ -64,7 +65,7 @@ class _Walk:
         self, selections: Selections, within: tuple[str, ...], level: int = 0, *, root: bool = False
     ) -> Iterator[tuple[str, Given]]:
         """Yield the fields that are given something; all of them at the `root`."""
-        for one in selections:
+        for one in paused(selections):
             self._room -= 1
             if self._room < 0 or level > LEVELS_MAX:
                 raise BodyTooLarge("too-many-fields")

@@ -13,7 +13,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, NoReturn
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ...slices import pause
 
+DOCUMENT_MAX: Final = 256 * 1024
+"""So many characters may a document have."""
 TOKENS_MAX: Final = 20_000
 """So many tokens may a document have."""
 DEPTH_MAX: Final = 64
@@ -111,6 +114,8 @@ def read(text: str) -> Document:
         ForbiddenValue: Servers might read it in two ways, or it has several operations.
         BodyTooLarge: It is longer or deeper than any that people write.
     """
+    if len(text) > DOCUMENT_MAX:
+        raise BodyTooLarge("document-too-long")
     if _ODD.search(text):
         raise ForbiddenValue("document-characters", detail="The document has control characters.")
     return _Reader(text).document()
@@ -129,6 +134,7 @@ class _Reader:
         self._advance()
 
     def _advance(self) -> None:
+        pause()
         match = _TOKEN.match(self._source, self._at)
         if match is None or match.lastgroup is None:
             self._refuse()

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
 from ...expressions.selectors import parse_json_selector
+from ...slices import pause
 from .. import json as json_format
 from ..body_format import Spell, as_it_is
 from ..json.lexer import FoundValue, PlaceMap
@@ -278,6 +279,7 @@ class _Writer:
                 )
 
     def _put(self, text: bytes) -> None:
+        pause()
         self.parts.append(text)
         self._size += len(text)
         if self._size > self._most:

@@ -8,6 +8,7 @@ from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, Message
 from proxy.core.formats.graphql.arguments import FIELDS_MAX, LEVELS_MAX, arguments_of
 from proxy.core.formats.graphql.document import (
     DEPTH_MAX,
+    DOCUMENT_MAX,
     TOKENS_MAX,
     Field,
     ListValue,
@@ -131,6 +132,7 @@ def test_what_servers_may_read_in_two_ways_is_refused(text: str, reason: str) ->
         "{a" * (DEPTH_MAX + 1) + "}" * (DEPTH_MAX + 1),
         "{" + "a " * TOKENS_MAX + "}",
         "query ($a: " + "[" * 100_000,
+        "{a} # " + "x" * DOCUMENT_MAX,
     ],
 )
 def test_long_and_deep_documents_are_refused(text: str) -> None:
