@@ -9,6 +9,7 @@ import itertools
 import json
 import secrets
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import pytest
 
 from proxy.demo.screen import search
 from tests.servers import free_port
+from tests.traffic.wire import eventually
 
 from .conftest import Process, running, sidecar
 from .llm_scene import metrics_of
@@ -245,6 +247,33 @@ async def test_an_attachment_without_its_packet_is_refused_with_a_clear_error(
     assert posted.status == 400
     assert "same process" in json.dumps(problem)
     assert not search(canary, scene.written())
+
+
+async def test_an_attachment_is_sealed_though_the_configuration_was_reloaded_meanwhile(
+    tmp_path: Path,
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    place = {"_placeholder": True, "num": 0}
+    event = ["message:send", {"conversationId": "c1", "content": canary, "file": place}]
+    body = "b" + base64.b64encode(canary.encode()).decode()
+    with server(tmp_path) as backend, sidecar(tmp_path, EXAMPLE, backend.port) as front:
+        url = f"http://127.0.0.1:{front.port}/socket.io/?EIO=4&transport=polling"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url) as opening:
+                sid = json.loads((await opening.text())[1:])["sid"]
+            for packet in ("40", "451-" + json.dumps(event)):
+                async with session.post(f"{url}&sid={sid}", data=packet) as posted:
+                    assert posted.status == 200
+            before = front.log.read_bytes().count(b"config.loaded")
+            with (tmp_path / "sealyard.yaml").open("a") as configuration:
+                configuration.write("# changed\n")
+            front.process.send_signal(signal.SIGHUP)
+            await eventually(lambda: front.log.read_bytes().count(b"config.loaded") > before)
+            async with session.post(f"{url}&sid={sid}", data=body) as posted:
+                assert posted.status == 200
+        scene = Scene(backend, front, tmp_path / "kept")
+        assert scene.kept.read_bytes().count(JWE) == 2
+        assert not search(canary, scene.written())
 
 
 async def test_another_process_refuses_an_attachment_and_nothing_passes_unsealed(

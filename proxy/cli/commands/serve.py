@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from ... import __version__
+from ...config.checks.workers import warnings_for_workers
 from ...config.load import find
 from ...core.errors import ConfigurationError
 from ...keys.fleet.lineage import Accepted
@@ -135,8 +136,18 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     report_loaded(logs, read, "start", _since(began))
     named = tuple(one.name for one in log_processors)
     command = WorkerCommand(log_format, workers, accept_older, named) if workers > 1 else None
+    if command is not None:
+        _warn_of_workers(read, logs)
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
     raise SystemExit(console.OK if run_until_stopped.run(logs, serving) else console.NEGATIVE)
+
+
+def _warn_of_workers(read: Source, logs: Logs) -> None:
+    for listener in read.loaded.settings.listeners:
+        for rule, warning in warnings_for_workers(listener.rules):
+            path = f"listeners[{listener.name}].rules[{rule}]"
+            file = str(read.loaded.file)
+            logs.report("config.warning", file=file, line=None, path=path, warning=warning)
 
 
 def _read(file: Path) -> Source:

@@ -39,17 +39,17 @@ class _Entry(NamedTuple):
 
 
 class Announcements:
-    """What is announced in the sessions of one listener. An entry is gone once all has come.
+    """What is announced in the sessions of one upstream. An entry is gone once all has come.
 
-    `clock` returns seconds; it may be that of the process.
+    It outlives a reload: an attachment is treated as the rules said when its packet came. `clock`
+    returns seconds; it may be that of the process.
     """
 
-    __slots__ = ("_clock", "_entries", "_rules", "_size")
+    __slots__ = ("_clock", "_entries", "_size")
 
-    def __init__(self, rules: frozenset[str], clock: Callable[[], float]) -> None:
-        """Begin with nothing announced, for the rules of these names."""
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with nothing announced."""
         self._clock = clock
-        self._rules = rules
         self._entries: dict[Key, _Entry] = {}
         self._size = 0
 
@@ -67,9 +67,6 @@ class Announcements:
 
         Returns what keeps what is awaited then; None: the message is of no session.
         """
-        rule = exchange.decision.rule
-        if rule is None or rule.name not in self._rules:
-            return None
         if direction == "response" and exchange.head.method != "GET":
             return None  # the answer to a POST holds no packet
         key = _key(exchange, direction)
@@ -135,14 +132,13 @@ class Begun(NamedTuple):
         return partial(self.announcements.keep, self.key, self.before, announced)
 
 
-def announcements_of(rule_table: RuleTable, clock: Callable[[], float]) -> Announcements | None:
-    """Return where announcements are kept; None where no rule reads packets."""
-    rules = frozenset(
+def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:
+    """Return the names of the rules that read packets."""
+    return frozenset(
         one.rule.name
         for one in rule_table.rules
         if any(block.packets is not None for block in (*one.request, *one.response))
     )
-    return Announcements(rules, clock) if rules else None
 
 
 def _key(exchange: Exchange, direction: Direction) -> Key | None:

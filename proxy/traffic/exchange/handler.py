@@ -7,6 +7,7 @@ relay. What can be done without a wait is in `Steps`.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -40,6 +41,7 @@ from ..upstream.permits import Permit
 from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
+from .announcements import Announcements
 from .dry_run import DryRun
 from .fast_path import FastPath
 from .known_heads import KnownHeads
@@ -73,6 +75,7 @@ class Handler(FastPath):
         traces: LaneTraces | None = None,
         lag: LoopLag | None = None,
         slices: Slices | None = None,
+        announcements: Announcements | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         # Nothing is measured for traces unless they are wanted.
@@ -89,6 +92,7 @@ class Handler(FastPath):
             tap=tap or Tap(clock),
             lag=lag or LoopLag(),
             slices=slices or Slices(),
+            announcements=Announcements(time.monotonic) if announcements is None else announcements,
         )
         heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)

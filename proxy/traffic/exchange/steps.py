@@ -58,7 +58,7 @@ from ..overload import LoopLag
 from ..slices import Run, Slices, may_go_a_way
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
-from .announcements import announcements_of
+from .announcements import Announcements, Begun, rules_with_packets
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 from .way_steps import KeySource, WaySteps
 
@@ -87,6 +87,7 @@ class Steps(WaySteps):
         tap: Tap,
         lag: LoopLag,
         slices: Slices,
+        announcements: Announcements,
     ) -> None:
         super().__init__(keys, tap, clock)
         self.slices: Final = slices
@@ -106,7 +107,8 @@ class Steps(WaySteps):
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
         self.unread: Final = Unread(reporter, name)
-        self.announcements: Final = announcements_of(rule_table, time.monotonic)
+        self._announcements = announcements
+        self._with_packets = rules_with_packets(rule_table)
         observes = any(one.rule.observes for one in rule_table.rules)
         self._shapes = PathShapes()
         self.finds_uncovered: Final = observes
@@ -207,8 +209,7 @@ class Steps(WaySteps):
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
-        measured, announced = framing.length is not None, self.announcements
-        begun = None if announced is None else announced.begin(exchange, "request")
+        measured, begun = framing.length is not None, self._begin(exchange, "request")
         plan = plan_request(exchange, body, self._limits.body, measured=measured)
         if begun is not None:
             plan.settle = begun.settler(exchange)
@@ -225,8 +226,7 @@ class Steps(WaySteps):
         """Return what the rule does to a response of which all is there."""
         if type(treatment) is HeadOnly:
             return plan_bodiless(exchange, treatment.block, head)
-        measured, announced = framing.content_length is not None, self.announcements
-        begun = None if announced is None else announced.begin(exchange, "response")
+        measured, begun = framing.content_length is not None, self._begin(exchange, "response")
         plan = plan_response(
             exchange, treatment.block, head, body, self._limits.body, measured=measured
         )
@@ -236,9 +236,17 @@ class Steps(WaySteps):
 
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
         """Return the messages of one direction of a WebSocket, which may go on with a session."""
-        announced = self.announcements
-        before = None if announced is None else announced.of_socket(exchange, direction)
-        return Messages(exchange, direction, before)
+        rule = exchange.decision.rule
+        if rule is None or rule.name not in self._with_packets:
+            return Messages(exchange, direction)
+        return Messages(exchange, direction, self._announcements.of_socket(exchange, direction))
+
+    def _begin(self, exchange: Exchange, direction: Direction) -> Begun | None:
+        """Tell an exchange what its session awaits, where its rule reads packets."""
+        rule = exchange.decision.rule
+        if rule is None or rule.name not in self._with_packets:
+            return None
+        return self._announcements.begin(exchange, direction)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ...telemetry.traces import LaneTraces, Traces
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
+from ...traffic.exchange.announcements import Announcements
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 from ...traffic.overload import LoopLag
@@ -76,6 +78,7 @@ class WiredLane:
         self._clock = clock
         self._material = material
         self._upstream = _upstream(material)
+        self._announcements: dict[Address, Announcements] = {}
         self._handler = self._wire(material, self._upstream)
         self._listener: HttpListener | None = None
         self._retired: dict[asyncio.Task[None], LaneUpstream] = {}
@@ -189,7 +192,12 @@ class WiredLane:
             traces=self._lane_traces(material, upstream.address),
             lag=self._lag,
             slices=self._slices,
+            announcements=self._announced_at(upstream.address),
         )
+
+    def _announced_at(self, address: Address) -> Announcements:
+        """Return what is announced in the sessions of an upstream, also before a reload."""
+        return self._announcements.setdefault(address, Announcements(time.monotonic))
 
     def _lane_traces(self, material: ListenerMaterial, address: Address) -> LaneTraces | None:
         if self._traces is None:

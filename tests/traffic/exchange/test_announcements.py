@@ -13,7 +13,7 @@ from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Attachment, Exchange
 from proxy.traffic.exchange import announcements
-from proxy.traffic.exchange.announcements import Announcements, announcements_of
+from proxy.traffic.exchange.announcements import Announcements, rules_with_packets
 from tests.factories import a_block, a_rule
 
 PACKETS = replace(a_block(encrypt=["$[1].file"]), format="socketio")
@@ -36,9 +36,7 @@ def exchange(query: str = "EIO=4&sid=s1", method: str = "POST") -> Exchange:
 
 
 def kept(clock: Clock | None = None) -> Announcements:
-    made = announcements_of(RuleTable((RULE,), pass_unmatched=True), clock or Clock())
-    assert made is not None
-    return made
+    return Announcements(clock or Clock())
 
 
 def announce(one: Announcements, sid: str = "s1", *announced: Attachment | None) -> None:
@@ -60,8 +58,10 @@ def awaited(one: Announcements, query: str = "sid=s1") -> tuple[Attachment | Non
     return found
 
 
-def test_no_rule_with_packets_keeps_nothing() -> None:
-    assert announcements_of(RuleTable((a_rule(),), pass_unmatched=True), Clock()) is None
+def test_only_rules_with_packets_have_sessions() -> None:
+    other = a_rule("POST /other", name="other", request=a_block(encrypt=["$.a"]))
+
+    assert rules_with_packets(RuleTable((other, RULE), pass_unmatched=True)) == {RULE.name}
 
 
 def test_what_is_announced_is_awaited_once_by_its_session_alone() -> None:
