@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..checks import binding_names, end_to_end, route_coverage, websockets
+from ..checks import binding_names, end_to_end, graphql, route_coverage, websockets
 from ..limits import TrafficLimits
 from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
@@ -52,6 +52,7 @@ def rules(
         binding_names.check(one, trusted_names=trusted_names, problems=problems)
         end_to_end.check(one, trusted_names=trusted_names, problems=problems)
         websockets.check(one, problems)
+        graphql.check(one, problems)
     return resolved
 
 
