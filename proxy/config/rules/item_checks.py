@@ -19,6 +19,7 @@ from ...core.expressions.selectors import (
     Selector,
     Step,
     Whole,
+    is_in_json,
 )
 from ...core.expressions.sources import json_sources
 from ...core.rules.model import Item, Nothing, kinds_read_as
@@ -252,9 +253,10 @@ def only(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
         return None
     names, place = block.only
     selectors = [one.selector for one in block.encrypt]
-    paths = [one for one in selectors if isinstance(one, JsonSelector)]
-    if not any(one.field for one in paths):
-        problems.add(place, "only applies with `encrypt` of JSON members")
+    paths = [one for one in selectors if is_in_json(one)]
+    in_forms = any(_form_of(one) for one in selectors)
+    if not in_forms and not any(one.field for one in paths):
+        problems.add(place, "only applies with `encrypt` of JSON members or in a form")
     elif any(step.deep for one in paths for step in one.steps):
         problems.add(
             place, "needs objects at known paths, which `..` does not give", "write the path"

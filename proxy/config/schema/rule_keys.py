@@ -263,7 +263,8 @@ BLOCK: Final = Table(
             "list of member names",
             "The other members that may occur in the JSON objects whose members the block seals."
             " What the block opens there, and what it reads as names or in `when`, is always"
-            " allowed. Any other member is refused (400; a response: 502), in each record.",
+            " allowed. Any other member is refused (400; a response: 502), in each record. In a"
+            " form, also the names of the other parts or pairs that may occur.",
             {"type": "array", "items": tables.TEXT},
             "any",
         ),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..expressions.selectors import Any, JsonSelector, Selector, Step
+from ..expressions.selectors import (
+    Any,
+    Inside,
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    is_in_json,
+)
 from ..rules.model import Block, Placed
 
 _Steps = tuple[Step, ...]
@@ -38,7 +46,7 @@ class Around(NamedTuple):
 
     batches: tuple[Batch, ...] = ()
     closed: tuple[Closed, ...] = ()
-    selectors: tuple[JsonSelector, ...] = ()
+    selectors: tuple[JsonSelector | NamedSelector, ...] = ()
 
 
 def around(
@@ -61,14 +69,24 @@ def around(
     )
     objects: dict[_Steps, frozenset[str]] = {}
     if block.only is not None:
-        paths = [one.steps for one in selectors if isinstance(one, JsonSelector)]
+        paths = [one.steps for one in selectors if is_in_json(one)]
         paths += [one.selector.steps for one in block.when]
         objects = _objects(encrypt, paths, block.only)
     closed = tuple(
         Closed(index, names)
         for index, names in enumerate(objects.values(), start=first + len(batches))
     )
-    return Around(batches, closed, tuple(JsonSelector("", steps) for steps in (*lists, *objects)))
+    return Around(batches, closed, tuple(map(_selector, (*lists, *objects))))
+
+
+def _selector(steps: _Steps) -> JsonSelector | NamedSelector:
+    """Return what selects at a path, which begins in a form if there is a name of one."""
+    first = steps[0].key if steps else None
+    if len(steps) > 1 and steps[1].key is Inside.JSON and isinstance(first, str):
+        place, _, name = first.partition(":")
+        if place in {"form", "part"}:
+            return NamedSelector(place, name, JsonSelector("", steps[2:]))
+    return JsonSelector("", steps)
 
 
 def _lists(encrypt: Iterable[Placed]) -> dict[_Steps, tuple[int, ...]]:
@@ -94,8 +112,9 @@ def _objects(
     """
     found: dict[_Steps, frozenset[str]] = {}
     for placed in encrypt:
-        if isinstance(placed.item.selector, JsonSelector):
-            parent = _parent(placed.item.selector.steps)
+        selector = placed.item.selector
+        if is_in_json(selector):
+            parent = _parent(selector.steps)
             names = (_next_name(path, parent) for path in paths)
             found[parent] = frozenset({*listed, *(one for one in names if one is not None)})
     return found

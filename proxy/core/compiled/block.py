@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
+from ..expressions.selectors import NamedSelector, Selector, Whole, is_in_json
 from ..expressions.sources import JsonSource, json_sources, name_sources
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
@@ -209,6 +209,9 @@ class CompiledBlock(MessageMatch):
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
         read = {kind: FORMATS[kind].selection for kind in {*self.reads, self.standard.kind}}
         made = {one: one.of(selectors, checked, each) for one in read.values()}
+        for one in made.values():
+            if isinstance(one, FormSelection):
+                one.close(self.block.only)
         return {kind: made[one] for kind, one in read.items()}
 
     def _refuse_other_forms(self, selectors: tuple[Selector, ...]) -> None:
@@ -227,7 +230,8 @@ class CompiledBlock(MessageMatch):
         }
         if not chosen:
             return None
-        return PartSelection(chosen, len(selectors), self._checked_for_spelling())
+        checked = self._checked_for_spelling()
+        return PartSelection(chosen, len(selectors), checked, only=self.block.only)
 
     def _plain_json(self) -> PlainJson | None:
         """Return what is done to plain JSON, where the block does nothing else to its messages."""
@@ -373,7 +377,7 @@ def _conditions(block: Block) -> Conditions | None:
 def _refuse_short_forms(block: Block) -> None:
     if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
-    if any(one.form == "base64" and not _in_json(one.selector) for one in block.encrypt):
+    if any(one.form == "base64" and not is_in_json(one.selector) for one in block.encrypt):
         raise InvalidExpression("the form base64 is for values of JSON")
     if any(one.expires is not None and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("the short form has no place for the time at which a value ends")
@@ -381,12 +385,6 @@ def _refuse_short_forms(block: Block) -> None:
 
 def _is_of_head(selector: Selector) -> bool:
     return isinstance(selector, NamedSelector) and selector.of_head
-
-
-def _in_json(selector: Selector) -> bool:
-    return isinstance(selector, JsonSelector) or (
-        isinstance(selector, NamedSelector) and selector.inner is not None
-    )
 
 
 def _count_placed(block: Block) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeGuard
 
 from ..errors import InvalidExpression
 
@@ -126,6 +126,13 @@ class NamedSelector:
 
 
 Selector = JsonSelector | Whole | NamedSelector
+
+
+def is_in_json(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:
+    """Return whether a selector is of values of JSON, also of that in a form."""
+    return isinstance(selector, JsonSelector) or (
+        isinstance(selector, NamedSelector) and selector.inner is not None
+    )
 
 
 def parse_selector(text: str) -> Selector:

@@ -26,6 +26,8 @@ Place = Literal["$", "form", "part", "tokens", "text"]
 """What selects values of a body: `$.path`, `form:name`, `part:name` or `filename:name`, `tokens`
 anywhere, or all of its text."""
 
+NOT_LISTED: Final = "The rule allows only the names of a form that it selects or lists."
+
 Spell = Callable[[bytes], bytes]
 """Returns a text as a format spells it; raises OpenFailed where it has no spelling there."""
 

@@ -19,7 +19,7 @@ from ..http.message import HeadFacts
 from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
 from . import embedded_tokens, token_places
-from .body_format import BodyFormat, PlacedToken
+from .body_format import NOT_LISTED, BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
@@ -168,7 +168,7 @@ class FormSelection:
     `each` those of which every occurrence is taken.
     """
 
-    __slots__ = ("_checked", "_each", "_indexes", "_inner", "_size")
+    __slots__ = ("_checked", "_each", "_indexes", "_inner", "_only", "_size")
 
     @classmethod
     def of(
@@ -198,6 +198,11 @@ class FormSelection:
         self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
         self._each = each
         self._inner: dict[str, tuple[tuple[int, ...], JsonSelection]] = {}
+        self._only: frozenset[str] | None = None
+
+    def close(self, only: Sequence[str] | None) -> None:
+        """Take the names that pairs which are not selected may have; None: any."""
+        self._only = None if only is None else frozenset(only)
 
     def read_within(
         self, inner: Mapping[str, Sequence[tuple[int, JsonSelector]]], checked: frozenset[int]
@@ -229,6 +234,8 @@ class FormSelection:
                 self._look_within(pair, body, findings, lenient=lenient)
             elif index is None:
                 self._look_for_twins(pair.name, findings)
+                if self._only is not None and pair.name not in self._only:
+                    raise ForbiddenValue("pair-not-listed", detail=NOT_LISTED)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:

@@ -318,6 +318,7 @@ def _part_findings(compiled: CompiledBlock, head: Head, body: bytes) -> PartFind
     findings = compiled.parts.find(body, head.facts.get(b"content-type", ()), lenient=lenient)
     refuse_variants(compiled, findings.variants)
     _refuse_second_readings(compiled, findings.values)
+    refuse_others(compiled, findings.values, body)
     refuse_missing(compiled, findings.missing)
     return findings
 

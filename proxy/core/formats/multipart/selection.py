@@ -11,7 +11,7 @@ from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
 from ...expressions.name_readings import NAME_MAX, FieldNames
 from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
-from ..body_format import BodyFormat, as_it_is
+from ..body_format import NOT_LISTED, BodyFormat, as_it_is
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
 from ..json.lexer import Layer
@@ -49,10 +49,15 @@ class PartSelection:
     `size` counts all that findings hold; `checked` are those of which no variant may occur.
     """
 
-    __slots__ = ("_checked", "_inner", "_names", "_selectors", "_size")
+    __slots__ = ("_checked", "_inner", "_names", "_only", "_selectors", "_size")
 
     def __init__(
-        self, selectors: Mapping[int, NamedSelector], size: int, checked: frozenset[int]
+        self,
+        selectors: Mapping[int, NamedSelector],
+        size: int,
+        checked: frozenset[int],
+        *,
+        only: Sequence[str] | None = None,
     ) -> None:
         """Prepare the selectors by their indexes."""
         self._size = size
@@ -69,6 +74,7 @@ class PartSelection:
             for name, group in groups.items()
         }
         self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
+        self._only = None if only is None else frozenset(map(spell_name, only))
 
     @property
     def reads_within(self) -> bool:
@@ -110,11 +116,16 @@ class PartSelection:
         look_within(inner, indexes, text, found.values, lenient=lenient)
 
     def take(self, part: Part, findings: PartFindings) -> None:
-        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
+        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does.
+
+        So also for a part that is neither selected nor listed, if the block lists any.
+        """
         indexes = self._names.get(part.name)
         if indexes is None:
             if part.name not in self._inner:
                 self._look_for_twins(part.name, findings)
+                if self._only is not None and part.name not in self._only:
+                    raise ForbiddenValue("part-not-listed", detail=NOT_LISTED)
             return
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:
