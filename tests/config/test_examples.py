@@ -14,11 +14,13 @@ LOADING = sorted((ROOT / "config").rglob("*.yaml"))
 EXAMPLES = ROOT / "config" / "examples"
 EXERCISED = {
     "clinic.yaml": "tests/scenarios/test_clinic.py",
+    "couchdb-attachments.yaml": "tests/acceptance/test_within.py",
     "end-to-end.yaml": "tests/scenarios/test_sealed_end_to_end.py",
     "fhir.yaml": "tests/scenarios/test_fhir.py",
     "graphql.yaml": "tests/scenarios/test_graphql.py",
     "graphql-operations.yaml": "tests/acceptance/test_graphql.py",
     "isso.yaml": "tests/acceptance/test_isso.py",
+    "graphql-uploads.yaml": "tests/acceptance/test_within.py",
     "kinto.yaml": "tests/acceptance/test_kinto.py",
     "kinto-conversations.yaml": "tests/acceptance/test_kinto.py",
     "llm-egress.yaml": "tests/acceptance/llm_scene.py",
@@ -29,6 +31,7 @@ EXERCISED = {
     "parse.yaml": "tests/acceptance/test_parse.py",
     "pocketbase.yaml": "tests/acceptance/test_pocketbase.py",
     "pouchdb.yaml": "tests/acceptance/test_pouchdb.py",
+    "queue.yaml": "tests/acceptance/test_within.py",
     "socketio.yaml": "tests/scenarios/test_socketio.py",
     "socketio-files.yaml": "tests/acceptance/test_socketio.py",
     "transit-egress.yaml": "tests/scenarios/test_transit.py",
@@ -39,6 +42,7 @@ FEW_PARTS = "`tokens` bound only to [tenant] opens whatever a client can make th
 WARNED = {
     "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
+    "couchdb-attachments.yaml": ["no rule opens the field `digest`"],
     "end-to-end.yaml": ["the client chooses the sender", "the client chooses the reader"],
     "isso.yaml": [FEW_PARTS],
     "kinto.yaml": [FEW_PARTS],
@@ -57,6 +61,11 @@ WARNED = {
     "matrix-room-bound.yaml": [],
     "graphql.yaml": [FEW_PARTS],
     "graphql-operations.yaml": [FEW_PARTS],
+    "graphql-uploads.yaml": [  # the files of one message, and its text whatever the body
+        *(f"has the same field name `{one}`" for one in ("file", "file_name") * 2),
+        "has the same field name `text`",
+    ],
+    "queue.yaml": ["has the same field name `note`"],  # it is the same text
     "transit-egress.yaml": ["no rule opens the field `question`"],
     "transit-ingress.yaml": ["no rule opens the field `answer`"],
 }
