@@ -26,6 +26,7 @@ AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
 LONG_BYTES: Final = 2048 * 1024
 """A body of so many bytes is found, sealed and spliced in a slice or two, if it has few values."""
+_TRIED_BYTES: Final = LONG_BYTES if FORM == "native" else 128 * 1024
 _NEVER: Final = 1_000_000_000
 _NEWEST: Final = 0.2
 """What the newest message counts in the pace of all."""
@@ -54,10 +55,10 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
 def may_go_a_way(body: bytes) -> bool:
     """Return whether a minted way may try a body at once: it gives up where there are many values.
 
-    The native leaves find out before anything is done. The Python ones take as long for what is
-    no value, such as a text with many commas.
+    The native leaves find that out in a millisecond. The Python ones make an object of each value
+    first, also of what is not selected.
     """
-    return len(body) <= LONG_BYTES if FORM == "native" else not is_long(body)
+    return len(body) <= _TRIED_BYTES or not is_long(body)
 
 
 def may_go_in_records(piece: bytes) -> bool:

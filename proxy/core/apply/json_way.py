@@ -23,7 +23,7 @@ from ..errors import SealyardError
 from ..formats.json import unescaped
 from ..formats.json.body import JSON
 from ..http.message import Head, Headers, RequestHead, ResponseHead
-from ..leaves import quote, token_parts
+from ..leaves import FORM, quote, token_parts
 from ..planning.exchange import Exchange, Kept
 from . import way_values
 from .added_headers import added_to_request, added_to_response
@@ -34,8 +34,9 @@ _SEALED: Final = 1
 _OPENED: Final = 2
 _ONE: Final = 2
 """So many numbers say where one value lies, outside of lists."""
-_MOST_PLACES: Final = 1600
-"""So many numbers say where 533 values of a list lie: a millisecond or two, as long as a slice."""
+_MOST_PLACES: Final = 1600 if FORM == "native" else 600
+"""So many numbers say where 533 values of a list lie, or 200: a millisecond or two, as long as a
+slice."""
 _ONE_SEALED: Final[Mapping[Outcome, int]] = {"sealed": 1}
 _ONE_OPENED: Final[Mapping[Outcome, int]] = {"opened": 1}
 
