@@ -16,7 +16,7 @@ from ..formats.body_format import Kind
 from ..formats.markup import MARKUP, surroundings_of
 from ..formats.table import RECORDS
 from ..http.message import RequestHead, ResponseHead, SocketHead, media_type
-from ..planning.block_choice import fits
+from ..planning.block_choice import fits, fitting
 from ..planning.exchange import Exchange, Kept, Messages
 from ..planning.find import refuse_in_head
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
@@ -24,6 +24,7 @@ from .forwardable import Changed, Frame, mint_changed
 from .json_way import JsonWay, WarmKeys
 from .passing import pass_request, pass_response
 from .record_way import KeysTogether, MessageWay, RecordWay
+from .whole_way import WholeWay, is_whole
 
 
 class PassingWay:
@@ -39,7 +40,8 @@ class PassingWay:
         return self._changed
 
 
-Way: TypeAlias = PassingWay | JsonWay
+ChangingWay: TypeAlias = JsonWay | WholeWay
+Way: TypeAlias = PassingWay | ChangingWay
 
 
 class Ways:
@@ -81,11 +83,11 @@ class Ways:
         try:
             if isinstance(treatment, Pass):
                 return PassingWay(pass_response(exchange, head, bodiless=bodiless).frame)
-            if not isinstance(treatment, ReadResponse) or not _is_plain(treatment.block, head):
-                return None
-            return JsonWay(exchange, treatment.block, head, self._keys)
+            if isinstance(treatment, ReadResponse):
+                return self._changing(exchange, treatment.block, head)
         except (SealyardError, KeyError):
-            return None
+            pass
+        return None
 
     def messages(self, messages: Messages, *, binary: bool) -> MessageWay | None:
         """Return the way of messages of a WebSocket; None where there is none.
@@ -129,11 +131,14 @@ class Ways:
         frame = Frame(head, changed=True, ruled=exchange.decision.may_read_response)
         return RecordWay(way, keys, frame, body_format, compiled.sentinels, exchange.kept)
 
-    def _reading(self, exchange: Exchange) -> JsonWay | None:
+    def _reading(self, exchange: Exchange) -> ChangingWay | None:
         compiled_rule = exchange.decision.compiled_rule
+        blocks = compiled_rule.request if compiled_rule is not None else ()
         head = exchange.head
-        compiled = compiled_rule.request[0] if compiled_rule is not None else None
-        if compiled is None or not _is_plain(compiled, head):
+        # The first one, if it reads plain JSON, takes JSON of any name.
+        plain = bool(blocks) and _is_plain(blocks[0], head)
+        compiled = blocks[0] if plain else fitting(blocks, media_type(head.facts), None)
+        if compiled is None:
             return None
         # It is read whole: the block does nothing while a body streams. And no backend looks into
         # JSON for the field that overrides a method.
@@ -141,7 +146,17 @@ class Ways:
         refuse_in_head(exchange, compiled, head)
         if exchange.elsewhere:
             return None  # a name must be the same there
-        return JsonWay(exchange, compiled, head, self._keys)
+        return self._changing(exchange, compiled, head)
+
+    def _changing(
+        self, exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
+    ) -> ChangingWay | None:
+        """Return the way of messages that a block takes, if it does nothing else to them."""
+        if _is_plain(compiled, head):
+            return JsonWay(exchange, compiled, head, self._keys)
+        if is_whole(compiled, head, overridable=exchange.decision.overridable):
+            return WholeWay(exchange, compiled, head, self._keys)
+        return None
 
 
 def _is_plain(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
