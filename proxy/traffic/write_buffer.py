@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from .http1.hop_by_hop import ONE_WRITE
 from .message_record import MessageRecord
 
 
@@ -89,14 +90,17 @@ class Sending(asyncio.Protocol):
         unsent = self._unsent
         if not unsent:
             return
-        if self._behind:
-            unsent = b"".join((unsent, *self._behind))
+        behind, self._unsent = self._behind, b""
+        if behind:
             self._behind = []
-        self._unsent = b""
+            if sum(map(len, behind)) <= ONE_WRITE:
+                unsent, behind = b"".join((unsent, *behind)), []
         transport = self._transport
         if transport is not None and not transport.is_closing():
             self.wrote = True
             transport.write(unsent)
+            for piece in behind:
+                transport.write(piece)
 
     def send(self, data: bytes) -> None:
         """Send bytes now, behind what waits, unless the connection has ended."""

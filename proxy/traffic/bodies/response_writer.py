@@ -14,14 +14,12 @@ from ..http1.fast_heads import VARYING, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
-from ..http1.hop_by_hop import WHOLE, framed, framed_whole
+from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, response_lines
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
 from .transformed import refuse_beside
-
-_ONE_WRITE = 65536
 
 
 class Connection(Protocol):
@@ -87,7 +85,11 @@ def answer(  # noqa: PLR0913 - what one response consists of
         body = message.body
     size = len(body)
     try:
-        link.write(WHOLE % (head, size, body))
+        if size <= ONE_WRITE:
+            link.write(WHOLE % (head, size, body))
+        else:
+            link.write(framed_whole(head, size))
+            link.write(body)
     except ConnectionError:
         raise
     except BaseException:
@@ -188,7 +190,7 @@ class ResponseWriter:
         connection = self._connection_header()
         lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
         self.answered = True
-        if len(body) <= _ONE_WRITE:
+        if len(body) <= ONE_WRITE:
             self._link.write(WHOLE % (lines, len(body), body))
         else:
             self._link.write(framed_whole(lines, len(body)))

@@ -44,7 +44,7 @@ class FastConnection(FastInput):
         """Note that the client sends no more; return whether its last request is still answered."""
         awaited = super().eof_received()
         self.flush()  # what the transport does not have when it closes is lost
-        return self._hand_over(self._held) if self._held else awaited
+        return self._hand_over(self._let_go()) if self._held else awaited
 
     def _client_gone(self, exc: BaseException | None) -> None:
         super()._client_gone(exc)
@@ -129,7 +129,7 @@ class FastConnection(FastInput):
 
     def _read_timed_out(self) -> None:
         if self._held:
-            self._hand_over(self._held)
+            self._hand_over(self._let_go())
         else:
             self.close_idle()
 

@@ -11,6 +11,7 @@ from ..bodies.buffered import FastRequest
 from ..exchange.fast_exchange import FastExchange
 from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
 from ..interfaces import Request
+from ..slices import LONG_BYTES
 from ..timers import NEVER
 from ..write_buffer import Sending, WriteBuffer
 from .client_lifecycle import ClientLifecycle, ConnectionOwner, reset
@@ -104,8 +105,11 @@ class FastOutput(ClientLifecycle, Sending):
 
 Depart = Callable[[FastExchange, FastHead, bytes], bool]
 
-HELD_BODY: Final = 262144
+HELD_BODY: Final = LONG_BYTES
 """A body of up to so many bytes is held here until all of it has come."""
+_SMALL: Final = 65536
+HELD_TOGETHER: Final = 32 * 1024 * 1024
+"""So many bytes are held at all connections of a listener together, small bodies aside."""
 HELD_SECONDS: Final = 0.25
 """What is incomplete by then goes to the parser, with its deadlines for slow clients."""
 
@@ -122,7 +126,12 @@ class FastAnswerer(Protocol):
 
 
 class FastOwner(ConnectionOwner, Protocol):
-    """The listener, as a FastConnection sees it."""
+    """The listener, as a FastConnection sees it.
+
+    `held` is how many bytes of large bodies are held at its connections, or are still to come.
+    """
+
+    held: int
 
     @property
     def answerer(self) -> FastAnswerer:
@@ -153,8 +162,10 @@ class FastInput(FastOutput):
 
     __slots__ = (
         "_busy",
+        "_head",
         "_heads",
         "_held",
+        "_large",
         "_missing",
         "_request",
         "_rest",
@@ -163,8 +174,10 @@ class FastInput(FastOutput):
     def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, loop)
         self._heads = request_head_cache()
-        self._held = b""  # the beginning of a request
+        self._held: list[bytes] = []  # the beginning of a request
+        self._head: tuple[FastHead, int] | None = None  # its head, and how long that is
         self._missing = 0  # how many bytes of its body are still to come, at least
+        self._large = 0  # what of `held` at the owner is for it
         self._rest = b""  # what came after the request in progress
         self._busy = False  # with a request in progress
         self._request: FastRequest | None = None  # that request, where a task responds to it
@@ -180,18 +193,39 @@ class FastInput(FastOutput):
         elif not self._held:
             self._take(data)
         else:
-            self._held += data
+            self._held.append(data)
             self._missing -= len(data)
             if self._missing <= 0:
-                held, self._held = self._held, b""
-                self._take(held)
+                self._take_held()
+
+    def _take_held(self) -> None:
+        """Take what is held: all of a request, or more of its head."""
+        if self._head is None or self._missing < 0:
+            self._take(self._let_go())
+            return
+        (head, size), held = self._head, self._held
+        held[0] = held[0][size:]
+        body = self._let_go()
+        self._read_deadline = NEVER
+        self._begin(head, body)
+
+    def _let_go(self) -> bytes:
+        """Return what is held, and hold it no longer."""
+        held, self._held, self._head = self._held, [], None
+        self._owner.held -= self._large
+        self._large = 0
+        return b"".join(held)
+
+    def _client_gone(self, exc: BaseException | None) -> None:
+        self._let_go()
+        super()._client_gone(exc)
 
     def _take(self, data: bytes) -> None:
         """Take the beginning of a request, or all of it."""
         found = self._heads.find(data)
         if found is None:
             if may_become_fast(data):
-                self._hold(data, 1)
+                self._hold(data, 1, None)
             else:
                 self._hand_over(data)
             return
@@ -208,13 +242,26 @@ class FastInput(FastOutput):
         ):
             self._hand_over(data)
         elif len(data) < end:
-            self._hold(data, end - len(data))
+            if length > _SMALL and not self._has_room(length):
+                self._hand_over(data)
+            else:
+                self._hold(data, end - len(data), found)
         else:
             self._read_deadline = NEVER
             self._begin(head, data[size:])
 
-    def _hold(self, data: bytes, missing: int) -> None:
-        self._held = data
+    def _has_room(self, length: int) -> bool:
+        """Return whether a large body may be held, and count it if so."""
+        owner = self._owner
+        if owner.held + length > HELD_TOGETHER:
+            return False
+        owner.held += length
+        self._large = length
+        return True
+
+    def _hold(self, data: bytes, missing: int, found: tuple[FastHead, int] | None) -> None:
+        self._held.append(data)
+        self._head = found
         self._missing = missing
         self._read_deadline = min(self._read_deadline, self._loop.time() + HELD_SECONDS)
 

@@ -87,6 +87,7 @@ class HttpListener:
         self.draining = False
         self.redirected = redirected
         self.idle_grace = IDLE_GRACE
+        self.held = 0
         self._closed = False
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()

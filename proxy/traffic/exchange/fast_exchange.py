@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, cast
 
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_request, pass_response
-from ...core.errors import TrafficError, UpstreamFailed
+from ...core.errors import UpstreamFailed
 from ...core.planning.exchange import Kept
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass, ResponseTreatment
@@ -29,11 +29,8 @@ from ..upstream.outgoing_request import repeatable
 from ..upstream.permits import Permit
 from ..write_buffer import WriteBuffer
 from .admission import AdmittedExchange
-from .known_heads import KnownHeads, KnownRequest
+from .known_heads import WORTH_WAITING, KnownHeads, KnownRequest
 from .steps import CLIENT_CLOSED, Steps
-
-WORTH_WAITING: Final = 32768
-"""A response of at most this many bytes is relayed whole; a longer one as it arrives."""
 
 _SERVER_ERROR: Final = 500
 
@@ -191,10 +188,6 @@ class FastExchange:
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
 
-    def refuse(self, error: TrafficError) -> None:
-        """Answer the request here: nothing has been done for it, and nothing will be."""
-        self._refuse(error)
-
     def own(self) -> AdmittedExchange:
         """Return what was admitted, with an exchange that no other request has."""
         own = self._own
@@ -256,13 +249,17 @@ class FastExchange:
                 self._lost()
             except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
                 record.response_bytes = len(body)
-                self._refuse(error)
+                self.refuse(error)
                 return
             self._body, self._kept, self._own, self._lane = b"", (), None, _NO_LANE  # as `forget`
             owner.write_buffer.report_behind(lane.steps, record)
             owner.ended(keep=keep)
         except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
             self._broke(lane, connection, error)
+
+    def awaits(self, fast: FastResponseHead) -> bool:
+        """Return whether all of a response with this head is to be there."""
+        return self._known.awaits(fast)
 
     def progressed(self) -> None:
         """Act on what else has arrived from the upstream."""
@@ -299,8 +296,8 @@ class FastExchange:
         reader = connection.reader
         if reader.head is None:
             return
-        framing = reader.framing
-        if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
+        length = reader.framing.content_length
+        if length is not None and length <= WORTH_WAITING:
             connection.await_body()
         else:
             # It is relayed while it arrives, which takes waits.
@@ -328,7 +325,7 @@ class FastExchange:
             self.forget()
             self.owner.begin_anew(request)
         else:
-            self._refuse(error)
+            self.refuse(error)
 
     def _parsed(self, connection: UpstreamConnection) -> None:
         """Relay a complete response that only the parser could read."""
@@ -351,7 +348,7 @@ class FastExchange:
             self._lost()
         except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
             record.response_bytes = response.arrived
-            self._refuse(error, request)
+            self.refuse(error, request)
             return
         self._end(keep=request.keep)
 
@@ -389,7 +386,7 @@ class FastExchange:
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
 
-    def _refuse(self, error: BaseException, request: FastRequest | None = None) -> None:
+    def refuse(self, error: BaseException, request: FastRequest | None = None) -> None:
         """Respond with a refusal, unless the client is gone, and end."""
         request = request or self.request()
         refusal = self._lane.steps.refusal(deliberate(error), self._record)

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...core.apply.forwardable import Changed
 from ...core.apply.json_way import JsonWay
-from ...core.apply.ways import PassingWay, Way, Ways
+from ...core.apply.ways import ChangingWay, PassingWay, Way, Ways
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.treatment import ResponseTreatment, treat_response
@@ -14,12 +14,15 @@ from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
-from ..slices import SHORT_BYTES, may_go_a_way
+from ..slices import LONG_BYTES, SHORT_BYTES, may_go_a_way
 from .admission import AdmittedExchange
 from .steps import Steps
 
 LARGE: Final = 8192
 """A body of at most so many bytes has few values, or small ones: it is not worth a second try."""
+WORTH_WAITING: Final = 32768
+"""A response of at most this many bytes is relayed whole; a longer one, unless it is read whole, as
+it arrives."""
 MOST_RESPONSES: Final = 8
 """So many heads of responses are known for a head of requests: a route has few."""
 
@@ -38,7 +41,7 @@ class KnownHead:
 
     def __init__(self) -> None:
         self.asked = False
-        self.way: JsonWay | None = None
+        self.way: ChangingWay | None = None
         self.passing: Changed | None = None
         self.lines: Final[Lines] = {}
 
@@ -85,6 +88,14 @@ class KnownRequest(KnownHead):
         names = None if compiled_rule is None else compiled_rule.names
         self.reads: Final = names is not None and names.reads(VARYING_IN_REQUESTS)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
+
+    def awaits(self, fast: FastResponseHead) -> bool:
+        """Return whether all of a response is to be there: it is short, or is known to go a way."""
+        if fast.length <= WORTH_WAITING:
+            return True
+        known = self.responses.get(fast.key)
+        way = None if known is None else known.way
+        return way is not None and fast.length <= min(self.limit, LONG_BYTES)
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""

@@ -118,6 +118,8 @@ def joined(lines: list[bytes], added: Headers) -> bytes:
 
 WHOLE: Final = b"%bContent-Length: %d\r\n\r\n%b"
 """A message: the lines of its head up to the framing, the length of its body, and the body."""
+ONE_WRITE: Final = 65536
+"""A longer body is sent by itself, behind its head: to join them would cost more."""
 
 
 def framed(lines: bytes, framing: Framing) -> bytes:

@@ -8,9 +8,9 @@ on the head.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 import httptools
 
@@ -25,12 +25,20 @@ _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _LINE_ENDS: Final = 4
 
+Awaits: TypeAlias = Callable[[FastResponseHead], bool]
+"""Whether a response with this head is to be there whole, all of its body."""
+
+
+def _never(_: FastResponseHead) -> bool:
+    return False
+
 
 class ResponseReader:
     """Reads one response after the other; `expect` announces each.
 
     `doubt` is set for good once the connection must not carry another message. `fast` is the head
-    of a response that came whole and never met the parser.
+    of a response that never met the parser: it came whole, or is held until `missing` more bytes
+    have come.
     """
 
     __slots__ = (
@@ -43,6 +51,7 @@ class ResponseReader:
         "_headers",
         "_headers_limit",
         "_heads",
+        "_held",
         "_interim",
         "_parser",
         "_reason",
@@ -52,6 +61,7 @@ class ResponseReader:
         "doubt",
         "fast",
         "leftover",
+        "missing",
         "started",
     )
 
@@ -61,6 +71,8 @@ class ResponseReader:
         self._heads = response_head_cache()
         self._parser: httptools.HttpResponseParser | None = None
         self.doubt = False
+        self._held: list[bytes] = []
+        self.missing = 0
         self._begin_parsing()
         self.expect(head_only=False, upgrade=False)
         self.complete = True
@@ -111,29 +123,56 @@ class ResponseReader:
         whole = self.whole(data)
         return self.parse(data) if whole is None else whole
 
-    def whole(self, data: bytes) -> bytes | None:
+    def whole(self, data: bytes, awaits: Awaits = _never) -> bytes | None:
         """Take a complete response that the parser need not see, and return its body.
 
         Return None where it is no such response, or not the first that came: then nothing is taken.
+        Or where more of it is `missing`: `awaits` says whether one with such a head is held.
         """
         if self.started or self.complete or self._head_only:
-            return None
+            return self._more(data) if self._held else None
         found = self._heads.find(data)
         if found is None:
             return None
         fast, size = found
-        if (
-            len(data) - size != fast.length
-            or size > self._head_limit
-            or fast.fields > self._headers_limit
-        ):
+        if size > self._head_limit or fast.fields > self._headers_limit:
+            return None
+        missing = fast.length - (len(data) - size)
+        if missing:
+            if missing > 0 and awaits(fast):
+                self.fast, self.started = fast, True
+                self._held, self.missing = [data], missing
             return None
         self.fast = fast
         self.started = self.complete = True
         return data[size:]
 
+    def _more(self, data: bytes) -> bytes | None:
+        """Do as `whole` with another piece of what is held."""
+        self.missing -= len(data)
+        if not self.missing:
+            return self._joined(data)
+        if self.missing > 0:
+            self._held.append(data)
+        else:
+            self.missing = 0
+        return None
+
+    def _joined(self, last: bytes) -> bytes:
+        first, *others = self._held
+        fast = self.fast
+        assert fast is not None  # noqa: S101 - it is held with its head
+        self._held = []
+        self.complete = True
+        others.append(last)
+        size = len(first) + sum(map(len, others)) - fast.length
+        return b"".join((memoryview(first)[size:], *others))
+
     def parse(self, data: bytes) -> bytes:
         """Do as `feed`, for what is not `whole`."""
+        if self._held:  # more has come than was missing
+            data = b"".join((*self._held, data))
+            self.fast, self.started, self._held = None, False, []
         first, self.started = not self.started, True
         if self._parser is None or self.complete:
             self.doubt = True

@@ -18,7 +18,7 @@ from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside
 from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
-from ..http1.hop_by_hop import WHOLE
+from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
@@ -143,14 +143,16 @@ class HttpUpstream:
         if message.body is not None:
             body = message.body
         # A request without a body is forwarded without one.
-        data = (
-            WHOLE % (head, len(body), body) if body or fast.length is not None else head + b"\r\n"
-        )
+        data, rest = head + b"\r\n", b""
+        if len(body) > ONE_WRITE:
+            data, rest = framed_whole(head, len(body)), body
+        elif body or fast.length is not None:
+            data = WHOLE % (head, len(body), body)
         head_only = data.startswith(b"HEAD ")
         connection = self.pool.take_idle(permit)
         if connection is not None:
             try:
-                connection.ask(data, asker, self._timeouts.response, head_only=head_only)
+                connection.ask(data, rest, asker, self._timeouts.response, head_only=head_only)
             except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
                 connection.fail(error)
         return connection

@@ -33,6 +33,9 @@ class Asker(Protocol):
     def answered(self, connection: UpstreamConnection, fast: FastResponseHead, body: bytes) -> None:
         """Take a complete response, the first that came."""
 
+    def awaits(self, fast: FastResponseHead) -> bool:
+        """Return whether a response with this head is to be there whole, all of its body."""
+
     def progressed(self) -> None:
         """Act on anything else that has come, or on the end of the message."""
 
@@ -98,11 +101,11 @@ class UpstreamConnection(UpstreamSocket):
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         reader, asker = self.reader, self.asker
-        if asker is not None and (whole := reader.whole(data)) is not None:
-            fast = reader.fast
-            assert fast is not None  # noqa: S101 - a whole response has one
-            asker.answered(self, fast, whole)
-            return
+        if asker is not None:
+            whole = reader.whole(data, asker.awaits)
+            if whole is not None or reader.missing:
+                self._take_fast(asker, whole)
+                return
         if self._receiver is not None:
             self._receiver.received(data)
             return
@@ -123,6 +126,16 @@ class UpstreamConnection(UpstreamSocket):
             self.pause()
         if not passed:
             self._wake()
+
+    def _take_fast(self, asker: Asker, whole: bytes | None) -> None:
+        """Give a response that never met the parser to whoever asks; wait where it is not whole."""
+        fast = self.reader.fast
+        assert fast is not None  # noqa: S101 - such a response has one
+        if whole is not None:
+            asker.answered(self, fast, whole)
+        else:
+            self.moved()
+            self.await_body()
 
     def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
         """Let a piece of the body pass by whoever waits for it; return whether it has."""
@@ -187,11 +200,13 @@ class UpstreamConnection(UpstreamSocket):
         """How many bytes of the body have come and are not yet read."""
         return self._size
 
-    def ask(self, data: bytes, asker: Asker, patience: float, *, head_only: bool) -> None:
+    def ask(
+        self, data: bytes, rest: bytes, asker: Asker, patience: float, *, head_only: bool
+    ) -> None:
         """Send a complete request; its response must begin within `patience` seconds.
 
-        `asker` is told of the response. It sets `asker` to None once it has it, or leaves it to a
-        coroutine.
+        `rest` is a large body, or empty. `asker` is told of the response. It sets `asker` to None
+        once it has it, or leaves it to a coroutine.
         """
         self.begin(head_only=head_only, upgrade=False)
         self.asker = asker
@@ -199,6 +214,8 @@ class UpstreamConnection(UpstreamSocket):
         self.deadline = self._loop.time() + patience
         if self._transport is not None:
             self._put(data)
+            if rest:
+                self._put(rest)
 
     def begin(self, *, head_only: bool, upgrade: bool) -> None:
         """Prepare for one message."""

@@ -10,12 +10,11 @@ from ...core.errors import UpstreamFailed
 from ...core.http.message import RequestHead
 from ..bodies.transformed import refuse_beside
 from ..http1.framing import ABSENT, LAST_CHUNK, Framing, as_chunk
-from ..http1.hop_by_hop import framed, framed_whole
+from ..http1.hop_by_hop import ONE_WRITE, framed, framed_whole
 from ..interfaces import RequestBody
 from .connection import UpstreamConnection
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_ONE_WRITE: Final = 65536
 
 
 class OutgoingRequest:
@@ -71,7 +70,7 @@ class OutgoingRequest:
                 raise TypeError("a request without a body says so")
             self._upload.start(connection, self._head, patience)
             return self._upload.task
-        if len(payload) <= _ONE_WRITE:
+        if len(payload) <= ONE_WRITE:
             connection.write(self._head + payload)
         else:
             connection.write(self._head)
