@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given
@@ -20,6 +20,7 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Names, Rule
 from proxy.traffic.downstream import fast_io
+from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.http1.response_parser import ResponseReader
 from tests.factories import an_item
 from tests.keys.builders import a_world
@@ -112,6 +113,21 @@ async def test_a_large_message_in_pieces_needs_no_parser(monkeypatch: pytest.Mon
         assert len(departed) == 4
         assert ours.listener.held == 0
         assert [one["status"] for _, one in ours.ear.heard if "status" in one] == [200] * 7
+
+
+async def test_large_messages_alone_are_known_by_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_proxy(Origin(echoing)) as (_, client):
+        relayed: list[object] = []
+        finish = Handler.finish
+
+        async def finishing(self: Handler, *given: Any) -> None:  # noqa: ANN401 - as `finish`
+            relayed.append(given)
+            await finish(self, *given)
+
+        monkeypatch.setattr(Handler, "finish", finishing)
+        for _ in range(4):
+            await sent(client, TEXT)
+        assert len(relayed) <= 2
 
 
 async def test_no_more_is_held_than_may_be_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,7 @@ class FastExchange:
 
     def awaits(self, fast: FastResponseHead) -> bool:
         """Return whether all of a response with this head is to be there."""
-        return self._known.awaits(fast)
+        return self._lane.heads.awaits(self._known, fast)
 
     def progressed(self) -> None:
         """Act on what else has arrived from the upstream."""

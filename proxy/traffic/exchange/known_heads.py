@@ -7,6 +7,7 @@ from typing import Final
 from ...core.apply.forwardable import Changed
 from ...core.apply.json_way import JsonWay
 from ...core.apply.ways import ChangingWay, PassingWay, Way, Ways
+from ...core.errors import TrafficError
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.treatment import ResponseTreatment, treat_response
@@ -89,14 +90,6 @@ class KnownRequest(KnownHead):
         self.reads: Final = names is not None and names.reads(VARYING_IN_REQUESTS)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
 
-    def awaits(self, fast: FastResponseHead) -> bool:
-        """Return whether all of a response is to be there: it is short, or is known to go a way."""
-        if fast.length <= WORTH_WAITING:
-            return True
-        known = self.responses.get(fast.key)
-        way = None if known is None else known.way
-        return way is not None and fast.length <= min(self.limit, LONG_BYTES)
-
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
         known = KnownResponse(treatment)
@@ -163,6 +156,17 @@ class KnownHeads:
             exchange = _without_varying(exchange)
             known.take(self._ways.response(exchange, known.treatment, fast.head))
         return known
+
+    def awaits(self, request: KnownRequest, fast: FastResponseHead) -> bool:
+        """Return whether all of a response is to be there: it is short, or goes a way."""
+        if fast.length <= WORTH_WAITING:
+            return True
+        if fast.length > min(request.limit, LONG_BYTES):
+            return False
+        try:
+            return self.response(request, fast).way is not None
+        except TrafficError:  # whoever reads it meets it again
+            return False
 
     def changed(
         self, known: KnownHead, limit: int, body: bytes, record: MessageRecord, kept: Kept = ()
