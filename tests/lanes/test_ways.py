@@ -103,7 +103,7 @@ def _list(rows: int, size: int) -> bytes:
 LONG: list[tuple[bytes, int | None]] = [(_list(700, 1), 700), (_list(300, 100), 300)]
 # The Python Finder leaves so many commas in so long a text to the walk.
 LARGE: list[tuple[bytes, int | None]] = [
-    (_list(6000, 20), 6000),
+    (_list(2000, 20), 2000),
     (_list(20, 20_000), 20),
     (b'{"room": "r", "content": "%b"}' % (b"c" * 400_000), None),
 ]
