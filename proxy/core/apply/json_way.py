@@ -23,7 +23,7 @@ from ..errors import SealyardError
 from ..formats.json import unescaped
 from ..formats.json.body import JSON
 from ..http.message import Head, Headers, RequestHead, ResponseHead
-from ..leaves import FORM, quote, token_parts
+from ..leaves import FORM, quote, splice_quoted, token_parts, tokens
 from ..planning.exchange import Exchange, Kept
 from . import way_values
 from .added_headers import added_to_request, added_to_response
@@ -180,7 +180,7 @@ class JsonWay:
         ((index, _, context),) = bound.opens
         start, end = places[index]
         text = body[start + 1 : end - 1] if body[start] == way_values.QUOTE else b""
-        parts = token_parts(text)
+        parts = token_parts(text) if len(text) < tokens.LARGE else tokens.token_parts(text)
         if parts is None:
             return self._carried_out(body, places, bound, now, kept)
         header = decode_header(parts[0])
@@ -195,11 +195,14 @@ class JsonWay:
         if texts is None:
             return None
         (text,) = texts
-        literal = quote(text) if header.cty is None else as_json(text, header.cty)
-        if literal is None:
+        changed: bytes | None = None
+        if header.cty is None and len(text) >= tokens.LARGE:
+            changed = splice_quoted(body, [start, end], [text])  # which copies it once
+        elif literal := (quote(text) if header.cty is None else as_json(text, header.cty)):
+            changed = b"".join((body[:start], literal, body[end:]))
+        if changed is None:
             return None
         self._keys.remember({session: 1})
-        changed = b"".join((body[:start], literal, body[end:]))
         frame = self._frames[_OPENED] or self._frame(_OPENED)
         return mint_changed(frame, changed, _ONE_OPENED, kept)
 

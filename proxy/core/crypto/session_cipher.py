@@ -154,7 +154,8 @@ class Session:
         """Return the tokens of texts for one context, as `seal` makes each of them."""
         head = self._header(context, cty, exp)
         return [
-            token_text(head, iv, sealed) for iv, sealed in self._aead.seal_each(plaintexts, head)
+            (token_text if len(sealed) < tokens.LARGE else tokens.token_text)(head, iv, sealed)
+            for iv, sealed in self._aead.seal_each(plaintexts, head)
         ]
 
     def open_each(
