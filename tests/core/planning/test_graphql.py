@@ -21,6 +21,7 @@ from proxy.core.errors import (
     InvalidExpression,
     MessageError,
     MissingValue,
+    NothingSealed,
     OpenFailed,
     UnsupportedBody,
 )
@@ -166,6 +167,21 @@ def test_an_operation_that_no_block_takes_is_named() -> None:
     assert said == "No block of the rule takes mutation createNote, other, __typename."
     said = refused(request(None, documentId="x")).detail
     assert said == "No block of the rule takes this persisted document."
+
+
+def test_one_value_for_a_list_is_selected_beside_the_list_or_refused() -> None:
+    names = Names(parse_source("const:clinic"), parse_source("const:c"))
+    one, many = "optional $.fields.send.notes.text", "optional $.fields.send.notes[*].text"
+    query, text = "mutation ($n: [Note!]) {send(notes: $n)}", {"text": CANARY}
+
+    strict = replace(graphql(a_block(encrypt=[many])), nothing="refuse")
+    lax = replace(graphql(a_block(encrypt=[one, many])), nothing="pass")
+    for block in (strict, lax):
+        rule = a_rule(request=block, names=names)
+        assert CANARY not in sealed(request(query, {"n": [text, text]}), rule)
+    found = refused(request(query, {"n": text}), a_rule(request=strict, names=names))
+    assert isinstance(found, NothingSealed)
+    assert CANARY not in sealed(request(query, {"n": text}), a_rule(request=lax, names=names))
 
 
 def test_every_operation_of_a_batch_is_sealed() -> None:
