@@ -62,7 +62,7 @@ CASES: Final = (
     Case("list-pass", "list_pass", only=_FORMS | {NGINX}),
     Case("list", "list"),
     Case("tokens", "tokens"),
-    Case("websocket", "websocket"),
+    Case("websocket", "websocket", seconds=3),
     Case("events", "events"),
     Case("beside", "seal", seconds=3, only=_LARGE, beside="list_16m"),
 )

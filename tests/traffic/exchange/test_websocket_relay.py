@@ -26,6 +26,7 @@ from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.slices import LONG_BYTES
+from proxy.traffic.websocket.reader import MessageReader
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
@@ -202,6 +203,31 @@ async def test_long_messages_are_sealed_in_slices_and_stay_in_their_order(compre
 
     assert back == texts
     assert len(at.origin.got) == len(texts)
+    assert CANARY not in repr(at.origin.got) + at.lines
+
+
+async def test_what_came_in_front_of_a_refusal_is_sent_in_its_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = MessageReader.put
+    reads: list[int] = []
+
+    def noted(reader: MessageReader, data: bytes) -> None:
+        reads.append(data.count(b"}"))
+        put(reader, data)
+
+    monkeypatch.setattr(MessageReader, "put", noted)
+    cids = [f"c{number % 3}-{number}" for number in range(300)]
+    async with scene() as at, at.connect("/stored") as socket:
+        await asyncio.gather(*(socket.send_str(message(cid=cid)) for cid in cids))
+        await socket.send_str(message()[:-1])
+        async for _ in socket:
+            pass  # what came back before
+        assert socket.close_code == 1008
+        await eventually(lambda: len(at.origin.codes) == 1)
+
+    assert len(reads) < len(cids)  # several came at once
+    assert [json.loads(one)["cid"] for one in at.origin.got] == cids
     assert CANARY not in repr(at.origin.got) + at.lines
 
 
