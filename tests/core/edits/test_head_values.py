@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.charset
+import email.header
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote
@@ -426,6 +428,32 @@ def test_h8_an_encoded_header_is_sealed_as_its_text(value: bytes) -> None:
 
     ((_, opened),) = head_of(through(OPEN_TITLE, headers=sealed)).headers
     assert opened.decode() == "caf\u00e9"
+
+
+TITLES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
+
+
+@given(
+    TITLES.filter(
+        lambda text: text.strip() == text != "" and "=?" not in text and text.isprintable()
+    ),
+    st.sampled_from([email.charset.QP, email.charset.BASE64]),
+    st.integers(40, 400),
+)
+def test_h8_whatever_a_client_encodes_it_reads_again(text: str, how: int, line: int) -> None:
+    words = email.charset.Charset("utf-8")
+    words.header_encoding = how
+    sent = email.header.Header(text, words, maxlinelen=line).encode(linesep="").encode()
+
+    sealed = head_of(through(SEAL_TITLE, headers=((b"Title", sent),))).headers
+
+    ((_, token),) = sealed
+    assert token.startswith((b"eyJ", b"sy1."))
+    ((_, opened),) = head_of(through(OPEN_TITLE, headers=sealed)).headers
+    # A client has headers in Latin-1 (http.client), and reads UTF-8 there.
+    assert opened.decode("latin-1").encode("latin-1").decode() == text
+    again = head_of(through(SEAL_TITLE, headers=((b"Title", opened),))).headers
+    assert head_of(through(OPEN_TITLE, headers=again)).headers == ((b"Title", opened),)
 
 
 @pytest.mark.parametrize("value", [b"=?utf-8?q?=ff?=", b"=?koi8-r?q?a?=", b"UTF-8''%zz"])
