@@ -154,14 +154,15 @@ def _open_content(
     return PartEdit(OpenEdit(part.start, part.end, context, token, "body"), part, media)
 
 
-def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> SealEdit:
+def _seal_filename(
+    binder: Binder, placed: Placed, part: Part, body: bytes
+) -> SealEdit | CarriedEdit:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
-    if found.repeated:
-        raise InvalidBody("filename-stands-twice")
-    text = body[found.start : found.end]
+    text = found.read(body)
     context = binder.context(placed, ())
-    return _seal(found.start, found.end, placed.item, context, text, None, token_or_none(text))
+    edit = _seal(found.start, found.last, placed.item, context, text, None, token_or_none(text))
+    return edit if found.again is None else CarriedEdit(edit, found.spell_all)
 
 
 def _open_filename(
@@ -169,15 +170,11 @@ def _open_filename(
 ) -> CarriedEdit:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
-    if found.repeated:
-        raise InvalidBody("filename-stands-twice")
     token, context = bind_token(
-        compiled,
-        decoded_token(body[found.start : found.end]),
-        lambda: binder.context(placed, ()),
+        compiled, decoded_token(found.read(body)), lambda: binder.context(placed, ())
     )
-    edit = OpenEdit(found.start, found.end, context, token, "value")
-    return CarriedEdit(edit, found.spell)
+    edit = OpenEdit(found.start, found.last, context, token, "value")
+    return CarriedEdit(edit, found.spell_all)
 
 
 def _seal(  # noqa: PLR0913, PLR0917 - what an edit is made of

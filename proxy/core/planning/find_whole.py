@@ -108,6 +108,8 @@ def _texts(part: Part, escape: Escape) -> Iterator[_Text]:
     found, media = part.filename, part.media
     if found is not None:
         yield _Text(found.start, found.end, found.spell, None, Manner(escape))
+        if found.again is not None:
+            yield _Text(*found.again, found.spell_again, None, Manner(escape))
     elif media is None or (media.is_utf8 and (part.is_text or media.is_json)):
         manner = Manner(escape) if media is None else manner_of(escape, media)
         yield _Text(part.start, part.end, _as_it_is, part, manner)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
+from ...http.encoded_text import as_extended, decoded, extended
 from ...http.message import MediaType, parse_media_type
 
 _CHARACTER: Final = rb"[A-Za-z0-9!#$&+.^_`|~-]"  # without `'`, a quote to PHP, `%` and `*`
@@ -19,23 +20,54 @@ _TOKEN: Final = _CHARACTER + rb"+"
 _TEXT: Final = rb'[^"\\\x00-\x1f\x7f]*'
 _DISPOSITION: Final = re.compile(
     rb'form-data; *name=(?:"(%b)"|(%b))(?:; *filename=(?:"(%b)"|(%b))'
-    rb"(?:; *filename\*=(?i:utf-8)''(?:%%[0-9A-Fa-f]{2}|%b)*)?)?"
+    rb"(?:; *filename\*=(?i:utf-8)''((?:%%[0-9A-Fa-f]{2}|%b)*))?)?"
     % (_TEXT, _TOKEN, _TEXT, _TOKEN, _CHARACTER)
 )
 PARAMETER: Final = re.compile(rb"name[0-9*]*\s*=", re.IGNORECASE)
 """What some readers look for in all of a head."""
+_UTF_8: Final = b"UTF-8''"
 _CONTROL_OR_BACKSLASH: Final = re.compile(rb"[\x00-\x1f\x7f\\]")
 _QUOTED: Final = {b'"': b"%22", b"\r": b"%0D", b"\n": b"%0A"}
 _SPELLED: Final = re.compile(rb'["\r\n]')
 
 
 class Filename(NamedTuple):
-    """Where a filename lies, its quotes aside. `repeated`: it is given a second time."""
+    """Where a filename lies, its quotes aside, and `again` where `filename*` (RFC 8187) has it."""
 
     start: int
     end: int
     quoted: bool
-    repeated: bool
+    again: tuple[int, int] | None
+
+    def read(self, body: bytes) -> bytes:
+        """Return the filename; raise InvalidBody where it is given twice and not the same."""
+        text = body[self.start : self.end]
+        if self.again is None:
+            return text
+        whole = extended(_UTF_8 + body[slice(*self.again)])
+        if whole not in {text, decoded(text)} and _as_browsers_do(whole) != text:
+            raise InvalidBody("filename-stands-twice")
+        return whole
+
+    @property
+    def last(self) -> int:
+        """Where it ends for the last time."""
+        return self.end if self.again is None else self.again[1]
+
+    def spell_all(self, text: bytes) -> bytes:
+        """Return another text as it is spelled from `start` to `last`; raise as `spell` does."""
+        spelled = self.spell(text)
+        if self.again is None:
+            return spelled
+        quote = b'"' if self.quoted else b""
+        return spelled + quote + b"; filename*=" + _UTF_8 + self.spell_again(text)
+
+    def spell_again(self, text: bytes) -> bytes:
+        """Return another text as it is spelled the second time; raise OpenFailed for no text."""
+        try:
+            return as_extended(text.decode()).removeprefix(_UTF_8)
+        except UnicodeDecodeError:
+            raise OpenFailed("not-a-filename") from None
 
     def spell(self, text: bytes) -> bytes:
         """Return another text as it is spelled there.
@@ -65,7 +97,7 @@ def read(value: bytes, at: int) -> Disposition:
     match = _DISPOSITION.fullmatch(value)
     if match is None:
         raise InvalidBody("part-disposition")
-    quoted, bare, quoted_file, bare_file = match.groups()
+    quoted, bare, quoted_file, bare_file, again = match.groups()
     name = bare if quoted is None else quoted
     if not name:
         raise InvalidBody("part-without-name")
@@ -75,8 +107,8 @@ def read(value: bytes, at: int) -> Disposition:
     if quoted_file is not None or bare_file is not None:
         number = 4 if quoted_file is None else 3
         start, end = match.span(number)
-        repeated = b"*=" in value[end:]
-        filename = Filename(at + start, at + end, quoted_file is not None, repeated)
+        places = None if again is None else (at + match.start(5), at + match.end(5))
+        filename = Filename(at + start, at + end, quoted_file is not None, places)
     return Disposition(name.decode(), filename)  # all of the head is UTF-8: see `multipart`
 
 

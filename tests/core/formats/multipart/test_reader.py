@@ -339,7 +339,7 @@ def test_a_filename_that_a_part_lacks_is_missing_and_one_that_nobody_chose_is_to
 
 def test_a_filename_that_stands_in_two_places_is_refused() -> None:
     twice = a_part("file", b"1", filename="a.txt", quote="")
-    twice = twice.replace(b"\r\n", b"; filename*=utf-8''a.txt\r\n", 1)
+    twice = twice.replace(b"\r\n", b"; filename*=utf-8''b.txt\r\n", 1)
     typed = a_part("file", b"1", "Content-Type: text/plain; name=a.txt", filename="a.txt")
 
     for rule in (SEAL, OPEN):
