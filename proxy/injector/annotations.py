@@ -21,7 +21,7 @@ DISABLED: Final = "disabled"
 PREFIX: Final = "sealyard.io/"
 STATUS: Final = "sealyard.io/status"
 FORMER_PASS_PORTS: Final = "exclude-ports"  # noqa: S105 - no password
-"""What release 0.1.0 called `pass-ports`; it is read until the next release."""
+"""What release 0.1.0 called `pass-ports`; it is a violation."""
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 SIDECAR: Final = "sealyard"

@@ -79,7 +79,7 @@ def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[
         yield Violation(f"annotation {PREFIX}interception: {chosen} is weaker", "interception")
     if options.config != settings.config:
         yield Violation(f"annotation {PREFIX}config: rules other than the operator's", "config")
-    if options.keys_secret != settings.keys_secret:
+    if keys.key_source(options.keys_secret) != keys.key_source(settings.keys_secret):
         yield Violation(f"annotation {PREFIX}keys-secret: keys other than the operator's", "keys")
     if options.former_names:
         yield Violation(f"annotation {PREFIX}{FORMER_PASS_PORTS} is called {PREFIX}pass-ports now")

@@ -195,6 +195,7 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
     [
         a_pod({"sealyard.io/ports": "http, 3000", "sealyard.io/config": "sealyard"}),
         a_pod({"sealyard.io/cpu-limit": "1", "sealyard.io/audit-volume": "logs"}),
+        a_pod({"sealyard.io/keys-secret": "Secret/sealyard-keys"}),
         with_port(name="grpc-web", containerPort=9090),
         with_security(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}),
         with_volume(secret={"secretName": "other"}),
