@@ -207,7 +207,9 @@ def message_seeds() -> list[bytes]:
     """Return messages behind the number of a rule."""
     bodies = [b'{"text":"hello","list":[{"text":"a"},{"text":null}],"content":1.50}']
     bodies += [*seeds.documents(), *seeds.bodies_with_tokens()]
-    return [bytes((rule,)) + one for one in bodies for rule in range(3)]
+    bodies += [b'{"text":"{\\"note\\":\\"a\\"}","content":"c2Nhbg=="}', b'{"content":"////"}']
+    rules = len(loaded("python").RULES)
+    return [bytes((rule,)) + one for one in bodies for rule in range(rules)]
 
 
 @contextmanager

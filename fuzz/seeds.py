@@ -64,13 +64,14 @@ def parts() -> list[bytes]:
 
 def tokens() -> list[bytes]:
     """Return tokens that open, and some that do not."""
-    vectors = json.loads((_VECTORS / "sy1.json").read_text())["must_open"]
-    return _short([one["token"].encode() for one in vectors])
+    files = [json.loads((_VECTORS / name).read_text()) for name in ("sy1.json", "base64.json")]
+    return _short([one["token"].encode() for file in files for one in file["must_open"]])
 
 
 def bodies_with_tokens() -> list[bytes]:
     """Return JSON texts with tokens in them."""
-    some = [one.decode() for one in tokens() if len(one) < 400][:12]  # noqa: PLR2004 - short ones
+    short = [one.decode() for one in tokens() if len(one) < 400]  # noqa: PLR2004 - short ones
+    some = [*short[:12], *(one.replace("/", "\\/") for one in short[-2:]), short[-1]]
     bodies = [json.dumps({"a": one, "b": [f"see {one}, {one[:-8]}"], one: 1}) for one in some]
     bodies += [json.dumps(json.dumps([one, json.dumps({"x": one})])) for one in some]
     # Half of a surrogate pair, which only a text inside of a text may hold.
@@ -83,6 +84,7 @@ def expressions() -> list[bytes]:
     return [
         *(b"$.a", b"$['a b'][0]..c[*]", b"$..*", b"body", b"text", b"tokens", b"query:x"),
         *(b"header:X-Id", b"const:clinic", b"path:id", b"$.a.b~", b"jwt:sub", b"form:x", b"part:x"),
+        *(b"$.a json:$.b json:$[0]", b"form:x $.a", b"part:x $.a json:$.b~", b"$ json:$"),
         *(b"POST /a/{id}/*", b"GET,PUT /a/**", b"WS /socket", b"/%C3%9F/b", b"/"),
     ]
 

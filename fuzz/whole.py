@@ -60,15 +60,19 @@ def _rule(name: str, sealed: Block, opened: Block) -> Rule:
 
 _PLAIN: Final = _block("$.text", "$.list[*].text")
 _DEEP: Final = _block("$..content", "$.a[0].b")
+_NESTED: Final = _block("$.text json:$.note", "$.list[*].text json:$..content")
+_BASE64: Final = Item(selectors.parse_selector("$.content"), "f", _BIND, "base64", optional=True)
 _TABLE: Final = RuleTable(
     (
         _rule("plain", Block(encrypt=_PLAIN.encrypt), Block(decrypt=_PLAIN.decrypt)),
         _rule("deep", Block(encrypt=_DEEP.encrypt), Block(decrypt=_DEEP.decrypt)),
         _rule("tokens", Block(encrypt=_DEEP.encrypt), Block(decrypt=(_item("tokens"),))),
+        _rule("nested", Block(encrypt=_NESTED.encrypt), Block(decrypt=_NESTED.decrypt)),
+        _rule("base64", Block(encrypt=(_BASE64,)), Block(decrypt=(_item("tokens"),))),
     ),
     pass_unmatched=False,
 )
-RULES: Final = ("plain", "deep", "tokens")
+RULES: Final = ("plain", "deep", "tokens", "nested", "base64")
 
 
 def outcomes(rule: str, body: bytes) -> list[object]:
