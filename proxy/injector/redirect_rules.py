@@ -7,10 +7,14 @@ who comes last would win. So Sealyard's are never at `dstnat`, where meshes have
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from .annotations import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
+
+_ISTIO_USER: Final = 1337
+_ISTIO_SOURCES: Final = ("ip saddr 127.0.0.6", "ip6 saddr ::6")
+"""Where Istio's proxy calls from. Any process of the pod could, so Sealyard could not trust it."""
 
 _FIRST: Final = "dstnat - 10"
 _LAST: Final = "dstnat + 10"
@@ -34,6 +38,8 @@ def mesh_rules(ports: Iterable[int]) -> str:
     * `inbound`: what arrives, and what no mesh has taken.
     * `local`: what is called from inside, by the mesh's proxy and by all others. Only the port
       changes: a source that only the mesh can route to, as ambient's, has no way to 127.0.0.1.
+    * `sources`: only Istio's proxy has the addresses that it calls from. So `trusted_proxies` can
+      name them, and only what this proxy says of a client's certificate is believed.
     """
     to = _to(ports)
     own = f"tcp dport {MESH_HEALTH_PORT} redirect to :{MESH_HEALTH_PORT}"
@@ -42,6 +48,7 @@ def mesh_rules(ports: Iterable[int]) -> str:
         _chain("health", "prerouting", _FIRST, own),
         _chain("inbound", "prerouting", _LAST, f"{to} redirect to :{TRAFFIC_PORT}"),
         _chain("local", "output", _LAST, local),
+        _chain("sources", "output", "filter", *_sources(), kind="filter"),
     )
 
 
@@ -49,8 +56,14 @@ def _to(ports: Iterable[int]) -> str:
     return f"tcp dport {{ {', '.join(map(str, ports))} }}"
 
 
-def _chain(name: str, hook: str, priority: str, rule: str) -> str:
-    return f" chain {name} {{ type nat hook {hook} priority {priority}; policy accept; {rule}; }};"
+def _sources() -> Iterator[str]:
+    for source in _ISTIO_SOURCES:
+        yield f"{source} meta skuid != {_ISTIO_USER} tcp dport {TRAFFIC_PORT} drop"
+
+
+def _chain(name: str, hook: str, priority: str, *rules: str, kind: str = "nat") -> str:
+    head = f"type {kind} hook {hook} priority {priority}; policy accept"
+    return f" chain {name} {{ {'; '.join([head, *rules])}; }};"
 
 
 def _table(*chains: str) -> str:

@@ -26,6 +26,9 @@ SEEN: Final = "x-mesh"
 """Response header of the mesh's proxy: the message has passed it."""
 
 CERTIFICATE: Final = "x-forwarded-client-cert"
+TOLD: Final = "By=spiffe://a;Hash=0;URI=spiffe://b"
+"""What it tells of the certificate of a client."""
+
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
 _HTTP_ROUTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _LISTENER: Final = "type.googleapis.com/envoy.extensions.filters.listener"
@@ -155,7 +158,7 @@ class Mesh:
     def _inbound(self, index: int, family: str) -> Json:
         route = {"match": {"prefix": "/"}, "route": {"cluster": f"app{index}"}}
         added = {"header": {"key": SEEN, "value": self.name}}
-        certificate = {"header": {"key": CERTIFICATE, "value": "By=spiffe://a;Hash=0;URI=b"}}
+        certificate = {"header": {"key": CERTIFICATE, "value": TOLD}}
         host = {
             "name": "all",
             "domains": ["*"],

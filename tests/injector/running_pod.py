@@ -51,6 +51,7 @@ listeners:
     listen: ${env:SEALYARD_LISTEN}
     upstream: ${env:SEALYARD_UPSTREAM}
     unmatched: pass
+    trusted_proxies: [127.0.0.6/32, '::6/128']
     defaults:
       tenant: const:clinic
       bind: [tenant, conversation]

@@ -24,7 +24,7 @@ from tests.injector.mesh_matrix import (
     counted,
     write_rules,
 )
-from tests.injector.meshes import MESHES, MISSING, Mesh
+from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh
 from tests.injector.pods import container, variables
 from tests.injector.running_pod import CANARY, ROOT, V4, V6, RunningPod, as_user, needs_namespaces
 
@@ -38,6 +38,7 @@ pytestmark = [
 
 REQUESTS = 12
 REFUSED = 7
+UNANSWERED = 28
 WRONG = 3
 
 
@@ -84,6 +85,25 @@ def test_connections_from_inside_are_sealed_too(mesh: Mesh | None) -> None:
         told = counted(pod)
 
     assert (told["requests"], told["tokens"], told["canaries"]) == (4, 4, 0)
+
+
+def test_only_istios_proxy_may_tell_of_the_certificate_of_a_client() -> None:
+    """Another process of the pod could call from its address, or send the same header."""
+    with beside(MESHES[0], "mesh") as pod:
+        write_rules(pod, MESHES[0], "after")
+        for address in (V4, f"[{V6}]"):
+            assert pod.post(f"http://{address}:{PORT}/messages", CANARY)[0] == 0
+        assert counted(pod)["certificates"] == [TOLD]
+        forged = ("-H", "X-Forwarded-Client-Cert: Hash=1;URI=spiffe://forged", "-d", "{}")
+        for address, source in (("127.0.0.1", "127.0.0.6"), ("[::1]", "::6")):
+            url = f"http://{address}:{PORT}/other"
+            as_it = ("--interface", source, "--connect-timeout", "1")
+            assert pod.curl(url, *forged, *as_it, inside=True)[0] == UNANSWERED
+            assert pod.curl(url, *forged, inside=True)[0] == 0
+        told = counted(pod)
+
+    assert told["requests"] == 4
+    assert told["certificates"] == [TOLD]
 
 
 @pytest.mark.parametrize("mesh", [None, *MESHES], ids=named)

@@ -54,6 +54,7 @@ async def test_a15_a_client_cannot_say_who_it_is() -> None:
         b"X-Forwarded-Host: evil.test",
         b"X-Forwarded-Port: 1",
         b"X-Real-IP: 8.8.8.8",
+        b"X-Forwarded-Client-Cert: Hash=0",
         b"Forwarded: for=8.8.8.8",
     )
     request = get(b"/", *spoofed).replace(

@@ -47,6 +47,7 @@ _NOT_PLAIN: Final = frozenset(
 TELLING: Final = frozenset(
     {
         b"forwarded",
+        b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",
