@@ -148,7 +148,7 @@ class RunningPod:
 
     def until(self, url: str, *, inside: bool, failing: bool = False) -> None:
         """Wait until somebody answers; with `failing`, even with an error."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.curl(url, *(() if failing else ("-f",)), inside=inside)[0]:
             logs = "".join(one.read_text() for one in self.folder.glob("*.log"))
             assert time.monotonic() < deadline, logs
