@@ -118,7 +118,7 @@ class Mesh:
             }
             command = f"ip{'6' if six else ''}tables-{self.iptables}"
             for rule in self.rules.strip().splitlines():
-                run(*pod.inside, command, *rule.format(**words).split())
+                run(*pod.inside, command, "-w", *rule.format(**words).split())
 
     def start(self, pod: RunningPod) -> None:
         """Start the proxy, and what it needs of the kernel."""
@@ -254,4 +254,4 @@ def forget_rules(pod: RunningPod) -> None:
     for command in ("iptables-legacy", "ip6tables-legacy"):
         for table in ("nat", "mangle"):
             for what in ("-F", "-X"):
-                run(*pod.inside, command, "-t", table, what)
+                run(*pod.inside, command, "-w", "-t", table, what)

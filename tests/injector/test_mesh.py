@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from proxy.injector.annotations import Interception
 from tests.injector.mesh_matrix import (
-    INTERCEPTIONS,
+    HERE,
     ORDERS,
     PORT,
     Cell,
@@ -26,7 +28,16 @@ from tests.injector.mesh_matrix import (
 )
 from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh
 from tests.injector.pods import container, variables
-from tests.injector.running_pod import CANARY, ROOT, V4, V6, RunningPod, as_user, needs_namespaces
+from tests.injector.running_pod import (
+    CANARY,
+    ROOT,
+    V4,
+    V6,
+    RunningPod,
+    as_user,
+    inside_of,
+    needs_namespaces,
+)
 
 pytestmark = [
     needs_namespaces,
@@ -47,44 +58,127 @@ def named(mesh: Mesh | None) -> str:
     return mesh.name if mesh else "none"
 
 
-@pytest.fixture
-def pod() -> Iterator[RunningPod]:
+@dataclass(frozen=True, slots=True)
+class Meshed:
+    """A pod with interception mesh, in a mesh or in none."""
+
+    pod: RunningPod
+    mesh: Mesh | None
+
+
+def running_sidecar(pod: RunningPod) -> None:
+    """Start the sidecar again if a test has ended it."""
+    if pod.processes["sidecar"].poll() is not None:
+        pod.start_sidecar()
+
+
+@pytest.fixture(scope="module", params=[None, *MESHES], ids=named)
+def long_lived(request: pytest.FixtureRequest) -> Iterator[Meshed]:
+    """Run a pod in each mesh, for all tests: to start one takes seconds."""
+    with beside(request.param, "mesh") as pod:
+        yield Meshed(pod, request.param)
+
+
+@pytest.fixture(params=ORDERS)
+def meshed(long_lived: Meshed, request: pytest.FixtureRequest) -> Meshed:
+    """Write the rules in each order."""
+    write_rules(long_lived.pod, long_lived.mesh, request.param)
+    running_sidecar(long_lived.pod)
+    return long_lived
+
+
+@pytest.fixture(scope="module")
+def unmeshed() -> Iterator[RunningPod]:
     """Run a pod with interception mesh, in no mesh."""
     with beside(None, "mesh") as made:
-        write_rules(made, None, "after")
         yield made
 
 
-@pytest.mark.parametrize("interception", INTERCEPTIONS)
+@pytest.fixture
+def pod(unmeshed: RunningPod) -> RunningPod:
+    """Write its rules."""
+    write_rules(unmeshed, None, "after")
+    running_sidecar(unmeshed)
+    return unmeshed
+
+
+def requires_no_fault(found: list[Cell], pod: RunningPod) -> None:
+    """Hold some cells to the laws of the matrix."""
+    assert [one.told for one in found if one.faults] == []
+    assert CANARY not in "".join(one.read_text() for one in pod.folder.glob("*.log"))
+
+
+@pytest.mark.parametrize("interception", ["redirect", "port-env"])
 @pytest.mark.parametrize("mesh", [None, *MESHES], ids=named)
 def test_no_order_of_rules_lets_plaintext_through(
     mesh: Mesh | None, interception: Interception
 ) -> None:
-    found: list[Cell] = []
     with beside(mesh, interception) as pod:
         for order in ORDERS:
             write_rules(pod, mesh, order)
-            found += cells(pod, mesh, interception, order, REQUESTS)
-        logs = "".join(one.read_text() for one in pod.folder.glob("*.log"))
-
-    assert len(found) >= len(ORDERS) * 2
-    assert [one.told for one in found if one.faults] == []
-    assert CANARY not in logs
+            found = list(cells(pod, mesh, interception, order, REQUESTS))
+            assert len(found) >= 2
+            requires_no_fault(found, pod)
 
 
-@pytest.mark.parametrize("mesh", [None, *MESHES], ids=named)
-def test_connections_from_inside_are_sealed_too(mesh: Mesh | None) -> None:
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_message_passes_the_mesh_and_then_sealyard(long_lived: Meshed, order: str) -> None:
+    pod, mesh = long_lived.pod, long_lived.mesh
+    write_rules(pod, mesh, order)
+    running_sidecar(pod)
+    found = list(cells(pod, mesh, "mesh", order, REQUESTS))
+
+    assert len(found) >= 2
+    requires_no_fault(found, pod)
+
+
+def test_connections_from_inside_are_sealed_too(meshed: Meshed) -> None:
     """Those of other containers, and of kubectl port-forward, which calls 127.0.0.1 as root."""
-    with beside(mesh, "mesh") as pod:
-        write_rules(pod, mesh, "before")
-        for address in (V4, f"[{V6}]", "127.0.0.1", "[::1]"):
-            body = f'{{"conversationId": "c1", "content": "{CANARY}"}}'
-            kind = ("-H", "Content-Type: application/json", "-d", body)
-            code, answer = pod.curl(f"http://{address}:{PORT}/messages", *kind, inside=True)
-            assert (code, CANARY in answer) == (0, True), address
-        told = counted(pod)
+    before = counted(meshed.pod)
+    for address in (V4, f"[{V6}]", "127.0.0.1", "[::1]"):
+        body = f'{{"conversationId": "c1", "content": "{CANARY}"}}'
+        kind = ("-H", "Content-Type: application/json", "-d", body)
+        code, answer = meshed.pod.curl(f"http://{address}:{PORT}/messages", *kind, inside=True)
+        assert (code, CANARY in answer) == (0, True), address
+    told = counted(meshed.pod)
 
-    assert (told["requests"], told["tokens"], told["canaries"]) == (4, 4, 0)
+    assert told["tokens"] - before["tokens"] == told["requests"] - before["requests"] == 4
+    assert told["canaries"] == 0
+
+
+def test_the_kubelet_reaches_the_health_port_past_the_mesh(meshed: Meshed) -> None:
+    port = container(meshed.pod.pod, "sealyard")["readinessProbe"]["httpGet"]["port"]
+    for address in (V4, f"[{V6}]"):
+        head = meshed.pod.curl(f"http://{address}:{port}/readyz", "-D", "-")[1].lower()
+        assert " 200 " in head.split("\r\n")[0]
+        assert "x-mesh" not in head
+
+
+def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed: Meshed) -> None:
+    """As in a pod that terminates: the redirect is there for as long as its network is."""
+    pod, begun = meshed.pod, counted(meshed.pod)["requests"]
+    load = (str(HERE / "mesh_load.py"), V4, str(PORT), "3000", CANARY)
+    command = [*inside_of(f"{pod.name}-client"), sys.executable, *load]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        while counted(pod)["requests"] < begun + 40:
+            assert client.poll() is None
+        pod.processes["sidecar"].send_signal(signal.SIGTERM)
+        answers = json.loads(client.communicate(timeout=120)[0])["statuses"]
+    assert pod.processes["sidecar"].wait(30) == 0
+    ended = counted(pod)["requests"]
+    for inside in (False, True):
+        for address in (V4, f"[{V6}]"):
+            url = f"http://{address}:{PORT}/messages"
+            code, answer = pod.curl(url, "-d", CANARY, "-w", "%{http_code}", inside=inside)
+            # The proxy of a mesh answers for whom it does not reach.
+            assert code == REFUSED or answer[-3:] == "503", (address, inside, code, answer)
+    for address in ("127.0.0.1", "[::1]"):
+        assert pod.curl(f"http://{address}:{PORT}/", inside=True)[0] == REFUSED
+    told = counted(pod)
+
+    assert 40 <= answers.pop("200") < 3000
+    assert set(answers) <= {"503", "ConnectionRefusedError", "ConnectionResetError"}
+    assert (told["requests"], told["canaries"]) == (ended, 0)
 
 
 def test_only_istios_proxy_may_tell_of_the_certificate_of_a_client() -> None:
@@ -104,41 +198,6 @@ def test_only_istios_proxy_may_tell_of_the_certificate_of_a_client() -> None:
 
     assert told["requests"] == 4
     assert told["certificates"] == [TOLD]
-
-
-@pytest.mark.parametrize("mesh", [None, *MESHES], ids=named)
-def test_without_the_sidecar_nobody_reaches_the_application(mesh: Mesh | None) -> None:
-    """As in a pod that terminates: the redirect is there for as long as its network is."""
-    with beside(mesh, "mesh") as pod:
-        write_rules(pod, mesh, "after")
-        assert pod.post(f"http://{V4}:{PORT}/messages", CANARY)[0] == 0
-        before = counted(pod)["requests"]
-        pod.processes["sidecar"].send_signal(signal.SIGTERM)
-        pod.processes["sidecar"].wait(20)
-        for inside in (False, True):
-            for address in (V4, f"[{V6}]"):
-                url = f"http://{address}:{PORT}/messages"
-                code, answer = pod.curl(url, "-d", CANARY, "-w", "%{http_code}", inside=inside)
-                # The proxy of a mesh answers for whom it does not reach.
-                assert code == REFUSED or answer[-3:] == "503", (address, inside, code, answer)
-        for address in ("127.0.0.1", "[::1]"):
-            assert pod.curl(f"http://{address}:{PORT}/", inside=True)[0] == REFUSED
-        told = counted(pod)
-
-    assert (told["requests"], told["canaries"]) == (before, 0)
-
-
-@pytest.mark.parametrize("mesh", MESHES, ids=named)
-def test_the_kubelet_reaches_the_health_port_past_the_mesh(mesh: Mesh) -> None:
-    with beside(mesh, "mesh") as pod:
-        for order in ORDERS:
-            write_rules(pod, mesh, order)
-            pod.kill("mesh") if order == "after" else None
-            for address in (V4, f"[{V6}]"):
-                port = container(pod.pod, "sealyard")["readinessProbe"]["httpGet"]["port"]
-                head = pod.curl(f"http://{address}:{port}/readyz", "-D", "-")[1].lower()
-                assert " 200 " in head.split("\r\n")[0]
-                assert "x-mesh" not in head
 
 
 def checked(pod: RunningPod, **environ: str) -> subprocess.CompletedProcess[str]:
