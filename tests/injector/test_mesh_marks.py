@@ -10,6 +10,7 @@ from proxy.injector.admission_review import patch
 from proxy.injector.annotations import MESH_USER
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
+from proxy.injector.policy import Policy
 from tests.injector.mesh_matrix import marked
 from tests.injector.meshes import MESHES, Mesh
 from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, variables
@@ -213,3 +214,23 @@ def test_without_nft_istio_is_asked_to_let_the_kubelet_reach_the_health_port() -
     assert pod["metadata"]["annotations"][name] == "9090,15082"
     assert variables(container(pod, "sealyard"))["SEALYARD_HEALTH"] == "*:15082"
     assert patch(pod, inject(pod, SETTINGS).pod) == []
+
+
+def test_an_init_container_that_writes_rules_needs_the_operators_permission() -> None:
+    """Its name proves nothing."""
+    security = {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
+    pod = a_pod(initContainers=[{"name": "istio-init", "image": "m", "securityContext": security}])
+    with pytest.raises(CannotInject) as denied:
+        inject(pod, replace(SETTINGS, policy=Policy()), "shop")
+    allowed = Policy(allowed=frozenset({("shop", "mesh-init")}))
+
+    assert "only with the operator's permission `mesh-init`" in denied.value.detail
+    assert inject(pod, replace(SETTINGS, policy=allowed), "shop").warnings == ()
+
+
+def test_redirect_is_weaker_where_the_operator_chose_mesh() -> None:
+    pod = a_pod({"sealyard.io/interception": "redirect"})
+    with pytest.raises(CannotInject) as denied:
+        inject(pod, replace(SETTINGS, interception="mesh", policy=Policy()))
+
+    assert "annotation sealyard.io/interception: redirect is weaker" in denied.value.detail
