@@ -113,10 +113,12 @@ class LoopLag:
 
         Late in a turn, only those clients are served that have had less than their even share.
         """
-        now = self._clock()
         if self._began is None:
-            self._begin(now)
-        if self._long.since is None or not self._long.stands(now):
+            self._begin(self._clock())
+        if self._long.since is None:
+            return False
+        now = self._clock()
+        if not self._long.stands(now):
             return False
         lasted = now - (self._began or now)
         if now - self._shares_since > SHARES_SECONDS:

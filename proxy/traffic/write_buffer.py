@@ -26,21 +26,20 @@ class Reports(Protocol):
 class WriteBuffer:
     """The connections of one listener, or of one upstream, that have bytes to send."""
 
-    __slots__ = ("_batches", "_loop", "_waiting")
+    __slots__ = ("_batches", "_loop", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: list[Sending] = []
+        self.waiting: list[Sending] = []
+        """Those that send at the end of this iteration; the first has called `begin`."""
         self._batches: deque[tuple[Reports, list[MessageRecord]]] = deque()
 
-    def add(self, connection: Sending) -> None:
-        """Let a connection send at the end of this iteration of the loop."""
-        if not self._waiting:
-            self._loop.call_soon(self._send)
-        self._waiting.append(connection)
+    def begin(self) -> None:
+        """Let those that wait send at the end of this iteration of the loop."""
+        self._loop.call_soon(self._send)
 
     def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for connection in waiting:
             connection.flush()
         if self._batches:
@@ -56,7 +55,7 @@ class WriteBuffer:
             if same is reports and not records[-1].unopened:
                 records.append(record)
                 return
-        elif not self._waiting:
+        elif not self.waiting:
             self._loop.call_soon(self.report)
         self._batches.append((reports, [record]))
 
@@ -118,7 +117,10 @@ class Sending(asyncio.Protocol):
             self._behind.append(data)
         elif data:
             self._unsent = data
-            self.write_buffer.add(self)
+            waiting = self.write_buffer.waiting
+            if not waiting:
+                self.write_buffer.begin()
+            waiting.append(self)
 
     def _forget(self) -> None:
         """Drop what waits."""

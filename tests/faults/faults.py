@@ -43,7 +43,7 @@ WITH_LINES = (
     "traffic/exchange/admission.py",
     "traffic/exchange/steps.py",
     "traffic/exchange/fast_exchange.py",
-    "traffic/exchange/fast_path.py",
+    "traffic/exchange/general_exchange.py",
     "traffic/exchange/known_heads.py",
     "traffic/exchange/way_steps.py",
 )

@@ -22,7 +22,7 @@ from .test_fail_closed import check, clean, lines_of
 
 _ON_THE_WAY = {
     "traffic/exchange/fast_exchange.py",
-    "traffic/exchange/fast_path.py",
+    "traffic/exchange/general_exchange.py",
     "traffic/exchange/known_heads.py",
 }
 

@@ -6,6 +6,7 @@ The upstream client and the response writer take nothing else, and only this fol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, NoReturn
 
 from ..edits.edits import Outcome
@@ -69,9 +70,9 @@ class Forwardable:
         if mint is not _MINT:
             message = "only the rule engine makes a Forwardable"
             raise TypeError(message)
-        self.frame: Final = frame
-        self.body: Final = body
-        self.flow: Final = flow
+        self.frame = frame
+        self.body = body
+        self.flow = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy could be sent with another body."""
@@ -128,12 +129,17 @@ class Changed(Forwardable):
         frame: Frame,
         body: bytes | None,
         counts: Mapping[Outcome, int],
-        kept: Kept,
+        kept: Kept = (),
     ) -> None:
         """Refuse every caller but those of this folder."""
-        Forwardable.__init__(self, mint, frame, body, None)  # `super` takes as long again
-        self.counts: Final = counts
-        self.kept: Final = kept
+        if mint is not _MINT:  # as in Forwardable: a call for each message takes as long again
+            message = "only the rule engine makes a Forwardable"
+            raise TypeError(message)
+        self.frame = frame
+        self.body = body
+        self.flow = None
+        self.counts = counts
+        self.kept = kept
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot
@@ -161,11 +167,5 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     return Forwardable(_MINT, frame, body, flow)
 
 
-def mint_changed(
-    frame: Frame,
-    body: bytes | None,
-    counts: Mapping[Outcome, int],
-    kept: Kept = (),
-) -> Changed:
-    """Make a message that goes a way. For this folder alone, as `mint`."""
-    return Changed(_MINT, frame, body, counts, kept)
+mint_changed = partial(Changed, _MINT)
+"""Makes a message that goes a way. For this folder alone, as `mint`."""

@@ -184,10 +184,12 @@ class JsonWay:
         if parts is None:
             return self._carried_out(body, places, bound, now, kept)
         header = decode_header(parts[0])
-        keys = self._keys.resolve_warm(bound.needs(0, header.key_id))
-        if keys is None or (keys.joined_since and header.key_id.created < keys.joined_since):
+        key_id = header.key_id
+        needs = bound.to_open_one.get(key_id) or bound.opening_one(key_id)
+        keys = self._keys.resolve_warm(needs)
+        if keys is None or (keys.joined_since and key_id.created < keys.joined_since):
             return None
-        wanted = context.scope, header.key_id
+        wanted = context.scope, key_id
         session = keys.opening.get(wanted) or keys.decoys.get(wanted)
         if session is None:
             return None

@@ -41,8 +41,8 @@ def reader(exchange: Exchange, json: PlainJson) -> Reader:
             name = found
         names.append(name)
     if not here and not kept:
-        always = tuple(names)
-        return lambda _, __, ___: _bound(json, always, ())
+        always = _bound(json, tuple(names), ())
+        return lambda _, __, ___: always
     if len(names) == 1 and not kept and here[0][1:] == (0, True) and len(here) == 1:
         return _one_here(json, here[0][0])
     if len(names) == len(kept) == 1 and not here:
@@ -75,10 +75,13 @@ def _one_here(json: PlainJson, index: int) -> Reader:
 
 def _one_kept(json: PlainJson, at: int) -> Reader:
     """Return what reads the only name, which was kept."""
+    named = json.named
 
     def read(_: bytes, __: Places, kept: Kept) -> Read:
         name = kept[at]
-        return _bound(json, (name,), ()) if type(name) is str else None
+        if type(name) is not str:
+            return None
+        return named.get(name) or json.bind_only(name)
 
     return read
 

@@ -40,7 +40,8 @@ class Bound:
 
     `seals` and `opens` have the index of each item's path, `only` is that of the only one.
     `seal_scope` and `open_scope` are those of all of them, None where they have several.
-    `to_seal_one` are the keys to seal one value, where all of them have one scope.
+    `to_seal_one` are the keys to seal one value, where all of them have one scope, and
+    `to_open_one` has those to open one by the sessions of tokens that were met of late.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Bound:
         "opens",
         "seal_scope",
         "seals",
+        "to_open_one",
         "to_seal_one",
     )
 
@@ -67,6 +69,14 @@ class Bound:
         self.only = items[0][0] if len(items) == 1 else None
         self._needs: dict[tuple[int, KeyId | None], Needs] = {}
         self.to_seal_one = self.needs(1, None)
+        self.to_open_one: dict[KeyId, Needs] = {}
+
+    def opening_one(self, key_id: KeyId) -> Needs:
+        """Remember the keys to open one token, as in `to_open_one`."""
+        if len(self.to_open_one) >= _NEEDS_KEPT:
+            self.to_open_one.clear()
+        needs = self.to_open_one[key_id] = self.needs(0, key_id)
+        return needs
 
     def needs(self, count: int, key_id: KeyId | None) -> Needs:
         """Return the keys to seal so many values, and to open tokens of one session if any.
@@ -108,6 +118,7 @@ class PlainJson:
         "at_will",
         "finder",
         "keeps",
+        "named",
         "required",
         "sources",
         "spelled",
@@ -151,6 +162,8 @@ class PlainJson:
         self._bound: dict[Names, Bound] = {}
         self.spelled: dict[bytes, tuple[Bound, Names]] = {}
         """What the only name binds, by the JSON text that spells it, and that name."""
+        self.named: dict[str, tuple[Bound, Names]] = {}
+        """What the only name binds, by that name, and nothing to keep."""
 
     def spell(self, literal: bytes, name: str) -> tuple[Bound, Names] | None:
         """Remember what the only name binds by a JSON text that spells it, as in `spelled`."""
@@ -163,6 +176,17 @@ class PlainJson:
                 self.spelled.clear()
             self.spelled[literal] = bound, names
         return bound, names
+
+    def bind_only(self, name: str) -> tuple[Bound, Names] | None:
+        """Remember what the only name binds, as in `named`."""
+        bound = self.bound((name,))
+        if bound is None:
+            return None
+        if len(name) <= _KEPT_CHARS:
+            if len(self.named) >= _REMEMBERED:
+                self.named.clear()
+            self.named[name] = bound, ()
+        return bound, ()
 
     def bound(self, names: Names) -> Bound | None:
         """Return the contexts that names make, ordered as `sources`; None for too long ones."""

@@ -59,7 +59,8 @@ class DurableSessions:
         self._unknown = self._revoked = _Source((self._decoy,), None)
         self._padding: tuple[KekEntry, ...] = ()
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
-        self._kept: set[Session] = set()  # the same, to be told at a glance
+        self.kept: set[Session] = set()
+        """The same, to be told at a glance."""
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
         self.replace_keyring(keyring)
 
@@ -90,7 +91,7 @@ class DurableSessions:
 
     def remember(self, session: Session) -> None:
         """Keep a durable session for long: a tag has verified under it."""
-        if session in self._kept or session.kek_id is None:
+        if session in self.kept or session.kek_id is None:
             return
         place = session.scope, _prefix(session.kek_id) + session.sid
         if self._padding and not session.others:
@@ -98,8 +99,8 @@ class DurableSessions:
         before = self._proven.get(place)
         for lost in (before, self._proven.put(place, session)):
             if lost is not None:
-                self._kept.discard(lost)
-        self._kept.add(session)
+                self.kept.discard(lost)
+        self.kept.add(session)
         self._tried.forget(place)
 
     def replace_keyring(self, keyring: Keyring) -> None:
@@ -126,7 +127,7 @@ class DurableSessions:
     def clear(self) -> None:
         """Forget all sessions."""
         self._proven.clear()
-        self._kept.clear()
+        self.kept.clear()
         self._tried.clear()
 
 

@@ -79,11 +79,18 @@ class KekUse:
 
     def opened(self, number: int, now: float, values: int = 1) -> None:
         """Count values of the KEK that opened."""
-        _count(self._opened, number, now, values)
+        held = self._opened.get(number)
+        if held is None:
+            self._opened[number] = [values, int(now)]
+        else:
+            held[0] += values
+            held[1] = int(now)
 
     def began(self, number: int, now: float) -> None:
         """Count a session that begins under the KEK."""
-        _count(self._sessions, number, now)
+        held = self._sessions.setdefault(number, [0, 0])
+        held[0] += 1
+        held[1] = int(now)
 
     async def flush(
         self, store: GuardedStore, key: RecordKey, now: float, *, notice: Notice
@@ -115,15 +122,6 @@ class KekUse:
             number: Use(*self._opened.get(number, (0, 0)), *self._sessions.get(number, (0, 0)))
             for number in self._opened.keys() | self._sessions.keys()
         }
-
-
-def _count(counts: dict[int, list[int]], number: int, now: float, more: int = 1) -> None:
-    held = counts.get(number)
-    if held is None:
-        counts[number] = [more, int(now)]
-    else:
-        held[0] += more
-        held[1] = int(now)
 
 
 def _sum(*parts: Mapping[int, Use]) -> dict[int, Use]:

@@ -214,18 +214,15 @@ class Sessions:
             needs = self.in_forms(needs)
         seals, opens, now = needs.seals, needs.opens, self._clock()
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
-        keys = NO_KEYS
-        if opens:
-            if self.blocked:
-                raise KeyUnavailable(BLOCKED)
-            found = self._opening.get(opens, now)
-            if found is None:
-                return None
-            keys = found
-        elif len(seals) == 1:
+        if not opens and len(seals) == 1:
             found = self.sealing.take_one(seals, now, since)
             self.lookups.plans += found is not None
             return found
+        if opens and self.blocked:
+            raise KeyUnavailable(BLOCKED)
+        keys = self._opening.get(opens, now) if opens else NO_KEYS
+        if keys is None:
+            return None
         if seals or since:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
@@ -274,7 +271,8 @@ class Sessions:
         for session, values in sessions.items():
             if session.kek_number is not None:
                 self.use.opened(session.kek_number, now, values)
-                self._durable.remember(session)
+                if session not in self._durable.kept:
+                    self._durable.remember(session)
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         """Report tokens that did not open; return whether a poison token is among them."""

@@ -107,7 +107,17 @@ class AccessLines:
     Messages of one kind differ in five places: request id, two sizes and two durations.
     """
 
-    __slots__ = ("_in_nanoseconds", "_keys", "_names", "_opening", "_templates", "_tick", "_time")
+    __slots__ = (
+        "_in_nanoseconds",
+        "_keys",
+        "_names",
+        "_opening",
+        "_second",
+        "_templates",
+        "_tick",
+        "_time",
+        "_until",
+    )
 
     def __init__(self, names: KeyNames) -> None:
         """Prepare what all lines have in common."""
@@ -115,6 +125,7 @@ class AccessLines:
         self._names = names
         self._keys = {key: f",{quoted(names.key(key))}:" for key in event.keys}
         self._opening = f'{{{quoted(names.time)}:"'
+        self._second, self._until = -1, ""
         self._tick, self._time = -1, ""
         self._in_nanoseconds = names.nanoseconds == "duration_ms"
         self._templates: dict[tuple[object, ...], tuple[str, str, str]] = {}
@@ -126,7 +137,10 @@ class AccessLines:
         """
         tick = int(now * 1000)
         if tick != self._tick:  # under load, lines share a millisecond
-            self._tick, self._time = tick, f'{self._opening}{utc(now)}"'
+            second, thousandth = divmod(tick, 1000)
+            if second != self._second:
+                self._second, self._until = second, self._opening + utc(second)[: -len("000Z")]
+            self._tick, self._time = tick, f'{self._until}{thousandth:03d}Z"'
         kind = (
             line.listener,
             line.method,

@@ -43,7 +43,7 @@ from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .announcements import Announcements
 from .dry_run import DryRun
-from .fast_path import FastPath
+from .fast_exchange import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, Steps
 from .traced_steps import TracedHeads, TracedSteps

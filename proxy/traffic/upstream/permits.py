@@ -199,7 +199,9 @@ class Permits:
             self._standing.short(self._loop.time())
         if flow.delay.since is not None:
             flow.delay.short(self._loop.time())
-        return self._give(flow)
+        permit = Permit(self, flow)
+        self._count(permit, flow, 1)
+        return permit
 
     async def take(self, claim: Claim) -> Permit:
         """Return a permit as soon as it is the turn of a claim.
@@ -356,11 +358,6 @@ class Permits:
     def _full(self, flow: Flow) -> Share | None:
         return self._scale.full(flow, _IN_USE, flow.route.most)
 
-    def _give(self, flow: Flow) -> Permit:
-        permit = Permit(self, flow)
-        self._count(permit, flow, 1)
-        return permit
-
     def _freed(self, flow: Flow) -> None:
         """Let others have what a flow has given back."""
         for share in (flow.client, flow.route, flow):
@@ -375,7 +372,9 @@ class Permits:
             if not waiter.given.done():
                 waited = self._loop.time() - waiter.since
                 self.waits, self.waited = self.waits + 1, self.waited + waited
-                waiter.given.set_result(self._give(waiter.flow))
+                permit = Permit(self, waiter.flow)
+                self._count(permit, waiter.flow, 1)
+                waiter.given.set_result(permit)
             self._queue.remove(waiter)
             if not waiter.flow.waiters:
                 waiter.flow.delay.short(self._loop.time())
