@@ -42,8 +42,12 @@ class WriteBuffer:
         waiting, self.waiting = self.waiting, []
         for connection in waiting:
             connection.flush()
-        if self._batches:
-            self._loop.call_soon(self.report)  # uvloop sends after the callbacks of this iteration
+        if any(records[-1].unopened for _, records in self._batches):
+            # uvloop before 0.22 sends after the callbacks of this iteration, and the time of an
+            # answer must not tell what is reported of it.
+            self._loop.call_soon(self.report)
+        elif self._batches:
+            self.report()
 
     def report_behind(self, reports: Reports, record: MessageRecord) -> None:
         """Report a message once its response is sent: no client waits for a log line.
