@@ -208,10 +208,7 @@ class UpstreamConnection(UpstreamSocket):
         `rest` is a large body, or empty. `asker` is told of the response. It sets `asker` to None
         once it has it, or leaves it to a coroutine.
         """
-        self.wrote = False  # as `begin`, in one call
-        self._silence = self._usual_silence
-        self._uploading = self._moved = 0.0
-        self.reader.expect(head_only=head_only, upgrade=False)
+        self.begin(head_only=head_only, upgrade=False)
         self.asker = asker
         self._awaiting = "response"
         self.deadline = self._loop.time() + patience
