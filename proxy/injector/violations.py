@@ -60,7 +60,8 @@ def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:
     for one in containers:
         security = mapping(one, "securityContext")
         added = mapping(security, "capabilities").get("add")
-        names = {str(name).upper().removeprefix("CAP_") for name in added or ()}
+        listed = added if isinstance(added, list) else ()
+        names = {str(name).upper().removeprefix("CAP_") for name in listed}
         for name in sorted(names & _STRONG):
             yield Violation(
                 f"container {one['name']} adds {name}, which can undo the redirect",

@@ -198,6 +198,7 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
         a_pod({"sealyard.io/keys-secret": "Secret/sealyard-keys"}),
         with_port(name="grpc-web", containerPort=9090),
         with_security(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}),
+        with_security(capabilities={"add": 7}),  # an API server refuses it
         with_volume(secret={"secretName": "other"}),
         with_volume(hostPath={"path": "/var/log"}),
         with_volume(emptyDir={}),
