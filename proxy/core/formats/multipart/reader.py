@@ -63,11 +63,8 @@ class Filename(NamedTuple):
         return spelled + quote + b"; filename*=" + _UTF_8 + self.spell_again(text)
 
     def spell_again(self, text: bytes) -> bytes:
-        """Return another text as it is spelled the second time; raise OpenFailed for no text."""
-        try:
-            return as_extended(text.decode()).removeprefix(_UTF_8)
-        except UnicodeDecodeError:
-            raise OpenFailed("not-a-filename") from None
+        """Return another text, which is in UTF-8, as it is spelled the second time."""
+        return as_extended(text.decode()).removeprefix(_UTF_8)
 
     def spell(self, text: bytes) -> bytes:
         """Return another text as it is spelled there.
