@@ -156,7 +156,7 @@ def _in_literal(
     for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
     at = 0
-    for start, end in token_places.candidates_in(literal, escaped=True):
+    for start, end in paused(token_places.candidates_in(literal, escaped=True)):
         looks = token_places.without_escapes(literal[start:end])
         alike = numbers.get(looks, ())
         first = bisect_left(alike, at)

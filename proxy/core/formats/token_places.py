@@ -12,7 +12,6 @@ from ..leaves import candidates
 from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
 
 _PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
-_LONGEST: Final = max(map(len, _PREFIXES))
 _BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)
 # `/` is escaped by PHP, `+` by .NET and `=` by Gson; in a string within a string once more.
 _ESCAPED: Final = re.compile(
@@ -24,12 +23,15 @@ _ESCAPE: Final = re.compile(rb"\\++(?:u00(2[bBfF]|3[dD]))?")
 
 def any_in(text: bytes) -> bool:
     """Return whether anything in a text begins as tokens do."""
+    return any(_has(text, one) for one in _PREFIXES)
+
+
+def _has(text: bytes, prefix: bytes) -> bool:
     if len(text) <= LARGE_BYTES:
-        return JWE_PREFIX in text or SHORT_PREFIX in text or BASE64_PREFIX in text
+        return prefix in text
     for at in range(0, len(text), LARGE_BYTES):
         pause()
-        end = at + LARGE_BYTES + _LONGEST
-        if any(text.find(one, at, end) >= 0 for one in _PREFIXES):
+        if text.find(prefix, at, at + LARGE_BYTES + len(prefix)) >= 0:
             return True
     return False
 
@@ -40,7 +42,7 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
     `escaped`: it is the literal of a JSON string, in which base64 may be spelled with escapes.
     """
     found = _of_other_forms(text)
-    if BASE64_PREFIX in text:
+    if _has(text, BASE64_PREFIX):
         pattern = _ESCAPED if escaped else _BASE64
         found = merge(found, (one.span() for one in paused(pattern.finditer(text))))
     at = 0
