@@ -21,6 +21,7 @@ from proxy.core.apply.ways import Way, Ways
 from proxy.core.compiled.plain_json import PlainJson
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
@@ -678,6 +679,27 @@ def test_names_by_their_spelling_are_not_kept_without_end() -> None:
     assert json.spell(b'"%b"' % (b"long" * 2000), "long" * 2000) is not None
     assert json.spell(b'"%b"' % (b"long" * 20_000), "long" * 20_000) is None
     assert json.spelled == kept
+
+
+def test_names_that_were_kept_are_not_kept_without_end() -> None:
+    json = plain(RULES[0])
+    for number in range(3000):
+        assert json.bind_only(str(number)) == (json.bound((str(number),)), ())
+    assert len(json.named) <= 1024
+    kept = dict(json.named)
+    assert json.bind_only("long" * 2000) is not None
+    assert json.bind_only("long" * 20_000) is None
+    assert json.named == kept
+
+
+def test_keys_that_open_one_value_are_not_kept_without_end() -> None:
+    bound = plain(RULES[0]).bound(("1",))
+    assert bound is not None
+    for number in range(200):
+        key_id = KeyId(b"%012d" % number, kek_id="k1")
+        assert bound.opening_one(key_id) == bound.needs(0, key_id)
+        assert bound.to_open_one[key_id] == bound.needs(0, key_id)
+    assert len(bound.to_open_one) <= 64
 
 
 def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it
