@@ -9,13 +9,12 @@ everything that follows it on the connection.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from ...core.http.message import Headers, ResponseHead
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
-from .head_cache import HELD_BYTES, HeadCache, HeadCacheEntry, with_values
+from .head_cache import HELD_BYTES, HeadCache, HeadCacheEntry, Layout
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -32,7 +31,6 @@ _PART_OF_FIELD: Final = rb"(?:%b(?::(?: [\t -~]*)?\r?)?|\r)?" % _NAME
 _PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, FIELD, _PART_OF_FIELD))
 _PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
 _LENGTH: Final = re.compile(rb"[0-9]{1,10}")
-_CONTENT_LENGTH: Final = b"content-length"
 
 # These ask for what the fast path does not do, or have more than one reading.
 _NOT_FAST: Final = frozenset(
@@ -95,24 +93,23 @@ class FastHead:
         varying: The values of VARYING_IN_REQUESTS.
     """
 
-    __slots__ = ("_places", "_raw", "_values", "close", "entry", "fields", "length", "varying")
+    __slots__ = ("_digits", "_layout", "_raw", "close", "entry", "fields", "length", "varying")
 
     def __init__(  # noqa: PLR0913 - what is known of a head
         self,
         raw: RawRequest,
-        length: int | None,
+        digits: bytes,
         *,
         close: bool,
         entry: HeadCacheEntry,
         varying: tuple[bytes, ...],
-        places: Sequence[int] = (),
-        values: Sequence[bytes] = (),
+        layout: Layout | None = None,
     ) -> None:
-        """Take a head; at `places` among its headers it has `values` instead of those in `raw`."""
+        """Take a head; with a `layout`, `digits` and `varying` are in place of those in `raw`."""
         self._raw = raw
-        self._places = places
-        self._values = values
-        self.length: Final = length
+        self._digits = digits
+        self._layout = layout
+        self.length: Final = int(digits) if digits else None
         self.close: Final = close
         self.fields: Final = len(raw.headers)
         self.entry: Final = entry
@@ -121,11 +118,11 @@ class FastHead:
     @property
     def raw(self) -> RawRequest:
         """The head as a parser would have read it."""
-        raw = self._raw
-        if self._places:
-            headers = with_values(raw.headers, self._places, self._values)
+        raw, layout = self._raw, self._layout
+        if layout is not None:
+            headers = layout.put(raw.headers, self.varying, self._digits)
             raw = self._raw = RawRequest(raw.method, raw.target, raw.version, headers)
-            self._places = ()
+            self._layout = None
         return raw
 
     @property
@@ -133,30 +130,12 @@ class FastHead:
         """The framing of the body behind it, as the gate finds it too."""
         return ABSENT if self.length is None else Framing(self.length)
 
-    def again(self, places: Sequence[int], values: Sequence[bytes]) -> FastHead:
-        """Return a head with other values at all places that vary, its length among them."""
-        headers = self._raw.headers
-        length, varying = _apart(headers, places, values)
+    def again(self, layout: Layout, varying: tuple[bytes, ...], digits: bytes) -> FastHead:
+        """Return a head with other values of what varies, and another length."""
+        entry = self.entry
         return FastHead(
-            self._raw,
-            length,
-            close=self.close,
-            entry=self.entry,
-            varying=varying,
-            places=places,
-            values=values,
+            self._raw, digits, close=self.close, entry=entry, varying=varying, layout=layout
         )
-
-
-def _apart(
-    headers: Headers, places: Sequence[int], values: Sequence[bytes]
-) -> tuple[int | None, tuple[bytes, ...]]:
-    """Return the length among values that vary, and the others."""
-    for at, place in enumerate(places):
-        name = headers[place][0]
-        if len(name) == len(_CONTENT_LENGTH) and name.lower() == _CONTENT_LENGTH:
-            return int(values[at]), (*values[:at], *values[at + 1 :])
-    return None, tuple(values)
 
 
 def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
@@ -168,17 +147,16 @@ def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
     values = {name.lower(): value for name, value in headers}
     if len(values) < len(headers) or b"host" not in values or not _NOT_FAST.isdisjoint(values):
         return None
-    length = values.get(b"content-length")
-    if length is not None and not _LENGTH.fullmatch(length):
+    digits = values.get(b"content-length", b"")
+    if digits and not _LENGTH.fullmatch(digits):
         return None
     option = values.get(b"connection", b"keep-alive").lower()
     if option not in _OPTIONS:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
-    size = None if length is None else int(length)
     varying = tuple(values[name] for name in values if name in VARYING_IN_REQUESTS)
     close = option == b"close"
-    fast = FastHead(raw, size, close=close, entry=HeadCacheEntry(), varying=varying)
+    fast = FastHead(raw, digits, close=close, entry=HeadCacheEntry(), varying=varying)
     return fast, match.end()
 
 
@@ -233,24 +211,23 @@ class FastResponseHead:
         varying: Those values.
     """
 
-    __slots__ = ("_head", "_places", "_values", "fields", "key", "length", "status", "varying")
+    __slots__ = ("_digits", "_head", "_layout", "fields", "key", "length", "status", "varying")
 
-    def __init__(  # noqa: PLR0913 - what is known of a head
+    def __init__(
         self,
         head: ResponseHead,
-        length: int,
+        digits: bytes,
         *,
         key: bytes,
         varying: tuple[bytes, ...],
-        places: Sequence[int] = (),
-        values: Sequence[bytes] = (),
+        layout: Layout | None = None,
     ) -> None:
-        """Take a head; at `places` among its headers it has `values` instead of those in `head`."""
+        """Take a head; with a `layout`, `digits` and `varying` are in place of those in `head`."""
         self._head = head
-        self._places = places
-        self._values = values
+        self._digits = digits
+        self._layout = layout
         self.status: Final = head.status
-        self.length: Final = length
+        self.length: Final = int(digits)
         self.fields: Final = len(head.headers)
         self.key: Final = key
         self.varying: Final = varying
@@ -258,11 +235,10 @@ class FastResponseHead:
     @property
     def head(self) -> ResponseHead:
         """The head as a parser would have read it."""
-        head = self._head
-        if self._places:
-            headers = with_values(head.headers, self._places, self._values)
-            head = self._head = head.with_headers(headers)
-            self._places = ()
+        head, layout = self._head, self._layout
+        if layout is not None:
+            head = head.with_headers(layout.put(head.headers, self.varying, self._digits))
+            self._head, self._layout = head, None
         return head
 
     @property
@@ -270,14 +246,9 @@ class FastResponseHead:
         """The framing of the body behind it."""
         return Framing(self.length)
 
-    def again(self, places: Sequence[int], values: Sequence[bytes]) -> FastResponseHead:
-        """Return a head with other values at all places that vary, its length among them."""
-        head = self._head
-        length, varying = _apart(head.headers, places, values)
-        assert length is not None  # noqa: S101 - such a head has one
-        return FastResponseHead(
-            head, length, key=self.key, varying=varying, places=places, values=values
-        )
+    def again(self, layout: Layout, varying: tuple[bytes, ...], digits: bytes) -> FastResponseHead:
+        """Return a head with other values of what varies, and another length."""
+        return FastResponseHead(self._head, digits, key=self.key, varying=varying, layout=layout)
 
 
 def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
@@ -299,7 +270,7 @@ def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
     key = _key(data[: match.start(3)], headers, lows) if size <= HELD_BYTES else b""
     pairs = zip(headers, lows, strict=True)
     varying = tuple(value for (_, value), low in pairs if low in VARYING)
-    return FastResponseHead(head, int(length), key=key, varying=varying), size
+    return FastResponseHead(head, length, key=key, varying=varying), size
 
 
 def _key(status_line: bytes, headers: Headers, lows: list[bytes]) -> bytes:

@@ -30,61 +30,87 @@ _LENGTH: Final = b"content-length"
 _Head = TypeVar("_Head")
 
 
+class Layout:
+    """Which headers of a head vary: the `places` of those that do, and that of the length."""
+
+    __slots__ = ("_length", "_places")
+
+    def __init__(self, places: Sequence[int], length: int | None) -> None:
+        self._places = places
+        self._length = length
+
+    def put(self, headers: Headers, varying: Sequence[bytes], digits: bytes) -> Headers:
+        """Return headers with other values there; `digits` are those of the length, if any."""
+        made = [*headers]
+        for place, value in zip(self._places, varying, strict=True):
+            made[place] = made[place][0], value
+        if self._length is not None:
+            made[self._length] = made[self._length][0], digits
+        return tuple(made)
+
+
 class _Known(Generic[_Head]):
     """A head that was read: the bytes between its values that vary, and the last that was so.
 
     `first` is what is before the first such value, `rest` what is behind each, and whether that is
-    the length. `places` are the indexes of these values among the headers. `whole` are the bytes
-    of the last head, `found` is what was found there.
+    the length. `whole` are the bytes of the last head, `found` is what was found there.
     """
 
-    __slots__ = ("first", "found", "places", "rest", "whole")
+    __slots__ = ("first", "found", "layout", "rest", "whole")
 
     def __init__(self, whole: bytes, names: frozenset[bytes], found: tuple[_Head, int]) -> None:
         self.whole = whole
         self.found = found
         spans: list[tuple[int, int, bool]] = []
         places: list[int] = []
+        length: int | None = None
         for place, field in enumerate(_FIELD.finditer(whole)):
             low = field[1].lower()
-            if low == _LENGTH or low in names:
-                spans.append((*field.span(2), low == _LENGTH))
+            if low == _LENGTH:
+                length = place
+            elif low in names:
                 places.append(place)
+            else:
+                continue
+            spans.append((*field.span(2), low == _LENGTH))
+        self.layout: Final = Layout(places, length)
         self.first: Final = whole[: spans[0][0]] if spans else b""
         ends = [*(start for start, _, _ in spans[1:]), len(whole)]
         self.rest: Final = [
-            (whole[end:until], length)
-            for (_, end, length), until in zip(spans, ends, strict=False)  # there may be no spans
+            (whole[end:until], is_length)
+            for (_, end, is_length), until in zip(spans, ends, strict=False)  # may be no spans
         ]
-        self.places: Final = tuple(places)
 
-    def values(self, data: bytes) -> list[bytes] | None:
-        """Return the values that vary, where `data` begins with this head but for them."""
+    def values(self, data: bytes) -> tuple[tuple[bytes, ...], bytes] | None:
+        """Return the values that vary, and the length, where `data` begins with this head else."""
         if not self.rest or not data.startswith(self.first):
             return None
-        at, values = len(self.first), []
+        at, digits = len(self.first), b""
+        varying: list[bytes] = []
         for behind, is_length in self.rest:
             end = data.find(b"\r", at, at + _VALUE_BYTES)
             value = data[at:end]
             if end < 0 or not data.startswith(behind, end):
                 return None
+            at = end + len(behind)
             if is_length:
                 if len(value) > _DIGITS or not value.isdigit():
                     return None
-            elif not _VARYING.fullmatch(value):
+                digits = value
+            elif _VARYING.fullmatch(value):
+                varying.append(value)
+            else:
                 return None
-            values.append(value)
-            at = end + len(behind)
         self.whole = data[:at]
-        return values
+        return tuple(varying), digits
 
 
 class HeadCache(Generic[_Head]):
     """The head cache of one connection.
 
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
-    fast one. `names` are those of headers that vary, in lower case. `again` returns a head that
-    differs in other values at some places alone: those of such headers, and of the length.
+    fast one. `names` are those of headers that vary, in lower case. `again` returns a head with
+    other values of these, and another length; it is empty where there is none.
     """
 
     __slots__ = ("_again", "_known", "_names", "_read")
@@ -92,7 +118,7 @@ class HeadCache(Generic[_Head]):
     def __init__(
         self,
         read: Callable[[bytes], tuple[_Head, int] | None],
-        again: Callable[[_Head, Sequence[int], Sequence[bytes]], _Head],
+        again: Callable[[_Head, Layout, tuple[bytes, ...], bytes], _Head],
         names: frozenset[bytes],
     ) -> None:
         self._read = read
@@ -108,7 +134,7 @@ class HeadCache(Generic[_Head]):
         for known in self._known:
             values = known.values(data)
             if values is not None:
-                head = self._again(known.found[0], known.places, values)
+                head = self._again(known.found[0], known.layout, *values)
                 known.found = found = head, len(known.whole)
                 return found
         return self._find_anew(data)
@@ -119,14 +145,6 @@ class HeadCache(Generic[_Head]):
             known = _Known(data[: found[1]], self._names, found)
             self._known = [known, *self._known[: HELD - 1]]
         return found
-
-
-def with_values(headers: Headers, places: Sequence[int], values: Sequence[bytes]) -> Headers:
-    """Return headers with other values at some places."""
-    made = [*headers]
-    for place, value in zip(places, values, strict=True):
-        made[place] = made[place][0], value
-    return tuple(made)
 
 
 class HeadCacheEntry:
