@@ -171,6 +171,11 @@ def test_a_value_above_its_characters_is_refused_with_what_would_fit() -> None:
                 session.seal(b"x" * size, context, form="base64", max_chars=room)
 
 
+def test_what_a_backend_holds_is_read_as_text_and_as_bytes() -> None:
+    text = a_session().seal(b"x", Context(SCOPE, field="data"), form="base64")
+    assert token.decode_stored(text) == token.decode_stored(b64decode(text))
+
+
 def test_it_may_end() -> None:
     session, context = a_session(), Context(SCOPE, field="data")
     sealed = token.decode(session.seal(b"x", context, form="base64", exp=1_000))
