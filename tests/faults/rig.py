@@ -79,6 +79,13 @@ def a_rulebook() -> RuleTable:
         Rule("seal", (parse_pattern("POST /seal"),), names, (Block(encrypt=(content,)),), opening),
         Rule("open", (parse_pattern("GET /open"),), names, response=opening),
         Rule("list", (parse_pattern("GET /list"),), names, response=(Block(decrypt=(each,)),)),
+        Rule(
+            "items",
+            (parse_pattern("POST /list"),),
+            names,
+            (Block(encrypt=(each,)),),
+            (Block(decrypt=(each,)),),
+        ),
         Rule("form", (parse_pattern("POST /form"),), names, (Block(encrypt=parts),)),
         Rule("store", (parse_pattern("POST /store"),), names, store),
         Rule("receive", (parse_pattern("POST /receive"),), names, receive),
@@ -227,7 +234,10 @@ class WaitingKeys:
 
 
 class WaitingSlices(Slices):
-    """Lets each message wait for its turn, and before each step, as those do that are long."""
+    """Lets each message wait for its turn, and before each step, as those do that are long.
+
+    No step is cut by time, so that every run of a scene has the same waits.
+    """
 
     __slots__ = ()
 
@@ -238,7 +248,7 @@ class WaitingSlices(Slices):
             return await run(work, *args, **named)
 
         await turn()
-        async with super().turn(long=long) as run:
+        async with super().turn(long=False) as run:
             yield waiting
 
 

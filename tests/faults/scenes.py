@@ -85,6 +85,12 @@ async def sealing() -> Setup:
     return Setup(_answer(None), _upload(b"/seal"))
 
 
+async def sealing_a_long_list() -> Setup:
+    """As before, with more values than go a way at once: both go theirs in slices."""
+    body = json.dumps({"items": [{"content": CANARY}] * 600}).encode()
+    return Setup(_answer(None), _upload(b"/list", body))
+
+
 async def sealing_among_others() -> Setup:
     """As before, while another request obtains the same session, and with more scopes than one."""
     return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(busy=True, scopes=3))
@@ -372,6 +378,7 @@ SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
         sealing,
+        sealing_a_long_list,
         sealing_among_others,
         sealing_behind_another,
         observing,
