@@ -52,7 +52,7 @@ class Kube:
         return f"{self.release}-sealyard-injector"
 
     def run(self, *command: str | Path, given: str | None = None, patience: int = PATIENCE) -> str:
-        """Return what a tool printed; raise Refused."""
+        """Return what a tool of `.venv-k8s` printed; raise Refused."""
         tool = TOOLS / str(command[0])
         done = subprocess.run(  # noqa: S603 - kubectl or helm
             [str(tool), *map(str, command[1:])],

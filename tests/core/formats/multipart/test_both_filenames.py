@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto.token import JWE_PREFIX
 from proxy.core.errors import InvalidBody, OpenFailed
+from tests.core.formats.multipart.test_reader import (
+    ALL,
+    NAMES,
+    OPEN,
+    SEAL,
+    TOKENS,
+    a_body,
+    a_part,
+    a_token,
+    through,
+)
 from tests.factories import a_block, a_rule, an_item
-
-from .test_reader import ALL, NAMES, OPEN, SEAL, TOKENS, a_body, a_part, a_token, through
 
 NAMED = a_rule(request=a_block(decrypt=[ALL[2]]), names=NAMES)  # opens names alone
 CARD = a_part("card", b"1")
