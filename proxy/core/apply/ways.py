@@ -168,9 +168,6 @@ def _reads_records(compiled: CompiledBlock, head: RequestHead | ResponseHead) ->
     media = media_type(head.facts)
     if compiled.plain_json is None or not compiled.reads or media is None or not media.is_utf8:
         return False
-    kind = compiled.kind(media)
-    if compiled.other_selections.get(kind, compiled.selection) is not compiled.selection:
-        return False
     if compiled.keeps or compiled.sources_elsewhere is not None:
         return False
     is_page = head.facts.as_page or surroundings_of(media) in MARKUP

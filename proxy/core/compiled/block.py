@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import NamedSelector, Selector, Whole, is_in_json
+from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole, is_in_json
 from ..expressions.sources import JsonSource, json_sources, name_sources
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
@@ -189,15 +189,17 @@ class CompiledBlock(MessageMatch):
         }
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
-        chosen = [(one, one.selector) for one in items if value_place(one.selector) is not None]
+        chosen = [
+            (one, one.selector)
+            for one in items
+            if not isinstance(one.selector, Whole) and value_place(one.selector) is not None
+        ]
         return tuple(
             Placed(first + at, item, self._shared(selector))
             for at, (item, selector) in enumerate(chosen)
         )
 
-    def _shared(self, selector: Selector) -> dict[JsonSource, int]:
-        if isinstance(selector, Whole):
-            return {}
+    def _shared(self, selector: JsonSelector | NamedSelector) -> dict[JsonSource, int]:
         steps = {one: shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 

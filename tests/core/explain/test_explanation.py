@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
-from proxy.core.errors import MissingValue, RejectedByRule, SealyardError, UnsupportedBody
+from proxy.core.errors import (
+    MissingValue,
+    RejectedByRule,
+    SealyardError,
+    UnfitValue,
+    UnsupportedBody,
+)
 from proxy.core.explain.explanation import (
     Considered,
     ExplainedValue,
@@ -115,6 +122,25 @@ def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
     masked = json.loads(told.outgoing)
     assert masked == {"content": f"<content sealed, {length} characters>", "n": 1.1}
     assert (told.rule, told.refusal) == ("rule", None)
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"CANARY-4111"])
+def test_the_length_of_base64_is_foretold(data: bytes) -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item("$.content", form="base64")]), names=BY_CONST)
+    body = json.dumps({"content": b64encode(data).decode()})
+    told = explained(a_message(body), rule)
+    length = len(json.loads(sent(rule, a_message(body)))["content"])
+    assert told.outgoing is not None
+    assert b"Q0FOQVJZ" not in told.outgoing
+    assert (
+        abs((told.values[0].characters or 0) - length) <= 8
+    )  # three characters of the id of the KEK, in base64 twice
+
+
+def test_what_is_not_base64_is_refused_as_it_would_be() -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item("$.content", form="base64")]), names=BY_CONST)
+    told = explained(a_message('{"content": "no base64!"}'), rule)
+    assert isinstance(told.refusal, UnfitValue)
 
 
 def test_a_token_to_be_opened_is_told() -> None:
