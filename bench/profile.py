@@ -68,7 +68,6 @@ _REPLY: Final = (
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("know the heads (both)", HeadCache, "find"),
     ("gate and rules, by what is known of the head", KnownHeads, "request"),
-    ("treatment of the response, by the same", KnownHeads, "response"),
     ("change the body (both)", KnownHeads, "changed"),
     ("- find the values (both)", TimedFinder, "find"),
     ("- keys, at hand (both)", Sessions, "resolve_warm"),

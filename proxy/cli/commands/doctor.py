@@ -64,12 +64,10 @@ def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
 
     \b
     sealyard doctor --config sealyard.yaml
-    sealyard doctor --json
     kubectl get pod web-1 -o yaml | sealyard doctor --pod -
-    kubectl exec web-1 -c sealyard -- sealyard doctor --pod
 
-    Of an injected pod, it tells which proxy gets connections first, which ports are sealed, and
-    what is open.
+    Of an injected pod, by its manifest or inside of it, it tells which proxy gets connections
+    first, which ports are sealed, and what is open.
 
     Connects to the upstreams without sending anything, with the TLS handshake that messages have,
     and tries the operations of Sealyard in the store, under a name that no conversation has. Exits

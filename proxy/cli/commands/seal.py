@@ -60,7 +60,6 @@ def encrypt(  # noqa: PLR0913 - each is one option
 
     \b
     sealyard encrypt --tenant clinic --conversation c1 --field content - < letter.txt
-    sealyard encrypt --tenant clinic --field vitals --json-value - < vitals.json
     base64 -w0 scan.png | sealyard encrypt --tenant clinic --field data --form base64 -
 
     Others on the machine can read a VALUE on the command line, and the shell keeps it in its
@@ -95,7 +94,6 @@ def decrypt(  # noqa: PLR0913 - each is one option
 
     \b
     sealyard decrypt --tenant clinic --conversation c1 --field content eyJ0eXAiOiJzeTEi...
-    sealyard decrypt --tenant clinic --field content - < token.txt
     sealyard decrypt --tenant clinic --field data - < stored.bin > scan.png
 
     Of the bytes that a backend decoded from a token in base64 form, bytes are printed. Name exactly
