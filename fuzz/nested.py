@@ -17,33 +17,18 @@ import yaml
 
 from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.crypto.context import Scope
-from proxy.core.crypto.derivation import session_key
-from proxy.core.crypto.secret import Kek
-from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import SealyardError
-from proxy.core.expressions import routes, selectors, sources
+from proxy.core.expressions import routes, selectors
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
-from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.rules.model import Block, Item, Rule
 
 from . import seeds
+from .session import NAMES, NOW, keys
 
-_NOW: Final = 1_800_000_000
-_SCOPE: Final = Scope("clinic", "c1")
-_SID: Final = (_NOW - 600).to_bytes(4) + bytes(8)
-_SESSION: Final = Session(
-    session_key(Kek(bytes(range(32))), _SID, _SCOPE),
-    sid=_SID,
-    scope=_SCOPE,
-    kek_id="k1",
-    kek_number=1,
-)
-_NAMES: Final = Names(sources.parse_source("const:clinic"), sources.parse_source("const:c1"))
 NAME: Final = "note"
 
 # --- Lax readers of a text -----------------------------------------------------------------------
@@ -149,7 +134,7 @@ def _rule(number: int, holder: Holder) -> Rule:
     item = Item(selector, NAME, frozenset({"tenant", "field"}), optional=True)
     pattern = routes.parse_pattern(f"/{number}")
     sealing, opening = Block(encrypt=(item,)), Block(decrypt=(item,))
-    return Rule(f"fuzzed {number}", (pattern,), _NAMES, request=(sealing,), response=(opening,))
+    return Rule(f"fuzzed {number}", (pattern,), NAMES, request=(sealing,), response=(opening,))
 
 
 _BOOK: Final = RuleTable(
@@ -168,7 +153,7 @@ def nested(data: bytes) -> None:
     trip = Exchange(_BOOK.decide("POST", canonical(f"/{number}")), head)
     try:
         plan = plan_request(trip, body)
-        sealed = apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
+        sealed = apply(plan, keys(plan.needs), NOW).forwardable.body or b""
     except SealyardError:
         return
     sent = holder.read(sealed.decode())
@@ -179,14 +164,9 @@ def nested(data: bytes) -> None:
     treatment = treat_response(trip, response)
     assert isinstance(treatment, ReadResponse)  # noqa: S101 - the rule reads all responses
     back = plan_response(trip, treatment.block, response, sealed)
-    opened = apply(back, _keys(back.needs), _NOW).forwardable.body or b""
+    opened = apply(back, keys(back.needs), NOW).forwardable.body or b""
     if json.loads(holder.read(opened.decode())) != json.loads(text):
         raise AssertionError("what was sealed does not come back")
-
-
-def _keys(needs: Needs) -> Keys:
-    opening = {need: _SESSION for need in needs.opens if need[1].sid == _SID}
-    return Keys(sealing=dict.fromkeys(needs.seals, _SESSION), opening=opening)
 
 
 TEXTS: Final = (

@@ -16,12 +16,8 @@ from proxy.config import load
 from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream, token
-from proxy.core.crypto.context import Context, Scope
-from proxy.core.crypto.derivation import session_key
-from proxy.core.crypto.secret import Kek
-from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.context import Context
 from proxy.core.edits.edits import Change, SealEdit
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.edits.splice import splice
 from proxy.core.errors import (
     AmbiguousRequest,
@@ -47,29 +43,17 @@ from proxy.core.leaves import token_text
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
-from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.rules.model import Block, Item, Part, Rule
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
 
 from . import form_readers, forms, nested, operations, ordinary, seeds, sockets
+from .session import NAMES, NOW, SCOPE, SESSION, keys
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
 
-_NOW: Final = 1_800_000_000
-_SCOPE: Final = Scope("clinic", "c1")
-_SID: Final = (_NOW - 600).to_bytes(4) + bytes(8)
-_SESSION: Final = Session(
-    session_key(Kek(bytes(range(32))), _SID, _SCOPE),
-    sid=_SID,
-    scope=_SCOPE,
-    kek_id="k1",
-    kek_number=1,
-)
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
-_NAMES: Final = Names(
-    tenant=sources.parse_source("const:clinic"), conversation=sources.parse_source("const:c1")
-)
 
 
 class Broken(Exception):
@@ -265,7 +249,7 @@ def _item(text: str) -> Item:
 _RULE: Final = Rule(
     "fuzzed",
     (routes.parse_pattern("/f"),),
-    _NAMES,
+    NAMES,
     request=(Block(encrypt=(_item("$.content"), _item("$.list[*].text"))),),
     response=(Block(decrypt=(_item("$.content"), _item("$.list[*].text"))),),
 )
@@ -280,7 +264,7 @@ def exchange(data: bytes) -> None:
     response = ResponseHead(200, b"OK", _HEADERS)
     try:
         plan = plan_request(trip, data)
-        sealed = apply(plan, _keys(plan.needs), _NOW)
+        sealed = apply(plan, keys(plan.needs), NOW)
     except SealyardError:
         return
     body = sealed.forwardable.body or b""
@@ -294,7 +278,7 @@ def exchange(data: bytes) -> None:
     if not isinstance(treatment, ReadResponse) or not body:
         return
     back = plan_response(trip, treatment.block, response, body)
-    opened = apply(back, _keys(back.needs), _NOW).forwardable.body or b""
+    opened = apply(back, keys(back.needs), NOW).forwardable.body or b""
     if json.loads(opened) != json.loads(data):
         _broken("what was sealed does not come back")
 
@@ -307,7 +291,7 @@ _FORM_BOOK: Final = RuleTable(
         Rule(
             "fuzzed",
             (routes.parse_pattern("/f"),),
-            _NAMES,
+            NAMES,
             request=(Block(encrypt=(_CARD, _FILE)),),
             response=(Block(decrypt=(_CARD, _FILE)),),
         ),
@@ -328,7 +312,7 @@ def parts(data: bytes) -> None:
     )
     try:
         plan = plan_request(trip, body)
-        sealed = apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
+        sealed = apply(plan, keys(plan.needs), NOW).forwardable.body or b""
     except SealyardError:
         return
     for name, content in form_readers.all_of(told, sealed):
@@ -339,17 +323,12 @@ def parts(data: bytes) -> None:
     if not isinstance(treatment, ReadResponse):
         _broken("what was sealed is not read again")
     back = plan_response(trip, treatment.block, response, sealed)
-    opened = apply(back, _keys(back.needs), _NOW).forwardable.body
+    opened = apply(back, keys(back.needs), NOW).forwardable.body
     # A media type and a filename with an encoding come back in their plain spelling, and only
     # these may differ.
     spelled_anew = any(one in body.lower() for one in (b"content-type", b"filename*"))
     if opened != body and not spelled_anew:
         _broken("what was sealed does not come back")
-
-
-def _keys(needs: Needs) -> Keys:
-    opening = {need: _SESSION for need in needs.opens if need[1].sid == _SID}
-    return Keys(sealing=dict.fromkeys(needs.seals, _SESSION), opening=opening)
 
 
 # --- tokens, frames and expressions --------------------------------------------------------------
@@ -378,7 +357,7 @@ def parser(data: bytes) -> None:
     if spelled != data:
         _broken("a token has two spellings")
     try:
-        plaintext = _SESSION.open(one, Context(_SCOPE, field="content"), _NOW)
+        plaintext = SESSION.open(one, Context(SCOPE, field="content"), NOW)
     except OpenFailed:
         return
     if plaintext != seeds.PLAINTEXT:
@@ -406,7 +385,7 @@ class _FromFrame(NamedTuple):
     refused: bool
 
 
-_STREAM: Final = Context(_SCOPE, kind="stream")
+_STREAM: Final = Context(SCOPE, kind="stream")
 _BODY: Final = seeds.PLAINTEXT * 600
 _BODY_SIZES: Final = (0, 20, sealed_stream.CHUNK_BYTES, len(_BODY))
 
@@ -421,7 +400,7 @@ def _open_frame(pieces: list[bytes]) -> _FromFrame:
                 head = sealed_stream.read_head(begun)
                 if head is None:
                     continue
-                stream = sealed_stream.read_stream(_SESSION.open(head.token, _STREAM, _NOW))
+                stream = sealed_stream.read_stream(SESSION.open(head.token, _STREAM, NOW))
                 opener = sealed_stream.opener(head, stream, _STREAM)
                 given_out += opener.update(begun[len(head.raw) :])
             else:
@@ -436,7 +415,7 @@ def _open_frame(pieces: list[bytes]) -> _FromFrame:
 def _frames() -> list[bytes]:
     made = []
     for size in _BODY_SIZES:
-        head, sealer = sealed_stream.begin(_SESSION, _STREAM, "text/plain")
+        head, sealer = sealed_stream.begin(SESSION, _STREAM, "text/plain")
         made.append(bytes(_CUT_BYTES) + head + sealer.update(_BODY[:size]) + sealer.finish())
     return made
 
