@@ -158,7 +158,7 @@ def test_what_vault_agent_writes_becomes_the_secret_that_is_mounted(
 ) -> None:
     data = the("vault-agent.yaml", "ConfigMap")["data"]
     rule = the("vault-agent.yaml", "Role")["rules"]
-    written = set(re.findall(r'destination += "/work/keys/([a-z.]+)"', data["agent.hcl"]))
+    written = set(re.findall(r'destination += "/handover/keys/([a-z.]+)"', data["agent.hcl"]))
     (tmp_path / "kustomization.yaml").write_text(data["kustomization.yaml"])
     (tmp_path / "keys").mkdir()
     for name in written:
