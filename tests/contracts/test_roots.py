@@ -61,11 +61,11 @@ def test_a_root_is_of_the_kind_that_it_is_registered_as(kind: str, root: RootPro
 
 
 def test_what_is_wrapped_unwraps_again(root: RootProvider) -> None:
-    assert root.unwrap(root.wrap(CANARY)) == CANARY
+    assert root.unwrap(root.wrap(CANARY, KEYRING.id), KEYRING.id) == CANARY
 
 
 def test_a_wrapping_fits_into_the_file_and_shows_nothing(root: RootProvider) -> None:
-    members = root.wrap(CANARY)
+    members = root.wrap(CANARY, KEYRING.id)
 
     assert not {"kind", "made"} & set(members)
     for value in members.values():
@@ -75,16 +75,16 @@ def test_a_wrapping_fits_into_the_file_and_shows_nothing(root: RootProvider) -> 
 
 
 def test_no_two_wrappings_are_the_same(root: RootProvider) -> None:
-    assert root.wrap(CANARY) != root.wrap(CANARY)
+    assert root.wrap(CANARY, KEYRING.id) != root.wrap(CANARY, KEYRING.id)
 
 
 def test_another_secret_does_not_unwrap(kind: str, root: RootProvider, tmp_path: Path) -> None:
     with pytest.raises(KeyringError):
-        a_root(kind, tmp_path / "other").unwrap(root.wrap(CANARY))
+        a_root(kind, tmp_path / "other").unwrap(root.wrap(CANARY, KEYRING.id), KEYRING.id)
 
 
 def test_a_changed_wrapping_does_not_unwrap(root: RootProvider) -> None:
-    members = root.wrap(CANARY)
+    members = root.wrap(CANARY, KEYRING.id)
     texts = [name for name, value in members.items() if isinstance(value, str)]
 
     assert texts
@@ -96,24 +96,27 @@ def test_a_changed_wrapping_does_not_unwrap(root: RootProvider) -> None:
             ("B" if text[-8] == "A" else "A").join((text[:-8], text[-7:])),
         ):
             with pytest.raises(KeyringError):
-                root.unwrap({**members, name: changed})
+                root.unwrap({**members, name: changed}, KEYRING.id)
 
 
 def test_missing_and_unknown_members_are_refused(root: RootProvider) -> None:
-    members = root.wrap(CANARY)
+    members = root.wrap(CANARY, KEYRING.id)
     for changed in ({}, {**members, "more": 1}, *({**members, name: 0} for name in members)):
         with pytest.raises(KeyringError):
-            root.unwrap(changed)
+            root.unwrap(changed, KEYRING.id)
 
 
 def test_without_its_secret_a_root_neither_wraps_nor_unwraps(
     root: RootProvider, tmp_path: Path
 ) -> None:
-    members = root.wrap(CANARY)
+    members = root.wrap(CANARY, KEYRING.id)
     secret = (tmp_path / "secret").read_text().strip()
     (tmp_path / "secret").unlink()
 
-    for attempt in (lambda: root.wrap(CANARY), lambda: root.unwrap(members)):
+    for attempt in (
+        lambda: root.wrap(CANARY, KEYRING.id),
+        lambda: root.unwrap(members, KEYRING.id),
+    ):
         with pytest.raises(KeyringError) as refused:
             attempt()
         assert secret not in str(refused.value)

@@ -17,6 +17,9 @@ VERSION: Final = 1
 MOST_WRAPPINGS: Final = 16
 """Wrappings in one file."""
 
+PURPOSE: Final = "keyring-root/v1"
+"""What a key service wraps the bytes for, besides the keyring; it never changes."""
+
 _CTY: Final = "octet-stream"
 _HEAD_BYTES: Final = 1 + derivation.KEYRING_ID_BYTES
 
@@ -36,15 +39,17 @@ class RootProvider(Protocol):
         """Its name in ROOTS, in the configuration and in the wrappings of a keyring's file."""
         ...
 
-    def wrap(self, plaintext: bytes) -> Members:
+    def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
         """Return the wrapped bytes, with what `unwrap` needs besides; not `kind` and `made`.
+
+        A key service binds them to the keyring's id and to PURPOSE.
 
         Raises KeyringError when it cannot wrap, or when its secret is too weak.
         """
         ...
 
-    def unwrap(self, members: Members) -> bytes:
-        """Return the bytes that `wrap` took.
+    def unwrap(self, members: Members, keyring_id: str) -> bytes:
+        """Return the bytes that `wrap` took for the same keyring.
 
         Raises KeyringError, without any secret, for other members and when it cannot unwrap.
         """
@@ -65,11 +70,11 @@ class LocalRoot(ABC):
     def fetch(self) -> RootKey | Passphrase:
         """Return the secret. Raises KeyringError, without the secret, when it is not available."""
 
-    def wrap(self, plaintext: bytes) -> Members:
+    def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
         """Return the JWE under the secret."""
         return {"jwe": envelope.encrypt(plaintext, self.fetch(), cty=_CTY).decode()}
 
-    def unwrap(self, members: Members) -> bytes:
+    def unwrap(self, members: Members, keyring_id: str) -> bytes:
         """Return the plaintext of the JWE."""
         if set(members) != {"jwe"}:
             raise KeyringError("a wrapping has missing or unknown members")
@@ -98,7 +103,7 @@ def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) ->
     Raises KeyringError where the root is not available, or too weak for a new wrapping.
     """
     head = bytes([VERSION]) + base64url.decode(keyring_id.encode())
-    return Wrapping(root.kind, now, root.wrap(head + root_key.reveal()))
+    return Wrapping(root.kind, now, root.wrap(head + root_key.reveal(), keyring_id))
 
 
 def unwrap(wrappings: tuple[Wrapping, ...], keyring_id: str, root: RootProvider) -> RootKey:
@@ -112,7 +117,7 @@ def unwrap(wrappings: tuple[Wrapping, ...], keyring_id: str, root: RootProvider)
         number = "several wrappings" if found else "no wrapping"
         reason = f"{number} for the configured root `{root.kind}`; its roots are: {kinds}"
         raise KeyringError(f"the keyring has {reason}")
-    plaintext = root.unwrap(found[0].members)
+    plaintext = root.unwrap(found[0].members, keyring_id)
     if len(plaintext) != _HEAD_BYTES + KEY_BYTES or plaintext[0] != VERSION:
         raise KeyringError("the wrapping holds no root key of this version")
     if base64url.encode(plaintext[1:_HEAD_BYTES]).decode() != keyring_id:
