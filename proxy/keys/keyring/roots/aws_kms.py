@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ....core.errors import KeyringError
 from .aws_credentials import CredentialChain, domain
-from .aws_signature import Scope, signed
+from .aws_signature import CredentialScope, signed
 from .key_service import call
 from .provider import PURPOSE, Members
 
@@ -80,7 +80,7 @@ class AwsKmsRoot:
         body = json.dumps({**asked, "EncryptionContext": context}).encode()
         credentials = CredentialChain(self.environ, options.region, options.sts, tls=tls).find()
         headers = {"Content-Type": _CONTENT, "X-Amz-Target": f"TrentService.{action}"}
-        scope = Scope(options.region, "kms", self.now())
+        scope = CredentialScope(options.region, "kms", self.now())
         made = signed(urlsplit(url).netloc, headers, body, credentials, scope)
         answer = call("POST", url, made, body, tls=tls)
         found = answer.json()

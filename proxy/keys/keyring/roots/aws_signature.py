@@ -26,7 +26,7 @@ class AwsCredentials(NamedTuple):
         return f"<AwsCredentials {self.key_id}>"
 
 
-class Scope(NamedTuple):
+class CredentialScope(NamedTuple):
     """For what a signature is valid, besides its request: a region, a service and a day."""
 
     region: str
@@ -36,7 +36,11 @@ class Scope(NamedTuple):
 
 
 def signed(
-    host: str, headers: Mapping[str, str], body: bytes, credentials: AwsCredentials, scope: Scope
+    host: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    credentials: AwsCredentials,
+    scope: CredentialScope,
 ) -> dict[str, str]:
     """Return the headers of a POST to `/` with its date, token and signature.
 

@@ -19,7 +19,7 @@ from proxy.keys.keyring import keyring as keyrings
 from proxy.keys.keyring.file import create_keyring, open_keyring
 from proxy.keys.keyring.roots.aws_credentials import CredentialChain
 from proxy.keys.keyring.roots.aws_kms import AwsKmsOptions, AwsKmsRoot
-from proxy.keys.keyring.roots.aws_signature import AwsCredentials, Scope, signed
+from proxy.keys.keyring.roots.aws_signature import AwsCredentials, CredentialScope, signed
 from proxy.keys.keyring.roots.key_service import MOST_ANSWER, call
 from tests.servers import await_port, child, free_port
 
@@ -44,7 +44,10 @@ class Kms:
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": "TrentService.CreateKey",
         }
-        credentials, scope = AwsCredentials("a", "b"), Scope(REGION, "kms", datetime.now(UTC))
+        credentials, scope = (
+            AwsCredentials("a", "b"),
+            CredentialScope(REGION, "kms", datetime.now(UTC)),
+        )
         host = self.url.split("/")[2]
         made = signed(host, headers, b"{}", credentials, scope)
         answer = call("POST", self.url, made, b"{}", seconds=60)  # moto imports at its first call

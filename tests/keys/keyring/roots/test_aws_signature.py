@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proxy.keys.keyring.roots.aws_signature import AwsCredentials, Scope, signed
+from proxy.keys.keyring.roots.aws_signature import AwsCredentials, CredentialScope, signed
 
 ROOT = Path(__file__).parents[4]
 ORACLE = ROOT / ".venv-moto" / "bin" / "python"
@@ -58,7 +58,7 @@ def drawn(seed: int) -> dict[str, Any]:
 
 def ours(one: dict[str, Any]) -> str:
     credentials = AwsCredentials(one["key_id"], one["secret"], one["token"])
-    scope = Scope(one["region"], "kms", datetime.fromisoformat(one["at"]))
+    scope = CredentialScope(one["region"], "kms", datetime.fromisoformat(one["at"]))
     made = signed(one["host"], one["headers"], bytes.fromhex(one["body"]), credentials, scope)
     return made["Authorization"]
 
@@ -86,5 +86,7 @@ def test_signatures_are_those_of_botocore() -> None:
 def test_credentials_do_not_show_their_secrets() -> None:
     credentials = AwsCredentials("AKIDEXAMPLE", "canary-secret", "canary-token")
     assert "canary" not in f"{credentials} {credentials!r}"
-    made = signed("h", {}, b"", credentials, Scope("r", "kms", datetime(2026, 1, 1, tzinfo=UTC)))
+    made = signed(
+        "h", {}, b"", credentials, CredentialScope("r", "kms", datetime(2026, 1, 1, tzinfo=UTC))
+    )
     assert "canary-secret" not in str(made)
