@@ -75,6 +75,11 @@ def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_merge_left_its_marks(page: Path) -> None:
+    assert not re.search("^(<{7}|={7}|>{7})( |$)", page.read_text("utf-8"), re.MULTILINE)
+
+
 def test_every_decision_has_a_date_a_status_and_the_same_form() -> None:
     index = (ROOT / "docs" / "adr" / "README.md").read_text("utf-8")
     for page in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md")):
