@@ -140,14 +140,16 @@ def line_of(piece: bytes, key: AuditKey) -> AuditLine | None:
     return decode(piece.removesuffix(b"\n"), key)
 
 
-def find_tail(file: BinaryIO, known: Head | None, key: AuditKey) -> Tail:
+def find_tail(file: BinaryIO, known: Head | None, key: AuditKey, *, begun: bool) -> Tail:
     """Return where the open log ends. `known` is the last line that is remembered.
 
-    What comes before it is not read again; the verifier checks that it is still there.
+    What comes before it is not read again; the verifier checks that it is still there. `begun`
+    says that the file did not exist before: it then is another one than that of `known`, even if
+    it has its inode. File systems such as ext4 use the inode of a deleted file again at once.
     """
     device, inode, size = _place(file)
     torn = Torn()
-    same = known is not None and (known.device, known.inode) == (device, inode)
+    same = known is not None and not begun and (known.device, known.inode) == (device, inode)
     at = known.end if known is not None and same else 0
     if size < at:
         file.seek(max(size - 1, 0))

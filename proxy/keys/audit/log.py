@@ -75,9 +75,9 @@ class AuditLog:
         if not entries:
             raise ValueError("nothing to append")
         try:
-            with self._locked() as lock, self._opened() as file:
+            with self._locked() as lock, self._opened() as (file, begun):
                 head = head_record.load(lock, key)
-                tail = find_tail(file, _later(head, self._known), key)
+                tail = find_tail(file, _later(head, self._known), key, begun=begun)
                 new = _append(file, tail, entries, key, headless=head is None)
                 # After the log is on the disk: a head never names lines that may be lost.
                 head_record.store(lock, new, key)
@@ -100,13 +100,18 @@ class AuditLog:
             os.close(descriptor)
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | _COMMON, _PRIVATE)
+    def _opened(self) -> Iterator[tuple[BinaryIO, bool]]:
+        """Open the log, or begin it; yield it, and whether this call began it."""
+        flags, begun = os.O_RDWR | os.O_APPEND | _COMMON, False
+        try:
+            descriptor = os.open(self.path, flags & ~os.O_CREAT)
+        except FileNotFoundError:
+            descriptor, begun = os.open(self.path, flags, _PRIVATE), True
         with os.fdopen(descriptor, "rb") as file:
             _require_regular(descriptor)
             if os.fstat(descriptor).st_size == 0:
                 _sync_folder(self.path)
-            yield file
+            yield file, begun
 
 
 def file_beside(keyring: Path) -> Path:

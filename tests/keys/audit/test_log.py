@@ -76,6 +76,35 @@ def test_a_log_that_is_renamed_goes_on_in_a_new_file(tmp_path: Path) -> None:
     assert "begins at line 5" in alone.notes[0].text
 
 
+def test_a_log_that_was_rotated_and_deleted_goes_on_where_its_inode_is_used_again(
+    tmp_path: Path,
+) -> None:
+    """As with `compress` of logrotate on ext4, which uses the lowest free inode."""
+    log, old = a_log(tmp_path, 3), tmp_path / "audit.log.1"
+    log.path.rename(old)
+    rotated = old.read_bytes()
+    old.unlink()
+    log.write(KEY, "keys.add", kek="k9")
+    assert events(log) == ["keys.add"]
+    old.write_bytes(rotated)
+    assert (checked(log, old).broken, checked(log, old).notes) == (0, [])
+
+
+def test_a_running_process_tells_that_log_and_head_were_deleted_whatever_their_inodes(
+    tmp_path: Path,
+) -> None:
+    for number in range(10):  # in other orders of free inodes
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        log, holes = a_log(folder, 3), [folder / f"hole{one}" for one in range(number)]
+        for path in (*holes[::2], log.path, beside(log.path), *holes[1::2]):
+            path.touch()
+        for path in (*holes, log.path, beside(log.path)):
+            path.unlink()
+        log.write(KEY, "keys.add", kek="k9")
+        assert events(log) == ["audit.headless", "keys.add"]
+
+
 @pytest.mark.parametrize("kept", [0, 1, 200, -2])
 def test_a_log_that_is_cut_is_told_by_the_next_line(tmp_path: Path, kept: int) -> None:
     log = a_log(tmp_path, 3)
