@@ -83,9 +83,9 @@ class Sessions:
         """How often the caches of this process were enough."""
         self.store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         """The store behind its circuit breaker."""
-        self.clock = SharedClock(clock, self.store)
+        self._clock = self.clock = SharedClock(clock, self.store, lambda: self._changed(None))
         """The time that all processes go by."""
-        self._clock = clock = self.clock if store.keeps_time else clock
+        clock = self.clock
         limit = settings.max_scopes
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
         """What this process knows of revocations."""
@@ -108,7 +108,7 @@ class Sessions:
             self._ephemeral,
             self.revocations,
             clock=clock,
-            later=self.clock.later if store.keeps_time else clock,
+            later=self.clock.later,
         )
         agreement = Agreement(
             self.store,
@@ -151,11 +151,7 @@ class Sessions:
         """
         self.forward = forward
 
-        def changed(name: str | None) -> None:
-            self.changed(name)
-            forward(name)
-
-        await self.store.open(changed)
+        await self.store.open(self._changed)
 
     @property
     def keyring(self) -> Keyring:
@@ -350,6 +346,11 @@ class Sessions:
         self._ephemeral.changed()
         if self.store.shared:
             self.sealing.ask_anew(name)
+
+    def _changed(self, name: str | None) -> None:
+        """Do as `changed`, and tell the caches that follow this one."""
+        self.changed(name)
+        self.forward(name)
 
     def lock(self, scope: Scope) -> asyncio.Lock:
         """Return the lock of a scope; it exists as long as a caller holds it."""

@@ -16,26 +16,42 @@ from .settings import MAX_SKEW_SECONDS
 WARN_SECONDS: Final = 30.0
 """A clock that is off by more is reported."""
 
+STEP_SECONDS: Final = 1.0
+"""Time that goes back by more was set back; by less, it was measured anew."""
+
 REVOKE_MARGIN_SECONDS: Final = 1
 """Session ids count whole seconds: what began in this second is revoked with the one to come."""
 
 
 class SharedClock:
-    """Returns seconds since 1970. `clock` is that of this process, in the same unit."""
+    """Returns seconds since 1970. `clock` is that of this process, in the same unit.
 
-    __slots__ = ("_clock", "_store")
+    `went_back` is called when the time has gone back. What was to be believed until some time is
+    believed no more then: a clock that was weeks ahead would make it hold for weeks.
+    """
 
-    def __init__(self, clock: Callable[[], float], store: GuardedStore) -> None:
+    __slots__ = ("_clock", "_latest", "_store", "_went_back")
+
+    def __init__(
+        self, clock: Callable[[], float], store: GuardedStore, went_back: Callable[[], None]
+    ) -> None:
         """Go by our clock until the store has answered."""
         self._clock = clock
         self._store = store
+        self._latest = 0.0
+        self._went_back = went_back
 
     def __call__(self) -> float:
         """Return the store's time; ours, where the store has none or says another by far."""
-        ours, theirs = self._clock(), self._store.time()
-        if theirs is None or abs(theirs - ours) > MAX_SKEW_SECONDS:
-            return ours
-        return theirs
+        now, theirs = self._clock(), self._store.time()
+        if theirs is not None and abs(theirs - now) <= MAX_SKEW_SECONDS:
+            now = theirs
+        if now > self._latest:
+            self._latest = now
+        elif now < self._latest - STEP_SECONDS:
+            self._latest = now
+            self._went_back()
+        return now
 
     def later(self) -> float:
         """Return the later of the store's time and ours: what begins after it is of the future."""

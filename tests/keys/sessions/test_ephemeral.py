@@ -14,7 +14,7 @@ from proxy.core.crypto.token import KeyId, decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.keys.sessions import session_control
-from proxy.keys.sessions.sessions import SessionSettings
+from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import Offer
 
 from ..builders import (
@@ -217,6 +217,36 @@ async def test_b19_a_pod_whose_clock_is_40_days_ahead_takes_no_key() -> None:
     text = await a_token(world)
     ahead = world.another_process(time=Time(NOW + 40 * 24 * HOUR))
     assert await opened(ahead, text) is None
+
+
+@pytest.mark.parametrize("days", [26, -26])
+async def test_a_process_whose_clock_was_off_for_weeks_opens_all_when_it_is_right_again(
+    days: int,
+) -> None:
+    world = an_ephemeral_world()
+    text = await a_token(world)
+    other = world.another_process(time=Time())
+    assert await opened(other, text) == b"hello"
+    other.time.advance(days * 24 * HOUR)
+    await opened(other, text)
+    other.time.advance(-days * 24 * HOUR)
+    assert await opened(other, text) == b"hello"
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_process_whose_clock_was_weeks_ahead_hears_of_a_revocation_as_soon_as_any(
+    mode: SessionMode,
+) -> None:
+    time = Time()
+    world = a_world(mode=mode, time=time, store=SharedStore(time))
+    text = await a_token(world)
+    other = world.another_process(time=Time(NOW + 26 * 24 * HOUR))
+    await opened(other, text)
+    other.time.now = time.now
+    assert await opened(other, text) == b"hello"
+    await session_control.revoke(world.sessions, SCOPE, NOW + 1)
+    other.time.advance(world.settings.revocation_max_age)
+    assert await opened(other, text) is None
 
 
 async def test_the_hard_end_holds_with_no_grace() -> None:
