@@ -21,7 +21,8 @@ import pytest
 
 from proxy.demo.screen import search
 from tests.servers import free_port
-from tests.traffic.wire import eventually
+from tests.traffic import wire
+from tests.traffic.wire import Origin, Peer, eventually
 
 from .conftest import Process, running, sidecar
 from .llm_scene import metrics_of
@@ -210,17 +211,18 @@ async def cutting(port: int, sizes: tuple[int, ...]) -> AsyncIterator[int]:
                     data = data[size:]
             writer.write_eof()
 
-    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def passing(peer: Peer, _: Origin) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
-        writer.close()
-        back.close()
+        try:
+            await asyncio.gather(
+                pump(peer.reader, back), pump(there, peer.writer), return_exceptions=True
+            )
+        finally:
+            back.close()
 
-    listening = await asyncio.start_server(met, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
+    # It ends what is open at the end: otherwise the loop would end before the connections do.
+    async with wire.running(Origin(passing)) as origin:
+        yield origin.port
 
 
 @pytest.mark.parametrize("how", HOWS)
