@@ -11,6 +11,7 @@ from ..config.settings import (
     AdminSettings,
     ListenerSettings,
     ListenerTls,
+    RootSettings,
     SecretReference,
     Settings,
     TcpAddress,
@@ -28,7 +29,7 @@ def redacted(settings: Settings) -> dict[str, Any]:
         "keys": {
             "keyring": {
                 "file": str(keys.keyring),
-                ROOT_KINDS[keys.root.kind].key.name: _options(keys.root.options),
+                **_roots(keys.roots),
             },
             "store": keys.store.partition(":")[0],  # an address may hold a password
             "sessions": {
@@ -82,6 +83,12 @@ def _admin(settings: AdminSettings) -> dict[str, Any]:
             ],
         }
     return shown
+
+
+def _roots(roots: tuple[RootSettings, ...]) -> dict[str, Any]:
+    """Return the roots as the configuration writes them: one by its key, several as a list."""
+    shown = [{ROOT_KINDS[one.kind].key.name: _options(one.options)} for one in roots]
+    return shown[0] if len(shown) == 1 else {"roots": shown}
 
 
 def _options(value: object) -> Any:  # noqa: ANN401 - whatever the kind of root reads, for JSON

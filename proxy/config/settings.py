@@ -189,13 +189,14 @@ class KeySettings:
 
     `store` is `memory`, `sqlite:` with the absolute path of a file, or `redis`; `store_options` are
     the options of its kind in `schema.store_kinds`.
-    `keyring_id` None accepts the keyring in the file, whatever its id.
+    `roots` open the keyring, and are tried in their order. `keyring_id` None accepts the keyring in
+    the file, whatever its id.
     `identities` None means every participant whose private keys the keyring opens.
     With `accept_loss`, keys may exist in memory only.
     """
 
     keyring: Path
-    root: RootSettings
+    roots: tuple[RootSettings, ...]
     store: str = "memory"
     mode: Literal["durable", "ephemeral"] = "durable"
     ttl: float = 3600.0

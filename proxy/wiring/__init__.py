@@ -1,6 +1,5 @@
 """The composition root: it builds a working sidecar from settings, and owns what it starts."""
 
-from .reload.material import root_provider
 from .sidecar.sidecar import Sidecar, build
 
-__all__ = ["Sidecar", "build", "root_provider"]
+__all__ = ["Sidecar", "build"]

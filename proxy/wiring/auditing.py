@@ -16,10 +16,10 @@ from ..keys.audit import AuditLog, Trail, Value, file_beside
 from ..keys.audit.head_record import Head
 from ..keys.audit.trail import LineLimit
 from ..keys.keyring.file import open_keyring
+from ..keys.keyring.roots import configured
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter
-from .reload.material import root_provider
 
 
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
@@ -64,8 +64,8 @@ async def open_own(
     clock: Callable[[], float],
 ) -> Trail | None:
     """Return the audit log of a process without keys; its keyring is opened once for it."""
-    root = root_provider(settings, environ)
-    keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
+    roots = configured(settings.keys, environ)
+    keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
     return open_trail(settings, keyring.record_key, reporter, clock)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from ..config.settings import KeySettings, Settings
 from ..core.crypto.derivation import audit_key
 from ..keys.keyring.keyring import Keyring
+from ..keys.keyring.roots import configured
 from ..keys.operations.session_operations import (
     KeyringRevocations,
     SessionCall,
@@ -23,7 +24,6 @@ from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevoca
 from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
-from .reload.material import root_provider
 
 PARTICIPANT_CHANGES: Final = frozenset({"add", "rotate", "revoke", "expire", "accept"})
 """Actions that change a participant's keys: they are reported, and other workers notified."""
@@ -37,7 +37,7 @@ def keyring_revocations(
 ) -> KeyringRevocations:
     """Return what writes revocations into the keyring's file."""
     path, log = settings.keys.keyring, log_of(settings, reporter, clock)
-    return KeyringRevocations(path, root_provider(settings, environ), log, clock)
+    return KeyringRevocations(path, configured(settings.keys, environ), log, clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import (
     AdminSettings,
     AdminToken,
@@ -23,6 +24,7 @@ from proxy.config.settings import (
     UpstreamTls,
 )
 from proxy.core.errors import ConfigurationError
+from proxy.wiring.reload.config_files import keyring_files
 from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
@@ -32,7 +34,7 @@ BOTH_USERS = "user: u, password: {env: P}, sentinel_user: v, sentinel_password: 
 def test_keys_have_defaults() -> None:
     root = RootSettings("passphrase", SecretReference(env="P"))
 
-    expected = KeySettings(FOLDER / "keyring.jwe", root, "memory", "durable", 3600.0, 3600.0)
+    expected = KeySettings(FOLDER / "keyring.jwe", (root,), "memory", "durable", 3600.0, 3600.0)
 
     assert expected == loaded(changed("version: 1", "version: 1")).settings.keys
 
@@ -46,7 +48,7 @@ def test_keys_are_as_written() -> None:
 
     keys = loaded(text).settings.keys
 
-    assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.root
+    assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.roots[0]
     assert (keys.ttl, keys.grace) == (86400.0, 0.0)
 
 
@@ -283,3 +285,37 @@ def test_the_audit_log_stands_beside_the_keyring_unless_said(
 ) -> None:
     settings = loaded(changed("listeners:\n", f"audit: {said}\nlisteners:\n")).settings
     assert settings.audit == AuditSettings(FOLDER / file, block)
+
+
+def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
+    listed = (
+        "roots: [{aws-kms: {key: alias/a, region: eu-west-1, endpoint: 'http://localhost:8/'}},"
+        " {aws-kms: {key: 'arn:aws:kms:us-east-1:123456789012:key/mrk-1', ca: ca.pem}},"
+        f" {{key: {{file: root.key}}}}], id: {'A' * 22}"
+    )
+    text = changed("passphrase: {env: P}", listed)
+    keys = loaded(text).settings.keys
+
+    assert keys.roots == (
+        RootSettings("aws-kms", AwsKmsOptions("alias/a", "eu-west-1", "http://localhost:8/")),
+        RootSettings(
+            "aws-kms",
+            AwsKmsOptions(
+                "arn:aws:kms:us-east-1:123456789012:key/mrk-1", "us-east-1", ca=FOLDER / "ca.pem"
+            ),
+        ),
+        RootSettings("file", SecretReference(file=FOLDER / "root.key")),
+    )
+    assert keyring_files(loaded(text).settings) == (
+        FOLDER / "keyring.jwe",
+        FOLDER / "ca.pem",
+        FOLDER / "root.key",
+    )
+
+
+def test_a_key_service_without_a_pinned_keyring_is_a_warning() -> None:
+    text = changed("passphrase: {env: P}", "aws-kms: {key: alias/a, region: eu-west-1}")
+
+    assert any("needs `id`" in one for one in loaded(text).warnings)
+    pinned = text.replace("region: eu-west-1}", f"region: eu-west-1}}, id: {'A' * 22}")
+    assert not any("needs `id`" in one for one in loaded(pinned).warnings)

@@ -30,16 +30,19 @@ def _passphrase_file(path: Path) -> SecretReference:
     return SecretReference(file=path)
 
 
-SUBJECTS: Mapping[str, Callable[[Path], SecretReference]] = {
+SUBJECTS: Mapping[str, Callable[[Path], object]] = {
     "file": _key_file,
     "passphrase": _passphrase_file,
 }
 """The options of a root of each kind with a secret of its own; without its file there is none."""
 
+SERVICES = frozenset({"aws-kms"})
+"""Kinds that need a server: their own tests call `holds_the_contract` of root_service.py."""
 
-@pytest.fixture(params=sorted(ROOTS))
+
+@pytest.fixture(params=sorted(ROOTS.keys() - SERVICES))
 def kind(request: pytest.FixtureRequest) -> str:
-    """Each kind of root."""
+    """Each kind of root whose secret is on this machine."""
     name: str = request.param
     assert name in SUBJECTS, f"give `{name}` a line in SUBJECTS"
     return name
@@ -67,7 +70,7 @@ def test_what_is_wrapped_unwraps_again(root: RootProvider) -> None:
 def test_a_wrapping_fits_into_the_file_and_shows_nothing(root: RootProvider) -> None:
     members = root.wrap(CANARY, KEYRING.id)
 
-    assert not {"kind", "made"} & set(members)
+    assert not {"kind", "key", "made"} & set(members)
     for value in members.values():
         assert type(value) is int or (type(value) is str and value.isprintable())
         assert len(str(value)) <= 4096
@@ -136,4 +139,4 @@ def test_a_wrapping_of_another_keyring_is_refused(root: RootProvider) -> None:
     wrapping = provider.wrap(RootKey(bytes(32)), other.id, root, now=1)
 
     with pytest.raises(KeyringError, match="another keyring"):
-        provider.unwrap((wrapping,), KEYRING.id, root)
+        provider.unwrap(wrapping, KEYRING.id, root)

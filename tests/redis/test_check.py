@@ -244,7 +244,7 @@ async def test_the_trial_leaves_nothing_and_alarms_nobody(server: Server) -> Non
 
 async def test_stores_of_one_process_or_machine_have_less_to_ask(tmp_path: Path) -> None:
     async def verdicts(address: str) -> list[str]:
-        keys = KeySettings(Path("keyring"), ROOT, address)
+        keys = KeySettings(Path("keyring"), (ROOT,), address)
         findings = await check_store(keys, {}, clock=time.time, seconds=1.0)
         return [one.verdict for one in findings]
 

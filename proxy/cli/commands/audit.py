@@ -119,7 +119,7 @@ def show(  # noqa: PLR0913 - each is one option
 
     The log names conversations by a MAC, which only the keyring can compute.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     scope = Scope(tenant, conversation)
     forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
     names = {record_name(keyring.name_key, one) for one in forms}
@@ -176,7 +176,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if file.exists():
         raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     place.write_down(keyring, "audit.key", file=str(file))
     k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
     jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
@@ -225,7 +225,7 @@ def plant(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if json_value and form == "base64":
         raise click.UsageError("--json-value does not apply to --form base64")
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     now = int(time.time())
     began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)
     if not 0 <= began <= now:
@@ -248,7 +248,7 @@ def receipt_key(place: KeyringPlace) -> None:
     sealyard audit receipt-key
     sealyard audit receipt-key > receipts.jwk
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    console.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
+    console.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.roots).record_key))
 
 
 @audit.command("verify-receipt")
@@ -276,7 +276,7 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     than the one named.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if key_file is None:
-        jwk = erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key)
+        jwk = erase_receipt.public_jwk(open_keyring(place.path, place.roots).record_key)
     else:
         jwk = parse_object(_read(key_file)) or {}
     said = erase_receipt.verified(_read(file), jwk)
@@ -300,7 +300,7 @@ def _read(file: Path) -> bytes:
 
 def _key(place: KeyringPlace, file: Path | None) -> AuditKey:
     if file is None:
-        return audit_key(open_keyring(place.path, place.root).record_key)
+        return audit_key(open_keyring(place.path, place.roots).record_key)
     try:
         return AuditKey(verification.key_material(private_file.read(file, _KEY_BYTES)))
     except ValueError:

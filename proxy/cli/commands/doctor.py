@@ -30,15 +30,12 @@ from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.root_secret import Passphrase
-from ...keys.keyring.roots import LocalRoot
+from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
 from ...process import descriptors, fitness
 from ...process.descriptors import Places
 from ...process.fitness import Finding
 from ...traffic import tls
-from ...wiring import root_provider
-from ...wiring.reload.material import require_pinned
 from ..support import console, keyring_changes
 from ..support.configuration import config_option, load_configuration
 
@@ -159,12 +156,22 @@ def _files(settings: Settings) -> Finding:
     return Finding("open files", "ok", f"{wanted} are enough for `limits`")
 
 
+def _root(root: RootProvider) -> Iterator[Finding]:
+    if isinstance(root, PassphraseRoot) and (lacks := root.fetch().weakness) is not None:
+        text = f"a new one {lacks}; export the keyring under a better one, then import it"
+        yield Finding("passphrase", "warning", text)
+    try:
+        yield from root.examine()
+    except SealyardError as error:
+        yield Finding(f"root {root.kind}", "failed", console.message(error))
+
+
 def _keyring(settings: Settings) -> Iterator[Finding]:
-    path, root = settings.keys.keyring, root_provider(settings, os.environ)
+    path = settings.keys.keyring
     began = time.monotonic()
     try:
-        keyring = open_keyring(path, root)
-        require_pinned(settings.keys, keyring)
+        roots = configured(settings.keys, os.environ)
+        keyring = open_keyring(path, roots)
     except SealyardError as error:
         yield Finding("keyring", "failed", console.message(error))
         return
@@ -175,13 +182,8 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
-    secret = root.fetch() if isinstance(root, LocalRoot) else None
-    if isinstance(secret, Passphrase) and (lacks := secret.weakness) is not None:
-        yield Finding(
-            "passphrase",
-            "warning",
-            f"a new one {lacks}; export the keyring under a better one, then import it",
-        )
+    for root in roots.listed:
+        yield from _root(root)
     yield from keyring_changes.findings(settings.keys, keyring)
     if keyring.joined_since is None and any(map(_joins, settings.listeners)):
         text = "the keyring does not separate joined names of rules: run `sealyard keys upgrade`"

@@ -59,7 +59,7 @@ def init(place: KeyringPlace, name: str) -> None:
     prepare_new(place)
     kek_id = keyring.primary.id
     place.write_down(keyring, "keys.init", kek=kek_id)
-    create_keyring(place.path, keyring, place.root)
+    create_keyring(place.path, keyring, place.roots)
     console.say(f"created {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
     tell(keyring)
 
@@ -74,7 +74,7 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
     sealyard keys list
     sealyard keys list --json
     """  # noqa: D301 - see above
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     rows: list[dict[str, Any]] = [
         {
             "id": kek.id,
@@ -250,7 +250,7 @@ def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:
     """Yield what a KEK is, and what its removal means for what it sealed."""
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     entry = asked(partial(keyring.entry, kek_id))
     others = len(keyring.keks) - 1
     yield (

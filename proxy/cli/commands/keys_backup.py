@@ -49,7 +49,7 @@ def export(
     sealyard keys export backup.jwe
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    keyring = file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.roots)
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     file.create_keyring(backup, keyring, root)
@@ -100,7 +100,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
             # The next changes branch off here: later generations than the backup are not known.
             restored = restored.after(0 if view is None else view.generation)
         place.write_down(restored, "keys.import", backup=str(backup))
-        file.create_keyring(place.path, restored, place.root)
+        file.create_keyring(place.path, restored, place.roots)
         tell(restored)
     console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
 

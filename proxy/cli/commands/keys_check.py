@@ -109,7 +109,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     sealyard keys verify
     sealyard keys verify - --tenant clinic --conversation c1 --field content < token.txt
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    keyring = file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.roots)
     if stored is None:
         held = {"keks": len(keyring.keks), "primary": keyring.primary.id}
         known = facts(keyring) | held
@@ -147,7 +147,7 @@ def derive(
     first. The key is not written to a stdout that is a file others can read.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     require_private(output)
-    keyring = file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.roots)
     scope = Scope(tenant, conversation)
     text = read_token(stored, limit=_MAX_TOKEN_BYTES)
     try:

@@ -69,7 +69,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
     plaintext = console.read_argument(value, limit=_MAX_VALUE)
     if json_value:
         json_format.validate(plaintext)
-    sessions = _sessions(open_keyring(place.path, place.root))
+    sessions = _sessions(open_keyring(place.path, place.roots))
     asked = values.ToSeal(plaintext, context, json_value, form)
     (token,) = asyncio.run(values.seal(sessions, [asked]))
     click.echo(token.decode())
@@ -101,7 +101,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = read_token(sealed, limit=_MAX_VALUE)
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     try:
         asked = values.ToOpen(text, context)
         (opened,) = asyncio.run(values.open_tokens(_sessions(keyring), [asked]))

@@ -338,7 +338,7 @@ async def _revoke(
 
 
 def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:
-    keep = KeyringRevocations(place.path, place.root, place.audit).revoke
+    keep = KeyringRevocations(place.path, place.roots, place.audit).revoke
     pending = PendingRevocations(held, files(place.path, place.audit.path))
     return SessionOperations(held, keep, pending)
 

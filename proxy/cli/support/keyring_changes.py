@@ -43,7 +43,7 @@ def update(
         place.write_down(keyring, event, added=added, **values)
         return changed
 
-    changed = file.update_keyring(place.path, place.root, audited)
+    changed = file.update_keyring(place.path, place.roots, audited)
     tell(changed)
     return changed
 
@@ -65,7 +65,8 @@ def prepare_new(place: KeyringPlace) -> None:
     """Refuse an existing keyring before anything is created, then create a missing root key."""
     if place.path.exists():
         raise KeyringError(f"{place.path} already exists and is not overwritten")
-    path = place.root.reference.file if isinstance(place.root, FileRoot) else None
+    local = place.roots.local
+    path = local.reference.file if isinstance(local, FileRoot) else None
     if path is not None and not path.exists():
         create_root_file(path, random=os.urandom)
         console.say(f"created the root key {path}; keep a copy of it separate from the keyring")
@@ -97,7 +98,7 @@ def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
 
 def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
     """Exit with 1 unless every live process has the KEK."""
-    keyring = open_keyring(place.path, place.root)
+    keyring = open_keyring(place.path, place.roots)
     view = view_of(place, keyring)
     if view is None:
         return

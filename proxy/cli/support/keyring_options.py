@@ -21,7 +21,7 @@ from ...keys.audit import AuditLog
 from ...keys.audit import file_beside as beside
 from ...keys.keyring import poison
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
+from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured
 from . import console
 from .configuration import config_option, configuration_if_any
 
@@ -37,7 +37,7 @@ class KeyringPlace:
     """Where the keyring is, what opens it, and the audit log of key operations."""
 
     path: Path
-    root: RootProvider
+    roots: Roots
     audit: AuditLog
     config: Path | None = None
 
@@ -129,13 +129,13 @@ def keyring_options(
         **kwargs: _P.kwargs,
     ) -> None:
         options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
-        path, root, configured = _find(options)
+        path, roots, settings = _find(options)
         warn = None
-        if configured is not None and not configured.block and audit_file is None:
+        if settings is not None and not settings.block and audit_file is None:
             warn = _warn
-        named = audit_file or (configured.file if configured is not None else beside(path))
+        named = audit_file or (settings.file if settings is not None else beside(path))
         audit = AuditLog(named, time.time, warn=warn)
-        command(KeyringPlace(path, root, audit, config), *args, **kwargs)
+        command(KeyringPlace(path, roots, audit, config), *args, **kwargs)
 
     return with_place
 
@@ -186,18 +186,18 @@ def _warn(reason: str) -> None:
     console.say(f"warning: {reason}")
 
 
-def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
+def _find(options: _Options) -> tuple[Path, Roots, AuditSettings | None]:
     """Return where the keyring is, what opens it, and the audit settings that apply to it."""
-    root = options.root
-    if options.keyring is not None and (root is not None or options.config is None):
-        return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None), None
+    named = options.root
+    roots = Roots.of(named or passphrase_root(DEFAULT_VARIABLE, None))
+    if options.keyring is not None and (named is not None or options.config is None):
+        return options.keyring, roots, None
     loaded = configuration_if_any(options.config)
     if loaded is None:
-        path = options.keyring or DEFAULT_KEYRING
-        return path, root or passphrase_root(DEFAULT_VARIABLE, None), None
+        return options.keyring or DEFAULT_KEYRING, roots, None
     keys, audit = loaded.settings.keys, loaded.settings.audit
-    if root is None:
-        root = ROOTS[keys.root.kind](keys.root.options, os.environ)
+    if named is None:
+        roots = configured(keys, os.environ)
     # A keyring other than the configured one has another audit log, too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
-    return options.keyring or keys.keyring, root, audit if mine else None
+    return options.keyring or keys.keyring, roots, audit if mine else None

@@ -56,7 +56,7 @@ async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtSt
     )
     try:
         sessions = Sessions(
-            open_keyring(place.path, place.root),
+            open_keyring(place.path, place.roots),
             store,
             replace(SessionSettings.of(keys), store_timeout=_PATIENCE_SECONDS),
             clock=time.time,
@@ -104,7 +104,7 @@ def new_key(  # noqa: PLR0913 - each is one option
 def opener_of(place: KeyringPlace, under: str, env: str, file: Path | None) -> Opener:
     """Return what private keys are encrypted under: the keyring, or a passphrase."""
     if under == "keyring":
-        keyring = open_keyring(place.path, place.root)
+        keyring = open_keyring(place.path, place.roots)
         return private_key.keyring_opener(keyring)
     reference = SecretReference(file=file, env=None if file else env)
     return PassphraseRoot(reference, os.environ).fetch()

@@ -7,7 +7,7 @@ from typing import Final
 from . import tables
 from .addresses import ADDRESS, SECRET
 from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
-from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, SESSIONS
+from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
 from .listener_keys import LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
 from .root_kinds import ROOT_TABLES
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
@@ -113,6 +113,7 @@ TABLES: Final = (
     IDENTITY,
     PINS,
     PIN,
+    ROOT,
     *ROOT_TABLES,
     *STORE_TABLES,
     SECRET,

@@ -12,19 +12,34 @@ from .tables import Key, Table, listed
 
 KEYRING: Final = Table(
     "keyring",
-    f"`keys.keyring`; one of {listed(key.name for key in ROOT_KEYS)} opens it",
+    f"`keys.keyring`; {listed(key.name for key in ROOT_KEYS)} are roots: one of them, or `roots`",
     (
         Key("file", "path", "The keyring file.", tables.TEXT, required=True),
         *ROOT_KEYS,
         Key(
+            "roots",
+            "list of roots",
+            "Several roots, tried in this order; any one of them opens the keyring. Each needs a"
+            " wrapping in the keyring's file.",
+            tables.many(tables.table("root")),
+        ),
+        Key(
             "id",
             "22 characters",
             "The keyring's id, as `sealyard keys list` prints it. A keyring with another id is"
-            " refused.",
+            " refused. Required where a key service opens the keyring, which would open another"
+            " one too.",
             tables.TEXT,
             "any",
         ),
     ),
+    alternatives=(*((key.name,) for key in ROOT_KEYS), ("roots",)),
+)
+
+ROOT: Final = Table(
+    "root",
+    "An element of `keys.keyring.roots`; one of its keys",
+    ROOT_KEYS,
     alternatives=tuple((key.name,) for key in ROOT_KEYS),
 )
 

@@ -1,41 +1,22 @@
 """The kinds of root: what can open the keyring, under which key, and with which options.
 
-A new kind is one entry of ROOT_KINDS beside its provider in ROOTS of keys/keyring/roots. The
-loader, the JSON Schema, the reference and the redacted settings read this table; no other file of
-the configuration knows a kind.
+A new kind is one entry of ROOT_KINDS, its options in a file of roots/, beside its provider in ROOTS
+of keys/keyring/roots. The loader, the JSON Schema, the reference and the redacted settings read
+this table; no other file of the configuration knows a kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 from ..settings import SecretReference
 from ..yaml.nodes import Place, Problems
 from . import tables
 from .addresses import Files
-from .tables import Key, Table
-
-OptionsReader = Callable[[Place, Files, Problems], object | None]
-"""Reads the value of a kind's key: its options, or None after reporting what is wrong.
-
-Options are a `SecretReference` or a frozen dataclass of texts, numbers, paths, `SecretReference`s
-and tuples of these: `RootSettings` finds the files and variables in them, and the admin API shows
-them, so a secret may only be in them as a `SecretReference`.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class RootKind:
-    """A kind of root: its key in `keys.keyring` and how the key's value is read.
-
-    `tables` describes the mappings inside the value, for the JSON Schema and the reference.
-    """
-
-    key: Key
-    read: OptionsReader
-    tables: tuple[Table, ...] = ()
+from .roots.aws_kms import AWS_KMS
+from .roots.kind import RootKind
+from .tables import Key
 
 
 def _secret(place: Place, files: Files, problems: Problems) -> SecretReference | None:
@@ -66,6 +47,7 @@ ROOT_KINDS: Final[Mapping[str, RootKind]] = {
         ),
         _secret_file,
     ),
+    "aws-kms": AWS_KMS,
 }
 """By the names that ROOTS and the wrappings of a keyring use."""
 

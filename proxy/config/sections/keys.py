@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from ..schema.addresses import Files
-from ..schema.keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, SESSIONS
+from ..schema.keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
 from ..schema.root_kinds import ROOT_KINDS
 from ..schema.store_kinds import StoreChoice, store_choice
 from ..schema.tables import Fields
@@ -74,6 +74,10 @@ def _listed(place: Place, kids: dict[str, frozenset[str]], problems: Problems) -
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 _MOST_GRACE: Final = 366 * DAY
+_UNPINNED: Final = (
+    "needs `id` before Sealyard starts: a key service opens any keyring that was wrapped with its"
+    " key; `sealyard keys init` prints the id"
+)
 _KEYRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -90,10 +94,10 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     opened = None if keyring is None else _keyring(keyring, files, problems)
     if opened is None or chosen is None:
         return None
-    path, root, keyring_id = opened
+    path, roots, keyring_id = opened
     return KeySettings(
         path,
-        root,
+        roots,
         chosen.address,
         kept.mode,
         ttl=kept.ttl,
@@ -129,19 +133,40 @@ def _identity(place: Place, files: Files, problems: Problems) -> IdentitySetting
 
 def _keyring(
     place: Place, files: Files, problems: Problems
-) -> tuple[Path, RootSettings, str | None] | None:
+) -> tuple[Path, tuple[RootSettings, ...], str | None] | None:
     fields = Fields(place, KEYRING, problems)
     path = files.path(fields["file"], problems) if fields.get("file") else None
-    root = _root(fields, files, problems)
+    roots = _roots(fields, files, problems)
     pinned = fields.get("id")
     named = None if pinned is None else text(pinned, problems)
     if pinned is not None and named is not None and not _KEYRING_ID.fullmatch(named):
         problems.add(pinned, "is not the id of a keyring", "`sealyard keys list` prints it")
-    return None if path is None or root is None else (path, root, named)
+    if pinned is None and any(ROOT_KINDS[one.kind].service for one in roots):
+        problems.warn(place, _UNPINNED)
+    return None if path is None or not roots else (path, roots, named)
 
 
-def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | None:
+def _roots(fields: Fields, files: Files, problems: Problems) -> tuple[RootSettings, ...]:
     chosen = fields.alternative(problems)
+    if chosen != "roots":
+        root = _root(fields, chosen, files, problems)
+        return () if root is None else (root,)
+    found: dict[RootSettings, None] = {}
+    for one in elements(fields["roots"], problems):
+        members = Fields(one, ROOT, problems)
+        root = _root(members, members.alternative(problems), files, problems)
+        if root is None:
+            continue
+        alike = [before for before in found if before.kind == root.kind]
+        if root in found or (alike and not ROOT_KINDS[root.kind].service):
+            problems.add(one, "is listed twice")
+        found[root] = None
+    return tuple(found)
+
+
+def _root(
+    fields: Fields, chosen: str | None, files: Files, problems: Problems
+) -> RootSettings | None:
     for name, kind in ROOT_KINDS.items():
         if kind.key.name == chosen:
             options = kind.read(fields[chosen], files, problems)

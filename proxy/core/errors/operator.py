@@ -51,6 +51,13 @@ class KeyringError(OperatorError):
     title = "The keyring cannot be used."
 
 
+class RootUnavailable(KeyringError):
+    """No root opens the keyring now, and a key service among them might later."""
+
+    code = "root-unavailable"
+    title = "No root opens the keyring."
+
+
 class ParticipantError(OperatorError):
     """A participant's key cannot be added, found, opened or changed as asked."""
 

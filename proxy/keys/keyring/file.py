@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from .. import private_file
 from . import envelope, jwk_set
 from .keyring import Keyring
 from .root_secret import Passphrase, RootKey
-from .roots import provider
+from .roots.opening import Roots, Unwrapped
 from .roots.provider import MOST_WRAPPINGS, LocalRoot, RootProvider, Wrapping
 
 VERSION: Final = 2
@@ -110,11 +110,11 @@ def _wrapping(found: object) -> Wrapping:
         type(value) is int or (isinstance(value, str) and _TEXT.fullmatch(value))
         for value in found.values()
     )
-    kind, made = found.get("kind"), found.get("made")
-    if not plain or not isinstance(kind, str) or type(made) is not int:
+    kind, made, key = found.get("kind"), found.get("made"), found.get("key", "")
+    if not plain or not (isinstance(kind, str) and isinstance(key, str) and type(made) is int):
         raise KeyringError("a wrapping needs a kind, the time it was made, and plain members")
-    members = {name: value for name, value in found.items() if name not in {"kind", "made"}}
-    return Wrapping(kind, made, members)
+    own = found.keys() - {"kind", "made", "key"}
+    return Wrapping(kind, made, {name: found[name] for name in found if name in own}, key)
 
 
 def _mac(members: _Members, root_key: RootKey) -> str:
@@ -153,72 +153,90 @@ class _FetchedOnce(LocalRoot):
         return self._secret
 
 
-def open_keyring(path: Path, root: RootProvider) -> Keyring:
+@dataclass(frozen=True, slots=True)
+class OpenedKeyring:
+    """A keyring, with what opened its file; None for a file of the old format."""
+
+    keyring: Keyring
+    unwrapped: Unwrapped | None
+
+
+def open_keyring(path: Path, root: RootProvider | Roots) -> Keyring:
     """Return the keyring of the file; takes about 0.15 s with a passphrase, all of it CPU.
 
-    Raises KeyringError, naming the path, when file, root secret or content is invalid.
+    Raises KeyringError, naming the path, when file, root secret or content is invalid, and
+    RootUnavailable where it might open later.
     """
-    return _read(path, root)[0]
+    return read_keyring(path, root).keyring
 
 
-def create_keyring(path: Path, keyring: Keyring, root: RootProvider) -> None:
-    """Write a new file; raise KeyringError when `path` exists already."""
-    content = _content(keyring, root, None)
+def read_keyring(path: Path, root: RootProvider | Roots) -> OpenedKeyring:
+    """Do as `open_keyring`, and return which root opened it."""
+    keyring, _, unwrapped = _read(path, Roots.of(root))
+    return OpenedKeyring(keyring, unwrapped)
+
+
+def create_keyring(path: Path, keyring: Keyring, root: RootProvider | Roots) -> None:
+    """Write a new file, wrapped by every root; raise KeyringError when `path` exists already."""
+    content = _content(keyring, Roots.of(root), None)
     with private_file.locked(path):
         if path.exists() or path.is_symlink():
             raise KeyringError(f"{path}: exists already and is not overwritten")
         private_file.write(path, content)
 
 
-def update_keyring(path: Path, root: RootProvider, change: Callable[[Keyring], Keyring]) -> Keyring:
+def update_keyring(
+    path: Path, root: RootProvider | Roots, change: Callable[[Keyring], Keyring]
+) -> Keyring:
     """Replace the file's keyring by what `change` makes of it, and return that.
 
     Reading, changing and writing happen under one lock, so concurrent updates lose nothing.
     Whatever `change` raises leaves the file as it was.
     """
-    if isinstance(root, LocalRoot):
-        root = _FetchedOnce(root)
+    roots = _fetched_once(Roots.of(root))
     with private_file.locked(path):
-        before, lock = _read(path, root)
+        before, lock, _ = _read(path, roots)
         changed = change(before)
-        private_file.write(path, _content(changed, root, lock))
+        private_file.write(path, _content(changed, roots, lock))
     return changed
 
 
-def _read(path: Path, root: RootProvider) -> tuple[Keyring, _Lock | None]:
+def _fetched_once(roots: Roots) -> Roots:
+    listed = (_FetchedOnce(one) if isinstance(one, LocalRoot) else one for one in roots.listed)
+    return replace(roots, listed=tuple(listed))
+
+
+_Read = tuple[Keyring, _Lock | None, Unwrapped | None]
+
+
+def _read(path: Path, roots: Roots) -> _Read:
     text = private_file.read(path, MAX_FILE_BYTES).strip()
     try:
-        return _opened(text, root)
+        return _opened(text, roots)
     except KeyringError as error:
-        reason = error.reason
-    raise KeyringError(f"{path}: {reason}")
+        kind, reason = type(error), error.reason
+    raise kind(f"{path}: {reason}")
 
 
-def _opened(text: bytes, root: RootProvider) -> tuple[Keyring, _Lock | None]:
+def _opened(text: bytes, roots: Roots) -> _Read:
     if not text:
         raise KeyringError("the file is empty")
     if is_form(text):
         form = parse(text)
-        root_key = provider.unwrap(form.wrappings, form.id, root)
-        return form.opened(root_key), _Lock(root_key, form.wrappings)
-    keyring = jwk_set.decode(envelope.decrypt(text, _secret(root)))
+        unwrapped = roots.unwrap(form.wrappings, form.id)
+        root_key = unwrapped.root_key
+        return form.opened(root_key), _Lock(root_key, form.wrappings), unwrapped
+    keyring = jwk_set.decode(envelope.decrypt(text, roots.secret()))
     if keyring.joined_since is not None:
         raise KeyringError("a keyring of the new format is in a file of the old format")
-    return keyring, None
+    roots.require_pinned(keyring.id)
+    return keyring, None, None
 
 
-def _secret(root: RootProvider) -> RootKey | Passphrase:
-    """Return the secret of a root that can hold a keyring of the old format."""
-    if not isinstance(root, LocalRoot):
-        raise KeyringError(f"a keyring in the old format has no root `{root.kind}`")
-    return root.fetch()
-
-
-def _content(keyring: Keyring, root: RootProvider, lock: _Lock | None) -> bytes:
+def _content(keyring: Keyring, roots: Roots, lock: _Lock | None) -> bytes:
     if keyring.joined_since is None:
-        return envelope.encrypt(jwk_set.encode(keyring), _secret(root)) + b"\n"
+        return envelope.encrypt(jwk_set.encode(keyring), roots.secret()) + b"\n"
     if lock is None:
         root_key = RootKey(os.urandom(KEY_BYTES))
-        made = provider.wrap(root_key, keyring.id, root, now=int(time.time()))
-        lock = _Lock(root_key, (made,))
+        lock = _Lock(root_key, roots.wrap(root_key, keyring.id, now=int(time.time())))
     return compose(keyring, lock.root_key, lock.wrappings)

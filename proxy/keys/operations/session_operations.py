@@ -25,7 +25,7 @@ from ..end_to_end import rotation_marker
 from ..end_to_end.package_store import PackageStore
 from ..keyring import file
 from ..keyring.keyring import Keyring
-from ..keyring.roots import RootProvider
+from ..keyring.roots import RootProvider, Roots
 from ..sessions import joined_scopes, session_control
 from ..sessions.pending_revocations import PendingRevocations
 from ..sessions.sessions import Sessions
@@ -360,7 +360,7 @@ class KeyringRevocations:
     """Changes the keyring at `path`, unless the change cannot be written to the audit log."""
 
     path: Path
-    root: RootProvider
+    roots: RootProvider | Roots
     audit: AuditLog
     clock: Callable[[], float] = time.time
 
@@ -378,4 +378,4 @@ class KeyringRevocations:
             self.audit.write(key, "keys.revoke", **fields)
             return changed
 
-        file.update_keyring(self.path, self.root, change)
+        file.update_keyring(self.path, self.roots, change)

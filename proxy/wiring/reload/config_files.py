@@ -54,8 +54,8 @@ def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
 
 
 def keyring_files(settings: Settings) -> tuple[Path, ...]:
-    """Return the keyring file and the file with its secret."""
-    return settings.keys.keyring, *settings.keys.root.files
+    """Return the keyring file and the files of its roots."""
+    return settings.keys.keyring, *(file for root in settings.keys.roots for file in root.files)
 
 
 def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:

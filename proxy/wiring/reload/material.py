@@ -12,12 +12,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
+from ...config.settings import ListenerSettings, Settings, UpstreamTls
 from ...core.compiled.rule_table import RuleTable
-from ...core.errors import KeyringError
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.keyring import Keyring, shown
-from ...keys.keyring.roots import ROOTS, RootProvider, passphrase
+from ...keys.keyring.keyring import Keyring
+from ...keys.keyring.roots import configured, passphrase
 from ...traffic import tls
 from .config_files import Fingerprint, fingerprint, keyring_files, tls_files
 
@@ -74,20 +73,6 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     return Material(settings, keyring, files, took, listeners)
 
 
-def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvider:
-    """Return the root provider of the configured keyring."""
-    root = settings.keys.root
-    return ROOTS[root.kind](root.options, environ)
-
-
-def require_pinned(keys: KeySettings, keyring: Keyring) -> None:
-    """Raise KeyringError where `keys.keyring.id` names another keyring than the file has."""
-    if keys.keyring_id not in {None, keyring.id}:
-        named = shown(keys.keyring_id or "")
-        reason = f"keyring-mismatch: it is {shown(keyring.id)}…, and keys.keyring.id is {named}…"
-        raise KeyringError(f"{keys.keyring}: {reason}")
-
-
 def _keyring(
     settings: Settings, environ: Mapping[str, str], old: Material | None
 ) -> tuple[Keyring, Fingerprint, float]:
@@ -95,9 +80,8 @@ def _keyring(
     if old is not None and old.settings.keys == settings.keys and old.keyring_files == files:
         return old.keyring, files, 0.0
     began = time.monotonic()
-    keyring = open_keyring(settings.keys.keyring, root_provider(settings, environ))
+    keyring = open_keyring(settings.keys.keyring, configured(settings.keys, environ))
     empty_environment(settings, environ)
-    require_pinned(settings.keys, keyring)
     return keyring, files, round((time.monotonic() - began) * 1000, 1)
 
 
@@ -113,7 +97,7 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in needed:
         if name is not None:
             passphrase.passphrase(name)
-    for secret in settings.keys.root.secrets:
+    for secret in (one for root in settings.keys.roots for one in root.secrets):
         if secret.env is not None and secret.env not in needed:
             passphrase.forget(secret.env)
 

@@ -13,6 +13,7 @@ from ...config.settings import STALLED_SECONDS
 from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.roots import configured
 from ...process import descriptors
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
@@ -20,7 +21,7 @@ from ...telemetry.reporter import Reporter
 from ...telemetry.tap import joined
 from ..ipc.worker_process import WorkerCommand, WorkerProcess, spawn
 from ..reload.config_files import Source
-from ..reload.material import empty_environment, root_provider
+from ..reload.material import empty_environment
 from .sockets import WorkerSockets
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
@@ -161,9 +162,10 @@ class Supervisor:
         the workers open the keyring.
         """
         settings = source.loaded.settings
-        if any(secret.env is not None for secret in settings.keys.root.secrets):
-            root = root_provider(settings, self._environ)
-            await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
+        secrets = (one for root in settings.keys.roots for one in root.secrets)
+        if any(secret.env is not None for secret in secrets):
+            roots = configured(settings.keys, self._environ)
+            await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
         empty_environment(settings, self._environ)
 
     def _settle(self, source: Source | None) -> None:

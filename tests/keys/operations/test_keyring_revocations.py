@@ -23,10 +23,10 @@ def keeper(tmp_path: Path) -> KeyringRevocations:
 
 
 def test_a_revocation_is_kept_and_nothing_else_changes(keeper: KeyringRevocations) -> None:
-    before = open_keyring(keeper.path, keeper.root)
+    before = open_keyring(keeper.path, keeper.roots)
     keeper.revoke(NAME, NOW)
     keeper.revoke(NAME, NOW - 5)
-    assert open_keyring(keeper.path, keeper.root) == before.revoke(NAME, NOW)
+    assert open_keyring(keeper.path, keeper.roots) == before.revoke(NAME, NOW)
     lines = [json.loads(line) for line in keeper.audit.path.read_text().splitlines()]
     assert [(line["event"], line["scope"], line["not_before"]) for line in lines[1:]] == [
         ("keys.revoke", NAME, NOW),
@@ -39,7 +39,7 @@ def test_what_cannot_be_written_down_is_not_done(
 ) -> None:
     before = keeper.path.read_bytes()
     closed = KeyringRevocations(
-        keeper.path, keeper.root, AuditLog(tmp_path / "none" / "audit", Time())
+        keeper.path, keeper.roots, AuditLog(tmp_path / "none" / "audit", Time())
     )
     with pytest.raises(UnfitEnvironment):
         closed.revoke(NAME, NOW)

@@ -17,7 +17,7 @@ from proxy.wiring.admin.service_view import Carrier, ServiceView
 from proxy.wiring.reload.reload import Reloader
 from tests.factories import Ear
 
-KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X")), "redis:")
+KEYS = KeySettings(Path("keyring"), (RootSettings("file", SecretReference(env="X")),), "redis:")
 
 
 class OneResult:

@@ -31,7 +31,7 @@ ROOT = RootSettings("file", SecretReference(env="X"))
 
 
 def the_keys(store: str = "redis", mode: SessionMode = "durable") -> KeySettings:
-    return KeySettings(Path("keyring"), ROOT, store, mode)
+    return KeySettings(Path("keyring"), (ROOT,), store, mode)
 
 
 def the_checks(world: World, keys: KeySettings) -> dict[str, Check]:

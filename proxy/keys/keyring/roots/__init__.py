@@ -1,16 +1,20 @@
 """Root providers: what wraps the root key of the keyring.
 
 A new provider is one file beside this one, one line in ROOTS and one entry in ROOT_KINDS of
-config/schema/root_kinds.py. tests/contracts/test_roots.py says what it must do.
+config/schema/root_kinds.py, whose options are in config/schema/roots. tests/contracts/test_roots.py
+says what it must do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, Final
 
+from ....config.settings import KeySettings
 from ..root_secret import Passphrase, RootKey
 from .file import FileRoot, create_root_file
+from .opening import Roots
 from .passphrase import PassphraseRoot
 from .provider import LocalRoot, RootProvider
 
@@ -23,6 +27,8 @@ __all__ = [
     "RootFactory",
     "RootKey",
     "RootProvider",
+    "Roots",
+    "configured",
     "create_root_file",
 ]
 
@@ -30,7 +36,25 @@ RootFactory = Callable[[Any, Mapping[str, str]], RootProvider]
 """Makes a provider from its options, as its kind in config/schema/root_kinds.py reads them, and the
 environment that its secrets are looked up in."""
 
+
+def _later(module: str, name: str) -> RootFactory:
+    """Return a factory that imports its provider where a configuration has that kind of root."""
+
+    def make(options: Any, environ: Mapping[str, str]) -> RootProvider:  # noqa: ANN401 - as RootFactory
+        made: RootProvider = getattr(import_module(f".{module}", __name__), name)(options, environ)
+        return made
+
+    return make
+
+
 ROOTS: Final[Mapping[str, RootFactory]] = {
     "file": FileRoot,
     "passphrase": PassphraseRoot,
+    "aws-kms": _later("aws_kms", "AwsKmsRoot"),
 }
+
+
+def configured(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
+    """Return the roots of a configuration; raise KeyringError for one that is there twice."""
+    listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.roots)
+    return Roots(listed, keys.keyring_id)

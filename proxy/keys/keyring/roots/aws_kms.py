@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from ....config.schema.roots.aws_kms import AwsKmsOptions
 from ....core.errors import KeyringError
+from ....process.fitness import Finding
 from .aws_credentials import CredentialChain, domain
 from .aws_signature import CredentialScope, signed
 from .key_service import call
@@ -26,25 +28,10 @@ _CONTENT: Final = "application/x-amz-json-1.1"
 
 
 @dataclass(frozen=True, slots=True)
-class AwsKmsOptions:
-    """A key (ARN or `alias/NAME`) in a region.
-
-    `endpoint`, `sts` and `ca` replace AWS' own addresses and the CAs of the system.
-    """
-
-    key: str
-    region: str
-    endpoint: str = ""
-    sts: str = ""
-    ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AwsKmsRoot:
     """Asks AWS KMS to encrypt and decrypt, under the keyring's id as encryption context.
 
-    The key that a wrapping names is only compared with the configured one: what is called comes
-    from the configuration alone.
+    Every call names the key, also where KMS would find it in the ciphertext.
     """
 
     kind: ClassVar[str] = "aws-kms"
@@ -53,31 +40,51 @@ class AwsKmsRoot:
     environ: Mapping[str, str] = field(repr=False)
     now: Callable[[], datetime] = field(repr=False, default=lambda: datetime.now(UTC))
 
+    @property
+    def key(self) -> str:
+        """The ARN of the key, or its alias or id with the region."""
+        key, region = self.options.key, self.options.region
+        return key if key.startswith("arn:") else f"{region}/{key}"
+
     def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
-        """Return the ciphertext and the name of the key."""
+        """Return the ciphertext."""
         asked = {"KeyId": self.options.key, "Plaintext": base64.b64encode(plaintext).decode()}
-        found = self._ask("Encrypt", asked, keyring_id)
-        return {"key": self.options.key, "ct": _text(found, "CiphertextBlob")}
+        found = self._ask("Encrypt", asked, _context(keyring_id))
+        return {"ct": _text(found, "CiphertextBlob")}
 
     def unwrap(self, members: Members, keyring_id: str) -> bytes:
         """Return the plaintext."""
-        if set(members) != {"key", "ct"}:
+        if set(members) != {"ct"}:
             raise KeyringError("a wrapping has missing or unknown members")
-        if members["key"] != self.options.key:
-            raise KeyringError("the wrapping was made with another key of AWS KMS")
         asked = {"KeyId": self.options.key, "CiphertextBlob": str(members["ct"])}
-        found = self._ask("Decrypt", asked, keyring_id)
+        found = self._ask("Decrypt", asked, _context(keyring_id))
         try:
             return base64.b64decode(_text(found, "Plaintext"), validate=True)
         except binascii.Error:
             raise KeyringError("AWS KMS: the answer is not base64") from None
 
-    def _ask(self, action: str, asked: dict[str, Any], keyring_id: str) -> dict[str, Any]:
+    def examine(self) -> list[Finding]:
+        """Say whether the key is rotated, if the rights suffice to ask."""
+        check = f"root {self.kind}"
+        asked = {"KeyId": self.options.key}
+        try:
+            if self.options.key.startswith("alias/") or ":alias/" in self.options.key:
+                found = self._ask("DescribeKey", asked).get("KeyMetadata")
+                asked = {"KeyId": _text(found if isinstance(found, dict) else {}, "KeyId")}
+            rotated = self._ask("GetKeyRotationStatus", asked).get("KeyRotationEnabled")
+        except KeyringError as error:
+            text = f"whether {self.key} is rotated cannot be asked: {error.reason}"
+            return [Finding(check, "unknown", text)]
+        if rotated is True:
+            return [Finding(check, "ok", f"{self.key} is rotated every year")]
+        text = f"{self.key} is never rotated: enable its automatic rotation"
+        return [Finding(check, "warning", text)]
+
+    def _ask(self, action: str, *asked: dict[str, Any]) -> dict[str, Any]:
         options = self.options
         url = options.endpoint or f"https://kms.{options.region}.{domain(options.region)}/"
         tls = _trust(options.ca)
-        context = {"sealyard:keyring": keyring_id, "sealyard:purpose": PURPOSE}
-        body = json.dumps({**asked, "EncryptionContext": context}).encode()
+        body = json.dumps({name: one[name] for one in asked for name in one}).encode()
         credentials = CredentialChain(self.environ, options.region, options.sts, tls=tls).find()
         headers = {"Content-Type": _CONTENT, "X-Amz-Target": f"TrentService.{action}"}
         scope = CredentialScope(options.region, "kms", self.now())
@@ -89,6 +96,10 @@ class AwsKmsRoot:
             reason = code if code.isalnum() else f"status {answer.status}"
             raise KeyringError(f"AWS KMS: {action}: {reason}")
         return found
+
+
+def _context(keyring_id: str) -> dict[str, Any]:
+    return {"EncryptionContext": {"sealyard:keyring": keyring_id, "sealyard:purpose": PURPOSE}}
 
 
 def _text(found: dict[str, Any], name: str) -> str:

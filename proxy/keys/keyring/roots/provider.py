@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ....core.crypto import base64url, derivation
 from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError
+from ....process.fitness import Finding
 from .. import envelope
 from ..root_secret import Passphrase, RootKey
 
@@ -39,8 +40,18 @@ class RootProvider(Protocol):
         """Its name in ROOTS, in the configuration and in the wrappings of a keyring's file."""
         ...
 
+    @property
+    def key(self) -> str:
+        """What tells it from others of its kind; empty for a kind of which there is only one.
+
+        It is the key's name as the configuration gives it, with the region or the server where the
+        name alone is not unique: 1 to 1,024 printable ASCII characters. It is written into the
+        wrapping, where it finds that wrapping again; a call uses the configuration alone.
+        """
+        ...
+
     def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
-        """Return the wrapped bytes, with what `unwrap` needs besides; not `kind` and `made`.
+        """Return the wrapped bytes, with what `unwrap` needs besides; not `kind`, `key`, `made`.
 
         A key service binds them to the keyring's id and to PURPOSE.
 
@@ -55,6 +66,15 @@ class RootProvider(Protocol):
         """
         ...
 
+    def examine(self) -> list[Finding]:
+        """Return what `doctor` should say about the root besides that it opens the keyring.
+
+        Examples are rights that are too wide, and a key that is never rotated. What cannot be asked
+        is no finding above `unknown`. It changes nothing. Raises KeyringError when the root cannot
+        be asked at all.
+        """
+        ...
+
 
 class LocalRoot(ABC):
     """A root whose secret is on this machine: it wraps with a JWE, and opens the old format too."""
@@ -65,6 +85,11 @@ class LocalRoot(ABC):
     @abstractmethod
     def kind(self) -> str:
         """As `RootProvider.kind`."""
+
+    @property
+    def key(self) -> str:
+        """As `RootProvider.key`: there is one of each local kind."""
+        return ""
 
     @abstractmethod
     def fetch(self) -> RootKey | Passphrase:
@@ -80,10 +105,25 @@ class LocalRoot(ABC):
             raise KeyringError("a wrapping has missing or unknown members")
         return envelope.decrypt(str(members["jwe"]).encode(), self.fetch(), cty=_CTY)
 
+    def examine(self) -> list[Finding]:
+        """Return nothing: its file is checked whenever it is read."""
+        return []
+
+
+class RootName(NamedTuple):
+    """Which root it is: its kind, and its key where a kind has several."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        """Return it for a sentence."""
+        return f"`{self.kind}` {self.key}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """The root key wrapped by one root: the kind of root, when (seconds since 1970), and the rest.
+    """The root key wrapped by one root: its kind, when (seconds since 1970), its key, and the rest.
 
     `members` depend on the kind of root.
     """
@@ -91,10 +131,17 @@ class Wrapping:
     kind: str
     made: int
     members: Members
+    key: str = ""
+
+    @property
+    def root(self) -> RootName:
+        """Which root made it."""
+        return RootName(self.kind, self.key)
 
     def to_json(self) -> dict[str, str | int]:
         """Return the JSON object of the keyring's file."""
-        return {"kind": self.kind, "made": self.made, **self.members}
+        key = {"key": self.key} if self.key else {}
+        return {"kind": self.kind, **key, "made": self.made, **self.members}
 
 
 def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) -> Wrapping:
@@ -103,21 +150,15 @@ def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) ->
     Raises KeyringError where the root is not available, or too weak for a new wrapping.
     """
     head = bytes([VERSION]) + base64url.decode(keyring_id.encode())
-    return Wrapping(root.kind, now, root.wrap(head + root_key.reveal(), keyring_id))
+    return Wrapping(root.kind, now, root.wrap(head + root_key.reveal(), keyring_id), root.key)
 
 
-def unwrap(wrappings: tuple[Wrapping, ...], keyring_id: str, root: RootProvider) -> RootKey:
-    """Return the root key from the one wrapping of the configured root; no other is tried.
+def unwrap(wrapping: Wrapping, keyring_id: str, root: RootProvider) -> RootKey:
+    """Return the root key from a wrapping that `root` made.
 
-    Raises KeyringError where there is none or several, and where it is of another keyring.
+    Raises KeyringError where it does not open, and where it is of another keyring.
     """
-    found = [one for one in wrappings if one.kind == root.kind]
-    if len(found) != 1:
-        kinds = ", ".join(sorted({one.kind for one in wrappings}))
-        number = "several wrappings" if found else "no wrapping"
-        reason = f"{number} for the configured root `{root.kind}`; its roots are: {kinds}"
-        raise KeyringError(f"the keyring has {reason}")
-    plaintext = root.unwrap(found[0].members, keyring_id)
+    plaintext = root.unwrap(wrapping.members, keyring_id)
     if len(plaintext) != _HEAD_BYTES + KEY_BYTES or plaintext[0] != VERSION:
         raise KeyringError("the wrapping holds no root key of this version")
     if base64url.encode(plaintext[1:_HEAD_BYTES]).decode() != keyring_id:

@@ -14,18 +14,21 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import keyring as keyrings
-from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.roots.aws_credentials import CredentialChain
-from proxy.keys.keyring.roots.aws_kms import AwsKmsOptions, AwsKmsRoot
+from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
 from proxy.keys.keyring.roots.aws_signature import AwsCredentials, CredentialScope, signed
 from proxy.keys.keyring.roots.key_service import MOST_ANSWER, call
+from tests.contracts.root_service import holds_the_contract
 from tests.servers import await_port, child, free_port
 
 ROOT = Path(__file__).parents[4]
 MOTO = ROOT / ".venv-moto" / "bin" / "moto_server"
 REGION = "eu-central-1"
+ARN = f"arn:aws:kms:{REGION}:123456789012:key/0000"
 ID, OTHER = "A" * 22, "B" * 22
 CANARY = b"canary of a root key"
 ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "canary-secret"}
@@ -73,16 +76,40 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kms]:
         yield made
 
 
-def test_a_keyring_is_opened_by_the_key_alone(moto: Kms, tmp_path: Path) -> None:
+def test_a_root_in_aws_kms_behaves_as_a_root(moto: Kms, tmp_path: Path) -> None:
+    holds_the_contract(moto.root(), moto.root(moto.make_key()), tmp_path)
+
+
+def test_the_file_names_the_key_and_not_the_address(moto: Kms, tmp_path: Path) -> None:
     keyring = keyrings.create("k", now=1, random=os.urandom)
     create_keyring(tmp_path / "keyring.json", keyring, moto.root())
     text = (tmp_path / "keyring.json").read_text()
 
-    assert open_keyring(tmp_path / "keyring.json", moto.root()).digest == keyring.digest
     assert moto.key in text
     assert moto.url not in text
-    with pytest.raises(KeyringError, match="another key"):
-        open_keyring(tmp_path / "keyring.json", moto.root(moto.make_key()))
+
+
+def test_an_alias_of_another_region_is_another_root() -> None:
+    here, there = (
+        AwsKmsRoot(AwsKmsOptions("alias/sealyard", region), {}) for region in (REGION, "us-east-1")
+    )
+    assert here.key == f"{REGION}/alias/sealyard"
+    assert here.key != there.key
+    assert AwsKmsRoot(AwsKmsOptions(ARN, REGION), {}).key == ARN
+
+
+def test_a_key_that_is_never_rotated_is_a_finding(moto: Kms) -> None:
+    (found,) = moto.root().examine()
+    assert (found.check, found.verdict) == ("root aws-kms", "warning")
+    assert "never rotated" in found.text
+    with double() as there:
+        root = Kms(f"{there.url}/", ARN).root()
+        for answer, verdict in (
+            ((200, b'{"KeyRotationEnabled": true}'), "ok"),
+            ((400, b'{"__type": "AccessDeniedException"}'), "unknown"),
+        ):
+            there.answers["/"] = answer
+            assert [one.verdict for one in root.examine()] == [verdict]
 
 
 def test_a_wrapping_is_bound_to_its_keyring_and_its_key(moto: Kms) -> None:
@@ -93,10 +120,9 @@ def test_a_wrapping_is_bound_to_its_keyring_and_its_key(moto: Kms) -> None:
         moto.root().unwrap(members, OTHER)
     other = moto.make_key()
     with pytest.raises(KeyringError, match="AWS KMS: Decrypt: "):
-        moto.root(other).unwrap({**members, "key": other}, ID)
-    for swapped in ({**members, "key": other}, {**members, "endpoint": "http://127.0.0.1:1/"}):
-        with pytest.raises(KeyringError):
-            moto.root().unwrap(swapped, ID)
+        moto.root(other).unwrap(members, ID)
+    with pytest.raises(KeyringError, match="unknown members"):
+        moto.root().unwrap({**members, "endpoint": "http://127.0.0.1:1/"}, ID)
 
 
 def test_the_role_of_a_service_account_opens_it(moto: Kms, tmp_path: Path) -> None:
@@ -230,7 +256,7 @@ def test_answers_that_open_nothing_have_a_reason_and_show_nothing(
         there.headers["Location"] = f"{there.url}/elsewhere"
         root = Kms(f"{there.url}/", "alias/sealyard").root()
         with pytest.raises(KeyringError) as refused:
-            root.unwrap({"key": "alias/sealyard", "ct": "AAAA"}, ID)
+            root.unwrap({"ct": "AAAA"}, ID)
         assert reason in str(refused.value)
         assert "canary" not in str(refused.value)
         assert [one[1] for one in there.asked] == ["/"]

@@ -1,0 +1,117 @@
+"""The options of the root `aws-kms`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ...yaml.nodes import Place, Problems, show
+from ...yaml.scalars import text
+from .. import tables
+from ..addresses import Files
+from ..tables import Fields, Key, Table
+from .kind import RootKind, service_url
+
+_KEY: Final = re.compile(
+    r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(?:key/[A-Za-z0-9-]+|alias/[\w/-]+)"
+    r"|alias/[\w/-]+|(?:mrk-)?[0-9a-f-]{32,36}",
+    re.ASCII,
+)
+_REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class AwsKmsOptions:
+    """A key (ARN, `alias/NAME` or id) in a region.
+
+    `endpoint`, `sts` and `ca` replace AWS' own addresses and the CAs of the system.
+    """
+
+    key: str
+    region: str
+    endpoint: str = ""
+    sts: str = ""
+    ca: Path | None = None
+
+
+_TABLE: Final = Table(
+    "aws_kms",
+    "`aws-kms`: a symmetric key of AWS KMS",
+    (
+        Key("key", "ARN, `alias/NAME`, id", "The key.", tables.TEXT, required=True),
+        Key("region", "region", "The region of the key.", tables.TEXT, "that of the ARN"),
+        Key(
+            "endpoint",
+            "URL",
+            "The address of KMS: `https`, or `http` on this machine.",
+            tables.TEXT,
+            "that of the region",
+        ),
+        Key(
+            "sts",
+            "URL",
+            "The address of the security token service.",
+            tables.TEXT,
+            "that of the region",
+        ),
+        Key(
+            "ca", "path", "The CA certificates that verify both (PEM).", tables.TEXT, "the system's"
+        ),
+    ),
+)
+
+
+def _options(place: Place, files: Files, problems: Problems) -> AwsKmsOptions | None:
+    before = problems.count
+    fields = Fields(place, _TABLE, problems)
+    named = fields.get("key")
+    key = None if named is None else _key(named, problems)
+    region = _region(fields, key, problems)
+    urls = [
+        service_url(fields[name], problems) if fields.get(name) else ""
+        for name in ("endpoint", "sts")
+    ]
+    ca = files.path(fields["ca"], problems) if fields.get("ca") else None
+    if problems.count > before or key is None:
+        return None
+    return AwsKmsOptions(key, region, urls[0] or "", urls[1] or "", ca)
+
+
+def _key(place: Place, problems: Problems) -> str | None:
+    written = text(place, problems)
+    if written is not None and not _KEY.fullmatch(written):
+        hint = "write its ARN, `alias/NAME` or its id"
+        problems.add(place, f"{show(written)} does not name a key of AWS KMS", hint)
+        return None
+    return written
+
+
+def _region(fields: Fields, key: str | None, problems: Problems) -> str:
+    found = _KEY.fullmatch(key or "")
+    of_key = (found["region"] if found else "") or ""
+    place = fields.get("region")
+    if place is None:
+        if found and not of_key:
+            problems.add(fields.place, "lacks the key `region`, which only an ARN has")
+        return of_key
+    written = text(place, problems) or ""
+    if written and not _REGION.fullmatch(written):
+        problems.add(place, f"{show(written)} is not a region", "for example `eu-central-1`")
+    elif written and of_key not in {"", written}:
+        problems.add(place, f"{show(written)} is not the region of the key, {show(of_key)}")
+    return written
+
+
+AWS_KMS: Final = RootKind(
+    Key(
+        "aws-kms",
+        "mapping",
+        "A key of AWS KMS opens the keyring. Credentials are found where AWS' libraries look.",
+        tables.table("aws_kms"),
+    ),
+    _options,
+    (_TABLE,),
+    service=True,
+)
