@@ -12,7 +12,7 @@ from . import provider
 from .provider import LocalRoot, RootName, RootProvider, Wrapping
 
 
-class Refusal(NamedTuple):
+class RootRefusal(NamedTuple):
     """A root that was tried and did not open, and why; the reason has no secret."""
 
     root: RootName
@@ -25,7 +25,7 @@ class Unwrapped:
 
     root_key: RootKey
     by: RootName
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RootRefusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class Roots:
             reason = f"a key service opens any keyring: write `id: {keyring_id}` in keys.keyring,"
             raise KeyringError(f"{reason} if `sealyard keys init` printed this id")
         found = [(one, _wrapping_of(one, wrappings)) for one in self.listed]
-        refusals: list[Refusal] = []
+        refusals: list[RootRefusal] = []
         for root, wrapping in found:
             try:
                 opened = provider.unwrap(wrapping, keyring_id, root)
             except KeyringError as error:
-                refusals.append(Refusal(name_of(root), error.reason))
+                refusals.append(RootRefusal(name_of(root), error.reason))
             else:
                 return Unwrapped(opened, name_of(root), tuple(refusals))
         reasons = "; ".join(f"{one.root}: {one.reason}" for one in refusals)
