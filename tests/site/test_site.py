@@ -1,0 +1,81 @@
+"""The documentation site: it builds without a warning, from every page, and can be searched."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SPHINX = ROOT / ".venv-site" / "bin" / "sphinx-build"
+PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("docs/**/*.md")))
+
+pytestmark = pytest.mark.skipif(
+    not SPHINX.exists(), reason="no Sphinx: `./dev test tests/site` installs it"
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site as `./dev docs --build` does; return its folder."""
+    folder = tmp_path_factory.mktemp("site")
+    command: list[str | Path] = [
+        SPHINX,
+        "--quiet",
+        "--nitpicky",
+        "--fail-on-warning",
+        "--keep-going",
+    ]
+    places: list[str | Path] = [
+        "-c",
+        ROOT / "docs",
+        "-b",
+        "dirhtml",
+        "-d",
+        folder / "cache",
+        ROOT,
+        folder / "html",
+    ]
+    done = subprocess.run(  # noqa: S603 - a program of this repository's environment
+        [*command, *places], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "html"
+
+
+def place(page: Path) -> Path:
+    """Return where the site has a page."""
+    name = page.relative_to(ROOT).with_suffix("")
+    return name.parent / "index.html" if name.name == "index" else name / "index.html"
+
+
+def test_every_page_is_on_the_site_and_in_its_navigation(site: Path) -> None:
+    start = (site / "docs" / "index.html").read_text("utf-8")
+
+    assert [one for one in PAGES if not (site / place(one)).is_file()] == []
+    assert {"Reference", "Explanation", "Project"} <= set(
+        re.findall(r'class="caption-text">([^<]+)<', start)
+    )
+
+
+def test_every_link_between_pages_leads_to_a_page(site: Path) -> None:
+    broken = []
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'href="([^"#?:]+)[#"]', page.read_text("utf-8")):
+            target = (page.parent / link).resolve()
+            if not (target / "index.html").is_file() and not target.is_file():
+                broken.append((page, link))
+    assert broken == []
+
+
+def test_its_root_leads_to_the_start(site: Path) -> None:
+    assert 'url=docs/"' in (site / "index.html").read_text("utf-8")
+
+
+def test_it_can_be_searched(site: Path) -> None:
+    index = (site / "searchindex.js").read_text("utf-8")
+
+    assert "Share sessions over Redis" in index
+    assert (site / "search" / "index.html").is_file()
