@@ -129,7 +129,7 @@ MAX_FILE_BYTES: Final = 768 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Lock:
+class KeyringLock:
     """What encrypts a file: its root key, and the wrappings of that key."""
 
     root_key: RootKey
@@ -201,12 +201,43 @@ def update_keyring(
     return changed
 
 
+def read_form(path: Path) -> KeyringForm:
+    """Return the file as it can be read without a root: nothing in it is verified.
+
+    Raises KeyringError, naming the path, for a file of the old format, which has no wrappings.
+    """
+    text = private_file.read(path, MAX_FILE_BYTES).strip()
+    if not is_form(text):
+        raise KeyringError(f"{path}: has the old format: run `sealyard keys upgrade` first")
+    try:
+        return parse(text)
+    except KeyringError as error:
+        reason = error.reason
+    raise KeyringError(f"{path}: {reason}")
+
+
+Locked = tuple[Keyring, KeyringLock]
+
+
+def update_lock(path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock], Locked]) -> None:
+    """Replace the root key or the wrappings of a file as `change` says, under one lock.
+
+    Whatever `change` raises leaves the file as it was.
+    """
+    with private_file.locked(path):
+        keyring, lock, _ = _read(path, roots)
+        if lock is None:
+            raise KeyringError(f"{path}: has the old format: run `sealyard keys upgrade` first")
+        changed, locked = change(keyring, lock)
+        private_file.write(path, compose(changed, locked.root_key, locked.wrappings))
+
+
 def _fetched_once(roots: Roots) -> Roots:
     listed = (_FetchedOnce(one) if isinstance(one, LocalRoot) else one for one in roots.listed)
     return replace(roots, listed=tuple(listed))
 
 
-_Read = tuple[Keyring, _Lock | None, Unwrapped | None]
+_Read = tuple[Keyring, KeyringLock | None, Unwrapped | None]
 
 
 def _read(path: Path, roots: Roots) -> _Read:
@@ -225,7 +256,7 @@ def _opened(text: bytes, roots: Roots) -> _Read:
         form = parse(text)
         unwrapped = roots.unwrap(form.wrappings, form.id)
         root_key = unwrapped.root_key
-        return form.opened(root_key), _Lock(root_key, form.wrappings), unwrapped
+        return form.opened(root_key), KeyringLock(root_key, form.wrappings), unwrapped
     keyring = jwk_set.decode(envelope.decrypt(text, roots.secret()))
     if keyring.joined_since is not None:
         raise KeyringError("a keyring of the new format is in a file of the old format")
@@ -233,10 +264,10 @@ def _opened(text: bytes, roots: Roots) -> _Read:
     return keyring, None, None
 
 
-def _content(keyring: Keyring, roots: Roots, lock: _Lock | None) -> bytes:
+def _content(keyring: Keyring, roots: Roots, lock: KeyringLock | None) -> bytes:
     if keyring.joined_since is None:
         return envelope.encrypt(jwk_set.encode(keyring), roots.secret()) + b"\n"
     if lock is None:
         root_key = RootKey(os.urandom(KEY_BYTES))
-        lock = _Lock(root_key, roots.wrap(root_key, keyring.id, now=int(time.time())))
+        lock = KeyringLock(root_key, roots.wrap(root_key, keyring.id, now=int(time.time())))
     return compose(keyring, lock.root_key, lock.wrappings)

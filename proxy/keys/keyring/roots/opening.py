@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ....core.errors import KeyringError, RootUnavailable
@@ -49,6 +49,14 @@ class Roots:
     def of(cls, root: RootProvider | Roots) -> Roots:
         """Return one root as the only one."""
         return root if isinstance(root, Roots) else cls((root,))
+
+    def among(self, wrappings: tuple[Wrapping, ...]) -> Roots:
+        """Return those of the roots that have a wrapping; raise KeyringError if none has."""
+        present = {one.root for one in wrappings}
+        listed = tuple(one for one in self.listed if name_of(one) in present)
+        if not listed:
+            raise KeyringError(f"none of the configured roots opens it: {_names(wrappings)} would")
+        return replace(self, listed=listed)
 
     @property
     def local(self) -> LocalRoot | None:
@@ -107,11 +115,14 @@ def name_of(root: RootProvider) -> RootName:
     return RootName(root.kind, root.key)
 
 
+def _names(wrappings: tuple[Wrapping, ...]) -> str:
+    return ", ".join(sorted({str(one.root) for one in wrappings}))
+
+
 def _wrapping_of(root: RootProvider, wrappings: tuple[Wrapping, ...]) -> Wrapping:
     found = [one for one in wrappings if one.root == name_of(root)]
     if len(found) == 1:
         return found[0]
-    roots = ", ".join(sorted({str(one.root) for one in wrappings}))
     number = "several wrappings" if found else "no wrapping"
-    reason = f"{number} for the configured root {name_of(root)}; its roots are: {roots}"
+    reason = f"{number} for the configured root {name_of(root)}; its roots are: {_names(wrappings)}"
     raise KeyringError(f"the keyring has {reason}")
