@@ -15,20 +15,13 @@ from ..yaml.nodes import Place, Problems
 from . import tables
 from .addresses import Files
 from .roots.aws_kms import AWS_KMS
-from .roots.kind import RootKind
+from .roots.kind import RootKind, secret_file
+from .roots.vault import VAULT
 from .tables import Key
 
 
 def _secret(place: Place, files: Files, problems: Problems) -> SecretReference | None:
     return files.secret(place, problems)
-
-
-def _secret_file(place: Place, files: Files, problems: Problems) -> SecretReference | None:
-    secret = files.secret(place, problems)
-    if secret is not None and secret.file is None:
-        problems.add(place, "a root key must be in a file", "write `{file: path}`")
-        return None
-    return secret
 
 
 def _key(name: str, syntax: str, doc: str) -> Key:
@@ -45,9 +38,10 @@ ROOT_KINDS: Final[Mapping[str, RootKind]] = {
             "`{file: path}`",
             "The root key that opens the keyring: a file with 32 random bytes in base64url.",
         ),
-        _secret_file,
+        secret_file,
     ),
     "aws-kms": AWS_KMS,
+    "vault": VAULT,
 }
 """By the names that ROOTS and the wrappings of a keyring use."""
 

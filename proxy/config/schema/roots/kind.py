@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ...settings import SecretReference
 from ...yaml.nodes import Place, Problems, show
 from ...yaml.scalars import text
 from ..addresses import Files
@@ -61,3 +62,15 @@ def service_url(place: Place, problems: Problems) -> str | None:
         problems.add(place, f"{show(written)} is not encrypted", "write `https://`")
         return None
     return written
+
+
+def secret_file(place: Place, files: Files, problems: Problems) -> SecretReference | None:
+    """Return a reference to a secret in a file.
+
+    In the environment it would stay readable while the process runs, since it is read again.
+    """
+    secret = files.secret(place, problems)
+    if secret is not None and secret.file is None:
+        problems.add(place, "must be in a file", "write `{file: path}`")
+        return None
+    return secret

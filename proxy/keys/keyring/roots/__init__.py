@@ -51,6 +51,7 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
     "file": FileRoot,
     "passphrase": PassphraseRoot,
     "aws-kms": _later("aws_kms", "AwsKmsRoot"),
+    "vault": _later("vault", "VaultRoot"),
 }
 
 

@@ -10,13 +10,12 @@ import ssl
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from ....core.errors import KeyringError
 from .aws_signature import AwsCredentials
-from .key_service import call
+from .key_service import call, read_token
 
 _METADATA: Final = "http://169.254.169.254"
 _CONTAINER: Final = "http://169.254.170.2"
@@ -25,7 +24,6 @@ _CONTAINER_HOSTS: Final = frozenset(
 )
 """Where credentials may come from without TLS: ECS, EKS, and this machine."""
 _METADATA_SECONDS: Final = 1.0
-_MOST_TOKEN: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class CredentialChain:
             "Version": "2011-06-15",
             "RoleArn": self.environ["AWS_ROLE_ARN"],
             "RoleSessionName": self.environ.get("AWS_ROLE_SESSION_NAME") or "sealyard",
-            "WebIdentityToken": _token(self.environ["AWS_WEB_IDENTITY_TOKEN_FILE"]),
+            "WebIdentityToken": read_token(self.environ["AWS_WEB_IDENTITY_TOKEN_FILE"]),
         }
         url = self.sts or f"https://sts.{self.region}.{domain(self.region)}/"
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/xml"}
@@ -93,7 +91,7 @@ class CredentialChain:
             )
         headers = {"Accept": "application/json"}
         if file := self.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
-            headers["Authorization"] = _token(file)
+            headers["Authorization"] = read_token(file)
         elif token := self.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN"):
             headers["Authorization"] = token
         return self._json("container credentials", url, headers)
@@ -124,15 +122,3 @@ class CredentialChain:
 def domain(region: str) -> str:
     """Return the domain of a region's services."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-
-
-def _token(path: str) -> str:
-    """Return the token in a file that the platform writes and rotates."""
-    try:
-        with Path(path).open("rb") as file:
-            token = file.read(_MOST_TOKEN + 1).decode("ascii").strip()
-    except (OSError, ValueError) as error:
-        raise KeyringError(f"{path}: {getattr(error, 'strerror', None) or 'no token'}") from None
-    if not token or len(token) > _MOST_TOKEN or not token.isprintable():
-        raise KeyringError(f"{path}: no token")
-    return token

@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +19,7 @@ from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from .aws_credentials import CredentialChain, domain
 from .aws_signature import CredentialScope, signed
-from .key_service import call
+from .key_service import call, trusting
 from .provider import PURPOSE, Members
 
 _CONTENT: Final = "application/x-amz-json-1.1"
@@ -83,7 +81,7 @@ class AwsKmsRoot:
     def _ask(self, action: str, *asked: dict[str, Any]) -> dict[str, Any]:
         options = self.options
         url = options.endpoint or f"https://kms.{options.region}.{domain(options.region)}/"
-        tls = _trust(options.ca)
+        tls = trusting(options.ca)
         body = json.dumps({name: one[name] for one in asked for name in one}).encode()
         credentials = CredentialChain(self.environ, options.region, options.sts, tls=tls).find()
         headers = {"Content-Type": _CONTENT, "X-Amz-Target": f"TrentService.{action}"}
@@ -107,10 +105,3 @@ def _text(found: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise KeyringError(f"AWS KMS: the answer has no {name}")
     return value
-
-
-def _trust(authority: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=authority)
-    except (OSError, ValueError):
-        raise KeyringError(f"{authority}: not a CA that can be used") from None

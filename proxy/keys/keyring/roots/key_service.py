@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from ....core.errors import KeyringError
 SECONDS: Final = 5.0
 MOST_ANSWER: Final = 64 * 1024
 """Bytes."""
+_MOST_TOKEN: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,43 @@ def call(  # noqa: PLR0913 - the parts of one request
     if len(read) > MOST_ANSWER:
         raise KeyringError(f"{host}: the answer has more than {MOST_ANSWER} bytes")
     return Answer(response.status, read)
+
+
+def read_token(path: str) -> str:
+    """Return the token in a file that the platform writes and rotates.
+
+    Its mode is the platform's: such files are readable to all in a volume of the one container.
+    Raises KeyringError, naming the path, where there is none.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            token = file.read(_MOST_TOKEN + 1).decode("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise KeyringError(f"{path}: {getattr(error, 'strerror', None) or 'no token'}") from None
+    if not token or len(token) > _MOST_TOKEN or not token.isprintable():
+        raise KeyringError(f"{path}: no token")
+    return token
+
+
+def trusting(authority: Path | None, shown: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    """Return TLS that trusts the CAs in a file, or those of the system.
+
+    `shown` are the files of a client certificate and of its private key, which is not encrypted.
+    Raises KeyringError, naming the file, for one that cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except (OSError, ValueError):
+        raise KeyringError(f"{authority}: not a CA that can be used") from None
+    if shown is not None:
+        certificate, key = shown
+        try:
+            # The password is asked for at the terminal if it is not given.
+            context.load_cert_chain(certificate, key, password="")
+        except (OSError, ValueError):
+            files = f"{certificate}, {key}"
+            raise KeyringError(f"{files}: not a certificate with its private key") from None
+    return context
 
 
 def _reason(error: Exception) -> str:
