@@ -14,6 +14,7 @@ from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
+from release import manual
 from tests import tree
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,12 @@ def test_a_generated_page_is_current(name: str) -> None:
     assert (REFERENCE / name).read_text(encoding="utf-8") == reference.PAGES[name](), (
         "run ./dev docs"
     )
+
+
+def test_the_manual_pages_are_current() -> None:
+    written = {one.name: one.read_text("utf-8") for one in (ROOT / "docs" / "man").glob("*.1")}
+
+    assert written == manual.pages(), "run ./dev docs"
 
 
 @pytest.mark.parametrize("error", traffic_errors(), ids=lambda error: error.code)

@@ -31,6 +31,9 @@ COMMANDS: Final = {
     "init": CommandPlace("init", "Write a first configuration and keyring."),
     "schema": CommandPlace("documents", "Print the JSON Schema of the configuration."),
     "openapi": CommandPlace("documents", "Print the OpenAPI document of the admin API."),
+    "completion": CommandPlace(
+        "completion", "Print the script that completes commands in a shell."
+    ),
     "version": CommandPlace("version", "Print the versions of Sealyard and its dependencies."),
 }
 

@@ -109,7 +109,7 @@ def commands_page() -> str:
     """Return the page of all commands, each group before its members."""
     sections = [
         _section(command, context)
-        for command, context in _walk(main, click.Context(main, info_name=main.name))
+        for command, context in walk(main, click.Context(main, info_name=main.name))
     ]
     return _page(
         "Commands",
@@ -163,15 +163,16 @@ def _on_response(error: type[TrafficError]) -> str:
     return str(error.response_status) if issubclass(error, MessageError) else "-"
 
 
-def _walk(
+def walk(
     command: click.Command, context: click.Context
 ) -> Iterator[tuple[click.Command, click.Context]]:
+    """Yield a command and all below it, each with its context, groups before their members."""
     yield command, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             member = command.get_command(context, name)
             if member is not None and not member.hidden:
-                yield from _walk(member, click.Context(member, info_name=name, parent=context))
+                yield from walk(member, click.Context(member, info_name=name, parent=context))
 
 
 def _section(command: click.Command, context: click.Context) -> str:
