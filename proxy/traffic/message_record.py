@@ -79,11 +79,18 @@ class MessageRecord(MessageLine):
             fields["observed"] = f"{before} {direction}"
         self.observations = {**self.observations, **fields}
 
+    def named(self, operations: str) -> None:
+        """Note which operations of GraphQL a request has, if any can be read."""
+        if operations:
+            self.observations = {**self.observations, "operations": operations}
+
     def observed_message(
-        self, reporter: Reporter, direction: Direction, result: DryRunResult
+        self, reporter: Reporter, direction: Direction, result: DryRunResult, operations: str
     ) -> None:
         """Report now what such a rule would have done to a message of a WebSocket."""
         fields = dry_run_fields(direction, result)
+        if operations:
+            fields["operations"] = operations
         reporter.report("message.observed", **self._who, **fields)
 
     def uncovered_messages(self, reporter: Reporter, route: str, kind: str) -> None:

@@ -179,3 +179,37 @@ async def _observe_all(
     for text in (running.log.read_text(), told.stdout, json.dumps(document)):
         assert canary not in text
         assert "4711" not in text
+
+
+_GRAPHQL = """\
+      - name: graphql
+        match: POST /graphql
+        mode: observe
+        request:
+          - format: graphql
+            when: {$.field: send}
+            encrypt: $.fields.send.text
+            bind: [tenant]
+"""
+
+
+async def test_operations_of_graphql_are_named_and_their_values_are_not(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    document = "mutation Ada($t: String!) {%s(text: $t) {id}}"
+    async with backend(web.post("/graphql", Raw().answer)) as behind:
+        with served(tmp_path, behind.port, rules=_GRAPHQL) as running:
+            await running.event("server.ready")
+            for field in ("send", "note"):
+                asked: dict[str, object] = {
+                    "query": document % field,
+                    "variables": {"t": canary},
+                }
+                assert (await _send(running.port, "/graphql", asked))[0] == 200
+            await running.event("message.handled", 2)
+            lines = [one for one in running.events if one["event"] == "message.handled"]
+            log = running.log.read_text()
+
+    assert [one["operations"] for one in lines] == ["mutation send", "mutation note"]
+    assert [one.get("would_fail") for one in lines] == [None, "message-fits-no-block"]
+    assert canary not in log
+    assert "Ada" not in log

@@ -19,6 +19,7 @@ _DRY_RUN_KEYS: Final = (
     "would_fail",
     *(f"response_would_be_{outcome}" for outcome in _OUTCOMES),
     "response_would_fail",
+    "operations",
     "shape",
     "request_type",
     "response_type",

@@ -7,11 +7,12 @@ from typing import Final, Generic, TypeVar
 
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
+from ...core.formats.graphql.body import GRAPHQL, operation_names
 from ...core.http.message import Direction, ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import LookAt, Pass
-from ...core.rules.model import Verdict
+from ...core.rules.model import Rule, Verdict
 from ..http1.framing import Framing
 from ..http1.problem import deliberate
 from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
@@ -136,6 +137,13 @@ MOST_BYTES: Final = 1024 * 1024
 UNOBSERVED: Final = "too-long-to-observe"
 
 
+def reads_operations(rule: Rule | None) -> bool:
+    """Return whether a rule reads requests of GraphQL."""
+    if rule is None or isinstance(rule.request, Verdict):
+        return False
+    return any(block.format == GRAPHQL.kind for block in rule.request)
+
+
 class DryRun:
     """Copies a request and its response as they pass; neither waits for it or is changed."""
 
@@ -165,6 +173,9 @@ class DryRun:
             return
         if request is not None and decision.reads_request:
             copy = request.copy
+            if reads_operations(decision.rule):
+                async with self._steps.slices.turn(long=is_long(copy)) as run:
+                    self._record.named(await run(operation_names, copy))
             await self._try(
                 "request",
                 request,

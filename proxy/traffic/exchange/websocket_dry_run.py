@@ -11,6 +11,7 @@ from typing import Final
 from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
+from ...core.formats.graphql.body import operation_names
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.planner import plan_message
@@ -22,7 +23,7 @@ from ..websocket.deflate import Inflater
 from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
-from .dry_run import MOST_BYTES, UNOBSERVED
+from .dry_run import MOST_BYTES, UNOBSERVED, reads_operations
 from .steps import Steps
 
 _LONGER: Final = 5.0
@@ -36,7 +37,7 @@ class TeeSocket:
     have refused goes on all the same, and so does the dry run of what follows.
     """
 
-    __slots__ = ("_ended", "_record", "_size", "_steps", "_waiting", "_woken", "ears")
+    __slots__ = ("_ended", "_named", "_record", "_size", "_steps", "_waiting", "_woken", "ears")
 
     def __init__(
         self, steps: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
@@ -56,6 +57,7 @@ class TeeSocket:
             _Ear(self, up, _reader(limit, masked=True, deflate=deflate)),
             _Ear(self, down, _reader(limit, masked=False, deflate=deflate)),
         )
+        self._named = reads_operations(tried.decision.rule)
         self._try_handshake(tried)
 
     async def run(self) -> None:
@@ -85,9 +87,10 @@ class TeeSocket:
         self._waiting.append((messages, arrived))
         self._woken.set()
 
-    def report(self, messages: Messages, result: DryRunResult) -> None:
-        """Tell what would have become of a message."""
-        self._record.observed_message(self._steps.reporter, messages.direction, result)
+    def report(self, messages: Messages, result: DryRunResult, operations: str = "") -> None:
+        """Report what the rule would have done to a message."""
+        direction = messages.direction
+        self._record.observed_message(self._steps.reporter, direction, result, operations)
 
     def _try_handshake(self, tried: Exchange) -> None:
         rule = tried.decision.rule
@@ -108,7 +111,8 @@ class TeeSocket:
             result = try_out(plan, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = DryRunResult({}, deliberate(error).reason)
-        self.report(messages, result)
+        named = self._named and messages.direction == "request"
+        self.report(messages, result, operation_names(arrived.payload) if named else "")
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,12 @@ from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.http.message import Direction, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
-from proxy.core.rules.model import Rule, Verdict
+from proxy.core.rules.model import Block, Names, Rule, Verdict
 from proxy.traffic.exchange.dry_run import MOST_BYTES, UNOBSERVED
 from proxy.traffic.exchange.websocket_dry_run import TeeSocket, overhearing
 from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.websocket.frames import TEXT, frame
+from tests.factories import an_item
 from tests.keys.builders import a_world
 from tests.traffic.ours import HASTY, Ours, local, proxied
 from tests.traffic.wire import eventually
@@ -199,3 +201,23 @@ async def test_a_breach_of_the_protocol_passes_and_is_told() -> None:
             await socket.receive()
         await eventually(lambda: bool(told(ours)))
     assert told(ours) == [{"observed": "request", "would_fail": "websocket-opcode"}]
+
+
+async def test_operations_of_graphql_are_named() -> None:
+    block = Block(encrypt=(an_item("$.fields.send.text", bind=("tenant",)),), format="graphql")
+    names = Names(tenant=RULES[0].names.tenant)
+    rule = replace(RULES[0], request=(block,), observes=True, names=names)
+    payload = {"query": "mutation Ada($t:String!){note(text:$t){id}}", "variables": {"t": CANARY}}
+    sent = json.dumps({"type": "subscribe", "id": "1", "payload": payload})
+    async with (
+        observed(rule) as (ours, _, session),
+        session.ws_connect(f"http://127.0.0.1:{ours.port}/chat") as socket,
+    ):
+        await socket.send_str(sent)
+        await socket.receive()
+        await eventually(lambda: told(ours) != [])
+
+    assert [one["operations"] for one in told(ours) if one["observed"] == "request"] == [
+        "mutation note"
+    ]
+    assert CANARY not in str(ours.ear.heard)
