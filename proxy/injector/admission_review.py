@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
-from . import keys, violations
+from . import keys, mesh, violations
 from .annotations import SIDECAR, InjectorSettings
 from .inject import inject, wanted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
@@ -171,12 +171,18 @@ def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitte
     """Review the ephemeral containers of a running pod, whatever its label says by now."""
     spec = mapping(pod, "spec")
     running = [*objects(spec, "initContainers"), *objects(spec, "containers")]
-    if not any(one.get("name") == SIDECAR for one in running):
+    sidecar = next((one for one in running if one.get("name") == SIDECAR), None)
+    if sidecar is None:
         return _Admitted("debugged")
     added = named(spec, "ephemeralContainers")
     volumes = objects(spec, "volumes")
     problems = [
-        one for each in added for one in keys.debugging(volumes, each, [settings.keys_secret])
+        one
+        for each in added
+        for one in (
+            *keys.debugging(volumes, each, [settings.keys_secret]),
+            *mesh.debugging(sidecar, each),
+        )
     ]
     if problems:
         raise CannotInject(*problems)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from .annotations import PREFIX, PodOptions
+from .annotations import MESH_USER, PREFIX, PodOptions
 from .pod_reader import CannotInject, Json, mapping, named, objects, port
 
 PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy"})
@@ -50,6 +50,7 @@ _MARKS: Final[dict[str, dict[str, str | None]]] = {
 }
 """What marks a pod; None is any value. `linkerd.io/inject: ingress` is in `mark`."""
 
+_OF_SIDECAR: Final = "has the user {user}, which is the sidecar's with interception mesh"
 _INGRESS: Final = ("linkerd.io/inject", "ingress")
 _MODE: Final = "sidecar.istio.io/interceptionMode"
 _UNCAPTURED: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
@@ -127,10 +128,22 @@ def _require_other_users(pod: Json, user: int) -> None:
         if not one["name"].startswith("sealyard")
     }
     for name, holder in holders.items():
-        if mapping(holder, "securityContext").get("runAsUser") == user:
-            raise CannotInject(
-                f"{name} has the user {user}, which is the sidecar's with interception mesh"
-            )
+        if _user(holder) == user:
+            raise CannotInject(f"{name} {_OF_SIDECAR.format(user=user)}")
+
+
+def debugging(sidecar: Json, container: Json) -> list[str]:
+    """Return how an ephemeral container gets around the redirect of a pod with interception mesh.
+
+    A pod whose own user is the sidecar's was denied, so the container must name that user itself.
+    """
+    if _user(sidecar) == MESH_USER == _user(container):
+        return [f"ephemeral container {container['name']} {_OF_SIDECAR.format(user=MESH_USER)}"]
+    return []
+
+
+def _user(holder: Json) -> object:
+    return mapping(holder, "securityContext").get("runAsUser")
 
 
 def applications(containers: Sequence[Json]) -> list[Json]:

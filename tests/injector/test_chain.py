@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from proxy.injector.admission_review import review
-from proxy.injector.annotations import InjectorSettings
+from proxy.injector.annotations import MESH_USER, InjectorSettings
 from proxy.injector.pod_reader import Json
 from tests.injector.chain import (
     Call,
@@ -247,6 +247,22 @@ def test_ephemeral_containers_do_not_undo_the_redirect() -> None:
     chain.debug(a_chain().create(a_pod()), debugger)
 
     assert len(chain.warnings) == 2
+
+
+@POLICIES
+def test_ephemeral_containers_do_not_have_the_user_whom_the_redirect_exempts(
+    policy: InjectorSettings,
+) -> None:
+    debugger = {"name": "d", "image": "b", "securityContext": {"runAsUser": MESH_USER}}
+    beside = a_chain(policy).create(a_pod())
+    within = a_chain(policy).create(a_pod({"sealyard.io/interception": "mesh"}))
+
+    with pytest.raises(Denied, match="ephemeral container d has the user 15080"):
+        a_chain(policy).debug(within, debugger)
+
+    assert a_chain(policy).debug(beside, debugger)["spec"]["ephemeralContainers"] == [debugger]
+    other = {**debugger, "securityContext": {"runAsUser": 65532}}
+    assert a_chain(policy).debug(within, other)["spec"]["ephemeralContainers"] == [other]
 
 
 def test_pods_without_a_sidecar_are_debugged_as_before() -> None:
