@@ -1,6 +1,7 @@
 """The same client before a backend, with Sealyard between them and without it.
 
-A client is a script of `backends_node` that carries out named checks and prints what each was told.
+A client is a program that prints as JSON what it was told. Those of `backends_node` carry out named
+checks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 
 from proxy.demo.screen import search
 
-from .records import Record
+from .records import ROOT, Record
 
 NODE_FOLDER: Final = Path(__file__).parent / "backends_node"
 NODE: Final = shutil.which("node") or "node"
@@ -31,17 +32,19 @@ needs_node = pytest.mark.skipif(
 )
 
 
-def told(script: str, port: int, canary: str, *more: str) -> dict[str, Any]:
-    """Return what each check of a client was told by the server at a port."""
+def printed(command: Sequence[str], *arguments: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON that a client prints, which is run in a folder."""
     ended = subprocess.run(
-        [NODE, str(NODE_FOLDER / script), f"http://127.0.0.1:{port}", canary, *more],
-        capture_output=True,
-        timeout=_SECONDS,
-        check=False,
-        cwd=NODE_FOLDER,
+        [*command, *arguments], capture_output=True, timeout=_SECONDS, check=False, cwd=folder
     )
     assert ended.returncode == 0, ended.stderr.decode()
-    answer: dict[str, Any] = json.loads(ended.stdout)
+    return json.loads(ended.stdout)
+
+
+def told(script: str, port: int, canary: str) -> dict[str, Any]:
+    """Return what each check of a client of `backends_node` was told by the server at a port."""
+    command = [NODE, str(NODE_FOLDER / script)]
+    answer: dict[str, Any] = printed(command, f"http://127.0.0.1:{port}", canary)
     return answer
 
 
@@ -117,10 +120,21 @@ def keep(record: Record) -> None:
         record.write()
 
 
+def package_version(folder: Path, package: str) -> str:
+    """Return the version of a package of npm in a folder."""
+    text = (folder / "node_modules" / package / "package.json").read_text("utf-8")
+    return str(json.loads(text)["version"])
+
+
 def version(package: str) -> str:
     """Return the version of a package of `backends_node`."""
-    text = (NODE_FOLDER / "node_modules" / package / "package.json").read_text("utf-8")
-    return str(json.loads(text)["version"])
+    return package_version(NODE_FOLDER, package)
+
+
+def python_version(environment: str, package: str) -> str:
+    """Return the version of a package of Python in an environment beside `.venv`."""
+    folders = (ROOT / environment).glob(f"lib/python*/site-packages/{package}-*.dist-info")
+    return next(folders).name.removeprefix(f"{package}-").removesuffix(".dist-info")
 
 
 def files_of(*folders: Path, without: Sequence[str] = ()) -> dict[str, bytes]:

@@ -21,7 +21,11 @@ JWE: Final = b"eyJ0eXAiOiJzeTEi"
 
 @dataclass
 class Scene:
-    """All that takes part. `kept` is what must not be readable in."""
+    """All that takes part. `kept` is what must not be readable in.
+
+    `direct` is the port of a gateway in front of the server, without a Sealyard; what it sees is
+    added to what the other one has seen.
+    """
 
     egress: Process
     ingress: Process
@@ -68,13 +72,15 @@ async def scene(
     server, gateway = server or ChatServer(), Gateway()
     async with AsyncExitStack() as servers:
         with ExitStack() as processes:
-            direct = await servers.enter_async_context(serving(server.app()))
+            model = await servers.enter_async_context(serving(server.app()))
+            bare = Gateway(model, gateway.seen, gateway.bodies)
+            direct = await servers.enter_async_context(serving(bare.app()))
             changes = {"store: memory": "store: sqlite:store.db"}
             if batch is not None:
                 line = "batch: {for: 250ms, ignore: $.obfuscation}"
                 changes[line] = "" if batch == "off" else line.replace("250ms", batch)
             ingress = processes.enter_context(
-                sidecar(folders[0], "llm-ingress.yaml", direct, changes=changes)
+                sidecar(folders[0], "llm-ingress.yaml", model, changes=changes)
             )
             gateway.to = ingress.port
             between = await servers.enter_async_context(serving(gateway.app()))

@@ -19,17 +19,45 @@ END: Final = "<!-- end of the backends -->"
 
 
 class Entry(NamedTuple):
-    """What the table says of a backend besides its record: its page, and what is not sealed."""
+    """What the table says of a backend besides its record: its page, and what is not sealed.
+
+    `example` is the name of its configuration where it is not that of the backend.
+    """
 
     page: str
     not_sealed: str
+    example: str = ""
 
 
 BACKENDS: Final = {
+    "graphql": Entry(
+        "graphql.md",
+        "documents, names of operations, arguments that no block selects: the server executes them",
+        "graphql-operations",
+    ),
     "isso": Entry(
         "isso.md",
         "names, addresses and websites of authors: Isso makes hashes of them and writes mails;"
         " times; who replies to whom",
+    ),
+    "kinto": Entry(
+        "kinto.md",
+        "ids, times, other members: Kinto selects and sorts by them; other collections",
+    ),
+    "matrix": Entry(
+        "matrix.md",
+        "rooms, users, memberships, kinds of events, relations: Synapse decides by them; profiles;"
+        " other kinds of events are refused",
+    ),
+    "ntfy": Entry(
+        "ntfy.md",
+        "topics, priorities, tags, links, actions: ntfy and its apps act by them; attachments are"
+        " refused",
+    ),
+    "openai": Entry(
+        "llm-gateways.md",
+        "model, roles, schemas of tools, parameters, usage: the gateway works by them",
+        "llm-egress",
     ),
     "parse": Entry(
         "parse-server.md",
@@ -37,12 +65,16 @@ BACKENDS: Final = {
     ),
     "pocketbase": Entry(
         "pocketbase.md",
-        "users and rooms: its rules decide by them; names of files, which it changes; batches are"
-        " refused",
+        "users and rooms: its rules decide by them; names of files, which it changes",
     ),
     "pouchdb": Entry(
         "pouchdb.md",
         "ids, revisions, rooms, names and types of attachments: replication works by them",
+    ),
+    "socketio": Entry(
+        "socketio.md",
+        "names of events, conversations, members that no selector names: the server works by them",
+        "socketio-files",
     ),
 }
 
@@ -86,7 +118,7 @@ def table() -> str:
     )
     lines = [f"| {' | '.join(columns)} |", "| --- |" + " ---: |" * 6 + " --- |"]
     for one in records():
-        page, not_sealed = BACKENDS[one.backend]
+        page, not_sealed, _ = BACKENDS[one.backend]
         numbers = (one.checks, one.passed_without, one.passed_with, one.places)
         found = (one.plaintext_without, one.plaintext_with)
         cells = (f"[{one.software}]({page})", *map(str, numbers + found), not_sealed)

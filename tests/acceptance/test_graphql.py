@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,95 +12,51 @@ import aiohttp
 import pytest
 
 from proxy.demo.screen import search
-from tests.servers import free_port
 
-from .conftest import Process, running, sidecar
+from .compared import held, keep, printed
 from .llm_scene import metrics_of
+from .node_chat import Chat, Scene
 
-HERE = Path(__file__).parent / "graphql_node"
-EXAMPLE = "graphql-operations.yaml"
+CHAT = Chat(Path(__file__).parent / "graphql_node", "graphql-operations.yaml")
 JWE = b"eyJ0eXAiOiJzeTEi"
-SECONDS = 60
-NODE = shutil.which("node")
-
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.skipif(
-        NODE is None or not (HERE / "node_modules").exists(),
-        reason="there is no GraphQL Yoga here: `./dev test tests/acceptance` installs it",
-    ),
-]
-
-
-@dataclass
-class Scene:
-    """The server with what it keeps, and the sidecar in front of it."""
-
-    server: Process
-    sidecar: Process
-    kept: Path
-
-    def written(self) -> dict[str, bytes]:
-        """Return what the server and the sidecar have written."""
-        files = (self.kept, self.server.log, self.sidecar.log)
-        return {one.name: one.read_bytes() for one in files}
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[Process]:
-    port = free_port()
-    command = [NODE or "", str(HERE / "server.mjs"), str(port), str(folder / "kept")]
-    (folder / "kept").write_bytes(b"")
-    with running(command, port, folder / "server.log") as process:
-        yield process
+pytestmark = [pytest.mark.acceptance, CHAT.needed]
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("graphql")
-    with server(folder) as backend, sidecar(folder, EXAMPLE, backend.port) as front:
-        yield Scene(backend, front, folder / "kept")
+    with CHAT.scene(tmp_path_factory.mktemp("graphql")) as made:
+        yield made
 
 
-def told(port: int, canary: str) -> Any:  # noqa: ANN401 - JSON
-    """Return what a client is told by the server at a port."""
-    done = subprocess.run(
-        [NODE or "", str(HERE / "client.mjs"), str(port), canary],
-        capture_output=True,
-        check=False,
-        timeout=SECONDS,
-        cwd=HERE,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
-
-
-def without_numbers(found: object, canary: str) -> object:
-    """Return what was told with the canary and the ids of messages the same in every run."""
+def without_ids(found: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return what was told with the ids of messages the same in every run."""
     if isinstance(found, dict):
-        return {
-            name: "id" if name == "id" else without_numbers(one, canary)
-            for name, one in found.items()
-        }
-    if isinstance(found, list):
-        return [without_numbers(one, canary) for one in found]
-    return found.replace(canary, "canary") if isinstance(found, str) else found
+        return {name: "id" if name == "id" else without_ids(one) for name, one in found.items()}
+    return [without_ids(one) for one in found] if isinstance(found, list) else found
+
+
+def checks_of(port: int, canary: str) -> dict[str, Any]:
+    """Return what a client is told by the server at a port."""
+    found = without_ids(printed(CHAT.client, str(port), canary))
+    assert found["errors"] == []
+    heard = {f"subscription by {way}": one for way, one in found["heard"].items()}
+    assert [len(one) for one in heard.values()] == [7, 7]
+    return {name: {"told": one} for name, one in (found["answers"] | heard).items()}
 
 
 async def test_clients_are_told_the_same_and_the_server_keeps_no_text(scene: Scene) -> None:
-    canary, open_canary = (f"canary-{secrets.token_hex(8)}" for _ in range(2))
+    canaries = {way: f"canary-{secrets.token_hex(8)}" for way in ("through", "direct")}
 
-    through = told(scene.sidecar.port, canary)
+    through = checks_of(scene.sidecar.port, canaries["through"])
 
-    kept = scene.kept.read_bytes()
-    assert kept.count(JWE) >= 8
-    assert not search(canary, scene.written())
-    assert not search(canary, {"metrics": await metrics_of(scene.kept.parent)})
-    assert through["errors"] == []
-    assert len(through["heard"]["socket"]) == len(through["heard"]["stream"]) == 7
-    direct = told(scene.server.port, open_canary)
-    assert without_numbers(through, canary) == without_numbers(direct, open_canary)
-    assert search(open_canary, scene.written())
+    assert scene.kept.count(JWE) >= 8
+    assert not search(canaries["through"], {"metrics": await metrics_of(scene.folder)})
+    assert not search(canaries["through"], scene.written())
+    direct = checks_of(scene.server.port, canaries["direct"])
+    packages = ("graphql-yoga", "graphql-ws", "graphql-sse")
+    software = "GraphQL Yoga {}, graphql-ws {} and graphql-sse {}"
+    names = "graphql", software.format(*map(CHAT.version, packages))
+    keep(held(names, through, direct, canaries, scene.written()))
 
 
 TEXTS: dict[str, dict[str, Any]] = {

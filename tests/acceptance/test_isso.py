@@ -18,7 +18,7 @@ from proxy.demo.screen import search
 from tests.browser.chromium import MISSING, PROGRAM, Page, chromium
 from tests.servers import free_port, serving
 
-from .compared import files_of, held, keep
+from .compared import files_of, held, keep, python_version
 from .conftest import ROOT, Client, Process, running, sidecar
 
 ISSO = ROOT / ".venv-isso" / "bin" / "isso"
@@ -92,11 +92,6 @@ def _front(folder: Path, isso: Process) -> Iterator[Process]:
         yield process
 
 
-def _version() -> str:
-    folders = ISSO.parents[1].glob("lib/python*/site-packages/isso-*.dist-info")
-    return next(folders).name.removeprefix("isso-").removesuffix(".dist-info")
-
-
 async def written(page: Page, place: str, text: str) -> None:
     """Write into a field of the page."""
     await page.value(f"document.querySelector({json.dumps(place)}).value = {json.dumps(text)}")
@@ -146,7 +141,7 @@ async def test_a_reader_sees_the_same_and_the_database_has_no_text(scene: Scene)
         if way == "through":
             assert search(canary, scene.kept()) == []
 
-    names = "isso", f"Isso {_version()}, its client in Chromium"
+    names = "isso", f"Isso {python_version('.venv-isso', 'isso')}, its client in Chromium"
     keep(held(names, told["through"], told["direct"], canaries, scene.kept()))
 
 

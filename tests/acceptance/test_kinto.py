@@ -12,7 +12,8 @@ import pytest
 
 from proxy.demo.screen import search
 
-from .conftest import Answer, Client, Scene, kinto
+from .compared import files_of, held, keep, printed, python_version
+from .conftest import KINTO, Answer, Client, Scene, kinto
 
 pytestmark = pytest.mark.acceptance
 
@@ -53,15 +54,17 @@ def everything_kinto_tells(client: Client) -> bytes:
     return b"\n".join(client.ask("GET", path).body for path in paths)
 
 
-def assert_nowhere(canary: str, scene: Scene) -> None:
-    """Kinto neither tells, logs nor holds it in memory, and Sealyard's log has nothing of it."""
-    places = {
+def kept(scene: Scene) -> dict[str, bytes]:
+    """Return all that Kinto tells and holds, and what both have written."""
+    return {
         "what Kinto tells": everything_kinto_tells(scene.direct),
         "Kinto's memory": scene.kinto.memory(),
-        "Kinto's log": scene.kinto.log.read_bytes(),
-        "Sealyard's log": scene.sidecar.log.read_bytes(),
+        **files_of(scene.kinto.log.parent),
     }
-    assert search(canary, places) == []
+
+
+def assert_nowhere(canary: str, scene: Scene) -> None:
+    assert search(canary, kept(scene)) == []
 
 
 def test_the_search_finds_what_kinto_holds_without_the_sidecar(scene: Scene, canary: str) -> None:
@@ -260,6 +263,25 @@ def test_everything_unselected_is_the_same_byte_for_byte(
             assert sealed == plain
         assert canary.encode() in b"".join(body for _, _, body in without)
         assert_nowhere(canary, scene)
+
+
+def test_the_client_of_its_makers_is_told_the_same(stage: Stage, tmp_path: Path) -> None:
+    canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
+    with stage(tmp_path, "kinto.yaml") as scene:
+        ports = {"through": scene.through.port, "direct": scene.direct.port}
+        client = [
+            str(KINTO.with_name("python")),
+            "-P",
+            str(Path(__file__).parent / "kinto_client.py"),
+        ]
+        told = {
+            way: printed(client, f"http://127.0.0.1:{ports[way]}", canaries[way]) for way in ports
+        }
+        versions = [python_version(".venv-kinto", one) for one in ("kinto", "kinto_http")]
+        names = "kinto", "Kinto {}, kinto-http {}".format(*versions)
+        searched = "search in a text"
+        keep(held(names, told["through"], told["direct"], canaries, kept(scene), other=[searched]))
+        assert told["through"][searched]["told"][0] == 400
 
 
 def an_exchange(client: Client, canary: str) -> list[Answer]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,49 +17,34 @@ import pytest
 
 from proxy.demo.screen import search
 
+from .compared import NODE, held, keep, package_version, printed, python_version
 from .conftest import ROOT
 from .llm_backends import ARGUMENTS, CHUNKINGS, Cut, by_bytes
 from .llm_backends import whole as at_once
 from .llm_scene import JWE, Scene, scene
+from .records import Record
 
-HERE = Path(__file__).parent
 PYTHON = ROOT / ".venv-openai" / "bin" / "python"
-NODE_CLIENT = HERE / "openai_node"
+NODE_CLIENT = Path(__file__).parent / "openai_node"
 CLIENTS = {
-    "openai-python": [str(PYTHON), "-P", str(HERE / "openai_client.py")],
-    "openai-node": [shutil.which("node") or "node", str(NODE_CLIENT / "client.mjs")],
-}
-INSTALLED = {
-    "openai-python": PYTHON.exists(),
-    "openai-node": shutil.which("node") is not None and (NODE_CLIENT / "node_modules").exists(),
+    "openai-python": [str(PYTHON), "-P", str(Path(__file__).parent / "openai_client.py")],
+    "openai-node": [NODE, str(NODE_CLIENT / "client.mjs")],
 }
 SHORT = ("odd", "crlf-cut")
-SECONDS = 120.0
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(
+        not PYTHON.exists() or not (NODE_CLIENT / "node_modules").exists(),
+        reason="the clients of OpenAI are not installed: `./dev test tests/acceptance` does it",
+    ),
+]
 
 
 async def told(client: str, port: int, canary: str, models: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
     """Return what a client is told by the server at a port."""
-    if not INSTALLED[client]:
-        pytest.skip(f"{client} is not installed: `./dev test tests/acceptance` does it")
-    process = await asyncio.create_subprocess_exec(
-        *CLIENTS[client],
-        f"http://127.0.0.1:{port}/v1",
-        canary,
-        *models,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=NODE_CLIENT,
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, errors.decode()
-    return json.loads(out)
+    url = f"http://127.0.0.1:{port}/v1"
+    return await asyncio.to_thread(printed, CLIENTS[client], url, canary, *models)
 
 
 def without_counts(found: Any) -> Any:  # noqa: ANN401 - JSON
@@ -70,35 +54,63 @@ def without_counts(found: Any) -> Any:  # noqa: ANN401 - JSON
     return found
 
 
-async def compared(one: Scene, client: str, models: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
-    """Hold a client's answers through Sealyard against those without it; return the first."""
-    canary = f"canary-{secrets.token_hex(8)}"
-    one.server.answer = f'{canary} "ümlaut" \u2028 \U0001f600 {canary}'
-    through = await told(client, one.through, canary, models)
-    sealed, one.server.got = one.server.got, []
-    direct = await told(client, one.direct, canary, models)
+async def compared(
+    one: Scene, clients: Iterable[str], models: tuple[str, ...]
+) -> tuple[Record, dict[str, Any]]:
+    """Hold what clients are told through Sealyard against what they are told without it.
 
-    assert without_counts(through) == without_counts(direct)
-    assert sealed == one.server.got  # the model gets the very same requests
+    Return the record of it, and what the last client was told through Sealyard.
+    """
+    canaries = {way: f"canary-{secrets.token_hex(8)}" for way in ("through", "direct")}
+    ports = {"through": one.through, "direct": one.direct}
+    checks: dict[str, dict[str, Any]] = {way: {} for way in ports}
+    got: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for way, canary in canaries.items():
+        one.server.answer = f'{canary} "ümlaut" \u2028 \U0001f600 {canary}'
+        for client in clients:
+            found[way] = await told(client, ports[way], canary, models)
+            check(found[way], one.server.answer, models)
+            checks[way] |= checks_of(client, found[way], models)
+        got[way], one.server.got = json.dumps(one.server.got), []
+        if way == "through":
+            kept = await one.kept()
+            assert kept["gateway"].count(JWE) > len(models)
+            assert any(name.endswith("/store.db") for name in kept)
+            assert not search(canary, kept)
+            assert not search(canary[-12:], kept)
+    # The model gets the very same requests.
+    assert got["through"] == got["direct"].replace(canaries["direct"], canaries["through"])
+    node = package_version(NODE_CLIENT, "openai")
+    python = python_version(".venv-openai", "openai")
+    names = "openai", f"openai-python {python} and openai-node {node}, before a gateway"
+    record = held(names, checks["through"], checks["direct"], canaries, await one.kept())
+    return record, found["through"]
+
+
+def check(found: dict[str, Any], answer: str, models: Iterable[str]) -> None:
+    """Hold what a client was told against what the server said."""
     for model in models:
-        assert through[model]["text"]["texts"] == {"0": one.server.answer}
-        assert through[model]["text"]["usage"] == 3
-        assert through[model]["two"]["texts"] == {"0": one.server.answer, "1": one.server.answer}
-        assert through[model]["tools"]["arguments"] == ARGUMENTS % one.server.answer
-    kept = await one.kept()
-    assert kept["gateway"].count(JWE) > len(models)
-    assert any(name.endswith("/store.db") for name in kept)
-    assert not search(canary, kept)
-    assert not search(canary[-12:], kept)
-    return through
+        assert found[model]["text"]["texts"] == {"0": answer}
+        assert found[model]["text"]["usage"] == 3
+        assert found[model]["two"]["texts"] == {"0": answer, "1": answer}
+        assert found[model]["tools"]["arguments"] == ARGUMENTS % answer
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-async def test_a_client_is_told_the_same_and_the_gateway_reads_nothing(
-    tmp_path: Path, client: str
-) -> None:
+def checks_of(client: str, found: dict[str, Any], models: Iterable[str]) -> dict[str, Any]:
+    """Return what a client was told, by name: streams of each model, and all the rest."""
+    named = {f"{model}, {kind}": one for model in models for kind, one in found[model].items()}
+    rest = {name: one for name, one in found.items() if name not in models}
+    return {
+        f"{client}: {name}": {"told": without_counts(one)} for name, one in (named | rest).items()
+    }
+
+
+async def test_clients_are_told_the_same_and_the_gateway_reads_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as one:
-        await compared(one, client, SHORT)
+        record, _ = await compared(one, CLIENTS, SHORT)
+
+    keep(record)
 
 
 @pytest.mark.slow
@@ -113,7 +125,7 @@ async def test_however_streams_are_cut_and_joined_a_client_is_told_the_same(
 ) -> None:
     async with scene(tmp_path, batch=batch) as one:
         one.gateway.cut = cut
-        through = await compared(one, client, tuple(CHUNKINGS))
+        _, through = await compared(one, [client], tuple(CHUNKINGS))
 
     deltas = [through[model]["text"]["deltas"] for model in CHUNKINGS]
     words = len(one.server.answer) // 5

@@ -7,12 +7,15 @@ import email.charset
 import email.header
 import http.client
 import json
+import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -21,6 +24,7 @@ import pytest
 from proxy.demo.screen import search
 from tests.servers import PATIENCE_SECONDS, free_port
 
+from .compared import files_of, held, keep
 from .conftest import Client, Process, running, sidecar
 
 NTFY = shutil.which("ntfy")
@@ -41,7 +45,7 @@ class Scene:
 
     ntfy: Process
     sidecar: Process
-    cache: Path
+    folder: Path
 
     @property
     def through(self) -> Client:
@@ -53,9 +57,7 @@ class Scene:
 
     def kept(self) -> dict[str, bytes]:
         """Return what ntfy and the sidecar have written."""
-        files = {one.name: one.read_bytes() for one in self.cache.parent.glob("cache.db*")}
-        logs = {one.log.name: one.log.read_bytes() for one in (self.ntfy, self.sidecar)}
-        return files | logs
+        return files_of(self.folder)
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def ntfy(folder: Path) -> Iterator[Process]:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("ntfy")
     with ntfy(folder) as backend, sidecar(folder, "ntfy.yaml", backend.port) as front:
-        yield Scene(backend, front, folder / "cache.db")
+        yield Scene(backend, front, folder)
 
 
 @pytest.fixture
@@ -106,6 +108,66 @@ def test_a_text_is_sealed_in_ntfy_and_opened_for_who_reads_it(scene: Scene, cana
     assert sealed["title"].startswith("sy1.")
     assert not search(canary, scene.kept())
     assert not search(title, scene.kept())
+
+
+@pytest.mark.parametrize("name", ["Title", "X-Title", "t"])
+def test_a_title_is_sealed_by_each_of_its_names(scene: Scene, name: str) -> None:
+    topic, text = "t" + secrets.token_hex(4), secrets.token_hex(8)
+
+    published = scene.through.ask("POST", f"/{topic}", body=b"x", headers={name: text})
+
+    assert (published.status, published.json["title"]) == (200, text)
+    (sealed,) = polled(scene.direct, topic)
+    assert sealed["title"].startswith("sy1.")
+    assert not search(text, scene.kept())
+
+
+def checks_of(port: int, canary: str, home: Path) -> dict[str, Any]:
+    """Return what the client of ntfy's makers is told by the server at a port."""
+    topic = f"http://127.0.0.1:{port}/clinic{canary[-8:]}"
+    environment = {"PATH": "/usr/bin", "HOME": str(home)}
+    found: dict[str, Any] = {}
+
+    def ran(*arguments: str) -> list[dict[str, Any]]:
+        ended = subprocess.run(
+            [str(NTFY), *arguments], env=environment, capture_output=True, text=True, check=True
+        )
+        return [shown(json.loads(line)) for line in ended.stdout.splitlines()]
+
+    def shown(message: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in message.items() if k not in {"id", "time", "expires", "topic"}}
+
+    subscribe = [str(NTFY), "subscribe", topic]
+    with subprocess.Popen(
+        subscribe, env=environment, stdout=subprocess.PIPE, text=True
+    ) as listening:
+        title = f"{canary} title"
+        found["publish"] = ran("publish", topic, f"{canary} ü \U0001f600")
+        found["with a title"] = ran("publish", "--title", title, "--markdown", topic, canary)
+        more = ("--priority", "high", "--tags", "warning,skull", "--click", "http://example.org/")
+        found["with priority, tags and a link"] = ran("publish", *more, topic, f"{canary} high")
+        found["later"] = ran("publish", "--delay", "1h", topic, f"{canary} later")
+        found["poll"] = ran("subscribe", "--poll", topic)
+        found["poll what waits"] = ran("subscribe", "--poll", "--scheduled", topic)
+        found["poll since"] = ran("subscribe", "--poll", "--since", "10m", topic)
+        assert listening.stdout is not None
+        lines = [listening.stdout.readline() for _ in range(3)]
+        found["subscribe"] = [shown(json.loads(line)) for line in lines]
+        listening.kill()
+    return {name: {"told": one} for name, one in found.items()}
+
+
+def test_the_client_of_its_makers_is_told_the_same(scene: Scene, tmp_path: Path) -> None:
+    canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
+
+    through = checks_of(scene.sidecar.port, canaries["through"], tmp_path)
+    direct = checks_of(scene.ntfy.port, canaries["direct"], tmp_path)
+
+    assert [len(through[name]["told"]) for name in ("poll", "poll what waits")] == [3, 4]
+    help_text = subprocess.run([str(NTFY), "--help"], capture_output=True, text=True, check=True)
+    (version,) = re.findall(r"^ntfy (\d+\.\d+\.\d+)", help_text.stdout, re.MULTILINE)
+    names = "ntfy", f"ntfy {version}, its command line"
+    keep(held(names, through, direct, canaries, scene.kept()))
 
 
 @pytest.mark.parametrize("encoding", ["q", "b"])
@@ -217,8 +279,11 @@ async def test_who_listens_by_websocket_sees_each_message_as_it_is_published(
         ("GET", "/{topic}/trigger?m={text}", {}),
         ("POST", "/{topic}?message={text}", {}),
         ("POST", "/{topic}?title={text}", {}),
-        ("POST", "/{topic}", {"X-Title": "{text}"}),
+        ("POST", "/{topic}?x-title={text}", {}),
+        ("POST", "/{topic}?x-message={text}", {}),
+        ("POST", "/{topic}?x-filename={text}", {}),
         ("POST", "/{topic}", {"m": "{text}"}),
+        ("POST", "/{topic}", {"X-Filename": "{text}"}),
     ],
 )
 def test_other_ways_to_publish_are_refused(

@@ -107,10 +107,35 @@ def test_other_names_of_its_fields_are_refused(backend: Backend, name: str) -> N
     assert answer.status == 400, answer.body
 
 
+PAYLOAD = json.dumps({"requests": [{"method": "POST", "url": RECORDS, "body": {"room": "one"}}]})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("requests[0].scan", "requests.0.scan+", "requests.0.+scan", "requests.0.SCAN"),
+        *("requests.10.scan", "requests.0.body", "Requests.0.scan", "@JSONPAYLOAD", "requests"),
+    ],
+)
+def test_other_names_of_files_in_a_batch_are_refused(backend: Backend, name: str) -> None:
+    body, kind = multipart(**{"@jsonPayload": PAYLOAD, name: "{}"})
+
+    answer = Client(backend.through).ask(
+        "POST", "/api/batch", body=body, headers={"Content-Type": kind}
+    )
+
+    assert answer.status == 400, answer.body
+
+
 @pytest.mark.parametrize(
     ("method", "path", "data"),
     [
-        ("POST", "/api/batch", {"requests": []}),
+        ("POST", "/api/batch", {"requests": [{"Body": {"body": "x"}}]}),
+        ("POST", "/api/batch", {"requests": [], "Requests": [{"body": {"body": "x"}}]}),
+        ("POST", "/api/batch", {"Requests": [{"body": {"body": "x"}}]}),
+        ("POST", "/api/batch", {"requests": [{"body": {"body+": "x"}}]}),
+        ("POST", "/api/batch", {"requests": [{"body": {"Body": "x"}}]}),
+        ("POST", "/api/batch", {"requests": [{"body": {"email": "x"}}]}),
         ("POST", "/api/collections/pbc_1/records", {"body": "x"}),
         ("POST", "/api/collections/Messages/records", {"body": "x"}),
         ("PUT", f"{RECORDS}/0123456789abcde", {"body": "x"}),

@@ -26,4 +26,4 @@ def test_a_record_has_no_plaintext_behind_sealyard(record: Record) -> None:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_backend_has_a_page_and_an_example(name: str) -> None:
     assert (PAGE.parent / BACKENDS[name].page).exists()
-    assert (EXAMPLES / f"{name}.yaml").exists()
+    assert (EXAMPLES / f"{BACKENDS[name].example or name}.yaml").exists()

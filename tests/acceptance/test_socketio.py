@@ -10,9 +10,8 @@ import json
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +23,18 @@ from tests.servers import free_port
 from tests.traffic import wire
 from tests.traffic.wire import Origin, Peer, eventually
 
-from .conftest import Process, running, sidecar
+from .compared import held, keep, printed
+from .conftest import running, sidecar
 from .llm_scene import metrics_of
+from .node_chat import Chat, Scene
+from .records import Record
 
-HERE = Path(__file__).parent / "socketio_node"
-EXAMPLE = "socketio-files.yaml"
+CHAT = Chat(Path(__file__).parent / "socketio_node", "socketio-files.yaml")
 JWE = b"eyJ0eXAiOiJzeTEi"
 HOWS = ("polling", "websocket", "upgrade")
-SECONDS = 90.0
-NODE = shutil.which("node")
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.skipif(
-        NODE is None or not (HERE / "node_modules").exists(),
-        reason="there is no Socket.IO here: `./dev test tests/acceptance` installs it",
-    ),
-]
+pytestmark = [pytest.mark.acceptance, CHAT.needed]
 
 _NGINX = """\
 daemon off;
@@ -73,29 +66,6 @@ http {{
 """
 
 
-@dataclass
-class Scene:
-    """The chat server with what it keeps, and the sidecar in front of it."""
-
-    server: Process
-    sidecar: Process
-    kept: Path
-
-    def written(self) -> dict[str, bytes]:
-        """Return what the server and the sidecar have written."""
-        files = {one.name: one.read_bytes() for one in (self.kept, self.server.log)}
-        return files | {self.sidecar.log.name: self.sidecar.log.read_bytes()}
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[Process]:
-    port = free_port()
-    command = [NODE or "", str(HERE / "server.mjs"), str(port), str(folder / "kept")]
-    (folder / "kept").write_bytes(b"")
-    with running(command, port, folder / "server.log") as process:
-        yield process
-
-
 @contextmanager
 def nginx(folder: Path, upstream: int) -> Iterator[int]:
     """Run an nginx as Debian has it in front of a port."""
@@ -110,31 +80,14 @@ def nginx(folder: Path, upstream: int) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("socketio")
-    with server(folder) as backend, sidecar(folder, EXAMPLE, backend.port) as front:
-        yield Scene(backend, front, folder / "kept")
+    with CHAT.scene(tmp_path_factory.mktemp("socketio")) as made:
+        yield made
 
 
 async def told(port: int, canary: str, how: str) -> Any:  # noqa: ANN401 - JSON
     """Return what a client is told by the server at a port."""
-    process = await asyncio.create_subprocess_exec(
-        NODE or "",
-        str(HERE / "client.mjs"),
-        f"http://127.0.0.1:{port}",
-        canary,
-        how,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=HERE,
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, errors.decode()
-    return json.loads(out)
+    url = f"http://127.0.0.1:{port}"
+    return await asyncio.to_thread(printed, CHAT.client, url, canary, how)
 
 
 def binary(value: dict[str, str]) -> bytes:
@@ -161,38 +114,62 @@ def check(found: Any, canary: str, how: str) -> None:  # noqa: ANN401 - JSON
         assert message["name"] == "x.bin"
 
 
-async def compared(scene: Scene, port: int, how: str) -> None:
+def checks_of(found: Any, how: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return what a client was told by name, binary as text, and each message once.
+
+    How many are sent during an upgrade depends on how long it takes.
+    """
+
+    def once(messages: Any) -> list[str]:  # noqa: ANN401 - JSON
+        return sorted({json.dumps(readable(one), sort_keys=True) for one in messages})
+
+    last = [found["used"], found["last"]]
+    parts = {"answers": once(found["acks"]), "messages": once(found["news"]), "transport": last}
+    return {f"{name} by {how}": {"told": one} for name, one in parts.items()}
+
+
+def readable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value with each binary as the text of its bytes."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"binary"}:
+        return binary(value).decode("latin-1")
+    return {name: readable(one) for name, one in value.items()}
+
+
+async def compared(scene: Scene, port: int, hows: Sequence[str]) -> Record:
     """Talk through a port that leads to the sidecar, and without it: both work alike."""
-    canary = f"canary-{secrets.token_hex(8)}"
-    at = len(scene.kept.read_bytes())
-    check(await told(port, canary, how), canary, how)
-    kept = scene.kept.read_bytes()[at:]
-    assert kept.count(JWE) >= 10
-    assert b"public 1" in kept
-    assert not search(canary, scene.written())
-    assert not search(canary, {"metrics": await metrics_of(scene.kept.parent)})
-    open_canary = f"canary-{secrets.token_hex(8)}"
-    check(await told(scene.server.port, open_canary, how), open_canary, how)
-    assert search(open_canary, scene.written())
+    canaries = {way: f"canary-{secrets.token_hex(8)}" for way in ("through", "direct")}
+    checks: dict[str, dict[str, Any]] = {way: {} for way in canaries}
+    ports = {"through": port, "direct": scene.server.port}
+    for way, how in itertools.product(canaries, hows):
+        at = len(scene.kept)
+        found = await told(ports[way], canaries[way], how)
+        check(found, canaries[way], how)
+        checks[way] |= checks_of(found, how)
+        kept = scene.kept[at:]
+        assert b"public 1" in kept
+        assert (kept.count(JWE) >= 10) == (way == "through")
+    assert not search(canaries["through"], {"metrics": await metrics_of(scene.folder)})
+    software = "Socket.IO {}, its client {}"
+    names = "socketio", software.format(*map(CHAT.version, ("socket.io", "socket.io-client")))
+    return held(names, checks["through"], checks["direct"], canaries, scene.written())
 
 
-@pytest.mark.parametrize("how", HOWS)
-async def test_texts_and_files_are_sealed_in_the_server_and_open_for_clients(
-    scene: Scene, how: str
-) -> None:
-    await compared(scene, scene.sidecar.port, how)
+async def test_texts_and_files_are_sealed_in_the_server_and_open_for_clients(scene: Scene) -> None:
+    keep(await compared(scene, scene.sidecar.port, HOWS))
 
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.skipif(not Path(NGINX).exists(), reason="there is no nginx here")
 async def test_it_works_between_two_nginx(tmp_path: Path, how: str) -> None:
     with (
-        server(tmp_path) as backend,
+        CHAT.server(tmp_path) as backend,
         nginx(tmp_path, backend.port) as inner,
-        sidecar(tmp_path, EXAMPLE, inner) as front,
+        sidecar(tmp_path, CHAT.example, inner) as front,
         nginx(tmp_path, front.port) as outer,
     ):
-        await compared(Scene(backend, front, tmp_path / "kept"), outer, how)
+        await compared(Scene(backend, front, tmp_path), outer, [how])
 
 
 @contextlib.asynccontextmanager
@@ -228,11 +205,11 @@ async def cutting(port: int, sizes: tuple[int, ...]) -> AsyncIterator[int]:
 @pytest.mark.parametrize("how", HOWS)
 async def test_it_works_however_the_bytes_are_cut(tmp_path: Path, how: str) -> None:
     sizes = (1, 2, 3, 7, 61, 1000, 40_000)
-    with server(tmp_path) as backend:
+    with CHAT.server(tmp_path) as backend:
         async with cutting(backend.port, sizes) as inner:
-            with sidecar(tmp_path, EXAMPLE, inner) as front:
+            with sidecar(tmp_path, CHAT.example, inner) as front:
                 async with cutting(front.port, sizes) as outer:
-                    await compared(Scene(backend, front, tmp_path / "kept"), outer, how)
+                    await compared(Scene(backend, front, tmp_path), outer, [how])
 
 
 async def test_an_attachment_without_its_packet_is_refused_with_a_clear_error(
@@ -258,7 +235,8 @@ async def test_an_attachment_is_sealed_though_the_configuration_was_reloaded_mea
     place = {"_placeholder": True, "num": 0}
     event = ["message:send", {"conversationId": "c1", "content": canary, "file": place}]
     body = "b" + base64.b64encode(canary.encode()).decode()
-    with server(tmp_path) as backend, sidecar(tmp_path, EXAMPLE, backend.port) as front:
+    with CHAT.scene(tmp_path) as scene:
+        front = scene.sidecar
         url = f"http://127.0.0.1:{front.port}/socket.io/?EIO=4&transport=polling"
         async with aiohttp.ClientSession() as session:
             async with session.get(url) as opening:
@@ -273,8 +251,7 @@ async def test_an_attachment_is_sealed_though_the_configuration_was_reloaded_mea
             await eventually(lambda: front.log.read_bytes().count(b"config.loaded") > before)
             async with session.post(f"{url}&sid={sid}", data=body) as posted:
                 assert posted.status == 200
-        scene = Scene(backend, front, tmp_path / "kept")
-        assert scene.kept.read_bytes().count(JWE) == 2
+        assert scene.kept.count(JWE) == 2
         assert not search(canary, scene.written())
 
 
@@ -286,7 +263,7 @@ async def test_another_process_refuses_an_attachment_and_nothing_passes_unsealed
     event = ["message:send", {"conversationId": "c1", "content": canary, "file": place}]
     body = "b" + base64.b64encode(canary.encode()).decode()
     query = "/socket.io/?EIO=4&transport=polling"
-    with sidecar(tmp_path, EXAMPLE, scene.server.port) as other:
+    with sidecar(tmp_path, CHAT.example, scene.server.port) as other:
         one, two = (f"http://127.0.0.1:{each.port}{query}" for each in (scene.sidecar, other))
         async with aiohttp.ClientSession() as session:
             async with session.get(one) as opening:

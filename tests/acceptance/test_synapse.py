@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +17,11 @@ import pytest
 from proxy.demo.screen import search
 from tests.servers import free_port
 
+from .compared import held, keep, printed, python_version
 from .conftest import ROOT, Answer, Client, Process, running, sidecar
 
 PYTHON = ROOT / ".venv-synapse" / "bin" / "python"
+NIO = [str(PYTHON), "-P", str(Path(__file__).parent / "matrix_client.py")]
 SECRET = "shared for these tests alone"
 pytestmark = [
     pytest.mark.acceptance,
@@ -66,41 +66,6 @@ handlers: {{file: {{class: logging.FileHandler, formatter: plain, filename: {fol
 loggers: {{synapse.storage.SQL: {{level: INFO}}}}
 root: {{level: INFO, handlers: [file]}}
 """
-
-
-_NIO = """\
-import asyncio, io, json, sys
-from nio import AsyncClient, RoomMessageText
-
-async def main(address, canary):
-    client = AsyncClient(address, "@bob:matrix.test")
-    try:
-        print(type(await client.login("password")).__name__)
-        made = await client.room_create(name=f"{canary} name", topic=f"{canary} topic")
-        room = made.room_id
-        text = {"msgtype": "m.text", "body": canary}
-        sent = await client.room_send(room, "m.room.message", text)
-        newer = {**text, "body": f"* {canary}", "m.new_content": {**text, "body": f"{canary} new"}}
-        newer["m.relates_to"] = {"rel_type": "m.replace", "event_id": sent.event_id}
-        await client.room_send(room, "m.room.message", newer)
-        gone = await client.room_send(room, "m.room.message", text)
-        await client.room_redact(room, gone.event_id, reason=f"{canary} reason")
-        file = canary.encode() * 1000
-        uploaded, _ = await client.upload(
-            lambda *_: io.BytesIO(file), "image/png", f"{canary}.png", filesize=len(file)
-        )
-        await client.sync(timeout=0, full_state=True)
-        page = await client.room_messages(room, limit=20)
-        texts = [one.body for one in reversed(page.chunk) if isinstance(one, RoomMessageText)]
-        got = await client.download(uploaded.content_uri)
-        named = client.rooms[room]
-        print(json.dumps([named.name, named.topic, texts, got.body == file, got.content_type]))
-    finally:
-        await client.close()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-"""A conversation by a client that is made for Matrix and knows nothing of Sealyard."""
 
 
 @dataclass(frozen=True)
@@ -402,16 +367,12 @@ def test_a_message_of_another_type_is_read_as_synapse_reads_it(
     assert search(canary, scene.kept()) == []
 
 
-def test_a_client_made_for_matrix_notices_nothing(scene: Scene, canary: str) -> None:
-    address = f"http://127.0.0.1:{scene.sidecar.port}"
-    command = [str(PYTHON), "-c", _NIO, address, canary]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def test_a_client_made_for_matrix_is_told_the_same(scene: Scene) -> None:
+    canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
+    ports = {"through": scene.through.port, "direct": scene.direct.port}
+    told = {way: printed(NIO, f"http://127.0.0.1:{ports[way]}", canaries[way]) for way in ports}
 
-    assert done.returncode == 0, done.stderr
-    signed_in, told = done.stdout.splitlines()
-    assert signed_in == "LoginResponse"
-    name, topic, texts, same, media = json.loads(told)
-    assert (name, topic) == (f"{canary} name", f"{canary} topic")
-    assert texts == [canary, f"* {canary}"]
-    assert (same, media) == (True, "image/png")
-    assert search(canary, scene.kept()) == []
+    assert told["through"]["download"] == {"told": [True, "image/png"]}
+    versions = [python_version(".venv-synapse", one) for one in ("matrix_synapse", "matrix_nio")]
+    names = "matrix", "Synapse {}, matrix-nio {}".format(*versions)
+    keep(held(names, told["through"], told["direct"], canaries, scene.kept()))

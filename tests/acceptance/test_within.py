@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ import pytest
 from proxy.demo.screen import search
 from tests.servers import free_port
 
+from .compared import NODE, printed
 from .conftest import ROOT, Answer, Client, Process, running, sidecar
 from .llm_scene import metrics_of
 
 HERE = Path(__file__).parent
 NODE_FOLDER = HERE / "forms_node"
-NODE = shutil.which("node") or "node"
 MOTO = ROOT / ".venv-moto" / "bin"
-SECONDS = 120.0
 
 pytestmark = pytest.mark.acceptance
 needs_node = pytest.mark.skipif(
@@ -39,15 +37,6 @@ needs_moto = pytest.mark.skipif(
 )
 
 Start = Callable[[Path], AbstractContextManager[Process]]
-
-
-def told(command: list[str]) -> Any:  # noqa: ANN401 - JSON
-    """Return what a client prints."""
-    ended = subprocess.run(
-        command, capture_output=True, timeout=SECONDS, check=False, cwd=NODE_FOLDER
-    )
-    assert ended.returncode == 0, ended.stderr.decode()
-    return json.loads(ended.stdout)
 
 
 @dataclass
@@ -122,7 +111,7 @@ def without(folder: Path, start: Start, command: Callable[[int], list[str]]) -> 
     """Return what a client is told by a backend of its own without Sealyard."""
     (folder / "alone").mkdir()
     with start(folder / "alone") as backend:
-        return told(command(backend.port))
+        return printed(command(backend.port))
 
 
 @needs_node
@@ -135,7 +124,7 @@ async def test_attachments_replicate_to_the_exact_bytes(tmp_path: Path) -> None:
             script = str(NODE_FOLDER / "couchdb.mjs")
             return [NODE, script, f"http://127.0.0.1:{port}", one.canary, str(devices)]
 
-        through = told(client(one.sidecar.port))
+        through = printed(client(one.sidecar.port))
         await one.search()
         anybody = {"Authorization": ""}
         stored = Client(one.backend.port).ask("GET", "/clinic/visit", headers=anybody).json
@@ -188,7 +177,7 @@ async def test_uploads_are_sealed_with_the_text_of_their_operation(
             script = str(NODE_FOLDER / "graphql.mjs")
             return [NODE, script, f"http://127.0.0.1:{port}", one.canary]
 
-        through = told(client(one.sidecar.port))
+        through = printed(client(one.sidecar.port))
         await one.search()
         direct = without(tmp_path, graphql(kind), client)
 
@@ -233,7 +222,7 @@ async def test_messages_of_a_queue_are_sealed_within_their_texts(tmp_path: Path)
             script = str(HERE / "sqs_client.py")
             return [str(MOTO / "python"), "-P", script, f"http://127.0.0.1:{port}", one.canary]
 
-        through = told(client(one.sidecar.port))
+        through = printed(client(one.sidecar.port))
         await one.search()
         direct = without(tmp_path, moto, client)
 

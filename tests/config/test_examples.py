@@ -65,6 +65,9 @@ WARNED = {
         *(f"has the same field name `{one}`" for one in ("file", "file_name") * 2),
         "has the same field name `text`",
     ],
+    "pocketbase.yaml": [  # the same texts in JSON or in a form, and the files of one batch
+        f"has the same field name `{one}`" for one in ("body", "note", "meta", *["scan"] * 10)
+    ],
     "queue.yaml": ["has the same field name `note`"],  # it is the same text
     "transit-egress.yaml": ["no rule opens the field `question`"],
     "transit-ingress.yaml": ["no rule opens the field `answer`"],

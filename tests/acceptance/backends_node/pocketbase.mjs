@@ -72,6 +72,22 @@ await check('an invalid record is refused', async () => {
     return [error.status, Object.keys(error.response.data)];
   }
 });
+await check('batch', async () => {
+  const batch = pb.createBatch();
+  batch.collection('messages').create({ room: 'three', body: `${text} 1`, note: canary, meta: [canary] });
+  batch.collection('messages').update(id, { body: `${text} 2` });
+  batch.collection('messages').upsert({ id: 'abcdefghijklmno', room: 'three', body: `${text} 3` });
+  batch.collection('messages').delete('abcdefghijklmno');
+  return (await batch.send()).map((one) => [one.status, one.body && plain(one.body)]);
+});
+await check('a batch with files', async () => {
+  const batch = pb.createBatch();
+  const files = [new File([png], 'a.png', { type: 'image/png' }), new File([large], 'b.txt', { type: 'text/plain' })];
+  for (const scan of files) batch.collection('messages').create({ room: 'three', body: canary, scan });
+  const made = (await batch.send()).map((one) => one.body);
+  const back = await Promise.all(made.map(async (one) => (await fetch(pb.files.getURL(one, one.scan))).arrayBuffer()));
+  return [back.map((one, at) => Buffer.compare(Buffer.from(one), [png, large][at])), made.map(plain)];
+});
 await check('delete', () => messages.delete(id));
 await check('unsubscribe', () => messages.unsubscribe());
 finish();

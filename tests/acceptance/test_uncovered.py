@@ -1,0 +1,199 @@
+"""`observe` and `explain` find every write of each backend that no rule of its example takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.demo.screen import search
+from tests.servers import serving
+
+from .compared import NODE_FOLDER, files_of, needs_node
+from .conftest import KINTO, PASSPHRASE, ROOT, sidecar
+from .llm_scene import metrics_of
+from .records import BACKENDS
+from .write_routes import Route, isso, listed, of_kinto, of_node, openai, synapse
+
+pytestmark = pytest.mark.acceptance
+
+COLLECTION = "/api/collections/messages/records"
+ROUTES: dict[str, Callable[[Path], set[Route]]] = {
+    "graphql": listed("POST /graphql"),
+    "isso": isso,
+    "kinto": of_kinto,
+    "matrix": synapse,
+    "ntfy": listed(
+        """
+        POST,PUT /
+        POST,PUT /topic
+        POST,PUT,DELETE /v1/account
+        POST /v1/account/token
+        PATCH,DELETE /v1/account/token
+        POST /v1/account/password
+        PATCH /v1/account/settings
+        POST,DELETE /v1/account/subscription
+        PATCH /v1/account/subscription
+        POST,DELETE /v1/account/reservation
+        PUT,POST,DELETE /v1/account/phone
+        PUT,DELETE /v1/users
+        PUT,DELETE /v1/users/access
+        POST,DELETE /v1/webpush
+        POST /_matrix/push/v1/notify
+        """
+    ),
+    "openai": openai,
+    "parse": of_node("parse", "/parse", className="Message"),
+    "pocketbase": listed(
+        f"""
+        POST {COLLECTION}
+        PATCH,DELETE {COLLECTION}/x1y2
+        POST,PATCH,DELETE /api/collections/other/records
+        POST /api/batch
+        POST /api/realtime
+        POST /api/collections
+        PUT /api/collections/import
+        PATCH,DELETE /api/collections/messages
+        DELETE /api/collections/messages/truncate
+        POST /api/collections/users/records
+        PATCH,DELETE /api/collections/users/records/x1y2
+        POST /api/collections/users/auth-with-password
+        POST /api/collections/users/auth-with-oauth2
+        POST /api/collections/users/auth-with-otp
+        POST /api/collections/users/auth-refresh
+        POST /api/collections/users/request-otp
+        POST /api/collections/users/request-verification
+        POST /api/collections/users/confirm-verification
+        POST /api/collections/users/request-password-reset
+        POST /api/collections/users/confirm-password-reset
+        POST /api/collections/users/request-email-change
+        POST /api/collections/users/confirm-email-change
+        POST /api/collections/users/impersonate/x1y2
+        PATCH /api/settings
+        POST /api/settings/test/s3
+        POST /api/settings/test/email
+        POST /api/files/token
+        POST,DELETE /api/backups
+        POST /api/backups/upload
+        POST /api/backups/x1y2/restore
+        DELETE /api/logs
+        POST /api/crons/x1y2
+        """
+    ),
+    "pouchdb": of_node("pouchdb", "", db="clinic"),
+    "socketio": listed("POST /socket.io/"),
+}
+NEEDED = {
+    "isso": ROOT / ".venv-isso",
+    "kinto": KINTO,
+    "matrix": ROOT / ".venv-synapse",
+    "openai": ROOT / ".venv-openai",
+    "parse": NODE_FOLDER / "node_modules",
+    "pouchdb": NODE_FOLDER / "node_modules",
+}
+"""What must be installed to read the routes of a backend."""
+
+
+class Sink:
+    """A backend that takes anything."""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({})
+
+    def app(self) -> web.Application:
+        made = web.Application()
+        made.router.add_route("*", "/{tail:.*}", self.answer)
+        return made
+
+
+def fits(route: Route, row: dict[str, str]) -> bool:
+    """Return whether a report of `observed` is of a route."""
+    method, path = route
+    shown, given = row["shape"].split("/"), path.split("/")
+    if shown[-1] == "**":
+        shown = shown[:-1]
+        given = given[: len(shown)]
+    alike = len(shown) == len(given) and all(
+        one in {"*", other} for one, other in zip(shown, given, strict=True)
+    )
+    return alike and row["method"] == method
+
+
+async def explained(folder: Path, routes: set[Route]) -> set[Route]:
+    """Return the routes that no rule takes, as `POST /v1/explain` tells."""
+    text = (folder / "sealyard.yaml").read_text()
+    address = text.partition("admin: {listen: ")[2].partition(",")[0]
+    headers = {"Authorization": f"Bearer {(folder / 'admin.token').read_text()}"}
+    found = set[Route]()
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for method, path in sorted(routes):
+            asked = {"method": method, "path": path, "body": "{}"}
+            async with session.post(f"http://{address}/v1/explain", json=asked) as answer:
+                told: dict[str, Any] = await answer.json()
+            if told["request"]["rule"] is None:
+                found.add((method, path))
+    return found
+
+
+def observed(folder: Path) -> list[dict[str, Any]]:
+    """Return what `sealyard observed` reports of messages that no rule covers."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "proxy", "observed", "--config", "sealyard.yaml", "--json"],
+        env={**os.environ, "SEALYARD_PASSPHRASE": PASSPHRASE, "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode in {0, 1}, ended.stderr.decode()
+    rows: list[dict[str, Any]] = json.loads(ended.stdout)["uncovered"]
+    return rows
+
+
+def test_each_backend_has_its_routes() -> None:
+    assert ROUTES.keys() == BACKENDS.keys()
+
+
+@needs_node
+@pytest.mark.parametrize("name", BACKENDS)
+async def test_writes_that_no_rule_takes_are_found(name: str, tmp_path: Path) -> None:
+    if name in NEEDED and not NEEDED[name].exists():
+        pytest.skip(f"{name} is not installed: `./dev test tests/acceptance` does it")
+    for folder in ("routes", "sealyard"):
+        (tmp_path / folder).mkdir()
+    routes, place = ROUTES[name](tmp_path / "routes"), tmp_path / "sealyard"
+    canary = f"canary{secrets.token_hex(8)}"
+    changes = {"unmatched: reject": "unmatched: pass", "defaults: {": "defaults: {mode: observe, "}
+    changes["    defaults:\n"] = "    defaults:\n      mode: observe\n"
+    example = f"{BACKENDS[name].example or name}.yaml"
+    async with serving(Sink().app()) as backend:
+        with sidecar(place, example, backend, changes=changes) as front:
+            by_explain = await explained(place, routes)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{front.port}") as session:
+                for method, path in sorted(routes):
+                    async with session.request(method, path, json={"text": canary}) as answer:
+                        assert answer.status == 200, (method, path, await answer.text())
+            rows = observed(place)
+            metrics = await metrics_of(place)
+
+    assert [one for one in by_explain if not any(fits(one, row) for row in rows)] == []
+    assert sum(row["number"] for row in rows) == len(by_explain)
+    assert routes - by_explain, "no rule takes any of them"
+    assert search(canary, {**files_of(place), "metrics": metrics}) == []
+    if "unmatched: pass" in (ROOT / "config" / "examples" / example).read_text():
+        assert [one for one in by_explain if not may_pass(name, *one)] == []
+
+
+def may_pass(name: str, method: str, path: str) -> bool:
+    """Return whether the page of a backend says that this write passes by its example."""
+    other = path != "/v1/batch" and not path.startswith("/v1/buckets/clinic/collections/messages/")
+    return method == "DELETE" or (name == "kinto" and other)
