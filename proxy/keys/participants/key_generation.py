@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from typing import Final
 
 from ...core.crypto import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
+from ...process import child_process
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key
 from .public_key import PublicKey, Use
@@ -50,13 +50,9 @@ def _secret_member(opener: Passphrase | RootKey) -> dict[str, str]:
 
 async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
     wanted = {"use": use, **_secret_member(opener)}
-    safe = ("-P",) if sys.flags.safe_path else ()
+    module = f"{__package__}.key_generator_process"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *safe, "-m", f"{__package__}.key_generator_process"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # a traceback might hold what must not be in a log
-        start_new_session=True,
+        *child_process.command(module), **child_process.PIPES
     )
     try:
         async with asyncio.timeout(SECONDS):

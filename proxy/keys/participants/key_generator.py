@@ -7,13 +7,10 @@ and with a lower CPU priority. stdin holds the request, stdout the result, both 
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 from ...core.crypto import base64url
-from ...core.errors import SealyardError
-from ...process.hardening import harden
+from ...process import child_process
 from ..keyring.root_secret import Passphrase, RootKey
 from . import private_key
 from .public_key import USUAL
@@ -21,12 +18,7 @@ from .public_key import USUAL
 
 def main() -> None:
     """Make the pair that stdin requests."""
-    harden()
-    try:
-        result = make(json.load(sys.stdin))
-    except SealyardError as error:
-        result = {"problem": error.reason}
-    json.dump(result, sys.stdout)
+    child_process.answer(make)
 
 
 def make(wanted: dict[str, Any]) -> dict[str, Any]:
