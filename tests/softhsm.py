@@ -23,7 +23,7 @@ from proxy.keys.keyring.roots.pkcs11 import Pkcs11Root
 
 MODULE: Final = Path("/usr/lib/softhsm/libsofthsm2.so")
 TOKEN: Final = "sealyard"
-KEYS: Final = ("aes", "rsa", "short", "loose", "twin", "twin", "signer")
+KEYS: Final = ("aes", "other", "rsa", "rsa2", "short", "loose", "twin", "twin", "signer")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _make(pkcs11: Any, session: Any, label: str) -> None:  # noqa: ANN401 - of a
         session.generate_keypair(
             rsa, 2048, label=label, store=True, capabilities=pkcs11.MechanismFlag.SIGN
         )
-    elif label == "rsa":
+    elif label in {"rsa", "rsa2"}:
         session.generate_keypair(rsa, 2048, label=label, store=True)
     else:
         session.generate_key(aes, 128 if label == "short" else 256, label=label, store=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.config.schema.roots.pkcs11 import Pkcs11Options
 from proxy.config.settings import (
     AdminSettings,
     AdminToken,
@@ -310,6 +311,25 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
         FOLDER / "keyring.jwe",
         FOLDER / "ca.pem",
         FOLDER / "root.key",
+    )
+
+
+def test_a_token_has_a_key_a_pin_and_a_mechanism() -> None:
+    token = "module: /lib/hsm.so, token: t 1, serial: '01', key: root, pin: {file: pin}"
+    text = changed("passphrase: {env: P}", f"pkcs11: {{{token}}}, id: {'A' * 22}")
+    options = Pkcs11Options(
+        Path("/lib/hsm.so"), "t 1", "01", "root", SecretReference(file=FOLDER / "pin")
+    )
+
+    assert loaded(text).settings.keys.roots == (RootSettings("pkcs11", options),)
+    more = "mechanism: rsa-oaep, timeout: 1m, environment: [A=1, B_2=]"
+    assert loaded(text.replace(token, f"{token}, {more}")).settings.keys.roots == (
+        RootSettings(
+            "pkcs11",
+            dataclasses.replace(
+                options, mechanism="rsa-oaep", timeout=60.0, environment=("A=1", "B_2=")
+            ),
+        ),
     )
 
 

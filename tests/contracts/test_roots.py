@@ -36,7 +36,7 @@ SUBJECTS: Mapping[str, Callable[[Path], object]] = {
 }
 """The options of a root of each kind with a secret of its own; without its file there is none."""
 
-SERVICES = frozenset({"aws-kms", "vault"})
+SERVICES = frozenset({"aws-kms", "pkcs11", "vault"})
 """Kinds that need a server: their own tests call `holds_the_contract` of root_service.py."""
 
 

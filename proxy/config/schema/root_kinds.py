@@ -16,6 +16,7 @@ from . import tables
 from .addresses import Files
 from .roots.aws_kms import AWS_KMS
 from .roots.kind import RootKind, secret_file
+from .roots.pkcs11 import PKCS11
 from .roots.vault import VAULT
 from .tables import Key
 
@@ -42,6 +43,7 @@ ROOT_KINDS: Final[Mapping[str, RootKind]] = {
     ),
     "aws-kms": AWS_KMS,
     "vault": VAULT,
+    "pkcs11": PKCS11,
 }
 """By the names that ROOTS and the wrappings of a keyring use."""
 

@@ -7,6 +7,8 @@ crash or wait for ever. PKCS #11 3.1: https://docs.oasis-open.org/pkcs11/pkcs11-
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -124,6 +126,7 @@ class _Key:
         self._pkcs11, self._session = pkcs11, session
         self._label, self._name = question["key"], question["mechanism"]
         self._bound = question["bound"].encode()
+        self._digest = hashlib.sha256(self._bound).digest()
 
     def wrap(self, data: bytes) -> bytes:
         """Return what `unwrap` opens: tried here, since some tokens choose another IV."""
@@ -132,7 +135,7 @@ class _Key:
             iv = os.urandom(_IV_BYTES)
             made = iv + self._secret().encrypt(data, **self._gcm(iv))
         else:
-            made = self._found("PUBLIC_KEY", "RSA").encrypt(data, **self._oaep())
+            made = self._found("PUBLIC_KEY", "RSA").encrypt(self._digest + data, **self._oaep())
         try:
             opened = self.unwrap(made)
         except Exception:  # noqa: BLE001 - whatever the token says, it is not usable
@@ -145,8 +148,13 @@ class _Key:
         return bytes(made)
 
     def unwrap(self, data: bytes) -> bytes:
+        """Return what `wrap` took; raise KeyringError where it was bound to something else."""
         if self._name != "aes-gcm":
-            return bytes(self._found("PRIVATE_KEY", "RSA").decrypt(data, **self._oaep()))
+            opened = bytes(self._found("PRIVATE_KEY", "RSA").decrypt(data, **self._oaep()))
+            digest, opened = opened[: len(self._digest)], opened[len(self._digest) :]
+            if not hmac.compare_digest(digest, self._digest):
+                raise KeyringError(_OPENS_NOT)
+            return opened
         if len(data) <= _IV_BYTES + _TAG_BYTES:
             raise KeyringError(_OPENS_NOT)
         iv, rest = data[:_IV_BYTES], data[_IV_BYTES:]
@@ -176,7 +184,7 @@ class _Key:
         return {"mechanism": self._pkcs11.Mechanism.AES_GCM, "mechanism_param": parameters}
 
     def _oaep(self) -> dict[str, Any]:
-        """Without a label, which few tokens have: the keyring's id is in the plaintext."""
+        """Without a label, which few tokens have: a digest before the plaintext binds it."""
         pkcs11 = self._pkcs11
         digest = (pkcs11.Mechanism.SHA_1, pkcs11.MGF.SHA1)
         if self._name == "rsa-oaep-256":

@@ -13,13 +13,13 @@ from ...yaml.scalars import choice, elements, positive_duration, text, texts
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind
+from .kind import RootKind, secret_file
 
 MECHANISMS: Final = ("aes-gcm", "rsa-oaep", "rsa-oaep-256")
 _LABEL: Final = re.compile(r"[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[ -~]*")
 _SECONDS: Final = 30.0
-_MOST_SECONDS: Final = 300.0
+_MOST_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _TABLE: Final = Table(
         Key(
             "timeout",
             "duration",
-            "How long the token may take; at most 5m.",
+            "How long the token may take; at most 1h.",
             tables.DURATION,
             "30s",
         ),
@@ -79,7 +79,7 @@ def _options(place: Place, files: Files, problems: Problems) -> Pkcs11Options | 
     fields = Fields(place, _TABLE, problems)
     module = files.path(fields["module"], problems) if fields.get("module") else None
     token, serial, key = (_label(fields, name, problems) for name in ("token", "serial", "key"))
-    pin = _pin(fields["pin"], files, problems) if fields.get("pin") else None
+    pin = secret_file(fields["pin"], files, problems) if fields.get("pin") else None
     named, allowed = fields.get("mechanism"), fields.get("timeout")
     mechanism = choice(named, MECHANISMS, problems) if named else MECHANISMS[0]
     seconds = positive_duration(allowed, problems, high=_MOST_SECONDS) if allowed else _SECONDS
@@ -97,14 +97,6 @@ def _label(fields: Fields, name: str, problems: Problems) -> str:
     if place is not None and written and not _LABEL.fullmatch(written):
         problems.add(place, f"{show(written)} is not 1 to 128 printable ASCII characters, no `/`")
     return written
-
-
-def _pin(place: Place, files: Files, problems: Problems) -> SecretReference | None:
-    secret = files.secret(place, problems)
-    if secret is not None and secret.file is None:
-        problems.add(place, "a PIN must be in a file", "write `{file: path}`")
-        return None
-    return secret
 
 
 def _variables(place: Place | None, problems: Problems) -> tuple[str, ...]:

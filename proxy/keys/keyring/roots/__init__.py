@@ -52,6 +52,7 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
     "passphrase": PassphraseRoot,
     "aws-kms": _later("aws_kms", "AwsKmsRoot"),
     "vault": _later("vault", "VaultRoot"),
+    "pkcs11": _later("pkcs11", "Pkcs11Root"),
 }
 
 

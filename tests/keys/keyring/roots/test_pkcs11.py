@@ -17,6 +17,7 @@ import pytest
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import pkcs11_process
+from tests.contracts import root_service
 from tests.softhsm import KEYS, MODULE, Token, a_token
 
 ID, OTHER = "A" * 22, "B" * 22
@@ -47,6 +48,17 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.parametrize(
+    ("changes", "others"),
+    [({}, {"key": "other"}), (OAEP, {**OAEP, "key": "rsa2"})],
+    ids=["aes-gcm", "rsa-oaep"],
+)
+def test_a_token_holds_the_contract_of_roots(
+    token: Token, tmp_path: Path, changes: dict[str, Any], others: dict[str, Any]
+) -> None:
+    root_service.holds_the_contract(token.root(**changes), token.root(**others), tmp_path)
+
+
 @pytest.mark.parametrize("changes", [{}, OAEP], ids=["aes-gcm", "rsa-oaep"])
 def test_a_token_opens_what_it_wrapped_and_nothing_of_another_keyring(
     token: Token, changes: dict[str, Any]
@@ -56,9 +68,8 @@ def test_a_token_opens_what_it_wrapped_and_nothing_of_another_keyring(
 
     assert root.unwrap(members, ID) == CANARY
     assert root.key == f"sealyard/{changes.get('key', 'aes')}"
-    if not changes:  # RSA-OAEP binds nothing: the id is in what is wrapped
-        with pytest.raises(KeyringError, match="does not open: another keyring"):
-            root.unwrap(members, OTHER)
+    with pytest.raises(KeyringError, match="does not open: another keyring"):
+        root.unwrap(members, OTHER)
     for changed in ({"mechanism": "rsa-oaep-256"}, {"ct": "AAAA"}, {"ct": ""}, {"module": "x"}):
         with pytest.raises(KeyringError):
             root.unwrap({**members, **changed}, ID)
@@ -71,7 +82,7 @@ def test_a_token_opens_what_it_wrapped_and_nothing_of_another_keyring(
         ({"module": Path(__file__)}, "the module cannot be loaded"),
         ({"token": "other"}, "no slot has a token with this label and serial number"),
         ({"serial": "0000"}, "no slot has a token with this label and serial number"),
-        ({"key": "other"}, "the token has no key of this label for the mechanism"),
+        ({"key": "absent"}, "the token has no key of this label for the mechanism"),
         ({"key": "rsa"}, "the token has no key of this label for the mechanism"),
         ({"key": "twin"}, "the token has several keys of this label"),
         ({"key": "short"}, "the key has less than 256 bits"),
