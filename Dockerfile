@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t sealyard .
 #
-# BASE must be Debian 13, for its Rust crates, with Python 3.11 to 3.13 as python3; pin it by digest
+# BASE must be Debian 13, for its Rust crates, with Python 3.11 to 3.14 as python3; pin it by digest
 # for a release. Nothing here depends on where its Python lives.
 ARG BASE=docker.io/library/python:3.13-slim-trixie
 
