@@ -97,6 +97,7 @@ def _of_other_bodies() -> Iterator[Message]:
         ("image/png", b"\x89PNG"),
     ):
         yield Message(body, media_type, target="/letter/alice/bob")
+    yield Message(_text({"picture": "iVBORw0KGgo="}), JSON, target="/picture/p1")
     yield Message("Grüße".encode(), "text/plain; charset=utf-8", target="/text/t1")
 
 

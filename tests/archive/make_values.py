@@ -16,6 +16,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import to_json
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import FORMS
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
@@ -81,7 +82,7 @@ def write_tokens(folder: Path, maker: Maker, keyrings: Mapping[str, Keyring]) ->
 
 
 def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
-    for form in ("jwe", "short"):
+    for form in FORMS:
         for kek in kept.keks:
             reason = "disabled-key" if kek.state == "disabled" else ""
             yield _token(kept, maker, USUAL, kek.id.encode(), form=form, kek=kek.id, reason=reason)
@@ -96,36 +97,38 @@ def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
 
 def _tokens(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     for parts in _combinations():
-        for form in ("jwe", "short"):
+        for form in FORMS:
             yield _token(kept, maker, parts, b"part \xf0\x9f\x8c\x8d", form=form)
     for kind in ("body", "stream"):
         yield _token(kept, maker, {**USUAL, "kind": kind}, b"\xff\x00", cty="text/html; charset=x")
     texts = [b"", "Grüße, 世界 🌍 \0".encode(), b"x" * 1024]
-    for form, text in itertools.product(("jwe", "short"), texts):
+    for form, text in itertools.product(FORMS, texts):
         yield _token(kept, maker, USUAL, text, form=form)
         yield _token(kept, maker, USUAL, text, form=form, ephemeral=True)
-    for form, text in itertools.product(
+    for either, text in itertools.product(
         ("jwe", "short"), [b"1.10", b'{"b": 1, "a" :[ ]}', b"null"]
     ):
-        yield _token(kept, maker, USUAL, text, form=form, cty="json")
-        yield _token(kept, maker, USUAL, text, form=form, cty="json", ephemeral=True)
+        yield _token(kept, maker, USUAL, text, form=either, cty="json")
+        yield _token(kept, maker, USUAL, text, form=either, cty="json", ephemeral=True)
     yield from _limited(kept, maker)
     yield from _joined(kept, maker)
-    for form in ("jwe", "short"):
+    for form in FORMS:
         yield _poison(kept, maker, form)
 
 
 def _limited(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     """Yield tokens that time, KEK, name or revocation decide about."""
-    yield _token(kept, maker, USUAL, b"until then", exp=maker.now + 3600)
-    yield _token(kept, maker, USUAL, b"long ago", exp=maker.now - 3600, reason="expired-token")
+    for lasting in ("jwe", "base64"):
+        yield _token(kept, maker, USUAL, b"until then", form=lasting, exp=maker.now + 3600)
+        past: Any = {"exp": maker.now - 3600, "reason": "expired-token"}
+        yield _token(kept, maker, USUAL, b"long ago", form=lasting, **past)
     yield _token(kept, maker, USUAL, b"[1]", cty="json", exp=maker.now + 3600)
     for kek, reason in (("k1", ""), ("k6", ""), ("k3", "disabled-key")):
-        for form in ("jwe", "short"):
+        for form in FORMS:
             text = b"of " + kek.encode()
             yield _token(kept, maker, USUAL, text, form=form, kek=kek, reason=reason)
     for conversation in ("5:alice3:bob", "1:5", "3:a:b", "0:", "5:alice3:bo", "01:a", "2:ü"):
-        for form in ("jwe", "short"):
+        for form in FORMS:
             parts = {**USUAL, "conversation": conversation}
             yield _token(kept, maker, parts, b"a name that may read as joined", form=form)
     for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
@@ -137,7 +140,7 @@ def _joined(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     """Yield tokens of joined names, under sessions of before and after they were set apart."""
     before = maker.now - 2000
     for name, part, form in itertools.product(
-        (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), ("jwe", "short")
+        (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), FORMS
     ):
         parts = {**USUAL, part: to_json(name)}
         for began in (before, None):
@@ -191,7 +194,7 @@ def _token(
 def _poison(kept: Keyring, maker: Maker, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a Form
     text, sid = poison.make(kept, maker.now - 600, Looks(form, 20), random=maker.random)
     parts = {"tenant": "clinic"}
-    reason = "wrong-context" if form == "jwe" else "bad-tag"
+    reason = "bad-tag" if form == "short" else "wrong-context"
     return {
         "parts": parts,
         "form": form,

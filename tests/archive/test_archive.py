@@ -47,7 +47,8 @@ def test_every_keyring_opens_and_holds_what_it_held(archive: Archive) -> None:
 
 async def test_every_token_opens_for_its_context_alone_and_tells_why_not(archive: Archive) -> None:
     items = archive.json(archive.items["tokens"])
-    assert {one["form"] for one in items} == {"jwe", "short"}
+    forms = {"jwe", "short"} if archive.manifest["release"] == "0.1.0" else set(token.FORMS)
+    assert {one["form"] for one in items} == forms
     keyrings = {one.get("keyring", "keyring.jwe") for one in items}
     kept = {file: archive.keyring(file) for file in keyrings}
     for item in items:
