@@ -37,7 +37,7 @@ MAKER: Final = f'{POLICY}\npath "transit/encrypt/{KEY}" {{ capabilities = ["upda
 class OpenBao:
     """A server with one unseal key, its files in `folder`, and a listener without and with TLS.
 
-    It has a key, `sealyard`, and the policies `opener` (POLICY) and `maker` (MAKER).
+    `running` gives it a key, `sealyard`, and the policies `opener` (POLICY) and `maker` (MAKER).
     """
 
     folder: Path
@@ -182,15 +182,22 @@ class OpenBao:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[OpenBao]:
-    """Run an OpenBao with a transit engine, a key and two policies."""
+def started(folder: Path) -> Iterator[OpenBao]:
+    """Run an OpenBao that has nothing yet."""
     server = OpenBao(folder)
     try:
         server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[OpenBao]:
+    """Run an OpenBao with a transit engine, a key and two policies."""
+    with started(folder) as server:
         server.done("sys/mounts/transit", {"type": "transit"})
         server.make_key()
         server.policy("opener", POLICY)
         server.policy("maker", MAKER)
         yield server
-    finally:
-        server.kill()
