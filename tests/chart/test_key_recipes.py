@@ -10,6 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
+from proxy.config.load import load
+from proxy.config.schema.roots.vault import JwtLogin, VaultOptions
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import ROOT, Tool
@@ -123,7 +125,7 @@ def test_a_recipe_is_valid(tool: Tool, recipe: Path) -> None:
             jsonschema.validate(one["spec"], SCHEMAS[one["apiVersion"], one["kind"]])
 
 
-@pytest.mark.parametrize("recipe", ["vault-agent.yaml", "kms-keyring.yaml"])
+@pytest.mark.parametrize("recipe", ["vault-agent.yaml", "kms-keyring.yaml", "vault-keyring.yaml"])
 def test_a_policy_linter_finds_nothing_in_a_recipe(tool: Tool, recipe: str) -> None:
     # CKV_K8S_11, 15, 43: as in test_chart. CKV_K8S_38: the token is for Vault and the API server.
     done = tool(
@@ -184,3 +186,30 @@ def test_a_keyring_in_a_config_map_has_no_root_key_beside_it() -> None:
     assert key_volume(f"ConfigMap/{made['metadata']['name']}") == {
         "configMap": {"name": "sealyard-keyring", "defaultMode": 0o440}
     }
+
+
+def test_vault_opens_the_keyring_of_a_config_map_for_the_sidecar_alone(tmp_path: Path) -> None:
+    configuration, files = (
+        one["data"] for one in objects("vault-keyring.yaml") if one["kind"] == "ConfigMap"
+    )
+    pod = the("vault-keyring.yaml", "Deployment")["spec"]["template"]["spec"]
+    manifest = (ROOT / "deploy" / "sidecar" / "deployment.yaml").read_text()
+    [deployed] = [one for one in yaml.safe_load_all(manifest) if one["kind"] == "Deployment"]
+    plain = deployed["spec"]["template"]["spec"]
+    (tmp_path / "sealyard.yaml").write_text(configuration["sealyard.yaml"])
+    loaded = load(tmp_path / "sealyard.yaml", {})
+    (root,) = loaded.settings.keys.roots
+    assert isinstance(root.options, VaultOptions)
+    assert isinstance(root.options.login, JwtLogin)
+    [sidecar], [web] = pod["initContainers"], pod["containers"]
+    mounts = {one["mountPath"]: one["name"] for one in sidecar["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+
+    assert loaded.warnings == ()
+    assert set(files) == {loaded.settings.keys.keyring.name, str(root.options.ca).split("/")[-1]}
+    login = Path(root.options.login.token)
+    [source] = volumes[mounts[str(login.parent)]]["projected"]["sources"]
+    assert (source["serviceAccountToken"]["path"], "volumeMounts" in web) == (login.name, False)
+    assert pod["automountServiceAccountToken"] is False
+    assert sidecar["securityContext"] == plain["initContainers"][0]["securityContext"]
+    assert web["securityContext"] == plain["containers"][0]["securityContext"]

@@ -146,6 +146,7 @@ def test_a_service_account_opens_it(operator: Operator) -> None:
     claims = {"sub": "system:serviceaccount:shop:web", "kubernetes.io": account, "aud": ["vault"]}
     token = a_jwt(RSAKey.generate_key(2048), **claims)
     (operator.folder / "account").write_text(token)
+    shutil.copy(operator.bao.folder / "ca.pem", operator.folder / "cluster-ca.pem")
     operator.log_in_as(
         "As a Kubernetes service account",
         **{"role: sealyard-shop": "role: sealyard-shop, token: account"},
@@ -217,6 +218,19 @@ def test_the_keyring_is_kept_in_git(operator: Operator) -> None:
     operator.run("git clone --quiet . copy && cp token vault-ca.pem copy && chmod 600 copy/*")
 
     assert operator.keyring_id in operator.run("cd copy && sealyard keys add && sealyard keys list")
+
+
+def test_after_a_rotation_older_files_do_not_open(operator: Operator) -> None:
+    operator.configure(keyring_id=operator.keyring_id)
+    operator.run("cp -p keyring.jwe old.jwe")
+    try:
+        operator.follow("Rotate the key in Vault")
+
+        operator.run("sealyard keys list")
+        said = operator.run("sealyard keys list --config sealyard.yaml --keyring old.jwe", status=3)
+        assert "`min_decryption_version`" in said
+    finally:
+        operator.bao.done("transit/keys/sealyard/config", {"min_decryption_version": 1})
 
 
 def test_every_reason_of_the_page_is_one_that_is_given() -> None:
