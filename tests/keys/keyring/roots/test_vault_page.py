@@ -1,4 +1,4 @@
-"""docs/how-to/vault.md, from nothing to sealed: its commands with a real OpenBao."""
+"""docs/how-to/roots/vault.md, from nothing to sealed: its commands with a real OpenBao."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers import free_port
 
 pytestmark = needs_openbao
 ROOT: Final = Path(__file__).parents[4]
-PAGE: Final = ROOT / "docs" / "how-to" / "vault.md"
+PAGE: Final = ROOT / "docs" / "how-to" / "roots" / "vault.md"
 ADDRESS: Final = "https://vault.example:8200"
 CANARY: Final = "canary of a patient"
 BLOCK: Final = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
