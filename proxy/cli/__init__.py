@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "participants": CommandPlace("participants", "Add, rotate and revoke participants' keys."),
     "audit": CommandPlace("audit", "Verify and show the audit log."),
     "keys": CommandPlace("keys", "Create, change, check and back up the keyring."),
+    "migrate": CommandPlace("migrate", "Seal what is stored already, and take it out again."),
     "tap": CommandPlace("tap", "Show live messages, by kind and size."),
     "observed": CommandPlace("observed", "Report what rules in mode `observe` would have done."),
     "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),

@@ -10,14 +10,16 @@ import click
 
 @click.command()
 @click.option("--compact", is_flag=True, help="Print it on one line.")
-def schema(*, compact: bool) -> None:
-    """Print the JSON Schema of the configuration.
+@click.option("--job", is_flag=True, help="That of the job files of `migrate`.")
+def schema(*, compact: bool, job: bool) -> None:
+    """Print the JSON Schema of the configuration, or of job files.
 
     \b
     sealyard schema > sealyard.schema.json
-    sealyard schema --compact
+    sealyard schema --job > job.schema.json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    document = import_module("....config.schema.json_schema", __name__).schema()
+    module = "....migration.job.job_keys" if job else "....config.schema.json_schema"
+    document = import_module(module, __name__).schema()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 
 

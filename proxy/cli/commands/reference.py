@@ -15,7 +15,9 @@ from typing import Final
 import click
 
 from ...admin.routes.table import api
+from ...config.schema.reference_page import sections
 from ...core.errors import MessageError, TrafficError, traffic_errors
+from ...migration.job.job_keys import TABLES
 from ...telemetry.logs.event_keys import ECS, OTEL
 from ...telemetry.logs.events import EVENTS
 from ...telemetry.metrics.table import METRICS
@@ -125,11 +127,29 @@ def openapi_page() -> str:
     return json.dumps(api(), indent=2, ensure_ascii=False) + "\n"
 
 
+def job_page() -> str:
+    """Return the page of the keys of job files."""
+    return _page(
+        "Job files",
+        "A job file of `sealyard migrate` says where values are stored and what each is bound to"
+        " ([how to use it](../how-to/migrate.md)). It is YAML as the"
+        " [configuration](configuration.md) is: the same plain subset, all mistakes at once, each"
+        " as `file:line:column path message`,"
+        " `${env:NAME}`, and paths relative to the folder of the file. `sealyard schema --job`"
+        " prints its JSON Schema.",
+        "A *source* of a name is `column:name` (of NDJSON, a member of the object), `const:text`"
+        " or, in a database, `sql:expression`: SQL that is computed for each row, such as a"
+        " subquery. A list of sources is joined in order.",
+        *sections(TABLES),
+    )
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "events.md": events_page,
     "metrics.md": metrics_page,
     "commands.md": commands_page,
+    "job.md": job_page,
     "openapi.json": openapi_page,
 }
 

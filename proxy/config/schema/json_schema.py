@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .file_keys import FILE, TABLES
+from collections.abc import Mapping, Sequence
+
+from .file_keys import TABLES
 from .renamed_keys import RENAMED_KEYS
 from .rule_keys import BLOCK, SOURCES
 from .tables import TEXT, Key, Schema, Table, many, table
@@ -10,13 +12,17 @@ from .tables import TEXT, Key, Schema, Table, many, table
 
 def schema() -> dict[str, object]:
     """Return the schema, for editors and `sealyard schema`."""
-    definitions: dict[str, object] = {one.name: _object(one) for one in TABLES if one is not FILE}
-    definitions["source"] = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
+    source = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
+    return document("Sealyard configuration", TABLES, {"source": source})
+
+
+def document(title: str, tables: Sequence[Table], more: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of a file whose own keys are the first table; `more` are definitions."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Sealyard configuration",
-        **_object(FILE),
-        "$defs": definitions,
+        "title": title,
+        **_object(tables[0]),
+        "$defs": {one.name: _object(one) for one in tables[1:]} | dict(more),
     }
 
 

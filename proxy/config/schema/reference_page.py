@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,12 @@ must have a source for each part. `permissive until` ends at 00:00 UTC of its da
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([_HEAD, *(_section(one) for one in TABLES), *_renamed()])
+    return "\n".join([_HEAD, *sections(TABLES), *_renamed()])
+
+
+def sections(tables: Iterable[Table]) -> Iterator[str]:
+    """Yield a section for each table of keys."""
+    return map(_section, tables)
 
 
 def main(path: Path = PAGE) -> None:

@@ -93,6 +93,13 @@ class NotErasable(OperatorError):
     title = "Durable session keys cannot be erased: destroy their KEK, or use ephemeral sessions."
 
 
+class MigrationFailed(OperatorError):
+    """Stored values cannot be read or written; the reason is a code, such as an SQLSTATE."""
+
+    code = "migration-failed"
+    title = "The migration cannot go on."
+
+
 class WorkerGone(SealyardError):
     """A worker process has ended, or did not answer in time: perhaps it did what was asked."""
 

@@ -87,12 +87,12 @@ def of_kek(entry: KekEntry) -> dict[str, Any]:
     }
 
 
-def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int) -> str:
-    """Return the receipt, made at `now` (seconds since 1970)."""
+def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int, typ: str = TYP) -> str:
+    """Return the receipt, made at `now` (seconds since 1970); `typ` is what it is about."""
     seed = derivation.receipt_seed(record_key)
     public = _public(Ed25519PrivateKey.from_private_bytes(seed).public_key())
     claims = {"iss": "sealyard", "iat": now, "jti": secrets.token_hex(16), **said}
-    return signature.sign(claims, {"d": _text(seed)}, public, typ=TYP).decode()
+    return signature.sign(claims, {"d": _text(seed)}, public, typ=typ).decode()
 
 
 def public_jwk(record_key: RecordKey) -> dict[str, str]:
@@ -101,13 +101,13 @@ def public_jwk(record_key: RecordKey) -> dict[str, str]:
     return _public(Ed25519PrivateKey.from_private_bytes(seed).public_key()).to_jwk()
 
 
-def verified(text: bytes, jwk: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a receipt says; None unless the key of that JWK has signed it."""
+def verified(text: bytes, jwk: Mapping[str, Any], *, typ: str = TYP) -> dict[str, Any] | None:
+    """Return what a receipt of that `typ` says; None unless the key of that JWK has signed it."""
     try:
         public = public_key.from_members(jwk)
     except ParticipantError:
         return None
-    return signature.verified(text.strip(), public, typ=TYP)
+    return signature.verified(text.strip(), public, typ=typ)
 
 
 def is_about(said: Mapping[str, Any], scope: Scope) -> bool:

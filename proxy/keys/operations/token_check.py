@@ -71,6 +71,17 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
 
 
+def kek_of(keyring: Keyring, sealed: Token, scope: Scope) -> str:
+    """Return the id of the KEK that a token of `scope` was sealed under, whatever it is bound to.
+
+    Raises OpenFailed for one of another scope, and for the short form, whose tag covers all that it
+    is bound to.
+    """
+    if sealed.form == "short":
+        raise OpenFailed("short-form")
+    return _unlocked(keyring, sealed, scope)[0].id
+
+
 def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:
     """Return the KEK that opens a token in one form of its names; raise OpenFailed for none."""
     failed = "bad-tag"

@@ -1,0 +1,241 @@
+"""The `migrate` commands: seal what is stored already, prove it, seal it anew, take it out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ...keys import private_file
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import Keyring
+from ...migration import report, runner, summary
+from ...migration.engine import total
+from ...migration.job import reader
+from ...migration.job.model import WRITING, Job, Pipe, Verb
+from ...migration.progress import Progress
+from ...migration.runner import Order
+from ...migration.state import StateFile
+from ...migration.values.states import Tally
+from ..support import console
+from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+
+_REPORT_BYTES: Final = 16 << 20
+
+
+@click.group()
+def migrate() -> None:
+    """Seal what is stored already, prove it, seal it anew, or take it out again.
+
+    \b
+    sealyard migrate plan clinic.yaml
+    sealyard migrate seal clinic.yaml
+
+    A job file says where values are stored, and what each is bound to. A run that was ended at any
+    point goes on where it was: values are recognised by opening them, and none is sealed twice.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the job, and the options that all verbs share."""
+
+    @click.argument("job_file", metavar="JOB", type=FILE)
+    @click.option("--rate", type=click.FloatRange(min=0.1), help="At most so many rows a second.")
+    @click.option("--report", "report_file", type=FILE, help="Write a signed report to this file.")
+    @console.as_json
+    @keyring_options
+    @wraps(command)
+    def with_options(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click passes
+        command(*args, **options)
+
+    return with_options
+
+
+_state_option = click.option(
+    "--state", type=FILE, help="Where the run keeps how far it is; default: JOB.VERB.state."
+)
+
+
+@migrate.command()
+@_options
+def plan(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Report what `seal` would do, and what would not fit. Changes nothing.
+
+    \b
+    sealyard migrate plan clinic.yaml
+    sealyard migrate plan clinic.yaml --json
+
+    Exits with 1 if values would be left that are not sealed.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "plan", **options)
+
+
+@migrate.command()
+@_state_option
+@_options
+def seal(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Seal the values that are not sealed yet.
+
+    \b
+    sealyard migrate seal clinic.yaml --rate 2000
+    sealyard migrate seal letters.yaml < letters.csv > sealed.csv
+
+    A row that somebody else changes meanwhile is left and counted. Exits with 1 if values are left.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "seal", **options)
+
+
+@migrate.command()
+@_options
+def verify(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Prove that every value is sealed: it opens each, in one state of the database.
+
+    \b
+    sealyard migrate verify clinic.yaml --report proof.jws
+    sealyard migrate verify letters.yaml < sealed.csv
+
+    Exits with 1 if a value is plain, does not open, or is bound to something else.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "verify", **options)
+
+
+@migrate.command()
+@_state_option
+@_options
+def reseal(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Seal anew what has another KEK than the primary, another form, or a former binding.
+
+    \b
+    sealyard migrate reseal clinic.yaml
+    sealyard migrate reseal clinic.yaml --rate 2000 --report resealed.jws
+
+    Plain values stay plain. Exits with 1 if there are any, or if values are left.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "reseal", **options)
+
+
+@migrate.command("open")
+@_state_option
+@_options
+def open_(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Take everything out: each token is replaced with the value that was sealed.
+
+    \b
+    sealyard migrate open clinic.yaml
+    sealyard migrate open letters.yaml < sealed.csv > letters.csv
+
+    The audit log records it first. Exits with 1 if tokens are left that do not open.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "open", **options)
+
+
+@migrate.command()
+@click.argument("job_file", metavar="JOB", type=FILE)
+@click.option("--report", "report_file", type=FILE, help="Verify and show this report instead.")
+@console.as_json
+@keyring_options
+def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_json: bool) -> None:
+    """Show which runs of a job were ended early, or what a signed report says.
+
+    \b
+    sealyard migrate status clinic.yaml
+    sealyard migrate status clinic.yaml --report proof.jws
+
+    Exits with 1 if this keyring did not sign the report.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    keyring = open_keyring(place.path, place.roots)
+    job = reader.load(job_file, os.environ)
+    if report_file is not None:
+        said = _read_report(report_file, keyring)
+        told = f"{said.verb}, {said.proof}, {console.utc(said.ended)}"
+        _show(
+            said.tally, said.verb, {"verb": said.verb, "ended": said.ended}, told, as_json=as_json
+        )
+        return
+    for verb in WRITING:
+        state = _state_file(job_file, job, verb, keyring)
+        parts = state.read() if state is not None else None
+        if parts is not None:
+            told = f"{verb}: ended early; run it again to go on"
+            _show(total(parts), verb, {"verb": verb}, told, as_json=as_json)
+
+
+def _run(  # noqa: PLR0913 - each is one option
+    place: KeyringPlace,
+    verb: Verb,
+    *,
+    job_file: Path,
+    rate: float | None,
+    report_file: Path | None,
+    as_json: bool,
+    state: Path | None = None,
+) -> None:
+    """Run a verb; end with 1 if it leaves values that are not as they are to be."""
+    job = reader.load(job_file, os.environ)
+    keyring = open_keyring(place.path, place.roots)
+    writes = verb in WRITING
+    kept = _state_file(job_file, job, verb, keyring, state) if writes else None
+    if writes:
+        place.write_down(keyring, f"migrate.{verb}", job=job.digest)
+    output = sys.stdout.buffer if writes else None
+    order = Order(job, verb, keyring, (sys.stdin.buffer, output), time.time, rate, kept)
+    done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic)))
+    left = done.tally.left(verb)
+    if writes:
+        rows = done.tally.rows
+        place.write_down(keyring, f"migrate.{verb}.done", job=job.digest, rows=rows, left=left)
+    if report_file is not None:
+        private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
+        console.say(f"wrote {report_file}")
+    about = {"verb": verb, "proof": done.proof, "left": left}
+    err = writes and isinstance(job.place, Pipe)
+    _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
+    if verb == "plan":
+        for line in done.advice:
+            click.echo(console.printable(line), err=as_json)
+    sys.exit(1 if left else 0)
+
+
+def _state_file(
+    job_file: Path, job: Job, verb: Verb, keyring: Keyring, chosen: Path | None = None
+) -> StateFile | None:
+    """Return where a run keeps how far it is; a pipe keeps nothing."""
+    if isinstance(job.place, Pipe):
+        return None
+    path = chosen or job_file.with_name(f"{job_file.name}.{verb}.state")
+    identity = f"{job.digest} {verb} {keyring.id} {job.place.name}"
+    return StateFile(path, identity, keyring.record_key)
+
+
+def _read_report(file: Path, keyring: Keyring) -> report.SignedReport:
+    with file.open("rb") as opened:
+        said = report.verified(opened.read(_REPORT_BYTES), keyring.record_key)
+    if said is None:
+        raise console.Failure(f"{file}: not signed with this keyring", console.NEGATIVE)
+    return said
+
+
+def _show(  # noqa: PLR0913 - each is one part of what is shown
+    tally: Tally,
+    verb: Verb,
+    about: Mapping[str, Any],
+    told: str,
+    *,
+    as_json: bool,
+    err: bool = False,
+) -> None:
+    """Print counts; to stderr where the result is a stream of records."""
+    if as_json:
+        click.echo(json.dumps({**about, **tally.to_json()}), err=err)
+        return
+    click.echo(told, err=err)
+    for line in summary.lines(tally, verb):
+        click.echo(console.printable(line), err=err)

@@ -1,0 +1,120 @@
+"""The engine: one table after the other, one batch after the other, by any source.
+
+What a batch makes is written before the next is read, and where it ended is kept after that. So a
+run that ends at any point is gone on with: what was written is found sealed, and is not sealed
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .job.model import WRITING, StoredTable, Verb
+from .sources.source import Source
+from .values.states import Outcome, Tally
+from .values.treatment import Key, Treated, Treatment
+
+_ATTEMPTS: Final = 3
+"""How often a batch is read again in which another writer changed a row meanwhile."""
+_CHANGED: Final = Outcome("changed")
+
+
+@dataclass(slots=True)
+class RowRange:
+    """Rows with a key above `after`, up to `until`, and what has become of them so far."""
+
+    table: int
+    after: Key | None = None
+    until: Key | None = None
+    done: bool = False
+    tally: Tally = field(default_factory=Tally)
+
+
+def total(parts: Iterable[RowRange]) -> Tally:
+    """Return the counts of parts together."""
+    made = Tally()
+    for part in parts:
+        made.take(part.tally)
+    return made
+
+
+Reached = Callable[[RowRange, int], None]
+"""Called with a part that has come further, by so many rows."""
+
+
+async def run(  # noqa: PLR0913, PLR0917 - what the runner hands in, each once
+    part: RowRange,
+    table: StoredTable,
+    verb: Verb,
+    source: Source,
+    treatment: Treatment,
+    reached: Reached,
+) -> None:
+    """Treat the rows of a part that are left.
+
+    Raises MigrationFailed where rows cannot be read or written: then all that was reached is done.
+    """
+    batch = _Batch(table, verb, source, table.limits(source.widths()))
+    while page := source.page(part.after, part.until):
+        counted, last = Tally(), page[-1].key
+        counted.rows = len(page)
+        for attempt in range(_ATTEMPTS):
+            left = batch.finish(await treatment.treat(page), counted)
+            if not left:
+                break
+            if attempt == _ATTEMPTS - 1:
+                batch.count_left(left, counted)
+                break
+            keys = {one.row.key for one in left}
+            page = [row for row in source.page(part.after, last) if row.key in keys]
+        part.after = last
+        part.tally.take(counted)
+        reached(part, counted.rows)
+    part.done = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Writes what a verb makes of batches, and counts it."""
+
+    table: StoredTable
+    verb: Verb
+    source: Source
+    limits: tuple[int | None, ...]
+
+    def finish(self, treated: Sequence[Treated], counted: Tally) -> list[Treated]:
+        """Write and count; return the rows that another writer changed meanwhile, uncounted."""
+        changing = [one for one in treated if one.changed]
+        writes = self.verb in WRITING
+        keys: Collection[Key] = ()
+        if writes:
+            keys = set(self.source.write([(one.row, one.cells) for one in changing]))
+        left = [one for one in changing if writes and one.row.key not in keys]
+        labels = self.table.labels
+        for one in treated:
+            if one.changed and writes and one.row.key not in keys:
+                continue
+            for at, outcome in one.kept:
+                counted.add(labels[at], outcome)
+            for at, before, after in one.changed:
+                counted.add(labels[at], after if writes else self._planned(one, at, before))
+            for at, cell in enumerate(one.cells):
+                if cell is not None:
+                    counted.grew(labels[at], len(cell.decode()))
+        return left
+
+    def count_left(self, left: Sequence[Treated], counted: Tally) -> None:
+        """Count rows that were changed whenever they were to be written."""
+        for one in left:
+            for at, outcome in one.kept:
+                counted.add(self.table.labels[at], outcome)
+            for changed in one.changed:
+                counted.add(self.table.labels[changed.column], _CHANGED)
+
+    def _planned(self, one: Treated, at: int, before: Outcome) -> Outcome:
+        """Return what a value is that would change, or that it would not fit."""
+        cell, limit = one.cells[at], self.limits[at]
+        too_long = cell is not None and limit is not None and len(cell.decode()) > limit
+        return Outcome("too-long") if too_long else before

@@ -1,0 +1,188 @@
+"""The keys of a job file. The reader, the JSON Schema and the reference read these tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...config.schema import tables
+from ...config.schema.tables import Key, Schema, Table
+from ...core.crypto.token import FORMS
+from ...core.rules.model import PARTS
+from .model import DEFAULT_ROWS, MOST_ROWS, PIPE_FORMATS
+
+MOST_CHARS: Final = 1 << 30
+LOOKALIKES: Final = ("leave", "seal")
+SOURCE: Final = "`column:name`, `const:text`, `sql:expression`, a list, `members`"
+_SOURCE_SCHEMA: Final[Schema] = tables.table("name")
+_BIND: Final = Key(
+    "bind",
+    "list of `tenant`, `conversation`, `field`, `message`, `purpose`",
+    "What a sealed value is bound to; the same as in the rules of the sidecar.",
+    tables.many(tables.choice(PARTS)),
+    "`[tenant, conversation, field]`, without those that are not given",
+)
+
+
+def _names(default: str) -> tuple[Key, ...]:
+    return (
+        Key("tenant", SOURCE, "The tenant whose keys are used.", _SOURCE_SCHEMA, default),
+        Key("conversation", SOURCE, "The conversation whose key is used.", _SOURCE_SCHEMA, default),
+        Key("message", SOURCE, "The message id; with `bind`.", _SOURCE_SCHEMA, default),
+        Key("purpose", "text", "A constant; with `bind`.", tables.TEXT, default),
+    )
+
+
+NAME: Final = Table(
+    "members",
+    "A joined name",
+    (
+        Key(
+            "members",
+            "list of sources",
+            "The same name in any order.",
+            tables.many(tables.table("name")),
+            required=True,
+        ),
+    ),
+)
+FORMER: Final = Table(
+    "former",
+    "`former`",
+    (
+        *_names("that of the column"),
+        Key("field", "name", "The field.", tables.TEXT, "that of the column"),
+        _BIND,
+    ),
+)
+COLUMN: Final = Table(
+    "column",
+    "`columns`",
+    (
+        Key("column", "name", "The column; of NDJSON, the member.", tables.TEXT, required=True),
+        Key(
+            "select",
+            "selector",
+            "The values inside the JSON that the column holds, such as `$[*].text`.",
+            tables.TEXT,
+            "the whole text",
+        ),
+        Key(
+            "field",
+            "name",
+            "The field that the values are bound to.",
+            tables.TEXT,
+            "the last name of `select`, else the name of the column",
+        ),
+        Key(
+            "form",
+            ", ".join(f"`{one}`" for one in FORMS),
+            "The wire form of the tokens.",
+            tables.choice(FORMS),
+            "`jwe`",
+        ),
+        Key(
+            "max_chars",
+            "whole number",
+            "How many characters a sealed value may have; a longer one is left and reported.",
+            tables.number(1, MOST_CHARS),
+            "the width of the column",
+        ),
+        *_names("that of the table"),
+        _BIND,
+        Key(
+            "former",
+            "list of bindings",
+            "What values were bound to before: such values open too, and `reseal` binds them anew.",
+            tables.many(tables.table("former")),
+        ),
+        Key(
+            "lookalikes",
+            "`leave`, `seal`",
+            "Whether `seal` seals a value that begins like a token and does not open. A token of"
+            " another keyring is such a value, too.",
+            tables.choice(LOOKALIKES),
+            "`leave`",
+        ),
+    ),
+)
+TABLE: Final = Table(
+    "table",
+    "`tables`",
+    (
+        Key("table", "name", "The table, with its schema if need be.", tables.TEXT, required=True),
+        Key(
+            "key",
+            "list of columns",
+            "Columns without nulls that together are unique: rows are read in their order.",
+            tables.one_or_more(tables.TEXT),
+            "the primary key",
+        ),
+        Key("where", "SQL", "Only the rows for which this is true.", tables.TEXT),
+        Key(
+            "batch",
+            "whole number",
+            "How many rows are read and written at once.",
+            tables.number(1, MOST_ROWS),
+            str(DEFAULT_ROWS),
+        ),
+        Key(
+            "header",
+            "list of names",
+            "The columns of a stream, in order, if its first line does not name them.",
+            tables.many(tables.TEXT),
+        ),
+        *_names("not bound"),
+        Key(
+            "columns",
+            "list of columns",
+            "The columns whose values are sealed.",
+            tables.many(tables.table("column")),
+            required=True,
+        ),
+    ),
+)
+PLACE: Final = Table(
+    "source",
+    "`source`",
+    (
+        Key(
+            "pipe",
+            "`csv`, `copy`, `ndjson`",
+            "Records from stdin to stdout: CSV (RFC 4180), the text form of PostgreSQL's `COPY`, or"
+            " a JSON object a line.",
+            tables.choice(PIPE_FORMATS),
+        ),
+        Key("sqlite", "path", "A database file of SQLite.", tables.TEXT),
+    ),
+    alternatives=(("pipe",), ("sqlite",)),
+)
+JOB: Final = Table(
+    "job",
+    "The job file",
+    (
+        Key("version", "`1`", "The version of the format.", {"enum": [1]}, required=True),
+        Key(
+            "source",
+            "mapping",
+            "Where the values are stored.",
+            tables.table("source"),
+            required=True,
+        ),
+        Key(
+            "tables",
+            "list of tables",
+            "The tables, files or collections; a stream has one.",
+            tables.many(tables.table("table")),
+            required=True,
+        ),
+    ),
+)
+TABLES: Final = (JOB, PLACE, TABLE, COLUMN, FORMER, NAME)
+
+
+def schema() -> dict[str, object]:
+    """Return the JSON Schema (2020-12) of a job file."""
+    from ...config.schema.json_schema import document  # noqa: PLC0415 - for one command alone
+
+    name = {"anyOf": [tables.TEXT, tables.many(tables.table("name")), tables.table("members")]}
+    return document("Sealyard migration job", TABLES, {"name": name})

@@ -1,0 +1,269 @@
+"""From a job file to a job, or to all mistakes in it, each with its line and column."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, cast
+
+from ...config.rules.option_reader import bind as read_bind
+from ...config.schema.addresses import Files
+from ...config.schema.tables import Fields
+from ...config.yaml import composer
+from ...config.yaml import nodes as yaml
+from ...config.yaml.composer import compose
+from ...config.yaml.nodes import Problems, show
+from ...config.yaml.scalars import choice, elements, one_or_more, text, texts, whole
+from ...core.crypto.token import FORMS, Form
+from ...core.errors import ConfigurationError, InvalidExpression
+from ...core.expressions.selectors import JsonSelector, parse_json_selector
+from ...core.rules.model import Part
+from . import job_keys
+from .model import (
+    DEFAULT_ROWS,
+    MOST_ROWS,
+    PIPE_FORMATS,
+    ROOT,
+    Binding,
+    Column,
+    ColumnSource,
+    ConstSource,
+    Job,
+    JoinedSource,
+    NameSource,
+    Pipe,
+    PipeFormat,
+    Place,
+    Sqlite,
+    SqlSource,
+    StoredTable,
+)
+
+VERSION: Final = 1
+_NAMED: Final = ("tenant", "conversation", "message")
+_SPELLED: Final[Mapping[str, Callable[[str], NameSource]]] = {
+    "column": ColumnSource,
+    "const": ConstSource,
+    "sql": SqlSource,
+}
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Job:
+    """Return the job in the file at `path`; raise ConfigurationError with all its mistakes.
+
+    `environ` has the values of `${env:NAME}`. Nothing is connected to, opened or changed.
+    """
+    problems = Problems(str(path))
+    content = composer.read(path, problems)
+    problems.raise_if_any()
+    root = compose(content or "", environ, problems)
+    job = None
+    if root is not None:
+        digest = hashlib.sha256((content or "").encode()).hexdigest()
+        job = _job(yaml.Place(root, ""), Files(Path.cwd() / path.parent), digest, problems)
+    problems.raise_if_any()
+    if job is None:
+        raise ConfigurationError((f"{path}: not understood",))
+    return job
+
+
+def _job(place: yaml.Place, files: Files, digest: str, problems: Problems) -> Job | None:
+    fields = Fields(place, job_keys.JOB, problems)
+    version, source, tables = map(fields.get, ("version", "source", "tables"))
+    if version is not None:
+        whole(version, problems, low=VERSION, high=VERSION)
+    found = None if source is None else _place(source, files, problems)
+    read = [_table(one, problems) for one in elements(tables, problems)] if tables else []
+    made = tuple(one for one in read if one is not None)
+    if isinstance(found, Pipe) and tables is not None:
+        _check_pipe(found, made, tables, problems)
+        if found.format == "ndjson":
+            made = tuple(map(_in_json, made))
+    return None if found is None else Job(found, made, digest)
+
+
+def _place(place: yaml.Place, files: Files, problems: Problems) -> Place | None:
+    fields = Fields(place, job_keys.PLACE, problems)
+    kind = fields.alternative(problems)
+    if kind == "pipe":
+        word = choice(fields["pipe"], PIPE_FORMATS, problems)
+        return None if word is None else Pipe(cast("PipeFormat", word))
+    if kind == "sqlite":
+        file = files.path(fields["sqlite"], problems)
+        return None if file is None else Sqlite(file)
+    return None
+
+
+def _check_pipe(
+    pipe: Pipe, made: tuple[StoredTable, ...], place: yaml.Place, problems: Problems
+) -> None:
+    """Report what a stream of records has no place for."""
+    if len(made) > 1:
+        problems.add(place, "a stream has one table", "write a job for each")
+    for table in made:
+        if any(isinstance(one, SqlSource) for one in table.reads):
+            problems.add(place, "a stream has no `sql:` names", "add a column to the stream")
+        if table.key or table.where:
+            problems.add(place, "a stream has no `key` and no `where`", "delete them")
+        if pipe.format == "copy" and not table.header:
+            problems.add(place, "the text form of COPY names no columns", "give `header`")
+        if pipe.format == "ndjson" and table.header:
+            problems.add(place, "JSON objects name their members", "delete `header`")
+
+
+def _in_json(table: StoredTable) -> StoredTable:
+    """Return a table whose cells are JSON texts, whatever the member is."""
+    columns = (
+        column if column.selector else replace(column, selector=ROOT) for column in table.columns
+    )
+    return replace(table, columns=tuple(columns))
+
+
+def _table(place: yaml.Place, problems: Problems) -> StoredTable | None:
+    fields = Fields(place, job_keys.TABLE, problems)
+    name, columns = fields.get("table"), fields.get("columns")
+    names = _Names(problems).of(fields, Binding())
+    read = [_column(one, names, problems) for one in elements(columns, problems)] if columns else []
+    batch, where = fields.get("batch"), fields.get("where")
+    size = None if batch is None else whole(batch, problems, low=1, high=MOST_ROWS)
+    written = None if name is None else text(name, problems)
+    if written is None:
+        return None
+    return StoredTable(
+        written,
+        tuple(one for one in read if one is not None),
+        _words(fields.get("key"), problems),
+        None if where is None else text(where, problems),
+        size or DEFAULT_ROWS,
+        _words(fields.get("header"), problems),
+    )
+
+
+def _words(place: yaml.Place | None, problems: Problems) -> tuple[str, ...]:
+    if place is None:
+        return ()
+    return tuple(word for word, _ in texts(one_or_more(place, problems), problems))
+
+
+def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | None:
+    fields = Fields(place, job_keys.COLUMN, problems)
+    place_of_name, max_chars = fields.get("column"), fields.get("max_chars")
+    name = None if place_of_name is None else text(place_of_name, problems)
+    selector = _selector(fields.get("select"), problems)
+    names = _Names(problems)
+    own = names.of(fields, around)
+    field = _text(fields, "field", problems) or (selector and selector.field) or name
+    binding = names.bound(
+        fields, Binding(own.tenant, own.conversation, field, own.message, own.purpose)
+    )
+    form, lookalikes = fields.get("form"), fields.get("lookalikes")
+    former = fields.get("former")
+    places = [] if former is None else elements(former, problems)
+    if name is None:
+        return None
+    return Column(
+        name,
+        binding,
+        selector,
+        cast("Form", (form and choice(form, FORMS, problems)) or "jwe"),
+        None if max_chars is None else whole(max_chars, problems, low=1, high=job_keys.MOST_CHARS),
+        tuple(_former(one, own, field, problems) for one in places),
+        bool(lookalikes and choice(lookalikes, job_keys.LOOKALIKES, problems) == "seal"),
+    )
+
+
+def _former(place: yaml.Place, own: Binding, field: str | None, problems: Problems) -> Binding:
+    fields = Fields(place, job_keys.FORMER, problems)
+    names = _Names(problems)
+    before = names.of(fields, own)
+    field = _text(fields, "field", problems) or field
+    return names.bound(
+        fields,
+        Binding(before.tenant, before.conversation, field, before.message, before.purpose),
+    )
+
+
+def _text(fields: Fields, name: str, problems: Problems) -> str | None:
+    place = fields.get(name)
+    return None if place is None else text(place, problems)
+
+
+def _selector(place: yaml.Place | None, problems: Problems) -> JsonSelector | None:
+    written = None if place is None else text(place, problems)
+    if place is None or written is None:
+        return None
+    if not written.startswith("$"):
+        problems.add(place, f"{show(written)} is not a JSON selector", "begin it with `$`")
+        return None
+    try:
+        return parse_json_selector(written)
+    except InvalidExpression as error:
+        problems.add(place, error.message, error.hint)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Reads the sources of names, and which of them values are bound to."""
+
+    problems: Problems
+
+    def of(self, fields: Fields, around: Binding) -> Binding:
+        """Return every name that is given here or around."""
+        read = {part: self._named(fields.get(part)) for part in _NAMED}
+        return Binding(
+            read["tenant"] or around.tenant,
+            read["conversation"] or around.conversation,
+            None,
+            read["message"] or around.message,
+            _text(fields, "purpose", self.problems) or around.purpose,
+        )
+
+    def bound(self, fields: Fields, given: Binding) -> Binding:
+        """Return the parts that `bind` names; without it, those of the default."""
+        place = fields.get("bind")
+        said = None if place is None else read_bind(fields, self.problems)
+        parts: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+        if said is not None and place is not None:
+            parts = said.parts
+            for part in sorted(parts):
+                if getattr(given, part) is None:
+                    self.problems.add(place, f"binds `{part}`, which is not given")
+        return Binding(
+            given.tenant if "tenant" in parts else None,
+            given.conversation if "conversation" in parts else None,
+            given.field if "field" in parts else None,
+            given.message if "message" in parts else None,
+            given.purpose if "purpose" in parts else None,
+        )
+
+    def _named(self, place: yaml.Place | None) -> NameSource | None:
+        if place is None:
+            return None
+        if isinstance(place.node, yaml.Sequence):
+            return self._joined(place, "list")
+        if isinstance(place.node, yaml.Mapping):
+            fields = Fields(place, job_keys.NAME, self.problems)
+            members = fields.get("members")
+            return None if members is None else self._joined(members, "members")
+        written = text(place, self.problems)
+        if written is None:
+            return None
+        kind, colon, rest = written.partition(":")
+        if not colon or not rest.strip() or kind not in _SPELLED:
+            self.problems.add(
+                place,
+                f"{show(written)} is not a source; one of: column:, const:, sql:",
+                f"for example `column:{written}`" if not colon else "",
+            )
+            return None
+        return _SPELLED[kind](rest)
+
+    def _joined(self, place: yaml.Place, kind: str) -> NameSource | None:
+        parts = [self._named(one) for one in elements(place, self.problems)]
+        whole_parts = tuple(one for one in parts if one is not None)
+        if not whole_parts or len(whole_parts) != len(parts):
+            return None
+        return JoinedSource("members" if kind == "members" else "list", whole_parts)

@@ -1,0 +1,67 @@
+"""How a run tells how far it is: a bar on a terminal, a JSON line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+_BAR: Final = 24
+_ON_TERMINAL_SECONDS: Final = 0.2
+_ELSEWHERE_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Writes to `stream`; `clock` gives seconds. Nothing but names of tables and counts."""
+
+    stream: TextIO
+    clock: Callable[[], float]
+    rows: int = 0
+    total: int | None = None
+    _began: float = 0.0
+    _written: float = 0.0
+
+    def begin(self, total: int | None, rows: int = 0) -> None:
+        """Expect so many rows, of which some are done."""
+        self.total, self.rows = total, rows
+        self._began = self._written = self.clock()
+
+    def reached(self, table: str, rows: int) -> None:
+        """Count rows, and write where it is time to."""
+        self.rows += rows
+        now = self.clock()
+        terminal = self.stream.isatty()
+        if now - self._written >= (_ON_TERMINAL_SECONDS if terminal else _ELSEWHERE_SECONDS):
+            self._written = now
+            self.stream.write(self._bar(table, now) if terminal else self._line(table, now))
+            self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the line of the bar."""
+        if self.stream.isatty() and self._written > self._began:
+            self.stream.write("\n")
+
+    def _rate(self, now: float) -> float:
+        return self.rows / max(now - self._began, 0.001)
+
+    def _left(self, now: float) -> int | None:
+        """Return how many seconds are left, if the number of rows is known."""
+        if self.total is None:
+            return None
+        return round(max(self.total - self.rows, 0) / max(self._rate(now), 0.001))
+
+    def _line(self, table: str, now: float) -> str:
+        said = {"table": table, "rows": self.rows, "of": self.total}
+        rate = {"rows_per_second": round(self._rate(now)), "seconds_left": self._left(now)}
+        return json.dumps(said | rate) + "\n"
+
+    def _bar(self, table: str, now: float) -> str:
+        left, rate = self._left(now), f"{self._rate(now):,.0f}/s"
+        if self.total is None or left is None:
+            return f"\r{table} {self.rows:,} rows {rate}\x1b[K"
+        share = min(self.rows / max(self.total, 1), 1.0)
+        bar = "#" * round(share * _BAR)
+        minutes, seconds = divmod(left, 60)
+        return f"\r{table} [{bar:-<{_BAR}}] {share:4.0%} {rate} {minutes}:{seconds:02} left\x1b[K"

@@ -1,0 +1,101 @@
+"""Reports: signed statements of what a run found and did, for whoever must prove it later.
+
+A compact JWS as erase receipts are, by the same key, so that any JOSE library verifies it with the
+public JWK of `sealyard audit receipt-key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ..core.crypto.secret import RecordKey
+from ..keys.keyring.keyring import Keyring
+from ..keys.operations import erase_receipt
+from .job.model import Job, Verb
+from .values.states import Outcome, Tally
+
+TYP: Final = "sealyard-migration+jwt"
+NOT_COVERED: Final = (
+    "backups, snapshots, replicas and logs (WAL, binary log) of the database",
+    "versions of rows that the database has not yet overwritten",
+    "other tables and columns than those of the job",
+)
+Proof = Literal["snapshot", "pages", "observed"]
+"""What a run has read: one state of each table, pages one after the other, or what a backend said.
+
+Rows that were written while pages were read may have been missed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRun:
+    """What one run did; times are seconds since 1970. `advice` is what a plan says beside."""
+
+    verb: Verb
+    job: Job
+    places: tuple[str, ...]
+    tally: Tally
+    proof: Proof
+    began: int
+    ended: int
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReport:
+    """A report that was verified. Times are seconds since 1970."""
+
+    verb: Verb
+    keyring: str
+    proof: Proof
+    began: int
+    ended: int
+    tally: Tally
+    excluded: tuple[str, ...]
+
+
+def sign(run: MigrationRun, keyring: Keyring) -> str:
+    """Return the report of a run."""
+    said = {
+        "migration": run.verb,
+        "job": run.job.digest,
+        "places": list(run.places),
+        "keyring": keyring.id,
+        "generation": keyring.generation,
+        "primary": keyring.primary.id,
+        "proof": run.proof,
+        "began": run.began,
+        "ended": run.ended,
+        "rows": run.tally.rows,
+        "left": run.tally.left(run.verb),
+        "values": [
+            {"column": one.label, **one.outcome._asdict(), "count": one.values}
+            for one in run.tally.values
+        ],
+        "excluded": list(_excluded(run.job)),
+        "not_covered": list(NOT_COVERED),
+    }
+    return erase_receipt.sign(said, keyring.record_key, now=run.ended, typ=TYP)
+
+
+def verified(text: bytes, record_key: RecordKey) -> SignedReport | None:
+    """Return what a report says; None unless the holder of this keyring has signed it."""
+    said = erase_receipt.verified(text, erase_receipt.public_jwk(record_key), typ=TYP)
+    return None if said is None else _report(said)
+
+
+def _report(said: Mapping[str, Any]) -> SignedReport:
+    tally = Tally()
+    tally.rows = said["rows"]
+    for one in said["values"]:
+        tally.add(one["column"], Outcome(one["state"], one["kek"], one["reason"]), one["count"])
+    verb, keyring, proof = said["migration"], said["keyring"], said["proof"]
+    return SignedReport(
+        verb, keyring, proof, said["began"], said["ended"], tally, tuple(said["excluded"])
+    )
+
+
+def _excluded(job: Job) -> Sequence[str]:
+    return [f"rows of {one.name} other than: {one.where}" for one in job.tables if one.where]

@@ -1,0 +1,53 @@
+"""What the engine asks of a place where rows are stored.
+
+A place that cannot be read or written raises MigrationFailed, whose reason is a code such as an
+SQLSTATE: the messages of databases hold values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from ..values.treatment import Key, StoredRow
+
+Replaced = tuple[StoredRow, Sequence[bytes | None]]
+"""A row as it was read, and its new cells; None keeps a cell."""
+
+
+class Source(Protocol):
+    """The rows of one table, in the order of their keys."""
+
+    name: str
+    """What distinguishes this place and table from another, without a secret."""
+
+    def widths(self) -> tuple[int | None, ...]:
+        """Return how many characters each column may hold; None for no limit."""
+
+    def widen(self, column: int, characters: int) -> str:
+        """Return the statement that makes a column so wide."""
+
+    def count(self) -> int | None:
+        """Return about how many rows there are, if that can be told."""
+
+    def borders(self, parts: int) -> list[Key]:
+        """Return keys that part the rows into so many ranges of about the same size, or fewer."""
+
+    def begin_proof(self) -> bool:
+        """Read one state of the table from now on, and write nothing; False if that cannot be."""
+
+    def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
+        """Return the next rows with a key above `after`, up to `until`; none at the end.
+
+        None stands for the beginning, or the end.
+        """
+
+    def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
+        """Replace cells of rows. All are written when it returns.
+
+        Returns the keys of rows that were not changed since `page` returned them: only these are
+        written.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds. A write that has not returned is undone, or was done whole."""

@@ -1,0 +1,1 @@
+"""What a stored value is, and what a verb makes of it. No database and no file."""

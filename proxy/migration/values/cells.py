@@ -1,0 +1,109 @@
+"""Cells: the text of one column in one row, the values in it, and the text with some replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from ...core.edits.edits import Change
+from ...core.edits.splice import splice
+from ...core.expressions.selectors import JsonSelector
+from ...core.formats.json import FoundValue, Selection
+from ...core.leaves import quote
+
+
+class NotText(Enum):
+    """A cell that holds something else than a text, such as a number or bytes."""
+
+    CELL = "not-text"
+
+
+Cell = bytes | None | NotText
+"""A text in UTF-8; None for NULL."""
+
+NOT_TEXT: Final = NotText.CELL
+
+
+class Stored(NamedTuple):
+    """One value: its text, or with `is_json` its JSON text."""
+
+    text: bytes
+    is_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCells:
+    """Cells each of which is one value."""
+
+    def read(self, cell: bytes) -> list[Stored]:
+        """Return the value."""
+        return [Stored(cell)]
+
+    def write(self, cell: bytes, new: Sequence[Stored | None]) -> bytes:
+        """Return the cell with its value replaced; None keeps it."""
+        return cell if new[0] is None else new[0].text
+
+
+class JsonCells:
+    """Cells that hold JSON, in which a selector finds the values.
+
+    A string whose spelling is not the one that opening writes is a JSON value, not a text: so what
+    is opened has the very bytes that were sealed.
+    """
+
+    __slots__ = ("_cell", "_found", "_selection")
+
+    def __init__(self, selector: JsonSelector) -> None:
+        """Make the selector ready."""
+        self._selection = Selection((selector,))
+        self._cell: bytes | None = None
+        self._found: list[FoundValue] = []
+
+    def read(self, cell: bytes) -> list[Stored]:
+        """Return the values; raise InvalidBody unless the cell is strict JSON."""
+        found = self._places(cell)
+        return [_stored(one.raw(cell)) for one in found]
+
+    def write(self, cell: bytes, new: Sequence[Stored | None]) -> bytes:
+        """Return the cell with some values replaced, in the order that `read` gave them."""
+        changes = [
+            _change(one, value)
+            for one, value in zip(self._places(cell), new, strict=True)
+            if value is not None
+        ]
+        return splice(cell, changes)
+
+    def _places(self, cell: bytes) -> list[FoundValue]:
+        if cell is not self._cell:
+            self._found = self._selection.find(cell).found[0]
+            self._cell = cell
+        return self._found
+
+
+Cells = WholeCells | JsonCells
+
+
+def cells(selector: JsonSelector | None) -> Cells:
+    """Return what reads and writes the cells of a column."""
+    return WholeCells() if selector is None else JsonCells(selector)
+
+
+def _stored(raw: bytes) -> Stored:
+    text = Selection.text(raw)
+    if text is None or quote(text) != raw:
+        return Stored(raw, is_json=True)
+    return Stored(text)
+
+
+def _change(found: FoundValue, value: Stored) -> Change:
+    spelled = value.text if value.is_json else quote(value.text)
+    assert spelled is not None  # noqa: S101 - it is a token, or was opened as a text
+    if found.within is None:
+        return Change(found.start, found.end, spelled, "sealed")
+    start, end = found.within.start, found.within.start + len(found.within.raw)
+    for layer in reversed(found.within.layers):
+        start, end = layer.places[start], layer.places[end]
+        spelled = layer.spell(spelled)
+    return Change(start, end, spelled, "sealed")

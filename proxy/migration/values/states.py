@@ -1,0 +1,128 @@
+"""What became of each value, and how many of each there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+from ..job.model import Verb
+
+State = Literal[
+    "sealed",
+    "former",
+    "misplaced",
+    "plain",
+    "unreadable",
+    "nameless",
+    "not-text",
+    "not-json",
+    "too-long",
+    "unfit",
+    "poison",
+    "null",
+    "changed",
+    "sealed-now",
+    "resealed",
+    "opened",
+]
+STATES: Final[dict[State, str]] = {
+    "sealed": "opens for its binding",
+    "former": "opens for a former binding",
+    "misplaced": "a token of this tenant and conversation that is bound to something else",
+    "plain": "not sealed",
+    "unreadable": "begins like a token and does not open",
+    "nameless": "the row lacks a name that binds it",
+    "not-text": "the column holds something else than text",
+    "not-json": "the column holds no JSON",
+    "too-long": "the new value would not fit",
+    "unfit": "the form has no place for it, or its names may not be sealed",
+    "poison": "a poison token, which is to stay",
+    "null": "there is no value",
+    "changed": "the row was changed meanwhile, and left as it is",
+    "sealed-now": "sealed by this run",
+    "resealed": "sealed anew by this run",
+    "opened": "opened by this run",
+}
+_DONE: Final[frozenset[State]] = frozenset({"null", "poison", "sealed-now", "resealed", "opened"})
+_GOOD: Final[dict[Verb, frozenset[State]]] = {
+    "plan": _DONE | {"sealed", "plain"},
+    "seal": _DONE | {"sealed"},
+    "verify": _DONE | {"sealed"},
+    "reseal": _DONE | {"sealed"},
+    "open": _DONE | {"plain"},
+}
+
+
+class Outcome(NamedTuple):
+    """The state of a value; the KEK that opens it or that it names, and why it does not open."""
+
+    state: State
+    kek: str = ""
+    reason: str = ""
+
+
+class Counted(NamedTuple):
+    """How many values of a column have an outcome."""
+
+    label: str
+    outcome: Outcome
+    values: int
+
+
+class Tally:
+    """Counts outcomes by column, and how long each column's new values are at most."""
+
+    __slots__ = ("_counts", "longest", "rows")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._counts: Counter[tuple[str, Outcome]] = Counter()
+        self.longest: dict[str, int] = {}
+        self.rows = 0
+
+    def add(self, label: str, outcome: Outcome, count: int = 1) -> None:
+        """Count values."""
+        self._counts[label, outcome] += count
+
+    def grew(self, label: str, characters: int) -> None:
+        """Note how long a new value is."""
+        if characters > self.longest.get(label, 0):
+            self.longest[label] = characters
+
+    def take(self, other: Tally) -> None:
+        """Add another's counts."""
+        self._counts.update(other._counts)
+        self.rows += other.rows
+        for label, characters in other.longest.items():
+            self.grew(label, characters)
+
+    @property
+    def values(self) -> Iterator[Counted]:
+        """Yield the counts in a fixed order."""
+        for (label, outcome), count in sorted(self._counts.items()):
+            yield Counted(label, outcome, count)
+
+    def of(self, state: State) -> int:
+        """Return how many values have a state."""
+        return sum(one.values for one in self.values if one.outcome.state == state)
+
+    def left(self, verb: Verb) -> int:
+        """Return how many values are not as the verb is to leave them."""
+        good = _GOOD[verb]
+        return sum(one.values for one in self.values if one.outcome.state not in good)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON holds them."""
+        values = [[one.label, *one.outcome, one.values] for one in self.values]
+        return {"rows": self.rows, "values": values, "longest": self.longest}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Tally:
+        """Return the tally that `to_json` gave."""
+        made = cls()
+        made.rows = int(said["rows"])
+        made.longest = {str(label): int(size) for label, size in said["longest"].items()}
+        for label, state, kek, reason, count in said["values"]:
+            made.add(label, Outcome(state, kek, reason), count)
+        return made

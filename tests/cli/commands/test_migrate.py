@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.migration.builders import CANARY, SQLITE_JOB, sqlite_clinic, stored
+
+CSV = f"org,conv,content\r\nclinic,c1,{CANARY}\r\nclinic,c2,\r\n"
+CSV_JOB = """\
+version: 1
+source: {pipe: csv}
+tables:
+  - table: letters
+    tenant: column:org
+    conversation: column:conv
+    columns: [{column: content}]
+"""
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:
+    """Return the database of a clinic beside a job and a keyring."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_PASSPHRASE", "seven violins under glass 41")
+    (tmp_path / "job.yaml").write_text(SQLITE_JOB, "utf-8")
+    (tmp_path / "csv.yaml").write_text(CSV_JOB, "utf-8")
+    run("keys", "init")
+    sqlite_clinic(tmp_path / "clinic.db")
+    return tmp_path / "clinic.db"
+
+
+def counts(output: str) -> dict[str, int]:
+    said = json.loads(output.splitlines()[-1])
+    return {f"{label} {state}": count for label, state, _, _, count in said["values"]}
+
+
+def change(clinic: Path, sql: str) -> None:
+    with closing(sqlite3.connect(clinic)) as database, database:
+        database.execute(sql)
+
+
+def test_a_database_is_sealed_proven_and_taken_out_again(clinic: Path, run: Run) -> None:
+    before = stored(clinic)
+    planned = run("migrate", "plan", "job.yaml", "--json")
+    assert stored(clinic) == before
+    assert counts(planned.stdout) == {
+        "messages.content plain": 10,
+        "messages.history $[*].text plain": 10,
+    }
+    run("migrate", "verify", "job.yaml", status=1)
+    run("migrate", "seal", "job.yaml")
+    assert CANARY not in clinic.read_bytes().decode("latin-1")
+    proven = run("migrate", "verify", "job.yaml", "--json")
+    assert json.loads(proven.stdout)["proof"] == "snapshot"
+    assert counts(proven.stdout) == {
+        "messages.content sealed": 10,
+        "messages.history $[*].text sealed": 10,
+    }
+    again = run("migrate", "seal", "job.yaml", "--json")
+    assert counts(again.stdout) == counts(proven.stdout)
+    run("migrate", "open", "job.yaml")
+
+    assert stored(clinic) == before
+
+
+def test_nothing_but_positions_and_counts_is_said_or_kept(clinic: Path, run: Run) -> None:
+    said = ""
+    for verb in ("plan", "verify", "seal", "verify", "reseal", "open"):
+        status = 1 if verb == "verify" and "seal:" not in said else 0
+        result = run("migrate", verb, "job.yaml", "--report", f"{verb}.jws", status=status)
+        said += f"{verb} {result.output}"
+    kept = [
+        one.read_text("latin-1")
+        for one in clinic.parent.iterdir()
+        if one.is_file() and one != clinic
+    ]
+
+    assert "20" in said
+    assert CANARY not in said
+    assert all(CANARY not in one for one in kept)
+
+
+def test_a_value_that_is_left_is_an_exit_status_of_one(clinic: Path, run: Run) -> None:
+    change(clinic, "UPDATE messages SET org = NULL WHERE id = 3")
+    change(clinic, "UPDATE messages SET history = 'no json' WHERE id = 4")
+    change(clinic, "UPDATE messages SET content = 17 WHERE id = 5")
+    result = run("migrate", "seal", "job.yaml", "--json", status=1)
+    found = counts(result.stdout)
+
+    assert found["messages.content nameless"] == 1
+    assert found["messages.history $[*].text not-json"] == 1
+    assert found["messages.content sealed-now"] == 9
+    assert json.loads(result.stdout)["left"] == 3
+
+
+def test_a_run_goes_on_where_a_failure_ended_it(clinic: Path, run: Run) -> None:
+    change(
+        clinic,
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    failed = run("migrate", "seal", "job.yaml", status=3)
+    assert "SQLITE_CONSTRAINT_TRIGGER" in failed.output
+    told = run("migrate", "status", "job.yaml")
+    assert "6 rows" in told.output
+    change(clinic, "DROP TRIGGER refuse")
+    # What the state says is done is not looked at again.
+    change(clinic, "UPDATE messages SET content = 'plain again' WHERE id = 1")
+    done = run("migrate", "seal", "job.yaml", "--json")
+    assert json.loads(done.stdout)["rows"] == 10
+    run("migrate", "verify", "job.yaml", status=1)
+    assert run("migrate", "status", "job.yaml").output == ""
+    run("migrate", "seal", "job.yaml")
+
+    run("migrate", "verify", "job.yaml")
+
+
+@pytest.mark.parametrize("edit", ["job", "state", "keyring"])
+def test_a_state_of_something_else_is_refused(clinic: Path, run: Run, edit: str) -> None:
+    change(
+        clinic,
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    run("migrate", "seal", "job.yaml", status=3)
+    job, state = clinic.with_name("job.yaml"), clinic.with_name("job.yaml.seal.state")
+    if edit == "job":
+        job.write_text(SQLITE_JOB + "\n", "utf-8")
+    elif edit == "state":
+        state.write_bytes(state.read_bytes().replace(b'"after": [6]', b'"after": [9]'))
+    else:
+        clinic.with_name("keyring.jwe").unlink()
+        run("keys", "init")
+
+    refused = run("migrate", "seal", "job.yaml", status=3)
+
+    assert "another job, place or keyring" in refused.output
+
+
+def test_a_report_is_verified_by_the_keyring_that_signed_it(clinic: Path, run: Run) -> None:
+    run("migrate", "verify", "job.yaml", "--report", "proof.jws", status=1)
+    shown = run("migrate", "status", "job.yaml", "--report", "proof.jws")
+    file = clinic.with_name("proof.jws")
+    head, _, tag = file.read_text("utf-8").split(".")
+    forged = clinic.with_name("forged.jws")
+    forged.write_text(f"{head}.e30.{tag}", "utf-8")
+    run("migrate", "status", "job.yaml", "--report", "forged.jws", status=1)
+    as_json = run("migrate", "status", "job.yaml", "--report", "proof.jws", "--json")
+
+    assert "messages.content: 10 plain" in shown.output
+    assert counts(as_json.stdout)["messages.content plain"] == 10
+
+
+def test_reseal_leaves_nothing_under_the_old_kek(clinic: Path, run: Run) -> None:
+    run("migrate", "seal", "job.yaml")
+    run("keys", "add", "--id", "new")
+    listed = json.loads(run("keys", "list", "--json").stdout)
+    (new,) = (one["id"] for one in listed["keks"] if one["id"].startswith("new-"))
+    run("keys", "promote", new)
+    run("migrate", "reseal", "job.yaml")
+    result = run("migrate", "verify", "job.yaml", "--json")
+
+    keks = {kek for _, _, kek, _, _ in json.loads(result.stdout)["values"]}
+    assert keks == {new}
+
+
+def test_the_audit_log_records_a_run_before_and_after(clinic: Path, run: Run) -> None:
+    run("migrate", "open", "job.yaml")
+    lines = clinic.with_name("keyring.jwe.audit").read_text("utf-8").splitlines()
+    events = [json.loads(one)["event"] for one in lines]
+
+    assert events[-2:] == ["migrate.open", "migrate.open.done"]
+
+
+def test_a_stream_is_sealed_and_opened_byte_for_byte(clinic: Path, run: Run) -> None:
+    sealed = run("migrate", "seal", "csv.yaml", stdin=CSV.encode())
+    assert CANARY not in sealed.output
+    assert sealed.stdout_bytes.startswith(b"org,conv,content\r\nclinic,c1,eyJ")
+    run("migrate", "verify", "csv.yaml", stdin=sealed.stdout_bytes)
+    opened = run("migrate", "open", "csv.yaml", stdin=sealed.stdout_bytes)
+
+    assert opened.stdout_bytes == CSV.encode()
+
+
+def test_a_stream_that_ends_within_a_record_is_an_error(clinic: Path, run: Run) -> None:
+    broken = run("migrate", "seal", "csv.yaml", stdin=b'org,conv,content\nclinic,c1,"x', status=3)
+
+    assert "quote-not-closed" in broken.output
+
+
+def test_the_rate_limits_how_fast_rows_are_read(clinic: Path, run: Run) -> None:
+    import time  # noqa: PLC0415 - for this test alone
+
+    began = time.monotonic()
+    run("migrate", "plan", "job.yaml", "--rate", "20")
+
+    assert time.monotonic() - began >= 0.4
+
+
+def test_the_schema_of_a_job_is_printed(run: Run) -> None:
+    assert json.loads(run("schema", "--job").stdout)["title"] == "Sealyard migration job"

@@ -1,0 +1,56 @@
+"""Run a migration that kills itself with SIGKILL when so many batches are written.
+
+`python -m tests.migration.killed JOB VERB BATCHES`, in the folder of the job; 0 batches: never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.migration import runner
+from proxy.migration.job import reader
+from proxy.migration.job.model import Verb
+from proxy.migration.progress import Progress
+from proxy.migration.state import StateFile
+
+
+@dataclass(slots=True)
+class Deadly(Progress):
+    """Kills the process at a border between batches."""
+
+    batches: int = 0
+
+    def reached(self, table: str, rows: int) -> None:
+        """Count down."""
+        self.batches -= 1
+        if not self.batches:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(job_file: str, verb: str, batches: str) -> None:
+    """Run."""
+    job = reader.load(Path(job_file), os.environ)
+    root = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), os.environ)
+    keyring = open_keyring(Path("keyring.jwe"), root)
+    state = StateFile(Path("state"), "one job", keyring.record_key)
+    order = runner.Order(
+        job, cast("Verb", verb), keyring, (io.BytesIO(), None), time.time, state=state
+    )
+    progress = Deadly(io.StringIO(), time.monotonic, batches=int(batches))
+    done = asyncio.run(runner.run(order, progress))
+    sys.exit(1 if done.tally.left(order.verb) else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
