@@ -34,7 +34,6 @@ from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.exchange import fast_exchange, steps
 from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.exchange.known_heads import KnownHeads
-from proxy.traffic.http1.head_cache import HeadCache
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
 
@@ -66,7 +65,6 @@ _REPLY: Final = (
     b"Content-Length: %d\r\n\r\n"
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
-    ("know the heads (both)", HeadCache, "find"),
     ("gate and rules, by what is known of the head", KnownHeads, "request"),
     ("change the body (both)", KnownHeads, "changed"),
     ("- find the values (both)", TimedFinder, "find"),

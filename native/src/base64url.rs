@@ -1,17 +1,30 @@
 //! base64url without padding (RFC 4648 section 5, RFC 7515 section 2), strictly canonical.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const FOREIGN: u8 = 0x80;
-const VALUES: [u8; 256] = values();
+/// What is above the bits of four characters: some are none of base64url.
+const FOREIGN: u32 = 1 << 24;
+/// The bits of each character at each of four places, [`FOREIGN`] for any other byte.
+static BITS: [[u32; 256]; 4] = bits();
 
-const fn values() -> [u8; 256] {
-    let mut values = [FOREIGN; 256];
-    let mut value = 0_u8;
-    while value < 64 {
-        values[ALPHABET[value as usize] as usize] = value;
-        value += 1;
+const fn bits() -> [[u32; 256]; 4] {
+    let mut bits = [[FOREIGN; 256]; 4];
+    let mut place = 0;
+    while place < 4 {
+        let mut value = 0_u32;
+        while value < 64 {
+            bits[place][ALPHABET[value as usize] as usize] = value << (18 - 6 * place);
+            value += 1;
+        }
+        place += 1;
     }
-    values
+    bits
+}
+
+/// Return the bits of up to four characters, the first one's as the highest of 24.
+fn bits_of(text: &[u8]) -> u32 {
+    text.iter()
+        .zip(&BITS)
+        .fold(0, |bits, (&byte, place)| bits | place[byte as usize])
 }
 
 /// Return how many characters so many bytes take.
@@ -32,7 +45,7 @@ pub const fn decoded_length(characters: usize) -> Option<usize> {
 /// Return whether a character is one of base64url.
 #[must_use]
 pub const fn is_character(byte: u8) -> bool {
-    VALUES[byte as usize] != FOREIGN
+    BITS[0][byte as usize] != FOREIGN
 }
 
 /// What is worked on at a time, so that the compiler makes vector instructions of it.
@@ -64,13 +77,6 @@ const fn spread(bits: u64) -> u64 {
     (bits & 0x0fc0_0fc0_0fc0_0fc0) << 2 | bits & 0x003f_003f_003f_003f
 }
 
-/// Do the contrary of [`spread`].
-const fn gather(bytes: u64) -> u64 {
-    let bytes = bytes >> 2 & 0x0fc0_0fc0_0fc0_0fc0 | bytes & 0x003f_003f_003f_003f;
-    let bytes = bytes >> 4 & 0x00ff_f000_00ff_f000 | bytes & 0x0000_0fff_0000_0fff;
-    bytes >> 8 & 0xffff_ff00_0000 | bytes & 0xff_ffff
-}
-
 /// Return the character of a value below 64, without a table.
 const fn character(value: u8) -> u8 {
     let upper = value.wrapping_add(b'A');
@@ -80,19 +86,6 @@ const fn character(value: u8) -> u8 {
     let underscore = mask(value > 62) & (b'_' - b'-' - 1);
     let letter = upper.wrapping_add(lower).wrapping_add(digit);
     letter.wrapping_add(dash).wrapping_add(underscore)
-}
-
-/// Return the value of a character, without a table; [`FOREIGN`] for any other byte.
-const fn value(byte: u8) -> u8 {
-    let upper = byte.wrapping_sub(b'A');
-    let lower = byte.wrapping_sub(b'a');
-    let digit = byte.wrapping_sub(b'0');
-    let (is_upper, is_lower, is_digit) = (mask(upper < 26), mask(lower < 26), mask(digit < 10));
-    let (is_dash, is_underscore) = (mask(byte == b'-'), mask(byte == b'_'));
-    let letters = is_upper & upper | is_lower & lower.wrapping_add(26);
-    let others = is_digit & digit.wrapping_add(52) | is_dash & 62 | is_underscore & 63;
-    let known = is_upper | is_lower | is_digit | is_dash | is_underscore;
-    letters | others | !known & FOREIGN
 }
 
 const fn mask(holds: bool) -> u8 {
@@ -105,24 +98,32 @@ const fn mask(holds: bool) -> u8 {
 /// one unused but set, so that no two texts have the same bytes.
 #[must_use]
 pub fn decode(text: &[u8], out: &mut [u8]) -> bool {
-    let blocks = text.len() / BLOCK_TEXT;
-    let (whole, rest) = text.split_at(blocks * BLOCK_TEXT);
-    let (out_whole, out_rest) = out.split_at_mut(blocks * BLOCK);
     let mut seen = 0;
-    let places = out_whole.chunks_exact_mut(BLOCK);
-    for (block, place) in whole.chunks_exact(BLOCK_TEXT).zip(places) {
-        let mut values = [0; BLOCK_TEXT];
-        for (one, byte) in values.iter_mut().zip(block) {
-            *one = value(*byte);
-        }
-        seen |= values.iter().fold(0, |all, one| all | one);
-        for (eight, six) in values.chunks_exact(8).zip(place.chunks_exact_mut(6)) {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(eight);
-            six.copy_from_slice(&gather(u64::from_be_bytes(bytes)).to_be_bytes()[2..]);
-        }
+    let mut texts = text.chunks_exact(8);
+    let mut places = out.chunks_exact_mut(6);
+    for (eight, six) in texts.by_ref().zip(places.by_ref()) {
+        let (high, low) = (bits_of(&eight[..4]), bits_of(&eight[4..]));
+        seen |= high | low;
+        let both = u64::from(high) << 24 | u64::from(low);
+        six.copy_from_slice(&both.to_be_bytes()[2..]);
     }
-    decode_few(rest, out_rest) && seen & FOREIGN == 0
+    let mut rest = places.into_remainder();
+    for few in texts.remainder().chunks(4) {
+        let bits = bits_of(few);
+        seen |= bits;
+        let Some(size) = decoded_length(few.len()) else {
+            return false;
+        };
+        let (place, behind) = rest.split_at_mut(size);
+        let bytes = bits.to_be_bytes();
+        place.copy_from_slice(&bytes[1..=size]);
+        // Of the last character, no bit may be set that is in none of the bytes.
+        if bytes[1 + size..].iter().any(|&unused| unused != 0) {
+            return false;
+        }
+        rest = behind;
+    }
+    seen & FOREIGN == 0
 }
 
 fn encode_few(data: &[u8], out: &mut [u8]) {
@@ -148,36 +149,4 @@ fn encode_few(data: &[u8], out: &mut [u8]) {
         }
         _ => {}
     }
-}
-
-fn decode_few(text: &[u8], out: &mut [u8]) -> bool {
-    let mut seen = 0;
-    let mut groups = text.chunks_exact(4);
-    let mut places = out.chunks_exact_mut(3);
-    for (group, place) in groups.by_ref().zip(places.by_ref()) {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|at: usize| VALUES[group[at] as usize]);
-        seen |= a | b | c | d;
-        place[0] = a << 2 | b >> 4;
-        place[1] = b << 4 | c >> 2;
-        place[2] = c << 6 | d;
-    }
-    let place = places.into_remainder();
-    let unused = match *groups.remainder() {
-        [a, b] => {
-            let [a, b] = [a, b].map(|one| VALUES[one as usize]);
-            seen |= a | b;
-            place[0] = a << 2 | b >> 4;
-            b & 15
-        }
-        [a, b, c] => {
-            let [a, b, c] = [a, b, c].map(|one| VALUES[one as usize]);
-            seen |= a | b | c;
-            place[0] = a << 2 | b >> 4;
-            place[1] = b << 4 | c >> 2;
-            c & 3
-        }
-        [_] => FOREIGN,
-        _ => 0,
-    };
-    seen & FOREIGN == 0 && unused == 0
 }

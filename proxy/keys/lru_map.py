@@ -13,14 +13,20 @@ _STEP: Final = 250
 
 
 class BoundedMap(Generic[K, V]):
-    """Holds at most `limit` entries."""
+    """Holds at most `limit` entries.
 
-    __slots__ = ("_entries", "_limit")
+    `peek` returns an entry or None, and `mark` marks one that is there as used: what `get` does in
+    one step costs the path of each message two calls less so.
+    """
+
+    __slots__ = ("_entries", "_limit", "mark", "peek")
 
     def __init__(self, limit: int) -> None:
         """Begin empty."""
         self._limit = limit
         self._entries: OrderedDict[K, V] = OrderedDict()
+        self.peek: Final[Callable[[K], V | None]] = self._entries.get
+        self.mark: Final[Callable[[K], None]] = self._entries.move_to_end
 
     def __len__(self) -> int:
         """Return the number of entries."""

@@ -30,10 +30,10 @@ from tests.traffic.wire import PATIENCE, Origin, Peer, connected, running
 from .test_same_bytes import a_rulebook
 
 _PRODUCT: Final = Path(proxy.__file__).parent
-_MOST: Final = 31
+_MOST: Final = 25
 """Of a message that is sealed and opened; it was 60."""
-_MOST_PASSING: Final = 20
-_MOST_OF_TRAFFIC: Final = 16
+_MOST_PASSING: Final = 17
+_MOST_OF_TRAFFIC: Final = 13
 _COLD: Final = 3
 """So many messages find nothing at hand, or not all of it."""
 _MESSAGES: Final = 15

@@ -8,13 +8,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.traffic.overload import (
-    FAIR_TURN_SECONDS,
-    STANDING_SECONDS,
-    TURN_SECONDS,
-    LoopLag,
-    StandingDelay,
-)
+from proxy.traffic.overload import StandingDelay
+from proxy.traffic.turns import FAIR_TURN_SECONDS, STANDING_SECONDS, TURN_SECONDS, LoopLag
 
 
 class Loop:

@@ -59,15 +59,18 @@ class Uses:
 
 
 class KekUse:
-    """The counts of one process: those in the store, and those still pending."""
+    """The counts of one process: those in the store, and those still pending.
 
-    __slots__ = ("_opened", "_pending", "_sessions", "_since", "_stored")
+    `opens` has for each KEK how many values opened since the last `flush`, and when the last one
+    did. Whoever counts a value for a KEK that is there adds to it, which must cost next to nothing.
+    """
+
+    __slots__ = ("_pending", "_sessions", "_since", "_stored", "opens")
 
     def __init__(self, now: float) -> None:
         """Begin with nothing counted; times are seconds since 1970."""
         self._since = int(now)
-        # Number and time of each, in lists: counting a value must cost next to nothing.
-        self._opened: dict[int, list[int]] = {}
+        self.opens: dict[int, list[int]] = {}
         self._sessions: dict[int, list[int]] = {}
         self._pending: dict[int, Use] = {}
         self._stored: dict[int, Use] = {}
@@ -79,12 +82,12 @@ class KekUse:
 
     def opened(self, number: int, now: float, values: int = 1) -> None:
         """Count values of the KEK that opened."""
-        held = self._opened.get(number)
-        if held is None:
-            self._opened[number] = [values, int(now)]
-        else:
-            held[0] += values
-            held[1] = int(now)
+        held = self.counted(number)
+        held[:] = held[0] + values, int(now)
+
+    def counted(self, number: int) -> list[int]:
+        """Return what is in `opens` for the KEK, which may be nothing yet."""
+        return self.opens.setdefault(number, [0, 0])
 
     def began(self, number: int, now: float) -> None:
         """Count a session that begins under the KEK."""
@@ -100,7 +103,7 @@ class KekUse:
         The store is asked even without new counts, to notice whether it answers.
         """
         self._pending = pending = _sum(self._pending, self._counted())
-        self._opened, self._sessions = {}, {}
+        self.opens, self._sessions = {}, {}
         try:
             taken = await _add(store, key, pending, self._since, notice)
         except RecordRefused as refused:
@@ -114,13 +117,13 @@ class KekUse:
 
     def clear(self) -> None:
         """Forget all: a forked child starts from zero, since the parent stores its own counts."""
-        for counts in (self._opened, self._sessions, self._pending, self._stored):
+        for counts in (self.opens, self._sessions, self._pending, self._stored):
             counts.clear()
 
     def _counted(self) -> dict[int, Use]:
         return {
-            number: Use(*self._opened.get(number, (0, 0)), *self._sessions.get(number, (0, 0)))
-            for number in self._opened.keys() | self._sessions.keys()
+            number: Use(*self.opens.get(number, (0, 0)), *self._sessions.get(number, (0, 0)))
+            for number in self.opens.keys() | self._sessions.keys()
         }
 
 

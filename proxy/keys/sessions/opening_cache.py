@@ -49,8 +49,9 @@ class OpeningSessions:
         self._clock = clock
         # Messages of one conversation often need the same single session again. It is found for
         # sure while its scope is not revoked: of the other ways to lose it, all forget this. What
-        # must not open is kept alike, so that the time tells nothing of it.
-        self._known: dict[frozenset[tuple[Scope, KeyId]], tuple[Scope, Keys]] = {}
+        # must not open is kept alike, so that the time tells nothing of it. The state is that of
+        # its scope in the generation that is noted beside it.
+        self._known: dict[frozenset[tuple[Scope, KeyId]], tuple[RevocationState, int, Keys]] = {}
 
     def get(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> Keys | None:
         """Return the sessions that open, the decoys and the refusals; None to ask the store.
@@ -59,9 +60,10 @@ class OpeningSessions:
         """
         known = self._known.get(opens)
         if known is not None:
-            state = self._revocations.fresh(known[0], now)
-            if state is not None and not state.not_before:
-                return known[1]
+            scoped, generation, keys = known
+            in_use = generation == self._revocations.generation
+            if in_use and now < scoped.fresh_until and not scoped.not_before:
+                return keys
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
         refusals: dict[tuple[Scope, KeyId], str | None] = {}
@@ -78,7 +80,8 @@ class OpeningSessions:
         if len(opens) == 1 and _is_durable(key_id):
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            self._known[opens] = scope, keys
+            known = self._revocations.of(scope), self._revocations.generation, keys
+            self._known[opens] = known
         return keys
 
     def forget(self) -> None:

@@ -36,6 +36,7 @@ class RevocationStates:
     """Knows at most `limit` scopes, and every revocation that it has learned.
 
     Where the store is not `shared`, no other process revokes, so the states are always fresh.
+    `generation` changes whenever a state is given up: until then, its scope has no other one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RevocationStates:
         self._revocations: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
         # Authentic ones only, so as many as operators have made.
         self._learned: dict[str, int] = {}
+        self.generation = 0
 
     def fresh(self, scope: Scope, now: float) -> RevocationState | None:
         """Return the state of the scope; None when the store must be asked."""
@@ -64,7 +66,8 @@ class RevocationStates:
             name, former = self._names(scope)
             known = max(map(self._known, (name, *(one for one, _ in former))))
             state = RevocationState(name, known, 0.0 if self._shared else FOREVER, former)
-            self._revocations.put(scope, state)
+            if self._revocations.put(scope, state) is not None:
+                self.generation += 1
         return state
 
     def scope_of(self, name: str) -> Scope | None:
@@ -127,11 +130,12 @@ class RevocationStates:
         for name, not_before in self._listed.items():
             self._learned[name] = max(not_before, self._learned.get(name, 0))
         self._keyring, self._listed = keyring, _listed(keyring)
-        self._revocations.clear()
+        self.clear()
 
     def clear(self) -> None:
         """Forget the scopes."""
         self._revocations.clear()
+        self.generation += 1
 
     def _names(self, scope: Scope) -> tuple[str, tuple[tuple[str, RecordKey], ...]]:
         former = self._keyring.former

@@ -92,9 +92,10 @@ class SealingSessions:
         changed.
         """
         ((scope, count),) = seals.items()
-        held = self._held.get(scope)
+        held = self._held.peek(scope)
         if held is None or now >= held.fresh_until or not self.able(held, count, now):
             return None
+        self._held.mark(scope)
         held.used += count
         keys = held.keys
         if keys is None or keys.joined_since != since:

@@ -104,11 +104,7 @@ class Sessions:
         self.sealing = SealingSessions(limit, settings.max_messages, since)
         """The sessions that seal."""
         self._opening = OpeningSessions(
-            self._durable,
-            self._ephemeral,
-            self.revocations,
-            clock=clock,
-            later=self.clock.later,
+            self._durable, self._ephemeral, self.revocations, clock=clock, later=self.clock.later
         )
         agreement = Agreement(
             self.store,
@@ -208,12 +204,17 @@ class Sessions:
             self._begin_after_fork()
         if needs.joined:
             needs = self.in_forms(needs)
-        seals, opens, now = needs.seals, needs.opens, self._clock()
+        seals, opens, clock = needs.seals, needs.opens, self.clock
+        now = clock.own()
+        if clock.suffices and now >= clock.latest:
+            clock.latest = now
+        else:
+            now = clock()
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         if not opens and len(seals) == 1:
-            found = self.sealing.take_one(seals, now, since)
-            self.lookups.plans += found is not None
-            return found
+            keys = self.sealing.take_one(seals, now, since)
+            self.lookups.plans += keys is not None
+            return keys
         if opens and self.blocked:
             raise KeyUnavailable(BLOCKED)
         keys = self._opening.get(opens, now) if opens else NO_KEYS
@@ -259,14 +260,12 @@ class Sessions:
         return self._durable.decoy(scope, sid)
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
-        """Keep sessions under which tags have verified, so that they need not be derived again.
-
-        `sessions` holds how many values each has opened.
-        """
-        now = self._clock()
+        """Keep sessions under which so many tags have verified, so that none is derived again."""
+        now, opens = self.clock.latest, self.use.opens
         for session, values in sessions.items():
             if session.kek_number is not None:
-                self.use.opened(session.kek_number, now, values)
+                counted = opens.get(session.kek_number) or self.use.counted(session.kek_number)
+                counted[:] = counted[0] + values, int(now)
                 if session not in self._durable.kept:
                     self._durable.remember(session)
 

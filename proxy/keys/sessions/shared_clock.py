@@ -28,41 +28,47 @@ class SharedClock:
 
     `went_back` is called when the time has gone back. What was to be believed until some time is
     believed no more then: a clock that was weeks ahead would make it hold for weeks.
+
+    Attributes:
+        own: The clock of this process. Where it `suffices`, since the store has none, and says no
+            less than `latest`, whoever sets `latest` to it need not call this one.
+        latest: The latest time that was returned.
     """
 
-    __slots__ = ("_clock", "_latest", "_store", "_went_back")
+    __slots__ = ("_store", "_went_back", "latest", "own", "suffices")
 
     def __init__(
         self, clock: Callable[[], float], store: GuardedStore, went_back: Callable[[], None]
     ) -> None:
         """Go by our clock until the store has answered."""
-        self._clock = clock
+        self.own = clock
         self._store = store
-        self._latest = 0.0
+        self.suffices = not store.keeps_time
+        self.latest = 0.0
         self._went_back = went_back
 
     def __call__(self) -> float:
         """Return the store's time; ours, where the store has none or says another by far."""
-        now, theirs = self._clock(), self._store.time()
+        now, theirs = self.own(), None if self.suffices else self._store.time()
         if theirs is not None and abs(theirs - now) <= MAX_SKEW_SECONDS:
             now = theirs
-        if now > self._latest:
-            self._latest = now
-        elif now < self._latest - STEP_SECONDS:
-            self._latest = now
+        if now > self.latest:
+            self.latest = now
+        elif now < self.latest - STEP_SECONDS:
+            self.latest = now
             self._went_back()
         return now
 
     def later(self) -> float:
         """Return the later of the store's time and ours: what begins after it is of the future."""
-        ours, theirs = self._clock(), self._store.time()
+        ours, theirs = self.own(), self._store.time()
         return ours if theirs is None else max(ours, theirs)
 
     @property
     def ahead(self) -> float | None:
         """By how many seconds the store's clock is ahead of ours; None where it is not known."""
         theirs = self._store.time()
-        return None if theirs is None else theirs - self._clock()
+        return None if theirs is None else theirs - self.own()
 
     @property
     def unknown(self) -> bool:
@@ -88,7 +94,7 @@ class SharedClock:
         there: not even one of a process that has not reached the store yet, or whose clock is
         wrong. A store that lies cannot put it far ahead of our own clock.
         """
-        ours, theirs = self._clock(), self._store.time()
+        ours, theirs = self.own(), self._store.time()
         if not self._store.keeps_time:
             return int(ours)
         return int(

@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
-from ...core.apply.forwardable import Changed, Forwardable
+from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
-from ..http1.fast_heads import VARYING, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
 from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed, framed_whole
-from ..http1.outgoing_heads import KnownLines, Lines, response_lines
+from ..http1.outgoing_heads import response_lines
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
@@ -55,71 +54,6 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its response was cut."""
-
-
-def answer(  # noqa: PLR0913 - what one response consists of
-    link: Connection,
-    message: Forwardable,
-    body: bytes,
-    fast: FastResponseHead,
-    lines: Lines,
-    *,
-    location_rewrite: LocationRewrite,
-    keep: bool,
-) -> int:
-    """Respond to a fast request with a complete response; return how many bytes its body has.
-
-    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
-    Unless the client's connection is to `keep` open, the response says that it ends.
-    """
-    if not isinstance(message, Forwardable):
-        raise TypeError("only a Forwardable can be sent")
-    if message.flow is not None:
-        refuse_beside(message, None)
-    known = lines.get(message.frame)
-    if keep and known is not None and known.varying == fast.varying:
-        head = known.head
-    else:
-        head = _head(message, fast, lines, location_rewrite, keep=keep)
-    if message.body is not None:
-        body = message.body
-    size = len(body)
-    try:
-        if size <= ONE_WRITE:
-            link.write(WHOLE % (head, size, body))
-        else:
-            link.write(framed_whole(head, size))
-            link.write(body)
-    except ConnectionError:
-        raise
-    except BaseException:
-        link.abort()  # some of it may be on its way, and nothing must follow it
-        raise
-    return size
-
-
-def _head(
-    message: Forwardable,
-    fast: FastResponseHead,
-    lines: Lines,
-    location_rewrite: LocationRewrite,
-    *,
-    keep: bool,
-) -> bytes:
-    """Return the head of a response, and keep it if others of its way have the same."""
-    known = lines.get(message.frame) if keep else None
-    head = None if known is None else known.filled(fast.varying)
-    if head is None:
-        own = fast.head.headers if type(message) is Changed else None
-        head = response_lines(
-            message,
-            connection=None if keep else b"close",
-            location_rewrite=location_rewrite,
-            headers=own,
-        )
-        if keep and own is not None:
-            lines[message.frame] = KnownLines(head, fast.varying, own, VARYING)
-    return head
 
 
 class ResponseWriter:

@@ -13,7 +13,7 @@ from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
 from ..interfaces import Request
 from ..slices import LONG_BYTES
 from ..timers import NEVER
-from ..write_buffer import Sending, WriteBuffer
+from ..turns import Sending, WriteBuffer
 from .client_lifecycle import ClientLifecycle, ConnectionOwner, reset
 
 
@@ -222,7 +222,8 @@ class FastInput(FastOutput):
 
     def _take(self, data: bytes) -> None:
         """Take the beginning of a request, or all of it."""
-        found = self._heads.find(data)
+        heads = self._heads
+        found = heads.found if data.startswith(heads.whole) else heads.find(data)
         if found is None:
             if may_become_fast(data):
                 self._hold(data, 1, None)

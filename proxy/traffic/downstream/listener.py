@@ -17,7 +17,7 @@ from ...core.errors import TrafficError, UnfitEnvironment
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..timers import RepeatingTimer, interval
-from ..write_buffer import WriteBuffer
+from ..turns import WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
 from .client_lifecycle import ClientLifecycle
 from .connection import ClientConnection

@@ -13,11 +13,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import Busy, UpstreamResting
 from ..bodies.buffered import WholeResponse
-from ..bodies.response_writer import answer
-from ..http1.fast_heads import FastHead, FastResponseHead
+from ..bodies.response_writer import Connection
+from ..bodies.transformed import refuse_beside
+from ..http1.fast_heads import VARYING, FastHead, FastResponseHead
+from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
+from ..http1.outgoing_heads import KnownLines, Lines, response_lines
+from ..http1.pointing_headers import LocationRewrite
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
@@ -176,6 +180,71 @@ class FastExchange(GeneralExchange):
             owner.ended(keep=keep)
         except BaseException as error:  # noqa: BLE001 - raised again unless it is an Exception
             self._broke(lane, connection, error)
+
+
+def answer(  # noqa: PLR0913 - what one response consists of
+    link: Connection,
+    message: Forwardable,
+    body: bytes,
+    fast: FastResponseHead,
+    lines: Lines,
+    *,
+    location_rewrite: LocationRewrite,
+    keep: bool,
+) -> int:
+    """Respond to a fast request with a complete response; return how many bytes its body has.
+
+    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
+    Unless the client's connection is to `keep` open, the response says that it ends.
+    """
+    if not isinstance(message, Forwardable):
+        raise TypeError("only a Forwardable can be sent")
+    if message.flow is not None:
+        refuse_beside(message, None)
+    known = lines.get(message.frame)
+    if keep and known is not None and known.varying == fast.varying:
+        head = known.head
+    else:
+        head = _head(message, fast, lines, location_rewrite, keep=keep)
+    if message.body is not None:
+        body = message.body
+    size = len(body)
+    try:
+        if size <= ONE_WRITE:
+            link.write(WHOLE % (head, size, body))
+        else:
+            link.write(framed_whole(head, size))
+            link.write(body)
+    except ConnectionError:
+        raise
+    except BaseException:
+        link.abort()  # some of it may be on its way, and nothing must follow it
+        raise
+    return size
+
+
+def _head(
+    message: Forwardable,
+    fast: FastResponseHead,
+    lines: Lines,
+    location_rewrite: LocationRewrite,
+    *,
+    keep: bool,
+) -> bytes:
+    """Return the head of a response, and keep it if others of its way have the same."""
+    known = lines.get(message.frame) if keep else None
+    head = None if known is None else known.filled(fast.varying)
+    if head is None:
+        own = fast.head.headers if type(message) is Changed else None
+        head = response_lines(
+            message,
+            connection=None if keep else b"close",
+            location_rewrite=location_rewrite,
+            headers=own,
+        )
+        if keep and own is not None:
+            lines[message.frame] = KnownLines(head, fast.varying, own, VARYING)
+    return head
 
 
 def _permit(lane: Lane, claim: Claim) -> Permit | None:

@@ -22,10 +22,10 @@ from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long
+from ..turns import WriteBuffer
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import repeatable
-from ..write_buffer import WriteBuffer
 from .admission import AdmittedExchange
 from .known_heads import WORTH_WAITING, KnownHeads, KnownRequest
 from .steps import CLIENT_CLOSED, Steps

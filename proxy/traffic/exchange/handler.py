@@ -34,8 +34,8 @@ from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
-from ..overload import LoopLag
 from ..slices import Slices, is_long
+from ..turns import LoopLag
 from ..upstream.client import HttpUpstream
 from ..upstream.permits import Permit
 from ..websocket import handshake

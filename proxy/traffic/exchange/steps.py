@@ -54,8 +54,8 @@ from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
-from ..overload import LoopLag
 from ..slices import Run, Slices, may_go_a_way
+from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
@@ -137,7 +137,8 @@ class Steps(WaySteps):
                 record.over(now)
         finally:
             self.reporter.messages(records)
-        self.report_unopened(records[-1])
+        if records[-1].unopened:
+            self.report_unopened(records[-1])
 
     def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Let a request through the gate and find its rule, before its body is read.

@@ -23,6 +23,8 @@ _DIGITS: Final = 9
 """A head whose length has more digits is parsed each time."""
 _VALUE_BYTES: Final = 512
 """So is one in which a value that varies is not shorter."""
+_NO_HEAD: Final = b"\n"
+"""No head begins so."""
 _VARYING: Final = re.compile(rb"[!-~][\t -~]*+(?<![\t ])")
 _FIELD: Final = re.compile(rb"\r\n([!-9;-~]++): ([^\r]++)(?=\r\n)")
 _LENGTH: Final = b"content-length"
@@ -111,9 +113,13 @@ class HeadCache(Generic[_Head]):
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
     fast one. `names` are those of headers that vary, in lower case. `again` returns a head with
     other values of these, and another length; it is empty where there is none.
+
+    Attributes:
+        whole: The bytes of the last head that was found: nearly always, it comes again.
+        found: What `find` returns for bytes that begin with these.
     """
 
-    __slots__ = ("_again", "_known", "_names", "_read")
+    __slots__ = ("_again", "_known", "_names", "_read", "found", "whole")
 
     def __init__(
         self,
@@ -125,18 +131,22 @@ class HeadCache(Generic[_Head]):
         self._again = again
         self._names = names
         self._known: list[_Known[_Head]] = []
+        self.whole = _NO_HEAD
+        self.found: tuple[_Head, int] | None = None
 
     def find(self, data: bytes) -> tuple[_Head, int] | None:
         """Return what `read` returns: the head that `data` begins with, and its bytes."""
         for known in self._known:
             if data.startswith(known.whole):
+                self.whole, self.found = known.whole, known.found
                 return known.found
         for known in self._known:
             values = known.values(data)
             if values is not None:
                 head = self._again(known.found[0], known.layout, *values)
-                known.found = found = head, len(known.whole)
-                return found
+                self.whole, self.found = known.whole, (head, len(known.whole))
+                known.found = self.found
+                return self.found
         return self._find_anew(data)
 
     def _find_anew(self, data: bytes) -> tuple[_Head, int] | None:
@@ -144,6 +154,7 @@ class HeadCache(Generic[_Head]):
         if found is not None and found[1] <= HELD_BYTES:
             known = _Known(data[: found[1]], self._names, found)
             self._known = [known, *self._known[: HELD - 1]]
+            self.whole, self.found = known.whole, found
         return found
 
 

@@ -131,7 +131,8 @@ class ResponseReader:
         """
         if self.started or self.complete or self._head_only:
             return self._more(data) if self._held else None
-        found = self._heads.find(data)
+        heads = self._heads
+        found = heads.found if data.startswith(heads.whole) else heads.find(data)
         if found is None:
             return None
         fast, size = found

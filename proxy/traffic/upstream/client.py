@@ -22,7 +22,7 @@ from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
-from ..write_buffer import WriteBuffer
+from ..turns import WriteBuffer
 from .connection import Asker, UpstreamConnection
 from .health import UpstreamHealth
 from .outgoing_request import OutgoingRequest, Upload

@@ -17,7 +17,7 @@ from ..http1.fast_heads import FastResponseHead
 from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
-from ..write_buffer import WriteBuffer
+from ..turns import WriteBuffer
 from .permits import Permit
 from .upstream_socket import UpstreamSocket
 
@@ -103,14 +103,25 @@ class UpstreamConnection(UpstreamSocket):
         reader, asker = self.reader, self.asker
         if asker is not None:
             whole = reader.whole(data, asker.awaits)
-            if whole is not None or reader.missing:
-                self._take_fast(asker, whole)
+            if whole is not None:
+                fast = reader.fast
+                assert fast is not None  # noqa: S101 - what never met the parser has one
+                asker.answered(self, fast, whole)
+                return
+            if reader.missing:
+                self.moved()
+                self.await_body()
                 return
         if self._receiver is not None:
             self._receiver.received(data)
-            return
+        else:
+            self._take_pieces(data, tried=asker is not None)
+
+    def _take_pieces(self, data: bytes, *, tried: bool) -> None:
+        """Take bytes that are not all of a response; `tried`: it was seen that they are not."""
+        reader = self.reader
         try:
-            body = reader.feed(data) if asker is None else reader.parse(data)
+            body = reader.parse(data) if tried else reader.feed(data)
         except UpstreamFailed as error:
             self.fail(error)
             return
@@ -126,16 +137,6 @@ class UpstreamConnection(UpstreamSocket):
             self.pause()
         if not passed:
             self._wake()
-
-    def _take_fast(self, asker: Asker, whole: bytes | None) -> None:
-        """Give a response that never met the parser to whoever asks; wait where it is not whole."""
-        fast = self.reader.fast
-        assert fast is not None  # noqa: S101 - such a response has one
-        if whole is not None:
-            asker.answered(self, fast, whole)
-        else:
-            self.moved()
-            self.await_body()
 
     def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
         """Let a piece of the body pass by whoever waits for it; return whether it has."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from ..interfaces import Receiver
-from ..write_buffer import Sending, WriteBuffer
+from ..turns import Sending, WriteBuffer
 
 
 class UpstreamSocket(Sending):

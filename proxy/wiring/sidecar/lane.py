@@ -25,8 +25,8 @@ from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.announcements import Announcements
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
-from ...traffic.overload import LoopLag
 from ...traffic.slices import Slices
+from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
 from ...traffic.upstream.permits import KINDS
 from .. import telemetry_setup

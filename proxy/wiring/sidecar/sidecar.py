@@ -22,9 +22,9 @@ from ...telemetry.tap import Tap
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
 from ...traffic.downstream.sockets import Sockets
-from ...traffic.overload import LoopLag
 from ...traffic.slices import Slices
 from ...traffic.timers import RepeatingTimer
+from ...traffic.turns import LoopLag
 from .. import telemetry_setup
 from ..reload.config_files import Source
 from ..reload.material import Material, gather

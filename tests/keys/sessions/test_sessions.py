@@ -265,6 +265,17 @@ async def test_a_revoked_session_neither_seals_nor_opens() -> None:
     assert (await sealing(world)).sid != before.sid
 
 
+async def test_a_revocation_reaches_what_was_opened_before_its_scope_was_pushed_out() -> None:
+    world = a_world(settings=SessionSettings(max_scopes=10))
+    text = await a_token(world)
+    assert [opened(world, text) for _ in range(3)] == [b"hello"] * 3
+    for number in range(30):
+        await sealing(world, Scope("t", str(number)))
+    world.time.advance(10)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 1)
+    assert opened(world, text) is None
+
+
 async def test_revocation_ends_at_its_scope_and_an_earlier_one_takes_nothing_back() -> None:
     world = a_world()
     text, other = await a_token(world), await sealing(world, Scope("other"))

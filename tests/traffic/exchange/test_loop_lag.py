@@ -8,8 +8,8 @@ import pytest
 
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler
-from proxy.traffic.overload import LoopLag
 from proxy.traffic.slices import Slices
+from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.factories import Ear
 from tests.traffic.exchange.test_handler import BrokenKeys, a_rulebook

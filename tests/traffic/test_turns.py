@@ -10,7 +10,7 @@ from typing import Any
 from proxy.core.errors import Unopened
 from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.message_record import MessageRecord
-from proxy.traffic.write_buffer import Sending, WriteBuffer
+from proxy.traffic.turns import Sending, WriteBuffer
 
 from .ours import local, proxied
 from .wire import Origin, connected, eventually, running

@@ -1,19 +1,21 @@
-"""Bytes that are sent together at the end of an iteration of the event loop.
+"""Turns of the event loop: what is sent together at the end of one, and how long one takes.
 
 A send wakes the process at the other end, which costs more than the send itself. A proxy reads from
-many connections in one iteration, and for each of them sends to the one backend: sent in a row, the
+many connections in one turn, and for each of them sends to the one backend: sent in a row, the
 first send wakes it, and the others find it awake.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from .http1.hop_by_hop import ONE_WRITE
 from .message_record import MessageRecord
+from .overload import StandingDelay
 
 
 class Reports(Protocol):
@@ -26,13 +28,14 @@ class Reports(Protocol):
 class WriteBuffer:
     """The connections of one listener, or of one upstream, that have bytes to send."""
 
-    __slots__ = ("_batches", "_loop", "waiting")
+    __slots__ = ("_batches", "_loop", "_unopened", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.waiting: list[Sending] = []
         """Those that send at the end of this iteration; the first has called `begin`."""
         self._batches: deque[tuple[Reports, list[MessageRecord]]] = deque()
+        self._unopened = False  # in one of the messages that are pending, something did not open
 
     def begin(self) -> None:
         """Let those that wait send at the end of this iteration of the loop."""
@@ -42,7 +45,7 @@ class WriteBuffer:
         waiting, self.waiting = self.waiting, []
         for connection in waiting:
             connection.flush()
-        if any(records[-1].unopened for _, records in self._batches):
+        if self._unopened:
             # uvloop before 0.22 sends after the callbacks of this iteration, and the time of an
             # answer must not tell what is reported of it.
             self._loop.call_soon(self.report)
@@ -54,6 +57,8 @@ class WriteBuffer:
 
         Messages are reported together, up to one of which something did not open.
         """
+        if record.unopened:
+            self._unopened = True
         if self._batches:
             same, records = self._batches[-1]
             if same is reports and not records[-1].unopened:
@@ -72,6 +77,8 @@ class WriteBuffer:
         finally:
             if self._batches:  # a report that failed must not keep back the others
                 self._loop.call_soon(self.report)
+            else:
+                self._unopened = False
 
 
 class Sending(asyncio.Protocol):
@@ -131,3 +138,104 @@ class Sending(asyncio.Protocol):
         self._unsent = b""
         if self._behind:
             self._behind = []
+
+
+TURN_SECONDS: Final = 0.1
+"""A turn of the event loop is long from here on; overloaded, it begins no request after that. An
+operation of the store has 250 ms, so a turn must be shorter than that."""
+FAIR_TURN_SECONDS: Final = 0.15
+"""The same for clients that have had less than others."""
+STANDING_SECONDS: Final = 1.0
+SHARES_SECONDS: Final = 1.0
+"""For how long what clients have had counts."""
+
+
+class LoopLag:
+    """How long the event loop takes for one turn, and which requests it has no time for.
+
+    In one turn the loop reads what has come on all connections. What comes meanwhile waits in the
+    sockets, unread, so that this queue has no length that could be limited: but it is not longer
+    than the turn. If turns have been long for STANDING_SECONDS, each begins only as many requests
+    as it can in TURN_SECONDS and refuses the others, before their bodies are looked at.
+    """
+
+    __slots__ = (
+        "_began",
+        "_begun",
+        "_call_soon",
+        "_clock",
+        "_long",
+        "_longest",
+        "_over",
+        "_shares",
+        "_shares_since",
+    )
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`call_soon` calls back at the end of a turn; unless given, that of the running loop."""
+        self._call_soon = call_soon or asyncio.get_running_loop().call_soon
+        self._clock = clock
+        self._began: float | None = None
+        self._over = clock()
+        self._long = StandingDelay(STANDING_SECONDS)
+        self._longest = 0.0
+        self._shares: dict[str, int] = {}
+        self._begun = 0
+        self._shares_since = self._over
+
+    def refuses(self, client: str) -> bool:
+        """Return whether a new request of a client is to be refused; it has begun otherwise.
+
+        Late in a turn, only those clients are served that have had less than their even share.
+        """
+        if self._began is None:
+            self._begin(self._clock())
+        if self._long.since is None:
+            return False
+        now = self._clock()
+        if not self._long.stands(now):
+            return False
+        lasted = now - (self._began or now)
+        if now - self._shares_since > SHARES_SECONDS:
+            self._shares, self._begun, self._shares_since = {}, 0, now
+        had = self._shares.get(client, 0)
+        if lasted >= FAIR_TURN_SECONDS or (
+            lasted >= TURN_SECONDS and had * len(self._shares) >= self._begun
+        ):
+            return True
+        self._shares[client] = had + 1
+        self._begun += 1
+        return False
+
+    @property
+    def stands(self) -> bool:
+        """Whether turns have been long for STANDING_SECONDS."""
+        return self._long.stands(self._clock())
+
+    def longest(self) -> float:
+        """Return the longest turn in seconds since this was last asked."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    def _begin(self, now: float) -> None:
+        if now - self._over >= TURN_SECONDS:
+            self._long.forget()  # the loop has waited for something to do
+        self._began = now
+        self._call_soon(self._end)
+
+    def _end(self) -> None:
+        began, self._began = self._began, None
+        if began is None:
+            return
+        self._over = now = self._clock()
+        lasted = now - began
+        self._longest = max(self._longest, lasted)
+        if lasted >= TURN_SECONDS:
+            self._long.long(began)
+        elif self._long.since is not None:
+            self._long.short(now)
