@@ -65,7 +65,7 @@ COPY docker/sbom.py /tmp/sbom.py
 ARG VERSION=0.0.0
 # What is in the image, as CycloneDX; `docker run --entrypoint python3 IMAGE ...` is not needed to
 # read it: `docker cp` takes it out.
-RUN /opt/sealyard/bin/python -I /tmp/sbom.py "$VERSION" >/opt/sealyard/sbom.cdx.json \
+RUN /opt/sealyard/bin/python -I /tmp/sbom.py container "$VERSION" >/opt/sealyard/sbom.cdx.json \
  && rm /tmp/sbom.py
 
 ARG REVISION=unknown

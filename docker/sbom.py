@@ -1,7 +1,8 @@
-"""Write what is in this image as CycloneDX 1.6: Python's packages, crates in them, and Debian's.
+"""Write what is in this place as CycloneDX 1.6: Python's packages, crates in them, and Debian's.
 
-Runs in the image while it is built: `sbom.py VERSION` prints the document. It has no timestamp and
-no serial number, so that the same content is the same document.
+Runs in the image while it is built, `sbom.py container VERSION`, and in the environment that a
+release is installed in, `sbom.py application VERSION`, without Debian's packages. The document has
+no timestamp and no serial number, so that the same content is the same document.
 """
 
 from __future__ import annotations
@@ -61,23 +62,24 @@ def debian_packages() -> Iterator[dict[str, Any]]:
         }
 
 
-def document(version: str) -> dict[str, Any]:
-    """Return the whole document."""
+def document(kind: str, version: str) -> dict[str, Any]:
+    """Return the whole document; `kind` is `container` or `application`."""
+    debian = debian_packages() if kind == "container" else ()
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
             "component": {
-                "type": "container",
+                "type": kind,
                 "name": "sealyard",
                 "version": version,
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
             }
         },
-        "components": [*python_packages(), *crates(), *debian_packages()],
+        "components": [*python_packages(), *crates(), *debian],
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(document(sys.argv[1]), indent=1))  # noqa: T201 - the result
+    print(json.dumps(document(sys.argv[1], sys.argv[2]), indent=1))  # noqa: T201 - the result

@@ -128,7 +128,7 @@ def bill() -> Any:  # noqa: ANN401 - a script without a package
 
 
 def test_the_bill_of_materials_names_what_is_locked() -> None:
-    document = bill().document("1.2.3")
+    document = bill().document("application", "1.2.3")
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert document["metadata"]["component"]["version"] == "1.2.3"
     told = {one["name"]: Version(one["version"]) for one in bill().python_packages()}
