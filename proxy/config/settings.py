@@ -190,7 +190,8 @@ class KeySettings:
     `store` is `memory`, `sqlite:` with the absolute path of a file, or `redis`; `store_options` are
     the options of its kind in `schema.store_kinds`.
     `roots` open the keyring, and are tried in their order. `keyring_id` None accepts the keyring in
-    the file, whatever its id.
+    the file, whatever its id. After `lease` seconds without an answer of the first root, the keys
+    are not used any more; None: without end.
     `identities` None means every participant whose private keys the keyring opens.
     With `accept_loss`, keys may exist in memory only.
     """
@@ -208,6 +209,7 @@ class KeySettings:
     identities: tuple[IdentitySettings, ...] | None = None
     pins: PinSettings = field(default_factory=PinSettings)
     keyring_id: str | None = None
+    lease: float | None = None
 
 
 STALLED_SECONDS: Final = 10.0

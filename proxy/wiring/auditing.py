@@ -16,7 +16,7 @@ from ..keys.audit import AuditLog, Trail, Value, file_beside
 from ..keys.audit.head_record import Head
 from ..keys.audit.trail import LineLimit
 from ..keys.keyring.file import open_keyring
-from ..keys.keyring.roots import configured
+from ..keys.keyring.roots import serving
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter
@@ -64,7 +64,7 @@ async def open_own(
     clock: Callable[[], float],
 ) -> Trail | None:
     """Return the audit log of a process without keys; its keyring is opened once for it."""
-    roots = configured(settings.keys, environ)
+    roots = serving(settings.keys, environ)
     keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
     return open_trail(settings, keyring.record_key, reporter, clock)
 

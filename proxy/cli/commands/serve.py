@@ -30,6 +30,7 @@ from ...wiring.ipc.worker_process import WorkerCommand
 from ...wiring.reload import config_files
 from ...wiring.reload.config_files import Source
 from ...wiring.reload.reload import report_loaded
+from ...wiring.root_wait import until_open
 from ...wiring.service import Service
 from ...wiring.sidecar.sidecar import build, counting
 from ..support import console, run_until_stopped
@@ -171,7 +172,14 @@ async def _serve(
     accepted: Accepted | None,
 ) -> bool:
     signals = Signals(asyncio.get_running_loop())
-    carrier = await _carrier(read, logs, command, accepted)
+
+    async def carrier_of(source: Source) -> Carrier:
+        return await _carrier(source, logs, command, accepted)
+
+    opened = await until_open(read, carrier_of, signals.stop, logs, os.environ)
+    if opened is None:
+        return True
+    read, carrier = opened
     service = Service(read, carrier, logs, environ=os.environ)
     await service.start()
     signals.on_hangup(lambda: service.reload_soon("signal"))
@@ -196,7 +204,9 @@ async def _carrier(
     if command is not None:
         from ...wiring.workers.supervisor import Supervisor  # noqa: PLC0415 - one process needs no supervisor
 
-        return Supervisor(read, logs, command, environ=os.environ)
+        supervisor = Supervisor(read, logs, command, environ=os.environ)
+        await supervisor.unlock()
+        return supervisor
     reporter = counting(settings, logs)
     return await build(read.loaded, reporter, environ=os.environ, accepted=accepted)
 

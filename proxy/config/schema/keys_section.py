@@ -24,6 +24,16 @@ KEYRING: Final = Table(
             tables.many(tables.table("root")),
         ),
         Key(
+            "lease",
+            "duration",
+            "How long the keys may be used until the first root is asked again, 1s to 24h. It is"
+            " asked earlier, and an outage that ends in time is only reported. Then messages with"
+            " values to seal or open get 503. With a lease, only the first root opens the keyring"
+            " for traffic.",
+            tables.DURATION,
+            "for ever",
+        ),
+        Key(
             "id",
             "22 characters",
             "The keyring's id, as `sealyard keys list` prints it. A keyring with another id is"

@@ -94,7 +94,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     opened = None if keyring is None else _keyring(keyring, files, problems)
     if opened is None or chosen is None:
         return None
-    path, roots, keyring_id = opened
+    path, roots, keyring_id, lease = opened
     return KeySettings(
         path,
         roots,
@@ -109,6 +109,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         identities=identities,
         pins=pins,
         keyring_id=keyring_id,
+        lease=lease,
     )
 
 
@@ -133,7 +134,7 @@ def _identity(place: Place, files: Files, problems: Problems) -> IdentitySetting
 
 def _keyring(
     place: Place, files: Files, problems: Problems
-) -> tuple[Path, tuple[RootSettings, ...], str | None] | None:
+) -> tuple[Path, tuple[RootSettings, ...], str | None, float | None] | None:
     fields = Fields(place, KEYRING, problems)
     path = files.path(fields["file"], problems) if fields.get("file") else None
     roots = _roots(fields, files, problems)
@@ -143,7 +144,15 @@ def _keyring(
         problems.add(pinned, "is not the id of a keyring", "`sealyard keys list` prints it")
     if pinned is None and any(ROOT_KINDS[one.kind].service for one in roots):
         problems.warn(place, _UNPINNED)
-    return None if path is None or not roots else (path, roots, named)
+    lease = None if (term := fields.get("lease")) is None else _lease(term, problems)
+    return None if path is None or not roots else (path, roots, named, lease)
+
+
+def _lease(place: Place, problems: Problems) -> float | None:
+    seconds = positive_duration(place, problems, high=DAY)
+    if seconds is not None and seconds < 1:
+        problems.add(place, "is less than 1s, the minimum")
+    return seconds
 
 
 def _roots(fields: Fields, files: Files, problems: Problems) -> tuple[RootSettings, ...]:

@@ -20,7 +20,7 @@ from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
 from ..participants.registry import Participants
 from ..sessions.key_events import BLOCKED
-from ..sessions.sessions import Sessions
+from ..sessions.sessions import WITHDRAWN, Sessions
 from ..sessions.settings import SessionSettings
 from ..stores import erased
 from ..stores.guarded import Notice
@@ -97,6 +97,8 @@ class EndToEnd:
         plain, seals, opens = _divided(self._sessions.in_forms(needs))
         if not seals and not opens:
             return self._sessions.resolve_warm(plain)
+        if self._sessions.withdrawn:
+            raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
         now = self._clock()

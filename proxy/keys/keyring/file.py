@@ -23,8 +23,8 @@ from .. import private_file
 from . import envelope, jwk_set
 from .keyring import Keyring
 from .root_secret import Passphrase, RootKey
-from .roots.opening import Roots, Unwrapped
-from .roots.provider import MOST_WRAPPINGS, LocalRoot, RootProvider, Wrapping
+from .roots.opening import RootRefusal, Roots, name_of
+from .roots.provider import MOST_WRAPPINGS, LocalRoot, RootName, RootProvider, Wrapping
 
 VERSION: Final = 2
 
@@ -155,10 +155,11 @@ class _FetchedOnce(LocalRoot):
 
 @dataclass(frozen=True, slots=True)
 class OpenedKeyring:
-    """A keyring, with what opened its file; None for a file of the old format."""
+    """A keyring, the root that opened its file, and those that were tried before."""
 
     keyring: Keyring
-    unwrapped: Unwrapped | None
+    by: RootName
+    refusals: tuple[RootRefusal, ...] = ()
 
 
 def open_keyring(path: Path, root: RootProvider | Roots) -> Keyring:
@@ -172,8 +173,7 @@ def open_keyring(path: Path, root: RootProvider | Roots) -> Keyring:
 
 def read_keyring(path: Path, root: RootProvider | Roots) -> OpenedKeyring:
     """Do as `open_keyring`, and return which root opened it."""
-    keyring, _, unwrapped = _read(path, Roots.of(root))
-    return OpenedKeyring(keyring, unwrapped)
+    return _read(path, Roots.of(root))[0]
 
 
 def create_keyring(path: Path, keyring: Keyring, root: RootProvider | Roots) -> None:
@@ -195,8 +195,8 @@ def update_keyring(
     """
     roots = _fetched_once(Roots.of(root))
     with private_file.locked(path):
-        before, lock, _ = _read(path, roots)
-        changed = change(before)
+        before, lock = _read(path, roots)
+        changed = change(before.keyring)
         private_file.write(path, _content(changed, roots, lock))
     return changed
 
@@ -225,10 +225,10 @@ def update_lock(path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock
     Whatever `change` raises leaves the file as it was.
     """
     with private_file.locked(path):
-        keyring, lock, _ = _read(path, roots)
+        opened, lock = _read(path, roots)
         if lock is None:
             raise KeyringError(f"{path}: has the old format: run `sealyard keys upgrade` first")
-        changed, locked = change(keyring, lock)
+        changed, locked = change(opened.keyring, lock)
         private_file.write(path, compose(changed, locked.root_key, locked.wrappings))
 
 
@@ -237,10 +237,7 @@ def _fetched_once(roots: Roots) -> Roots:
     return replace(roots, listed=tuple(listed))
 
 
-_Read = tuple[Keyring, KeyringLock | None, Unwrapped | None]
-
-
-def _read(path: Path, roots: Roots) -> _Read:
+def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
     text = private_file.read(path, MAX_FILE_BYTES).strip()
     try:
         return _opened(text, roots)
@@ -249,19 +246,20 @@ def _read(path: Path, roots: Roots) -> _Read:
     raise kind(f"{path}: {reason}")
 
 
-def _opened(text: bytes, roots: Roots) -> _Read:
+def _opened(text: bytes, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
     if not text:
         raise KeyringError("the file is empty")
     if is_form(text):
         form = parse(text)
         unwrapped = roots.unwrap(form.wrappings, form.id)
         root_key = unwrapped.root_key
-        return form.opened(root_key), KeyringLock(root_key, form.wrappings), unwrapped
+        opened = OpenedKeyring(form.opened(root_key), unwrapped.by, unwrapped.refusals)
+        return opened, KeyringLock(root_key, form.wrappings)
     keyring = jwk_set.decode(envelope.decrypt(text, roots.secret()))
     if keyring.joined_since is not None:
         raise KeyringError("a keyring of the new format is in a file of the old format")
     roots.require_pinned(keyring.id)
-    return keyring, None, None
+    return OpenedKeyring(keyring, name_of(roots.listed[0])), None
 
 
 def _content(keyring: Keyring, roots: Roots, lock: KeyringLock | None) -> bytes:

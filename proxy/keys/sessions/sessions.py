@@ -33,19 +33,14 @@ from .opening_cache import OpeningSessions
 from .revocation_state import RevocationStates
 from .sealing_cache import Due, SealingSessions, due
 from .session_start import SessionStarter
-from .settings import (
-    Lookups,
-    SessionMode,
-    SessionSettings,
-    SessionView,
-    require_possible,
-)
+from .settings import Lookups, SessionMode, SessionSettings, SessionView, require_possible
 from .shared_clock import SharedClock
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round gives one message its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+WITHDRAWN = "root-lease-ended"
 _DUE_SECONDS = 2.0
 """How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
@@ -106,15 +101,9 @@ class Sessions:
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, later=self.clock.later
         )
-        agreement = Agreement(
-            self.store,
-            settings,
-            self.revocations,
-            clock=self.clock,
-            random=random,
-            notice=notice,
-            ephemeral=self.ephemeral,
-        )
+        kept = self.store, settings, self.revocations
+        ephemeral = self.ephemeral
+        agreement = Agreement(*kept, clock=clock, random=random, notice=notice, ephemeral=ephemeral)
         self.starter = SessionStarter(
             keyring,
             settings,
@@ -136,6 +125,8 @@ class Sessions:
         """Listeners and rules that refuse all messages, since a poison token was used there."""
         self.blocked = False
         """Whether opening is refused because the audit log cannot be written."""
+        self.withdrawn = False
+        """Whether sealing and opening are refused because the lease of the root has ended."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
         self._generation = forks.generation()
@@ -146,7 +137,6 @@ class Sessions:
         `forward` is called with each changed name too.
         """
         self.forward = forward
-
         await self.store.open(self._changed)
 
     @property
@@ -198,7 +188,7 @@ class Sessions:
         """Return the sessions of a plan, or None when the store must be asked.
 
         What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
-        be opened while a blocking audit log cannot be written.
+        be opened while a blocking audit log cannot be written, and for all after the root's lease.
         """
         if len(forks.forks) != self._generation:
             self._begin_after_fork()
@@ -210,6 +200,8 @@ class Sessions:
             clock.latest = now
         else:
             now = clock()
+        if self.withdrawn and (seals or opens):
+            raise KeyUnavailable(WITHDRAWN)
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now, since)
@@ -279,6 +271,11 @@ class Sessions:
     def block(self, blocked: bool) -> None:  # noqa: FBT001 - the signature of Trail.changed
         """Refuse to open anything from now on, or allow it again."""
         self.blocked = blocked
+
+    def withdraw(self, withdrawn: bool) -> None:  # noqa: FBT001 - as `block`
+        """Drop all session keys; refuse to seal and open from now on, or allow it again."""
+        self.withdrawn = withdrawn
+        self._forget()
 
     async def write_down(self, event: str, **values: Value) -> None:
         """Write an event to the audit log before it happens.

@@ -14,6 +14,33 @@ KEY_EVENTS: Final = (
         "The keyring is open. `keyring` is the beginning of its id.",
     ),
     Event(
+        "root.opened",
+        "info",
+        ("kind", "name"),
+        "A root opened the keyring, at the start, at a reload or to renew the lease. `name` is its"
+        " key; empty for a passphrase or a file.",
+    ),
+    Event(
+        "root.fallback",
+        "warning",
+        ("kind", "name", "reason"),
+        "This root did not open the keyring, and one that the configuration lists after it did.",
+    ),
+    Event(
+        "root.unavailable",
+        "warning",
+        ("reason", "lease_left_s", "retry_in_s"),
+        "No root opens the keyring. At the start, the process waits and is not ready. While it"
+        " runs, it keeps its keys, with a lease until the end of that.",
+    ),
+    Event(
+        "root.lease_ended",
+        "error",
+        ("kind", "name", "reason"),
+        "The root of the lease did not answer, or refused, until the lease ended: values are"
+        " neither sealed nor opened until it opens the keyring again.",
+    ),
+    Event(
         "keyring.older",
         "warning",
         ("keyring", "generation", "file_generation"),

@@ -170,6 +170,26 @@ KEK_CREATED: Final = Metric(
     ("kek",),
     "When each KEK was made, in seconds since 1970.",
 )
+ROOT_OPENED_AT: Final = Metric(
+    "sealyard_root_opened_timestamp_seconds",
+    "soonest",
+    ("kind",),
+    "When a root last opened the keyring, in seconds since 1970; the earliest of all processes."
+    " Without a lease, a root is asked at the start and at a reload only.",
+)
+ROOT_REFUSED: Final = Metric(
+    "sealyard_root_refused",
+    "gauge",
+    ("kind",),
+    "Processes in which this kind of root did not open the keyring when it was last asked.",
+)
+ROOT_LEASE_LEFT: Final = Metric(
+    "sealyard_root_lease_left_seconds",
+    "soonest",
+    (),
+    "How long the keys may still be used without an answer of the root of the lease, the shortest"
+    " of all processes; 0 after its end. Only with a lease.",
+)
 KEYRING_GENERATION: Final = Metric(
     "sealyard_keyring_generation",
     "soonest",

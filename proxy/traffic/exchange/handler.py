@@ -76,11 +76,10 @@ class Handler(FastPath):
         lag: LoopLag | None = None,
         slices: Slices | None = None,
         announcements: Announcements | None = None,
-        make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        # Only if they are wanted is anything measured for traces.
-        make = make_steps if traces is None else functools.partial(TracedSteps, traces=traces)
+        # Nothing is measured for traces unless they are wanted.
+        make = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
         steps = make(
             rule_table,
             keys,
@@ -115,7 +114,8 @@ class Handler(FastPath):
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the problem that answers what could not be parsed as a request."""
-        refusal = self.steps.refusal(error, record := self.steps.record())
+        record = self.steps.record()
+        refusal = self.steps.refusal(error, record)
         self.steps.report((record,))
         return refusal
 

@@ -17,13 +17,14 @@ from ...traffic.timers import RepeatingTimer
 from ..auditing import AuditedCalls
 from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
 from .service_view import ServiceView
+from .waiting import WaitingView
 
 if TYPE_CHECKING:
     from ...admin.auth.access import Access
     from ...admin.operation import Endpoint
     from ...admin.routes.tap import TapRoutes
     from ...admin.server import AdminServer
-    from .health import HealthThread
+    from .health import HealthThread, HealthView
 
 _BEAT_SECONDS: Final = 0.5
 
@@ -94,23 +95,36 @@ class AdminListeners:
         await server.start(opened, material.tls)
         self._reporter.report("admin.started", listener="admin", address=str(address))
 
+    async def start_waiting(self, view: WaitingView) -> None:
+        """Bind the health listener alone, and serve that nothing is ready yet."""
+        if self._settings.health is not None:
+            await self._open("health", self._settings.health.listen)
+            await self._serve_health(view)
+
     async def _start_health(self, service: ServiceView) -> None:
+        from .health import HealthView  # noqa: PLC0415 - see above
+
+        loop = asyncio.get_running_loop()
+        await self._serve_health(
+            HealthView(service, loop, await service.checks(0), await service.samples(0))
+        )
+        address = str(self._bound["health"][0])
+        self._reporter.report("admin.started", listener="health", address=address)
+
+    async def _serve_health(self, view: HealthView | WaitingView) -> None:
         from ...admin.auth.guard import Guard  # noqa: PLC0415 - see above
         from ...admin.routes.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
         from ...admin.routes.table import HealthRoutes  # noqa: PLC0415
         from ...admin.server import AdminServer  # noqa: PLC0415
-        from .health import HealthThread, HealthView  # noqa: PLC0415
+        from .health import HealthThread  # noqa: PLC0415
 
         address, opened = self._bound["health"]
-        loop = asyncio.get_running_loop()
-        view = HealthView(service, loop, await service.checks(0), await service.samples(0))
         probes = app_probes(self._environ)
         routes = [one.route() for one in HealthRoutes(view).all()]
         routes += app_probe_routes(probes) if probes else []
         guard = Guard("health", address, self._reporter, gate=None)
         self._health = HealthThread(lambda: AdminServer(guard, routes), opened)
         await self._health.start()
-        self._reporter.report("admin.started", listener="health", address=str(address))
 
     def _optional(self, service: ServiceView) -> list[Endpoint]:
         """Return the endpoints of the tap and the status page, if the configuration has them."""

@@ -10,13 +10,16 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
 from ...core.compiled.rule_table import RuleTable
-from ...keys.keyring.file import open_keyring
+from ...core.errors import RootUnavailable
+from ...keys.keyring.file import read_keyring
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.roots import configured, passphrase
+from ...keys.keyring.roots import passphrase, serving
+from ...keys.keyring.roots.opening import RootRefusal
+from ...keys.keyring.roots.provider import RootName
 from ...traffic import tls
 from .config_files import Fingerprint, fingerprint, keyring_files, tls_files
 
@@ -49,11 +52,26 @@ class ListenerMaterial:
 
 
 @dataclass(frozen=True, slots=True)
+class RootAnswer:
+    """Which root opened the keyring, when it was asked (since boot, and 1970), and which refused.
+
+    `away` says why no root opened it at the reload after that.
+    """
+
+    by: RootName
+    refusals: tuple[RootRefusal, ...]
+    at: float
+    wall: float
+    away: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """Everything that is made of a configuration."""
 
     settings: Settings
     keyring: Keyring
+    root: RootAnswer
     keyring_files: Fingerprint
     keyring_ms: float
     listeners: Mapping[str, ListenerMaterial]
@@ -64,25 +82,47 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
 
     Raises KeyringError or UnfitEnvironment, naming the file, where something cannot be used.
     """
-    keyring, files, took = _keyring(settings, environ, old)
+    keyring, root, files, took = _keyring(settings, environ, old)
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
     if any(one.rule_table.end_to_end for one in listeners.values()):
         # Its library takes a while to load: here, not while the first message waits.
         from ...keys.participants import package_jwe  # noqa: F401, PLC0415
-    return Material(settings, keyring, files, took, listeners)
+    return Material(settings, keyring, root, files, took, listeners)
+
+
+def ask_root(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, RootAnswer]:
+    """Return the keyring of the file, and which root opened it; it blocks while one is asked.
+
+    Raises RootUnavailable or KeyringError.
+    """
+    at, wall = since_boot(), time.time()  # of the question: a lease counts from there
+    opened = read_keyring(settings.keys.keyring, serving(settings.keys, environ))
+    return opened.keyring, RootAnswer(opened.by, opened.refusals, at, wall)
+
+
+def since_boot() -> float:
+    """Return seconds that go on while the machine sleeps, and that no clock change touches."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _keyring(
     settings: Settings, environ: Mapping[str, str], old: Material | None
-) -> tuple[Keyring, Fingerprint, float]:
+) -> tuple[Keyring, RootAnswer, Fingerprint, float]:
     files = fingerprint(keyring_files(settings))
-    if old is not None and old.settings.keys == settings.keys and old.keyring_files == files:
-        return old.keyring, files, 0.0
+    same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
+    if old is not None and same and not serving(settings.keys, environ).services:
+        return old.keyring, old.root, files, 0.0
     began = time.monotonic()
-    keyring = open_keyring(settings.keys.keyring, configured(settings.keys, environ))
+    try:
+        keyring, root = ask_root(settings, environ)
+    except RootUnavailable as error:
+        # An outage of the key service prevents no change of rules. A lease goes on to its end.
+        if old is None or not same:
+            raise
+        return old.keyring, replace(old.root, away=error.reason), files, 0.0
     empty_environment(settings, environ)
-    return keyring, files, round((time.monotonic() - began) * 1000, 1)
+    return keyring, root, files, round((time.monotonic() - began) * 1000, 1)
 
 
 def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:

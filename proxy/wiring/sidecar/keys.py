@@ -25,8 +25,9 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
-from ..reload.material import Material
+from ..reload.material import Material, RootAnswer
 from . import session_facts
+from .root_lease import RootLease
 
 
 class SidecarKeys:
@@ -94,6 +95,14 @@ class SidecarKeys:
             notice=self._report_store_failure,
             reporter=reporter,
         )
+        self.root = RootLease(
+            material,
+            reporter,
+            environ,
+            withdraw=self.sessions.withdraw,
+            opened=self._write_down_root,
+        )
+        """What opened the keyring, and whether it still would."""
         self._values = ValueOperations(self.sessions)
         self._upkeep = Upkeep(
             self.sessions,
@@ -121,6 +130,7 @@ class SidecarKeys:
 
     async def open(self) -> None:
         """Open the sessions and compare the keyring with that of the fleet."""
+        self.root.start()
         await self.sessions.open(self.end_to_end.changed)
         await self.record_accepted()
         if self.store.shared:
@@ -134,6 +144,7 @@ class SidecarKeys:
 
     async def close(self) -> None:
         """Stop all work and close the store; the audit log is closed last."""
+        await self.root.close()
         await self.pending.close()
         await self.watch.close()
         await self._upkeep.close()
@@ -152,6 +163,7 @@ class SidecarKeys:
         """
         before, self._settings = self._settings.keys, material.settings
         already_accepted = self.watch.lineage.accepted
+        self.root.take(material)
         self.watch.take(material.keyring)
         self.sessions.joins = _joins(material)
         if before.identities != material.settings.keys.identities:
@@ -210,8 +222,9 @@ class SidecarKeys:
         return await self._values.run(call)
 
     def checks(self) -> tuple[Check, ...]:
-        """Return the readiness checks of keyring, store and audit log."""
+        """Return the readiness checks of root, keyring, store and audit log."""
         return (
+            self.root.check(),
             session_facts.keyring_check(self.watch),
             *session_facts.checks(self.sessions, self._settings.keys),
             *session_facts.pending_check(len(self.pending)),
@@ -222,6 +235,7 @@ class SidecarKeys:
         """Add the samples of sessions, keyring, store and audit log."""
         session_facts.count(self.sessions, self._settings.keys, samples)
         session_facts.count_keyring(self.watch, samples)
+        self.root.count(samples)
         samples.add(table.PENDING_REVOCATIONS, len(self.pending))
         auditing.count(self.trail, samples)
 
@@ -235,6 +249,10 @@ class SidecarKeys:
         self.sessions.replace_keyring(keyring)
         self.end_to_end.replace_identities(self._settings.keys.identities)
         self.end_to_end.replace_pins(self._settings.keys.pins)
+
+    def _write_down_root(self, answer: RootAnswer) -> None:
+        if self.trail is not None:
+            self.trail.note("root.opened", kind=answer.by.kind, name=answer.by.key)
 
     def _report_clock(self) -> None:
         """Report a clock that differs from the store's, each time it begins to."""

@@ -357,7 +357,7 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
     reporter.report(
         "keyring.opened",
         file=str(material.settings.keys.keyring),
-        root=", ".join(one.kind for one in material.settings.keys.roots),
+        root=material.root.by.kind,
         keyring=shown(material.keyring.id),
         generation=material.keyring.generation,
         primary=material.keyring.primary.id,

@@ -13,7 +13,7 @@ from ...config.settings import STALLED_SECONDS
 from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.roots import configured
+from ...keys.keyring.roots import serving
 from ...process import descriptors
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
@@ -106,7 +106,6 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start all workers; raise the first error of a worker that does not start."""
-        await self._unlock(self._source)
         try:
             async with self._changing:
                 await gather_all(self._fill(slot) for slot in self._slots)
@@ -155,16 +154,24 @@ class Supervisor:
             raise
         return change
 
+    async def unlock(self) -> None:
+        """Take the passphrases out of the environment; see that a key service opens the keyring.
+
+        Call it before `start`. Raises RootUnavailable where to wait for one.
+        """
+        await self._unlock(self._source)
+
     async def _unlock(self, source: Source) -> None:
         """Take the passphrases out of the environment, and keep the keyring's for the workers.
 
-        Raises KeyringError where it does not open. Without a passphrase in the environment, only
-        the workers open the keyring.
+        Raises KeyringError where it does not open. With neither a passphrase in the environment nor
+        a key service, only the workers open the keyring.
         """
         settings = source.loaded.settings
+        roots = serving(settings.keys, self._environ)
         secrets = (one for root in settings.keys.roots for one in root.secrets)
-        if any(secret.env is not None for secret in secrets):
-            roots = configured(settings.keys, self._environ)
+        first = source is self._source
+        if (first and roots.services) or any(secret.env is not None for secret in secrets):
             await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
         empty_environment(settings, self._environ)
 

@@ -8,6 +8,7 @@ says what it must do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ __all__ = [
     "Roots",
     "configured",
     "create_root_file",
+    "serving",
 ]
 
 RootFactory = Callable[[Any, Mapping[str, str]], RootProvider]
@@ -60,3 +62,12 @@ def configured(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
     """Return the roots of a configuration; raise KeyringError for one that is there twice."""
     listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.roots)
     return Roots(listed, keys.keyring_id)
+
+
+def serving(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
+    """Return the roots that open the keyring for traffic: with a lease, only the first.
+
+    Any other would make a withdrawal by the first one's owner void.
+    """
+    roots = configured(keys, environ)
+    return roots if keys.lease is None else replace(roots, listed=roots.listed[:1])

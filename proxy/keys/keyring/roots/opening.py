@@ -59,6 +59,11 @@ class Roots:
         return replace(self, listed=listed)
 
     @property
+    def services(self) -> bool:
+        """Whether a key service is among them."""
+        return not all(isinstance(one, LocalRoot) for one in self.listed)
+
+    @property
     def local(self) -> LocalRoot | None:
         """The one root, if its secret is on this machine: it holds keyrings of the old format."""
         only = self.listed[0] if len(self.listed) == 1 else None
@@ -91,8 +96,7 @@ class Roots:
         opens, but a key service might later.
         """
         self.require_pinned(keyring_id)
-        services = [one for one in self.listed if not isinstance(one, LocalRoot)]
-        if services and self.keyring_id is None:
+        if self.services and self.keyring_id is None:
             reason = f"a key service opens any keyring: write `id: {keyring_id}` in keys.keyring,"
             raise KeyringError(f"{reason} if `sealyard keys init` printed this id")
         found = [(one, _wrapping_of(one, wrappings)) for one in self.listed]
@@ -105,7 +109,7 @@ class Roots:
             else:
                 return Unwrapped(opened, name_of(root), tuple(refusals))
         reasons = "; ".join(f"{one.root}: {one.reason}" for one in refusals)
-        if services:
+        if self.services:
             raise RootUnavailable(f"no root opens the keyring: {reasons}")
         raise KeyringError(refusals[0].reason if len(refusals) == 1 else reasons)
 

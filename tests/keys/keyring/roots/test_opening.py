@@ -63,20 +63,17 @@ def test_any_one_of_the_roots_opens_and_the_first_that_can_does(path: Path) -> N
     one, two = Service("one"), Service("two")
     create_keyring(path, KEYRING, roots(one, two, PHRASE))
 
-    opened = read_keyring(path, roots(one, two, PHRASE)).unwrapped
-    assert opened is not None
+    opened = read_keyring(path, roots(one, two, PHRASE))
     assert (opened.by, opened.refusals) == (RootName("service", "one"), ())
     assert two.asked == []
     one.away = True
-    opened = read_keyring(path, roots(one, two, PHRASE)).unwrapped
-    assert opened is not None
+    opened = read_keyring(path, roots(one, two, PHRASE))
     assert opened.by == RootName("service", "two")
     assert [(one.root.key, one.reason) for one in opened.refusals] == [
         ("one", "refuses connections")
     ]
     two.away = True
-    opened = read_keyring(path, roots(one, two, PHRASE)).unwrapped
-    assert opened is not None
+    opened = read_keyring(path, roots(one, two, PHRASE))
     assert opened.by == RootName("passphrase", "")
     for single in (Service("one"), Service("two"), PHRASE):
         assert open_keyring(path, roots(single)) == KEYRING

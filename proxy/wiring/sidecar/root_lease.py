@@ -1,0 +1,171 @@
+"""The root of the keyring while a process runs: its lease, and what is reported of it.
+
+Without a lease the root is asked at the start and on reload only. With one it is asked again before
+the end, at a time drawn by each process; an outage that ends in time is only reported. At the end
+the keys are not used until the root opens the keyring again. No message ever waits for a root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from ...config.settings import Settings
+from ...core.errors import KeyringError
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Check, Samples
+from ...telemetry.reporter import Reporter
+from ..reload.material import Material, RootAnswer, ask_root, since_boot
+
+LONGEST_PAUSE: Final = 1.5
+"""Seconds between two attempts while nothing opens: it must be ready soon after a root is back."""
+_RENEWED_AT: Final = (0.5, 0.75)
+_RETRIES: Final = 20
+"""Attempts that a lease has room for after the first that failed."""
+_DRAWS: Final = secrets.SystemRandom()
+
+
+def pause(longest: float) -> float:
+    """Return seconds to wait before another attempt: many processes must not ask at once."""
+    return _DRAWS.uniform(0.4 * longest, longest)
+
+
+class RootLease:
+    """Asks the root again in time, and knows how it answered last.
+
+    `withdraw` is called with True at the end of the lease, with False when it is renewed; `opened`
+    after each time that a root opened the keyring.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        reporter: Reporter,
+        environ: Mapping[str, str],
+        *,
+        withdraw: Callable[[bool], None],
+        opened: Callable[[RootAnswer], None],
+    ) -> None:
+        self._settings: Settings = material.settings
+        self._answer = material.root
+        self._reporter = reporter
+        self._environ = environ
+        self._withdraw = withdraw
+        self._opened = opened
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds of the lease are left; None without a lease."""
+        lease = self._settings.keys.lease
+        return None if lease is None else max(0.0, self._answer.at + lease - since_boot())
+
+    def start(self) -> None:
+        """Report how the keyring was opened, and renew the lease from now on, if there is one."""
+        self._take(self._answer)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def take(self, material: Material) -> None:
+        """Go on with a reloaded configuration, and with the answer of the root at the reload."""
+        self._settings = material.settings
+        if material.root.away:
+            self._failed(material.root.away)
+        elif material.root != self._answer:
+            self._take(material.root)
+        self._changed.set()
+
+    def check(self) -> Check:
+        """Return the readiness check: which root opened the keyring, and what is wrong."""
+        answer, left = self._answer, self.left
+        summary = f"{answer.by} opened the keyring"
+        if self._ended:
+            detail = f"the lease of {answer.by} has ended: {answer.away}"
+            return Check("root", ok=False, detail=detail)
+        wrong = [f"{one.root} did not: {one.reason}" for one in answer.refusals]
+        if answer.away:
+            until = "" if left is None else f"; the lease ends in {left:.0f} s"
+            wrong.append(f"no root opens it now: {answer.away}{until}")
+        return Check("root", ok=True, detail="; ".join([summary, *wrong]), degraded=bool(wrong))
+
+    def count(self, samples: Samples) -> None:
+        """Add the samples."""
+        answer, left = self._answer, self.left
+        samples.add(table.ROOT_OPENED_AT, answer.wall, labels=(answer.by.kind,))
+        refused = {one.root.kind for one in answer.refusals}
+        refused |= {answer.by.kind} if answer.away else set()
+        for kind in {one.kind for one in self._settings.keys.roots}:
+            samples.add(table.ROOT_REFUSED, int(kind in refused), labels=(kind,))
+        if left is not None:
+            samples.add(table.ROOT_LEASE_LEFT, left)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._wait()):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._ask()
+            self._changed.clear()
+
+    def _wait(self) -> float | None:
+        """Return the seconds until the root is asked again, or the lease ends; None: never."""
+        lease, left = self._settings.keys.lease, self.left
+        if lease is None or left is None:
+            return None
+        if self._ended:
+            return pause(LONGEST_PAUSE)
+        if self._answer.away:
+            return min(pause(max(lease / _RETRIES, LONGEST_PAUSE / 10)), left)
+        return max(0.0, left - lease * (1 - _DRAWS.uniform(*_RENEWED_AT)))
+
+    async def _ask(self) -> None:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        asking = loop.run_in_executor(None, ask_root, settings, self._environ)
+        answered, _ = await asyncio.wait((asking,), timeout=self.left)
+        if not answered and not self._ended:
+            self._failed("no answer before the lease ended")
+        try:
+            _, answer = await asking
+        except KeyringError as error:
+            if settings is self._settings:
+                self._failed(error.reason)
+        else:
+            if settings is self._settings:
+                self._take(answer)
+
+    def _take(self, answer: RootAnswer) -> None:
+        self._answer = answer
+        if self._ended:
+            self._ended = False
+            self._withdraw(False)  # noqa: FBT003 - the lease holds again
+        self._reporter.report("root.opened", kind=answer.by.kind, name=answer.by.key)
+        for one in answer.refusals:
+            self._reporter.report(
+                "root.fallback", kind=one.root.kind, name=one.root.key, reason=one.reason
+            )
+        self._opened(answer)
+
+    def _failed(self, reason: str) -> None:
+        before, self._answer = self._answer, replace(self._answer, away=reason)
+        left = self.left
+        if before.away != reason:
+            shown = None if left is None else round(left)
+            self._reporter.report("root.unavailable", reason=reason, lease_left_s=shown)
+        if left == 0 and not self._ended:
+            self._ended = True
+            self._withdraw(True)  # noqa: FBT003 - nothing may be used any more
+            by = self._answer.by
+            self._reporter.report("root.lease_ended", kind=by.kind, name=by.key, reason=reason)

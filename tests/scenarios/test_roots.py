@@ -1,0 +1,302 @@
+"""A key service as the root: away at the start and later, withdrawn, and asked for no message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots import FileRoot, RootProvider, Roots, create_root_file
+from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
+from tests.kms_double import KmsDouble, kms_double
+from tests.scenarios.rig import Load, Served, a_configuration, backend, running, write_token
+from tests.servers import free_port
+
+TOKEN = "token-of-the-tests-0123456789"
+
+
+def root_of(kms: KmsDouble) -> AwsKmsRoot:
+    options = AwsKmsOptions("alias/sealyard", "eu-central-1", f"{kms.url}/", f"{kms.url}/")
+    return AwsKmsRoot(options, kms.environment)
+
+
+def make_keyring(folder: Path, *roots: RootProvider) -> Keyring:
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(folder / "keyring.jwe", keyring, Roots(roots))
+    return keyring
+
+
+@contextmanager
+def sidecar(
+    folder: Path,
+    upstream: int,
+    roots: str,
+    keyring: Keyring,
+    variables: dict[str, str],
+    *options: str,
+) -> Iterator[Served]:
+    """Run the sidecar with these roots."""
+    write_token(folder, TOKEN)
+    ports = {"port": free_port(), "admin": free_port(), "health": free_port()}
+    text = a_configuration(
+        upstream,
+        listen=f"127.0.0.1:{ports['port']}",
+        admin=ports["admin"],
+        health=ports["health"],
+    )
+    text = text.replace("key: {file: root.key}", f"{roots}, id: {keyring.id}")
+    with running(folder, text, *options, variables=variables, **ports) as served:  # type: ignore[arg-type]  # ints
+        yield served
+
+
+async def asked(served: Served, path: str) -> tuple[int, str]:
+    """Return the answer of the health listener; 0 where nothing listens yet."""
+    url = f"http://127.0.0.1:{served.health}{path}"
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return answer.status, await answer.text()
+    except aiohttp.ClientConnectionError:
+        return 0, ""
+
+
+async def until(served: Served, status: int, path: str = "/readyz?verbose") -> str:
+    """Return the answer once it has that status."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        assert served.process.poll() is None, served.log.read_text()[-2000:]
+        found, text = await asked(served, path)
+        if found == status:
+            return text
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{path} is not {status}: {served.log.read_text()[-2000:]}")
+
+
+async def send(served: Served, content: str = "canary of a message") -> tuple[int, str]:
+    """Return the status, and the code of the error or ""."""
+    body = {"conversationId": "c1", "content": content, "note": content}
+    url = f"http://127.0.0.1:{served.port}/api/messages"
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
+        return answer.status, answer.headers.get("Sealyard-Error", "")
+
+
+async def answered(load: Load, number: int) -> None:
+    """Wait until so many messages were answered."""
+    deadline = time.monotonic() + 60
+    while load.answered < number:
+        assert time.monotonic() < deadline, load
+        await asyncio.sleep(0.05)
+
+
+def shows_no_canary(served: Served) -> None:
+    text = served.log.read_text()
+    assert "canary" not in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+async def test_a_root_that_is_away_at_the_start_is_waited_for(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        kms.stop()
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}"
+            with sidecar(
+                tmp_path, behind.port, roots, keyring, kms.environment, *options
+            ) as served:
+                text = await until(served, 503)
+                assert "`aws-kms` eu-central-1/alias/sealyard" in text
+                assert "refuses connections" in text
+                assert (await asked(served, "/livez"))[0] == 200
+                kms.refuses = "DisabledException"
+                kms.start()
+                told = await served.event("root.unavailable", 2)
+                assert "DisabledException" in told["reason"]
+                assert served.process.poll() is None
+                kms.refuses = ""
+                back = time.monotonic()
+                while "opened the keyring" not in await until(served, 200):
+                    if options:
+                        break  # the supervisor names its workers
+                    await asyncio.sleep(0.02)
+                waited = time.monotonic() - back
+                assert waited < 2 + 15 * bool(options), waited  # workers start: seconds of CPU
+                assert (await send(served))[0] == 200
+                assert not behind.bodies or b"canary" not in behind.bodies[0]
+                shows_no_canary(served)
+
+
+async def test_a_configuration_that_names_a_wrong_key_can_be_mended_while_it_waits(
+    tmp_path: Path,
+) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        wrong = KmsDouble()
+        roots = f"aws-kms: {wrong.configuration}"
+        with sidecar(tmp_path, 1, roots, keyring, kms.environment) as served:
+            await until(served, 503)
+            file = tmp_path / "sealyard.yaml"
+            text = file.read_text()
+            file.write_text("version: 9\n")  # is not taken, and does no harm
+            await asyncio.sleep(2)
+            assert (await asked(served, "/livez"))[0] == 200
+            file.write_text(text.replace(wrong.url, kms.url))
+            await until(served, 200)
+
+
+async def test_a_process_that_waits_for_a_root_can_be_stopped(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        kms.stop()
+        roots = f"aws-kms: {kms.configuration}"
+        with sidecar(tmp_path, 1, roots, keyring, kms.environment) as served:
+            await until(served, 503)
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.ended() == 0
+
+
+async def test_no_message_asks_the_root(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                assert kms.count("Decrypt") == 1
+                load = Load(f"http://127.0.0.1:{served.port}/api/messages")
+                running_load = asyncio.create_task(load.run(16))  # noqa: TID251 - awaited below
+                await answered(load, 2000)
+                kms.stop()  # and it is not missed
+                await answered(load, 3000)
+                load.stop.set()
+                await running_load
+                assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+                assert kms.count("Decrypt") == 1
+                opened = [
+                    json.loads(line)
+                    for line in (tmp_path / "keyring.jwe.audit").read_text().splitlines()
+                    if "root.opened" in line
+                ]
+                assert [(one["kind"], one["name"]) for one in opened] == [
+                    ("aws-kms", "eu-central-1/alias/sealyard")
+                ]
+
+
+async def test_a_root_that_fails_leaves_it_to_the_next_and_that_is_told(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        create_root_file(tmp_path / "root.key", random=os.urandom)
+        local = FileRoot(SecretReference(file=tmp_path / "root.key"))
+        keyring = make_keyring(tmp_path, root_of(kms), local)
+        kms.refuses = "AccessDeniedException"
+        listed = f"roots: [{{aws-kms: {kms.configuration}}}, {{key: {{file: root.key}}}}]"
+        with sidecar(tmp_path, 1, listed, keyring, kms.environment) as served:
+            text = await until(served, 200)
+            assert "`file` opened the keyring" in text
+            assert "AccessDeniedException" in text
+            told = await served.event("root.fallback")
+            assert (told["kind"], told["reason"]) == (
+                "aws-kms",
+                "AWS KMS: Decrypt: AccessDeniedException",
+            )
+            metrics = (await asked(served, "/metrics"))[1]
+            assert 'sealyard_root_refused{kind="aws-kms"} 1' in metrics
+            assert 'sealyard_root_refused{kind="file"} 0' in metrics
+            # At the next reload it opens again.
+            kms.refuses = ""
+            served.process.send_signal(signal.SIGHUP)
+            await served.event("root.opened", 2)
+            assert "`aws-kms` eu-central-1/alias/sealyard opened" in await until(served, 200)
+            shows_no_canary(served)
+
+
+async def test_a_key_that_was_withdrawn_stops_opening_at_the_end_of_the_lease(
+    tmp_path: Path,
+) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}, lease: 4s"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                assert (await send(served))[0] == 200
+                kms.refuses = "DisabledException"
+                told = await served.event("root.unavailable")
+                assert "DisabledException" in told["reason"]
+                assert (await send(served))[0] == 200  # within the lease
+                assert (await asked(served, "/readyz"))[0] == 200
+                await served.event("root.lease_ended")
+                text = await until(served, 503)
+                assert "the lease of `aws-kms` eu-central-1/alias/sealyard has ended" in text
+                assert await send(served) == (503, "key-unavailable")
+                seen = len(behind.bodies)
+                kms.refuses = ""
+                back = time.monotonic()
+                await until(served, 200)
+                assert time.monotonic() - back < 2
+                assert (await send(served))[0] == 200
+                assert len(behind.bodies) == seen + 1
+                assert all(b"canary" not in body for body in behind.bodies)
+                shows_no_canary(served)
+
+
+async def test_an_outage_within_the_lease_is_told_and_not_felt(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}, lease: 6s"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                load = Load(f"http://127.0.0.1:{served.port}/api/messages", pause=0.02)
+                running_load = asyncio.create_task(load.run(4))  # noqa: TID251 - awaited below
+                kms.stop()
+                await served.event("root.unavailable")
+                assert "no root opens it now" in await until(served, 200)
+                kms.start()
+                await served.event("root.opened", 2)
+                metrics = (await asked(served, "/metrics"))[1]
+                assert "sealyard_root_lease_left_seconds" in metrics
+                load.stop.set()
+                await running_load
+                assert load.answered > 0
+                assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+                assert not [one for one in served.events if one["event"] == "root.lease_ended"]
+
+
+async def test_a_reload_uses_the_credential_of_the_day(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        token = tmp_path / "container.token"
+        token.write_text(kms.allowed)
+        variables = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{kms.url}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+        }
+        roots = f"aws-kms: {kms.configuration}"
+        with sidecar(tmp_path, 1, roots, keyring, variables) as served:
+            await until(served, 200)
+            first = kms.allowed
+            kms.allowed = "canary-token-of-the-container-2"
+            served.process.send_signal(signal.SIGHUP)
+            told = await served.event("root.unavailable")  # the old one is of no use any more
+            assert "container credentials: status 403" in told["reason"]
+            assert (await asked(served, "/readyz"))[0] == 200  # and nothing is lost by that
+            token.write_text(kms.allowed)
+            served.process.send_signal(signal.SIGHUP)
+            await served.event("root.opened", 2)
+            assert kms.bearers == [first, first, kms.allowed]
+            shows_no_canary(served)
+            environment = Path(f"/proc/{served.process.pid}/environ").read_bytes()  # noqa: ASYNC240 - of memory
+            assert b"canary" not in environment
