@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..config.settings import Settings
+from ..config.settings import ListenerSettings, Settings
 from ..core.crypto.context import Scope
+from ..core.explain.explanation import Explained, Wanted
 from ..keys.operations.session_operations import SessionCall, SessionResult
 from ..keys.operations.values import ValueCall, ValueResult
 from ..keys.participants.operations import ParticipantCall, ParticipantResult
@@ -90,6 +91,9 @@ class AdminService(HealthService, KeyOperations, Protocol):
 
     def viewer(self) -> Viewer:
         """Return a viewer of the messages from now on."""
+
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
+        """Return what would happen to a message, without a key; raise TimeoutError."""
 
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""

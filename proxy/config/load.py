@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +10,9 @@ from ..core.errors import ConfigurationError
 from .schema.addresses import Files
 from .sections import document
 from .settings import Loaded
-from .yaml import composer
+from .yaml import composer, nodes
 from .yaml.composer import compose
-from .yaml.nodes import Place, Problems
+from .yaml.nodes import Node, Place, Position, Problems, Scalar
 
 VARIABLE: Final = "SEALYARD_CONFIG"
 PLACES: Final = (
@@ -65,3 +65,33 @@ def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
     if settings is None:
         raise ConfigurationError((f"{path}: not understood",))
     return Loaded(settings, problems.warnings, path)
+
+
+def place_of(path: Path, environ: Mapping[str, str], where: Sequence[str]) -> str:
+    """Return `file:line:column` of a setting, or of the nearest one around it that is written.
+
+    `where` is its path by keys; an element of a list is named by its `name`. The file has been
+    loaded before.
+    """
+    problems = Problems(str(path))
+    node = compose(composer.read(path, problems) or "", environ, problems)
+    position = Position(1, 1) if node is None else node.position
+    for key in where:
+        found = _inside(node, key)
+        if found is None:
+            break
+        position, node = found
+    return f"{path}:{position.line}:{position.column}"
+
+
+def _inside(node: Node | None, key: str) -> tuple[Position, Node] | None:
+    if isinstance(node, nodes.Mapping):
+        for written, inner in node.entries:
+            if written.text == key:
+                return written.position, inner
+    if isinstance(node, nodes.Sequence):
+        for inner in node.items:
+            named = _inside(inner, "name")
+            if named is not None and isinstance(named[1], Scalar) and named[1].text == key:
+                return inner.position, inner
+    return None

@@ -15,7 +15,7 @@ that the application behind it stores tokens instead of plaintext. Each token is
 The wait for keys is the only one, and the caller's. `treat_response` and `plan_response` are the
 same for the response. What passes unread comes from `apply.passing`, and nothing but these two
 modules makes a `Forwardable`, which is all that the listeners and the upstream client send.
-`explain.explanation` shows a plan instead of carrying it out, and `explain.dry_run` tries one.
+`explain.describe` describes a plan as it is carried out, and `explain.dry_run` tries one.
 
 Names are imported from their modules: this package imports nothing, so that commands that need only
 `core.errors` start fast.

@@ -107,10 +107,13 @@ Verdict = Literal["ok", "warning", "failed", "unknown"]
 class Finding:
     """The result of one check; `text` says what to do where it is not ok.
 
-    A `passing` one may recover by itself and does not prevent a start.
+    A `passing` one may recover by itself and does not prevent a start. `place` is where the setting
+    is, as `file:line:column`, and `mend` a command that mends it or shows more, both if known.
     """
 
     check: str
     verdict: Verdict
     text: str
     passing: bool = False
+    place: str = ""
+    mend: str = ""

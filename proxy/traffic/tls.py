@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from ..config.settings import ListenerTls, UpstreamTls
 from ..core.errors import UnfitEnvironment
@@ -68,7 +69,18 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
+_REASONS: Final = {
+    "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
+    "NO_START_LINE": "it holds no PEM block of that kind",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "it holds no PEM certificate",
+    "PEM_LIB": "it holds no PEM block of that kind",
+    "EE_KEY_TOO_SMALL": "the key of the certificate is too small",
+    "CA_MD_TOO_WEAK": "a certificate is signed by way of a weak hash",
+}
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "not usable").lower().replace("_", " ")
+        reason = error.reason or "not usable"
+        return _REASONS.get(reason, reason.lower().replace("_", " "))
     return getattr(error, "strerror", None) or str(error)

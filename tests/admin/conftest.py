@@ -21,14 +21,16 @@ from proxy.admin.routes.table import HealthRoutes, Routes
 from proxy.admin.server import application
 from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
-from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
+from proxy.config.settings import ADMIN_SCOPES, AdminScope, ListenerSettings, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import SealyardError
+from proxy.core.explain.explanation import Explained, Wanted
 from proxy.keys.operations.session_operations import SessionCall, SessionResult
 from proxy.keys.operations.values import ValueCall, ValueResult
 from proxy.keys.participants.operations import ParticipantCall, ParticipantResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
+from proxy.wiring import explaining
 from tests.factories import Ear
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
@@ -91,6 +93,9 @@ class Everything:
         if self.raises is not None:
             raise self.raises
         return [ValueResult(one.value.text[::-1], one.value.json_value) for one in call.values]
+
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
+        return await explaining.explain(listener, wanted)
 
     async def reload(self) -> Reloaded:
         return self.outcome

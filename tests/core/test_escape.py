@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from proxy.core.apply.apply import apply
 from proxy.core.crypto.context import Context
-from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
@@ -25,6 +24,7 @@ from proxy.core.planning.exchange import Messages
 from proxy.core.planning.planner import plan_message, plan_request
 from proxy.core.rules.conditions import Condition
 from proxy.core.rules.model import Names, Part, Rule
+from tests.core.explained import explain_response
 from tests.factories import (
     NOW,
     SCOPE,
@@ -421,7 +421,7 @@ def test_it_is_explained_how_each_value_would_be_written() -> None:
         ("opened", ""),
         ("opened", "as it is, unless that makes a tag"),
         ("opened", "escaped as HTML"),
-        ("kept", "in markup that can hold no text there"),
+        ("in_markup", "in markup that can hold no text there"),
     ]
     assert (explained.outgoing or b"").count(sealed.encode()) == 1
     unnamed = replace(a_reading(), names=Names(parse_source("const:clinic"), parse_source("$.c")))

@@ -16,7 +16,6 @@ from proxy.core.apply.passing import pass_handshake, pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import SealyardError
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import FirstSource, ListSource, Source, parse_source
 from proxy.core.formats.multipart import reader
 from proxy.core.http.message import Headers, RequestHead
@@ -24,6 +23,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Part, Rule, Verdict
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     Trip,

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, MessageError
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Rule
+from tests.core.explained import explain_request
 from tests.factories import JSON_TYPE, a_block, a_message, a_rule, items, reply, send
 
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)

@@ -13,12 +13,12 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import decode
 from proxy.core.errors import SealyardError, UnfitValue
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Rule
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     NOW,

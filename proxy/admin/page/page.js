@@ -245,24 +245,31 @@ async function explain(event) {
   event.preventDefault();
   $('x-error').textContent = '';
   const wanted = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
-  if ($('x-body').value) wanted.body = $('x-body').value;
+  const lines = (id) => $(id).value.split('\n').filter((one) => one.trim());
+  wanted.headers = lines('x-headers').map((one) => [one.split(':')[0].trim(), one.slice(one.indexOf(':') + 1).trim()]);
+  if (wanted.method === 'WS') {
+    wanted.messages = lines('x-body').map((one) => (one.startsWith('<')
+      ? { direction: 'response', text: one.slice(1).trim() } : { direction: 'request', text: one }));
+  } else if ($('x-body').value) wanted.body = $('x-body').value;
+  if ($('x-response').value) wanted.response = $('x-response').value;
   try {
     const response = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(wanted), headers: { 'Content-Type': 'application/json' } });
     const explanation = await response.json();
     if (!response.ok) throw new Error(explanation.detail || explanation.title);
-    explained(explanation.request);
+    fill($('x-answer'), ...explained('Request', explanation.request), ...(explanation.response ? explained('Response', explanation.response) : []),
+      ...(explanation.messages || []).flatMap((one, at) => explained('Message ' + (at + 1) + (one.direction === 'request' ? ', from the client' : ', from the backend'), one)));
   } catch (error) { fill($('x-answer')); $('x-error').textContent = error.message; }
 }
-function explained(explanation) {
+function explained(title, explanation) {
   const list = make('ul', 'checks', ...explanation.considered.map((one) => make('li', one.because === null ? 'good' : '',
     make('span', 'sign', one.because === null ? '✓' : '·'), make('span', '', make('strong', '', one.rule), one.because === null ? ' matches' : ' does not match: ' + one.because))));
-  if (!explanation.rule) list.append(make('li', '', make('span', 'sign', '·'), 'no rule matches'));
-  const values = explanation.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : '🔓'),
-    make('span', '', make('strong', '', one.field), ' is ' + one.action + (one.characters ? ', ' + one.characters + ' characters afterwards' : '') + (one.note ? ' (' + one.note + ')' : ''))));
-  const parts = [list, make('ul', 'checks', ...values)];
-  if (explanation.refusal) parts.push(make('p', 'bad', 'Refused: ' + explanation.refusal.code + (explanation.refusal.detail ? '. ' + explanation.refusal.detail : '')));
-  else if (explanation.outgoing) parts.push(make('p', 'quiet', 'What would be forwarded:'), make('pre', '', explanation.outgoing));
-  fill($('x-answer'), ...parts);
+  if (!explanation.rule && !explanation.refusal) list.append(make('li', '', make('span', 'sign', '·'), 'no rule matches'));
+  const values = explanation.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : one.action === 'refused' ? '✗' : '🔓'),
+    make('span', '', make('strong', '', one.field), ': ' + one.action + (one.characters ? ', ' + one.characters + ' characters afterwards' : '') + (one.note ? ' (' + one.note + ')' : ''))));
+  const parts = [make('h3', '', title), list, make('ul', 'checks', ...values)];
+  if (explanation.refusal) parts.push(make('p', 'bad', 'Refused: ' + (explanation.status || '') + ' ' + explanation.refusal.code + ' (' + explanation.refusal.reason + ')' + (explanation.refusal.detail ? '. ' + explanation.refusal.detail : '')));
+  else if (explanation.outgoing) parts.push(make('p', 'quiet', 'What is forwarded:'), make('pre', '', explanation.outgoing));
+  return parts;
 }
 
 // --- the reader -----------------------------------------------------------------------------

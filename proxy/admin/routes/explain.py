@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,9 +9,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from ...config.settings import ListenerSettings, Settings
-from ...core.compiled.rule_table import RuleTable
-from ...core.explain.explanation import document, explain_response, explain_target
-from ...core.http.message import Headers, ResponseHead
+from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted, explained_document
+from ...core.http.message import DIRECTIONS, Headers, header_values
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Success
 from ..service import AdminService
@@ -21,18 +19,29 @@ from ..strict_reader import Malformed
 _TEXT: Final = {"type": "string"}
 _LOWEST_STATUS: Final = 200
 _HIGHEST_STATUS: Final = 599
-_JSON_TYPE: Final = (b"Content-Type", b"application/json")
+_HEADERS: Final = {
+    "type": "array",
+    "items": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 2},
+}
+_MOST_MESSAGES: Final = 100
+_MESSAGE: Final[dict[str, dict[str, Any]]] = {
+    "direction": {"type": "string", "enum": list(DIRECTIONS)},
+    "text": _TEXT,
+}
 _MEMBERS: Final = {
     "method": _TEXT,
     "path": _TEXT,
     "listener": schemas.nullable(_TEXT),
-    "headers": {
-        "type": "array",
-        "items": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 2},
-    },
+    "headers": _HEADERS,
     "body": schemas.nullable(_TEXT),
     "response": schemas.nullable(_TEXT),
     "status": {"type": "integer", "minimum": _LOWEST_STATUS, "maximum": _HIGHEST_STATUS},
+    "response_headers": _HEADERS,
+    "messages": {
+        "type": "array",
+        "items": schemas.record(_MESSAGE, ("direction", "text")),
+        "maxItems": _MOST_MESSAGES,
+    },
 }
 
 EXPLAIN: Final = Operation(
@@ -40,12 +49,14 @@ EXPLAIN: Final = Operation(
     "POST",
     "/v1/explain",
     "read",
-    "Explain which rule would match a message, which values it would change, and what would be"
-    " sent, with values masked. `response` is the body of a response with that `status`. Without a"
-    " Content-Type in `headers`, a body is application/json.",
+    "Explain which rule matches a message, what becomes of each value, and what is sent, with"
+    " values masked. The message takes the code path of messages, to a backend that is played;"
+    " tokens are assumed to open. `response` is the body of a response with that `status` and"
+    " `response_headers`. Without a Content-Type, a body is application/json. The method `WS` opens"
+    " a WebSocket for the `messages`.",
     (
         Success(
-            "What would happen to the `request` and, if given, to the `response`.",
+            "What happens to the `request` and, if given, to the `response` and the `messages`.",
             schemas.anything(),
         ),
     ),
@@ -69,12 +80,17 @@ class ExplainRoutes:
         listener = _listener(
             self._service.settings, strict_reader.text(members, "listener", nullable=True)
         )
-        # Compiling ten thousand rules takes a while, which the traffic must not wait for.
-        explained = await asyncio.to_thread(_explained, listener, members)
-        return web.Response(body=json.dumps(explained).encode(), content_type="application/json")
+        wanted = _wanted(members)
+        if "\r" in (text := wanted.method + wanted.target) or "\n" in text or not wanted.method:
+            raise Malformed("`method` or `path` is empty or holds a line break.")
+        if wanted.messages and not wanted.websocket:
+            raise Malformed("`messages` are for the method WS.")
+        explained = await self._service.explain(listener, wanted)
+        made = {"listener": listener.name, **explained_document(explained)}
+        return web.Response(body=json.dumps(made).encode(), content_type="application/json")
 
 
-def _explained(listener: ListenerSettings, members: Mapping[str, Any]) -> dict[str, object]:
+def _wanted(members: Mapping[str, Any]) -> Wanted:
     method, target = (
         strict_reader.required(members, "method"),
         strict_reader.required(members, "path"),
@@ -83,16 +99,32 @@ def _explained(listener: ListenerSettings, members: Mapping[str, Any]) -> dict[s
         strict_reader.text(members, name, nullable=True) for name in ("body", "response")
     )
     status = strict_reader.integer(members, "status", low=_LOWEST_STATUS, high=_HIGHEST_STATUS)
-    headers = _headers(members)
-    if body and not any(name.lower() == b"content-type" for name, _ in headers):
-        headers = (*headers, _JSON_TYPE)
-    rule_table = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
-    one, exchange = explain_target(rule_table, method, target, headers, (body or "").encode())
-    explained: dict[str, object] = {"listener": listener.name, "request": document(one)}
-    if response is not None and exchange is not None:
-        head = ResponseHead(status or _LOWEST_STATUS, b"", (_JSON_TYPE,))
-        explained["response"] = document(explain_response(exchange, head, response.encode()))
-    return explained
+    sent, answer = (body or "").encode(), None
+    if response is not None:
+        headers = _with_type(_headers(members, "response_headers"), response.encode())
+        answer = PlayedAnswer(status or _LOWEST_STATUS, headers, response.encode())
+    headers = _with_type(_headers(members, "headers"), sent)
+    return Wanted(method, target, headers, sent, answer, _messages(members))
+
+
+def _with_type(headers: Headers, body: bytes) -> Headers:
+    if not body or header_values(headers, b"content-type"):
+        return headers
+    return (*headers, (b"Content-Type", b"application/json"))
+
+
+def _messages(members: Mapping[str, Any]) -> tuple[SocketMessage, ...]:
+    given = members.get("messages", [])
+    if not isinstance(given, list) or len(given) > _MOST_MESSAGES:
+        raise Malformed(f"`messages` is not a list of at most {_MOST_MESSAGES}.")
+    made: list[SocketMessage] = []
+    for one in given:
+        if not (isinstance(one, dict) and set(one) == set(_MESSAGE)):
+            raise Malformed("A message has `direction` and `text`.")
+        if one["direction"] not in DIRECTIONS or not isinstance(one["text"], str):
+            raise Malformed("The `direction` is request or response, and the `text` is a string.")
+        made.append(SocketMessage(one["direction"], one["text"].encode()))
+    return tuple(made)
 
 
 def _listener(settings: Settings, name: str | None) -> ListenerSettings:
@@ -102,17 +134,19 @@ def _listener(settings: Settings, name: str | None) -> ListenerSettings:
     raise Malformed("There is no such `listener`; with several listeners, it is required.")
 
 
-def _headers(members: Mapping[str, Any]) -> Headers:
-    pairs = members.get("headers", [])
+def _headers(members: Mapping[str, Any], member: str) -> Headers:
+    pairs = members.get(member, [])
     if not isinstance(pairs, list):
-        raise Malformed("`headers` is not a list of [name, value] pairs.")
+        raise Malformed(f"`{member}` is not a list of [name, value] pairs.")
     made: list[tuple[bytes, bytes]] = []
     for pair in pairs:
         if not (isinstance(pair, list) and list(map(type, pair)) == [str, str]):
-            raise Malformed("`headers` is not a list of [name, value] pairs.")
+            raise Malformed(f"`{member}` is not a list of [name, value] pairs.")
         try:
             name, value = (one.encode("latin-1") for one in pair)
         except UnicodeEncodeError:
             raise Malformed("A header is not Latin-1 text.") from None
+        if b"\r" in name + value or b"\n" in name + value:
+            raise Malformed("A header holds a line break.")
         made.append((name, value))
     return tuple(made)

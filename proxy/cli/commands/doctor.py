@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import os
-import socket
 import ssl
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +37,7 @@ from ...process.fitness import Finding
 from ...traffic import tls
 from ..support import console, keyring_changes
 from ..support.configuration import config_option, load_configuration
+from ..support.serve_needs import Doctor, mend
 
 _HERE: Final = ""
 _CONNECT_SECONDS: Final = 2.0
@@ -57,7 +57,7 @@ _SANE_YEAR: Final = 1_700_000_000
 )
 @console.as_json
 def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
-    """Check this machine, the configuration, the keyring, the store, listeners and upstreams.
+    """Check all that `serve` needs: machine, configuration, keys, files, store and addresses.
 
     \b
     sealyard doctor --config sealyard.yaml
@@ -66,9 +66,10 @@ def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
     Of an injected pod, by its manifest or inside of it, it tells which proxy gets connections
     first, which ports are sealed, and what is open.
 
-    Connects to the upstreams without sending anything, with the TLS handshake that messages have,
-    and tries the operations of Sealyard in the store, under a name that no conversation has. Exits
-    with 3 if a check failed.
+    Each finding says where the setting is, and the command that mends it or shows more. Addresses
+    are bound for a moment. Connects to the upstreams without sending anything, with the TLS
+    handshake that messages have, and tries the operations of Sealyard in the store, under a name
+    that no conversation has. Exits with 3 if a check failed.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     findings = list(_examine(config) if pod is None else _examine_pod(pod))
     if as_json:
@@ -76,6 +77,9 @@ def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
     else:
         for one in findings:
             click.echo(f"{one.verdict:<8} {one.check:<14} {console.printable(one.text)}")
+            for word, more in (("at", one.place), ("mend", one.mend)):
+                if more and one.verdict != "ok":
+                    click.echo(f"{'':<23} {word}: {console.printable(more)}")
     failed = any(one.verdict == "failed" for one in findings)
     sys.exit(console.ENVIRONMENT if failed else console.OK)
 
@@ -106,12 +110,16 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", "ok", str(loaded.file))
     for warning in loaded.warnings:
         yield Finding("configuration", "warning", warning)
+    doctor = Doctor(loaded, os.environ)
     yield _files(loaded.settings)
-    yield from _keyring(loaded.settings)
-    yield from _store(loaded.settings)
+    yield from _keyring(loaded.settings, doctor)
+    yield from doctor.files()
+    yield from _store(loaded.settings, doctor)
+    yield from doctor.addresses()
     for listener in loaded.settings.listeners:
-        yield _listen(listener)
-        yield _upstream(listener)
+        yield replace(
+            _upstream(listener), place=doctor.place("listeners", listener.name, "upstream")
+        )
 
 
 def _environment() -> Iterator[Finding]:
@@ -166,14 +174,14 @@ def _root(root: RootProvider) -> Iterator[Finding]:
         yield Finding(f"root {root.kind}", "failed", console.message(error))
 
 
-def _keyring(settings: Settings) -> Iterator[Finding]:
+def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
     path = settings.keys.keyring
     began = time.monotonic()
     try:
         roots = configured(settings.keys, os.environ)
         keyring = open_keyring(path, roots)
     except SealyardError as error:
-        yield Finding("keyring", "failed", console.message(error))
+        yield doctor.found("keyring", error, "keys", "keyring")
         return
     took = round((time.monotonic() - began) * 1000)
     primary = keyring.primary.id
@@ -194,32 +202,11 @@ def _joins(listener: ListenerSettings) -> bool:
     return RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched).joins
 
 
-def _store(settings: Settings) -> tuple[Finding, ...]:
+def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
     examining = check_store(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
-    return asyncio.run(examining)
-
-
-def _listen(listener: ListenerSettings) -> Finding:
-    where = str(listener.listen)
-    if not isinstance(listener.listen, TcpAddress):
-        folder = listener.listen.path.parent
-        fits = folder.is_dir() and os.access(folder, os.W_OK)
-        text = where if fits else f"{where}: the folder is missing or not writable"
-        return Finding("listen", "ok" if fits else "failed", text)
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            None if listener.listen.host == "*" else listener.listen.host,
-            listener.listen.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        # An address in use may also mean that Sealyard itself is already running.
-        return Finding("listen", "warning", f"{where}: {error.strerror}")
-    return Finding("listen", "ok", f"{where} is free")
+    place = doctor.place("keys", "store")
+    for one in asyncio.run(examining):
+        yield replace(one, place=place, mend=mend(one.text) if one.verdict != "ok" else "")
 
 
 def _upstream(listener: ListenerSettings) -> Finding:
@@ -227,7 +214,10 @@ def _upstream(listener: ListenerSettings) -> Finding:
     where = str(address)
     if isinstance(address, OriginalPort):
         return Finding("upstream", "ok", f"{where}: known only when a client connects")
-    fault = _fault(address, listener)
+    try:
+        fault = _fault(address, listener)
+    except SealyardError as error:
+        fault = f"not tried: {console.message(error)}"
     if fault:
         return Finding("upstream", "failed", f"{where}: {fault}")
     if not listener.upstream.tls and not _is_local(address):

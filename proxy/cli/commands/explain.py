@@ -1,31 +1,38 @@
-"""`sealyard explain`: which rule matches a message and what it does, with values masked."""
+"""`sealyard explain`: what `serve` does to a message, with values masked."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 import click
 
 from ...config.settings import ListenerSettings, Settings
-from ...core.compiled.rule_table import RuleTable
 from ...core.crypto.context import Context, Parties
-from ...core.errors import SealyardError
+from ...core.crypto.token import ASSUMED_KEK_ID
+from ...core.explain.dry_run import NEEDS_KEYS
 from ...core.explain.explanation import (
+    Explained,
     Explanation,
+    PlayedAnswer,
+    SocketMessage,
+    Wanted,
     bound_parts,
-    document,
-    explain_response,
-    explain_target,
+    explained_document,
 )
-from ...core.http.message import Headers, ResponseHead
+from ...core.http.message import Headers
+from ...keys.keyring.roots import configured
+from ...wiring import explaining
 from ..support import console
 from ..support.configuration import config_option, load_configuration
+from ..support.store_access import KeyringAt, at_store
 
 _MAX_BODY: Final = 64 << 20
-_JSON_TYPE: Final = (b"Content-Type", b"application/json")
 
 
 @click.command()
@@ -51,6 +58,33 @@ _JSON_TYPE: Final = (b"Content-Type", b"application/json")
 @click.option(
     "--status", type=click.IntRange(200, 599), default=200, help="The status of that response."
 )
+@click.option(
+    "--response-header",
+    multiple=True,
+    metavar="NAME: VALUE",
+    help="A header of that response; may be repeated.",
+)
+@click.option(
+    "--message",
+    "messages",
+    multiple=True,
+    metavar="TEXT",
+    help="With the method WS, a message that the client sends; @FILE reads it; may be repeated.",
+)
+@click.option(
+    "--reply",
+    "replies",
+    multiple=True,
+    metavar="TEXT",
+    help="A message that the backend sends, after those of the client; as --message.",
+)
+@click.option("--binary", is_flag=True, help="The messages are binary.")
+@click.option(
+    "--keys",
+    "with_keys",
+    is_flag=True,
+    help="Open tokens with the configured keyring and store, instead of assuming that they open.",
+)
 @console.as_json
 def explain(  # noqa: PLR0913 - each is one option
     method: str,
@@ -62,28 +96,69 @@ def explain(  # noqa: PLR0913 - each is one option
     header: tuple[str, ...],
     response: str | None,
     status: int,
+    response_header: tuple[str, ...],
+    messages: tuple[str, ...],
+    replies: tuple[str, ...],
+    binary: bool,
+    with_keys: bool,
     as_json: bool,
 ) -> None:
-    """Show what would happen to a message: which rule matches, what it finds, what is sent.
+    """Show what happens to a message: which rule matches, what it finds, what is sent.
 
     \b
     sealyard explain POST /api/messages -d @message.json
-    sealyard explain GET /api/conversations/c1/messages --response @answer.json
+    sealyard explain WS /chat --message '{"text": "hello"}' --reply @event.json
 
-    Uses no key and sends nothing. Values are masked. A body is application/json unless a header
-    says otherwise. Exits with 1 if Sealyard would refuse the message.
+    The message goes through the code that `serve` runs, to a backend that is played inside this
+    process. Nothing leaves it, and values are masked. A body is application/json unless a header
+    says otherwise. Without --keys, no key is used: tokens are assumed to open, and keys of
+    recipients to exist. Exits with 1 if Sealyard would refuse the message.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    chosen = _listener(load_configuration(config).settings, listener)
-    rule_table = RuleTable(chosen.rules, pass_unmatched=chosen.pass_unmatched)
-    body = _body(data)
-    headers = _headers(header, with_type=bool(body))
-    explained, exchange = explain_target(rule_table, method, target, headers, body)
-    explanations = [("request", explained)]
-    if response is not None and exchange is not None:
-        answer = ResponseHead(status, b"", (_JSON_TYPE,))
-        explanations.append(("response", explain_response(exchange, answer, _body(response))))
-    _print(chosen, explanations, as_json=as_json)
-    sys.exit(console.NEGATIVE if any(one.refusal for _, one in explanations) else console.OK)
+    settings = load_configuration(config).settings
+    chosen = _listener(settings, listener)
+    body, answer = _body(data), None
+    if response is not None:
+        content = _body(response)
+        headers = explaining.with_json_type(_headers(response_header), content)
+        answer = PlayedAnswer(status, headers, content)
+    wanted = Wanted(
+        method,
+        target,
+        explaining.with_json_type(_headers(header), body),
+        body,
+        answer,
+        (
+            *(SocketMessage("request", _body(one), binary) for one in messages),
+            *(SocketMessage("response", _body(one), binary) for one in replies),
+        ),
+    )
+    if wanted.messages and not wanted.websocket:
+        raise click.UsageError("--message and --reply are for the method WS")
+    if problem := explaining.unsendable(wanted):
+        raise click.UsageError(problem)
+    explained = asyncio.run(_explain(settings, chosen, wanted, with_keys=with_keys))
+    if as_json:
+        console.print_json({"listener": chosen.name, **explained_document(explained)})
+    else:
+        for line in _shown(chosen, explained):
+            click.echo(console.printable(line))
+    sys.exit(console.NEGATIVE if explained.refused else console.OK)
+
+
+async def _explain(
+    settings: Settings, listener: ListenerSettings, wanted: Wanted, *, with_keys: bool
+) -> Explained:
+    kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
+    if not with_keys:
+        keys = explaining.TrialKeys(time.time, kek_id=kek_id)
+        return await explaining.explain(listener, wanted, keys)
+    place = KeyringAt(settings.keys.keyring, configured(settings.keys, os.environ))
+    async with at_store(place, settings.keys) as at:
+        sessions = at.sessions
+        kek_id = kek_id and sessions.keyring.primary.id
+        return await explaining.explain(
+            listener, wanted, explaining.TrialKeys(time.time, sessions, kek_id)
+        )
 
 
 def _listener(settings: Settings, name: str | None) -> ListenerSettings:
@@ -110,28 +185,24 @@ def _body(data: str | None) -> bytes:
     return content
 
 
-def _headers(given: tuple[str, ...], *, with_type: bool) -> Headers:
+def _headers(given: tuple[str, ...]) -> Headers:
     headers: list[tuple[bytes, bytes]] = []
     for text in given:
         name, colon, value = text.partition(":")
         if not colon:
-            raise click.UsageError("--header must be `NAME: VALUE`")
+            raise click.UsageError(f"a header must be `NAME: VALUE`, not {text!r}")
         headers.append((name.strip().encode(), value.strip().encode()))
-    if with_type and not any(name.lower() == b"content-type" for name, _ in headers):
-        headers.append(_JSON_TYPE)
     return tuple(headers)
 
 
-def _print(
-    listener: ListenerSettings, explanations: list[tuple[str, Explanation]], *, as_json: bool
-) -> None:
-    if as_json:
-        documents = {which: document(one) for which, one in explanations}
-        console.print_json({"listener": listener.name, **documents})
-        return
-    for which, one in explanations:
-        for line in _lines(which, one, listener):
-            click.echo(console.printable(line))
+def _shown(listener: ListenerSettings, explained: Explained) -> list[str]:
+    lines = _lines("request", explained.request, listener)
+    if explained.response is not None:
+        lines += _lines("response", explained.response, listener)
+    for number, (direction, one) in enumerate(explained.messages, 1):
+        sender = "client" if direction == "request" else "backend"
+        lines += _lines(f"message {number}, from the {sender}", one, listener)
+    return lines
 
 
 def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str]:
@@ -139,15 +210,10 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
     for rule in one.considered:
         because = "matches" if rule.because is None else f"does not match: {rule.because}"
         lines.append(f"  rule {rule.rule!r} {because}")
-    if one.refusal is not None:
-        detail = f" {one.refusal.detail}" if one.refusal.detail else ""
-        lines.append(f"  refused: {_status(which, one.refusal)} {one.refusal.code}")
-        lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
-        return lines
-    if one.rule is None:
+    if one.rule is None and one.refusal is None:
         verdict = "passes" if listener.pass_unmatched else "rejects"
         lines.append(f"  no rule matches: the listener {verdict} unmatched requests")
-    elif not one.values:
+    elif not one.values and one.refusal is None:
         lines.append("  nothing changes")
     for value in one.values:
         size = f", {value.characters} characters" if value.characters is not None else ""
@@ -156,15 +222,20 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
         where = "" if value.place == "body" else f" of the {value.place}"
         span = f"bytes {value.start} to {value.end}{where}"
         lines.append(f"    {span}, bound to {_bound(value.context)}")
-    if one.values and one.outgoing is not None:
+    if one.refusal is not None:
+        detail = f" {one.refusal.detail}" if one.refusal.detail else ""
+        lines.append(f"  refused: {one.status} {one.refusal.code}")
+        lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
+        if one.refusal.reason == NEEDS_KEYS:
+            lines.append("    Without keys it cannot be told what is in a stream: give --keys.")
+    elif one.values and one.outgoing is not None:
+        lines += [f"  sent to: {one.target}"] if one.target else []
+        lines += [
+            f"  with {name.decode()}: {value.decode('latin-1')}" for name, value in one.headers
+        ]
         lines.append(f"  sent as: {one.outgoing.decode('utf-8', 'replace')}")
+    lines += [f"  observed: {name} {value}" for name, value in one.observed.items()]
     return lines
-
-
-def _status(which: str, error: SealyardError) -> int:
-    if which == "response":
-        return getattr(error, "response_status", error.status)
-    return error.status
 
 
 def _bound(context: Context) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from ...config.settings import Loaded
 from ...core.errors import ConfigurationError
+from ...process.fitness import Finding
 from ..support import console
 from ..support.configuration import config_option, load_configuration
 
@@ -15,21 +18,32 @@ from ..support.configuration import config_option, load_configuration
 @click.command()
 @config_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+@click.option(
+    "--files",
+    is_flag=True,
+    help="Also check files, secrets, certificates and addresses, here and now, as `doctor` does.",
+)
 @console.as_json
-def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
+def validate(config: Path | None, *, strict: bool, files: bool, as_json: bool) -> None:
     """Check a configuration. Connects to nothing, opens no key, changes nothing.
 
     \b
     sealyard validate --config sealyard.yaml
-    sealyard validate --strict --json
+    sealyard validate --strict --files --json
 
-    Prints one error per line to stdout: file:line:column path message. Exits with 1 if there are
-    any.
+    Without --files it reads the configuration alone, so that it runs where there are no keys and
+    no certificates, as in CI: there the machine may still lack what `serve` needs. Prints one error
+    per line to stdout: file:line:column path message. Exits with 1 if there are any.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     try:
-        warnings = load_configuration(config).warnings
+        loaded = load_configuration(config)
+        warnings = loaded.warnings
+        if files:
+            found = _unmet(loaded)
+            problems = tuple(_line(one) for one in found if one.verdict == "failed")
+            warnings += tuple(_line(one) for one in found if one.verdict == "warning")
     except ConfigurationError as error:
         problems = error.problems
     valid = not problems and not (strict and warnings)
@@ -43,3 +57,15 @@ def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
             click.echo(f"warning: {console.printable(warning)}")
         console.say("The configuration is valid." if valid else "The configuration is not valid.")
     sys.exit(console.OK if valid else console.NEGATIVE)
+
+
+def _unmet(loaded: Loaded) -> list[Finding]:
+    """Return what `serve` would lack here of files, secrets, certificates and addresses."""
+    from ..support.serve_needs import Doctor  # noqa: PLC0415 - for this option alone
+
+    doctor = Doctor(loaded, os.environ)
+    return [*doctor.secrets(), *doctor.files(), *doctor.addresses()]
+
+
+def _line(one: Finding) -> str:
+    return f"{one.place} {one.text}" + (f"; try `{one.mend}`" if one.mend else "")

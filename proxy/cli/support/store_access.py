@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...config.settings import KeySettings, SecretReference
 from ...core.errors import ParticipantError
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.roots import PassphraseRoot
+from ...keys.keyring.roots import PassphraseRoot, Roots
 from ...keys.participants import private_key, public_key
 from ...keys.participants.participant import Participant, ParticipantKey, sign_prekey
 from ...keys.participants.pins import PinBook, Pins
@@ -44,8 +44,15 @@ class AtStore:
         return ", ".join(dict.fromkeys(self.notices)) or "store-failed"
 
 
+class KeyringAt(NamedTuple):
+    """A keyring that is only read: its file and the roots that may open it."""
+
+    path: Path
+    roots: Roots
+
+
 @asynccontextmanager
-async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtStore]:
+async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncIterator[AtStore]:
     """Yield sessions with the keyring of `place`; close the store afterwards.
 
     Raises KeyringError or UnfitEnvironment if the keyring or the store's files cannot be used.

@@ -9,19 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..apply.apply import apply
 from ..compiled.rule_table import Decision
+from ..crypto.context import Context
+from ..crypto.sealed_stream import CTY_STREAM_KEY
 from ..crypto.secret import KEY_BYTES, SessionKey
-from ..crypto.session_cipher import Session
-from ..crypto.token import ASSUMED_KEK_ID
+from ..crypto.session_cipher import EXP_SKEW_SECONDS, Session
+from ..crypto.token import ASSUMED_KEK_ID, CTY_JSON, Token
 from ..edits.edits import Outcome
 from ..edits.key_needs import Keys, Needs
+from ..errors import OpenFailed
 from ..planning.exchange import Exchange
 from ..planning.plan import Plan
 
 _SID_REST = bytes(8)
+NEEDS_KEYS: Final = "needs-keys"
+"""Why a trial without keys cannot tell what happens: the content of a sealed stream."""
 
 
 class DryRunResult(NamedTuple):
@@ -55,11 +60,57 @@ def try_out(plan: Plan, keys: Keys, now: float) -> DryRunResult:
 
     Raises MessageError where the message would be refused.
     """
+    return DryRunResult(apply(plan, with_trial_sealing(keys, plan.needs, now), now).counts)
+
+
+def with_trial_sealing(
+    keys: Keys, needs: Needs, now: float, kek_id: str | None = ASSUMED_KEK_ID
+) -> Keys:
+    """Return the keys with a session for sealing in each scope, which exists for the trial alone.
+
+    Its tokens are as long as those under a KEK of that id, or as ephemeral ones for None.
+    """
     sid = int(now).to_bytes(4) + _SID_REST
     sealing = {
         scope: Session(
-            SessionKey(os.urandom(KEY_BYTES)), sid=sid, scope=scope, kek_id=ASSUMED_KEK_ID
+            SessionKey(os.urandom(KEY_BYTES)),
+            sid=sid,
+            scope=scope,
+            kek_id=None if scope.parties is not None else kek_id,
+            kek_number=None if scope.parties is not None or kek_id is None else 1,
+            packaged=scope.parties is not None,
         )
-        for scope in plan.needs.seals
+        for scope in needs.seals
     }
-    return DryRunResult(apply(plan, replace(keys, sealing=sealing), now).counts)
+    return replace(keys, sealing=sealing)
+
+
+class AssumedSession(Session):
+    """A session that opens every token as if it were its own: for trials without keys.
+
+    What comes out is the text `opened`, or that text as JSON.
+    """
+
+    __slots__ = ()
+
+    def open(
+        self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> bytes:
+        """Return the text; raise OpenFailed for what has expired, and for a stream."""
+        if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+            raise OpenFailed("expired-token")
+        if sealed.cty == CTY_STREAM_KEY:
+            raise OpenFailed(NEEDS_KEYS)
+        return b'"opened"' if sealed.cty == CTY_JSON else b"opened"
+
+
+def assumed_keys(needs: Needs) -> Keys:
+    """Return keys with which every token opens, whatever it is."""
+    key = SessionKey(os.urandom(KEY_BYTES))
+    return Keys(
+        {},
+        {
+            (scope, key_id): AssumedSession(key, sid=key_id.sid, scope=scope)
+            for scope, key_id in needs.opens
+        },
+    )

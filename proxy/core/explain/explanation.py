@@ -1,46 +1,20 @@
-"""What would happen to a message, found without keys: its rule, its values, what is forwarded."""
+"""What happens to one message: its rule, its values and what is forwarded, with values masked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from ..compiled.rule_table import Decision, RuleTable
-from ..crypto import token
+from ..compiled.rule_table import RuleTable
 from ..crypto.context import Context
-from ..crypto.derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from ..crypto.joined_names import to_json
-from ..crypto.token import ASSUMED_KEK_ID, KeyId, Token
-from ..edits.edit_types import Edit, NothingEdit, ValueEdit
-from ..edits.edits import Change, EmbeddedEdit, OpenEdit, SealEdit
-from ..edits.fit_values import require_base64, require_text
-from ..edits.head_values import QUERY, HeadEdit
-from ..edits.part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
-from ..edits.splice import splice
-from ..edits.stream_edits import FrameEdit, SealFrame
-from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import OpenFailed, SealyardError
+from ..errors import SealyardError
 from ..expressions.routes import Pattern
-from ..formats.markup import Spelling
 from ..http import path as paths
-from ..http.message import Headers, RequestHead, ResponseHead
+from ..http.message import Direction, Head, Headers
 from ..http.path import CanonicalPath
-from ..planning.exchange import Exchange
-from ..planning.mistyped_response import Look
-from ..planning.plan import Plan
-from ..planning.planner import plan_request, plan_response
-from ..planning.treatment import LookAt, ReadResponse, treat_response, treat_seen
-from ..rules.model import Block, Rule
-
-_NOTES: Final[dict[Spelling, str]] = {
-    "exact": "",
-    "plain": "as it is, unless that makes a tag",
-    "text": "escaped as HTML",
-    "attribute": "escaped as HTML",
-    "closed": "in markup that can hold no text there",
-}
-_ASSUMED_END: Final = 4_000_000_000
-"""An end of as many digits as all of them have until 2286."""
+from ..rules.model import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +27,11 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedValue:
-    """One value that would change: what happens, where it lies, what it is bound to.
+    """One value: what becomes of it, where it lies, what it is bound to.
 
-    `characters` is the length of the sealed value; None for values to be opened. `quoted` says that
-    it is a JSON value, so that its token is a string, `place` where it lies.
+    `action` is its outcome, `refused` where the message is refused for it, with the reason as the
+    `note`. `characters` is the length of the sealed value, else None. `quoted` says that it is a
+    JSON value, so that its token is a string, `place` where it lies.
     """
 
     action: str
@@ -71,10 +46,23 @@ class ExplainedValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """What would happen to one message. `outgoing` has the changed values masked.
+class Described:
+    """A plan that is carried out: its values, and the body and the head with all of them masked."""
 
-    `refusal` is the error that a client would get, where Sealyard would refuse.
+    values: tuple[ExplainedValue, ...]
+    outgoing: bytes
+    head: Head
+    headers: Headers = ()
+    """The changed headers, masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What happens to one message. `outgoing` has the changed values masked; None: it is refused.
+
+    `refusal` is the error that a client gets, with the `status` or, of a WebSocket, the close code.
+    `target` and `headers` are where and with which changed headers it goes, masked. `observed` is
+    what a rule that only observes would do.
     """
 
     considered: tuple[Considered, ...]
@@ -82,6 +70,74 @@ class Explanation:
     values: tuple[ExplainedValue, ...] = ()
     outgoing: bytes | None = None
     refusal: SealyardError | None = None
+    status: int | None = None
+    target: str | None = None
+    headers: Headers = ()
+    observed: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketMessage:
+    """A message of a WebSocket, from the client (`request`) or from the backend (`response`)."""
+
+    direction: Direction
+    payload: bytes
+    binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A message to be explained: a request, and what the backend answers it with.
+
+    Without an `answer` the request alone is explained. The `messages` are those of a WebSocket that
+    the request opens, in order.
+    """
+
+    method: str
+    target: str
+    headers: Headers = ()
+    body: bytes = b""
+    answer: PlayedAnswer | None = None
+    messages: tuple[SocketMessage, ...] = ()
+
+    @property
+    def websocket(self) -> bool:
+        """Whether it is a WebSocket."""
+        return self.method == WEBSOCKET
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedAnswer:
+    """The answer of a backend."""
+
+    status: int = 200
+    headers: Headers = ()
+    body: bytes = b""
+
+
+WEBSOCKET: Final = "WS"
+"""The method of a WebSocket, as rules spell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What happens to a message on its way to the backend and back.
+
+    `sent` and `received` are the bytes that the backend and the client get, values and all: they
+    are for comparison, and are never shown.
+    """
+
+    request: Explanation
+    response: Explanation | None = None
+    messages: tuple[tuple[Direction, Explanation], ...] = ()
+    sent: bytes = field(default=b"", repr=False)
+    received: bytes = field(default=b"", repr=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether any of it is refused."""
+        each = (self.request, self.response, *(one for _, one in self.messages))
+        return any(one is not None and one.refusal is not None for one in each)
 
 
 def consider(
@@ -97,50 +153,14 @@ def consider(
     return tuple(seen)
 
 
-def explain_request(
-    rule_table: RuleTable, head: RequestHead, path: CanonicalPath, body: bytes
-) -> tuple[Explanation, Exchange | None]:
-    """Return what would happen to a request, and the exchange for its answer if it goes on."""
-    considered = consider(rule_table, head.method, path)
-    decision: Decision | None = None
+def considered_for(rule_table: RuleTable, wanted: Wanted) -> tuple[Considered, ...]:
+    """Return the rules that are considered for a message; none where its path is malformed."""
     try:
-        decision = rule_table.decide(head.method, path)
-        exchange = Exchange(decision, head)
-        exchange.refuse_unclear()
-        if not decision.reads_request:
-            return Explanation(considered, _name(decision), outgoing=body), exchange
-        plan = plan_request(exchange, body)
-        values, outgoing = _mask(plan)
-    except SealyardError as error:
-        rule = _name(decision) if decision is not None else _taking(considered)
-        return Explanation(considered, rule, refusal=error), None
-    return Explanation(considered, _name(decision), values, outgoing), exchange
-
-
-def explain_response(exchange: Exchange, head: ResponseHead, body: bytes) -> Explanation:
-    """Return what would happen to the answer of a request that was explained."""
-    rule = _name(exchange.decision)
-    try:
-        treatment = treat_response(exchange, head, length=len(body))
-        if isinstance(treatment, LookAt):
-            look = Look(treatment.block, head, len(body), len(body))
-            look.feed(body)
-            look.end()
-            head, treatment = treat_seen(exchange, head, look)
-        if not isinstance(treatment, ReadResponse):
-            return Explanation((), rule, outgoing=body)
-        values, outgoing = _mask(plan_response(exchange, treatment.block, head, body))
-    except SealyardError as error:
-        return Explanation((), rule, refusal=error)
-    return Explanation((), rule, values, outgoing)
-
-
-def _name(decision: Decision) -> str | None:
-    return decision.rule.name if decision.rule is not None else None
-
-
-def _taking(considered: tuple[Considered, ...]) -> str | None:
-    return next((one.rule for one in considered if one.because is None), None)
+        path = paths.canonical(wanted.target.partition("?")[0])
+    except SealyardError:
+        return ()
+    method = "GET" if wanted.websocket else wanted.method
+    return consider(rule_table, method, path, websocket=wanted.websocket)
 
 
 def _mismatch(rule: Rule, method: str, path: CanonicalPath, *, websocket: bool) -> str | None:
@@ -176,144 +196,10 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
     return None
 
 
-def _mask(plan: Plan) -> tuple[tuple[ExplainedValue, ...], bytes]:
-    edits = cast("tuple[Edit, ...]", plan.edits)  # the others are of pieces of a message
-    for edit in edits:
-        assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-        _refuse_unfit(edit, plan.compiled.block)
-    values = tuple(
-        _passed(edit) if isinstance(edit, NothingEdit) else _value(edit)
-        for edit in edits
-        if edit != NothingEdit()
-    )
-    if plan.framing is not None:
-        values += (_whole(plan.framing, len(plan.body)),)
-    in_body = [one for one in values if one.place == "body"]
-    changed = [one for one in in_body if one.action != "kept"]
-    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in changed]
-    return values, splice(plan.body, changes) if changes else plan.body
-
-
-def _refuse_unfit(edit: Edit, block: Block) -> None:
-    """Raise UnfitValue for what carrying out would refuse; what may be kept takes keys to tell."""
-    if isinstance(edit, OwnEdit):
-        block = edit.block
-    if isinstance(edit, OwnEdit | PartEdit | HeadEdit):
-        return _refuse_unfit(edit.edit, block)
-    edit = edit.innermost if isinstance(edit, CarriedEdit) else edit
-    if isinstance(edit, SealEdit) and (edit.token is None or block.already_sealed == "seal"):
-        require_text(edit.item, edit.plaintext, edit.cty)
-        if edit.item.form == "base64":
-            require_base64(edit.item, edit.plaintext, edit.cty)
-    return None
-
-
-def _whole(edit: FrameEdit, size: int) -> ExplainedValue:
-    context = edit.context
-    if isinstance(edit, SealFrame):
-        return ExplainedValue("sealed as a stream", edit.item.field, 0, size, context, None)
-    note = edit.head.reason if isinstance(edit.head, OpenFailed) else ""
-    return ExplainedValue("opened", context.field or "value", 0, size, context, None, note)
-
-
-def _masked(value: ExplainedValue) -> bytes:
-    size = f", {value.characters} characters" if value.characters is not None else ""
-    text = f"<{value.field} {value.action}{size}>".encode()
-    return b'"%b"' % text if value.quoted else text
-
-
-def _passed(edit: NothingEdit) -> ExplainedValue:
-    """Return a record that passes because its block names it."""
-    note = "passes unread"
-    return ExplainedValue("kept", edit.outcome, edit.start, edit.end, Context(), None, note)
-
-
-def _value(edit: ValueEdit) -> ExplainedValue:
-    if isinstance(edit, HeadEdit):
-        return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
-    edit = edit.edit if isinstance(edit, PartEdit | OwnEdit) else edit
-    if isinstance(edit, SealFrameEdit | OpenFrameEdit):
-        return _frame(edit)
-    if isinstance(edit, CarriedEdit):
-        value = _value(edit.edit)
-        return replace(value, start=edit.at(value.start), end=edit.at(value.end))
-    if isinstance(edit, SealEdit):
-        size = _characters(edit)
-        return ExplainedValue(
-            "sealed",
-            edit.item.field,
-            edit.start,
-            edit.end,
-            edit.context,
-            size,
-            quoted=edit.quoted,
-        )
-    if isinstance(edit, OpenEdit):
-        field = edit.context.field or "value"
-        note = _NOTES[edit.place.spelling] if isinstance(edit.token, Token) else edit.token.reason
-        quoted = edit.shape == "json"
-        return ExplainedValue(
-            "opened", field, edit.start, edit.end, edit.context, None, note, quoted=quoted
-        )
-    return _embedded(edit)
-
-
-def _embedded(edit: EmbeddedEdit) -> ExplainedValue:
-    found, context = edit.found, edit.context or Context()
-    spelling = found.place.spelling
-    action = "kept" if spelling == "closed" else "opened"
-    note = _NOTES[spelling]
-    if edit.context is None:
-        note = "a name that binds it is missing"
-    elif found.token is None:
-        note = "cut"
-    return ExplainedValue(action, "token", found.start, found.end, context, None, note)
-
-
-def _frame(edit: SealFrameEdit | OpenFrameEdit) -> ExplainedValue:
-    start, end = edit.part.start, edit.part.end
-    if isinstance(edit, SealFrameEdit):
-        field, note = edit.item.field, "as a stream"
-        return ExplainedValue("sealed", field, start, end, edit.context, None, note)
-    note = edit.head.reason if isinstance(edit.head, OpenFailed) else "a stream"
-    return ExplainedValue(
-        "opened", edit.context.field or "value", start, end, edit.context, None, note
-    )
-
-
-def _characters(edit: SealEdit) -> int:
-    size = len(edit.plaintext)
-    if edit.item.form == "short":
-        return token.short_length(size)
-    packaged = edit.context.scope.parties is not None
-    key_id = KeyId(bytes(SID_BYTES), kek_id=None if packaged else ASSUMED_KEK_ID)
-    commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
-    end = None if edit.item.expires is None else _ASSUMED_END
-    head = token.encode_header(key_id, commitment, edit.cty, end)
-    if edit.item.form == "base64":
-        return token.base64_length(head, max(size // 4 * 3 - edit.plaintext.count(b"=", -2), 0))
-    return token.jwe_length(head, size)
-
-
-def explain_target(
-    rule_table: RuleTable, method: str, target: str, headers: Headers, body: bytes
-) -> tuple[Explanation, Exchange | None]:
-    """Return what would happen to a request for `target`, a path with or without a query.
-
-    The exchange is for its answer; there is none where the request would be refused.
-    """
-    raw_path, question, query = target.partition("?")
-    try:
-        path = paths.canonical(raw_path)
-    except SealyardError as error:
-        return Explanation((), None, refusal=error), None
-    head = RequestHead(method, path.text, query if question else None, headers)
-    return explain_request(rule_table, head, path, body)
-
-
 def document(one: Explanation) -> dict[str, object]:
     """Return an explanation as JSON holds it."""
     refusal = one.refusal
+    headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in one.headers]
     return {
         "rule": one.rule,
         "considered": [{"rule": each.rule, "because": each.because} for each in one.considered],
@@ -322,7 +208,23 @@ def document(one: Explanation) -> dict[str, object]:
         "refusal": {"code": refusal.code, "reason": refusal.reason, "detail": refusal.detail}
         if refusal is not None
         else None,
+        "status": one.status,
+        "target": one.target,
+        "headers": headers,
+        "observed": dict(one.observed),
     }
+
+
+def explained_document(one: Explained) -> dict[str, object]:
+    """Return what happens to a message and its answer as JSON holds it."""
+    made: dict[str, object] = {"request": document(one.request)}
+    if one.response is not None:
+        made["response"] = document(one.response)
+    if one.messages:
+        made["messages"] = [
+            {"direction": direction, **document(each)} for direction, each in one.messages
+        ]
+    return made
 
 
 def bound_parts(context: Context) -> dict[str, object]:

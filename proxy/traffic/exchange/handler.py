@@ -76,10 +76,11 @@ class Handler(FastPath):
         lag: LoopLag | None = None,
         slices: Slices | None = None,
         announcements: Announcements | None = None,
+        make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        # Nothing is measured for traces unless they are wanted.
-        make = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
+        # Only if they are wanted is anything measured for traces.
+        make = make_steps if traces is None else functools.partial(TracedSteps, traces=traces)
         steps = make(
             rule_table,
             keys,
@@ -114,8 +115,7 @@ class Handler(FastPath):
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the problem that answers what could not be parsed as a request."""
-        record = self.steps.record()
-        refusal = self.steps.refusal(error, record)
+        refusal = self.steps.refusal(error, record := self.steps.record())
         self.steps.report((record,))
         return refusal
 

@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
-from ...config.settings import STALLED_SECONDS, Settings
+from ...config.settings import STALLED_SECONDS, ListenerSettings, Settings
 from ...core import leaves
 from ...core.crypto.context import Scope
+from ...core.explain.explanation import Explained, Wanted
 from ...keys.audit import Trail
 from ...keys.operations.session_operations import SessionCall, SessionResult
 from ...keys.operations.values import ValueCall, ValueResult
@@ -21,7 +22,7 @@ from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
-from .. import auditing, operator_calls
+from .. import auditing, explaining, operator_calls
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader, problems_shown
 from .overview import overview
@@ -273,6 +274,14 @@ class ServiceView:
     async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
         return await self._carrier.operations.values(call)
+
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
+        """Return what would happen to a message at a listener, without a key.
+
+        It has an event loop of its own: to compile ten thousand rules takes a while, which the
+        traffic must not wait for.
+        """
+        return await asyncio.to_thread(asyncio.run, explaining.explain(listener, wanted))
 
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""

@@ -24,7 +24,6 @@ from proxy.core.errors import (
     OpenFailed,
     SealyardError,
 )
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
@@ -32,6 +31,7 @@ from proxy.core.planning.block_choice import choose_bodiless, choose_response
 from proxy.core.planning.planner import plan_bodiless
 from proxy.core.planning.record_stream import streamed_response
 from proxy.core.rules.model import Block, Item, Names, Rule
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     NOW,

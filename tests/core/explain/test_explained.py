@@ -4,38 +4,78 @@ import json
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.explain.explanation import bound_parts, document, explain_target
+from proxy.core.errors import OpenFailed
+from proxy.core.explain.explanation import (
+    Considered,
+    Explained,
+    Explanation,
+    Wanted,
+    bound_parts,
+    considered_for,
+    document,
+    explained_document,
+)
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import RequestHead
+from proxy.core.http.path import canonical
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from tests.core.explained import explain_request
 
 NOTHING = RuleTable((), pass_unmatched=True)
 CANARY = "canary-51c0"
 
 
-def test_a_request_that_passes_is_told_with_what_goes_out() -> None:
-    told, exchange = explain_target(NOTHING, "POST", "/a?b=c", (), b"hello")
+def told(table: RuleTable, target: str, body: bytes, *headers: tuple[bytes, bytes]) -> Explanation:
+    head = RequestHead("POST", target, None, headers)
+    return explain_request(table, head, canonical(target), body)[0]
 
-    assert document(told) == {
+
+def test_a_request_that_passes_is_told_with_what_goes_out() -> None:
+    assert document(told(NOTHING, "/a", b"hello")) == {
         "rule": None,
         "considered": [],
         "values": [],
         "outgoing": "hello",
         "refusal": None,
+        "status": None,
+        "target": None,
+        "headers": [],
+        "observed": {},
     }
-    assert exchange is not None
-    assert exchange.head.query == "b=c"
 
 
-def test_a_path_that_nobody_can_read_is_told_as_refused() -> None:
-    told, exchange = explain_target(NOTHING, "GET", "/a/%zz", (), b"")
+def test_a_path_that_nobody_can_read_has_no_rule_that_takes_it() -> None:
+    assert considered_for(NOTHING, Wanted("GET", "/a/%zz")) == ()
 
-    assert exchange is None
-    refusal = document(told)["refusal"]
-    assert isinstance(refusal, dict)
-    assert refusal["code"] == "malformed-request"
-    assert document(told)["outgoing"] is None
+
+def test_a_refusal_is_told_in_each_place_of_a_document() -> None:
+    refused = Explanation((), "r", refusal=OpenFailed("bad-tag"), status=502)
+    passed = Explanation((), "r", outgoing=b"x", headers=((b"X-Note", b"<note sealed>"),))
+    explained = Explained(passed, refused, (("request", refused),))
+
+    made = explained_document(explained)
+
+    assert explained.refused
+    assert not Explained(passed).refused
+    assert made["request"] == document(passed)
+    assert document(passed)["headers"] == [["X-Note", "<note sealed>"]]
+    assert made["response"] == document(refused)
+    assert made["messages"] == [{"direction": "request", **document(refused)}]
+    assert explained_document(Explained(passed)) == {"request": document(passed)}
+    assert document(refused)["refusal"] == {
+        "code": "open-failed",
+        "reason": "bad-tag",
+        "detail": "",
+    }
+
+
+def test_only_the_method_ws_is_a_websocket() -> None:
+    assert Wanted("WS", "/chat").websocket
+    assert not Wanted("GET", "/chat").websocket
+    table = RuleTable((Rule("ws", (parse_pattern("WS /chat"),), Names()),), pass_unmatched=True)
+    assert considered_for(table, Wanted("WS", "/chat")) == (Considered("ws", None),)
 
 
 def test_a_message_is_told_without_its_values() -> None:
@@ -49,7 +89,7 @@ def test_a_message_is_told_without_its_values() -> None:
     body = json.dumps({"content": CANARY}).encode()
     book = RuleTable((rule,), pass_unmatched=True)
     json_type = ((b"Content-Type", b"application/json"),)
-    held = document(explain_target(book, "POST", "/c/7", json_type, body)[0])
+    held = document(told(book, "/c/7", body, *json_type))
 
     assert (held["rule"], held["refusal"]) == ("send", None)
     assert CANARY not in json.dumps(held)
@@ -77,7 +117,7 @@ def test_a_sentinel_is_told_and_stays() -> None:
         pass_unmatched=True,
     )
 
-    explained, _ = explain_target(table, "POST", "/feed", (), b'{"v":"canary"}\n[DONE]\n')
+    explained = told(table, "/feed", b'{"v":"canary"}\n[DONE]\n')
 
     assert explained.outgoing is not None
     assert explained.outgoing.endswith(b"\n[DONE]\n")

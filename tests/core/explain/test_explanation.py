@@ -2,32 +2,39 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
+from proxy.core.edits.part_edits import BegunEdit, Content, SealFrameEdit
 from proxy.core.errors import (
     MissingValue,
+    OpenFailed,
     RejectedByRule,
     SealyardError,
     UnfitValue,
     UnsupportedBody,
 )
+from proxy.core.explain.describe import describe
+from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.explain.explanation import (
     Considered,
     ExplainedValue,
     Explanation,
     consider,
-    explain_request,
-    explain_response,
 )
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule, Verdict
+from tests.core.explained import explain_request, explain_response
 from tests.factories import (
     KEK_ID,
+    NOW,
     SCOPE,
     Message,
     a_block,
@@ -156,10 +163,18 @@ def test_a_token_to_be_opened_is_told() -> None:
     assert told.outgoing == b'{"content": "<content opened>"}'
 
 
-def test_what_is_no_token_is_told_with_its_reason() -> None:
+def test_what_is_no_token_is_refused_with_its_reason() -> None:
     rule = a_rule(request=a_block(decrypt=["$.content"]), names=BY_CONST)
     (value,) = explained(a_message('{"content":"x"}'), rule).values
-    assert value.note == "not-a-token"
+    assert (value.action, value.note) == ("refused", "not-a-token")
+
+
+def test_what_is_no_token_passes_masked_while_the_rule_is_permissive() -> None:
+    block = replace(a_block(decrypt=["$.content"]), permissive_until=NOW + 1)
+    told = explained(a_message('{"content":"CANARY"}'), a_rule(request=block, names=BY_CONST))
+    (value,) = told.values
+    assert (value.action, value.note) == ("plain", "not-a-token")
+    assert told.outgoing == b'{"content":"<value plain>"}'
 
 
 def test_tokens_found_anywhere_are_told() -> None:
@@ -231,16 +246,66 @@ def test_a_body_that_becomes_a_frame_and_one_that_is_one_are_told() -> None:
 
     (value,) = explained(text, sealing).values
     assert (value.action, value.field, value.context.kind) == (
-        "sealed as a stream",
+        "sealed",
         "body",
         "stream",
     )
-    assert explained(text, sealing).outgoing == b"<body sealed as a stream>"
+    assert explained(text, sealing).outgoing == b"<body sealed>"
 
     headers = ((b"Content-Type", b"application/vnd.sealyard.stream"),)
     (value,) = explained(a_message(b"SYST", headers=headers), opening).values
-    assert (value.action, value.note) == ("opened", "malformed-frame")
+    assert (value.action, value.note) == ("refused", "malformed-frame")
     sealed = send(sealing, text).forwardable.body
     assert sealed is not None
     (value,) = explained(a_message(sealed, headers=headers), opening).values
-    assert (value.action, value.field, value.note) == ("opened", "body", "")
+    assert (value.action, value.field, value.note) == ("refused", "body", "needs-keys")
+
+
+def test_a_token_that_has_expired_does_not_open_in_a_trial_without_keys() -> None:
+    rule = a_rule(request=a_block(decrypt=["$.content"]), names=BY_CONST)
+    old = a_session().seal(b"hello", CONTENT, exp=NOW - 61).decode()
+    told = explained(a_message(json.dumps({"content": old})), rule)
+    assert [(one.action, one.note) for one in told.values] == [("refused", "expired-token")]
+    assert isinstance(told.refusal, OpenFailed)
+
+
+def test_a_stream_that_may_stay_is_told_as_it_is() -> None:
+    names = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+    block = replace(a_block(decrypt=["body"]), keep_unopened=True)
+    headers = ((b"Content-Type", b"application/vnd.sealyard.stream"),)
+    rule = a_rule(request=block, names=names)
+    told = explained(a_message(b"SYST", headers=headers), rule)
+    assert [one.action for one in told.values] == ["kept"]
+    assert told.outgoing == b"SYST"
+
+
+def test_masks_of_places_that_overlap_are_shown_once() -> None:
+    rule = a_rule(request=a_block(encrypt=["$.a", "$.a.b"]), names=BY_CONST)
+    message = a_message(f'{{"a":{{"b":"{CANARY}"}}}}')
+    compiled = RuleTable((rule,), pass_unmatched=True)
+    exchange = Exchange(compiled.decide("POST", canonical("/api/messages")), message.head)
+    plan = plan_request(exchange, message.body)
+    keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
+    described = describe(plan, keys, NOW)
+    assert CANARY.encode() not in described.outgoing
+    assert len(described.values) == 2
+
+
+def test_a_part_that_still_comes_is_told_as_what_it_becomes() -> None:
+    rule = a_rule(request=a_block(encrypt=["part:file"]), names=BY_CONST)
+    content = CANARY * 7000
+    body = (
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        f"{content}\r\n--x--\r\n"
+    )
+    kind = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+    message = a_message(body, headers=kind)
+    compiled = RuleTable((rule,), pass_unmatched=True)
+    exchange = Exchange(compiled.decide("POST", canonical("/api/messages")), message.head)
+    plan = plan_request(exchange, message.body)
+    (frame,) = (one for one in plan.edits if isinstance(one, SealFrameEdit))
+    begun = replace(plan, edits=(BegunEdit(frame, Content(), None),))
+    keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
+    described = describe(begun, keys, NOW)
+    assert [(one.action, one.note) for one in described.values] == [("sealed", "as a stream")]
+    assert CANARY.encode() not in described.outgoing

@@ -21,12 +21,12 @@ from proxy.core.errors import (
     SealyardError,
     UnsupportedBody,
 )
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats import urlencoded
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.rules.model import Names, Rule
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     Trip,

@@ -14,7 +14,6 @@ from proxy.core.apply.passing import pass_response
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
-from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.mistyped_response import (
@@ -28,6 +27,7 @@ from proxy.core.planning.mistyped_response import (
     typed_by_look,
 )
 from proxy.core.rules.model import Block, Names, Part
+from tests.core.explained import explain_response
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, Trip, a_block, a_message, a_response, a_rule, a_session, an_item
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import MessageError, NothingSealed, SealyardError
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
@@ -23,6 +22,7 @@ from proxy.core.planning.exchange import Messages
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Nothing, Rule
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     NOW,

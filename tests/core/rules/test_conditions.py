@@ -13,7 +13,6 @@ from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, InvalidBody, InvalidExpression, UnsupportedBody
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.name_readings import fold_value
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
@@ -23,6 +22,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.conditions import Condition, Conditions, text_value
 from proxy.core.rules.model import Block, Names
+from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
     NOW,

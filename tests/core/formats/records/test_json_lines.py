@@ -21,13 +21,13 @@ from proxy.core.errors import (
     SealyardError,
     UnsupportedBody,
 )
-from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
+from tests.core.explained import explain_request
 from tests.core.json_texts import documents, literals
 from tests.factories import (
     Trip,

@@ -23,13 +23,13 @@ from proxy.core.errors import (
     SealyardError,
     UnsupportedBody,
 )
-from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.formats.records import sse
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.planner import plan_records
 from proxy.core.rules.model import Block, Item, Names, Rule
+from tests.core.explained import explain_response
 from tests.core.json_texts import documents, literals
 from tests.factories import (
     Trip,

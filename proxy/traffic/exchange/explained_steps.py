@@ -1,0 +1,103 @@
+"""The same steps and the same record, with a note of what each plan comes to: for `explain`.
+
+Every message takes the general way, which is what all others are held to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.apply.forwardable import Changed, Forwardable
+from ...core.apply.json_way import JsonWay
+from ...core.apply.record_way import MessageWay
+from ...core.edits.key_needs import Keys
+from ...core.errors import TrafficError
+from ...core.explain.describe import describe
+from ...core.explain.explanation import Described
+from ...core.http.message import Direction
+from ...core.planning.exchange import Kept, Messages
+from ...core.planning.plan import Plan
+from ...telemetry.tap import Piece
+from ..http1.fast_heads import FastHead
+from ..message_record import MessageRecord
+from ..slices import Run
+from .fast_exchange import FastExchange
+from .handler import Handler
+from .steps import Steps
+
+
+@dataclass(slots=True)
+class Notes:
+    """What has happened to the messages of one exchange so far."""
+
+    plans: list[tuple[Direction, Described]] = field(default_factory=list)
+    refusals: list[tuple[Direction, TrafficError, int]] = field(default_factory=list)
+    record: MessageRecord | None = None
+
+
+class ExplainedRecord(MessageRecord):
+    """A record that notes the error with which a message is refused."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self, request_id: str, listener: str, notes: Notes) -> None:
+        super().__init__(request_id, listener)
+        self._notes = notes
+        notes.record = self
+
+    def refused(self, error: TrafficError, status: int) -> None:
+        """Note that the message was refused, and why."""
+        super().refused(error, status)
+        self._notes.refusals.append((self.direction, error, status))
+
+
+class ExplainedSteps(Steps):
+    """The steps of the messages of one exchange."""
+
+    def __init__(self, *args: Any, notes: Notes, **named: Any) -> None:  # noqa: ANN401 - those of Steps
+        super().__init__(*args, **named)
+        self._notes = notes
+
+    def record(self) -> MessageRecord:
+        """Return the record of a new message."""
+        return ExplainedRecord(super().record().request_id, self._name, self._notes)
+
+    async def go(
+        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
+    ) -> Changed | None:
+        """Return None: the message takes the general way."""
+        return None
+
+    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
+        """Return None, as `go`."""
+        return None
+
+    def record_way(self, *_: object) -> None:
+        """Return None, as `go`."""
+        return
+
+    def apply(
+        self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
+    ) -> Forwardable:
+        """Carry out a plan, and note what it comes to."""
+        self._note(plan, keys, record)
+        return super().apply(plan, keys, record, piece=piece)
+
+    async def apply_in_turn(
+        self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
+    ) -> Forwardable:
+        """Do as `apply`, in slices if the work of the message is run so."""
+        self._note(plan, keys, record)
+        return await super().apply_in_turn(plan, keys, record, run, piece=piece)
+
+    def _note(self, plan: Plan, keys: Keys, record: MessageRecord) -> None:
+        self._notes.plans.append((record.direction, describe(plan, keys, self.clock())))
+
+
+class ExplainedHandler(Handler):
+    """A handler that leaves nothing to the fast path."""
+
+    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+        """Return that nothing was done, so that the handler answers the request."""
+        return False
