@@ -31,6 +31,7 @@ TOLD: Final = "By=spiffe://a;Hash=0;URI=spiffe://b"
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
 _HTTP_ROUTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_TCP: Final = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _LISTENER: Final = "type.googleapis.com/envoy.extensions.filters.listener"
 
 _ISTIO_RULES: Final = """
@@ -96,7 +97,7 @@ class Mesh:
     """One mesh. `sources` are the addresses that its proxy calls applications from.
 
     With `transparent`, it calls them from the address of the client, as ztunnel does. `pod` is
-    what a pod of it has when Sealyard's webhook is asked.
+    what a pod of it has when Sealyard's webhook is asked. What leaves the pod passes `outbound`.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Mesh:
     pod: Json
     uid: int = 1337
     inbound: int = 15006
+    outbound: int = 15001
     iptables: str = "nft"
     sources: tuple[str, ...] = ()
     transparent: bool = False
@@ -137,14 +139,16 @@ class Mesh:
             *("setpriv", "--clear-groups", *user, str(ENVOY), "-c", str(bootstrap)),
             *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
         )
-        # To an address that it takes for one behind it, where nothing listens: 503 by itself.
-        pod.until(f"http://127.0.0.1:{self.inbound}/", inside=True, failing=True)
+        pod.until_listening("mesh", self.inbound)
 
     def bootstrap(self) -> Json:
         """Return the configuration of Envoy."""
         families = ("0.0.0.0", "::")  # noqa: S104 - in the namespace of the pod
         listeners = [self._inbound(index, family) for index, family in enumerate(families)]
         clusters = [self._cluster(f"app{index}", index) for index in range(2)]
+        if not self.transparent:
+            listeners += [self._outbound(index, family) for index, family in enumerate(families)]
+            clusters.append({**self._cluster("leaving", 0), "upstream_bind_config": None})
         if self.transparent:
             listeners += [self._tunnel(index, family) for index, family in enumerate(families)]
             clusters += [self._cluster(f"tunnelled{index}", index) for index in range(2)]
@@ -177,6 +181,17 @@ class Mesh:
         route = {"match": {"connect_matcher": {}}, "route": action}
         host = {"name": "all", "domains": ["*"], "routes": [route]}
         return self._listener(f"tunnel{index}", family, 15008, {"virtual_hosts": [host]})
+
+    def _outbound(self, index: int, family: str) -> Json:
+        """Return the listener of what leaves the pod, which the proxy passes on unread."""
+        passing = {"@type": _TCP, "stat_prefix": "leaving", "cluster": "leaving"}
+        proxy = {"name": "envoy.filters.network.tcp_proxy", "typed_config": passing}
+        return {
+            "name": f"outbound{index}",
+            "address": {"socket_address": {"address": family, "port_value": self.outbound}},
+            "listener_filters": [_listener_filter("original_dst", "OriginalDst")],
+            "filter_chains": [{"filters": [proxy]}],
+        }
 
     def _listener(self, name: str, family: str, port: int, routes: Json) -> Json:
         router = {
@@ -244,6 +259,7 @@ MESHES: Final = (
         {"annotations": {"linkerd.io/inject": "enabled"}},
         uid=2102,
         inbound=4143,
+        outbound=4140,
     ),
 )
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,11 @@ ROOT = Path(__file__).parent.parent.parent
 BACKEND = Path(__file__).parent / "backend.py"
 V4, V6 = "10.244.0.5", "fd00:244::5"
 CANARY = "canary-the-patient-has-a-cold"
+
+NONE = "-all"
+"""No capability."""
+READING = f"{NONE},+dac_read_search"
+"""Enough to run the Python of the tests also where only root may read it, with its packages."""
 
 NEEDED = ("ip", "nft", "setpriv", "setcap", "curl")
 MISSING = [tool for tool in NEEDED if shutil.which(tool) is None]
@@ -109,12 +115,19 @@ class RunningPod:
         self.start(f"app{port}", sys.executable, str(BACKEND), str(port), str(self.file(port)))
         self.until(f"http://127.0.0.1:{port}/who", inside=True)
 
-    def start_sidecar(self) -> None:
+    def start_sidecar(self, capabilities: str = NONE) -> None:
         """Start the sidecar by the arguments, environment and user of its container."""
         sidecar = container(self.pod, "sealyard")
         arguments = list(sidecar["args"])
         arguments[arguments.index("--config") + 1] = str(self.folder / "sealyard.yaml")
-        command = (*as_user(sidecar), sys.executable, "-P", "-m", "proxy", *arguments)
+        command = (
+            *as_user(sidecar, capabilities, capabilities),
+            sys.executable,
+            "-P",
+            "-m",
+            "proxy",
+            *arguments,
+        )
         self.start("sidecar", *command, **variables(sidecar))
         port = sidecar["readinessProbe"]["httpGet"]["port"]
         self.until(f"http://127.0.0.1:{port}/readyz", inside=True)
@@ -146,10 +159,19 @@ class RunningPod:
         body = json.dumps({"conversationId": "c1", "content": content})
         return self.curl(url, "-H", "Content-Type: application/json", "-d", body)
 
-    def until(self, url: str, *, inside: bool, failing: bool = False) -> None:
-        """Wait until somebody answers; with `failing`, even with an error."""
+    def until(self, url: str, *, inside: bool) -> None:
+        """Wait until somebody answers, and not with an error."""
+        self._until(lambda: self.curl(url, "-f", inside=inside)[0] == 0)
+
+    def until_listening(self, name: str, port: int) -> None:
+        """Wait until a process, or another of the pod, listens at a port; do not connect to it."""
+        table = Path(f"/proc/{self.processes[name].pid}/net/tcp")
+        listening = re.compile(rf": [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A ")
+        self._until(lambda: listening.search(table.read_text()) is not None)
+
+    def _until(self, seen: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
-        while self.curl(url, *(() if failing else ("-f",)), inside=inside)[0]:
+        while not seen():
             logs = "".join(one.read_text() for one in self.folder.glob("*.log"))
             assert time.monotonic() < deadline, logs
             time.sleep(0.1)
@@ -164,12 +186,16 @@ class RunningPod:
         self.processes.pop(name).wait()
 
 
-def as_user(container: Json, bounding: str = "-all") -> tuple[str, ...]:
-    """Return what runs a command as the user of a container, with these capabilities at most."""
+def as_user(container: Json, bounding: str = NONE, held: str = NONE) -> tuple[str, ...]:
+    """Return what runs a command as the user of a container, with these capabilities at most.
+
+    It begins with those that are `held`.
+    """
     security = container["securityContext"]
     return (
         *("setpriv", "--reuid", str(security["runAsUser"]), "--regid", str(security["runAsGroup"])),
-        *("--clear-groups", "--inh-caps", "-all", "--bounding-set", bounding),
+        *("--clear-groups", "--inh-caps", held, "--ambient-caps", held),
+        *("--bounding-set", bounding),
     )
 
 
