@@ -46,7 +46,8 @@ UNTRIED = {
 }
 """Commands of the page that need a cluster, and what is done about them."""
 MENTIONED = re.compile(
-    r"(?:kubectl (?:exec|debug|port-forward|replace)|helm upgrade|helm|sealyard audit verify)"
+    r"kubectl (?:exec|debug|port-forward|replace)|helm (?:test|upgrade)"
+    r"|sealyard (?:audit verify|inject)"
 )
 """Names of commands that the page speaks of, and does not say to run."""
 PIECES = re.compile(r"^(```)(\w*)\n(.*?)^```$|`([^`\n]+)`", re.DOTALL | re.MULTILINE)
