@@ -42,6 +42,13 @@ class AdmittedExchange:
         """The compression that its client and Sealyard agree on for such a WebSocket."""
         return agree(self.request.head.headers)
 
+    def sent_for(self, forwarding: Forwarding) -> AdmittedExchange:
+        """Return this for a request that differs in the client that it is sent for."""
+        claim = Claim(forwarding.client, self.claim.route, self.claim.most)
+        return AdmittedExchange(
+            self.request, self.exchange, forwarding, self.location_rewrite, claim
+        )
+
     def again(self, head: FastHead) -> AdmittedExchange:
         """Return this for a request whose head differs from that of this one in what varies alone.
 

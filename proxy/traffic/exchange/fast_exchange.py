@@ -77,12 +77,15 @@ class FastExchange(GeneralExchange):
         record = lane.steps.record()
         try:
             known = lane.heads.request(head, self.owner.peer, record)
+            admitted = known.admitted
+            if head.client is not None:
+                admitted = lane.heads.admitted(known, head, self.owner.peer)
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return False
         self._lane, self._head, self._body = lane, head, body
-        self._known, self._record = known, record
+        self._known, self._admitted, self._record = known, admitted, record
         try:
-            permit = _permit(lane, known.admitted.claim)
+            permit = _permit(lane, admitted.claim)
         except (Busy, UpstreamResting) as error:
             self.refuse(error)  # nothing has been done for it, and nothing will be
             return True
@@ -116,7 +119,7 @@ class FastExchange(GeneralExchange):
                 self,
                 fast=self._head,
                 lines=known.lines,
-                forwarding=known.admitted.forwarding,
+                forwarding=self._admitted.forwarding,
             )
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return False

@@ -84,6 +84,7 @@ class GeneralExchange:
     """
 
     __slots__ = (
+        "_admitted",
         "_body",
         "_connection",
         "_head",
@@ -95,6 +96,7 @@ class GeneralExchange:
         "owner",
     )
     # Set for each exchange.
+    _admitted: AdmittedExchange
     _body: bytes
     _head: FastHead
     _known: KnownRequest
@@ -124,7 +126,7 @@ class GeneralExchange:
         """Return what was admitted, with an exchange that no other request has."""
         own = self._own
         if own is None:
-            own = self._own = self._known.admitted.again(self._head)
+            own = self._own = self._admitted.again(self._head)
             if self._kept:
                 own.exchange.keep(self._kept)
         return own

@@ -11,7 +11,7 @@ from ...core.errors import TrafficError
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Kept
 from ...core.planning.treatment import ResponseTreatment, treat_response
-from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead, FastResponseHead
+from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
@@ -24,6 +24,8 @@ LARGE: Final = 8192
 WORTH_WAITING: Final = 32768
 """A response of at most this many bytes is relayed whole; a longer one, unless it is read whole, as
 it arrives."""
+MOST_CLIENTS: Final = 64
+"""For so many clients it is known what differs in the head of a request that is sent for them."""
 MOST_RESPONSES: Final = 8
 """So many heads of responses are known for a head of requests: a route has few."""
 
@@ -72,9 +74,10 @@ class KnownRequest(KnownHead):
         limit: The largest body in bytes that may be read whole.
         responses: What is known of responses, by the keys of their heads.
         reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
+        clients: What was admitted for other clients than the first, by their X-Forwarded-For.
     """
 
-    __slots__ = ("admitted", "limit", "method", "reads", "responses", "rule", "varying")
+    __slots__ = ("admitted", "clients", "limit", "method", "reads", "responses", "rule", "varying")
 
     def __init__(
         self, admitted: AdmittedExchange, limit: int, record: MessageRecord, varying: Varying
@@ -87,8 +90,9 @@ class KnownRequest(KnownHead):
         self.varying: Final = varying
         compiled_rule = admitted.exchange.decision.compiled_rule
         names = None if compiled_rule is None else compiled_rule.names
-        self.reads: Final = names is not None and names.reads(VARYING_IN_REQUESTS)
+        self.reads: Final = names is not None and names.reads(VARYING_BY_CLIENT)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
+        self.clients: Final[dict[bytes, AdmittedExchange]] = {}
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
@@ -100,7 +104,7 @@ class KnownRequest(KnownHead):
         return known
 
 
-_NOT_READ: Final = VARYING_IN_REQUESTS | {b"content-length"}
+_NOT_READ: Final = VARYING_BY_CLIENT | {b"content-length"}
 
 
 def _without_varying(exchange: Exchange) -> Exchange:
@@ -142,6 +146,20 @@ class KnownHeads:
         if not known.asked:
             known.take(self._ways.request(_without_varying(known.admitted.exchange)))
         return known
+
+    def admitted(self, known: KnownRequest, head: FastHead, peer: Peer) -> AdmittedExchange:
+        """Return what was admitted, as it is for the client that this request is sent for."""
+        if head.client is None or head.varying == known.varying:
+            return known.admitted
+        value = head.varying[head.client]
+        found = known.clients.get(value)
+        if found is None:
+            if len(known.clients) >= MOST_CLIENTS:
+                known.clients.clear()
+            headers, host = self._steps.forwarding_headers, known.admitted.request.host
+            found = known.admitted.sent_for(headers.forwarding(head.raw, peer, host))
+            known.clients[value] = found
+        return found
 
     def response(self, request: KnownRequest, fast: FastResponseHead) -> KnownResponse:
         """Return how responses with a head are treated, and their way where it comes again.

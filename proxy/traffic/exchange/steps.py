@@ -98,7 +98,7 @@ class Steps(WaySteps):
         self._name = name
         self._limits = limits
         self._names = upstream_names
-        self._forwarding_headers = ForwardingHeaders(
+        self.forwarding_headers = ForwardingHeaders(
             f"sealyard-{secrets.token_hex(4)}", trusted_proxies
         )
         self._shutting = frozenset(
@@ -150,9 +150,9 @@ class Steps(WaySteps):
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
         if request.via:
-            self._forwarding_headers.refuse_loop(raw.headers)
+            self.forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
-        forwarding = self._forwarding_headers.forwarding(raw, peer, request.host)
+        forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
         rule = exchange.decision.rule
         if rule is not None:
             claim = Claim(forwarding.client, f"rule {rule.name}", rule.connections)

@@ -77,6 +77,10 @@ VARYING_IN_REQUESTS: Final = frozenset(
 )
 """Headers whose values clients and proxies change with each request. Nothing decides by them but a
 rule that reads one as a name, and then all heads are different ones."""
+FORWARDED_FOR: Final = b"x-forwarded-for"
+VARYING_BY_CLIENT: Final = VARYING_IN_REQUESTS | {FORWARDED_FOR, b"x-real-ip"}
+"""These, and those by which a proxy says for whom it sends a request. The client that shares and
+limits go by is found anew for each value, and so is what goes out in place of X-Forwarded-For."""
 
 
 class FastHead:
@@ -90,10 +94,21 @@ class FastHead:
         close: This request is the last.
         fields: How many header fields there are.
         entry: Shared by all heads that differ in the length and in what varies alone.
-        varying: The values of VARYING_IN_REQUESTS.
+        varying: The values of VARYING_BY_CLIENT.
+        client: Which of them is that of X-Forwarded-For, None where there is none.
     """
 
-    __slots__ = ("_digits", "_layout", "_raw", "close", "entry", "fields", "length", "varying")
+    __slots__ = (
+        "_digits",
+        "_layout",
+        "_raw",
+        "client",
+        "close",
+        "entry",
+        "fields",
+        "length",
+        "varying",
+    )
 
     def __init__(  # noqa: PLR0913 - what is known of a head
         self,
@@ -103,10 +118,12 @@ class FastHead:
         close: bool,
         entry: HeadCacheEntry,
         varying: tuple[bytes, ...],
+        client: int | None = None,
         layout: Layout | None = None,
     ) -> None:
         """Take a head; with a `layout`, `digits` and `varying` are in place of those in `raw`."""
         self._raw = raw
+        self.client: Final = client
         self._digits = digits
         self._layout = layout
         self.length: Final = int(digits) if digits else None
@@ -132,9 +149,14 @@ class FastHead:
 
     def again(self, layout: Layout, varying: tuple[bytes, ...], digits: bytes) -> FastHead:
         """Return a head with other values of what varies, and another length."""
-        entry = self.entry
         return FastHead(
-            self._raw, digits, close=self.close, entry=entry, varying=varying, layout=layout
+            self._raw,
+            digits,
+            close=self.close,
+            entry=self.entry,
+            varying=varying,
+            client=self.client,
+            layout=layout,
         )
 
 
@@ -154,15 +176,21 @@ def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
     if option not in _OPTIONS:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
-    varying = tuple(values[name] for name in values if name in VARYING_IN_REQUESTS)
-    close = option == b"close"
-    fast = FastHead(raw, digits, close=close, entry=HeadCacheEntry(), varying=varying)
+    names = [name for name in values if name in VARYING_BY_CLIENT]
+    fast = FastHead(
+        raw,
+        digits,
+        close=option == b"close",
+        entry=HeadCacheEntry(),
+        varying=tuple(values[name] for name in names),
+        client=names.index(FORWARDED_FOR) if FORWARDED_FOR in names else None,
+    )
     return fast, match.end()
 
 
 def request_head_cache() -> HeadCache[FastHead]:
     """Return the head cache of a client connection."""
-    return HeadCache(read_fast_request, FastHead.again, VARYING_IN_REQUESTS)
+    return HeadCache(read_fast_request, FastHead.again, VARYING_BY_CLIENT)
 
 
 def may_become_fast(data: bytes) -> bool:

@@ -46,13 +46,15 @@ class Peer:
 class Forwarding:
     """What changes in one request; `place` is the scheme and authority that the client used.
 
-    `client` is who has sent the request (see `client_name`), for shares and limits.
+    `client` is who has sent the request (see `client_name`), for shares and limits. `chain` is the
+    one of the lines that says for whom it was forwarded, empty where none does.
     """
 
     dropped: frozenset[bytes] = frozenset()
     lines: tuple[bytes, ...] = ()
     place: bytes = b""
     client: str = ""
+    chain: bytes = b""
 
 
 UNCHANGED: Final = Forwarding()
@@ -92,12 +94,13 @@ class ForwardingHeaders:
             client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
         lines = [via, b"X-Forwarded-Proto: " + proto]
-        if address:
-            lines.append(b"X-Forwarded-For: " + address)
+        chain = b"X-Forwarded-For: " + address if address else b""
+        if chain:
+            lines.append(chain)
         if host:
             lines.append(b"X-Forwarded-Host: " + host)
         client = client_name(peer.address)
-        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host), client)
+        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host), client, chain)
 
 
 def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
@@ -106,8 +109,8 @@ def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
     """Return what changes in a request from a trusted proxy: its entries stay, ours is the last."""
     lines = [via]
     dropped = {_FOR}
-    chain = [*header_values(headers, _FOR), address]
-    lines.append(b"X-Forwarded-For: " + b", ".join(chain))
+    chain = b"X-Forwarded-For: " + b", ".join([*header_values(headers, _FOR), address])
+    lines.append(chain)
     if forwarded := header_values(headers, _FORWARDED):
         dropped.add(_FORWARDED)
         lines.append(b"Forwarded: " + b", ".join([*forwarded, _element(address, proto)]))
@@ -121,7 +124,7 @@ def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
         lines.append(b"X-Forwarded-Host: " + host)
     elif hosts and is_authority(hosts[0]):
         host = hosts[0]
-    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host), client)
+    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host), client, chain)
 
 
 def _element(address: bytes, proto: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final
 from ...core.apply.forwardable import Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
+from .fast_heads import FORWARDED_FOR
 from .forwarding_headers import UNCHANGED, Forwarding
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 from .pointing_headers import NO_REWRITE, LocationRewrite
@@ -144,22 +145,31 @@ class KnownLines:
     """The head of a message as it went out, for others of its way.
 
     `varying` are the values that vary in the head as it came. `_pieces` is what went out around
-    those that were passed on, `_which` says for each of these which one it is.
+    those that were passed on, `_which` says for each of these which one it is. `chain` is a line of
+    ours behind them, which varies with that of X-Forwarded-For.
     """
 
-    __slots__ = ("_pieces", "_which", "head", "varying")
+    __slots__ = ("_pieces", "_which", "chain", "head", "varying")
 
     def __init__(
-        self, head: bytes, varying: Varying, headers: Headers, names: frozenset[bytes]
+        self,
+        head: bytes,
+        varying: Varying,
+        headers: Headers,
+        names: frozenset[bytes],
+        chain: bytes = b"",
     ) -> None:
         """Take a head that came with `headers`, of which those with such `names` vary."""
         self.head = head
         self.varying = varying
+        self.chain = chain
         self._which: list[int] = []
         self._pieces: list[bytes] | None = []
         at = 0
         varied = (pair for pair in headers if pair[0].lower() in names) if varying else ()
         for number, (name, value) in enumerate(varied):
+            if name.lower() == FORWARDED_FOR:
+                continue  # what goes out is the chain
             line = b"\r\n%b: " % name
             start = head.find(line, at)
             if start < 0 and line not in head:
@@ -171,17 +181,24 @@ class KnownLines:
             self._pieces.append(head[at:start])
             self._which.append(number)
             at = start + len(value)
+        if chain:  # our lines are behind those of the client, of which none has this name
+            start = head.rindex(b"\r\n%b\r\n" % chain, max(at - 2, 0)) + 2
+            self._pieces.append(head[at:start])
+            at = start + len(chain)
         self._pieces.append(head[at:])
 
-    def filled(self, varying: Varying) -> bytes | None:
+    def filled(self, varying: Varying, chain: bytes = b"") -> bytes | None:
         """Return the head with other values; None where it must be made anew."""
         pieces = self._pieces
-        if pieces is None:
+        if pieces is None or bool(chain) != bool(self.chain):
             return None
+        values = [varying[number] for number in self._which]
+        if chain:
+            values.append(chain)
         parts = [pieces[0]]
-        for number, piece in zip(self._which, pieces[1:], strict=True):
-            parts += (varying[number], piece)
-        self.varying, self.head = varying, b"".join(parts)
+        for value, piece in zip(values, pieces[1:], strict=True):
+            parts += (value, piece)
+        self.varying, self.chain, self.head = varying, chain, b"".join(parts)
         return self.head
 
 

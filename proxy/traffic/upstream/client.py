@@ -16,7 +16,7 @@ from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside
-from ..http1.fast_heads import VARYING_IN_REQUESTS, FastHead
+from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, request_lines
@@ -162,12 +162,13 @@ class HttpUpstream:
     ) -> bytes:
         """Return the head of a request, and keep it if others of its way have the same."""
         known = lines.get(message.frame)
-        head = None if known is None else known.filled(fast.varying)
+        chain = b"" if fast.client is None else forwarding.chain
+        head = None if known is None else known.filled(fast.varying, chain)
         if head is None:
             own = fast.raw.headers if type(message) is Changed else None
             head = request_lines(message, host=self._host, forwarding=forwarding, headers=own)
             if own is not None:
-                lines[message.frame] = KnownLines(head, fast.varying, own, VARYING_IN_REQUESTS)
+                lines[message.frame] = KnownLines(head, fast.varying, own, VARYING_BY_CLIENT, chain)
         return head
 
     def response(self, connection: UpstreamConnection) -> PooledResponse:
