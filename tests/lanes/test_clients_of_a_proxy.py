@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Names
 from proxy.traffic.exchange.known_heads import MOST_CLIENTS
 from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.traffic.ours import PASSING
@@ -49,8 +54,14 @@ def _sent_for(messages: list[bytes], number: int) -> Iterator[bytes]:
     for turn, message in enumerate(messages):
         start, _, rest = message.partition(b"\r\n")
         client = _CLIENTS[(turn // 2 + number) % len(_CLIENTS)]
-        lines = [b"x-Forwarded-FOR: " + client, b"Traceparent: %d" % turn, b"X-Real-IP: " + client]
-        yield b"\r\n".join([start, *lines[: 3 - turn % 7 // 6], rest])
+        lines = [
+            b"x-Forwarded-FOR: " + client,
+            b"Authorization: Bearer %d-of-%b" % (turn // 3, client),
+            b"Traceparent: %d" % turn,
+            b"User-Agent: " + client,
+            b"X-Real-IP: " + client,
+        ]
+        yield b"\r\n".join([start, *lines[: 5 - turn % 7 // 6], rest])
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -98,3 +109,30 @@ async def test_any_number_of_clients_goes_a_way(
     assert [one.encode() for one in clients] == [sent[0], *sent]
     assert sum("sealed" in one.counts for one in taken) == len(sent) - 1
     assert b'"content": "c"' not in remembered.forwarded
+
+
+def _bearer(user: str) -> bytes:
+    parts = (json.dumps(one).encode() for one in ({"alg": "none"}, {"sub": user}, {}))
+    return b".".join(base64.urlsafe_b64encode(one).rstrip(b"=") for one in parts)
+
+
+async def test_a_conversation_named_by_a_token_is_that_of_each_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("jwt:sub"))
+    each = tuple(replace(one.rule, names=names) for one in a_rulebook().rules)
+    rules = RuleTable(each, pass_unmatched=True)
+    users = [*"aabbaacdefghijkaabbaakk"]
+    body = b'{"content": "c"}'
+    start = b"POST /c/1 HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    text = start + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
+    messages = [text % (_bearer(user), len(body), body) for user in users]
+    async with a_way(rules) as known, a_way(rules) as anew:
+        with taken_ways(monkeypatch) as taken:
+            remembered = await known.send_in_turn(messages, monkeypatch)
+        with nothing_is_fast(monkeypatch):
+            assert remembered == await anew.send_in_turn(messages, monkeypatch)
+    tokens = re.findall(rb'{"content": "([^"]*)"}', remembered.forwarded)
+    assert dict(zip(users, tokens, strict=True)).items() == {*zip(users, tokens, strict=True)}
+    assert len(set(tokens)) == len(set(users))
+    assert sum("sealed" in one.counts for one in taken) > 5

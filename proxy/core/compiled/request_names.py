@@ -185,7 +185,12 @@ class NamesOfHead:
         self._jwt = any(one.place == "jwt" for one in known)
 
     def reads(self, headers: frozenset[bytes]) -> bool:
-        """Return whether a name is read from one of these headers, or from a twin of its name."""
+        """Return whether a name is read from one of these headers, or from a twin of its name.
+
+        `headers` are in lower case.
+        """
+        if self._jwt and _AUTHORIZATION in headers:
+            return True
         return not self._headers.keys().isdisjoint(map(fold_header, headers))
 
     def refuse_unclear(self, names: RequestNames) -> None:

@@ -26,6 +26,8 @@ WORTH_WAITING: Final = 32768
 it arrives."""
 MOST_CLIENTS: Final = 64
 """For so many clients it is known what differs in the head of a request that is sent for them."""
+MOST_OTHERS: Final = 8
+"""So many other heads are known where a rule reads a name from what varies."""
 MOST_RESPONSES: Final = 8
 """So many heads of responses are known for a head of requests: a route has few."""
 
@@ -74,10 +76,21 @@ class KnownRequest(KnownHead):
         limit: The largest body in bytes that may be read whole.
         responses: What is known of responses, by the keys of their heads.
         reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
+        others: What is known of such heads with other values.
         clients: What was admitted for other clients than the first, by their X-Forwarded-For.
     """
 
-    __slots__ = ("admitted", "clients", "limit", "method", "reads", "responses", "rule", "varying")
+    __slots__ = (
+        "admitted",
+        "clients",
+        "limit",
+        "method",
+        "others",
+        "reads",
+        "responses",
+        "rule",
+        "varying",
+    )
 
     def __init__(
         self, admitted: AdmittedExchange, limit: int, record: MessageRecord, varying: Varying
@@ -93,6 +106,7 @@ class KnownRequest(KnownHead):
         self.reads: Final = names is not None and names.reads(VARYING_BY_CLIENT)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
         self.clients: Final[dict[bytes, AdmittedExchange]] = {}
+        self.others: Final[dict[Varying, KnownRequest]] = {}
 
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
@@ -104,13 +118,18 @@ class KnownRequest(KnownHead):
         return known
 
 
-_NOT_READ: Final = VARYING_BY_CLIENT | {b"content-length"}
+_LENGTH: Final = frozenset({b"content-length"})
+_NOT_READ: Final = VARYING_BY_CLIENT | _LENGTH
 
 
-def _without_varying(exchange: Exchange) -> Exchange:
-    """Return an exchange whose ways hold whatever varies: nothing can be read of it there."""
-    head = exchange.head
-    kept = tuple(pair for pair in head.headers if pair[0].lower() not in _NOT_READ)
+def _of_all(known: KnownRequest) -> Exchange:
+    """Return an exchange whose ways hold for all requests that go by what is known.
+
+    Nothing can be read of what varies there, unless it is a name: then it is theirs, too.
+    """
+    exchange = known.admitted.exchange
+    head, not_read = exchange.head, _LENGTH if known.reads else _NOT_READ
+    kept = tuple(pair for pair in head.headers if pair[0].lower() not in not_read)
     return Exchange(exchange.decision, head.with_headers(kept))
 
 
@@ -130,21 +149,26 @@ class KnownHeads:
             TrafficError: The gate or a rule refuses it.
         """
         entry, steps = head.entry, self._steps
-        known: KnownRequest
-        if entry.owner is not self or (
-            entry.decision.reads and entry.decision.varying != head.varying
-        ):
+        first: KnownRequest | None = entry.decision if entry.owner is self else None
+        known = first
+        if first is not None and first.reads and first.varying != head.varying:
+            known = first.others.get(head.varying)
+        if known is None:
             admitted = steps.admit(head.raw, peer, record)
             limit = steps.body_limit(admitted.exchange.decision)
             known = KnownRequest(admitted, limit, record, head.varying)
-            entry.decision, entry.owner = known, self
+            if first is None:
+                entry.decision, entry.owner = known, self
+            else:
+                if len(first.others) >= MOST_OTHERS:
+                    first.others.clear()
+                first.others[head.varying] = known
             return known
-        known = entry.decision
         record.method, record.rule = known.method, known.rule
         if steps.keys.shut:
             steps.refuse_shut(known.rule)  # it may have been shut meanwhile
         if not known.asked:
-            known.take(self._ways.request(_without_varying(known.admitted.exchange)))
+            known.take(self._ways.request(_of_all(known)))
         return known
 
     def admitted(self, known: KnownRequest, head: FastHead, peer: Peer) -> AdmittedExchange:
@@ -171,8 +195,7 @@ class KnownHeads:
         if known is None:
             return request.learn(fast, treat_response(exchange, fast.head, length=fast.length))
         if not known.asked:
-            exchange = _without_varying(exchange)
-            known.take(self._ways.response(exchange, known.treatment, fast.head))
+            known.take(self._ways.response(_of_all(request), known.treatment, fast.head))
         return known
 
     def awaits(self, request: KnownRequest, fast: FastResponseHead) -> bool:

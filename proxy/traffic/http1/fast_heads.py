@@ -78,9 +78,15 @@ VARYING_IN_REQUESTS: Final = frozenset(
 """Headers whose values clients and proxies change with each request. Nothing decides by them but a
 rule that reads one as a name, and then all heads are different ones."""
 FORWARDED_FOR: Final = b"x-forwarded-for"
-VARYING_BY_CLIENT: Final = VARYING_IN_REQUESTS | {FORWARDED_FOR, b"x-real-ip"}
-"""These, and those by which a proxy says for whom it sends a request. The client that shares and
-limits go by is found anew for each value, and so is what goes out in place of X-Forwarded-For."""
+VARYING_BY_CLIENT: Final = VARYING_IN_REQUESTS | {
+    b"authorization",
+    b"user-agent",
+    b"x-real-ip",
+    FORWARDED_FOR,
+}
+"""These, and what differs where a proxy sends requests for many clients. The client that shares and
+limits go by is found anew for each value, and so is what goes out in place of X-Forwarded-For. A
+rule reads Authorization where it takes names from tokens."""
 
 
 class FastHead:

@@ -21,8 +21,9 @@ HELD_BYTES: Final = 2048
 
 _DIGITS: Final = 9
 """A head whose length has more digits is parsed each time."""
-_VALUE_BYTES: Final = 512
-"""So is one in which a value that varies is not shorter."""
+_VALUE_BYTES: Final = 1536
+_MOST_BYTES: Final = 2 * HELD_BYTES
+"""So is one in which a value that varies is not shorter, and one that is longer."""
 _NO_HEAD: Final = b"\n"
 """No head begins so."""
 _VARYING: Final = re.compile(rb"[!-~][\t -~]*+(?<![\t ])")
@@ -103,6 +104,8 @@ class _Known(Generic[_Head]):
                 varying.append(value)
             else:
                 return None
+        if at > _MOST_BYTES:
+            return None
         self.whole = data[:at]
         return tuple(varying), digits
 

@@ -209,3 +209,14 @@ def test_heads_with_one_key_differ_in_what_varies_alone(one: bytes, other: bytes
     assert (first.key == second.key) == (alike[0] == alike[1])
     if first.key == second.key:
         assert (first.varying == second.varying) == (varied[0] == varied[1])
+
+
+def test_what_goes_out_for_a_client_is_never_what_came() -> None:
+    head = b"POST / HTTP/1.1\r\nB3: 1\r\nX-Forwarded-For: ::1\r\nVia: a\r\n"
+    came = ((b"B3", b"1"), (b"X-Forwarded-For", b"::1"))
+    names = frozenset({b"b3", b"x-forwarded-for"})
+    known = KnownLines(head, (b"1", b"::1"), came, names, b"X-Forwarded-For: ::1")
+    assert known.filled((b"1", b"::2"), b"X-Forwarded-For: ::1") == head
+    other = known.filled((b"2", b"::2"), b"X-Forwarded-For: ::2, ::1")
+    assert other == head.replace(b"::1", b"::2, ::1").replace(b"B3: 1", b"B3: 2")
+    assert known.filled((b"2", b"::2"), b"") is None
