@@ -36,6 +36,7 @@ class KmsDouble:
     refuses: str = ""
     allowed: str = "canary-token-of-the-container-1"
     calls: list[str] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
     bearers: list[str] = field(default_factory=list)
     _server: ThreadingHTTPServer | None = None
 
@@ -67,7 +68,8 @@ class KmsDouble:
                 size = int(self.headers.get("Content-Length", 0))
                 action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
                 double.calls.append(action)
-                self.answer(*double.answer(action, json.loads(self.rfile.read(size))))
+                double.asked.append(json.loads(self.rfile.read(size)))
+                self.answer(*double.answer(action, double.asked[-1]))
 
             def do_GET(self) -> None:
                 bearer = self.headers.get("Authorization", "")

@@ -1,0 +1,157 @@
+"""A fleet of three whose key service is killed under load: no message may fail.
+
+    python -m tests.keys.keyring.roots.outage --seconds 60 --rps 500
+
+prints how many messages were answered, how many failed, how many calls the service has logged
+before it was killed, and the rate that was reached. The service is moto, which `./dev test
+tests/keys` sets up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+
+from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
+from tests.keys.keyring.roots.test_aws_kms import ENVIRON, MOTO, REGION, Kms
+from tests.scenarios.rig import Load, Served, a_configuration, backend, running, write_token
+from tests.servers import await_port, child, free_port
+
+_SIDECARS = 3
+_CLIENTS = 40
+"""Clients of each sidecar."""
+
+
+@dataclass
+class Result:
+    """What an outage came to."""
+
+    answered: int
+    failed: int
+    rate: float
+    calls: int
+    """Calls that the service logged, of `Decrypt` alone: one for each start."""
+    reloads: int
+    """Reloads during the outage that were accepted."""
+
+
+@contextmanager
+def sidecar(folder: Path, upstream: int, kms: Kms, keyring: Keyring) -> Iterator[Served]:
+    """Run one of the fleet, with the file that all of them have."""
+    write_token(folder, "token-of-the-tests-0123456789")
+    ports = {"port": free_port(), "admin": free_port(), "health": free_port()}
+    listen = f"127.0.0.1:{ports['port']}"
+    text = a_configuration(upstream, listen=listen, admin=ports["admin"], health=ports["health"])
+    root = f"aws-kms: {{key: '{kms.key}', endpoint: '{kms.url}', sts: '{kms.url}'}}, lease: 1h"
+    text = text.replace("key: {file: root.key}", f"{root}, id: {keyring.id}")
+    with running(folder, text, variables=ENVIRON, **ports) as served:  # type: ignore[arg-type]  # ints
+        yield served
+
+
+async def outage(folder: Path, seconds: float, rps: int) -> Result:
+    """Kill the service under load, for so many seconds."""
+    log, port = folder / "moto.log", free_port()
+    with ExitStack() as stack:
+        moto = stack.enter_context(child([str(MOTO), "-H", "127.0.0.1", "-p", str(port)], log, {}))
+        await asyncio.to_thread(await_port, moto, port, log)
+        kms = Kms(f"http://127.0.0.1:{port}/")
+        kms.key = await asyncio.to_thread(kms.make_key)
+        keyring = create("k1", now=int(time.time()), random=os.urandom)
+        root = AwsKmsRoot(AwsKmsOptions(kms.key, REGION, kms.url, kms.url), ENVIRON)
+        before = _calls(log)
+        async with backend() as behind:
+            fleet = []
+            for number in range(_SIDECARS):
+                place = folder / f"sidecar-{number}"
+                place.mkdir()
+                await asyncio.to_thread(create_keyring, place / "keyring.jwe", keyring, root)
+                fleet.append(stack.enter_context(sidecar(place, behind.port, kms, keyring)))
+            wrapped = _calls(log) - before
+            for one in fleet:
+                await _ready(one)
+            loads, took = await _under_load(fleet, moto.pid, seconds, rps)
+            reloads = [await _reloaded(one) for one in fleet]
+            canary = [load.canary.encode() for load in loads]
+            leaks = sum(any(one in body for one in canary) for body in behind.bodies)
+            leaks += sum("canary" in one.log.read_text() for one in fleet)
+    answered = sum(load.answered for load in loads)
+    failed = sum(len(load.wrong) + load.cut + load.refused for load in loads) + leaks
+    calls = _calls(log) - before - wrapped
+    return Result(answered, failed, round(answered / took, 1), calls, sum(reloads))
+
+
+async def _under_load(
+    fleet: list[Served], service: int, seconds: float, rps: int
+) -> tuple[list[Load], float]:
+    pause = _SIDECARS * _CLIENTS / rps
+    loads = [Load(f"http://127.0.0.1:{one.port}/api/messages", pause=pause) for one in fleet]
+    async with asyncio.TaskGroup() as group:
+        for load in loads:
+            group.create_task(load.run(_CLIENTS))
+        while not all(load.answered for load in loads):  # noqa: ASYNC110 - as in the rig
+            await asyncio.sleep(0.05)
+        began, before = time.monotonic(), sum(load.answered for load in loads)
+        os.kill(service, signal.SIGKILL)
+        await asyncio.sleep(seconds / 2)
+        for one in fleet:
+            one.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(seconds / 2)
+        for load in loads:
+            load.stop.set()
+    assert sum(load.answered for load in loads) > before
+    return loads, time.monotonic() - began
+
+
+async def _reloaded(one: Served) -> int:
+    """Return 1 where the reload was accepted and the outage reported."""
+    told = await one.event("root.unavailable")
+    loaded = await one.event("config.loaded", 2)
+    return int("refuses connections" in told["reason"] and loaded["cause"] == "signal")
+
+
+async def _ready(one: Served) -> None:
+    url = f"http://127.0.0.1:{one.health}/readyz"
+    for _ in range(600):
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                if answer.status == 200:
+                    return
+        except aiohttp.ClientConnectionError:
+            pass
+        await asyncio.sleep(0.1)
+    raise AssertionError(one.log.read_text()[-2000:])
+
+
+def _calls(log: Path) -> int:
+    return log.read_text().count('"POST / HTTP/1.1" 200')
+
+
+def main() -> int:
+    """Run it; 1 where a message failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rps", type=int, default=500)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = asyncio.run(outage(Path(folder), asked.seconds, asked.rps))
+    sys.stdout.write(json.dumps(asdict(result)) + "\n")
+    return int(result.failed > 0 or result.reloads < _SIDECARS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
