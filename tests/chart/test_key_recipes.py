@@ -179,10 +179,16 @@ def test_what_vault_agent_writes_becomes_the_secret_that_is_mounted(
     ]
 
 
-def test_a_keyring_in_a_config_map_has_no_root_key_beside_it() -> None:
-    made = the("kms-keyring.yaml", "ConfigMap")
+def test_a_keyring_in_a_config_map_has_no_root_key_beside_it(tmp_path: Path) -> None:
+    configuration, made = (
+        one for one in objects("kms-keyring.yaml") if one["kind"] == "ConfigMap"
+    )
+    (tmp_path / "sealyard.yaml").write_text(configuration["data"]["sealyard.yaml"])
+    loaded = load(tmp_path / "sealyard.yaml", {})
 
-    assert set(made["data"]) == {"keyring.jwe"}
+    assert loaded.warnings == ()
+    assert [one.kind for one in loaded.settings.keys.roots] == ["aws-kms"]
+    assert set(made["data"]) == {loaded.settings.keys.keyring.name}
     assert key_volume(f"ConfigMap/{made['metadata']['name']}") == {
         "configMap": {"name": "sealyard-keyring", "defaultMode": 0o440}
     }
