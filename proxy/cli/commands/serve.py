@@ -19,7 +19,7 @@ from ...config.checks.workers import warnings_for_workers
 from ...config.load import find
 from ...core.errors import ConfigurationError
 from ...keys.fleet.lineage import Accepted
-from ...process import fitness, memory
+from ...process import fitness, memory, service_manager
 from ...process.hardening import harden
 from ...telemetry.logs import library_logs
 from ...telemetry.logs.logger import Logs, to_stderr
@@ -185,7 +185,9 @@ async def _serve(
     signals.on_hangup(lambda: service.reload_soon("signal"))
     listeners = len(read.loaded.settings.listeners)
     logs.report("server.ready", listeners=listeners, duration_ms=_since(stop.began))
+    service_manager.notify(service_manager.READY, os.environ)
     reason = await signals.stop
+    service_manager.notify(service_manager.STOPPING, os.environ)
     service.announce_drain()
     if stop.delay:
         logs.report("server.draining", signal=reason, delay_s=stop.delay)
