@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "serve": CommandPlace("serve", "Run the sidecar."),
     "validate": CommandPlace("validate", "Check a configuration and report every error."),
     "explain": CommandPlace("explain", "Show which rule matches a message and what it does."),
+    "test": CommandPlace("rule_tests", "Run cases for the rules, and find what they miss."),
     "inspect": CommandPlace("inspect", "Show what a token says without a key."),
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),

@@ -41,6 +41,8 @@ from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
 from .played import PlayedBackend, PlayedClient, Received
 
+clock: Final = time.time
+"""Seconds since 1970."""
 SECONDS: Final = 10.0
 """A trial that takes longer is ended: nothing in it waits for anybody else."""
 _JSON_TYPE: Final = (b"Content-Type", b"application/json")
@@ -127,10 +129,10 @@ async def explain(
     upstream.backend = backend
     handler = ExplainedHandler(
         table,
-        keys or TrialKeys(time.time),
+        keys or TrialKeys(clock),
         upstream,
         _Silent(),
-        clock=time.time,
+        clock=clock,
         name=listener.name,
         limits=listener.limits,
         trusted_proxies=listener.trusted_proxies,

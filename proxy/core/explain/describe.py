@@ -49,7 +49,7 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
         values.append(value)
         if value.action in _AS_IT_WAS:
             continue
-        mask = Change(value.start, value.end, _masked(value), "sealed")
+        mask = Change(value.start, value.end, _spelled(edit, _masked(value)), "sealed")
         if isinstance(edit, HeadEdit):
             head.append((edit.place, mask))
         else:
@@ -64,6 +64,16 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
     lines = sorted({place for place, _ in head if place != QUERY})
     headers = () if isinstance(masked, SocketHead) else tuple(masked.headers[at] for at in lines)
     return Described(tuple(values), outgoing, masked, headers)
+
+
+def _spelled(edit: ValueEdit | BegunEdit, mask: bytes) -> bytes:
+    """Return a mask as the texts that carry the value spell it."""
+    edit = edit.edit if isinstance(edit, HeadEdit | PartEdit | OwnEdit) else edit
+    if not isinstance(edit, CarriedEdit):
+        return mask
+    with suppress(OpenFailed):  # what cannot spell it shows it as it is
+        return edit.spell(_spelled(edit.edit, mask))
+    return mask
 
 
 def _apart(changes: list[Change]) -> list[Change]:

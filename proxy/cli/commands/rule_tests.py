@@ -1,0 +1,196 @@
+"""`sealyard test`: a team's own cases for its rules."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.sax.saxutils import quoteattr
+
+import click
+
+from ...config.settings import ListenerSettings, Settings
+from ...core.crypto.token import ASSUMED_KEK_ID
+from ...core.errors import ConfigurationError, SealyardError
+from ...core.explain.explanation import Explained
+from ...wiring import explaining
+from ..support import console
+from ..support.configuration import config_option, load_configuration
+from ..support.rule_cases import Case, Cases, read_cases
+from ..support.rule_mutants import Mutant, items, mutants, shown, without
+from ..support.rule_outcomes import failures
+
+FORMATS: Final = ("text", "junit", "github")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A case that has run: what happened, and what of it is not as expected."""
+
+    case: Case
+    explained: Explained
+    faults: tuple[str, ...]
+
+
+@click.command("test")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="CASES...",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@config_option
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How results are printed; `github` marks the lines of failed cases.",
+)
+@click.option("--coverage", is_flag=True, help="Fail for rules and selectors that no case needs.")
+@click.option(
+    "--mutate",
+    is_flag=True,
+    help="Fail for a moved rule, a wrong selector or a narrowed type that no case notices.",
+)
+def test(
+    files: tuple[Path, ...], *, config: Path | None, output: str, coverage: bool, mutate: bool
+) -> None:
+    """Run cases: messages, and what the rules are expected to do with them.
+
+    \b
+    sealyard test rules/cases.yaml
+    sealyard test cases.yaml --mutate --format junit > report.xml
+
+    Each message goes through the code that `serve` runs, as `sealyard explain` sends it. Without
+    --config, a file names its configuration. Exits with 1 if a case fails, or if the cases do not
+    need every rule and selector (--coverage) or notice every mutant (--mutate).
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    good = True
+    for file in files:
+        cases = read_cases(file)
+        settings = load_configuration(config or cases.config).settings
+        with asyncio.Runner() as runner:
+            run = _Run(runner, settings)
+            results = [run.result(_listener(settings, one, file), one) for one in cases.cases]
+            gaps = [
+                *(run.uncovered(cases) if coverage else ()),
+                *(run.unnoticed(cases) if mutate else ()),
+            ]
+        for line in _report(output, file, results, gaps):
+            click.echo(console.printable(line))
+        good = good and not gaps and not any(one.faults for one in results)
+    sys.exit(console.OK if good else console.NEGATIVE)
+
+
+class _Run:
+    """Runs cases by the rules of one configuration."""
+
+    def __init__(self, runner: asyncio.Runner, settings: Settings) -> None:
+        self._runner = runner
+        self._settings = settings
+        kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
+        self._keys = explaining.TrialKeys(explaining.clock, kek_id=kek_id)
+
+    def result(self, listener: ListenerSettings, case: Case) -> Result:
+        """Run one case."""
+        told = self._runner.run(explaining.explain(listener, case.wanted, self._keys))
+        return Result(case, told, tuple(failures(case, told)))
+
+    def uncovered(self, cases: Cases) -> Iterator[str]:
+        """Yield the rules that no case reaches, and the items that no case needs."""
+        for listener in self._settings.listeners:
+            reached = self._by_rule(listener, cases)
+            for rule in listener.rules:
+                if rule.name not in reached:
+                    yield f"listener {listener.name!r}: no case reaches rule {rule.name!r}"
+                    continue
+                for at, item in items(rule):
+                    changed = without(listener, rule, at)
+                    if not self._noticed(changed, reached[rule.name]):
+                        where = f"rule {rule.name!r}: {at[0]}: {at[2]}"
+                        yield f"{where}: no case needs {shown(item.selector)}"
+
+    def unnoticed(self, cases: Cases) -> Iterator[str]:
+        """Yield the mutants that no case notices."""
+        for listener in self._settings.listeners:
+            reached = self._by_rule(listener, cases)
+            for mutant in mutants(listener):
+                if not self._noticed(mutant.listener, _for(mutant, reached)):
+                    yield f"no case notices: {mutant.what}"
+
+    def _by_rule(self, listener: ListenerSettings, cases: Cases) -> dict[str, list[Case]]:
+        """Return the cases of a listener that hold, by the rules that take their messages."""
+        found: dict[str, list[Case]] = {}
+        for case in cases.cases:
+            if case.listener not in {None, listener.name}:
+                continue
+            result = self.result(listener, case)
+            if not result.faults:
+                found.setdefault(result.explained.request.rule or "", []).append(case)
+        return found
+
+    def _noticed(self, listener: ListenerSettings, cases: Iterable[Case]) -> bool:
+        try:
+            return any(self.result(listener, one).faults for one in cases)
+        except SealyardError:  # the rules cannot be so: whoever changes them is told
+            return True
+
+
+def _for(mutant: Mutant, reached: dict[str, list[Case]]) -> Iterator[Case]:
+    for name in mutant.rules:
+        yield from reached.get(name, ())
+
+
+def _listener(settings: Settings, case: Case, file: Path) -> ListenerSettings:
+    names = [one.name for one in settings.listeners]
+    for one in settings.listeners:
+        if one.name == case.listener or (case.listener is None and len(names) == 1):
+            return one
+    raise ConfigurationError(
+        (f"{file}:{case.line}:1 the case needs `listener`: one of {', '.join(names)}",)
+    )
+
+
+def _report(output: str, file: Path, results: list[Result], gaps: list[str]) -> Iterator[str]:
+    if output == "junit":
+        yield from _junit(file, results, gaps)
+        return
+    for one in results:
+        if one.faults and output == "github":
+            for fault in one.faults:
+                yield f"::error file={file},line={one.case.line}::{one.case.name}: {fault}"
+        elif one.faults:
+            yield f"{file}:{one.case.line}: FAILED {one.case.name}"
+            yield from (f"  {fault}" for fault in one.faults)
+    for gap in gaps:
+        yield f"::error file={file}::{gap}" if output == "github" else f"{file}: {gap}"
+    failed = sum(1 for one in results if one.faults)
+    yield f"{file}: {len(results) - failed} passed, {failed} failed" + (
+        f", {len(gaps)} gaps" if gaps else ""
+    )
+
+
+def _junit(file: Path, results: list[Result], gaps: list[str]) -> Iterator[str]:
+    failed = sum(1 for one in results if one.faults) + len(gaps)
+    yield '<?xml version="1.0" encoding="UTF-8"?>'
+    name = quoteattr(str(file))
+    yield f'<testsuite name={name} tests="{len(results) + len(gaps)}" failures="{failed}">'
+    for one in results:
+        place = f"classname={name} name={quoteattr(one.case.name)}"
+        yield from _junit_case(place, "; ".join(one.faults))
+    for gap in gaps:
+        yield from _junit_case(f"classname={name} name={quoteattr(gap)}", gap)
+    yield "</testsuite>"
+
+
+def _junit_case(place: str, fault: str) -> Iterator[str]:
+    if fault:
+        yield f"<testcase {place}><failure message={quoteattr(fault)}/></testcase>"
+    else:
+        yield f"<testcase {place}/>"
