@@ -67,13 +67,13 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
 
 
 def _spelled(edit: ValueEdit | BegunEdit, mask: bytes) -> bytes:
-    """Return a mask as the texts that carry the value spell it."""
+    """Return a mask as the JSON that carries the value spells it, elsewhere as it is."""
     edit = edit.edit if isinstance(edit, HeadEdit | PartEdit | OwnEdit) else edit
     if not isinstance(edit, CarriedEdit):
         return mask
-    with suppress(OpenFailed):  # what cannot spell it shows it as it is
-        return edit.spell(_spelled(edit.edit, mask))
-    return mask
+    inner = _spelled(edit.edit, mask)
+    spelled = edit.spell(inner)
+    return spelled if b"<" in spelled else inner
 
 
 def _apart(changes: list[Change]) -> list[Change]:
