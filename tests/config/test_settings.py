@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.config.schema.roots.azure_kv import AzureKvOptions
+from proxy.config.schema.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.config.schema.roots.pkcs11 import Pkcs11Options
 from proxy.config.settings import (
     AdminSettings,
@@ -311,6 +313,42 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
         FOLDER / "keyring.jwe",
         FOLDER / "ca.pem",
         FOLDER / "root.key",
+    )
+
+
+def test_a_key_of_google_cloud_has_a_name_and_a_federation() -> None:
+    name = "projects/p-1/locations/global/keyRings/r_1/cryptoKeys/k"
+    audience = (
+        "//iam.googleapis.com/projects/7/locations/global/workloadIdentityPools/a/providers/b"
+    )
+    federation = f"{{audience: '{audience}', token: token, service_account: a@b.example}}"
+    text = changed(
+        "passphrase: {env: P}",
+        f"gcp-kms: {{key: {name}, federation: {federation}, iam: 'https://iam/', ca: ca.pem}},"
+        f" id: {'A' * 22}",
+    )
+    federated = GcpFederation(audience, str(FOLDER / "token"), "a@b.example")
+    options = GcpKmsOptions(name, federated, iam="https://iam", ca=FOLDER / "ca.pem")
+
+    assert loaded(text).settings.keys.roots == (RootSettings("gcp-kms", options),)
+    plain = changed("passphrase: {env: P}", f"gcp-kms: {{key: {name}}}")
+    assert loaded(plain).settings.keys.roots == (RootSettings("gcp-kms", GcpKmsOptions(name)),)
+
+
+def test_a_key_of_azure_has_a_vault_and_what_its_tokens_are_for() -> None:
+    text = changed(
+        "passphrase: {env: P}", "azure-kv: {vault: 'https://v-1.vault.azure.cn/', key: k}"
+    )
+    options = AzureKvOptions("https://v-1.vault.azure.cn", "k", audience="https://vault.azure.cn")
+
+    assert loaded(text).settings.keys.roots == (RootSettings("azure-kv", options),)
+    more = (
+        "mechanism: A256GCM, audience: 'https://a/', client: 12345678-1234-1234-1234-123456789012"
+    )
+    found = loaded(text.replace("key: k", f"key: k, {more}")).settings.keys.roots
+    client = "12345678-1234-1234-1234-123456789012"
+    assert found[0].options == dataclasses.replace(
+        options, mechanism="A256GCM", audience="https://a", client=client
     )
 
 

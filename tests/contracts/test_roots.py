@@ -36,8 +36,9 @@ SUBJECTS: Mapping[str, Callable[[Path], object]] = {
 }
 """The options of a root of each kind with a secret of its own; without its file there is none."""
 
-SERVICES = frozenset({"aws-kms", "pkcs11", "vault"})
-"""Kinds that need a server: their own tests call `holds_the_contract` of root_service.py."""
+SERVICES = frozenset({"aws-kms", "azure-kv", "gcp-kms", "pkcs11", "shares", "vault"})
+"""Kinds that need a server or a token: their tests call `holds_the_contract` of root_service.py.
+Shares need operators, and have tests of their own."""
 
 
 @pytest.fixture(params=sorted(ROOTS.keys() - SERVICES))

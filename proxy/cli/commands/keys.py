@@ -27,7 +27,7 @@ from ..support.keyring_changes import (
     update,
 )
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options
-from . import keys_backup, keys_check, keys_roots
+from . import keys_backup, keys_check, keys_roots, keys_unlock
 
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
@@ -268,5 +268,6 @@ for _command in (
     keys_backup.import_backup,
     keys_check.derive,
     keys_roots.roots,
+    keys_unlock.unlock,
 ):
     keys.add_command(_command)

@@ -24,6 +24,7 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured
 from . import console
 from .configuration import config_option, configuration_if_any
+from .shares import at_terminal
 
 _P = ParamSpec("_P")
 _JOINED: Final = """The same as a joined name: '["a", "b"]' or '{"members": ["a", "b"]}'."""
@@ -197,7 +198,7 @@ def _find(options: _Options) -> tuple[Path, Roots, AuditSettings | None]:
         return options.keyring or DEFAULT_KEYRING, roots, None
     keys, audit = loaded.settings.keys, loaded.settings.audit
     if named is None:
-        roots = configured(keys, os.environ)
+        roots = at_terminal(configured(keys, os.environ))
     # A keyring other than the configured one has another audit log, too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
     return options.keyring or keys.keyring, roots, audit if mine else None

@@ -15,8 +15,11 @@ from ..yaml.nodes import Place, Problems
 from . import tables
 from .addresses import Files
 from .roots.aws_kms import AWS_KMS
+from .roots.azure_kv import AZURE_KV
+from .roots.gcp_kms import GCP_KMS
 from .roots.kind import RootKind, secret_file
 from .roots.pkcs11 import PKCS11
+from .roots.shares import SHARES
 from .roots.vault import VAULT
 from .tables import Key
 
@@ -43,7 +46,10 @@ ROOT_KINDS: Final[Mapping[str, RootKind]] = {
     ),
     "aws-kms": AWS_KMS,
     "vault": VAULT,
+    "gcp-kms": GCP_KMS,
+    "azure-kv": AZURE_KV,
     "pkcs11": PKCS11,
+    "shares": SHARES,
 }
 """By the names that ROOTS and the wrappings of a keyring use."""
 

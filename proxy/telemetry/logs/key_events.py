@@ -41,6 +41,19 @@ KEY_EVENTS: Final = (
         " neither sealed nor opened until it opens the keyring again.",
     ),
     Event(
+        "root.share_taken",
+        "info",
+        ("held", "needed", "uid"),
+        "An operator handed in a share of the keyring's secret. `uid` is the user of the process"
+        " that did.",
+    ),
+    Event(
+        "root.share_refused",
+        "warning",
+        ("reason", "uid"),
+        "A share was handed in that is mistyped, of another keyring or split, forged or known.",
+    ),
+    Event(
         "keyring.older",
         "warning",
         ("keyring", "generation", "file_generation"),

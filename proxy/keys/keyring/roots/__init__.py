@@ -54,7 +54,10 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
     "passphrase": PassphraseRoot,
     "aws-kms": _later("aws_kms", "AwsKmsRoot"),
     "vault": _later("vault", "VaultRoot"),
+    "gcp-kms": _later("gcp_kms", "GcpKmsRoot"),
+    "azure-kv": _later("azure_kv", "AzureKvRoot"),
     "pkcs11": _later("pkcs11", "Pkcs11Root"),
+    "shares": _later("shares", "SharesRoot"),
 }
 
 

@@ -71,8 +71,8 @@ def call(  # noqa: PLR0913 - the parts of one request
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     try:
         connection.request(method, target, body, dict(headers))
-        response = connection.getresponse()
-        read = response.read(MOST_ANSWER + 1)
+        with connection.getresponse() as response:
+            read = response.read(MOST_ANSWER + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise KeyringError(f"{host}: {_reason(error)}") from None
     finally:

@@ -44,6 +44,20 @@ def forget(name: str) -> None:
         _TAKEN[name].forget()
 
 
+def keep(name: str, salted: Salted, key: RootKey) -> None:
+    """Keep a key that opened the keyring and is in no file, as if a passphrase had given it.
+
+    `name` is none that a variable can have.
+    """
+    _TAKEN.setdefault(name, Passphrase.forgotten()).remember(salted, key)
+
+
+def kept(name: str, salted: Salted) -> RootKey | None:
+    """Return the key that was kept; None for none."""
+    found = _TAKEN.get(name)
+    return None if found is None else found.derived.get(salted)
+
+
 def handed_over() -> bytearray:
     """Return all passphrases taken, for a child process; the caller overwrites the result."""
     made = bytearray()

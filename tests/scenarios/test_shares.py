@@ -1,0 +1,108 @@
+"""A process that operators open: sealed at first, then ready, and it reloads without them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.config.schema.roots.shares import SharesOptions
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots import Roots, passphrase
+from proxy.keys.keyring.roots.shares import SharesRoot
+from proxy.keys.keyring.share import KeyringShare
+from tests.scenarios.rig import Served, backend, environment
+from tests.scenarios.test_roots import asked, send, sidecar, until
+
+
+def made(folder: Path) -> tuple[Keyring, list[KeyringShare]]:
+    """Make a keyring with three shares of which two open; nothing of them stays in this process."""
+    before = dict(passphrase._TAKEN)
+    shares: list[KeyringShare] = []
+    root = SharesRoot(SharesOptions(2, 3, str(folder / "s")), {}, made=shares.extend)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(folder / "keyring.jwe", keyring, Roots((root,)))
+    passphrase._TAKEN.clear()
+    passphrase._TAKEN.update(before)
+    return keyring, shares
+
+
+async def unlock(folder: Path, text: str) -> tuple[int, str]:
+    """Hand in a share as an operator does; return the status and all that was said."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-P", "-m", "proxy", "keys", "unlock", "--config", "sealyard.yaml"],
+        cwd=folder,
+        env=environment(),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def shows_no_share(served: Served, shares: list[KeyringShare]) -> None:
+    """No log, dump or file has a piece of a share as long as a group, or its value."""
+    told = served.log.read_text() + (served.log.parent / "keyring.jwe.audit").read_text()
+    assert "Traceback" not in told
+    for one in shares:
+        assert one.value.reveal().hex() not in told
+        assert not set(one.text().split()) & set(re.findall(r"\b[0-9A-Z]{5}\b", told))
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+async def test_it_starts_sealed_and_is_opened_by_enough_operators(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    keyring, shares = made(tmp_path)
+    roots = "shares: {needed: 2, of: 3, socket: unlock.sock}"
+    async with backend() as behind:
+        with sidecar(tmp_path, behind.port, roots, keyring, {}, *options) as served:
+            assert "0 of 2 shares" in await until(served, 503)
+            assert (await asked(served, "/livez"))[0] == 200
+            assert await unlock(tmp_path, shares[2].text()) == (
+                0,
+                "1 of 2 shares\n0 of 2 shares so far. Yours:\n",
+            )
+            status, told = await unlock(tmp_path, shares[2].text())
+            assert (status, "share 3 was handed in already" in told) == (1, True)
+            status, told = await unlock(tmp_path, shares[0].text().replace("0", "Z"))
+            assert (status, "of the share is mistyped" in told) == (1, True)
+            refused = await served.event("root.share_refused", 2)
+            assert refused["uid"] == os.getuid()
+            deadline = time.monotonic() + 10
+            while "1 of 2 shares" not in await until(served, 503):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+
+            status, told = await unlock(tmp_path, shares[0].text())
+            assert (status, "the keyring opens now" in told) == (0, True)
+            await until(served, 200)
+            assert (await send(served))[0] == 200
+            assert b"canary" not in behind.bodies[0]
+            assert not (tmp_path / "unlock.sock").exists()
+
+            served.process.send_signal(signal.SIGHUP)
+            await served.event("config.loaded", 2)
+            assert (await send(served))[0] == 200
+            shows_no_share(served, shares)
+
+
+async def test_a_process_that_waits_for_operators_can_be_stopped(tmp_path: Path) -> None:
+    keyring, _ = made(tmp_path)
+    roots = "shares: {needed: 2, of: 3, socket: unlock.sock}"
+    with sidecar(tmp_path, 1, roots, keyring, {}) as served:
+        await until(served, 503)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0
+        assert not (tmp_path / "unlock.sock").exists()
