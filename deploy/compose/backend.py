@@ -1,4 +1,4 @@
-"""A message backend without any change for Sealyard: `backend.py PORT FILE`.
+"""A message backend without any change for Sealyard: `backend.py PORT FILE [ADDRESS]`.
 
 POST /api/messages keeps a message, GET /api/conversations/{id}/messages lists those of one
 conversation. FILE holds what it was sent, one message a line.
@@ -53,4 +53,5 @@ class Backend(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Backend.file = Path(sys.argv[2])
-    ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Backend).serve_forever()  # noqa: S104 - in a container of its own
+    address = sys.argv[3] if sys.argv[3:] else "0.0.0.0"  # noqa: S104 - in a container of its own
+    ThreadingHTTPServer((address, int(sys.argv[1])), Backend).serve_forever()
