@@ -695,7 +695,8 @@ def test_b2_b16_a_thousand_slow_requests_that_are_abandoned_leave_nothing(way: W
             files = descriptors()
             for start in range(0, number, at_a_time):
                 numbers = range(start, start + at_a_time)
-                await each(one(hang, ours, lanes[at % len(lanes)]) for at in numbers)
+                async with asyncio.timeout(60):
+                    await each(one(hang, ours, lanes[at % len(lanes)]) for at in numbers)
             await eventually(lambda: not ours.listener.connections and not ours.upstream.pool.size)
             await eventually(lambda: descriptors() <= files)
             assert ours.listener._tasks == set()
