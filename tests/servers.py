@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
 import secrets
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -24,17 +26,21 @@ PATIENCE_SECONDS: Final = 30.0
 _BACKLOG: Final = 4096
 _LOWEST_PORT, _PORTS = 20_000, 12_000
 _numbers = itertools.count(secrets.randbelow(_PORTS))
+_taken = (Path(tempfile.gettempdir()) / "sealyard-tests.ports").open("ab")
 
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that is free, another one each time.
 
-    It is below those that the system gives to clients, who would take it before a server does.
+    It is below those that the system gives to clients, who would take it before a server does. No
+    other process of tests gets it while this one runs: two servers would be started at it, and
+    each test would talk to the first.
     """
     while True:
         port = _LOWEST_PORT + next(_numbers) % _PORTS
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            fcntl.lockf(_taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             return port
 
 

@@ -251,7 +251,8 @@ async def test_an_attachment_is_sealed_though_the_configuration_was_reloaded_mea
             await eventually(lambda: front.log.read_bytes().count(b"config.loaded") > before)
             async with session.post(f"{url}&sid={sid}", data=body) as posted:
                 assert posted.status == 200
-        assert scene.kept.count(JWE) == 2
+        # The server answers a poll first, and handles its packets then.
+        await eventually(lambda: scene.kept.count(JWE) == 2)
         assert not search(canary, scene.written())
 
 
