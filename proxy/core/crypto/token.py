@@ -118,7 +118,7 @@ def is_cut(text: bytes) -> bool:
     A truncated token in the short form may look complete if the rest happens to be base64url.
     """
     if text.startswith(JWE_PREFIX):
-        return tokens.JWE_PATTERN.fullmatch(text) is None
+        return not _has_jwe_form(text)
     if tokens.SHORT_CUT_PATTERN.fullmatch(text) is None or not _begins_short(text):
         return False
     try:
@@ -222,9 +222,14 @@ def base64_capacity(header: bytes, characters: int) -> int:
     return max(characters // 4 * 3 - len(base64_head(header)) - IV_BYTES - TAG_BYTES, 0)
 
 
+def _has_jwe_form(text: bytes) -> bool:
+    # The dot is found much faster, where there is none in a long text.
+    return b"." in text and tokens.JWE_PATTERN.fullmatch(text) is not None
+
+
 def _refusal(text: bytes) -> OpenFailed:
     """Return why a text that begins like a token in JWE form is none."""
-    if tokens.JWE_PATTERN.fullmatch(text) is None:
+    if not _has_jwe_form(text):
         return OpenFailed("malformed-token")
     try:
         decode_header(text.partition(b".")[0])

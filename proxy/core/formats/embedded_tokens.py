@@ -12,13 +12,14 @@ from ..crypto import token
 from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
 from ..leaves import unquote
-from ..slices import pause, paused
+from ..leaves.strings import unquoted
+from ..slices import PIECE_BYTES, pause, paused
 from . import escaping, token_places
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
 
 _ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
-_LITERAL: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_INSIDE: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _QUOTE, _BACKSLASH = b'"\\'
 _BEGINS: Final = frozenset({b"{", b"[", b'"'})
@@ -114,16 +115,32 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
 def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
     """Return the tokens of a body, wherever they lie in its strings."""
     found: list[FoundToken] = []
-    for literal in paused(_LITERAL.finditer(body)):
-        inside = literal[0]
+    for start, end in paused(_literals(body)):
+        inside = body[start:end]
         if token_places.any_in(inside):
-            is_name = _COLON.match(body, literal.end()) is not None
-            here = manner.of_string(literal.start())
-            for one in _in_literal(inside, literal.start(), here, is_name=is_name):
+            is_name = _COLON.match(body, end) is not None
+            here = manner.of_string(start)
+            for one in _in_literal(inside, start, here, is_name=is_name):
                 found.append(one)
                 if len(found) > limit:
                     raise InvalidBody("too-many-tokens")
     return found
+
+
+def _literals(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the strings of a JSON text lie, with their quotes."""
+    start = text.find(b'"')
+    while start != -1:
+        end = start + 1
+        while text[end] != _QUOTE:
+            # A piece ends before a backslash whose character is not in it. It is of several bytes,
+            # so each piece begins behind the one before.
+            piece = _INSIDE.match(text, end, end + PIECE_BYTES)
+            assert piece is not None  # noqa: S101 - the pattern matches nothing, too
+            end = piece.end()
+            pause()
+        yield start, end + 1
+        start = text.find(b'"', end + 1)
 
 
 def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int, int, bytes] | None:
@@ -222,9 +239,9 @@ def _candidates(text: bytes, depth: int, manner: Manner, *, is_name: bool) -> It
     """
     pause()
     if depth < _MAX_NESTING and text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_json(text):
-        for literal in paused(_LITERAL.finditer(text)):
-            inner_name = _COLON.match(text, literal.end()) is not None
-            inner = _text_of(literal[0])
+        for start, end in paused(_literals(text)):
+            inner_name = _COLON.match(text, end) is not None
+            inner = _text_of(text[start:end])
             yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
     spans = list(token_places.candidates_in(text))
@@ -238,7 +255,9 @@ def _text_of(literal: bytes) -> bytes:
     """Return the text of a JSON string, as UTF-8."""
     text = unquote(literal)
     # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
-    return json_format.unescape(literal).encode(errors="replace") if text is None else text
+    if text is not None:
+        return text
+    return b"".join(piece.encode(errors="replace") for piece in unquoted(literal))
 
 
 def _is_json(text: bytes) -> bool:

@@ -80,13 +80,13 @@ def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace
     if manner.escape == "none" or (whole and _is_exact(manner)):
         found = ["exact"] * len(spans)
     elif manner.escape == "html":
-        found = list(markup.spellings(text, spans, language or "html"))
+        found = list(paused(markup.spellings(text, spans, language or "html")))
     elif manner.escape == "keep" or manner.surroundings == "other":
         found = ["closed"] * len(spans)
     elif whole and language is None:
         found = ["plain"]
     else:
-        found = list(markup.spellings(text, spans, language))
+        found = list(paused(markup.spellings(text, spans, language)))
     return [
         TextPlace(spelling, text[end : end + 1], manner.ascii_only)
         for spelling, (_, end) in paused(zip(found, spans, strict=True))

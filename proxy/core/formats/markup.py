@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple, cast
 
 from ..http.message import MediaType
+from ..slices import PIECE_BYTES, pause, paused
 
 Language = Literal["html", "xml"]
 Surroundings = Literal["html", "xml", "plain", "unknown", "other"]
@@ -146,11 +147,22 @@ def _holds_json(text: bytes) -> bool:
 
 
 def _in_no_markup(text: bytes, places: Iterable[tuple[int, int]]) -> Iterator[Spelling]:
-    borders = list(_TAG_BORDER.finditer(text))
-    starts = [one.start() for one in borders]
-    for start, _ in places:
-        at = bisect_right(starts, start) - 1
-        yield "plain" if at < 0 or borders[at][0] == b">" else "closed"
+    borders = _borders(text)
+    last, following = b">", next(borders, None)
+    for start, _ in places:  # in order
+        while following is not None and following.start() <= start:
+            last, following = following[0], next(borders, None)
+        yield "plain" if last == b">" else "closed"
+
+
+def _borders(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the borders of tags, a piece of the text at a time."""
+    for at in range(0, len(text), PIECE_BYTES):
+        end = at + PIECE_BYTES
+        for one in paused(_TAG_BORDER.finditer(text, at, end + 1)):
+            if one.start() < end:
+                yield one
+        pause()
 
 
 def makes_tag(value: str, behind: bytes) -> bool:

@@ -16,22 +16,19 @@ LARGE: Final = 8192
 faster than the native form, which has none."""
 
 _CHARS: Final = rb"[A-Za-z0-9_-]"
-JWE_PATTERN: Final = re.compile(
-    rb"%s%s*+\.\.%s{16}\.%s*+\.%s{22}" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
-)
+_HEAD: Final = rb"%s%s*+" % (JWE_PREFIX, _CHARS)
+_WHOLE: Final = rb"\.\.%s{16}\.%s*+\.%s{22}" % (_CHARS, _CHARS, _CHARS)
 # A truncated token: it has its beginning, not its end.
-CUT_PATTERN: Final = re.compile(
-    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
-    % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
-)
+_CUT: Final = rb"(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?" % (_CHARS, _CHARS, _CHARS, _CHARS)
+JWE_PATTERN: Final = re.compile(_HEAD + _WHOLE)
+CUT_PATTERN: Final = re.compile(_HEAD + _CUT)
 # The beginning of a token in the short form, up to the time in its session id.
 SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
 _CANDIDATE: Final = re.compile(
     b"|".join(
         (
-            JWE_PATTERN.pattern,
+            rb"%b(?:%b|%b)" % (_HEAD, _WHOLE, _CUT),  # a head may be long: it is read once
             rb"sy1\.%s{58,}+" % _CHARS,
-            CUT_PATTERN.pattern,
             SHORT_CUT_PATTERN.pattern,
         )
     )

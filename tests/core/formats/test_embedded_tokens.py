@@ -16,6 +16,7 @@ from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats import embedded_tokens
 from proxy.core.rules.model import Names, Rule
+from proxy.core.slices import PIECE_BYTES
 from tests.core.json_texts import documents
 from tests.factories import a_block, a_rule, a_session, an_item, replied, reply
 
@@ -384,3 +385,15 @@ def test_any_bytes_are_searched_or_refused(body: bytes) -> None:
 def test_what_comes_out_is_json_always(text: str, more: list[str]) -> None:
     body = f"[{text}, {json.dumps(more)}, {json.dumps([json.dumps(more)])}]"
     assert json.loads(replied(RULE, body))[0] == json.loads(text)
+
+
+@pytest.mark.parametrize("escape", ["\\\\", '\\"', "\\u00e9", "\\n"])
+def test_a_long_string_is_one_wherever_its_pieces_end(escape: str) -> None:
+    one = sealed("hello")
+    for at in range(PIECE_BYTES - 8, PIECE_BYTES + 2):
+        text = f'["{"x" * at}{escape} {one}","{one}"]'.encode()
+        found = embedded_tokens.find(text, LIMIT)
+        assert [(each.end, each.quotes) for each in found] == [
+            (len(text) - len(one) - len('","') - len('"]'), None),
+            (len(text) - len('"]'), (1, 1)),
+        ]

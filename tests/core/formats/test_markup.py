@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.formats.markup import Language, Spelling, escaped, makes_tag, spellings
+from proxy.core.slices import PIECE_BYTES
 
 T = b"eyJ_T"
 # {t}, {a}: a value is written there escaped, as text or in an attribute; {p}: as it is; {c}: not.
@@ -107,6 +108,13 @@ def found(text: bytes, language: Language | None) -> list[Spelling]:
 )
 def test_where_a_value_can_stand(text: bytes, language: Language | None) -> None:
     assert found(MARK.sub(T, text), language) == [KINDS[one] for one in MARK.findall(text)]
+
+
+@pytest.mark.parametrize("border", [b"<a", b"a<a>", b">", b"<"])
+def test_a_border_counts_wherever_pieces_of_the_text_end(border: bytes) -> None:
+    for at in range(PIECE_BYTES - 4, PIECE_BYTES + 3):
+        text = b"x" * at + border + b"x" + T
+        assert found(text, None) == ["closed" if border == b"<a" else "plain"]
 
 
 values = st.text(
