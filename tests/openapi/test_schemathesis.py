@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.keys.participants.key_generation import SECONDS
+
 from .rig import ALL, admin
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,8 @@ _OPTIONS = (
     *("--exclude-path-regex", r"^/(v1/tap|page\..*|icon\..*)?$"),
     # Less than a caller may; above it, everything would be 429.
     *("--rate-limit", "45/s", "--warnings", "off"),
+    # A key pair is made with a low priority, and has 60 s: on a busy machine it takes above 10.
+    *("--request-timeout", str(SECONDS + 10)),
 )
 
 

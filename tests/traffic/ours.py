@@ -18,8 +18,8 @@ from proxy.telemetry.tap import Tap
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler, KeySource
-from proxy.traffic.overload import LoopLag
 from proxy.traffic.slices import Slices
+from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.factories import Ear
 
