@@ -15,7 +15,6 @@ import click
 from ...config.settings import ListenerSettings, Settings
 from ...core.crypto.context import Context, Parties
 from ...core.crypto.token import ASSUMED_KEK_ID
-from ...core.explain.dry_run import NEEDS_KEYS
 from ...core.explain.explanation import (
     Explained,
     Explanation,
@@ -28,7 +27,7 @@ from ...core.explain.explanation import (
 from ...core.http.message import Headers
 from ...keys.keyring.roots import configured
 from ...wiring import explaining
-from ..support import console
+from ..support import console, reasons
 from ..support.configuration import config_option, load_configuration
 from ..support.store_access import KeyringAt, at_store
 
@@ -226,8 +225,8 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
         detail = f" {one.refusal.detail}" if one.refusal.detail else ""
         lines.append(f"  refused: {one.status} {one.refusal.code}")
         lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
-        if one.refusal.reason == NEEDS_KEYS:
-            lines.append("    Without keys it cannot be told what is in a stream: give --keys.")
+        if (known := reasons.explained(one.refusal.code, one.refusal.reason)) is not None:
+            lines.append(f"    {known.cause} {known.remedy}")
     elif one.values and one.outgoing is not None:
         lines += [f"  sent to: {one.target}"] if one.target else []
         lines += [
