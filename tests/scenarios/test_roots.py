@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +20,24 @@ from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.keyring.roots import FileRoot, RootProvider, Roots, create_root_file
+from proxy.keys.keyring.roots import (
+    FileRoot,
+    PassphraseRoot,
+    RootProvider,
+    Roots,
+    create_root_file,
+)
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
 from tests.kms_double import KmsDouble, kms_double
-from tests.scenarios.rig import Load, Served, a_configuration, backend, running, write_token
+from tests.scenarios.rig import (
+    Load,
+    Served,
+    a_configuration,
+    backend,
+    environment,
+    running,
+    write_token,
+)
 from tests.servers import free_port
 
 TOKEN = "token-of-the-tests-0123456789"
@@ -300,3 +316,76 @@ async def test_a_reload_uses_the_credential_of_the_day(tmp_path: Path) -> None:
             shows_no_canary(served)
             environment = Path(f"/proc/{served.process.pid}/environ").read_bytes()  # noqa: ASYNC240 - of memory
             assert b"canary" not in environment
+
+
+async def run(folder: Path, variables: dict[str, str], *arguments: str) -> str:
+    """Run `sealyard keys ...` by the configuration in the folder; return what it printed."""
+    line = [sys.executable, "-P", "-m", "proxy", "keys", *arguments]
+    line += ["--config", str(folder / "sealyard.yaml")]
+    process = await asyncio.create_subprocess_exec(
+        *line,
+        env=environment(**variables),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, out
+    return out.decode()
+
+
+async def test_from_a_passphrase_to_a_cloud_and_to_another_without_a_stop(tmp_path: Path) -> None:
+    """Each step is that of docs/how-to/keys.md, while messages pass; none of them fails."""
+    phrase = "canary of a horse battery"
+    with kms_double() as first, kms_double() as second:
+        (tmp_path / "passphrase").touch(0o600)
+        (tmp_path / "passphrase").write_text(phrase)
+        local = PassphraseRoot(SecretReference(file=tmp_path / "passphrase"), {})
+        keyring = make_keyring(tmp_path, local)
+        old = "{passphrase: {file: passphrase}}"
+        one, two = (f"{{aws-kms: {kms.configuration}}}" for kms in (first, second))
+        two = two.replace("eu-central-1", "eu-west-1")
+        async with backend() as behind:
+            with sidecar(
+                tmp_path, behind.port, f"roots: [{old}]", keyring, first.environment
+            ) as served:
+                await until(served, 200)
+                load = Load(f"http://127.0.0.1:{served.port}/api/messages", pause=0.01)
+                running_load = asyncio.create_task(load.run(4))  # noqa: TID251 - awaited below
+                loaded = 1
+
+                async def step(*roots: str, then: tuple[str, ...] = ()) -> None:
+                    """Add or remove a wrapping by a configuration of the operator, then use it."""
+                    nonlocal loaded
+                    text = (tmp_path / "sealyard.yaml").read_text()
+                    head, _, rest = text.partition("roots: [")
+                    changed = f"{head}roots: [{', '.join(roots)}]{rest[rest.index('], id:') + 1 :]}"
+                    if then:
+                        mine = tmp_path / "operator"
+                        mine.mkdir(exist_ok=True)
+                        for name in ("keyring.jwe", "passphrase"):
+                            shutil.copy(tmp_path / name, mine / name)
+                        (mine / "sealyard.yaml").write_text(changed)
+                        await run(mine, first.environment, "roots", *then)
+                        (mine / "keyring.jwe").rename(tmp_path / "keyring.jwe")
+                    else:
+                        (tmp_path / "sealyard.yaml").write_text(changed)
+                    loaded += 1
+                    await served.event("config.loaded", loaded)
+
+                await step(old, one, then=("add",))
+                await step(old, one)
+                await step(one)
+                await step(one, then=("remove", "passphrase", "--yes"))
+                await step(one, two, then=("add",))
+                await step(one, two)
+                await step(two)
+                key = "eu-central-1/alias/sealyard"
+                await step(two, then=("remove", "aws-kms", "--key", key, "--yes"))
+                load.stop.set()
+                await running_load
+                assert load.answered > 100
+                assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+                text = await until(served, 200)
+                assert "`aws-kms` eu-west-1/alias/sealyard opened" in text
+                shows_no_canary(served)
+                assert not [one for one in served.events if one["event"] == "config.refused"]
