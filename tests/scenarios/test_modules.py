@@ -35,6 +35,8 @@ HEAVY = {
     "multiprocessing",
     "opentelemetry",
     "proxy.admin.auth.certificates",
+    "proxy.keys.keyring.roots.aws_kms",
+    "proxy.keys.keyring.roots.key_service",
     "proxy.keys.participants.package_jwe",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",

@@ -28,12 +28,13 @@ from ...core import leaves
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
+from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
 from ...process import descriptors, fitness
 from ...process.descriptors import Places
-from ...process.fitness import Finding
+from ...process.fitness import Finding, Verdict
 from ...traffic import tls
 from ..support import console, keyring_changes
 from ..support.configuration import config_option, load_configuration
@@ -165,10 +166,10 @@ def _files(settings: Settings) -> Finding:
 
 
 def _root(root: RootProvider) -> Iterator[Finding]:
-    if isinstance(root, PassphraseRoot) and (lacks := root.fetch().weakness) is not None:
-        text = f"a new one {lacks}; export the keyring under a better one, then import it"
-        yield Finding("passphrase", "warning", text)
     try:
+        if isinstance(root, PassphraseRoot) and (lacks := root.fetch().weakness) is not None:
+            text = f"a new one {lacks}; export the keyring under a better one, then import it"
+            yield Finding("passphrase", "warning", text)
         yield from root.examine()
     except SealyardError as error:
         yield Finding(f"root {root.kind}", "failed", console.message(error))
@@ -190,6 +191,9 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
+    for one in wrapping_changes.check(path, roots) if len(roots.listed) > 1 else ():
+        verdict: Verdict = "failed" if one.reason else "ok"
+        yield Finding(f"root {one.root.kind}", verdict, f"{one.root}: {one.reason or 'opens'}")
     for root in roots.listed:
         yield from _root(root)
     yield from keyring_changes.findings(settings.keys, keyring)

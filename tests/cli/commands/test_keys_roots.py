@@ -194,3 +194,13 @@ def test_a_file_of_the_old_format_has_no_wrappings(run: Run) -> None:
     )
     assert "keys upgrade" in run("roots", "list", status=3).stderr
     assert "keys upgrade" in run("roots", "add", status=1).stderr
+
+
+def test_the_doctor_asks_each_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(OLD, NEW)
+    run("roots", "add")
+    monkeypatch.setenv("P", "another horse battery")
+    told = invoke("doctor", status=3).output
+
+    assert "`passphrase`: the keyring does not open" in told
+    assert "`file`: opens" in told

@@ -1,0 +1,75 @@
+"""Drills of the roots: one of two is lost, one has leaked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proxy.config.settings import SecretReference
+from proxy.core.errors import KeyringError
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import PassphraseRoot
+from tests.drills.scene import Scene, a_fleet, a_scene, clear, told
+from tests.drills.test_keyring import replaced
+from tests.redis.server import Server, needs_redis
+
+pytestmark = needs_redis
+
+ONE, TWO = "{key: {file: root.key}}", "{passphrase: {file: passphrase}}"
+PHRASE = "words that only the thief knows"
+
+
+def under_two_roots(scene: Scene) -> None:
+    """Let a passphrase open the keyring too, everywhere."""
+    file = scene.mine.folder / "passphrase"
+    file.write_text(f"{PHRASE}\n")
+    file.chmod(0o600)
+    replaced(scene.mine, "key: {file: root.key}", f"roots: [{ONE}, {TWO}]")
+    scene.operator.follow(
+        "sealyard keys roots add; distribute passphrase; distribute keyring.jwe;"
+        " sealyard keys roots check"
+    )
+    for place in scene.places:
+        replaced(place, "key: {file: root.key}", f"roots: [{ONE}, {TWO}]")
+
+
+async def test_a_root_that_is_lost_is_replaced_by_the_other(server: Server, tmp_path: Path) -> None:
+    async with a_scene(tmp_path, server, "One of two roots is lost") as scene:
+        under_two_roots(scene)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            before = await pods[0].sealed()
+            for place in (scene.mine, *scene.places):
+                (place.folder / "root.key").unlink()
+            for pod in pods:
+                assert (await scene.logs(pod, "root.fallback"))["kind"] == "file"
+                await scene.seen("mark", told(pod, "`passphrase` opened the keyring; `file` did"))
+                assert await scene.metric(pod, 'sealyard_root_refused{kind="file"} 1')
+            assert await pods[1].opens(await pods[0].sealed())
+            for place in (scene.mine, *scene.places):
+                replaced(place, f"{ONE}, ", "")
+            assert "`passphrase`: opens" in await scene.follow()
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+            assert await pods[0].opens(before)
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            assert await pods[0].opens(before)
+
+
+async def test_a_root_that_has_leaked_opens_nothing_new(server: Server, tmp_path: Path) -> None:
+    async with a_scene(tmp_path, server, "A root has leaked") as scene:
+        under_two_roots(scene)
+        thief = PassphraseRoot(SecretReference(env="P"), {"P": PHRASE})
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            before = await pods[0].sealed()
+            for place in (scene.mine, *scene.places):
+                replaced(place, f", {TWO}", "")
+            shutil.copy(scene.mine.folder / "keyring.jwe", tmp_path / "stolen.jwe")
+            assert "passphrase" not in (await scene.follow()).splitlines()[-1]
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+                assert await pod.opens(before)
+        assert open_keyring(tmp_path / "stolen.jwe", thief)  # as the page says
+        with pytest.raises(KeyringError, match="no wrapping"):
+            open_keyring(scene.places[0].folder / "keyring.jwe", thief)
