@@ -130,9 +130,9 @@ def registered(port: int, name: str) -> str:
     return token
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("synapse")
+@contextmanager
+def started(folder: Path) -> Iterator[Scene]:
+    """Run a Synapse with a room, and the sidecar in front of it."""
     (folder / "front").mkdir()
     with (
         synapse(folder / "home") as home,
@@ -148,6 +148,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         )
         assert answer.status == 200, answer.body
         made.room = answer.json["room_id"]
+        yield made
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with started(tmp_path_factory.mktemp("synapse")) as made:
         yield made
 
 
@@ -367,12 +373,15 @@ def test_a_message_of_another_type_is_read_as_synapse_reads_it(
     assert search(canary, scene.kept()) == []
 
 
-def test_a_client_made_for_matrix_is_told_the_same(scene: Scene) -> None:
+def test_a_client_made_for_matrix_is_told_the_same(tmp_path: Path) -> None:
     canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
-    ports = {"through": scene.through.port, "direct": scene.direct.port}
-    told = {way: printed(NIO, f"http://127.0.0.1:{ports[way]}", canaries[way]) for way in ports}
+    with started(tmp_path) as scene:
+        ports = {"through": scene.through.port, "direct": scene.direct.port}
+        told = {way: printed(NIO, f"http://127.0.0.1:{ports[way]}", canaries[way]) for way in ports}
+        versions = [
+            python_version(".venv-synapse", one) for one in ("matrix_synapse", "matrix_nio")
+        ]
+        names = "matrix", "Synapse {}, matrix-nio {}".format(*versions)
+        keep(held(names, told["through"], told["direct"], canaries, scene.kept()))
 
     assert told["through"]["download"] == {"told": [True, "image/png"]}
-    versions = [python_version(".venv-synapse", one) for one in ("matrix_synapse", "matrix_nio")]
-    names = "matrix", "Synapse {}, matrix-nio {}".format(*versions)
-    keep(held(names, told["through"], told["direct"], canaries, scene.kept()))
