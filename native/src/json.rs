@@ -4,8 +4,9 @@
 //! refuse the text, or where another name might be read as one on a path, nothing is found: the
 //! walk tells why. Functions recurse along a path alone, of at most 64 steps.
 
-use crate::json_names::reads_as;
-use crate::json_tokens::{escape, literal, number, space};
+use crate::json_names::{folded, reads_as_one};
+use crate::json_tokens::{escape, literal, marks, number, space};
+use crate::strings::has_control;
 use memchr::memchr2;
 
 /// Levels of nesting, commas and brackets, and selected values that a text may have.
@@ -17,7 +18,7 @@ const PATHS_MAX: usize = 64;
 const STEPS_MAX: usize = 64;
 /// So much is read between two pauses: less than a millisecond.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Shorter strings are read byte by byte, which costs less than to begin a search.
+/// Shorter strings are read by eight bytes, which costs less than to begin a search.
 const SHORT: usize = 16;
 
 /// A place in the tree of paths.
@@ -34,6 +35,7 @@ struct Node {
 
 struct Name {
     spelled: Box<[u8]>,
+    folded: Box<[u8]>,
     child: Node,
 }
 
@@ -49,9 +51,9 @@ impl Node {
             None => self.any.get_or_insert_with(Box::default),
             Some(name) => {
                 let at = self.place(name.as_bytes()).unwrap_or_else(|| {
-                    let spelled = name.as_bytes().into();
                     self.names.push(Name {
-                        spelled,
+                        spelled: name.as_bytes().into(),
+                        folded: folded(name.as_bytes()).collect(),
                         child: Node::default(),
                     });
                     self.names.len() - 1
@@ -181,7 +183,7 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
                     seen |= 1 << place;
                     at = self.value(start, &node.names[place].child)?;
                 } else {
-                    if node.names.iter().any(|one| reads_as(name, &one.spelled)) {
+                    if reads_as_one(name, node.names.iter().map(|one| &*one.folded)) {
                         return None;
                     }
                     at = self.skip(start)?;
@@ -317,21 +319,20 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
     fn plain(&mut self, start: usize) -> Option<usize> {
         let mut at = start;
         while at < start + SHORT {
-            match *self.body.get(at)? {
-                b'"' | b'\\' => return Some(at),
-                ..=0x1f => return None,
-                _ => at += 1,
+            let Some(found) = marks(self.body, at) else {
+                break; // near the end of the text
+            };
+            if found < 8 {
+                at += found;
+                return (self.body[at] >= 0x20).then_some(at);
             }
+            at += 8;
         }
         loop {
             self.pause_if_due(at)?;
             let piece = &self.body[at..self.body.len().min(at + PIECE_BYTES)];
             let size = memchr2(b'"', b'\\', piece).unwrap_or(piece.len());
-            // Without an early end, so that the compiler compares many at once.
-            if piece[..size]
-                .iter()
-                .fold(false, |found, &byte| found | (byte < 0x20))
-            {
+            if has_control(&piece[..size]) {
                 return None;
             }
             at += size;

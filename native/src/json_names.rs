@@ -3,16 +3,25 @@
 /// Names that lead to every other, to some readers.
 const PROTOTYPES: [&[u8]; 3] = [b"__proto__", b"constructor", b"prototype"];
 
-/// Whether some readers take a member's name for another, or for a part of it. Both are ASCII
-/// without control characters.
-pub fn reads_as(name: &[u8], other: &[u8]) -> bool {
-    PROTOTYPES.contains(&name)
-        || folded(name).eq(folded(other))
-        || first_step(name).is_some_and(|step| folded(step).eq(folded(other)))
+/// Whether some readers take a member's name for one of others, or for a part of it.
+///
+/// All are ASCII without control characters; the others are given as [`folded`] returns them.
+pub fn reads_as_one<'a>(name: &[u8], mut others: impl Iterator<Item = &'a [u8]>) -> bool {
+    if PROTOTYPES.contains(&name) {
+        return true;
+    }
+    if name.iter().all(u8::is_ascii_alphanumeric) {
+        return others.any(|other| name.eq_ignore_ascii_case(other)); // as nearly all are
+    }
+    let step = first_step(name);
+    others.any(|other| {
+        folded(name).eq(other.iter().copied())
+            || step.is_some_and(|step| folded(step).eq(other.iter().copied()))
+    })
 }
 
 /// The common form of all twins of a name: leading `_` and `-` stay, all others and case go.
-fn folded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
+pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let start = name.iter().take_while(|&&byte| byte == b' ').count();
     let end = name.len()
         - name[start..]

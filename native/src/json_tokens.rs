@@ -8,6 +8,21 @@ pub fn space(body: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Where among the next eight bytes the first quote, backslash or control character is, eight where
+/// none is; None where there are fewer bytes.
+pub fn marks(body: &[u8], at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    let bytes = body.get(at..at + 8)?.try_into().ok()?;
+    let bytes = u64::from_le_bytes(bytes);
+    // The highest bit of each byte that is below: a borrow can only spoil those behind the first.
+    let below = |bytes: u64, least: u64| bytes.wrapping_sub(ONES * least) & !bytes;
+    let quotes = bytes ^ (ONES * 0x22);
+    let backslashes = bytes ^ (ONES * 0x5c);
+    let found = (below(bytes, 0x20) | below(quotes, 1) | below(backslashes, 1)) & HIGHEST;
+    Some(found.trailing_zeros() as usize / 8)
+}
+
 /// Behind a word.
 pub fn literal(body: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     body[at..].starts_with(word).then_some(at + word.len())

@@ -8,30 +8,21 @@ pub fn quoted_length(text: &[u8]) -> Option<usize> {
     if !text.is_ascii() {
         std::str::from_utf8(text).ok()?;
     }
-    let mut blocks = text.chunks_exact(BLOCK);
-    let more = blocks.by_ref().map(more_in_block).sum::<usize>();
-    Some(text.len() + more + more_in(blocks.remainder()) + 2)
+    let plain = !has_control(text) && memchr::memchr2(b'"', b'\\', text).is_none();
+    let more = if plain { 0 } else { more_in(text) };
+    Some(text.len() + more + 2)
 }
 
-/// What is looked at with vector instructions, before each byte of it is.
-const BLOCK: usize = 32;
-
-/// Return how many more bytes a block takes with its escapes; in most there are none.
-fn more_in_block(block: &[u8]) -> usize {
-    let mut any = [0; BLOCK];
-    for (one, &byte) in any.iter_mut().zip(block) {
-        *one = u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    }
-    if any == [0; BLOCK] {
-        0
-    } else {
-        more_in(block)
-    }
+/// Whether a text has a control character: without an early end, so that the compiler looks at many
+/// bytes at once.
+#[must_use]
+pub fn has_control(text: &[u8]) -> bool {
+    text.iter().fold(u8::MAX, |least, &byte| least.min(byte)) < 0x20
 }
 
-/// Return how many more bytes a piece takes with its escapes.
-fn more_in(piece: &[u8]) -> usize {
-    let each = piece.iter().map(|&byte| MORE[byte as usize]);
+/// Return how many more bytes a text takes with its escapes.
+fn more_in(text: &[u8]) -> usize {
+    let each = text.iter().map(|&byte| MORE[byte as usize]);
     each.map(usize::from).sum()
 }
 
@@ -106,10 +97,7 @@ pub fn unquote(literal: &[u8]) -> Option<Cow<'_, [u8]>> {
         return None;
     };
     std::str::from_utf8(inside).ok()?;
-    if inside
-        .iter()
-        .fold(false, |found, &byte| found | (byte < 0x20))
-    {
+    if has_control(inside) {
         return None;
     }
     if memchr::memchr2(b'"', b'\\', inside).is_none() {
