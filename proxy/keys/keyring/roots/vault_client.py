@@ -120,8 +120,8 @@ def trouble(answer: Answer) -> str:
     """Return what is wrong with the server or the address, whatever was asked; empty if nothing."""
     if answer.status in _REDIRECTS:
         return (
-            "it is a standby that redirects, which is not followed: give the address of the active"
-            " server or of a load balancer, or let standbys forward requests"
+            "it is a standby that redirects, which is not followed: is the active server gone?"
+            " Otherwise give its address or a load balancer's, or let standbys forward requests"
         )
     found = errors(answer)
     for status, text, reason in _TROUBLES:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,7 @@ class OpenBao:
     port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     authority: trustme.CA = field(default_factory=trustme.CA)
+    leader: OpenBao | None = None
 
     @property
     def url(self) -> str:
@@ -71,10 +73,23 @@ class OpenBao:
         with log.open("ab") as sink:
             self.process = subprocess.Popen(command, stdout=sink, stderr=sink)  # noqa: S603 - our own
         await_port(self.process, self.port, log)
+        if self.leader is not None:
+            self._join(self.leader)
+            return
         if not self.token:
             made = self.ask("sys/init", {"secret_shares": 1, "secret_threshold": 1}).json()
             self.token, (self.unseal_key,) = made["root_token"], made["keys"]
         self.unseal()
+
+    def _join(self, leader: OpenBao) -> None:
+        """Join the cluster of another server, and stand by."""
+        self.token, self.unseal_key = leader.token, leader.unseal_key
+        self.done("sys/storage/raft/join", {"leader_api_addr": leader.url})
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.ask("sys/health?standbyok=true", None).status != HTTPStatus.OK:
+            self.ask("sys/unseal", {"key": self.unseal_key})
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.2)
 
     def kill(self) -> None:
         """End the server at once."""
@@ -104,7 +119,7 @@ class OpenBao:
         """Unseal it, and wait until it leads."""
         self.done("sys/unseal", {"key": self.unseal_key})
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.ask("sys/health", None).status != 200:
+        while self.ask("sys/health", None).status != HTTPStatus.OK:
             assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.05)
 
@@ -161,7 +176,7 @@ class OpenBao:
         (self.folder / "config.hcl").write_text(f"""
           storage "raft" {{
             path                   = "{self.folder}/data"
-            node_id                = "one"
+            node_id                = "{self.folder.name}"
             performance_multiplier = "1"
           }}
           listener "tcp" {{

@@ -468,6 +468,25 @@ def test_a_server_of_another_ca_is_not_asked(bao: OpenBao, tmp_path: Path) -> No
         assert text in refusal(lambda root=root: root.unwrap({"ct": "vault:v1:AAAA"}, ID))  # type: ignore[misc] # it binds the loop's
 
 
+def test_a_standby_forwards_and_says_when_none_leads(tmp_path: Path) -> None:
+    for name in ("leader", "standby"):
+        (tmp_path / name).mkdir()
+    with running(tmp_path / "leader") as leader:
+        standby = OpenBao(tmp_path / "standby", leader=leader)
+        try:
+            standby.start()
+            login = leader.login(tmp_path / "maker", "maker")
+            members = leader.root(login).wrap(CANARY, ID)
+            assert standby.root(login).unwrap(members, ID) == CANARY
+            leader.kill()
+            # It redirects to the dead one until it knows that there is none.
+            reason = refusal(lambda: standby.root(login).unwrap(members, ID))
+            assert "it is a standby" in reason
+            assert "active server" in reason
+        finally:
+            standby.kill()
+
+
 def test_a_rate_limit_is_named(bao: OpenBao, opener: VaultRoot) -> None:
     bao.done("sys/quotas/rate-limit/few", {"path": "transit", "rate": 0.01})
     try:
