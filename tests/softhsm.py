@@ -44,6 +44,10 @@ class Token:
         """Return a root with these options changed."""
         return Pkcs11Root(replace(self.options, **changes), {})
 
+    def make(self, label: str) -> None:
+        """Make a key of that label, one of KEYS."""
+        _run(self, "make", label)
+
     def remove(self, label: str) -> None:
         """Destroy the key of that label, as its owner would."""
         _run(self, "remove", label)
