@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from ..crypto import token
 from ..crypto.token import Token
@@ -25,6 +25,7 @@ _QUOTE, _BACKSLASH = b'"\\'
 _BEGINS: Final = frozenset({b"{", b"[", b'"'})
 _ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})
 _MAX_NESTING: Final = 8
+_FREED: Final = 4096
 _PLAIN_QUOTES: Final = (1, 1)
 # A quote is spelled with one more backslash for every string around it, each itself escaped.
 _QUOTES: Final = tuple(
@@ -172,6 +173,23 @@ def _in_literal(
     numbers: dict[bytes, list[int]] = {}
     for number, place in enumerate(paused(places)):
         numbers.setdefault(place.text, []).append(number)
+    try:
+        yield from _matched(literal, offset, places, numbers)
+    finally:  # a million of them take a tenth of a second to free
+        lots: list[list[Any]] = [places, *numbers.values()]
+        for lot in lots:
+            while lot:
+                pause()
+                del lot[-_FREED:]
+        while numbers:
+            pause()
+            numbers.popitem()
+
+
+def _matched(
+    literal: bytes, offset: int, places: Sequence[_Candidate], numbers: Mapping[bytes, list[int]]
+) -> Iterator[FoundToken]:
+    """Yield the tokens of a literal that are among the candidates of its text."""
     at = 0
     for start, end in paused(token_places.candidates_in(literal, escaped=True)):
         looks = token_places.without_escapes(literal[start:end])
@@ -246,9 +264,13 @@ def _candidates(text: bytes, depth: int, manner: Manner, *, is_name: bool) -> It
         return
     spans = list(token_places.candidates_in(text))
     places = escaping.places(text, spans, manner)
-    for (start, end), place in paused(zip(spans, places, strict=True)):
+    spans.reverse()
+    places.reverse()
+    while spans:  # each is freed when it is used, and not a million at once
+        pause()
+        start, end = spans.pop()
         fills = not is_name and (start, end) == (0, len(text))
-        yield _Candidate(text[start:end], depth, fills, place)
+        yield _Candidate(text[start:end], depth, fills, places.pop())
 
 
 def _text_of(literal: bytes) -> bytes:
