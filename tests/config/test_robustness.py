@@ -9,7 +9,11 @@ from tests.config.builders import FILE, ROOT, SMALL
 
 _TEXTS = [
     SMALL,
-    *(path.read_text() for path in sorted((ROOT / "config").rglob("*.yaml"))),
+    *(
+        path.read_text()
+        for path in sorted((ROOT / "config").rglob("*.yaml"))
+        if path.parent.name != "cases"
+    ),
     *(path.read_text() for path in sorted((ROOT / "tests/config/data/later").glob("*.yaml"))),
 ]
 _PIECES = [

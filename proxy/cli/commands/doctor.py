@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import socket
 import ssl
 import sys
 import time
@@ -243,6 +244,8 @@ def _fault(address: Address, listener: ListenerSettings) -> str:
         return "no TLS handshake; write http:// if it is plain HTTP"
     except TimeoutError:
         return f"no response within {_CONNECT_SECONDS:g} s"
+    except socket.gaierror as error:
+        return f"{(error.strerror or 'the name is unknown').lower()}; correct the name, or DNS"
     except OSError as error:
         text = os.strerror(error.errno) if error.errno else "cannot be reached"
         return f"{text}; start the backend there"

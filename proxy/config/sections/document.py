@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.rules.model import Rule
-from ..checks import seal_open_match
+from ..checks import likely_mistakes, seal_open_match
 from ..rules.rule_reader import fields_by_name
 from ..rules.syntax import CommonSyntax
 from ..schema.addresses import Files
@@ -52,6 +52,8 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)
     listeners = _listeners(fields, version, files, problems)
+    likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
+    likely_mistakes.check_admin(fields.get("admin") or place, admin, problems)
     if keys is None or keys_place is None:
         return None
     rules = [rule for one in listeners for rule in one.rules]

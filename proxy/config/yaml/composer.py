@@ -199,6 +199,20 @@ def _position(mark: object) -> Position:
 
 
 def _complaint(error: yaml.MarkedYAMLError) -> str:
+    problem = _problem(error)
+    return problem if "quotes" in problem else problem + _opened(error)
+
+
+def _opened(error: yaml.MarkedYAMLError) -> str:
+    """Return where a list or mapping in brackets began that is not closed."""
+    mark = error.context_mark
+    if mark is None or not (error.context or "").startswith("while parsing a flow"):
+        return ""
+    bracket = "{" if "mapping" in (error.context or "") else "["
+    return f"; is the `{bracket}` of line {mark.line + 1} closed?"
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "not YAML"
     if "single document" in (error.context or ""):
         return "a second document begins here; a configuration has one"

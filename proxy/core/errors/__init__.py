@@ -8,6 +8,7 @@ and, where it helps, a *detail* for the client (names and sizes, never a value).
 from __future__ import annotations
 
 from .operator import (
+    AddressUnavailable,
     ConfigurationError,
     InvalidExpression,
     KeyMakerBusy,
@@ -58,6 +59,7 @@ from .traffic import (
 )
 
 __all__ = [
+    "AddressUnavailable",
     "AmbiguousRequest",
     "BodyTooLarge",
     "Busy",

@@ -112,3 +112,9 @@ class UnfitEnvironment(OperatorError):
 
     code = "environment-error"
     title = "The environment lacks something that Sealyard requires."
+
+
+class AddressUnavailable(UnfitEnvironment):
+    """An address cannot be listened on: it is in use, not of this machine, or not allowed."""
+
+    title = "An address cannot be listened on."

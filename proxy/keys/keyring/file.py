@@ -238,6 +238,9 @@ def _fetched_once(roots: Roots) -> Roots:
 
 
 def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
+    if not path.exists():
+        reason = "No such file or directory; `sealyard keys init` makes a keyring"
+        raise KeyringError(f"{path}: {reason}, or restore a backup")
     text = private_file.read(path, MAX_FILE_BYTES).strip()
     try:
         return _opened(text, roots)

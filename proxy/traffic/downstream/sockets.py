@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ...config.settings import Address, TcpAddress, UnixAddress
-from ...core.errors import UnfitEnvironment
+from ...core.errors import AddressUnavailable
 
 BACKLOG: Final = 1024
 EVERY: Final = "*"
@@ -23,7 +23,7 @@ def open_sockets(address: Address, *, reuse_port: bool = False) -> Sockets:
 
     The host `*` is every address, of IPv4 and, where the machine has it, of IPv6.
     With `reuse_port`, others may listen at the same address. It blocks while a name is looked
-    up. Raises UnfitEnvironment, naming the address, where it cannot be bound.
+    up. Raises AddressUnavailable, naming the address, where it cannot be bound.
     """
     if isinstance(address, UnixAddress):
         sock = _bind_path(str(address.path))
@@ -38,7 +38,7 @@ def open_sockets(address: Address, *, reuse_port: bool = False) -> Sockets:
     except OSError as error:
         close(opened)
         reason = error.strerror or "cannot be bound"
-        raise UnfitEnvironment("listen", detail=f"{address}: {reason.lower()}") from None
+        raise AddressUnavailable("listen", detail=f"{address}: {reason.lower()}") from None
     return tuple(opened)
 
 
@@ -100,7 +100,7 @@ def _bind_path(path: str) -> socket.socket:
     except OSError as error:
         sock.close()
         reason = error.strerror or str(error)  # a path that is too long has no errno
-        raise UnfitEnvironment("socket", detail=f"{path}: {reason}") from None
+        raise AddressUnavailable("socket", detail=f"{path}: {reason}") from None
     finally:
         os.umask(mask)
     sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
@@ -111,11 +111,11 @@ def _remove_stale(path: str) -> None:
     """Remove the socket that a killed process left, and no other file."""
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise UnfitEnvironment("socket", detail=f"{path} exists and is not a socket.")
+            raise AddressUnavailable("socket", detail=f"{path} exists and is not a socket.")
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UnfitEnvironment("socket", detail=f"{path}: {error.strerror}") from None
+        raise AddressUnavailable("socket", detail=f"{path}: {error.strerror}") from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -123,4 +123,4 @@ def _remove_stale(path: str) -> None:
         except OSError:
             Path(path).unlink(missing_ok=True)
             return
-    raise UnfitEnvironment("socket", detail=f"{path} is in use by another process.")
+    raise AddressUnavailable("socket", detail=f"{path} is in use by another process.")

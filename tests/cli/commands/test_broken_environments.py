@@ -492,7 +492,7 @@ def _raises(function: ast.AST) -> bool:
         isinstance(one, ast.Raise)
         and isinstance(one.exc, ast.Call)
         and isinstance(one.exc.func, ast.Name)
-        and one.exc.func.id in {"UnfitEnvironment", "KeyringError"}
+        and one.exc.func.id in {"UnfitEnvironment", "AddressUnavailable", "KeyringError"}
         for one in ast.walk(function)
     )
 

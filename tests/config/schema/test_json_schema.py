@@ -23,7 +23,9 @@ def test_it_is_a_json_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.name
+    "path",
+    sorted(one for one in (ROOT / "config").rglob("*.yaml") if one.parent.name != "cases"),
+    ids=lambda path: path.name,
 )
 def test_what_loads_is_valid(path: Path) -> None:
     assert _complaints(path.read_text()) == []
