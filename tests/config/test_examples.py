@@ -88,7 +88,7 @@ def test_every_example_of_the_table_is_there() -> None:
 
 
 def test_every_example_is_put_to_work() -> None:
-    assert sorted(EXERCISED) == sorted(path.name for path in EXAMPLES.iterdir())
+    assert sorted(EXERCISED) == sorted(path.name for path in EXAMPLES.glob("*.yaml"))
     for example, test in EXERCISED.items():
         assert f'"{example}"' in (ROOT / test).read_text()
 
