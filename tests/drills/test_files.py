@@ -77,7 +77,7 @@ async def test_an_audit_log_lost_while_no_process_ran_is_told_by_its_number_and_
         lose_the_log(place)
         async with a_fleet(scene.places[:1], session=scene.session) as (pod,):
             assert int(anchor.partition(":")[0]) > 2
-            assert await scene.metric(pod, "sealyard_audit_last_sequence 2.0")
+            assert await scene.metric(pod, "sealyard_audit_last_sequence 3.0")
         checked = f"cd '{place.folder}'; sealyard audit verify"
         assert "intact" in scene.operator.follow(checked)
         scene.operator.follow(f"{checked} --anchor {anchor}", status=1)
