@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from .job.model import WRITING, StoredTable, Verb
+from .job.model import WRITING, Verb
 from .sources.source import Source
 from .values.states import Outcome, Tally
 from .values.treatment import Key, Treated, Treatment
@@ -44,9 +44,8 @@ Reached = Callable[[RowRange, int], None]
 """Called with a part that has come further, by so many rows."""
 
 
-async def run(  # noqa: PLR0913, PLR0917 - what the runner hands in, each once
+async def run(
     part: RowRange,
-    table: StoredTable,
     verb: Verb,
     source: Source,
     treatment: Treatment,
@@ -56,7 +55,7 @@ async def run(  # noqa: PLR0913, PLR0917 - what the runner hands in, each once
 
     Raises MigrationFailed where rows cannot be read or written: then all that was reached is done.
     """
-    batch = _Batch(table, verb, source, table.limits(source.widths()))
+    batch = _Batch(verb, source, source.table.limits(source.widths()))
     while page := source.page(part.after, part.until):
         counted, last = Tally(), page[-1].key
         counted.rows = len(page)
@@ -79,7 +78,6 @@ async def run(  # noqa: PLR0913, PLR0917 - what the runner hands in, each once
 class _Batch:
     """Writes what a verb makes of batches, and counts it."""
 
-    table: StoredTable
     verb: Verb
     source: Source
     limits: tuple[int | None, ...]
@@ -92,7 +90,7 @@ class _Batch:
         if writes:
             keys = set(self.source.write([(one.row, one.cells) for one in changing]))
         left = [one for one in changing if writes and one.row.key not in keys]
-        labels = self.table.labels
+        labels = self.source.table.labels
         for one in treated:
             if one.changed and writes and one.row.key not in keys:
                 continue
@@ -107,11 +105,12 @@ class _Batch:
 
     def count_left(self, left: Sequence[Treated], counted: Tally) -> None:
         """Count rows that were changed whenever they were to be written."""
+        labels = self.source.table.labels
         for one in left:
             for at, outcome in one.kept:
-                counted.add(self.table.labels[at], outcome)
+                counted.add(labels[at], outcome)
             for changed in one.changed:
-                counted.add(self.table.labels[changed.column], _CHANGED)
+                counted.add(labels[changed.column], _CHANGED)
 
     def _planned(self, one: Treated, at: int, before: Outcome) -> Outcome:
         """Return what a value is that would change, or that it would not fit."""

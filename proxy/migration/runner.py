@@ -14,7 +14,7 @@ from ..keys.sessions.sessions import Sessions, SessionSettings
 from ..keys.stores import MemoryStore
 from . import engine
 from .engine import RowRange, total
-from .job.model import MOST_ROWS, Job, Verb
+from .job.model import Job, Verb
 from .progress import Progress
 from .report import MigrationRun, Proof
 from .sources.source import Source
@@ -24,7 +24,7 @@ from .values.sealing import RunSessions
 from .values.treatment import Treatment
 
 _STATE_SECONDS: Final = 1.0
-_SCOPES: Final = 2 * MOST_ROWS
+_LEAST_SCOPES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,18 @@ class Order:
     state: StateFile | None = None
 
 
-def sessions_of(keyring: Keyring, clock: Callable[[], float]) -> Sessions:
-    """Return the sessions that open durable tokens.
+def _sessions(order: Order) -> Sessions:
+    """Return the sessions that open durable tokens: as many as a batch needs, and no more.
 
     Revocations in the keyring are honoured. Those that are only in a store are not known here.
     """
-    settings = SessionSettings(max_scopes=_SCOPES)
-    return Sessions(keyring, MemoryStore(monotonic), settings, clock=clock, random=os.urandom)
+    needed = (
+        table.batch * sum(1 + len(column.former) for column in table.columns)
+        for table in order.job.tables
+    )
+    settings = SessionSettings(max_scopes=max(_LEAST_SCOPES, *needed))
+    store = MemoryStore(monotonic)
+    return Sessions(order.keyring, store, settings, clock=order.clock, random=os.urandom)
 
 
 async def run(order: Order, progress: Progress) -> MigrationRun:
@@ -62,12 +67,12 @@ async def run(order: Order, progress: Progress) -> MigrationRun:
     with ExitStack() as stack:
         sources: list[Source] = []
         for table in order.job.tables:
-            source = open_source(order.job, table, order.streams)
+            source = open_source(order.job, table, order.streams, os.environ)
             stack.callback(source.close)
             sources.append(source)
         work = _Work(order, sources, progress)
         parts = await work.run()
-        advice = _advice(order, sources, parts) if order.verb == "plan" else ()
+        advice = _advice(sources, parts) if order.verb == "plan" else ()
     if order.state is not None:
         order.state.remove()
     places = tuple(one.name for one in sources)
@@ -77,13 +82,13 @@ async def run(order: Order, progress: Progress) -> MigrationRun:
     )
 
 
-def _advice(order: Order, sources: Sequence[Source], parts: Sequence[RowRange]) -> tuple[str, ...]:
+def _advice(sources: Sequence[Source], parts: Sequence[RowRange]) -> tuple[str, ...]:
     """Return what a plan says of columns that are too narrow."""
     longest = total(parts).longest
     return tuple(
         source.widen(at, needed)
-        for table, source in zip(order.job.tables, sources, strict=True)
-        for at, (label, width) in enumerate(zip(table.labels, source.widths(), strict=True))
+        for source in sources
+        for at, (label, width) in enumerate(zip(source.table.labels, source.widths(), strict=True))
         if width is not None and (needed := longest.get(label, 0)) > width
     )
 
@@ -110,13 +115,13 @@ class _Work:
         counts = [one.count() for one in self._sources]
         total = None if None in counts else sum(one or 0 for one in counts)
         self._progress.begin(total, sum(part.tally.rows for part in self._parts))
-        sessions = sessions_of(order.keyring, order.clock)
+        sessions = _sessions(order)
         sealing = RunSessions(order.keyring, clock=order.clock, random=os.urandom)
         try:
             for part in self._parts:
-                table, source = order.job.tables[part.table], self._sources[part.table]
-                treatment = Treatment(table, order.verb, sessions, sealing, source.widths())
-                await engine.run(part, table, order.verb, source, treatment, self._reached)
+                source = self._sources[part.table]
+                treatment = Treatment(source.table, order.verb, sessions, sealing, source.widths())
+                await engine.run(part, order.verb, source, treatment, self._reached)
         finally:
             self._progress.end()
             self._keep()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 
 from proxy.core.errors import MigrationFailed
-from proxy.migration.job.model import Binding, Column, ColumnSource, SqlSource, StoredTable
+from proxy.migration.job.model import Binding, Column, ColumnSource, Mysql, SqlSource, StoredTable
+from proxy.migration.sources.mysql import MysqlSource
+from proxy.migration.sources.postgresql import PostgresqlSource
 from proxy.migration.sources.source import Source
 from proxy.migration.sources.sqlite import SqliteSource
 from proxy.migration.values.treatment import Key, StoredRow
+from tests.migration import servers
 
 NAME = SqlSource("SELECT name FROM threads WHERE threads.id = messages.thread")
 BINDING = Binding(ColumnSource("org"), NAME, "content")
@@ -33,31 +39,134 @@ class Database:
     """A database under test: how a source of it is made, and how SQL is run beside it."""
 
     opened: Callable[[StoredTable], Source]
-    run: Callable[[str], list[tuple[object, ...]]]
+    run: Callable[[str], list[tuple[Any, ...]]]
+    refuse: tuple[str, ...]
+    """What makes it refuse the row 20, with a canary in its error."""
 
     def fill(self, rows: int) -> None:
         for at in range(1, rows + 1):
             self.run(f"INSERT INTO messages VALUES ({at * 10}, 'clinic', 1, 'text {at}', '[]')")  # noqa: S608 - numbers
 
 
-@pytest.fixture(params=["sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    file = tmp_path / "clinic.db"
-    sources: list[Source] = []
-
-    def run(sql: str) -> list[tuple[object, ...]]:
+@contextmanager
+def sqlite(file: Path) -> Iterator[Database]:
+    def run(sql: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(file)) as other, other:
             return other.execute(sql).fetchall()
 
-    def opened(table: StoredTable) -> Source:
-        sources.append(SqliteSource(file, table))
-        return sources[-1]
-
+    run("PRAGMA journal_mode = WAL")
     for sql in SCHEMA:
         run(sql.format(text="TEXT COLLATE NOCASE", json="TEXT"))
-    yield Database(opened, run)
-    for source in sources:
-        source.close()
+    refuse = (
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 20"
+        " BEGIN SELECT RAISE(ABORT, 'canary'); END"
+    )
+    with closings() as opened:
+        yield Database(lambda table: opened(SqliteSource(file, table)), run, (refuse,))
+
+
+@contextmanager
+def postgresql(port: int) -> Iterator[Database]:
+    address = f"host=127.0.0.1 port={port} user=clinic dbname=postgres"
+
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(address) as other:
+            found = other.execute(sql.encode())
+            return found.fetchall() if found.description else []
+
+    run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    run(
+        "CREATE COLLATION IF NOT EXISTS public.nocase (provider = icu, locale = 'und-u-ks-level2',"
+        " deterministic = false)"
+    )
+    for sql in SCHEMA:
+        run(sql.format(text="varchar(255) COLLATE nocase", json="jsonb"))
+    refuse = (
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'canary'; END $$"
+        ),
+        (
+            "CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW WHEN (old.id = 20)"
+            " EXECUTE FUNCTION refuse()"
+        ),
+    )
+    with closings() as opened:
+        yield Database(lambda table: opened(PostgresqlSource(address, None, table)), run, refuse)
+
+
+@contextmanager
+def mysql(port: int) -> Iterator[Database]:
+    place = Mysql("clinic", port=port, user="clinic")
+
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        with (
+            closing(
+                pymysql.connect(
+                    host="127.0.0.1", port=port, user="clinic", database="clinic", autocommit=True
+                )
+            ) as other,
+            other.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    run("DROP TABLE IF EXISTS messages, threads")
+    for sql in SCHEMA:
+        run(sql.format(text="varchar(255) COLLATE utf8mb4_general_ci", json="longtext"))
+    refuse = (
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW BEGIN NOT ATOMIC"
+        " IF old.id = 20 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'canary'; END IF; END"
+    )
+    with closings() as opened:
+        yield Database(lambda table: opened(MysqlSource(place, None, table)), run, (refuse,))
+
+
+@contextmanager
+def closings() -> Iterator[Callable[[Source], Source]]:
+    """Yield what keeps sources, to close them at the end."""
+    with ExitStack() as stack:
+
+        def keep(source: Source) -> Source:
+            stack.callback(source.close)
+            return source
+
+        yield keep
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[Callable[[str], int]]:
+    """Return the port of a server of that kind, which is started when it is first asked for."""
+    held: dict[str, int] = {}
+    with ExitStack() as stack:
+
+        def port(kind: str) -> int:
+            if kind not in held:
+                server = servers.postgresql if kind == "postgresql" else servers.mariadb
+                held[kind], _ = stack.enter_context(server())
+            return held[kind]
+
+        yield port
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=servers.needs_postgresql),
+        pytest.param("mysql", marks=servers.needs_mariadb),
+    ]
+)
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, ports: Callable[[str], int]
+) -> Iterator[Database]:
+    kind: str = request.param
+    made = (
+        sqlite(tmp_path / "clinic.db")
+        if kind == "sqlite"
+        else {"postgresql": postgresql, "mysql": mysql}[kind](ports(kind))
+    )
+    with made as under_test:
+        yield under_test
 
 
 def a_table(
@@ -128,7 +237,10 @@ def test_cells_are_written_and_others_stay(database: Database) -> None:
 
     assert set(written) == {one.key, two.key}
     found = database.run("SELECT content, history FROM messages ORDER BY id")
-    assert found == [("Grüße 'x'", "[]"), ("text 2", "[1]")]
+    assert [(content, str(history)) for content, history in found] == [
+        ("Grüße 'x'", "[]"),
+        ("text 2", "[1]"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +280,6 @@ def test_a_key_of_several_columns_is_read_in_order(database: Database) -> None:
 
 
 def test_a_proof_sees_one_state(database: Database) -> None:
-    database.run("PRAGMA journal_mode = WAL")
     database.fill(8)
     source = database.opened(a_table())
     assert source.begin_proof()
@@ -181,10 +292,8 @@ def test_a_proof_sees_one_state(database: Database) -> None:
 
 def test_a_failed_write_leaves_everything_and_shows_no_value(database: Database) -> None:
     database.fill(2)
-    database.run(
-        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 20"
-        " BEGIN SELECT RAISE(ABORT, 'canary text'); END"
-    )
+    for sql in database.refuse:
+        database.run(sql)
     source = database.opened(a_table())
     one, two = pages(source)
     with pytest.raises(MigrationFailed) as failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...config.schema import tables
+from ...config.schema.addresses import SECRET
 from ...config.schema.tables import Key, Schema, Table
 from ...core.crypto.token import FORMS
 from ...core.rules.model import PARTS
@@ -141,6 +142,29 @@ TABLE: Final = Table(
         ),
     ),
 )
+MYSQL: Final = Table(
+    "mysql",
+    "`mysql`",
+    (
+        Key("database", "name", "The database.", tables.TEXT, required=True),
+        Key("host", "name", "The server.", tables.TEXT, "127.0.0.1"),
+        Key("port", "whole number", "Its port.", tables.number(1, 65535), "3306"),
+        Key(
+            "socket",
+            "path",
+            "The Unix socket of the server, instead of host and port.",
+            tables.TEXT,
+        ),
+        Key("user", "name", "The user.", tables.TEXT, required=True),
+        Key(
+            "ca",
+            "path",
+            "The CA certificates (PEM) that verify the server. Without it, the connection is not"
+            " encrypted.",
+            tables.TEXT,
+        ),
+    ),
+)
 PLACE: Final = Table(
     "source",
     "`source`",
@@ -153,8 +177,22 @@ PLACE: Final = Table(
             tables.choice(PIPE_FORMATS),
         ),
         Key("sqlite", "path", "A database file of SQLite.", tables.TEXT),
+        Key(
+            "postgresql",
+            "address",
+            "A database of PostgreSQL, as libpq reads it: `host=db dbname=clinic user=sealyard"
+            " sslmode=verify-full`, or a URI. It must not hold a password.",
+            tables.TEXT,
+        ),
+        Key("mysql", "mapping", "A database of MySQL or MariaDB.", tables.table("mysql")),
+        Key(
+            "password",
+            "secret",
+            "The password of `postgresql` or `mysql`; libpq also looks where it always does.",
+            tables.table("secret"),
+        ),
     ),
-    alternatives=(("pipe",), ("sqlite",)),
+    alternatives=(("pipe",), ("sqlite",), ("postgresql",), ("mysql",)),
 )
 JOB: Final = Table(
     "job",
@@ -177,7 +215,7 @@ JOB: Final = Table(
         ),
     ),
 )
-TABLES: Final = (JOB, PLACE, TABLE, COLUMN, FORMER, NAME)
+TABLES: Final = (JOB, PLACE, MYSQL, SECRET, TABLE, COLUMN, FORMER, NAME)
 
 
 def schema() -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ...config.settings import SecretReference
 from ...core.crypto.joined_names import JoinKind
 from ...core.crypto.token import Form
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
@@ -177,7 +178,38 @@ class Sqlite:
         return f"sqlite:{self.file.resolve()}"
 
 
-Place = Pipe | Sqlite
+@dataclass(frozen=True, slots=True)
+class Postgresql:
+    """A database of PostgreSQL: `address` is for libpq, as a URI or `key=value` pairs."""
+
+    address: str
+    password: SecretReference | None = None
+
+    @property
+    def name(self) -> str:
+        """What distinguishes this place from another."""
+        return f"postgresql:{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mysql:
+    """A database of MySQL or MariaDB; with `ca`, over TLS that is verified."""
+
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 3306
+    user: str = "root"
+    password: SecretReference | None = None
+    socket: str | None = None
+    ca: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What distinguishes this place from another."""
+        return f"mysql:{self.socket or f'{self.host}:{self.port}'}/{self.database}"
+
+
+Place = Pipe | Sqlite | Postgresql | Mysql
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,16 +33,19 @@ from .model import (
     ConstSource,
     Job,
     JoinedSource,
+    Mysql,
     NameSource,
     Pipe,
     PipeFormat,
     Place,
+    Postgresql,
     Sqlite,
     SqlSource,
     StoredTable,
 )
 
 VERSION: Final = 1
+_PASSWORD: Final = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _NAMED: Final = ("tenant", "conversation", "message")
 _SPELLED: Final[Mapping[str, Callable[[str], NameSource]]] = {
     "column": ColumnSource,
@@ -93,7 +97,41 @@ def _place(place: yaml.Place, files: Files, problems: Problems) -> Place | None:
     if kind == "sqlite":
         file = files.path(fields["sqlite"], problems)
         return None if file is None else Sqlite(file)
+    if kind == "postgresql":
+        return _postgresql(fields, files, problems)
+    if kind == "mysql":
+        return _mysql(fields, files, problems)
     return None
+
+
+def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | None:
+    place, secret = fields["postgresql"], fields.get("password")
+    address = text(place, problems)
+    if address is not None and _PASSWORD.search(address):
+        # It is not shown.
+        problems.at(place.node.position, place.path, "a password must not be written in the file")
+        return None
+    password = None if secret is None else files.secret(secret, problems)
+    return None if address is None else Postgresql(address, password)
+
+
+def _mysql(around: Fields, files: Files, problems: Problems) -> Place | None:
+    fields = Fields(around["mysql"], job_keys.MYSQL, problems)
+    port, ca, secret = fields.get("port"), fields.get("ca"), around.get("password")
+    database, user = _text(fields, "database", problems), _text(fields, "user", problems)
+    number = None if port is None else whole(port, problems, low=1, high=65535)
+    password = None if secret is None else files.secret(secret, problems)
+    if database is None or user is None:
+        return None
+    return Mysql(
+        database,
+        _text(fields, "host", problems) or "127.0.0.1",
+        number or 3306,
+        user,
+        password,
+        _text(fields, "socket", problems),
+        None if ca is None else files.path(ca, problems),
+    )
 
 
 def _check_pipe(

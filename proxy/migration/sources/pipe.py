@@ -22,7 +22,7 @@ class PipeSource:
     ) -> None:
         """Begin before the first record; nothing is read yet."""
         self.name = f"pipe:{form}#{table.name}"
-        self._table = table
+        self.table = table
         self._form = form
         columns = [one.name for one in table.columns]
         names = [one.column for one in table.reads if isinstance(one, ColumnSource)]
@@ -38,7 +38,7 @@ class PipeSource:
 
     def widths(self) -> tuple[int | None, ...]:
         """Return no limits."""
-        return (None,) * len(self._table.columns)
+        return (None,) * len(self.table.columns)
 
     def widen(self, column: int, characters: int) -> str:
         """Return nothing: no column has a width."""
@@ -62,7 +62,7 @@ class PipeSource:
             self._at = self._places()
         self._page = {}
         rows: list[StoredRow] = []
-        for record in islice(self._stream, self._table.batch):
+        for record in islice(self._stream, self.table.batch):
             self._number += 1
             key = (self._number,)
             self._page[key] = record
@@ -71,7 +71,7 @@ class PipeSource:
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Write every record of the page, with the changes of some."""
-        at = (self._at or [])[: len(self._table.columns)]
+        at = (self._at or [])[: len(self.table.columns)]
         for row, cells in rows:
             self._page[row.key] = self._records.replaced(self._page[row.key], at, cells)
         if self._output is not None:
@@ -86,7 +86,7 @@ class PipeSource:
         """Return where the wanted columns are, by the header of the stream or of the table."""
         if self._form == "ndjson":
             return list(range(len(self._wanted)))
-        header = self._table.header
+        header = self.table.header
         if not header:
             first = next(self._stream, None)
             if first is None:
@@ -104,7 +104,7 @@ class PipeSource:
             found = self._records.cells(record, at)
         except MigrationFailed as failed:
             raise MigrationFailed(f"record {self._number}: {failed}") from None
-        columns = len(self._table.columns)
+        columns = len(self.table.columns)
         return StoredRow(key, tuple(map(self._name, found[columns:])), tuple(found[:columns]))
 
     def _name(self, cell: Cell) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from ..job.model import StoredTable
 from ..values.treatment import Key, StoredRow
 
 Replaced = tuple[StoredRow, Sequence[bytes | None]]
@@ -17,6 +18,9 @@ Replaced = tuple[StoredRow, Sequence[bytes | None]]
 
 class Source(Protocol):
     """The rows of one table, in the order of their keys."""
+
+    table: StoredTable
+    """The table; what the place knows of its columns goes before what the job says."""
 
     name: str
     """What distinguishes this place and table from another, without a secret."""

@@ -25,17 +25,22 @@ class SqliteSource:
 
     def __init__(self, file: Path, table: StoredTable) -> None:
         """Open the file, which must exist, and find the key of the table."""
-        self._table = table
+        self.table = table
         self.name = f"sqlite:{file.resolve()}#{table.name}"
         uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
                 uri, uri=True, timeout=_PATIENCE_SECONDS, isolation_level=None
             )
-            self._database.text_factory = _decoded
-            self._of = ".".join(map(_quoted, table.name.split(".")))
-            self._key = table.key or self._primary_key()
-            self._require_key()
+        self._database.text_factory = _decoded
+        self._of = ".".join(map(_quoted, table.name.split(".")))
+        try:
+            with _translated():
+                self._key = table.key or self._primary_key()
+                self._require_key()
+        except BaseException:
+            self.close()
+            raise
         self._keys = ", ".join(map(_quoted, self._key))
         names = [_name(one) for one in table.reads]
         cells = [_quoted(one.name) for one in table.columns]
@@ -43,7 +48,7 @@ class SqliteSource:
 
     def widths(self) -> tuple[int | None, ...]:
         """Return no limits: SQLite ignores the width of a column."""
-        return (None,) * len(self._table.columns)
+        return (None,) * len(self.table.columns)
 
     def widen(self, column: int, characters: int) -> str:
         """Return nothing: no column has a width."""
@@ -67,7 +72,7 @@ class SqliteSource:
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next rows by their keys."""
         conditions, values = self._range(after, until)
-        order = f" ORDER BY {self._keys} LIMIT {self._table.batch}"
+        order = f" ORDER BY {self._keys} LIMIT {self.table.batch}"
         with _translated():
             found = self._database.execute(
                 f"{self._select}{self._where(conditions)}{order}", values
@@ -98,7 +103,7 @@ class SqliteSource:
     def _update(self, row: StoredRow, cells: Sequence[bytes | None]) -> bool:
         """Write a row that is as it was read; return whether it was."""
         to_set, values, before = [], [], []
-        for column, old, new in zip(self._table.columns, row.cells, cells, strict=True):
+        for column, old, new in zip(self.table.columns, row.cells, cells, strict=True):
             if new is not None:
                 name = _quoted(column.name)
                 to_set.append(f"{name} = ?")
@@ -107,7 +112,7 @@ class SqliteSource:
         keys = zip((f"{_quoted(one)} = ?" for one in self._key), row.key, strict=True)
         names = (
             (f"CAST({_name(source)} AS BLOB) IS ?", None if name is None else name.encode())
-            for source, name in zip(self._table.reads, row.names, strict=True)
+            for source, name in zip(self.table.reads, row.names, strict=True)
         )
         same: list[tuple[str, object]] = [*keys, *before, *names]
         is_same = " AND ".join(one for one, _ in same)
@@ -125,13 +130,13 @@ class SqliteSource:
         return conditions, values
 
     def _where(self, conditions: Sequence[str] = ()) -> str:
-        given = [f"({self._table.where})"] if self._table.where else []
+        given = [f"({self.table.where})"] if self.table.where else []
         every = [*given, *conditions]
         return f" WHERE {' AND '.join(every)}" if every else ""
 
     def _row(self, found: Sequence[Any]) -> StoredRow:
         keys = len(self._key)
-        rest = keys + len(self._table.reads)
+        rest = keys + len(self.table.reads)
         return StoredRow(
             tuple(found[:keys]),
             tuple(
@@ -141,7 +146,7 @@ class SqliteSource:
         )
 
     def _primary_key(self) -> tuple[str, ...]:
-        table = self._table.name.rpartition(".")[2]
+        table = self.table.name.rpartition(".")[2]
         sql = "SELECT name, pk FROM pragma_table_info(?) ORDER BY pk"
         found = self._database.execute(sql, (table,)).fetchall()
         if not found:

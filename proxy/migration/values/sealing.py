@@ -21,7 +21,7 @@ from ...keys.sessions.durable import durable_session
 MOST_VALUES: Final = 1 << 20
 """So many values are sealed under one session id, far below what random IVs allow (2^32)."""
 MOST_SECONDS: Final = 3600
-_KEPT: Final = 1024
+_KEPT: Final = 256
 
 
 class RunSessions(Mapping[Scope, Session]):

@@ -1,0 +1,123 @@
+"""A clinic's table in a real database, a writer beside a run, and what must hold after it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.durable import durable_session
+
+ROWS_OF_A_CONVERSATION: Final = 100
+LETTER_BYTES: Final = 200
+TABLE: Final = "messages"
+
+Execute = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
+Connect = Callable[[], AbstractContextManager[Execute]]
+
+
+def letter(number: int, version: int = 0) -> str:
+    """Return the text of a row, of 200 bytes; no two are equal."""
+    return f"canary letter {number} version {version} ".ljust(LETTER_BYTES, "x")
+
+
+def context(number: int) -> Context:
+    """Return what the text of a row is bound to."""
+    return Context(Scope("clinic", f"c{number // ROWS_OF_A_CONVERSATION}"), "content")
+
+
+JOB: Final = """\
+version: 1
+source:
+  {source}
+tables:
+  - table: messages
+    tenant: column:org
+    conversation: column:conversation
+    columns: [{{column: content}}]
+"""
+
+
+@dataclass(slots=True)
+class Writer:
+    """An application behind its sidecar: it updates rows, sealed, so many times a second.
+
+    A row that it reads plain or sealed is written sealed with the next version of its text.
+    """
+
+    connect: Connect
+    keyring: Keyring
+    rows: int
+    rate: float
+    versions: dict[int, int] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to write."""
+        self._thread = threading.Thread(target=self._write)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop after the update that is under way."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write(self) -> None:
+        sid = int(time.time()).to_bytes(4) + secrets.token_bytes(8)
+        began, count = time.monotonic(), 0
+        with self.connect() as execute:
+            while not self._stop.is_set():
+                number = secrets.randbelow(self.rows) + 1
+                version = self.versions.get(number, 0) + 1
+                bound = context(number)
+                session = durable_session(self.keyring.primary, sid, bound.scope)
+                sealed = session.seal(letter(number, version).encode(), bound).decode()
+                execute("UPDATE messages SET content = %s WHERE id = %s", (sealed, number))
+                self.versions[number] = version
+                count += 1
+                self._stop.wait(max(began + count / self.rate - time.monotonic(), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is in the table after a run: rows that are wrong, by how."""
+
+    rows: int
+    plain: int
+    doubled: int
+    lost: int
+
+
+def examine(execute: Execute, keyring: Keyring, rows: int, versions: dict[int, int]) -> Left:
+    """Return how many rows are plain, sealed twice, or not what was last written to them."""
+    plain = doubled = lost = seen = 0
+    sessions: dict[tuple[bytes, Scope], Session] = {}
+    for first in range(1, rows + 1, 1000):
+        found = execute(
+            "SELECT id, content FROM messages WHERE id >= %s AND id < %s", (first, first + 1000)
+        )
+        for number, content in found:
+            seen += 1
+            if not token.has_prefix(content.encode()):
+                plain += 1
+                continue
+            sealed, bound = token.decode(content.encode()), context(number)
+            place = sealed.key_id.sid, bound.scope
+            if place not in sessions:
+                kek = keyring.candidates(kek_id=sealed.key_id.kek_id, number=None)[0]
+                sessions[place] = durable_session(kek, *place)
+            text = sessions[place].open(sealed, bound, time.time()).decode()
+            doubled += token.has_prefix(text.encode())
+            lost += text != letter(number, versions.get(number, 0))
+    return Left(seen, plain, doubled, lost)
