@@ -26,6 +26,8 @@ from ...keys.sessions import kek_usage
 from ...keys.sessions.kek_usage import Use, Uses
 from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
+from ...migration.report import NOT_COVERED, SignedReport, verified
+from ...migration.retirement import retirement
 from ..support import console
 from ..support.console import utc
 from ..support.keyring_changes import facts
@@ -169,24 +171,41 @@ _NO_STORE = (
 
 
 @click.command()
+@click.option(
+    "--report",
+    "reports",
+    type=FILE,
+    multiple=True,
+    help="A report of `migrate verify`; repeat it for each job.",
+)
 @console.as_json
 @keyring_options
-def usage(place: KeyringPlace, *, as_json: bool) -> None:
+def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> None:
     """Show how often and when each KEK was last used, by all processes of the shared store.
 
     \b
     sealyard keys usage
-    sealyard keys usage --json
+    sealyard keys usage --report proof.jws --json
 
     It counts what was read, not what is stored: a token that has not been read still needs its
-    KEK. Exits with 1 if the store is not shared.
+    KEK. Whether a KEK is safe to retire, reports of `migrate verify` prove for what they cover.
+    Exits with 1 if the store is not shared.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keys = place.keys()
     if keys.store == "memory":
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
+    proofs = [_proof(one, keyring) for one in reports]
+    retired = [
+        retirement(kek, keyring, uses.of.get(kek.number, Use()), proofs) for kek in keyring.keks
+    ]
+    excluded = sorted({one for proof in proofs for one in (*proof.excluded, *NOT_COVERED)})
     if as_json:
-        counted = {"since": uses.since, "keks": list(_rows(keyring, uses))}
+        rows = [
+            row | {"retire": asdict(one)}
+            for row, one in zip(_rows(keyring, uses), retired, strict=True)
+        ]
+        counted = {"since": uses.since, "keks": rows, "not_covered": excluded}
         console.print_json(facts(keyring) | counted)
         return
     if not uses.of:
@@ -202,6 +221,19 @@ def usage(place: KeyringPlace, *, as_json: bool) -> None:
             f"{row['id']:<32} {row['state']:<8} {row['opened']:>10} {opened:<20}"
             f" {row['sessions']:>8} {began}"
         )
+    for kek, one in zip(keyring.keks if reports else (), retired, strict=False):
+        said = f"yes, proven at {utc(one.proven)}" if one.safe else f"no, because {one.reason}"
+        click.echo(console.printable(f"safe to retire {kek.id}: {said}"))
+    for covered in excluded:
+        console.say(f"not covered: {covered}")
+
+
+def _proof(file: Path, keyring: Keyring) -> SignedReport:
+    with file.open("rb") as opened:
+        found = verified(opened.read(_MAX_TOKEN_BYTES), keyring.record_key)
+    if found is None:
+        raise console.Failure(f"{file}: not signed with this keyring", console.NEGATIVE)
+    return found
 
 
 async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:

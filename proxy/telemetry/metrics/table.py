@@ -43,6 +43,12 @@ TRIALS: Final = Metric(
     "Messages of rules in mode `observe`, by what the rule would have done: `changed`, `unchanged`"
     " (it found nothing to change), or the reason for which it would have refused the message.",
 )
+PERMISSIVE_UNTIL: Final = Metric(
+    "sealyard_permissive_until_timestamp_seconds",
+    "soonest",
+    ("listener", "rule"),
+    "When the mode `permissive` of a rule ends, in seconds since 1970; absent for other rules.",
+)
 TRIAL_VALUES: Final = Metric(
     "sealyard_trial_values_total",
     "counter",

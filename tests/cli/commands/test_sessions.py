@@ -208,6 +208,26 @@ def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
     assert told.stdout.splitlines()[2].split()[2:4] == ["0", "never"]
 
 
+def test_usage_joins_proofs_of_what_is_stored(run: Run) -> None:
+    Path("stored.csv").write_text("content\n")
+    Path("job.yaml").write_text(
+        "version: 1\nsource: {pipe: csv}\n"
+        "tables: [{table: t, tenant: const:clinic, columns: [{column: content}]}]\n"
+    )
+    first = json.loads(run("keys", "usage", "--json").stdout)["keks"][0]["id"]
+    second = run("keys", "add").stdout.strip()
+    run("migrate", "verify", "job.yaml", "--report", "proof.jws", stdin=b"content\n")
+    told = run("keys", "usage", "--report", "proof.jws")
+    answer = json.loads(run("keys", "usage", "--report", "proof.jws", "--json").stdout)
+    Path("proof.jws").write_text("e30.e30.e30")
+
+    assert f"safe to retire {first}: no, because it is the primary KEK" in told.stdout
+    assert f"safe to retire {second}: yes, proven at 20" in told.stdout
+    assert "not covered: backups" in told.stderr
+    assert [kek["retire"]["safe"] for kek in answer["keks"]] == [False, True]
+    run("keys", "usage", "--report", "proof.jws", status=1)
+
+
 def test_a_conversation_without_packages_is_told(run: Run) -> None:
     configure("sqlite:keys.db")
     words = (

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.keys.sessions.kek_usage import Use
+from proxy.keys.sessions.settings import MAX_AGE_SECONDS
+from proxy.migration.job.model import Job, Sqlite, StoredTable, Verb
+from proxy.migration.report import MigrationRun, Proof, SignedReport, sign, verified
+from proxy.migration.retirement import Retirement, retirement
+from proxy.migration.values.states import Outcome, Tally
+from tests.keys.builders import NOW, a_keyring
+
+KEYRING = a_keyring("k2").promote("k2")
+OLD = KEYRING.entry("k1")
+
+
+def a_report(*outcomes: Outcome, verb: Verb = "verify", proof: Proof = "snapshot") -> SignedReport:
+    tally = Tally()
+    for one in outcomes:
+        tally.add("messages.content", one, 3)
+    job = Job(Sqlite(Path("a.db")), (StoredTable("messages", (), where="id > 1"),), "digest")
+    run = MigrationRun(verb, job, ("a",), tally, proof, NOW, NOW + 5)
+    found = verified(sign(run, KEYRING).encode(), KEYRING.record_key)
+    assert found is not None
+    return found
+
+
+SEALED = Outcome("sealed", "k2")
+
+
+def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
+    report = a_report(SEALED, Outcome("plain"), Outcome("null"), Outcome("poison", "k1"))
+
+    assert retirement(OLD, KEYRING, Use(), [report]) == Retirement(safe=True, reason="", proven=NOW)
+    assert report.excluded == ("rows of messages other than: id > 1",)
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        (a_report(SEALED, Outcome("sealed", "k1")), "3 values of messages.content are under it"),
+        (a_report(Outcome("former", "k1")), "are under it"),
+        (a_report(Outcome("misplaced", "k1")), "are under it"),
+        (a_report(Outcome("unreadable", "k1", "bad-tag")), "or name it"),
+        (a_report(Outcome("unreadable", "number 1", "bad-tag")), "or name it"),
+        (a_report(Outcome("unreadable", "", "malformed-token")), "could not be read"),
+        (a_report(Outcome("not-json")), "could not be read"),
+        (a_report(Outcome("not-text")), "could not be read"),
+        (a_report(SEALED, verb="reseal"), "a report of `reseal` proves nothing"),
+        (a_report(SEALED, proof="pages"), "not of one state"),
+        (replace(a_report(SEALED), keyring="another"), "of another keyring"),
+    ],
+)
+def test_a_kek_is_not_safe_to_retire(report: SignedReport, reason: str) -> None:
+    found = retirement(OLD, KEYRING, Use(), [a_report(SEALED), report])
+
+    assert not found.safe
+    assert reason in found.reason
+
+
+def test_the_primary_kek_is_not_safe_and_nothing_is_without_a_proof() -> None:
+    assert not retirement(KEYRING.primary, KEYRING, Use(), [a_report()]).safe
+    assert retirement(OLD, KEYRING, Use(), []).reason == "nothing was proven: give --report"
+
+
+def test_a_session_of_less_than_a_day_before_the_proof_may_have_sealed_after_it() -> None:
+    report = a_report(SEALED)
+    recent = Use(last_session=NOW - MAX_AGE_SECONDS + 1)
+    older = Use(last_session=NOW - MAX_AGE_SECONDS)
+
+    assert not retirement(OLD, KEYRING, recent, [report]).safe
+    assert retirement(OLD, KEYRING, older, [report]).safe
+
+
+def test_a_report_of_another_keyring_does_not_verify() -> None:
+    job = Job(Sqlite(Path("a.db")), (), "digest")
+    run = MigrationRun("verify", job, (), Tally(), "snapshot", NOW, NOW)
+
+    assert verified(sign(run, KEYRING).encode(), a_keyring().record_key) is None
