@@ -22,7 +22,7 @@ from .clinic import JOB, ROWS_OF_A_CONVERSATION, Writer, context, examine, lette
 from .places import Database
 
 _ROOT: Final = Path(__file__).parents[2]
-_SECRET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41", "PYTHONPATH": str(_ROOT)}
+_SECRET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class Bench:
     def __init__(self, folder: Path, source: str) -> None:
         """Write the job and make the keyring."""
         self.folder = folder
+        # The development environment has rich, which structlog loads where it is: an installation
+        # does not have it, nor the 5 MiB that it takes.
+        (folder / "rich.py").write_text("raise ImportError\n", "utf-8")
+        self._environment = os.environ | _SECRET
+        self._environment["PYTHONPATH"] = f"{folder}:{_ROOT}"
         (folder / "job.yaml").write_text(JOB.format(source=source), "utf-8")
         self.run("keys", "init", "--keyring", "keyring.jwe")
 
@@ -56,7 +61,7 @@ class Bench:
         return subprocess.Popen(
             [sys.executable, "-m", "proxy", *arguments],
             cwd=self.folder,
-            env=os.environ | _SECRET,
+            env=self._environment,
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout or subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
