@@ -247,6 +247,13 @@ def test_sessions_of_before_joined_names_are_left_to_the_plan(*, response: bool)
     assert way.change(a_token(b"hello") if response else b"hello", NOW) is None
 
 
+@pytest.mark.parametrize("token", [forged(a_token(b"hello")), a_token(b"[1]", "json")])
+def test_what_does_not_open_as_a_body_is_left_to_the_plan(token: bytes) -> None:
+    way = way_of(RULE, JOSE, Warm(), response=True)
+    assert way is not None
+    assert way.change(token, NOW) is None
+
+
 def test_not_every_type_that_was_sealed_is_known() -> None:
     way = way_of(RULE, JOSE, Warm(), response=True)
     assert way is not None
