@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ...demo import private_talk, story
+from ...demo import old_messages, private_talk, story
 from ...demo.screen import Screen
 from ...demo.stage import stage
 from ..support import console
@@ -43,6 +43,7 @@ async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
         await story.control(folder / "without-rules", screen)
         await story.look_for_plaintext(scene, screen)
         await private_talk.play(folder / "end-to-end", screen)
+        await old_messages.play(scene, screen)
         if not stay or screen.failed:
             return
         url = f"http://127.0.0.1:{scene.port}/api"
