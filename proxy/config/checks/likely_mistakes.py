@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ...core.rules.model import Block, Rule
 from ..settings import AdminSettings, ListenerSettings, TcpAddress, UnixAddress
-from ..yaml.nodes import Place, Problems, show, suggest
+from ..yaml.nodes import Mapping, Place, Problems, show, suggest
 
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "WS"}
@@ -31,6 +33,40 @@ def check_listeners(
                 problems.warn(place, f"{text}; {hint}" if hint.startswith("did") else text)
         if any(_same(listener.upstream.address, one.listen) for one in listeners):
             problems.warn(place, f"{name}: its upstream is a listener of this file: a loop")
+
+
+def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems) -> None:
+    """Warn of settings of a field that no rule has: a typing mistake would lose `max_chars`."""
+    if place is None or not isinstance(place.node, Mapping):
+        return
+    blocks = [one for rule in rules for one in _blocks(rule)]
+    used = {item.field for one in blocks for item in (*one.encrypt, *one.decrypt)}
+    for key, node in place.node.entries:
+        if key.text not in used:
+            text = f"no rule has a field {show(key.text)}, so its settings have no effect"
+            hint = suggest(key.text, used)
+            named = f"{text}; {hint}" if hint.startswith("did") else text
+            problems.warn(place.member(key.text, node), named)
+
+
+def check_modes(
+    place: Place, listeners: Sequence[ListenerSettings], now: float, problems: Problems
+) -> None:
+    """Warn of `permissive until` a day that has passed; `now` is in seconds since 1970."""
+    for listener in listeners:
+        for rule in listener.rules:
+            ends = {one.permissive_until for one in _blocks(rule)} - {None}
+            for end in sorted(one for one in ends if one is not None and one <= now):
+                day = time.strftime("%Y-%m-%d", time.gmtime(end))
+                text = f"listener {show(listener.name)}: rule {show(rule.name)} is permissive until"
+                problems.warn(
+                    place, f"{text} {day}, which has passed: it enforces; write `enforce`"
+                )
+
+
+def _blocks(rule: Rule) -> tuple[Block, ...]:
+    sides = (rule.request, rule.response)
+    return tuple(one for side in sides if isinstance(side, tuple) for one in side)
 
 
 def check_admin(place: Place, admin: AdminSettings | None, problems: Problems) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from ...core.rules.model import Rule
@@ -53,10 +54,13 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     audit = audit_settings(fields.get("audit"), keys, files, problems)
     listeners = _listeners(fields, version, files, problems)
     likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
+    likely_mistakes.check_modes(fields.get("listeners") or place, listeners, time.time(), problems)
     likely_mistakes.check_admin(fields.get("admin") or place, admin, problems)
     if keys is None or keys_place is None:
         return None
     rules = [rule for one in listeners for rule in one.rules]
+    if not problems.count:  # a rule with a mistake would look as if it had no fields
+        likely_mistakes.check_fields(fields.get("fields"), rules, problems)
     check_loss(keys_place, keys, version, problems, end_to_end=any(map(_issues_packages, rules)))
     return Settings(version, keys, listeners, admin, health, audit)
 

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.load import load
+
+FILE = """\
+version: 2
+keys: {keyring: {file: keyring.jwe, key: {file: root.key}}, store: memory}
+fields:
+  content: {max_chars: 255}
+FIELDS
+listeners:
+  - name: api
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:3000
+    unmatched: reject
+    defaults: {tenant: const:clinic, mode: MODE}
+    rules:
+      - name: send
+        match: POST /messages
+        conversation: $.room
+        request: {encrypt: [$.content, optional $.subject as title]}
+        response: {decrypt: [$.content, optional $.subject as title]}
+"""
+
+
+def warnings(tmp_path: Path, fields: str = "", mode: str = "enforce") -> list[str]:
+    file = tmp_path / "sealyard.yaml"
+    line = f"  {fields}" if fields else ""
+    file.write_text(FILE.replace("FIELDS", line).replace("MODE", mode))
+    return [one.partition(f"{file.name}:")[2] for one in load(file, {}).warnings]
+
+
+def test_settings_of_a_field_that_no_rule_has_are_told_with_what_was_meant(tmp_path: Path) -> None:
+    [told] = warnings(tmp_path, "titel: {max_chars: 80}")
+
+    assert told == (
+        "5:10 fields.titel no rule has a field `titel`, so its settings have no effect;"
+        " did you mean `title`?"
+    )
+
+
+@pytest.mark.parametrize("fields", ["", "title: {min_chars: 1}"])
+def test_fields_of_rules_are_no_mistake(tmp_path: Path, fields: str) -> None:
+    assert warnings(tmp_path, fields) == []
+
+
+def test_a_permissive_mode_that_has_ended_is_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, mode="permissive until 2026-01-31")
+
+    assert len(told) == 1
+    assert told[0].endswith(
+        "listener `api`: rule `send` is permissive until 2026-01-31, which has passed:"
+        " it enforces; write `enforce`"
+    )
+
+
+def test_a_permissive_mode_that_lasts_is_no_mistake(tmp_path: Path) -> None:
+    assert warnings(tmp_path, mode="permissive until 2999-01-31") == []
