@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,18 @@ def fits(route: Route, row: dict[str, str]) -> bool:
     return alike and row["method"] == method
 
 
+async def asked(session: aiohttp.ClientSession, url: str, method: str, path: str) -> dict[str, Any]:
+    """Return the explanation of a message, as soon as the rate limit of the admin API lets it."""
+    message = {"method": method, "path": path, "body": "{}"}
+    while True:
+        async with session.post(url, json=message) as answer:
+            told: dict[str, Any] = await answer.json()
+        if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            assert answer.status == HTTPStatus.OK, told
+            return told
+        await asyncio.sleep(0.1)
+
+
 async def explained(folder: Path, routes: set[Route]) -> set[Route]:
     """Return the routes that no rule takes, as `POST /v1/explain` tells."""
     text = (folder / "sealyard.yaml").read_text()
@@ -137,9 +151,7 @@ async def explained(folder: Path, routes: set[Route]) -> set[Route]:
     found = set[Route]()
     async with aiohttp.ClientSession(headers=headers) as session:
         for method, path in sorted(routes):
-            asked = {"method": method, "path": path, "body": "{}"}
-            async with session.post(f"http://{address}/v1/explain", json=asked) as answer:
-                told: dict[str, Any] = await answer.json()
+            told = await asked(session, f"http://{address}/v1/explain", method, path)
             if told["request"]["rule"] is None:
                 found.add((method, path))
     return found
