@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ..core.expressions.selectors import JsonSelector, NamedSelector, Selector
 from ..core.expressions.sources import Source, json_sources
-from ..core.rules.model import NAMED_PARTS, Behaviour, Names, Rule, Verdict
+from ..core.rules.model import NAMED_PARTS, Names, Rule
 
 MOST_BYTES: Final = 64 * 1024
 """The largest body that is parsed; of a larger one only the size is shown."""
@@ -155,12 +155,7 @@ def known_names(rules: Iterable[Rule]) -> frozenset[str]:
 
 def _of_rule(rule: Rule) -> Iterator[str]:
     yield from _of_names(rule.names)
-    yield from _of_behaviour(rule.request)
-    yield from _of_behaviour(rule.response)
-
-
-def _of_behaviour(behaviour: Behaviour) -> Iterator[str]:
-    for block in () if isinstance(behaviour, Verdict) else behaviour:
+    for block in rule.blocks:
         yield from _of_names(block.names)
         for item in (*block.encrypt, *block.decrypt):
             yield from _of_selector(item.selector)

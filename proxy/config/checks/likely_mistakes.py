@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ...core.rules.model import Block, Rule
+from ...core.rules.model import Rule
 from ..settings import AdminSettings, ListenerSettings, TcpAddress, UnixAddress
 from ..yaml.nodes import Mapping, Place, Problems, show, suggest
 
@@ -39,7 +39,7 @@ def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems)
     """Warn of settings of a field that no rule has: a typing mistake would lose `max_chars`."""
     if place is None or not isinstance(place.node, Mapping):
         return
-    blocks = [one for rule in rules for one in _blocks(rule)]
+    blocks = [one for rule in rules for one in rule.blocks]
     used = {item.field for one in blocks for item in (*one.encrypt, *one.decrypt)}
     for key, node in place.node.entries:
         if key.text not in used:
@@ -55,18 +55,13 @@ def check_modes(
     """Warn of `permissive until` a day that has passed; `now` is in seconds since 1970."""
     for listener in listeners:
         for rule in listener.rules:
-            ends = {one.permissive_until for one in _blocks(rule)} - {None}
+            ends = {one.permissive_until for one in rule.blocks} - {None}
             for end in sorted(one for one in ends if one is not None and one <= now):
                 day = time.strftime("%Y-%m-%d", time.gmtime(end))
                 text = f"listener {show(listener.name)}: rule {show(rule.name)} is permissive until"
                 problems.warn(
                     place, f"{text} {day}, which has passed: it enforces; write `enforce`"
                 )
-
-
-def _blocks(rule: Rule) -> tuple[Block, ...]:
-    sides = (rule.request, rule.response)
-    return tuple(one for side in sides if isinstance(side, tuple) for one in side)
 
 
 def check_admin(place: Place, admin: AdminSettings | None, problems: Problems) -> None:

@@ -18,14 +18,8 @@ def warnings_for_workers(rules: Iterable[Rule]) -> Iterator[tuple[str, str]]:
     """Yield the name of each rule whose messages several workers may refuse, and why."""
     for rule in rules:
         polled = any(not one.websocket for one in rule.patterns)
-        if polled and any(map(_selects_in_packets, _blocks(rule))):
+        if polled and any(map(_selects_in_packets, rule.blocks)):
             yield rule.name, _ONE_WORKER
-
-
-def _blocks(rule: Rule) -> Iterator[Block]:
-    for behaviour in (rule.request, rule.response):
-        if isinstance(behaviour, tuple):
-            yield from behaviour
 
 
 def _selects_in_packets(block: Block) -> bool:

@@ -95,10 +95,7 @@ def _listeners(
 
 def _issues_packages(rule: Rule) -> bool:
     """Whether a rule seals for recipients, so that key packages are kept in the store."""
-    blocks = [
-        one for each in (rule.request, rule.response) if isinstance(each, tuple) for one in each
-    ]
-    return any("recipients" in item.parties for one in blocks for item in one.encrypt)
+    return any("recipients" in item.parties for one in rule.blocks for item in one.encrypt)
 
 
 def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:

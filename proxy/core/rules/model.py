@@ -159,6 +159,12 @@ class Rule:
     observes: bool = False
     connections: int = 0
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of both directions, none of a direction that passes or is refused unread."""
+        sides = (self.request, self.response)
+        return tuple(one for side in sides if isinstance(side, tuple) for one in side)
+
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""
         return self.request if direction == "request" else self.response

@@ -6,11 +6,10 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...config.settings import Loaded, Settings
-from ...core.rules.model import Rule
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
@@ -254,8 +253,11 @@ class Sidecar:
                 samples.add(table.RULE_MATCHED, 0, labels=labels[:2])
                 # A counter that begins with 1 has not increased, and raises no alarm.
                 samples.add(table.POISON, 0, labels=labels[:2])
-                for until in _permissive(rule.rule):
-                    samples.add(table.PERMISSIVE_UNTIL, until, labels=labels[:2])
+                for block in rule.rule.blocks:
+                    if block.permissive_until is not None:
+                        samples.add(
+                            table.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2]
+                        )
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
         self.keys.count(samples)
@@ -298,13 +300,6 @@ class Sidecar:
                 await asyncio.to_thread(self._traces.close)
         finally:
             await self.keys.close()
-
-
-def _permissive(rule: Rule) -> Iterator[float]:
-    """Yield when the blocks of a rule end to let plaintext through."""
-    for blocks in (rule.request, rule.response):
-        if isinstance(blocks, tuple):
-            yield from (one.permissive_until for one in blocks if one.permissive_until is not None)
 
 
 class ConfigChange:
