@@ -1,4 +1,4 @@
-"""Long messages, worked at in slices of two milliseconds between which the event loop runs.
+"""Long messages, worked at in slices of half a millisecond between which the event loop runs.
 
 The work has a thread of its own, and runs only while the loop waits for it: never both, so that no
 state needs a lock. It pauses where the core says that it may (`core.slices`); what runs between two
@@ -21,7 +21,7 @@ from ..core.slices import pausing
 
 T = TypeVar("T")
 
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.0005
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
 LONG_BYTES: Final = 2048 * 1024
