@@ -57,7 +57,7 @@ listeners:
         request: {{encrypt: $.text}}
         response: {{decrypt: $.text}}
 """
-"""Small messages go to a backend of their own: what a list holds up in its own is not Sealyard's."""
+"""Small messages go to a backend of their own: what holds up that of the lists is not Sealyard."""
 
 
 @contextmanager
