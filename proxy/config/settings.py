@@ -297,7 +297,10 @@ class AdminKubernetes:
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """Where the admin API listens, whom it admits, and whether it has a status page and a tap."""
+    """Where the admin API listens, whom it admits, and whether it has a status page and a tap.
+
+    `ladder_file` keeps what the ladder has counted over restarts; None: since the start alone.
+    """
 
     listen: Address
     tokens: tuple[AdminToken, ...] = ()
@@ -306,6 +309,7 @@ class AdminSettings:
     kubernetes: AdminKubernetes | None = None
     status_page: bool = False
     tap: bool = False
+    ladder_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +328,19 @@ class RuleLog:
 
     sample: float = 1.0
     errors_only: bool = False
+
+
+OTHER_CALLER: Final = "other"
+"""What all callers are called that the configuration does not name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSettings:
+    """A caller that reports may name: the product in its User-Agent, its network, or both."""
+
+    name: str
+    user_agent: str | None = None
+    address: Network | None = None
 
 
 ClientClose = Literal["probe", "abort", "finish"]
@@ -357,6 +374,7 @@ class ListenerSettings:
     on_client_close: ClientClose = "probe"
     proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
+    callers: tuple[CallerSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from .metrics.table import (
     UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
+    WOULD_REFUSE,
 )
 from .tap import Tap
 
@@ -72,6 +73,9 @@ class CountingReporter:
         self._inner.report(event, **fields)
         if event == "message.observed":
             self._dry_run(fields, fields)
+        elif event == "message.would_refuse":
+            keys = ("listener", "rule", "direction", "reason", "caller")
+            self._add(WOULD_REFUSE, tuple(_text(fields, key) for key in keys))
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":

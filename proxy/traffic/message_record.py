@@ -18,14 +18,18 @@ _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
 class MessageRecord(MessageLine):
-    """The log line of one message, while its facts are gathered. It never holds a value."""
+    """The log line of one message, while its facts are gathered. It never holds a value.
 
-    __slots__ = ("_began", "_responded", "_sent", "direction", "unopened")
+    `caller` is who has sent it, empty where that is not asked: it is not in the line.
+    """
+
+    __slots__ = ("_began", "_responded", "_sent", "caller", "direction", "unopened")
 
     def __init__(self, request_id: str, listener: str) -> None:
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
+        self.caller = ""
         self.direction: Direction = "request"
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id

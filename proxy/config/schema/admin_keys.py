@@ -153,5 +153,12 @@ ADMIN: Final = Table(
             tables.SWITCH,
             "`false`",
         ),
+        Key(
+            "ladder_file",
+            "path",
+            "The file that keeps what `GET /v1/ladder` has counted of each day, so that it outlives"
+            " the process. Without it, the ladder knows what was counted since the start.",
+            tables.TEXT,
+        ),
     ),
 )

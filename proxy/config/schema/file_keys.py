@@ -8,7 +8,7 @@ from . import tables
 from .addresses import ADDRESS, SECRET
 from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
 from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
-from .listener_keys import LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
+from .listener_keys import CALLER, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
 from .root_kinds import ROOT_TABLES
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .store_kinds import STORE_TABLES
@@ -131,6 +131,7 @@ TABLES: Final = (
     UPSTREAM_TLS,
     LIMITS,
     TIMEOUTS,
+    CALLER,
     DEFAULTS,
     RULE,
     LOG,

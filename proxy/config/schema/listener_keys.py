@@ -299,11 +299,39 @@ LISTENER: Final = Table(
             "`false`",
         ),
         Key(
+            "callers",
+            "list",
+            "Clients that the ladder may name where it tells which callers a stricter mode would"
+            " refuse; the first that fits is taken. All others are `other`.",
+            tables.many(tables.table("caller")),
+            "none",
+        ),
+        Key(
             "jwks",
             "url",
             "A JWK Set that verifies the claims that `jwt:` reads.",
             tables.NOT_YET,
             later=True,
+        ),
+    ),
+)
+
+CALLER: Final = Table(
+    "caller",
+    "An element of `callers` of a listener: `user_agent`, `address`, or both",
+    (
+        Key("name", "name", "Its name in reports.", tables.TEXT, required=True),
+        Key(
+            "user_agent",
+            "product, such as `clinic-ios`",
+            "The product that its `User-Agent` begins with, without the version.",
+            tables.TEXT,
+        ),
+        Key(
+            "address",
+            "network, such as `10.2.0.0/16`",
+            "The network of its address, as `X-Forwarded-For` of `trusted_proxies` tells it.",
+            tables.TEXT,
         ),
     ),
 )

@@ -61,7 +61,8 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
     if listen is None:
         return None
     page, tap = (_switch(fields.get(name), problems) for name in ("status_page", "tap"))
-    return AdminSettings(listen, tokens, tls, clients, cluster, page, tap)
+    ladder_file = _path(fields, "ladder_file", files, problems)
+    return AdminSettings(listen, tokens, tls, clients, cluster, page, tap, ladder_file)
 
 
 def _switch(place: Place | None, problems: Problems) -> bool:

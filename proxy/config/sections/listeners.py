@@ -26,7 +26,7 @@ from ..settings import (
 )
 from ..yaml.nodes import Place, Problems, Sequence, show
 from ..yaml.scalars import choice, elements, expected, switch, text, texts
-from .traffic import limits, listener_tls, networks, timeouts, upstream_tls
+from .traffic import callers, limits, listener_tls, networks, timeouts, upstream_tls
 
 MAX_RULES: Final = 100_000
 _AUTHORITY: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -112,6 +112,7 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
+    named = callers(fields.get("callers"), problems)
     names = _upstream_names(fields.get("upstream_names"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)
     protocol = bool(_read(fields, "proxy_protocol", switch, problems))
@@ -144,6 +145,7 @@ def listener(
         on_client_close=on_client_close or "probe",
         proxy_protocol=protocol,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
+        callers=named,
     )
     return ResolvedListener(place, settings, resolved)
 

@@ -1,7 +1,8 @@
-"""TLS, limits and timeouts of a listener."""
+"""TLS, limits, timeouts, proxies and callers of a listener."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Final
 
 from ..limits import Timeouts, TrafficLimits
 from ..schema.addresses import Files
-from ..schema.listener_keys import LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
+from ..schema.listener_keys import CALLER, LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
 from ..schema.tables import Fields
-from ..settings import ListenerTls, Network, UpstreamTls
+from ..settings import OTHER_CALLER, CallerSettings, ListenerTls, Network, UpstreamTls
 from ..yaml.nodes import Place, Problems, show
-from ..yaml.scalars import elements, positive_duration, size, text, texts, whole
+from ..yaml.scalars import elements, positive_duration, size, text, whole
 
 _MOST_SECONDS: Final = 86_400.0
 
@@ -49,18 +50,60 @@ def timeouts(place: Place | None, problems: Problems) -> Timeouts:
 
 def networks(place: Place | None, problems: Problems) -> tuple[Network, ...]:
     """Return networks, each with its prefix length; a single address is a network of one."""
-    found: list[Network] = []
-    if place is None:
+    places = [] if place is None else elements(place, problems)
+    found = (_network(one, problems) for one in places)
+    return tuple(one for one in found if one is not None)
+
+
+def _network(place: Place, problems: Problems) -> Network | None:
+    written = text(place, problems)
+    if written is None:
+        return None
+    try:
+        return ip_network(written)
+    except ValueError:
+        hint = "write `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, with no bits set after the prefix"
+        problems.add(place, f"{show(written)} is not a network", hint)
+        return None
+
+
+MOST_CALLERS: Final = 64
+_CALLER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PRODUCT: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+"""A token of RFC 9110 section 5.6.2."""
+
+
+def callers(place: Place | None, problems: Problems) -> tuple[CallerSettings, ...]:
+    """Return the callers that reports may name."""
+    places = [] if place is None else elements(place, problems)
+    if place is not None and len(places) > MOST_CALLERS:
+        problems.add(place, f"{len(places)} callers are too many; the limit is {MOST_CALLERS}")
         return ()
-    for written, one in texts(elements(place, problems), problems):
-        try:
-            found.append(ip_network(written))
-        except ValueError:
-            hint = (
-                "write `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, with no bits set after the prefix"
-            )
-            problems.add(one, f"{show(written)} is not a network", hint)
-    return tuple(found)
+    found: dict[str, CallerSettings] = {}
+    for at in places:
+        one = _caller(at, problems)
+        if one is not None:
+            if one.name in found or one.name == OTHER_CALLER:
+                problems.add(at, f"the name {show(one.name)} is taken")
+            found[one.name] = one
+    return tuple(found.values())
+
+
+def _caller(place: Place, problems: Problems) -> CallerSettings | None:
+    fields = Fields(place, CALLER, problems)
+    name_place, agent, address = (fields.get(one) for one in ("name", "user_agent", "address"))
+    name = None if name_place is None else text(name_place, problems)
+    if name_place is not None and name is not None and not _CALLER.fullmatch(name):
+        hint = "1 to 64 of the characters A-Z a-z 0-9 . _ -"
+        problems.add(name_place, f"{show(name)} is not a name", hint)
+    product = None if agent is None else text(agent, problems)
+    if agent is not None and product is not None and not _PRODUCT.fullmatch(product):
+        hint = "write what the header begins with, without the version: `clinic-ios`"
+        problems.add(agent, f"{show(product)} is not a product", hint)
+    network = None if address is None else _network(address, problems)
+    if fields.whole and agent is None and address is None:
+        problems.add(place, "names no `user_agent` and no `address`")
+    return None if name is None else CallerSettings(name, product, network)
 
 
 def listener_tls(place: Place | None, files: Files, problems: Problems) -> ListenerTls | None:

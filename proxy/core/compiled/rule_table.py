@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -99,7 +99,8 @@ class RuleTable:
     """The rules of one listener. The first match wins.
 
     `end_to_end` tells whether some rule takes keys from key packages, `joins` whether some rule
-    that does not only observe binds values to joined names.
+    that does not only observe binds values to joined names. `raised` is this table as if the rules
+    that only observe enforced, None where there are none.
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class RuleTable:
         "_table",
         "end_to_end",
         "joins",
+        "raised",
         "rules",
     )
 
@@ -129,7 +131,12 @@ class RuleTable:
         )
         # Rules that only observe take part in no refusal.
         self._enforced = self._table
+        self.raised: RuleTable | None = None
         if any(rule.observes for rule in rules):
+            self.raised = RuleTable(
+                tuple(replace(rule, observes=False) for rule in rules),
+                pass_unmatched=pass_unmatched,
+            )
             self._enforced = RouteTable(
                 [
                     (index, pattern)

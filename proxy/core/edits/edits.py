@@ -46,6 +46,8 @@ Of records: `sentinel`, it passed as a text that the block names.
 """
 
 
+NO_TOKEN: Final = "not-a-token"
+"""Why a value does not open that was never sealed: mode `permissive` lets it pass."""
 TWIN: Final = "name-twin"
 """Why a token stays in a response: a name has a second reading there. Never why all is refused."""
 
@@ -276,7 +278,7 @@ class OpenEdit:
                 text = _as_shaped(plaintext, token.cty, self.shape)
             return Change(self.start, self.end, text, "opened", session)
         except OpenFailed as error:
-            if error.reason == "not-a-token" and _permissive(block, now):
+            if error.reason == NO_TOKEN and _permissive(block, now):
                 return Change(self.start, self.end, None, "plain")
             if block.keep_unopened or error.reason == TWIN:
                 return Change(self.start, self.end, None, "kept")

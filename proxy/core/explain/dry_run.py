@@ -6,22 +6,22 @@ sealed under a key that exists for the dry run alone, so that no session counts 
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ..apply.apply import apply
-from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.sealed_stream import CTY_STREAM_KEY
 from ..crypto.secret import KEY_BYTES, SessionKey
 from ..crypto.session_cipher import EXP_SKEW_SECONDS, Session
 from ..crypto.token import ASSUMED_KEK_ID, CTY_JSON, Token
-from ..edits.edits import Outcome
+from ..edits.edits import NO_TOKEN, Outcome
 from ..edits.key_needs import Keys, Needs
-from ..errors import OpenFailed
-from ..planning.exchange import Exchange
+from ..errors import MessageError, OpenFailed
 from ..planning.plan import Plan
 
 _SID_REST = bytes(8)
@@ -32,22 +32,18 @@ NEEDS_KEYS: Final = "needs-keys"
 class DryRunResult(NamedTuple):
     """What a rule would do to one message: how many values would have which outcome.
 
-    `reason` says why the message would be refused; None where it would not.
+    `reason` says why the message would be refused; None where it would not. `permissive` says why
+    it would be in mode `permissive` as well.
     """
 
     counts: Mapping[Outcome, int]
     reason: str | None = None
+    permissive: str | None = None
 
 
-def enforced_exchange(exchange: Exchange) -> Exchange:
-    """Return the exchange as it would be if the rule that observes it enforced.
-
-    Raises TypeError where none does.
-    """
-    decision = exchange.decision
-    if decision.observes is None:
-        raise TypeError("no rule observes this message")
-    return Exchange(Decision(decision.observes, decision.captures), exchange.head)
+def refused(reason: str) -> DryRunResult:
+    """Return the result for a message that would be refused in every mode."""
+    return DryRunResult({}, reason, reason)
 
 
 def opening_needs(plan: Plan) -> Needs:
@@ -56,11 +52,26 @@ def opening_needs(plan: Plan) -> Needs:
 
 
 def try_out(plan: Plan, keys: Keys, now: float) -> DryRunResult:
-    """Return what carrying out a plan comes to; `keys` has sessions for opening.
+    """Return what carrying out a plan comes to; `keys` has sessions for opening."""
+    keys = with_trial_sealing(keys, plan.needs, now)
+    try:
+        return DryRunResult(apply(plan, keys, now).counts)
+    except MessageError as error:
+        if error.reason != NO_TOKEN:
+            return refused(error.reason)
+    try:
+        apply(_permissive(plan), keys, now)
+    except MessageError as error:
+        return DryRunResult({}, NO_TOKEN, error.reason)
+    return DryRunResult({}, NO_TOKEN)
 
-    Raises MessageError where the message would be refused.
-    """
-    return DryRunResult(apply(plan, with_trial_sealing(keys, plan.needs, now), now).counts)
+
+def _permissive(plan: Plan) -> Plan:
+    """Return a plan as its rule would have it in mode `permissive`."""
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block opens something
+    compiled = copy.copy(plan.compiled)
+    compiled.block = replace(compiled.block, permissive_until=math.inf)
+    return replace(plan, compiled=compiled)
 
 
 def with_trial_sealing(

@@ -43,6 +43,15 @@ TRIALS: Final = Metric(
     "Messages of rules in mode `observe`, by what the rule would have done: `changed`, `unchanged`"
     " (it found nothing to change), or the reason for which it would have refused the message.",
 )
+WOULD_REFUSE: Final = Metric(
+    "sealyard_step_up_refusals_total",
+    "counter",
+    ("listener", "rule", "direction", "reason", "caller"),
+    "Messages that passed and that their rule would refuse one step up: in mode `permissive` if it"
+    " is in mode `observe`, in mode `enforce` if it is in mode `permissive`. `rule` is empty where"
+    " some rule in mode `observe` would refuse the message for its path or method. `caller` is one"
+    " of the listener's `callers`, `other` for those that are none of them, and empty without any.",
+)
 PERMISSIVE_UNTIL: Final = Metric(
     "sealyard_permissive_until_timestamp_seconds",
     "soonest",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...core.compiled.rule_table import Decision, RuleTable
-from ...core.errors import AmbiguousRequest
+from ...core.errors import AmbiguousRequest, TrafficError
 from ...core.planning.exchange import Exchange
 from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..http1.fast_heads import FastHead
@@ -17,12 +17,22 @@ from ..upstream.permits import Claim
 from ..websocket.handshake import DeflateAgreement, agree
 
 
+class Raised(NamedTuple):
+    """What becomes of a request once the rules that only observe are a step up.
+
+    That is `decision`, or, where it is None, a refusal for this `reason`.
+    """
+
+    decision: Decision | None
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class AdmittedExchange:
     """A request that passed the gate: which rule takes it, and how it is forwarded.
 
     `location_rewrite` makes a Location of the upstream point where this client reaches it. `claim`
-    names who asks for a permit of the upstream.
+    names who asks for a permit of the upstream. `raised` is None where no rule only observes.
     """
 
     request: Final[Admitted]
@@ -30,6 +40,7 @@ class AdmittedExchange:
     forwarding: Final[Forwarding]
     location_rewrite: Final[LocationRewrite]
     claim: Final[Claim]
+    raised: Final[Raised | None] = None
 
     @property
     def reads_messages(self) -> bool:
@@ -46,7 +57,7 @@ class AdmittedExchange:
         """Return this for a request that differs in the client that it is sent for."""
         claim = Claim(forwarding.client, self.claim.route, self.claim.most)
         return AdmittedExchange(
-            self.request, self.exchange, forwarding, self.location_rewrite, claim
+            self.request, self.exchange, forwarding, self.location_rewrite, claim, self.raised
         )
 
     def again(self, head: FastHead) -> AdmittedExchange:
@@ -63,8 +74,22 @@ class AdmittedExchange:
             request = request.again(head.raw.headers, head.framing)
         exchange = Exchange(decision, request.head)
         return AdmittedExchange(
-            request, exchange, self.forwarding, self.location_rewrite, self.claim
+            request, exchange, self.forwarding, self.location_rewrite, self.claim, self.raised
         )
+
+
+def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:
+    """Return what a table without observing rules decides; None where there is no such table."""
+    if rule_table is None:
+        return None
+    try:
+        decision = rule_table.decide(
+            request.head.method, request.path, websocket=request.websocket
+        )
+        refuse_other_routes(rule_table, request, decision)
+    except TrafficError as error:
+        return Raised(None, error.reason)
+    return Raised(decision)
 
 
 def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Decision) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
+from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.graphql.body import GRAPHQL, operation_names
 from ...core.http.message import Direction, ResponseHead
 from ...core.planning.exchange import Exchange
@@ -18,6 +19,7 @@ from ..http1.problem import deliberate
 from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long
+from .admission import AdmittedExchange
 from .steps import Steps
 
 _Body = TypeVar("_Body", bound=IncomingBody)
@@ -137,6 +139,18 @@ MOST_BYTES: Final = 1024 * 1024
 UNOBSERVED: Final = "too-long-to-observe"
 
 
+def raised_exchange(admitted: AdmittedExchange) -> tuple[Exchange | None, str]:
+    """Return an exchange as the rule that observes it would have it one step up.
+
+    It is None where the request would be refused before its body is read, for the reason beside it.
+    Raises TypeError where no rule only observes.
+    """
+    if admitted.raised is None:
+        raise TypeError("no rule only observes")
+    decision, reason = admitted.raised
+    return None if decision is None else Exchange(decision, admitted.exchange.head), reason
+
+
 def reads_operations(rule: Rule | None) -> bool:
     """Return whether a rule reads requests of GraphQL."""
     if rule is None or isinstance(rule.request, Verdict):
@@ -147,9 +161,9 @@ def reads_operations(rule: Rule | None) -> bool:
 class DryRun:
     """Copies a request and its response as they pass; neither waits for it or is changed."""
 
-    def __init__(self, steps: Steps, exchange: Exchange, record: MessageRecord) -> None:
+    def __init__(self, steps: Steps, admitted: AdmittedExchange, record: MessageRecord) -> None:
         self._steps = steps
-        self._exchange = enforced_exchange(exchange)
+        self._exchange, self._reason = raised_exchange(admitted)
         self._record = record
         self._request: TeeBody | None = None
         self._response: TeeResponse | None = None
@@ -166,11 +180,11 @@ class DryRun:
 
     async def conclude(self) -> None:
         """Record what the rule would have done to both."""
-        request, response = self._request, self._response
-        decision = self._exchange.decision
-        if decision.rule is not None and decision.rule.request is Verdict.REJECT:
-            self._record.observed("request", DryRunResult({}, "rule-rejects"))
+        request, response, exchange = self._request, self._response, self._exchange
+        if exchange is None:
+            self._steps.ladder.tried(self._record, "request", refused(self._reason))
             return
+        decision = exchange.decision
         if request is not None and decision.reads_request:
             copy = request.copy
             if reads_operations(decision.rule):
@@ -179,28 +193,31 @@ class DryRun:
             await self._try(
                 "request",
                 request,
-                plan=lambda: self._steps.plan_request(self._exchange, copy, request.framing),
+                plan=lambda: self._steps.plan_request(exchange, copy, request.framing),
             )
         else:
-            self._try_head()
+            self._try_head(exchange)
         if decision.rule is not None and decision.rule.response is Verdict.REJECT:
-            self._record.observed("response", DryRunResult({}, "rule-rejects-response"))
+            self._steps.ladder.tried(self._record, "response", refused("rule-rejects-response"))
         elif response is not None and decision.may_read_response:
-            await self._try("response", response, plan=lambda: self._plan_response(response))
+            plan = partial(self._plan_response, exchange, response)
+            await self._try("response", response, plan=plan)
 
-    def _try_head(self) -> None:
+    def _try_head(self, exchange: Exchange) -> None:
         """Record it if the head of a request that passes unread would have been refused."""
         try:
-            self._exchange.refuse_unclear()
+            exchange.refuse_unclear()
         except TrafficError as error:
-            self._record.observed("request", DryRunResult({}, error.reason))
+            self._steps.ladder.tried(self._record, "request", refused(error.reason))
 
     @property
     def _limit(self) -> int:
+        if self._exchange is None:
+            return 0
         return min(MOST_BYTES, self._steps.body_limit(self._exchange.decision))
 
-    def _plan_response(self, response: TeeResponse) -> Plan | None:
-        steps, exchange, head, body = self._steps, self._exchange, response.head, response.copy
+    def _plan_response(self, exchange: Exchange, response: TeeResponse) -> Plan | None:
+        steps, head, body = self._steps, response.head, response.copy
         treatment = steps.treat_response(exchange, response)
         if isinstance(treatment, LookAt):
             head, treatment = steps.treat_seen(exchange, treatment, response, body)
@@ -215,7 +232,7 @@ class DryRun:
         *,
         plan: Callable[[], Plan | None],
     ) -> None:
-        result = DryRunResult({}, UNOBSERVED)
+        result = refused(UNOBSERVED)
         try:
             if body.whole:
                 # What is compressed may be long whatever its length.
@@ -228,5 +245,5 @@ class DryRun:
                     keys = await self._steps.keys.resolve(opening_needs(made))
                     result = await run(try_out, made, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
-            result = DryRunResult({}, deliberate(error).reason)
-        self._record.observed(direction, result)
+            result = refused(deliberate(error).reason)
+        self._steps.ladder.tried(self._record, direction, result)

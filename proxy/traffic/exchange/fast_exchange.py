@@ -149,8 +149,8 @@ class FastExchange(GeneralExchange):
             keep = not (self._head.close or owner.last)
             known = self._known
             try:
-                if lane.steps.finds_uncovered:
-                    lane.steps.uncovered(known.admitted.exchange, fast.head, record)
+                if lane.steps.ladder.on:
+                    lane.steps.ladder.answered(known.admitted, fast.head, record)
                 found = known.responses.get(fast.key)
                 if found is None or not found.asked:
                     found = lane.heads.response(known, fast)

@@ -129,6 +129,7 @@ class GeneralExchange:
             own = self._own = self._admitted.again(self._head)
             if self._kept:
                 own.exchange.keep(self._kept)
+            self._lane.steps.ladder.called(own, self._record)
         return own
 
     def abandon(self) -> None:
@@ -238,8 +239,8 @@ class GeneralExchange:
         record.responded(response.head.status)
         request = self.request()
         try:
-            if steps.finds_uncovered:
-                steps.uncovered(self._known.admitted.exchange, response.head, record)
+            if steps.ladder.on:
+                steps.ladder.answered(self._known.admitted, response.head, record)
             treatment = steps.treat_response(self.own().exchange, response)
             message = self._incoming(response, treatment)
             if message is None:

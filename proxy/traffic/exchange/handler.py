@@ -6,7 +6,6 @@ relay. What can be done without a wait is in `Steps`.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -42,6 +41,7 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .announcements import Announcements
+from .callers import Callers
 from .dry_run import DryRun
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
@@ -49,7 +49,7 @@ from .steps import CLIENT_CLOSED, Steps
 from .traced_steps import TracedHeads, TracedSteps
 from .tunnel import Tunnel
 from .way_steps import KeySource
-from .websocket_dry_run import TeeSocket, overhearing
+from .websocket_dry_run import overhearing, tee_socket
 from .websocket_relay import Relay
 
 __all__ = ["Handler", "KeySource"]
@@ -76,11 +76,12 @@ class Handler(FastPath):
         lag: LoopLag | None = None,
         slices: Slices | None = None,
         announcements: Announcements | None = None,
+        callers: Callers | None = None,
         make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         # Only if they are wanted is anything measured for traces.
-        make = make_steps if traces is None else functools.partial(TracedSteps, traces=traces)
+        make = make_steps if traces is None else partial(TracedSteps, traces=traces)
         steps = make(
             rule_table,
             keys,
@@ -94,6 +95,7 @@ class Handler(FastPath):
             lag=lag or LoopLag(),
             slices=slices or Slices(),
             announcements=Announcements(time.monotonic) if announcements is None else announcements,
+            callers=callers or Callers(),
         )
         heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)
@@ -152,7 +154,7 @@ class Handler(FastPath):
         permit: Permit | None = None
         dry_run = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
-            dry_run = DryRun(self.steps, admitted.exchange, record)
+            dry_run = DryRun(self.steps, admitted, record)
             body = dry_run.request(body)
         try:
             if admitted.reads_messages:
@@ -196,9 +198,9 @@ class Handler(FastPath):
                 if admitted.reads_messages:
                     await self._relay(request, admitted, response, record)
                 else:
-                    await self._tunnel(request, admitted.exchange, response, record)
+                    await self._tunnel(request, admitted, response, record)
                 return
-            self.steps.uncovered(admitted.exchange, response.head, record)
+            self.steps.ladder.answered(admitted, response.head, record)
             if response.framing.content_length is None and streams_records(response.head.headers):
                 response.lasts(self._timeouts.tunnel)
             message, response = await self._incoming(admitted.exchange, response, record)
@@ -349,15 +351,13 @@ class Handler(FastPath):
     async def _tunnel(
         self,
         request: Request,
-        exchange: Exchange,
+        admitted: AdmittedExchange,
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
         """Let a WebSocket through unread; the upstream has accepted it."""
-        self.steps.uncovered_socket(exchange, record)
-        tee = None
-        if exchange.decision.observes is not None:
-            tee = TeeSocket(self.steps, exchange, record, response.head)
+        self.steps.ladder.tunnelled(admitted, record)
+        tee = tee_socket(self.steps, admitted, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
         tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)

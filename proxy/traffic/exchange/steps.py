@@ -59,7 +59,9 @@ from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
-from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
+from .callers import Callers
+from .ladder import Ladder
+from .uncovered import PathShapes, Unread
 from .way_steps import KeySource, WaySteps
 
 CLIENT_CLOSED: Final = 499
@@ -70,7 +72,7 @@ class Steps(WaySteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
-    `finds_uncovered`: messages that no rule covers are reported, since some rule only observes.
+    `ladder` takes what is reported of rules below `enforce`, and of what no rule covers.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -88,6 +90,7 @@ class Steps(WaySteps):
         lag: LoopLag,
         slices: Slices,
         announcements: Announcements,
+        callers: Callers,
     ) -> None:
         super().__init__(keys, tap, clock)
         self.slices: Final = slices
@@ -109,9 +112,8 @@ class Steps(WaySteps):
         self.unread: Final = Unread(reporter, name)
         self._announcements = announcements
         self._with_packets = rules_with_packets(rule_table)
-        observes = any(one.rule.observes for one in rule_table.rules)
         self._shapes = PathShapes()
-        self.finds_uncovered: Final = observes
+        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, callers)
 
     def record(self) -> MessageRecord:
         """Return the record of a new message."""
@@ -158,13 +160,16 @@ class Steps(WaySteps):
             claim = Claim(forwarding.client, f"rule {rule.name}", rule.connections)
         else:
             claim = Claim(forwarding.client, self._shapes.shape(request.head.path))
-        return AdmittedExchange(
+        admitted = AdmittedExchange(
             request,
             exchange,
             forwarding,
             LocationRewrite(self._names, forwarding.place),
             claim,
+            self.ladder.raised(request),
         )
+        self.ladder.called(admitted, record)
+        return admitted
 
     def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
         """Return how a request is treated whose body is still to come."""
@@ -318,24 +323,13 @@ class Steps(WaySteps):
         if applied.unopened:
             record.did_not_open(applied.unopened)
         record.count(applied.counts)
+        if "plain" in applied.counts:
+            self.ladder.passed(plan, record)
         if self.tap.watched:
             who = record.request_id, self._name, record.rule, record.method, record.direction
             names = self._known_names
             self.tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable
-
-    def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
-        """Record a message that no rule covers, if such messages are reported."""
-        if self.finds_uncovered and exchange.decision.rule is None:
-            asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
-            if asked != NO_BODY or answered != NO_BODY:
-                record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
-
-    def uncovered_socket(self, exchange: Exchange, record: MessageRecord) -> None:
-        """Report a WebSocket that no rule covers, if such messages are reported."""
-        if self.finds_uncovered and exchange.decision.rule is None:
-            shape = self._shapes.shape(exchange.head.path)
-            record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 
     def body_limit(self, decision: Decision) -> int:
         """Return the largest body in bytes that a rule may read whole."""

@@ -10,12 +10,11 @@ from typing import Final
 
 from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import DryRunResult, enforced_exchange, opening_needs, try_out
+from ...core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
 from ...core.formats.graphql.body import operation_names
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.planner import plan_message
-from ...core.rules.model import Verdict
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
 from ..websocket.closing import TOO_BIG, Breach
@@ -23,7 +22,8 @@ from ..websocket.deflate import Inflater
 from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
-from .dry_run import MOST_BYTES, UNOBSERVED, reads_operations
+from .admission import AdmittedExchange
+from .dry_run import MOST_BYTES, UNOBSERVED, raised_exchange, reads_operations
 from .steps import Steps
 
 _LONGER: Final = 5.0
@@ -40,10 +40,9 @@ class TeeSocket:
     __slots__ = ("_ended", "_named", "_record", "_size", "_steps", "_waiting", "_woken", "ears")
 
     def __init__(
-        self, steps: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
+        self, steps: Steps, tried: Exchange, record: MessageRecord, head: ResponseHead
     ) -> None:
         """Begin with the response that agrees to the WebSocket; `ears` hear what passes."""
-        tried = enforced_exchange(exchange)
         self._steps = steps
         self._record = record
         self._waiting: deque[tuple[Messages, Arrived]] = deque()
@@ -89,19 +88,13 @@ class TeeSocket:
 
     def report(self, messages: Messages, result: DryRunResult, operations: str = "") -> None:
         """Report what the rule would have done to a message."""
-        direction = messages.direction
-        self._record.observed_message(self._steps.reporter, direction, result, operations)
+        self._steps.ladder.tried_message(self._record, messages.direction, result, operations)
 
     def _try_handshake(self, tried: Exchange) -> None:
-        rule = tried.decision.rule
-        up = self.ears[0].messages
-        if rule is not None and rule.request is Verdict.REJECT:
-            self.report(up, DryRunResult({}, "rule-rejects"))
-            return
         try:
             pass_handshake(tried)
         except TrafficError as error:
-            self.report(up, DryRunResult({}, error.reason))
+            self.report(self.ears[0].messages, refused(error.reason))
 
     async def _try(self, messages: Messages, arrived: Arrived) -> None:
         try:
@@ -110,9 +103,25 @@ class TeeSocket:
             keys = await self._steps.keys.resolve(opening_needs(plan))
             result = try_out(plan, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
-            result = DryRunResult({}, deliberate(error).reason)
+            result = refused(deliberate(error).reason)
         named = self._named and messages.direction == "request"
         self.report(messages, result, operation_names(arrived.payload) if named else "")
+
+
+def tee_socket(
+    steps: Steps, admitted: AdmittedExchange, record: MessageRecord, head: ResponseHead
+) -> TeeSocket | None:
+    """Return what tries the messages of a WebSocket; None where no rule observes them.
+
+    Where its rule would refuse the handshake, that is reported and nothing is tried.
+    """
+    if admitted.exchange.decision.observes is None:
+        return None
+    tried, reason = raised_exchange(admitted)
+    if tried is None:
+        steps.ladder.tried_message(record, "request", refused(reason), "")
+        return None
+    return TeeSocket(steps, tried, record, head)
 
 
 @contextlib.asynccontextmanager
@@ -158,7 +167,7 @@ class _Ear:
 
     def _go_deaf(self, reason: str) -> None:
         self._deaf = True
-        self._socket.report(self.messages, DryRunResult({}, reason))
+        self._socket.report(self.messages, refused(reason))
 
 
 def _reader(limit: int, *, masked: bool, deflate: bool) -> MessageReader:

@@ -1,0 +1,129 @@
+"""The ladder of modes: what rules would refuse one step up, and what they do not cover.
+
+A rule in mode `observe` would be a step up in `permissive`, one in `permissive` in `enforce`. What
+is reported here lets an operator decide on that step. It never holds a value.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...core.compiled.rule_table import RuleTable
+from ...core.edits.edits import NO_TOKEN
+from ...core.explain.dry_run import DryRunResult
+from ...core.http.message import Direction, ResponseHead
+from ...core.planning.plan import Plan
+from ...core.rules.model import Rule
+from ..http1.gate import Admitted
+from ..interfaces import Reporter
+from ..message_record import MessageRecord
+from .admission import AdmittedExchange, Raised, raised
+from .callers import Callers
+from .uncovered import NO_BODY, WEBSOCKET, PathShapes, kind_of_body
+
+
+class Ladder:
+    """Reports for the ladder of one listener. While it is not `on`, no response is looked at.
+
+    Messages that no rule covers are reported where some rule only observes.
+    """
+
+    __slots__ = ("_callers", "_climbing", "_listener", "_raised", "_reporter", "_shapes", "on")
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        listener: str,
+        rule_table: RuleTable,
+        shapes: PathShapes,
+        callers: Callers,
+    ) -> None:
+        self._reporter = reporter
+        self._listener = listener
+        self._raised = rule_table.raised
+        self._shapes = shapes
+        self._callers = callers
+        rules = (one.rule for one in rule_table.rules)
+        self._climbing = frozenset(one.name for one in rules if _climbs(one))
+        self.on: Final = self._raised is not None
+
+    def raised(self, request: Admitted) -> Raised | None:
+        """Return what would become of a request one step up; None if no rule only observes."""
+        return raised(self._raised, request)
+
+    def called(self, admitted: AdmittedExchange, record: MessageRecord) -> None:
+        """Note who has sent a request whose rule is below `enforce`."""
+        if record.rule in self._climbing:
+            headers = admitted.exchange.head.headers
+            record.caller = self._callers.name(headers, admitted.forwarding.client)
+
+    def passed(self, plan: Plan, record: MessageRecord) -> None:
+        """Report a message in which mode `permissive` let a plain value pass."""
+        if plan.compiled is not None and not plan.compiled.block.keep_unopened:
+            self._would_refuse(record, record.rule, record.direction, NO_TOKEN)
+
+    def tried(self, record: MessageRecord, direction: Direction, result: DryRunResult) -> None:
+        """Note the result of a dry run, and report what mode `permissive` would refuse."""
+        record.observed(direction, result)
+        self._tried(record, direction, result)
+
+    def tried_message(
+        self, record: MessageRecord, direction: Direction, result: DryRunResult, operations: str
+    ) -> None:
+        """Report the result of a dry run of one message of a WebSocket."""
+        record.observed_message(self._reporter, direction, result, operations)
+        self._tried(record, direction, result)
+
+    def answered(
+        self, admitted: AdmittedExchange, head: ResponseHead, record: MessageRecord
+    ) -> None:
+        """Record a message that no rule covers, or that would be refused for its head."""
+        if admitted.raised is None:
+            return
+        exchange = admitted.exchange
+        if exchange.decision.rule is None:
+            asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
+            if asked != NO_BODY or answered != NO_BODY:
+                record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
+        self._refused_for_head(admitted.raised, admitted, record)
+
+    def tunnelled(self, admitted: AdmittedExchange, record: MessageRecord) -> None:
+        """Report a WebSocket that no rule covers, or that would be refused."""
+        if admitted.raised is None:
+            return
+        if admitted.exchange.decision.rule is None:
+            shape = self._shapes.shape(admitted.exchange.head.path)
+            record.uncovered_messages(self._reporter, shape, WEBSOCKET)
+        self._refused_for_head(admitted.raised, admitted, record)
+
+    def _refused_for_head(
+        self, above: Raised, admitted: AdmittedExchange, record: MessageRecord
+    ) -> None:
+        """Report a request that some rule would refuse which does not take it now.
+
+        Which of those that observe, is not known: no rule is named.
+        """
+        if above.decision is None and admitted.exchange.decision.observes is None:
+            self._would_refuse(record, None, "request", above.reason)
+
+    def _tried(self, record: MessageRecord, direction: Direction, result: DryRunResult) -> None:
+        if result.permissive is not None:
+            self._would_refuse(record, record.rule, direction, result.permissive)
+
+    def _would_refuse(
+        self, record: MessageRecord, rule: str | None, direction: Direction, reason: str
+    ) -> None:
+        self._reporter.report(
+            "message.would_refuse",
+            request_id=record.request_id,
+            listener=self._listener,
+            rule=rule,
+            direction=direction,
+            reason=reason,
+            caller=record.caller,
+        )
+
+
+def _climbs(rule: Rule) -> bool:
+    """Return whether a rule is below `enforce`, or was when the configuration was loaded."""
+    return rule.observes or any(one.permissive_until is not None for one in rule.blocks)
