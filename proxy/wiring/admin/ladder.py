@@ -1,0 +1,123 @@
+"""The ladder of a running service: counts of each day, kept in a file if the operator names one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ...config.settings import Settings
+from ...core.errors import SealyardError
+from ...keys import private_file
+from ...telemetry.metrics.samples import Facts
+from ...telemetry.reporter import Reporter
+from ..reload.config_files import Source
+from .ladder_days import Key, Ledger, Stage, from_json, to_json
+from .verdict import ladder
+
+INTERVAL_SECONDS: Final = 60.0
+"""So often counts are added to their day, and the file is written if they have changed."""
+MOST_BYTES: Final = 64 * 1024 * 1024
+_FACTS_SECONDS: Final = 2.0
+
+
+class LadderKeeper:
+    """Counts for the ladder. Before a reload, what was counted is added to the modes of before."""
+
+    def __init__(
+        self,
+        facts: Callable[[float], Awaitable[Facts]],
+        settings: Callable[[], Settings],
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        file: Path | None,
+    ) -> None:
+        """`facts` are those of all workers; `settings` those in force."""
+        self._facts = facts
+        self._settings = settings
+        self._reporter = reporter
+        self._clock = clock
+        self._file = file
+        self._ledger = Ledger({})
+        self._counted_since = clock()
+        self._one_at_a_time = asyncio.Lock()
+        self._changed = False
+        self._failed = False
+
+    async def start(self) -> None:
+        """Read the file, if there is one, and begin to count."""
+        if self._file is not None:
+            stages = await asyncio.to_thread(self._read, self._file)
+            self._ledger = Ledger(stages)
+            self._counted_since = min(
+                (stage.since for stage in stages.values()), default=self._counted_since
+            )
+        await self.take()
+
+    async def run(self) -> None:
+        """Take what was counted every minute, and write it down, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            await self.take()
+            await self.save()
+
+    async def take(self) -> None:
+        """Add what was counted since the last call to the modes in force."""
+        async with self._one_at_a_time:
+            facts = await self._facts(_FACTS_SECONDS)
+            changed = self._ledger.take(self._settings(), facts.samples, self._clock())
+            self._changed = self._changed or changed
+
+    async def save(self) -> None:
+        """Write the file if anything has changed; what cannot be written is reported once."""
+        if self._file is None or not self._changed:
+            return
+        content = json.dumps(to_json(self._ledger.stages)).encode()
+        try:
+            await asyncio.to_thread(private_file.write, self._file, content)
+        except SealyardError as error:
+            if not self._failed:
+                self._report(self._file, error.reason or error.code)
+            self._failed = True
+        else:
+            self._changed = self._failed = False
+
+    async def prepare(self, _: Source) -> LadderKeeper:
+        """Take what was counted under the configuration in force, before another one is."""
+        await self.take()
+        return self
+
+    async def apply(self) -> None:
+        """Do nothing: the new modes are met when counts are taken again."""
+
+    async def discard(self) -> None:
+        """Do nothing: nothing was changed."""
+
+    async def report(self, days: int) -> dict[str, Any]:
+        """Return modes, counts and verdicts of the last `days`, for JSON; 0: of each mode."""
+        await self.take()
+        settings, now = self._settings(), self._clock()
+        return {
+            "days": days,
+            "at": int(now),
+            "counted_since": int(self._counted_since),
+            "kept": self._file is not None,
+            "rules": ladder(settings, self._ledger, now, days),
+        }
+
+    def _read(self, file: Path) -> Mapping[Key, Stage]:
+        """Return what a file holds, nothing where it is missing or cannot be used."""
+        if not file.exists():
+            return {}
+        try:
+            return from_json(json.loads(private_file.read(file, MOST_BYTES)))
+        except (SealyardError, ValueError, RecursionError) as error:
+            reason = error.reason if isinstance(error, SealyardError) else "not-a-ladder-file"
+            self._report(file, reason)
+            return {}
+
+    def _report(self, file: Path, reason: str) -> None:
+        self._reporter.report("ladder.unusable", file=str(file), reason=reason)
