@@ -71,6 +71,8 @@ def _admin(settings: AdminSettings) -> dict[str, Any]:
         ],
     }
     shown |= {"status_page": settings.status_page, "tap": settings.tap}
+    if settings.ladder_file is not None:
+        shown["ladder_file"] = str(settings.ladder_file)
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)
     if settings.kubernetes is not None:
@@ -118,6 +120,10 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
         "timeouts_s": asdict(settings.timeouts),
         "trusted_names": settings.trusted_names,
         "on_client_close": settings.on_client_close,
+        "callers": [
+            {name: str(value) for name, value in asdict(one).items() if value is not None}
+            for one in settings.callers
+        ],
     }
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)

@@ -95,5 +95,8 @@ class AdminService(HealthService, KeyOperations, Protocol):
     async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
         """Return what would happen to a message, without a key; raise TimeoutError."""
 
+    async def ladder(self, days: int) -> Mapping[str, Any]:
+        """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
+
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""

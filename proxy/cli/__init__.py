@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "keys": CommandPlace("keys", "Create, change, check and back up the keyring."),
     "migrate": CommandPlace("migrate", "Seal what is stored already, and take it out again."),
     "tap": CommandPlace("tap", "Show live messages, by kind and size."),
+    "ladder": CommandPlace("ladder", "Report which rules are safe to take one step up."),
     "observed": CommandPlace("observed", "Report what rules in mode `observe` would have done."),
     "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),
     "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),

@@ -85,7 +85,7 @@ class ChatBackend:
         return web.json_response({"messages": found})
 
 
-_READ_ONLY: Final = frozenset({"/v1/status", "/v1/explain"})
+_READ_ONLY: Final = frozenset({"/v1/status", "/v1/ladder", "/v1/explain"})
 
 
 @asynccontextmanager

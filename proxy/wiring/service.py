@@ -12,6 +12,7 @@ from ..admin.service import Reloaded
 from ..keys.audit import Trail
 from ..telemetry.reporter import Reporter
 from . import auditing
+from .admin.ladder import LadderKeeper
 from .admin.listeners import AdminListeners
 from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
@@ -36,9 +37,17 @@ class Service:
         self.carrier = carrier
         self._reporter = reporter
         self.admin = AdminListeners(source.loaded.settings, reporter, environ)
-        self.reloader = Reloader(
-            source, (carrier, self.admin), reporter, environ=environ, clock=clock
+        admin = source.loaded.settings.admin
+        self.ladder = LadderKeeper(
+            carrier.facts,
+            lambda: self.reloader.source.loaded.settings,
+            reporter,
+            clock=clock,
+            file=None if admin is None else admin.ladder_file,
         )
+        # The ladder first: it takes what was counted under the old configuration.
+        targets = (self.ladder, carrier, self.admin)
+        self.reloader = Reloader(source, targets, reporter, environ=environ, clock=clock)
         self._watch = Watch(self._files, self._changed, interval=watch_interval)
         self._environ = environ
         self._clock = clock
@@ -59,12 +68,15 @@ class Service:
                 lambda: self.reload("admin"),
                 self._reporter,
                 trail=self._own,
+                ladder=self.ladder,
             )
             await self.admin.start(view)
             await self.carrier.start()
+            await self.ladder.start()
         except BaseException:
             await self.close()
             raise
+        self._keep(asyncio.get_running_loop().create_task(self.ladder.run()))
         self._keep(asyncio.get_running_loop().create_task(self._watch.run()))
 
     def reload_soon(self, cause: Cause) -> None:
@@ -84,8 +96,10 @@ class Service:
         """Shut down gracefully within `grace` seconds; return whether nothing was cut off."""
         self._end_tasks()
         try:
+            await self.ladder.take()
             return await self.carrier.drain(grace)
         finally:
+            await self.ladder.close()
             # Last, so that probes get "not ready" meanwhile.
             await self.admin.close()
             await self._close_trail()

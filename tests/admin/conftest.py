@@ -97,6 +97,9 @@ class Everything:
     async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
         return await explaining.explain(listener, wanted)
 
+    async def ladder(self, days: int) -> Mapping[str, Any]:
+        return {"days": days, "at": 5, "counted_since": 0, "kept": False, "rules": []}
+
     async def reload(self) -> Reloaded:
         return self.outcome
 

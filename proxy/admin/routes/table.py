@@ -22,6 +22,7 @@ from ..operation import Endpoint, Operation, Parameter, Success
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
 from .explain import ExplainRoutes
+from .ladder import LadderRoutes
 from .packages import PackageRoutes
 from .page import page
 from .participants import ParticipantRoutes
@@ -174,6 +175,7 @@ class Routes:
         self._sessions = SessionRoutes(service)
         self._erasing = EraseRoutes(service)
         self._explaining = ExplainRoutes(service)
+        self._ladder = LadderRoutes(service)
         self._participants = ParticipantRoutes(service, clock)
         self._packages = PackageRoutes(service)
         self._values = ValueRoutes(service)
@@ -189,6 +191,7 @@ class Routes:
             *self._sessions.all(),
             *self._erasing.all(),
             *self._explaining.all(),
+            *self._ladder.all(),
             *self._participants.all(),
             *self._packages.all(),
             *self._values.all(),

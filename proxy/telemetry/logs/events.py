@@ -198,6 +198,13 @@ _MESSAGES: Final = (
         " a WebSocket that no rule covers.",
     ),
     Event(
+        "ladder.unusable",
+        "warning",
+        ("file", "reason"),
+        "`admin.ladder_file` cannot be read, and the ladder counts from now on; or it cannot be"
+        " written, and what was counted will be lost at the end of the process.",
+    ),
+    Event(
         "message.would_refuse",
         "debug",
         ("request_id", "listener", "rule", "direction", "reason", "caller"),

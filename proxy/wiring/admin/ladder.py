@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +33,8 @@ class LadderKeeper:
         settings: Callable[[], Settings],
         reporter: Reporter,
         *,
-        clock: Callable[[], float],
-        file: Path | None,
+        clock: Callable[[], float] = time.time,
+        file: Path | None = None,
     ) -> None:
         """`facts` are those of all workers; `settings` those in force."""
         self._facts = facts
@@ -84,6 +85,11 @@ class LadderKeeper:
             self._failed = True
         else:
             self._changed = self._failed = False
+
+    async def close(self) -> None:
+        """Take what was counted last, and write it down."""
+        await self.take()
+        await self.save()
 
     async def prepare(self, _: Source) -> LadderKeeper:
         """Take what was counted under the configuration in force, before another one is."""

@@ -25,6 +25,7 @@ from ...telemetry.reporter import Reporter
 from .. import auditing, explaining, operator_calls
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader, problems_shown
+from .ladder import LadderKeeper
 from .overview import overview
 
 MOST_KEPT: Final = 400
@@ -153,9 +154,14 @@ class ServiceView:
         reporter: Reporter,
         *,
         trail: Trail | None = None,
+        ladder: LadderKeeper | None = None,
     ) -> None:
-        """`trail` is an audit log of this process, where the carrier has none here."""
+        """`trail` is an audit log of this process, where the carrier has none here.
+
+        Without a `ladder`, one is counted from now on.
+        """
         self._trail = trail
+        self._ladder = ladder or LadderKeeper(carrier.facts, lambda: self.settings, reporter)
         self._carrier = carrier
         self._reloader = reloader
         self._reload = reload
@@ -282,6 +288,10 @@ class ServiceView:
         traffic must not wait for.
         """
         return await asyncio.to_thread(asyncio.run, explaining.explain(listener, wanted))
+
+    async def ladder(self, days: int) -> Mapping[str, Any]:
+        """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
+        return await self._ladder.report(days)
 
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""

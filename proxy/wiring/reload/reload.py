@@ -205,6 +205,8 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
         yield "admin.listen: changed; restart to apply it"
     if _shown(old) != _shown(new):
         yield "admin.status_page, admin.tap: changed; restart to apply it"
+    if (old.admin and old.admin.ladder_file) != (new.admin and new.admin.ladder_file):
+        yield "admin.ladder_file: changed; restart to apply it"
     if (old.health and old.health.listen) != (new.health and new.health.listen):
         yield "health.listen: changed; restart to apply it"
 
