@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from proxy.core.apply.passing import pass_request
-from proxy.core.compiled.rule_table import Decision, RuleTable
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
-from proxy.core.errors import MissingValue, OpenFailed, ValueTooLong
-from proxy.core.explain.dry_run import enforced_exchange, opening_needs, try_out
+from proxy.core.errors import MessageError, MissingValue
+from proxy.core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -32,6 +33,11 @@ def an_exchange(block: Block | Verdict, *, observes: bool = True) -> Exchange:
     rule = Rule("r", (pattern,), NAMES, behaviour, observes=observes)
     book = RuleTable((rule,), pass_unmatched=False)
     return Exchange(book.decide("POST", canonical("/a")), RequestHead("POST", "/a", None, JSON))
+
+
+def tried(block: Block, body: bytes) -> DryRunResult:
+    plan = plan_request(an_exchange(block, observes=False), body)
+    return try_out(plan, NOTHING, 0.0)
 
 
 def sealing(max_chars: int | None = None) -> Block:
@@ -57,34 +63,68 @@ def test_not_even_a_rejection_is_carried_out() -> None:
 
 def test_a_trial_counts_what_would_pass_as_a_sentinel() -> None:
     block = replace(sealing(), format="ndjson")
-    plan = plan_request(enforced_exchange(an_exchange(block)), b'{"a": "x"}\n[DONE]\n')
-
-    assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1, "sentinel": 1}, None)
+    assert tried(block, b'{"a": "x"}\n[DONE]\n') == DryRunResult({"sealed": 1, "sentinel": 1})
 
 
 def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() -> None:
-    exchange = enforced_exchange(an_exchange(sealing()))
-    plan = plan_request(exchange, b'{"a": "x"}')
+    plan = plan_request(an_exchange(sealing(), observes=False), b'{"a": "x"}')
     assert opening_needs(plan) == Needs({})
-    assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1}, None)
+    assert try_out(plan, NOTHING, 0.0) == DryRunResult({"sealed": 1})
 
 
 def test_a_trial_meets_what_enforcing_would_meet() -> None:
-    exchange = enforced_exchange(an_exchange(sealing(max_chars=210)))
     with pytest.raises(MissingValue):
-        plan_request(exchange, b"{}")
-    plan = plan_request(exchange, b'{"a": "%b"}' % (b"x" * 300))
-    with pytest.raises(ValueTooLong):
-        try_out(plan, NOTHING, 0.0)
-    opening = Block(decrypt=(Item(parse_selector("$.a"), "a", BIND),))
-    plan = plan_request(enforced_exchange(an_exchange(opening)), b'{"a": "x"}')
-    with pytest.raises(OpenFailed):
-        try_out(plan, NOTHING, 0.0)
+        tried(sealing(), b"{}")
+    assert tried(sealing(max_chars=210), b'{"a": "%b"}' % (b"x" * 300)) == refused("value-too-long")
+    assert tried(opening("$.a"), b'{"a": 5}') == DryRunResult({}, "not-a-token")
+
+
+def opening(*selectors: str) -> Block:
+    return Block(decrypt=tuple(Item(parse_selector(one), "a", BIND) for one in selectors))
+
+
+FORGED = "sy1.AAAA"
 
 
 @pytest.mark.parametrize(
-    "decision", [Decision(None), an_exchange(sealing(), observes=False).decision]
+    ("block", "body", "expected"),
+    [
+        # What was never sealed passes in mode `permissive`, beside what opens nowhere it does not.
+        (opening("$.a"), {"a": "x"}, DryRunResult({}, "not-a-token")),
+        (opening("$.a", "$.b"), {"a": "x", "b": "y"}, DryRunResult({}, "not-a-token")),
+        (opening("$.a", "$.b"), {"a": FORGED, "b": "y"}, refused("malformed-token")),
+        (
+            opening("$.a", "$.b"),
+            {"a": "x", "b": FORGED},
+            DryRunResult({}, "not-a-token", "malformed-token"),
+        ),
+        (replace(opening("$.a"), keep_unopened=True), {"a": "x"}, DryRunResult({"kept": 1})),
+    ],
 )
-def test_only_what_is_observed_is_tried(decision: Decision) -> None:
-    with pytest.raises(TypeError):
-        enforced_exchange(Exchange(decision, RequestHead("POST", "/a", None, JSON)))
+def test_a_trial_tells_what_mode_permissive_would_refuse_as_well(
+    block: Block, body: dict[str, str], expected: DryRunResult
+) -> None:
+    sent = json.dumps(body).encode()
+    result = tried(block, sent)
+    assert result == expected
+
+    lenient = replace(block, permissive_until=1.0)
+    try:
+        plan = plan_request(an_exchange(lenient, observes=False), sent)
+        met = try_out(plan, NOTHING, 0.0).reason
+    except MessageError as error:
+        met = error.reason
+    assert met == result.permissive
+
+
+def test_what_only_observes_is_raised_with_the_rest() -> None:
+    observing = RuleTable((a_rule(observes=True), a_rule("/b")), pass_unmatched=False)
+    assert observing.raised is not None
+    assert observing.raised.raised is None
+    assert observing.raised.decide("POST", canonical("/a")).reads_request
+    assert RuleTable((a_rule(),), pass_unmatched=False).raised is None
+
+
+def a_rule(path: str = "/a", *, observes: bool = False) -> Rule:
+    pattern = parse_pattern(f"POST {path}")
+    return Rule(f"r{path}", (pattern,), NAMES, (sealing(),), observes=observes)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from proxy.core.compiled.rule_table import Decision, RuleTable
+from proxy.core.explain.dry_run import DryRunResult
 from proxy.core.http.message import Direction, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
@@ -108,8 +109,13 @@ class Slow:
     heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     @property
-    def reporter(self) -> Slow:
+    def ladder(self) -> Slow:
         return self
+
+    def tried_message(
+        self, record: MessageRecord, direction: Direction, result: DryRunResult, operations: str
+    ) -> None:
+        record.observed_message(self, direction, result, operations)
 
     @property
     def keys(self) -> Slow:
@@ -130,7 +136,7 @@ class Slow:
 
 async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() -> None:
     steps = Slow()
-    decision = RuleTable(OBSERVING, pass_unmatched=True).decide(
+    decision = RuleTable(RULES, pass_unmatched=True).decide(
         "GET", canonical("/stored"), websocket=True
     )
     exchange = Exchange(decision, RequestHead("GET", "/stored", None, ()))
