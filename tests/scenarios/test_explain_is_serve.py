@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,13 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("law")
+    with a_world(tmp_path_factory.mktemp("law")) as made:
+        yield made
+
+
+@contextmanager
+def a_world(folder: Path) -> Iterator[World]:
+    """Run a process that serves no rules yet, and a backend behind it."""
     write_keys(folder)
     admin = free_port()
     (folder / "sealyard.yaml").write_text(a_configuration(folder, admin, []))

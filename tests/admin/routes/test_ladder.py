@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.admin.conftest import Open
+from ..conftest import Open
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ async def test_the_days_are_those_asked_for(ours: Open, query: str, days: int) -
 )
 async def test_any_other_question_is_malformed(ours: Open, query: str) -> None:
     status, headers, _ = await ours.call("GET", f"/v1/ladder{query}")
-    assert (status, headers["Sealyard-Error"]) == (400, "malformed-request")
+    assert (status, headers["Sealyard-Error"]) == (400, "malformed-call")

@@ -1,0 +1,318 @@
+"""The ladder: a rule that is safe to step up refuses nothing there, and every refusal was foretold."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import secrets
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from proxy.core.explain.explanation import Wanted
+
+from .rig import ROOT, TOKEN, Served, backend, environment, served
+from .test_explain_is_serve import (
+    World,
+    a_world,
+    conversations,
+    messages,
+    possible,
+    rule_sets,
+)
+
+PERMISSIVE = "permissive until 2999-01-01"
+STEPS = [("observe", PERMISSIVE), (PERMISSIVE, "enforce")]
+Rules = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("ladder")) as made:
+        yield made
+
+
+def in_mode(rules: Rules, mode: str) -> Rules:
+    """Return rules in a mode, which no block has of its own."""
+    made = copy.deepcopy(rules)
+    for rule in made:
+        rule["mode"] = mode
+        for side in ("request", "response"):
+            if isinstance(rule.get(side), dict):
+                rule[side].pop("mode", None)
+    return made
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink one takes many minutes
+    suppress_health_check=list(HealthCheck),
+)
+@given(drawn=rule_sets(), data=st.data())
+def test_what_is_refused_one_step_up_was_foretold_and_only_that(
+    world: World, drawn: Rules, data: st.DataObject
+) -> None:
+    sent = [
+        data.draw(messages(len(drawn) - 1, world.tokens), label=f"message {number}")
+        for number in range(12)
+    ]
+    sent.append(data.draw(conversations(world.tokens), label="WebSocket"))
+    for lower, upper in STEPS:
+        low, high = in_mode(drawn, lower), in_mode(drawn, upper)
+        assume(possible(low))
+        assume(possible(high))
+        world.runner.run(_foretold(world, low, high, sent))
+
+
+async def _foretold(world: World, low: Rules, high: Rules, sent: list[Wanted]) -> None:
+    serving = world.serving
+    await serving.take(low)
+    before = await _refusals(world, sent)
+    ladder = await _ladder(serving.admin)
+    await serving.take(high)
+    after = await _refusals(world, sent)
+    await serving.take([])  # what was counted ends here
+
+    new = [rule for rule, was in zip(after, before, strict=True) if rule and not was]
+    refused = Counter(rule for rule in new if rule != "none")
+    for row in ladder["rules"]:
+        foretold = [one for one in row["would_refuse"] if one["rule"] is not None]
+        assert bool(foretold) == bool(refused[row["rule"]]), (row, refused)
+        if row["safe"]:
+            assert not refused[row["rule"]]
+            assert "none" not in new or row["mode"] != "observe"
+
+
+async def _refusals(world: World, sent: list[Wanted]) -> list[str]:
+    """Send messages; return for each the rule that refused it, `none` for no rule, or nothing."""
+    found = []
+    for one in sent:
+        _, _, line, outcome = await world.serving.ask(one)
+        refused = "reason" in line
+        found.append((line.get("rule") or "none") if refused else "")
+    return found
+
+
+async def _ladder(admin: int, days: int = 0) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"http://127.0.0.1:{admin}/v1/ladder?days={days}") as response,
+    ):
+        assert response.status == 200, await response.text()
+        report: dict[str, Any] = await response.json()
+    return report
+
+
+_RULES = """\
+      - name: send
+        match: POST /api/messages
+        mode: {mode}
+        conversation: const:c1
+        request: {{encrypt: [$.content]}}
+        response: {{decrypt: [$.content]}}
+      - name: list
+        match: GET /api/messages
+        mode: {mode}
+        conversation: const:c1
+        response: {{decrypt: [$.content]}}
+"""
+_CALLERS = """\
+    callers:
+      - {name: ios, user_agent: clinic-ios}
+      - {name: here, address: 127.0.0.0/8}
+"""
+
+
+async def _echo(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read(), content_type="application/json")
+
+
+async def _send(running: Served, content: str, agent: str, path: str = "/api/messages") -> int:
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": agent}) as session,
+        session.post(f"http://127.0.0.1:{running.port}{path}", json={"content": content}) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-P", "-m", "proxy", "ladder", "--config"]
+    return subprocess.run(  # noqa: S603 - Sealyard itself
+        [*line, str(folder / "sealyard.yaml"), *options],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _rule(report: dict[str, Any], name: str = "send") -> dict[str, Any]:
+    (found,) = [one for one in report["rules"] if one["rule"] == name]
+    return dict(found)
+
+
+async def _reload(running: Served, folder: Path, old: str, new: str) -> None:
+    path = folder / "sealyard.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"http://127.0.0.1:{running.admin}/-/reload") as response,
+    ):
+        assert response.status == 200, await response.text()
+
+
+def _with_callers(rules: str) -> str:
+    """Return rules behind which the callers of their listener stand."""
+    return rules + _CALLERS
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
+    tmp_path: Path, workers: str
+) -> None:
+    canary = secrets.token_hex(16)
+    rules = _with_callers(_RULES.format(mode="observe"))
+    options = () if workers == "1" else ("--workers", workers)
+    plain = web.get("/api/messages", lambda _: _answer(canary))
+    async with backend(plain, web.post("/api/messages", _echo)) as behind:
+        with served(tmp_path, behind.port, *options, rules=rules) as running:
+            await running.event("server.ready")
+            for agent in ("clinic-ios/3.2", "clinic-ios/3.2", "curl/8"):
+                assert await _send(running, canary, agent) == 200
+            await _settled(running, 3)
+            observed = _rule(await _ladder(running.admin))
+            assert (observed["mode"], observed["next"], observed["messages"]) == (
+                "observe",
+                "permissive",
+                3,
+            )
+            assert (observed["safe"], observed["because"]) == (True, [])
+            assert _rule(await _ladder(running.admin, 7))["because"] == ["0.0 of 7 days are over"]
+
+            await _reload(running, tmp_path, "mode: observe", f"mode: {PERMISSIVE}")
+            assert _rule(await _ladder(running.admin))["because"] == ["no message came"]
+            assert await _send(running, canary, "curl/8") == 200
+            for agent in ("clinic-ios/3.2", "clinic-ios/4", "ada@example.org"):
+                assert await _get(running, agent) == 200
+            await _settled(running, 7)
+            report = await _ladder(running.admin)
+            assert _rule(report)["safe"] is True
+            opening = _rule(report, "list")
+            assert (opening["plain"], opening["safe"], opening["seen"]) == (3, False, True)
+            assert opening["because"] == ["3 of 3 messages would be refused"]
+            assert {(one["caller"], one["messages"]) for one in opening["would_refuse"]} == {
+                ("ios", 2),
+                ("here", 1),
+            }
+
+            told = _run(tmp_path, "--days", "0")
+            assert told.returncode == 1, told.stderr
+            assert "2 would be refused: response not-a-token from ios" in told.stdout
+            assert "safe to enforce: no, because 3 of 3 messages would be refused" in told.stdout
+            assert json.loads(_run(tmp_path, "--days", "0", "--json").stdout)["days"] == 0
+
+            await _reload(running, tmp_path, f"mode: {PERMISSIVE}", "mode: enforce")
+            assert await _send(running, canary, "curl/8") == 200
+            assert await _get(running, "clinic-ios/3.2") == 502
+            metrics = await _text(running, "/metrics")
+            status = await _text(running, "/v1/status")
+            texts = (metrics, status, json.dumps(report), told.stdout, running.log.read_text())
+            assert all(canary not in one and "ada@example" not in one for one in texts)
+            assert "sealyard_step_up_refusals_total" in metrics
+
+
+async def _answer(content: str) -> web.Response:
+    return web.json_response({"content": content})
+
+
+async def _get(running: Served, agent: str) -> int:
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": agent}) as session,
+        session.get(f"http://127.0.0.1:{running.port}/api/messages") as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+async def _text(running: Served, path: str) -> str:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
+        session.get(f"http://127.0.0.1:{running.admin}{path}") as response,
+    ):
+        return await response.text()
+
+
+async def _settled(running: Served, lines: int) -> None:
+    """Wait until so many messages are over, their dry runs included."""
+    await running.event("message.handled", lines)
+
+
+async def test_what_was_counted_outlives_the_process(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    rules, kept = _RULES.format(mode="observe"), "ladder_file: ladder.json"
+    async with backend(web.post("/api/messages", _echo)) as behind:
+        with served(tmp_path, behind.port, rules=rules, admin_more=kept) as running:
+            await running.event("server.ready")
+            assert await _send(running, canary, "x") == 200
+            await _settled(running, 1)
+            first = await _ladder(running.admin)
+        with served(tmp_path, behind.port, rules=rules, admin_more=kept) as running:
+            await running.event("server.ready")
+            assert await _send(running, canary, "x") == 200
+            await _settled(running, 2)
+            second = await _ladder(running.admin)
+        changed = rules.replace("$.content", "$.text")
+        with served(tmp_path, behind.port, rules=changed, admin_more=kept) as running:
+            await running.event("server.ready")
+            third = await _ladder(running.admin)
+    assert (first["kept"], _rule(first)["messages"], _rule(second)["messages"]) == (True, 1, 2)
+    assert _rule(second)["since"] == _rule(first)["since"]
+    assert (_rule(third)["messages"], _rule(third)["seen"]) == (0, True)
+    assert (tmp_path / "ladder.json").stat().st_mode & 0o777 == 0o600
+    assert canary not in (tmp_path / "ladder.json").read_text()
+
+
+async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ladder.json").write_text('{"version": 1, "rules": [{}]}')
+    (tmp_path / "ladder.json").chmod(0o600)
+    rules = _RULES.format(mode="observe")
+    async with backend(web.post("/api/messages", _echo)) as behind:
+        with served(
+            tmp_path, behind.port, rules=rules, admin_more="ladder_file: ladder.json"
+        ) as running:
+            told = await running.event("ladder.unusable")
+            await running.event("server.ready")
+            assert await _send(running, "x", "x") == 200
+            assert _rule(await _ladder(running.admin))["seen"] is False
+    assert told["reason"] == "not-a-ladder-file"
+
+
+async def test_requests_that_go_around_a_rule_are_told_of_all_that_observe(tmp_path: Path) -> None:
+    rules = _RULES.format(mode="observe")
+    async with backend(web.post("/{path:.*}", _echo)) as behind:
+        with served(tmp_path, behind.port, rules=rules) as running:
+            await running.event("server.ready")
+            assert await _send(running, "x", "x", "/API/messages") == 200
+            await _settled(running, 1)
+            report = await _ladder(running.admin)
+            for row in report["rules"]:
+                assert [one["rule"] for one in row["would_refuse"]] == [None]
+                assert "beside the rules" in row["because"][0]
+            await _reload(running, tmp_path, "mode: observe", f"mode: {PERMISSIVE}")
+            assert await _send(running, "x", "x", "/API/messages") == 400
+    await asyncio.sleep(0)
