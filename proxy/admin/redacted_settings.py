@@ -124,6 +124,7 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
             {name: str(value) for name, value in asdict(one).items() if value is not None}
             for one in settings.callers
         ],
+        "find_sensitive": settings.finds_sensitive,
     }
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)

@@ -375,6 +375,7 @@ class ListenerSettings:
     proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
     callers: tuple[CallerSettings, ...] = ()
+    finds_sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from .metrics.table import (
     POISON,
     REFUSAL_REASONS,
     REFUSALS,
+    SENSITIVE,
     STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
@@ -34,6 +35,8 @@ from .tap import Tap
 __all__ = ["MOST_SERIES", "CountingReporter", "MessageReporter", "Reporter"]
 
 _ABORTED: Final = 499
+_BY_FIELDS: Final = {"message.would_refuse": WOULD_REFUSE, "member.unruled": SENSITIVE}
+"""Events that are counted by the fields which are the labels of their metric."""
 _UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})
 
 
@@ -73,9 +76,8 @@ class CountingReporter:
         self._inner.report(event, **fields)
         if event == "message.observed":
             self._dry_run(fields, fields)
-        elif event == "message.would_refuse":
-            keys = ("listener", "rule", "direction", "reason", "caller")
-            self._add(WOULD_REFUSE, tuple(_text(fields, key) for key in keys))
+        elif (counted := _BY_FIELDS.get(event)) is not None:
+            self._add(counted, tuple(_text(fields, key) for key in counted.labels))
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":

@@ -98,7 +98,8 @@ class Everything:
         return await explaining.explain(listener, wanted)
 
     async def ladder(self, days: int) -> Mapping[str, Any]:
-        return {"days": days, "at": 5, "counted_since": 0, "kept": False, "rules": []}
+        return {"days": days, "at": 5, "counted_since": 0, "kept": False, "rules": [],
+                "unruled": None}  # fmt: skip
 
     async def reload(self) -> Reloaded:
         return self.outcome

@@ -41,12 +41,23 @@ _RULE: Final = {
     "safe": schemas.nullable(_FLAG),
     "because": schemas.many(_TEXT),
 }
+_MEMBER: Final = {
+    "listener": _TEXT,
+    "rule": schemas.nullable(_TEXT),
+    "method": schemas.nullable(_TEXT),
+    "shape": schemas.nullable(_TEXT),
+    "direction": _TEXT,
+    "member": _TEXT,
+    "kind": _TEXT,
+    "messages": _NUMBER,
+}
 _ANSWER: Final = {
     "days": _NUMBER,
     "at": _NUMBER,
     "counted_since": _NUMBER,
     "kept": _FLAG,
     "rules": schemas.many(schemas.record(_RULE, _RULE)),
+    "unruled": schemas.nullable(schemas.many(schemas.record(_MEMBER, _MEMBER))),
 }
 LADDER: Final = Operation(
     "ladder",
@@ -59,7 +70,9 @@ LADDER: Final = Operation(
     (
         Success(
             "The ladder, counted over all workers since `counted_since`. It outlives the process"
-            " where it is `kept` in `admin.ladder_file`.",
+            " where it is `kept` in `admin.ladder_file`. `unruled` are members that look sensitive"
+            " and that no rule seals, since the start of the process; null unless some listener"
+            " has `find_sensitive`.",
             schemas.record(_ANSWER, _ANSWER),
         ),
     ),

@@ -66,6 +66,12 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         if rule["next"] is not None:
             verdict = "yes" if rule["safe"] else f"no, because {' and '.join(rule['because'])}"
             yield f"  safe to {rule['next']}: {verdict}"
+    if report["unruled"]:
+        yield "Not sealed by any rule, and looks sensitive:"
+    for one in report["unruled"] or ():
+        where = one["rule"] or f"{one['method']} {one['shape']}"
+        place = f"{one['listener']} / {where}, {one['direction']}"
+        yield f"  {one['messages']:>8}  {one['member']}  ({one['kind']}; {place})"
     kept = "" if report["kept"] else ", the start of the process (see `admin.ladder_file`)"
     yield f"Counted since {_day(report['counted_since'])}{kept}."
 

@@ -307,6 +307,15 @@ LISTENER: Final = Table(
             "none",
         ),
         Key(
+            "find_sensitive",
+            "`true`, `false`",
+            "Whether the ladder lists members that no rule seals and whose names or shapes look"
+            " sensitive (passwords, diagnoses, e-mail addresses, card numbers, …), by path and kind"
+            " and never by value. Of each second, ten messages of up to 32 KiB are looked at.",
+            tables.SWITCH,
+            "`false`",
+        ),
+        Key(
             "jwks",
             "url",
             "A JWK Set that verifies the claims that `jwt:` reads.",

@@ -146,6 +146,7 @@ def listener(
         proxy_protocol=protocol,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
         callers=named,
+        finds_sensitive=bool(_read(fields, "find_sensitive", switch, problems)),
     )
     return ResolvedListener(place, settings, resolved)
 

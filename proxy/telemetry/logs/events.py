@@ -214,6 +214,14 @@ _MESSAGES: Final = (
         " listener's `callers`, `other` if it is none of them.",
     ),
     Event(
+        "member.unruled",
+        "debug",
+        ("listener", "rule", "method", "shape", "direction", "member", "kind"),
+        "A member looks sensitive and no rule seals it, on a listener with `find_sensitive`."
+        " `member` is its path; names that are neither in the configuration nor usual words are"
+        " `*`. `kind` is what its name or its shape says that it is.",
+    ),
+    Event(
         "response.unread",
         "warning",
         ("request_id", "listener", "rule"),

@@ -52,6 +52,13 @@ WOULD_REFUSE: Final = Metric(
     " some rule in mode `observe` would refuse the message for its path or method. `caller` is one"
     " of the listener's `callers`, `other` for those that are none of them, and empty without any.",
 )
+SENSITIVE: Final = Metric(
+    "sealyard_sensitive_members_total",
+    "counter",
+    ("listener", "rule", "method", "shape", "direction", "member", "kind"),
+    "Messages with a member that looks sensitive and that no rule seals, among those that"
+    " listeners with `find_sensitive` look at. `shape` is that of the path where no rule matched.",
+)
 PERMISSIVE_UNTIL: Final = Metric(
     "sealyard_permissive_until_timestamp_seconds",
     "soonest",

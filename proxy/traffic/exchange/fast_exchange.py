@@ -150,7 +150,8 @@ class FastExchange(GeneralExchange):
             known = self._known
             try:
                 if lane.steps.ladder.on:
-                    lane.steps.ladder.answered(known.admitted, fast.head, record)
+                    bodies = self._body, body
+                    lane.steps.ladder.answered(known.admitted, fast.head, record, bodies)
                 found = known.responses.get(fast.key)
                 if found is None or not found.asked:
                     found = lane.heads.response(known, fast)

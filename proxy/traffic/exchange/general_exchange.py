@@ -240,7 +240,8 @@ class GeneralExchange:
         request = self.request()
         try:
             if steps.ladder.on:
-                steps.ladder.answered(self._known.admitted, response.head, record)
+                bodies = self._body, response.take()
+                steps.ladder.answered(self._known.admitted, response.head, record, bodies)
             treatment = steps.treat_response(self.own().exchange, response)
             message = self._incoming(response, treatment)
             if message is None:

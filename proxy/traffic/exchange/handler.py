@@ -77,6 +77,7 @@ class Handler(FastPath):
         slices: Slices | None = None,
         announcements: Announcements | None = None,
         callers: Callers | None = None,
+        finds_sensitive: bool = False,
         make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -96,6 +97,7 @@ class Handler(FastPath):
             slices=slices or Slices(),
             announcements=Announcements(time.monotonic) if announcements is None else announcements,
             callers=callers or Callers(),
+            finds_sensitive=finds_sensitive,
         )
         heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)

@@ -11,7 +11,7 @@ from typing import Final
 from ...core.compiled.rule_table import RuleTable
 from ...core.edits.edits import NO_TOKEN
 from ...core.explain.dry_run import DryRunResult
-from ...core.http.message import Direction, ResponseHead
+from ...core.http.message import Direction, Head, ResponseHead
 from ...core.planning.plan import Plan
 from ...core.rules.model import Rule
 from ..http1.gate import Admitted
@@ -19,6 +19,7 @@ from ..interfaces import Reporter
 from ..message_record import MessageRecord
 from .admission import AdmittedExchange, Raised, raised
 from .callers import Callers
+from .sensitive_members import SensitiveMembers
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, kind_of_body
 
 
@@ -28,7 +29,16 @@ class Ladder:
     Messages that no rule covers are reported where some rule only observes.
     """
 
-    __slots__ = ("_callers", "_climbing", "_listener", "_raised", "_reporter", "_shapes", "on")
+    __slots__ = (
+        "_callers",
+        "_climbing",
+        "_listener",
+        "_members",
+        "_raised",
+        "_reporter",
+        "_shapes",
+        "on",
+    )
 
     def __init__(
         self,
@@ -37,6 +47,7 @@ class Ladder:
         rule_table: RuleTable,
         shapes: PathShapes,
         callers: Callers,
+        members: SensitiveMembers | None,
     ) -> None:
         self._reporter = reporter
         self._listener = listener
@@ -45,7 +56,8 @@ class Ladder:
         self._callers = callers
         rules = (one.rule for one in rule_table.rules)
         self._climbing = frozenset(one.name for one in rules if _climbs(one))
-        self.on: Final = self._raised is not None
+        self._members = members
+        self.on: Final = self._raised is not None or members is not None
 
     def raised(self, request: Admitted) -> Raised | None:
         """Return what would become of a request one step up; None if no rule only observes."""
@@ -75,12 +87,26 @@ class Ladder:
         self._tried(record, direction, result)
 
     def answered(
-        self, admitted: AdmittedExchange, head: ResponseHead, record: MessageRecord
+        self,
+        admitted: AdmittedExchange,
+        head: ResponseHead,
+        record: MessageRecord,
+        bodies: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
-        """Record a message that no rule covers, or that would be refused for its head."""
+        """Record a message that no rule covers, or that would be refused for its head.
+
+        `bodies` are those of request and response as they came, where they are there whole.
+        """
+        exchange = admitted.exchange
+        if self._members is not None:
+            asked_body, body = bodies
+            heads: dict[Direction, tuple[Head, bytes]] = {
+                "request": (exchange.head, asked_body),
+                "response": (head, body),
+            }
+            self._members.look(record, exchange.head.path, heads)
         if admitted.raised is None:
             return
-        exchange = admitted.exchange
         if exchange.decision.rule is None:
             asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
             if asked != NO_BODY or answered != NO_BODY:

@@ -61,6 +61,7 @@ from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
 from .callers import Callers
 from .ladder import Ladder
+from .sensitive_members import SensitiveMembers
 from .uncovered import PathShapes, Unread
 from .way_steps import KeySource, WaySteps
 
@@ -91,6 +92,7 @@ class Steps(WaySteps):
         slices: Slices,
         announcements: Announcements,
         callers: Callers,
+        finds_sensitive: bool,
     ) -> None:
         super().__init__(keys, tap, clock)
         self.slices: Final = slices
@@ -113,7 +115,12 @@ class Steps(WaySteps):
         self._announcements = announcements
         self._with_packets = rules_with_packets(rule_table)
         self._shapes = PathShapes()
-        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, callers)
+        members = None
+        if finds_sensitive:
+            members = SensitiveMembers(
+                reporter, name, rule_table, self._known_names, self._shapes, clock
+            )
+        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, callers, members)
 
     def record(self) -> MessageRecord:
         """Return the record of a new message."""

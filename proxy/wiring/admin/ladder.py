@@ -106,12 +106,14 @@ class LadderKeeper:
         """Return modes, counts and verdicts of the last `days`, for JSON; 0: of each mode."""
         await self.take()
         settings, now = self._settings(), self._clock()
+        looks = any(one.finds_sensitive for one in settings.listeners)
         return {
             "days": days,
             "at": int(now),
             "counted_since": int(self._counted_since),
             "kept": self._file is not None,
             "rules": ladder(settings, self._ledger, now, days),
+            "unruled": self._ledger.unruled if looks else None,
         }
 
     def _read(self, file: Path) -> Mapping[Key, Stage]:

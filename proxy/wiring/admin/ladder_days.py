@@ -24,6 +24,7 @@ DAY: Final = 86_400
 MOST_DAYS: Final = 90
 MOST_REFUSALS: Final = 64
 """So many kinds of refusals are kept of one rule and day; others are counted together."""
+MOST_UNRULED: Final = 200
 OTHER: Final = ("other", "other", "other")
 OVERFLOWN: Final = ("other", "other")
 """The key of what metrics count together, since they have too many series."""
@@ -105,6 +106,7 @@ class Ledger:
         self.stages = dict(stages)
         self._totals: dict[Key, Counts] = {}
         self._begun = bool(stages)
+        self.unruled: list[dict[str, str | int | None]] = []
 
     def take(self, settings: Settings, samples: Samples, now: float) -> bool:
         """Add what was counted since the last call; return whether anything has changed.
@@ -126,6 +128,7 @@ class Ledger:
             for day in [day for day in stage.days if day <= today - MOST_DAYS]:
                 del stage.days[day]
         self.stages, self._totals, self._begun = stages, totals, True
+        self.unruled = _unruled(samples)
         return changed
 
     @property
@@ -200,6 +203,21 @@ def _totals(samples: Samples) -> dict[Key, Counts]:
         elif labels[3] == "plain":
             counts.plain += number
     return found
+
+
+def _unruled(samples: Samples) -> list[dict[str, str | int | None]]:
+    """Return the members that look sensitive and that no rule seals, the most frequent first."""
+    found = [
+        (int(values[0]), labels)
+        for name, labels, values in samples
+        if name == table.SENSITIVE.name
+    ]
+    found.sort(reverse=True)
+    return [
+        {**{key: text or None for key, text in zip(table.SENSITIVE.labels, labels, strict=True)},
+         "messages": number}
+        for number, labels in found[:MOST_UNRULED]
+    ]  # fmt: skip
 
 
 _COUNTED: Final = frozenset({table.WOULD_REFUSE.name, table.MESSAGES.name, table.VALUES.name})

@@ -195,6 +195,7 @@ class WiredLane:
             slices=self._slices,
             announcements=self._announced_at(upstream.address),
             callers=Callers(settings.callers),
+            finds_sensitive=settings.finds_sensitive,
         )
 
     def _announced_at(self, address: Address) -> Announcements:
