@@ -122,9 +122,9 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
         "on_client_close": settings.on_client_close,
         "callers": [
             {name: str(value) for name, value in asdict(one).items() if value is not None}
-            for one in settings.callers
+            for one in settings.ladder.callers
         ],
-        "find_sensitive": settings.finds_sensitive,
+        "find_sensitive": settings.ladder.finds_sensitive,
     }
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from ..core.rules.model import Rule
+from .ladder_settings import LadderSettings
 from .limits import Timeouts, TrafficLimits
 
 Network = IPv4Network | IPv6Network
@@ -330,19 +331,6 @@ class RuleLog:
     errors_only: bool = False
 
 
-OTHER_CALLER: Final = "other"
-"""What all callers are called that the configuration does not name."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerSettings:
-    """A caller that reports may name: the product in its User-Agent, its network, or both."""
-
-    name: str
-    user_agent: str | None = None
-    address: Network | None = None
-
-
 ClientClose = Literal["probe", "abort", "finish"]
 """What a client is taken for that closes its sending half while its response is awaited.
 
@@ -374,8 +362,7 @@ class ListenerSettings:
     on_client_close: ClientClose = "probe"
     proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
-    callers: tuple[CallerSettings, ...] = ()
-    finds_sensitive: bool = False
+    ladder: LadderSettings = LadderSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ..checks import binding_names, end_to_end, graphql, route_coverage, websockets
+from ..ladder_settings import LadderSettings
 from ..limits import TrafficLimits
 from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
@@ -113,6 +114,7 @@ def listener(
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
     named = callers(fields.get("callers"), problems)
+    sensitive = bool(_read(fields, "find_sensitive", switch, problems))
     names = _upstream_names(fields.get("upstream_names"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)
     protocol = bool(_read(fields, "proxy_protocol", switch, problems))
@@ -145,8 +147,7 @@ def listener(
         on_client_close=on_client_close or "probe",
         proxy_protocol=protocol,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
-        callers=named,
-        finds_sensitive=bool(_read(fields, "find_sensitive", switch, problems)),
+        ladder=LadderSettings(named, finds_sensitive=sensitive),
     )
     return ResolvedListener(place, settings, resolved)
 

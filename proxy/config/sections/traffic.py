@@ -8,11 +8,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+from ..ladder_settings import OTHER_CALLER, CallerSettings
 from ..limits import Timeouts, TrafficLimits
 from ..schema.addresses import Files
 from ..schema.listener_keys import CALLER, LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
 from ..schema.tables import Fields
-from ..settings import OTHER_CALLER, CallerSettings, ListenerTls, Network, UpstreamTls
+from ..settings import ListenerTls, Network, UpstreamTls
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import elements, positive_duration, size, text, whole
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Network, ip_address
 
-from ...config.settings import OTHER_CALLER, CallerSettings
+from ...config.ladder_settings import OTHER_CALLER, CallerSettings
 from ...core.http.message import Headers, header_values
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 
+from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
 from ...core.apply.forwardable import Forwardable
@@ -41,7 +42,6 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .announcements import Announcements
-from .callers import Callers
 from .dry_run import DryRun
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
@@ -76,8 +76,7 @@ class Handler(FastPath):
         lag: LoopLag | None = None,
         slices: Slices | None = None,
         announcements: Announcements | None = None,
-        callers: Callers | None = None,
-        finds_sensitive: bool = False,
+        ladder: LadderSettings | None = None,
         make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -96,8 +95,7 @@ class Handler(FastPath):
             lag=lag or LoopLag(),
             slices=slices or Slices(),
             announcements=Announcements(time.monotonic) if announcements is None else announcements,
-            callers=callers or Callers(),
-            finds_sensitive=finds_sensitive,
+            ladder=ladder or LadderSettings(),
         )
         heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)

@@ -6,8 +6,10 @@ is reported here lets an operator decide on that step. It never holds a value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from ...config.ladder_settings import LadderSettings
 from ...core.compiled.rule_table import RuleTable
 from ...core.edits.edits import NO_TOKEN
 from ...core.explain.dry_run import DryRunResult
@@ -46,18 +48,20 @@ class Ladder:
         listener: str,
         rule_table: RuleTable,
         shapes: PathShapes,
-        callers: Callers,
-        members: SensitiveMembers | None,
+        wanted: LadderSettings,
+        clock: Callable[[], float],
     ) -> None:
         self._reporter = reporter
         self._listener = listener
         self._raised = rule_table.raised
         self._shapes = shapes
-        self._callers = callers
-        rules = (one.rule for one in rule_table.rules)
+        self._callers = Callers(wanted.callers)
+        rules = [one.rule for one in rule_table.rules]
         self._climbing = frozenset(one.name for one in rules if _climbs(one))
-        self._members = members
-        self.on: Final = self._raised is not None or members is not None
+        self._members = None
+        if wanted.finds_sensitive:
+            self._members = SensitiveMembers(reporter, listener, rules, shapes, clock)
+        self.on: Final = self._raised is not None or self._members is not None
 
     def raised(self, request: Admitted) -> Raised | None:
         """Return what would become of a request one step up; None if no rule only observes."""

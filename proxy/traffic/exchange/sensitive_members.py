@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from ...core.compiled.rule_table import RuleTable
 from ...core.crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ...core.expressions.selectors import Any as AnyStep
 from ...core.expressions.selectors import Inside, NamedSelector, Selector, Step, Whole
@@ -20,6 +19,7 @@ from ...core.formats.json.body import JSON
 from ...core.formats.urlencoded import FORM
 from ...core.http.message import DIRECTIONS, Direction, Head
 from ...core.rules.model import Rule
+from ...telemetry.body_shapes import known_names
 from ...telemetry.sensitive import is_plain, kind_of_name, kind_of_text
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
@@ -36,28 +36,35 @@ Path = tuple[str | int, ...]
 
 
 class SensitiveMembers:
-    """Looks at messages of one listener. `known` are names that the configuration contains."""
+    """Looks at messages of one listener."""
 
-    __slots__ = ("_clock", "_known", "_listener", "_reporter", "_second", "_seen", "_selectors",
-                 "_shapes")  # fmt: skip
+    __slots__ = (
+        "_clock",
+        "_known",
+        "_listener",
+        "_reporter",
+        "_second",
+        "_seen",
+        "_selectors",
+        "_shapes",
+    )
 
     def __init__(
         self,
         reporter: Reporter,
         listener: str,
-        rule_table: RuleTable,
-        known: frozenset[str],
+        rules: Sequence[Rule],
         shapes: PathShapes,
         clock: Callable[[], float],
     ) -> None:
         self._reporter = reporter
         self._listener = listener
-        self._known = known
+        self._known = known_names(rules)
         self._shapes = shapes
         self._clock = clock
         self._selectors = {
-            (one.rule.name, direction): tuple(_selectors(one.rule, direction))
-            for one in rule_table.rules
+            (one.name, direction): tuple(_selectors(one, direction))
+            for one in rules
             for direction in DIRECTIONS
         }
         self._second = 0

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
@@ -59,9 +60,7 @@ from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
-from .callers import Callers
 from .ladder import Ladder
-from .sensitive_members import SensitiveMembers
 from .uncovered import PathShapes, Unread
 from .way_steps import KeySource, WaySteps
 
@@ -91,8 +90,7 @@ class Steps(WaySteps):
         lag: LoopLag,
         slices: Slices,
         announcements: Announcements,
-        callers: Callers,
-        finds_sensitive: bool,
+        ladder: LadderSettings,
     ) -> None:
         super().__init__(keys, tap, clock)
         self.slices: Final = slices
@@ -115,12 +113,7 @@ class Steps(WaySteps):
         self._announcements = announcements
         self._with_packets = rules_with_packets(rule_table)
         self._shapes = PathShapes()
-        members = None
-        if finds_sensitive:
-            members = SensitiveMembers(
-                reporter, name, rule_table, self._known_names, self._shapes, clock
-            )
-        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, callers, members)
+        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, ladder, clock)
 
     def record(self) -> MessageRecord:
         """Return the record of a new message."""

@@ -106,7 +106,7 @@ class LadderKeeper:
         """Return modes, counts and verdicts of the last `days`, for JSON; 0: of each mode."""
         await self.take()
         settings, now = self._settings(), self._clock()
-        looks = any(one.finds_sensitive for one in settings.listeners)
+        looks = any(one.ladder.finds_sensitive for one in settings.listeners)
         return {
             "days": days,
             "at": int(now),

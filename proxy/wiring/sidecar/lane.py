@@ -23,7 +23,6 @@ from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.announcements import Announcements
-from ...traffic.exchange.callers import Callers
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 from ...traffic.slices import Slices
@@ -194,8 +193,7 @@ class WiredLane:
             lag=self._lag,
             slices=self._slices,
             announcements=self._announced_at(upstream.address),
-            callers=Callers(settings.callers),
-            finds_sensitive=settings.finds_sensitive,
+            ladder=settings.ladder,
         )
 
     def _announced_at(self, address: Address) -> Announcements:

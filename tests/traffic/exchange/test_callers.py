@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.config.settings import CallerSettings
+from proxy.config.ladder_settings import CallerSettings
 from proxy.traffic.exchange.callers import Callers
 
 CALLERS = Callers(
