@@ -1,10 +1,10 @@
 'use strict';
 // The status page. Data from a response is inserted as text, never as markup.
-const KEPT = 40, WAIT = 2000, SPARK = 60;
+const KEPT = 40, WAIT = 2000, SPARK = 60, CLIMB = 30;
 const $ = (id) => document.getElementById(id);
 const store = window.sessionStorage;
 let token = store.getItem('token') || '';
-let stop = null, turn = 0, paused = false, waiting = [], rates = [], before = null;
+let climbed = 0, stop = null, turn = 0, paused = false, waiting = [], rates = [], before = null;
 
 function make(tag, className, ...inside) {
   const made = document.createElement(tag);
@@ -83,7 +83,7 @@ async function poll() { // the tap is off: all but the traffic
 }
 function take(event) {
   $('gate').hidden = true; $('all').hidden = false; link('live', 'live');
-  if (event.status) status(event.status);
+  if (event.status) { status(event.status); climb().catch(() => {}); }
   if (event.messages) traffic(event);
 }
 
@@ -132,6 +132,24 @@ function rules(all) {
     const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
     return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
   }));
+}
+async function climb() { // what has been counted of each day changes slowly
+  if (now() - climbed < CLIMB) return;
+  climbed = now();
+  const response = await ask('/v1/ladder');
+  if (response.ok) ladder(await response.json());
+}
+function ladder(l) {
+  $('ladder-note').textContent = 'The last ' + many(l.days, 'day') + ', counted since ' + new Date(l.counted_since * 1000).toLocaleDateString('en-GB') + (l.kept ? '.' : ', the start of the process.');
+  fill($('ladder'), ...l.rules.map((one) => {
+    const refused = one.would_refuse.map((r) => make('span', 'takes', r.messages.toLocaleString('en') + ' ' + r.direction + ' ' + r.reason + (r.caller ? ' from ' + r.caller : '') + (r.rule === null ? ' (beside the rules)' : '')));
+    const mode = one.mode + (one.mode === 'permissive' ? ' until ' + new Date(one.until * 1000).toLocaleDateString('en-GB') : '');
+    const safe = one.next === null ? make('span', 'quiet', 'on top') : one.safe ? make('span', 'tag seal', 'yes, to ' + one.next) : make('span', '', make('span', 'tag no', 'no'), ' ' + one.because.join(' and '));
+    return make('tr', '', make('td', '', make('strong', '', one.rule), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),
+      make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en')), make('td', 'mono', ...refused), make('td', '', safe));
+  }));
+  fill($('unruled'), ...(l.unruled || []).map((one) => make('li', 'half', make('span', 'sign', '!'),
+    make('span', '', make('strong', 'mono', one.member), ' looks sensitive (' + one.kind + ') and no rule seals it: ' + one.listener + ', ' + (one.rule || one.method + ' ' + one.shape) + ', ' + many(one.messages, one.direction)))));
 }
 function bar(share, late) {
   const inside = make('span'), outside = make('div', 'due' + (late ? ' late' : ''), inside);
