@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
+from proxy.config.ladder_settings import LadderSettings
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, ClientClose, Network, TcpAddress
 from proxy.core.compiled.rule_table import RuleTable
@@ -92,6 +93,7 @@ async def proxied(
     on_client_close: ClientClose = "probe",
     proxy_protocol: bool = False,
     slices: Slices | None = None,
+    ladder: LadderSettings | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -108,6 +110,7 @@ async def proxied(
         upstream_names=upstream_names,
         slices=slices,
         tap=tap,
+        ladder=ladder,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the
         # proxy, and on a busy machine it would refuse requests that these tests wait for.
         lag=LoopLag(clock=lambda: 0.0),
