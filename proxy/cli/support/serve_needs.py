@@ -129,6 +129,11 @@ class Doctor:
         if admin.tls is not None:
             yield from self._tls(admin.tls, "admin", "tls")
         yield from self.tried("admin", lambda: read_access(admin, self.environ), "admin")
+        fault = None if admin.ladder_file is None else _unwritable(admin.ladder_file)
+        if fault is not None:
+            text = f"the counts of the ladder cannot be kept: {fault}"
+            place = self.place("admin", "ladder_file")
+            yield Finding("ladder", "warning", text, place=place, mend=mend(text))
 
     def _store(self, settings: Settings) -> Iterator[Finding]:
         """Try what a store needs before it is connected to: its package, files and password."""
