@@ -17,7 +17,7 @@ from .admin.listeners import AdminListeners
 from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
 from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
-from .reload.reload import Cause, Reloader
+from .reload.reload import Cause, Reloader, Target
 
 
 class Service:
@@ -37,16 +37,19 @@ class Service:
         self.carrier = carrier
         self._reporter = reporter
         self.admin = AdminListeners(source.loaded.settings, reporter, environ)
+        targets: tuple[Target, ...] = carrier, self.admin
+        self._ladder: LadderKeeper | None = None
         admin = source.loaded.settings.admin
-        self.ladder = LadderKeeper(
-            carrier.facts,
-            lambda: self.reloader.source.loaded.settings,
-            reporter,
-            clock=clock,
-            file=None if admin is None else admin.ladder_file,
-        )
-        # The ladder first: it takes what was counted under the old configuration.
-        targets = (self.ladder, carrier, self.admin)
+        if admin is not None:
+            self._ladder = LadderKeeper(
+                carrier.facts,
+                lambda: self.reloader.source.loaded.settings,
+                reporter,
+                clock=clock,
+                file=admin.ladder_file,
+            )
+            # First: it takes what was counted under the old configuration.
+            targets = self._ladder, *targets
         self.reloader = Reloader(source, targets, reporter, environ=environ, clock=clock)
         self._watch = Watch(self._files, self._changed, interval=watch_interval)
         self._environ = environ
@@ -68,15 +71,17 @@ class Service:
                 lambda: self.reload("admin"),
                 self._reporter,
                 trail=self._own,
-                ladder=self.ladder,
+                ladder=self._ladder,
             )
             await self.admin.start(view)
             await self.carrier.start()
-            await self.ladder.start()
+            if self._ladder is not None:
+                await self._ladder.start()
         except BaseException:
             await self.close()
             raise
-        self._keep(asyncio.get_running_loop().create_task(self.ladder.run()))
+        if self._ladder is not None:
+            self._keep(asyncio.get_running_loop().create_task(self._ladder.run()))
         self._keep(asyncio.get_running_loop().create_task(self._watch.run()))
 
     def reload_soon(self, cause: Cause) -> None:
@@ -96,10 +101,12 @@ class Service:
         """Shut down gracefully within `grace` seconds; return whether nothing was cut off."""
         self._end_tasks()
         try:
-            await self.ladder.take()
+            if self._ladder is not None:
+                await self._ladder.take()
             return await self.carrier.drain(grace)
         finally:
-            await self.ladder.close()
+            if self._ladder is not None:
+                await self._ladder.close()
             # Last, so that probes get "not ready" meanwhile.
             await self.admin.close()
             await self._close_trail()
