@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import secrets
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +149,10 @@ async def _send(running: Served, content: str, agent: str, path: str = "/api/mes
         return answer.status
 
 
-def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-P", "-m", "proxy", "ladder", "--config"]
+def _run(folder: Path, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-P", "-m", "proxy", *options]
     return subprocess.run(  # noqa: S603 - Sealyard itself
-        [*line, str(folder / "sealyard.yaml"), *options],
+        [*line, "--config", str(folder / "sealyard.yaml")],
         env=environment(),
         cwd=ROOT,
         capture_output=True,
@@ -220,11 +221,12 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
                 ("here", 1),
             }
 
-            told = _run(tmp_path, "--days", "0")
+            told = _run(tmp_path, ("ladder", "--days", "0"))
             assert told.returncode == 1, told.stderr
             assert "2 would be refused: response not-a-token from ios" in told.stdout
             assert "safe to enforce: no, because 3 of 3 messages would be refused" in told.stdout
-            assert json.loads(_run(tmp_path, "--days", "0", "--json").stdout)["days"] == 0
+            document = _run(tmp_path, ("ladder", "--days", "0", "--json")).stdout
+            assert json.loads(document)["days"] == 0
 
             await _reload(running, tmp_path, f"mode: {PERMISSIVE}", "mode: enforce")
             assert await _send(running, canary, "curl/8") == 200
@@ -300,6 +302,37 @@ async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: 
             assert await _send(running, "x", "x") == 200
             assert _rule(await _ladder(running.admin))["seen"] is False
     assert told["reason"] == "not-a-ladder-file"
+
+
+async def test_each_command_of_the_page_runs_as_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "observe.md").read_text()
+    (listener,) = re.findall(r"^    callers:\n(?:      .*\n)+    find_sensitive: true\n", page, re.M)
+    commands = re.findall(r"^\$ sealyard (.*)$", page, re.M)
+    assert len(commands) == 4
+    canary = secrets.token_hex(16)
+    rules = _RULES.format(mode="observe") + listener
+    body = {"patient": {"diagnosis": canary}}
+    async with backend(web.post("/{path:.*}", _echo)) as behind:
+        with served(
+            tmp_path, behind.port, rules=rules, admin_more="ladder_file: ladder.json"
+        ) as running:
+            await running.event("server.ready")
+            assert await _send(running, canary, "clinic-ios/1") == 200
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"http://127.0.0.1:{running.port}/api/visits/7", json=body) as answer,
+            ):
+                assert answer.status == 200
+            await _settled(running, 2)
+            told = [await asyncio.to_thread(_run, tmp_path, one.split()) for one in commands]
+            assert [one.stderr for one in told] == [""] * 4
+            assert "safe to permissive: no, because 0.0 of 7 days are over" in told[1].stdout
+            assert "$.patient.diagnosis  (name: health; api / POST /api/visits/*" in told[1].stdout
+            assert "0.0 of 14 days" in told[2].stdout
+            report = json.loads(told[3].stdout)
+            assert (_rule(report)["safe"], told[3].returncode) == (True, 1)  # `list` met none
+            everything = [*(one.stdout for one in told), await _text(running, "/metrics")]
+        assert canary not in "".join([*everything, running.log.read_text()])
 
 
 async def test_requests_that_go_around_a_rule_are_told_of_all_that_observe(tmp_path: Path) -> None:
