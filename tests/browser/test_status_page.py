@@ -68,6 +68,19 @@ async def test_a_newcomer_sees_who_gets_what(tmp_path: Path) -> None:
         assert page.complaints == []
 
 
+async def test_the_ladder_is_shown(tmp_path: Path) -> None:
+    async with stage(tmp_path / "stage") as scene, chromium() as page:
+        await page.open(f"http://127.0.0.1:{scene.page}/")
+        await page.until("document.querySelector('#ladder tr')")
+        told = await page.value("document.getElementById('ladder').innerText")
+        note = await page.value("document.getElementById('ladder-note').innerText")
+
+        assert "enforce" in told
+        assert "on top" in told
+        assert "the start of the process" in note
+        assert page.complaints == []
+
+
 async def test_a_message_is_explained(tmp_path: Path) -> None:
     async with stage(tmp_path / "stage") as scene, chromium() as page:
         await page.open(f"http://127.0.0.1:{scene.page}/")
