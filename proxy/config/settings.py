@@ -362,7 +362,7 @@ class ListenerSettings:
     on_client_close: ClientClose = "probe"
     proxy_protocol: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
-    ladder: LadderSettings = LadderSettings()
+    ladder: LadderSettings = field(default_factory=LadderSettings)
 
 
 @dataclass(frozen=True, slots=True)

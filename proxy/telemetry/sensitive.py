@@ -29,16 +29,17 @@ _NAMES: Final = {
 }
 _KINDS: Final = {word: kind for kind, words in _NAMES.items() for word in words.split()}
 _SUFFIXES: Final = frozenset({"number", "numbers", "no", "nr", "text", "value", "code", "line"})
-_PLAIN: Final = frozenset(
-    "account accounts appointment appointments attributes billing body case cases client clients"
-    " contact contacts content customer customers data detail details employee employees entries"
-    " entry extra family field fields first form full guardian home id info input item items last"
-    " list main member members message messages meta metadata name names note notes of option"
-    " options order orders parameters parent parents patient patients payload payment payments"
-    " person personal persons private profile record records relative request response result"
-    " results rows sender settings shipping student students subject text title type user users"
-    " value variables visit visits work".split()
-)
+_USUAL: Final = """
+account accounts appointment appointments attributes billing body case cases client clients
+contact contacts content customer customers data detail details employee employees entries
+entry extra family field fields first form full guardian home id info input item items last
+list main member members message messages meta metadata name names note notes of option
+options order orders parameters parent parents patient patients payload payment payments
+person personal persons private profile record records relative request response result
+results rows sender settings shipping student students subject text title type user users
+value variables visit visits work
+"""
+_PLAIN: Final = frozenset(_USUAL.split())
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MOST_NAME: Final = 64
 _MOST_JOINED: Final = 3
@@ -81,7 +82,10 @@ _SECURITY: Final = (
     # United States: no check digit, so only with its dashes.
     re.compile(r"(?<![0-9-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9-])"),
     re.compile(r"(?<![0-9])756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}(?![0-9])"),
-    re.compile(r"(?<![0-9])[12] ?[0-9]{2} ?(?:0[1-9]|1[0-2]) ?[0-9AB]{2}(?: ?[0-9]{3}){2} ?[0-9]{2}(?![0-9])"),
+    re.compile(
+        r"(?<![0-9])[12] ?[0-9]{2} ?(?:0[1-9]|1[0-2]) ?[0-9AB]{2}(?: ?[0-9]{3}){2} ?[0-9]{2}"
+        r"(?![0-9])"
+    ),
     re.compile(r"(?<![0-9])[0-9]{2} ?[0-3][0-9][01][0-9][0-9]{2} ?[A-Z] ?[0-9]{3}(?![0-9])"),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The ladder: a rule that is safe to step up refuses nothing there, and every refusal was foretold."""
+"""The ladder: what is safe to step up refuses nothing there, and every refusal was foretold."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def _refusals(world: World, sent: list[Wanted]) -> list[str]:
     """Send messages; return for each the rule that refused it, `none` for no rule, or nothing."""
     found = []
     for one in sent:
-        _, _, line, outcome = await world.serving.ask(one)
+        _, _, line, _ = await world.serving.ask(one)
         refused = "reason" in line
         found.append((line.get("rule") or "none") if refused else "")
     return found
@@ -306,8 +306,10 @@ async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: 
 
 async def test_each_command_of_the_page_runs_as_it_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "observe.md").read_text()
-    (listener,) = re.findall(r"^    callers:\n(?:      .*\n)+    find_sensitive: true\n", page, re.M)
-    commands = re.findall(r"^\$ sealyard (.*)$", page, re.M)
+    (listener,) = re.findall(
+        r"^    callers:\n(?:      .*\n)+    find_sensitive: true\n", page, re.MULTILINE
+    )
+    commands = re.findall(r"^\$ sealyard (.*)$", page, re.MULTILINE)
     assert len(commands) == 4
     canary = secrets.token_hex(16)
     rules = _RULES.format(mode="observe") + listener

@@ -1,32 +1,33 @@
-"""`GET /v1/ladder`: for each rule its mode, what it has met there, and whether one step up is safe."""
+"""`GET /v1/ladder`: for each rule its mode, what it has met, and whether one step up is safe."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
 from .. import problem, schemas, strict_reader
-from ..operation import Endpoint, Operation, Parameter, Success
+from ..operation import Endpoint, Operation, Parameter, Schema, Success
 from ..service import AdminService
 from ..strict_reader import Malformed
 
 MOST_DAYS: Final = 90
 DAYS: Final = 7
-_TEXT: Final = {"type": "string"}
-_NUMBER: Final = {"type": "integer", "minimum": 0}
-_FLAG: Final = {"type": "boolean"}
-_MODE: Final = {"enum": ["observe", "permissive", "enforce"]}
-_REFUSAL: Final = {
+_TEXT: Final[Schema] = {"type": "string"}
+_NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_MODE: Final[Schema] = {"enum": ["observe", "permissive", "enforce"]}
+_REFUSAL: Final[Mapping[str, Schema]] = {
     "rule": schemas.nullable(_TEXT),
     "direction": _TEXT,
     "reason": _TEXT,
     "caller": schemas.nullable(_TEXT),
     "messages": _NUMBER,
 }
-_RULE: Final = {
+_RULE: Final[Mapping[str, Schema]] = {
     "listener": _TEXT,
     "rule": _TEXT,
     "mode": _MODE,
@@ -41,7 +42,7 @@ _RULE: Final = {
     "safe": schemas.nullable(_FLAG),
     "because": schemas.many(_TEXT),
 }
-_MEMBER: Final = {
+_MEMBER: Final[Mapping[str, Schema]] = {
     "listener": _TEXT,
     "rule": schemas.nullable(_TEXT),
     "method": schemas.nullable(_TEXT),
@@ -51,7 +52,7 @@ _MEMBER: Final = {
     "kind": _TEXT,
     "messages": _NUMBER,
 }
-_ANSWER: Final = {
+_ANSWER: Final[Mapping[str, Schema]] = {
     "days": _NUMBER,
     "at": _NUMBER,
     "counted_since": _NUMBER,

@@ -1,4 +1,4 @@
-"""`sealyard ladder`: which rules may go one step up, from `observe` over `permissive` to `enforce`."""
+"""`sealyard ladder`: which rules are safe to take one step up, and why others are not."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def ladder(
     sealyard ladder
     sealyard ladder --days 14
 
-    The steps are `observe`, `permissive` and `enforce`. For each rule: its mode and since when, what
-    it has met, which messages the next mode would refuse, and from which callers. Calls the admin
-    listener of the configuration. Exits with 1 if a rule is not safe to step up.
+    The steps are `observe`, `permissive` and `enforce`. For each rule: its mode and since when,
+    what it has met, which messages the next mode would refuse, and from which callers. Calls the
+    admin listener of the configuration. Exits with 1 if a rule is not safe to step up.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     report = asyncio.run(_report(AdminListener(config, token_file, ca), days))
     click.echo(json.dumps(report) if as_json else "\n".join(_lines(report)))

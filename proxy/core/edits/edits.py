@@ -46,7 +46,7 @@ Of records: `sentinel`, it passed as a text that the block names.
 """
 
 
-NO_TOKEN: Final = "not-a-token"
+NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
 """Why a value does not open that was never sealed: mode `permissive` lets it pass."""
 TWIN: Final = "name-twin"
 """Why a token stays in a response: a name has a second reading there. Never why all is refused."""

@@ -83,9 +83,7 @@ def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:
     if rule_table is None:
         return None
     try:
-        decision = rule_table.decide(
-            request.head.method, request.path, websocket=request.websocket
-        )
+        decision = rule_table.decide(request.head.method, request.path, websocket=request.websocket)
         refuse_other_routes(rule_table, request, decision)
     except TrafficError as error:
         return Raised(None, error.reason)

@@ -42,11 +42,12 @@ class Ladder:
         "on",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the steps hand in, once
         self,
         reporter: Reporter,
         listener: str,
         rule_table: RuleTable,
+        *,
         shapes: PathShapes,
         wanted: LadderSettings,
         clock: Callable[[], float],

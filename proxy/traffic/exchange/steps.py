@@ -113,7 +113,9 @@ class Steps(WaySteps):
         self._announcements = announcements
         self._with_packets = rules_with_packets(rule_table)
         self._shapes = PathShapes()
-        self.ladder: Final = Ladder(reporter, name, rule_table, self._shapes, ladder, clock)
+        self.ladder: Final = Ladder(
+            reporter, name, rule_table, shapes=self._shapes, wanted=ladder, clock=clock
+        )
 
     def record(self) -> MessageRecord:
         """Return the record of a new message."""

@@ -208,9 +208,7 @@ def _totals(samples: Samples) -> dict[Key, Counts]:
 def _unruled(samples: Samples) -> list[dict[str, str | int | None]]:
     """Return the members that look sensitive and that no rule seals, the most frequent first."""
     found = [
-        (int(values[0]), labels)
-        for name, labels, values in samples
-        if name == table.SENSITIVE.name
+        (int(values[0]), labels) for name, labels, values in samples if name == table.SENSITIVE.name
     ]
     found.sort(reverse=True)
     return [

@@ -146,7 +146,7 @@ class Carrier(Protocol):
 class ServiceView:
     """The service that the admin API serves (`AdminService`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the service hands in, once
         self,
         carrier: Carrier,
         reloader: Reloader,

@@ -64,9 +64,7 @@ def _rule(
     }
 
 
-def _because(
-    stage: Stage, counts: Counts, unnamed: Counts, now: float, days: int
-) -> Iterator[str]:
+def _because(stage: Stage, counts: Counts, unnamed: Counts, now: float, days: int) -> Iterator[str]:
     """Yield the reasons against a step up."""
     if number := sum(counts.would_refuse.values()):
         yield f"{number} of {counts.messages} messages would be refused"

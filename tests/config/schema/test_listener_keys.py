@@ -42,7 +42,8 @@ def test_sealed_streams_have_no_limit_unless_given() -> None:
 def test_callers_have_a_product_a_network_or_both() -> None:
     more = (
         "unmatched: pass\n    callers:\n    - {name: ios, user_agent: clinic-ios}\n"
-        "    - {name: night, user_agent: clinic-ios, address: 10.2.0.0/16}\n    find_sensitive: true"
+        "    - {name: night, user_agent: clinic-ios, address: 10.2.0.0/16}\n"
+        "    find_sensitive: true"
     )
     (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
 

@@ -115,7 +115,7 @@ class Slow:
     def tried_message(
         self, record: MessageRecord, direction: Direction, result: DryRunResult, operations: str
     ) -> None:
-        record.observed_message(self, direction, result, operations)
+        record.observed_message(self, direction, result, operations)  # type: ignore[arg-type]  # stands in for one
 
     @property
     def keys(self) -> Slow:

@@ -53,7 +53,11 @@ def permissive(until: float) -> Rule:
 
 def settings(*rules: Rule) -> Settings:
     listener = ListenerSettings(
-        "api", TcpAddress("h", 1), UpstreamSettings(TcpAddress("h", 2)), True, rules
+        "api",
+        TcpAddress("h", 1),
+        UpstreamSettings(TcpAddress("h", 2)),
+        pass_unmatched=True,
+        rules=rules,
     )
     return Settings(2, KeySettings(Path("k"), ()), (listener,))
 
@@ -73,9 +77,7 @@ def told(ledger: Ledger, rule: Rule, now: float, days: int = 0) -> dict[str, obj
 
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 5), st.integers(0, 3), st.booleans(), st.floats(0, 2 * DAY)
-        ),
+        st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.floats(0, 2 * DAY)),
         max_size=12,
     )
 )
@@ -205,6 +207,7 @@ def test_a_file_of_another_form_is_none(text: str) -> None:
 _PRINT = """\
 import sys
 from pathlib import Path
+from proxy.config.load import load
 from proxy.wiring.admin.ladder_days import fingerprint
 for path in map(Path, sys.argv[1:]):
     for listener in load(path, {"SEALYARD_PASSPHRASE": "x"}).settings.listeners:
