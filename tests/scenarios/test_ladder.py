@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from proxy.core.explain.explanation import Wanted
 
-from .rig import ROOT, TOKEN, Served, backend, environment, served
+from .rig import ROOT, TOKEN, Served, backend, environment, running, served
 from .test_explain_is_serve import (
     World,
     a_world,
@@ -268,25 +269,32 @@ async def test_what_was_counted_outlives_the_process(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     rules, kept = _RULES.format(mode="observe"), "ladder_file: ladder.json"
     async with backend(web.post("/api/messages", _echo)) as behind:
-        with served(tmp_path, behind.port, rules=rules, admin_more=kept) as running:
-            await running.event("server.ready")
-            assert await _send(running, canary, "x") == 200
-            await _settled(running, 1)
-            first = await _ladder(running.admin)
-        with served(tmp_path, behind.port, rules=rules, admin_more=kept) as running:
-            await running.event("server.ready")
-            assert await _send(running, canary, "x") == 200
-            await _settled(running, 2)
-            second = await _ladder(running.admin)
-        changed = rules.replace("$.content", "$.text")
-        with served(tmp_path, behind.port, rules=changed, admin_more=kept) as running:
-            await running.event("server.ready")
-            third = await _ladder(running.admin)
+        with served(tmp_path, behind.port, rules=rules, admin_more=kept) as serving:
+            await serving.event("server.ready")
+            assert await _send(serving, canary, "x") == 200
+            await _settled(serving, 1)
+            first = await _ladder(serving.admin)
+        text = (tmp_path / "sealyard.yaml").read_text()
+        with _again(tmp_path, serving, text) as serving:
+            await serving.event("server.ready")
+            assert await _send(serving, canary, "x") == 200
+            await _settled(serving, 1)
+            second = await _ladder(serving.admin)
+        with _again(tmp_path, serving, text.replace("$.content", "$.text")) as serving:
+            await serving.event("server.ready")
+            third = await _ladder(serving.admin)
     assert (first["kept"], _rule(first)["messages"], _rule(second)["messages"]) == (True, 1, 2)
     assert _rule(second)["since"] == _rule(first)["since"]
     assert (_rule(third)["messages"], _rule(third)["seen"]) == (0, True)
     assert (tmp_path / "ladder.json").stat().st_mode & 0o777 == 0o600
     assert canary not in (tmp_path / "ladder.json").read_text()
+
+
+def _again(folder: Path, before: Served, text: str) -> AbstractContextManager[Served]:
+    """Start a process anew, with a log of its own."""
+    log = before.log.with_name(f"{before.log.name}.next")
+    ports = {"port": before.port, "admin": before.admin, "health": before.health}
+    return running(folder, text, log=log, **ports)
 
 
 async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: Path) -> None:
