@@ -15,7 +15,7 @@ from ...keys import private_file
 from ...telemetry.metrics.samples import Facts
 from ...telemetry.reporter import Reporter
 from ..reload.config_files import Source
-from .ladder_days import Key, Ledger, Stage, from_json, to_json
+from .ladder_days import Key, Ledger, RuleStage, from_json, to_json
 from .verdict import ladder
 
 INTERVAL_SECONDS: Final = 60.0
@@ -116,7 +116,7 @@ class LadderKeeper:
             "unruled": self._ledger.unruled if looks else None,
         }
 
-    def _read(self, file: Path) -> Mapping[Key, Stage]:
+    def _read(self, file: Path) -> Mapping[Key, RuleStage]:
         """Return what a file holds, nothing where it is missing or cannot be used."""
         if not file.exists():
             return {}

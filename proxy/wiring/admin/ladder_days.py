@@ -75,7 +75,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Stage:
+class RuleStage:
     """One rule in one mode, and what was counted since then, by days since 1970.
 
     `rule` is the fingerprint of the rule: another one begins anew. `since` is in seconds since
@@ -101,7 +101,7 @@ class Stage:
 class Ledger:
     """Adds what metrics have counted to the days of each rule. One object serves one process."""
 
-    def __init__(self, stages: Mapping[Key, Stage]) -> None:
+    def __init__(self, stages: Mapping[Key, RuleStage]) -> None:
         """Begin with the stages of earlier processes."""
         self.stages = dict(stages)
         self._totals: dict[Key, Counts] = {}
@@ -114,11 +114,11 @@ class Ledger:
         `settings` are those in force, `samples` count from the start of this process.
         """
         totals, today, changed = _totals(samples), int(now // DAY), False
-        stages: dict[Key, Stage] = {}
+        stages: dict[Key, RuleStage] = {}
         for key, mode, rule in _rules(settings, now):
             stage = self.stages.get(key)
             if stage is None or (stage.mode, stage.rule) != (mode, rule):
-                stage = Stage(mode, rule, now, self._begun)
+                stage = RuleStage(mode, rule, now, self._begun)
                 changed = True
             stages[key] = stage
             new = totals.get(key, Counts()).less(self._totals.get(key, Counts()))
@@ -221,7 +221,7 @@ def _unruled(samples: Samples) -> list[dict[str, str | int | None]]:
 _COUNTED: Final = frozenset({table.WOULD_REFUSE.name, table.MESSAGES.name, table.VALUES.name})
 
 
-def to_json(stages: Mapping[Key, Stage]) -> dict[str, Any]:
+def to_json(stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
     """Return the stages for a file."""
     return {
         "version": VERSION,
@@ -247,7 +247,7 @@ def _refusals(counts: Counts) -> list[list[str | int]]:
     return [[*refusal, number] for refusal, number in counts.would_refuse.items()]
 
 
-def from_json(document: Any) -> dict[Key, Stage]:  # noqa: ANN401 - whatever the file holds
+def from_json(document: Any) -> dict[Key, RuleStage]:  # noqa: ANN401 - whatever the file holds
     """Return the stages of a file; raise ValueError where it is not one of this version."""
     try:
         if document["version"] != VERSION:
@@ -257,7 +257,7 @@ def from_json(document: Any) -> dict[Key, Stage]:  # noqa: ANN401 - whatever the
         raise ValueError("not a ladder file") from None
 
 
-def _stage(one: Any) -> tuple[Key, Stage]:  # noqa: ANN401 - whatever the file holds
+def _stage(one: Any) -> tuple[Key, RuleStage]:  # noqa: ANN401 - whatever the file holds
     mode: Mode = one["mode"]
     if mode not in {"observe", "permissive", "enforce"}:
         raise ValueError("mode")
@@ -270,5 +270,5 @@ def _stage(one: Any) -> tuple[Key, Stage]:  # noqa: ANN401 - whatever the file h
         )
         for day, messages, refused, plain, refusals in one["days"]
     }
-    stage = Stage(mode, str(one["fingerprint"]), float(one["since"]), bool(one["seen"]), days)
+    stage = RuleStage(mode, str(one["fingerprint"]), float(one["since"]), bool(one["seen"]), days)
     return (str(one["listener"]), str(one["rule"])), stage

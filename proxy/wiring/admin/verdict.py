@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...config.settings import ListenerSettings, Settings
 from ...core.rules.model import Rule
-from .ladder_days import DAY, Counts, Ledger, Mode, Stage, mode_of
+from .ladder_days import DAY, Counts, Ledger, Mode, RuleStage, mode_of
 
 MOST_SHOWN: Final = 20
 """So many kinds of refusals are shown of one rule, those of most messages first."""
@@ -38,7 +38,7 @@ def _rule(
 ) -> dict[str, Any]:
     mode = mode_of(rule, now)
     above = next_mode(rule, mode)
-    stage = ledger.stages.get((listener.name, rule.name), Stage(mode, "", now, seen=False))
+    stage = ledger.stages.get((listener.name, rule.name), RuleStage(mode, "", now, seen=False))
     counts = stage.within(now, days)
     unnamed = Counts()
     if mode == "observe" and (beside := ledger.stages.get((listener.name, ""))) is not None:
@@ -64,7 +64,9 @@ def _rule(
     }
 
 
-def _because(stage: Stage, counts: Counts, unnamed: Counts, now: float, days: int) -> Iterator[str]:
+def _because(
+    stage: RuleStage, counts: Counts, unnamed: Counts, now: float, days: int
+) -> Iterator[str]:
     """Yield the reasons against a step up."""
     if number := sum(counts.would_refuse.values()):
         yield f"{number} of {counts.messages} messages would be refused"
