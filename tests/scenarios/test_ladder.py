@@ -293,8 +293,9 @@ async def test_what_was_counted_outlives_the_process(tmp_path: Path) -> None:
 def _again(folder: Path, before: Served, text: str) -> AbstractContextManager[Served]:
     """Start a process anew, with a log of its own."""
     log = before.log.with_name(f"{before.log.name}.next")
-    ports = {"port": before.port, "admin": before.admin, "health": before.health}
-    return running(folder, text, log=log, **ports)
+    return running(
+        folder, text, port=before.port, admin=before.admin, health=before.health, log=log
+    )
 
 
 async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: Path) -> None:
