@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ async def _metrics(ours: Served) -> str:
 
 def _sockets(ours: Served) -> int:
     folder = Path(f"/proc/{ours.process.pid}/fd")
-    return sum("socket" in str(one.readlink()) for one in folder.iterdir())
+    found = 0
+    for one in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed since the folder was listed
+            found += "socket" in str(one.readlink())
+    return found
 
 
 def _handled(ours: Served) -> list[dict[str, Any]]:

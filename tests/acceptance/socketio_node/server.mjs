@@ -30,7 +30,8 @@ io.on("connection", (socket) => {
     kept(message);
     io.emit("message:new", message);
     // What the server has not got from a client: its own binary, and what came before.
-    done({ stored: true, conversationId: message.conversationId, file: message.file });
+    // A message whose sender asks for no answer comes without `done`.
+    done?.({ stored: true, conversationId: message.conversationId, file: message.file });
   });
 });
 http.listen(Number(port), "127.0.0.1");
