@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from . import load
 from .cases import Case
 from .check import prepared
-from .load import Sample
+from .load import LoadFailed, Sample
 from .peers import Peer, sealyard
 from .results import Cell
 from .running import Running, started
 from .works import Work
+
+_OURS: Final = frozenset({sealyard.NAME, sealyard.PYTHON})
+_REPEATED: Final = 2
+"""How often a load of a peer is repeated after one that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class _Ready:
 
 def reference(peers: Sequence[Peer]) -> Peer:
     """Return what all others are paired with: Sealyard with its native part, or else without."""
-    return next(peer for peer in peers if peer.name in {sealyard.NAME, sealyard.PYTHON})
+    return next(peer for peer in peers if peer.name in _OURS)
 
 
 def measure(cases: Sequence[Case], peers: Sequence[Peer], backend: int, pace: Pace) -> list[Cell]:
@@ -101,9 +105,21 @@ class _Turns:
         pairs = list(zip(self.others, self.cells, strict=True))
         start = turn % max(1, len(pairs))
         for one, cell in pairs[start:] + pairs[:start]:
-            cell.samples.append(one.load(self.case, pace))
+            cell.samples.append(self._loaded(one, pace))
             again = self.own.samples[-1] if pace.quick else self.ours.load(self.case, pace)
             cell.ours.append(again)
+
+    def _loaded(self, peer: _Ready, pace: Pace) -> Sample:
+        """Load a peer, and again where one of its answers failed: it has no figure of that run.
+
+        Loads of Sealyard, in either form, are not repeated. Raises LoadFailed.
+        """
+        name = peer.running.peer.name
+        for _ in range(0 if name in _OURS else _REPEATED):
+            with suppress(LoadFailed):
+                return peer.load(self.case, pace)
+            say(f"{name}, {self.case.name}: a request failed: the load is repeated")
+        return peer.load(self.case, pace)
 
 
 _BEGAN: Final = time.monotonic()
