@@ -14,6 +14,9 @@ COMMANDS: Final = {
     "validate": CommandPlace("validate", "Check a configuration and report every error."),
     "explain": CommandPlace("explain", "Show which rule matches a message and what it does."),
     "test": CommandPlace("rule_tests", "Run cases for the rules, and find what they miss."),
+    "contract": CommandPlace(
+        "contract", "Make rules from an OpenAPI description, and find their drift."
+    ),
     "inspect": CommandPlace("inspect", "Show what a token says without a key."),
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),

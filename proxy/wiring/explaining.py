@@ -114,13 +114,18 @@ class _PlayedUpstream(HttpUpstream):
 
 
 async def explain(
-    listener: ListenerSettings, wanted: Wanted, keys: KeySource | None = None
+    listener: ListenerSettings,
+    wanted: Wanted,
+    keys: KeySource | None = None,
+    table: RuleTable | None = None,
 ) -> Explained:
     """Return what happens to a message and its answer at a listener.
 
-    `keys` None assumes that every token opens. Raises TimeoutError after `SECONDS`.
+    `keys` None assumes that every token opens. The `table` is that of the listener's rules, for
+    who explains many messages. Raises TimeoutError after `SECONDS`.
     """
-    notes, table = Notes(), RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
+    notes = Notes()
+    table = table or RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
     backend = PlayedBackend(wanted.answer or PlayedAnswer(), reads_messages=wanted.websocket)
     address, context = _address(listener), None
     if listener.upstream.tls:

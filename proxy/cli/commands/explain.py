@@ -28,7 +28,7 @@ from ...core.http.message import Headers
 from ...keys.keyring.roots import configured
 from ...wiring import explaining
 from ..support import console, reasons
-from ..support.configuration import config_option, load_configuration
+from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.store_access import KeyringAt, at_store
 
 _MAX_BODY: Final = 64 << 20
@@ -114,7 +114,7 @@ def explain(  # noqa: PLR0913 - each is one option
     recipients to exist. Exits with 1 if Sealyard would refuse the message.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     settings = load_configuration(config).settings
-    chosen = _listener(settings, listener)
+    chosen = listener_named(settings, listener)
     body, answer = _body(data), None
     if response is not None:
         content = _body(response)
@@ -158,16 +158,6 @@ async def _explain(
         return await explaining.explain(
             listener, wanted, explaining.TrialKeys(time.time, sessions, kek_id)
         )
-
-
-def _listener(settings: Settings, name: str | None) -> ListenerSettings:
-    names = [one.name for one in settings.listeners]
-    if name is None and len(names) == 1:
-        return settings.listeners[0]
-    for one in settings.listeners:
-        if one.name == name:
-            return one
-    raise click.UsageError(f"--listener must be one of: {', '.join(names)}")
 
 
 def _body(data: str | None) -> bytes:

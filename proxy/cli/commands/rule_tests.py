@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from xml.sax.saxutils import quoteattr
 
 import click
 
@@ -19,11 +17,10 @@ from ...core.explain.explanation import Explained
 from ...wiring import explaining
 from ..support import console
 from ..support.configuration import config_option, load_configuration
+from ..support.reports import FORMATS, Reported, gap, report
 from ..support.rule_cases import Case, Cases, read_cases
 from ..support.rule_mutants import Mutant, items, mutants, shown, without
 from ..support.rule_outcomes import failures
-
-FORMATS: Final = ("text", "junit", "github")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,11 @@ def test(
                 *(run.uncovered(cases) if coverage else ()),
                 *(run.unnoticed(cases) if mutate else ()),
             ]
-        for line in _report(output, file, results, gaps):
+        reported = [
+            Reported(one.case.name, str(file), one.case.line, one.faults) for one in results
+        ]
+        reported += [gap(str(file), one) for one in gaps]
+        for line in report(output, str(file), reported):
             click.echo(console.printable(line))
         good = good and not gaps and not any(one.faults for one in results)
     sys.exit(console.OK if good else console.NEGATIVE)
@@ -155,42 +156,3 @@ def _listener(settings: Settings, case: Case, file: Path) -> ListenerSettings:
     raise ConfigurationError(
         (f"{file}:{case.line}:1 the case needs `listener`: one of {', '.join(names)}",)
     )
-
-
-def _report(output: str, file: Path, results: list[Result], gaps: list[str]) -> Iterator[str]:
-    if output == "junit":
-        yield from _junit(file, results, gaps)
-        return
-    for one in results:
-        if one.faults and output == "github":
-            for fault in one.faults:
-                yield f"::error file={file},line={one.case.line}::{one.case.name}: {fault}"
-        elif one.faults:
-            yield f"{file}:{one.case.line}: FAILED {one.case.name}"
-            yield from (f"  {fault}" for fault in one.faults)
-    for gap in gaps:
-        yield f"::error file={file}::{gap}" if output == "github" else f"{file}: {gap}"
-    failed = sum(1 for one in results if one.faults)
-    yield f"{file}: {len(results) - failed} passed, {failed} failed" + (
-        f", {len(gaps)} gaps" if gaps else ""
-    )
-
-
-def _junit(file: Path, results: list[Result], gaps: list[str]) -> Iterator[str]:
-    failed = sum(1 for one in results if one.faults) + len(gaps)
-    yield '<?xml version="1.0" encoding="UTF-8"?>'
-    name = quoteattr(str(file))
-    yield f'<testsuite name={name} tests="{len(results) + len(gaps)}" failures="{failed}">'
-    for one in results:
-        place = f"classname={name} name={quoteattr(one.case.name)}"
-        yield from _junit_case(place, "; ".join(one.faults))
-    for gap in gaps:
-        yield from _junit_case(f"classname={name} name={quoteattr(gap)}", gap)
-    yield "</testsuite>"
-
-
-def _junit_case(place: str, fault: str) -> Iterator[str]:
-    if fault:
-        yield f"<testcase {place}><failure message={quoteattr(fault)}/></testcase>"
-    else:
-        yield f"<testcase {place}/>"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ...config.load import find, load
-from ...config.settings import Loaded
+from ...config.settings import ListenerSettings, Loaded, Settings
 from ...core.errors import ConfigurationError
 
 config_option = click.option(
@@ -35,3 +35,14 @@ def configuration_if_any(chosen: Path | None) -> Loaded | None:
     except ConfigurationError:
         return None
     return load(path, os.environ)
+
+
+def listener_named(settings: Settings, name: str | None) -> ListenerSettings:
+    """Return the listener of a name; None: the only one. Raises a usage error for any other."""
+    names = [one.name for one in settings.listeners]
+    if name is None and len(names) == 1:
+        return settings.listeners[0]
+    for one in settings.listeners:
+        if one.name == name:
+            return one
+    raise click.UsageError(f"--listener must be one of: {', '.join(names)}")

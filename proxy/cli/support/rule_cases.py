@@ -200,7 +200,7 @@ def _headers(place: Place | None, problems: Problems) -> Headers:
         problems.add(place, "headers are `NAME: VALUE`")
         return ()
     return tuple(
-        (name.text.encode(), _with_tokens(str(plain(node))).encode())
+        (name.text.encode(), with_tokens(str(plain(node))).encode())
         for name, node in place.node.entries
     )
 
@@ -209,7 +209,7 @@ def _content(place: Place | None) -> bytes:
     if place is None:
         return b""
     found = plain(place.node)
-    return _with_tokens(found if isinstance(found, str) else as_json(found)).encode()
+    return with_tokens(found if isinstance(found, str) else as_json(found)).encode()
 
 
 def _members(place: Place, known: frozenset[str], problems: Problems) -> dict[str, Place]:
@@ -257,7 +257,7 @@ SEALED: Final = "<sealed>"
 _FORMS: Final = ("<sealed short>", "<sealed base64>", "<sealed json>", "<sealed package>")
 
 
-def _with_tokens(text: str) -> str:
+def with_tokens(text: str) -> str:
     """Return the text with a token in place of each `<sealed>`, which is assumed to open."""
     for mark in (SEALED, *_FORMS):
         if mark in text:

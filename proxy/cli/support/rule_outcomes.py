@@ -94,6 +94,12 @@ def outcomes_at(path: str, one: Explanation) -> list[str]:
     return [_word(value) for value in _values(path, one)]
 
 
+def sizes_at(path: str, one: Explanation) -> list[int]:
+    """Return how many characters each sealed value at a path has."""
+    masks = (_MASK.search(value) for value in _values(path, one) if isinstance(value, str))
+    return [int(mask["size"]) for mask in masks if mask is not None and mask["size"]]
+
+
 def _word(value: Any) -> str:  # noqa: ANN401 - JSON
     text = value if isinstance(value, str) else as_json(value)
     mask = _MASK.search(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .operator import (
     AddressUnavailable,
     ConfigurationError,
+    DescriptionError,
     InvalidExpression,
     KeyMakerBusy,
     KeyringError,
@@ -64,6 +65,7 @@ __all__ = [
     "BodyTooLarge",
     "Busy",
     "ConfigurationError",
+    "DescriptionError",
     "DigestMismatch",
     "ExpectationFailed",
     "ForbiddenValue",

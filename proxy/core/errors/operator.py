@@ -31,6 +31,18 @@ class RestartNeeded(ConfigurationError):
     title = "The change requires a restart."
 
 
+class DescriptionError(OperatorError):
+    """An OpenAPI description cannot be used; `problems` holds all that is wrong with it."""
+
+    code = "description-error"
+    title = "The description cannot be used."
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """Keep every problem as one line: `file:line:column message`."""
+        super().__init__(detail="\n".join(problems))
+        self.problems = problems
+
+
 class InvalidExpression(OperatorError):
     """A selector, source, pattern or media type of the configuration that does not parse."""
 

@@ -1,0 +1,1 @@
+"""OpenAPI descriptions: what they mark in the messages of a backend, and rules for it."""
