@@ -1,0 +1,220 @@
+"""What a verb makes of one value: what the value is, and how it is written anew if it changes.
+
+Own tokens are recognised by opening them, never by how they begin: so nothing is sealed twice, and
+what a user wrote that looks like a token is told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol, TypeVar
+
+from ...core.crypto import token
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import CTY_JSON, Form, KeyId, Token
+from ...core.edits.edits import KeysInUse, as_text
+from ...core.edits.key_needs import Keys, Needs
+from ...core.errors import ForbiddenValue, MissingValue, OpenFailed, UnfitValue, ValueTooLong
+from ...keys.keyring import poison
+from ...keys.operations import token_check
+from ...keys.sessions.sessions import Sessions
+from ..job.model import Verb
+from .cells import Stored
+from .sealing import RunSessions
+from .states import Outcome
+
+_New = TypeVar("_New", covariant=True)
+
+
+class Value(NamedTuple):
+    """A value with the token that it is, if it is one, and the contexts that it may be bound to.
+
+    The first context is the current one, the others are former ones.
+    """
+
+    stored: Stored
+    token: Token | OpenFailed | None
+    contexts: tuple[Context | None, ...]
+
+
+class Opened(NamedTuple):
+    """What a token holds, who opened it, by which of the contexts (0: current), and how written."""
+
+    session: Session
+    text: Stored
+    at: int
+    written: Context
+
+
+class Writer(Protocol[_New]):
+    """How a value is written anew. `lookalikes`: what does not open is sealed too."""
+
+    @property
+    def form(self) -> Form:
+        """The wire form of what is sealed."""
+
+    @property
+    def lookalikes(self) -> bool:
+        """Whether what begins like a token and does not open is sealed."""
+
+    def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> _New:
+        """Return the value sealed; `exp` is when it ends, in seconds since 1970.
+
+        Raises ValueTooLong, UnfitValue or ForbiddenValue where it cannot be.
+        """
+
+    def open(self, opened: Opened) -> _New:
+        """Return the value as it was before it was sealed."""
+
+
+class ValueTreatment:
+    """Treats values with a verb. `plan` is `seal`, whose results are not to be written."""
+
+    def __init__(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> None:
+        """Use `sessions` to open, and `sealing` to seal."""
+        self._verb: Verb = "seal" if verb == "plan" else verb
+        self._sessions = sessions
+        self._sealing = sealing
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+        return self._sessions.now()
+
+    async def keys(self, values: Iterable[Value], *, joined: bool) -> KeysInUse:
+        """Return the sessions for values; `joined` says that names of them may be joined.
+
+        Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
+        """
+        opens: set[tuple[Scope, KeyId]] = set()
+        for value in values:
+            if isinstance(value.token, Token):
+                key_id = value.token.key_id
+                opens.update((one.scope, key_id) for one in value.contexts if one is not None)
+        found = await self._sessions.resolve(Needs({}, frozenset(opens), joined=joined))
+        return KeysInUse(
+            Keys(self._sealing, found.opening, found.decoys, found.refusals, found.joined_since)
+        )
+
+    def treat(
+        self, writer: Writer[_New], value: Value, keys: KeysInUse, now: float
+    ) -> tuple[Outcome, Outcome, _New | None]:
+        """Return what a value is, what it is after the change, and the new one if it changes."""
+        opened, outcome = self._opened(value, keys, now)
+        try:
+            if opened is not None:
+                return self._of_token(writer, value, opened, outcome, keys)
+            return self._of_other(writer, value, outcome, keys)
+        except ValueTooLong:
+            outcome = Outcome("too-long", outcome.kek)
+        except (UnfitValue, ForbiddenValue, MissingValue) as error:
+            outcome = Outcome("unfit", outcome.kek, error.reason)
+        return outcome, outcome, None
+
+    def _of_token(
+        self,
+        writer: Writer[_New],
+        value: Value,
+        opened: Opened,
+        outcome: Outcome,
+        keys: KeysInUse,
+    ) -> tuple[Outcome, Outcome, _New | None]:
+        if self._verb == "open":
+            return outcome, Outcome("opened", outcome.kek), writer.open(opened)
+        context, sealed = value.contexts[0], value.token
+        if self._verb != "reseal" or context is None or not isinstance(sealed, Token):
+            return outcome, outcome, None
+        if self._is_current(writer.form, context, sealed, opened, keys):
+            return outcome, outcome, None
+        if writer.form == "short" and sealed.exp is not None:
+            raise UnfitValue("short-form-has-no-end")
+        new = writer.seal(opened.text, context, keys, sealed.exp)
+        return outcome, Outcome("resealed", self._sealing.primary), new
+
+    def _of_other(
+        self, writer: Writer[_New], value: Value, outcome: Outcome, keys: KeysInUse
+    ) -> tuple[Outcome, Outcome, _New | None]:
+        seals = outcome.state == "plain" or (outcome.state == "unreadable" and writer.lookalikes)
+        context = value.contexts[0]
+        if self._verb != "seal" or not seals or context is None:
+            return outcome, outcome, None
+        new = writer.seal(value.stored, context, keys, None)
+        return outcome, Outcome("sealed-now", self._sealing.primary), new
+
+    def _is_current(
+        self, form: Form, context: Context, sealed: Token, opened: Opened, keys: KeysInUse
+    ) -> bool:
+        """Whether a token is as one that would be made now, so that no new one is."""
+        return (
+            opened.at == 0
+            and opened.session.kek_id == self._sealing.primary
+            and sealed.form == form
+            and (not context.joined or opened.written == keys.seal_for(context)[1])
+        )
+
+    def _opened(self, value: Value, keys: KeysInUse, now: float) -> tuple[Opened | None, Outcome]:
+        """Return the opened value, if it opens, and what the value is."""
+        sealed = value.token
+        if sealed is None:
+            bound = self._verb != "seal" or value.contexts[0] is not None
+            return None, Outcome("plain" if bound else "nameless")
+        if isinstance(sealed, OpenFailed):
+            return None, Outcome("unreadable", "", sealed.reason)
+        return self._tried(value, sealed, keys, now)
+
+    def _tried(
+        self, value: Value, sealed: Token, keys: KeysInUse, now: float
+    ) -> tuple[Opened | None, Outcome]:
+        """Return what a token holds, if it opens for one of the contexts, and what it is."""
+        reasons: list[str] = []
+        for at, context in enumerate(value.contexts):
+            if context is not None:
+                try:
+                    session, plaintext, written = keys.open(sealed, context, now)
+                    opened = Opened(session, _as_stored(sealed, plaintext), at, written)
+                except OpenFailed as failed:
+                    reasons.append(failed.reason)
+                else:
+                    kek = session.kek_id or "ephemeral"
+                    return opened, Outcome("former" if at else "sealed", kek)
+        return None, self._unopened(value, sealed, reasons)
+
+    def _unopened(self, value: Value, sealed: Token, reasons: Sequence[str]) -> Outcome:
+        """Return what a token is that does not open."""
+        if not reasons:
+            return Outcome("nameless", _named(sealed.key_id))
+        if poison.planted(self._sessions.keyring, value.stored.text) is not None:
+            return Outcome("poison")
+        if "wrong-context" in reasons and (kek := self._misplaced(sealed, value)):
+            return Outcome("misplaced", kek)
+        return Outcome("unreadable", _named(sealed.key_id), reasons[0])
+
+    def _misplaced(self, sealed: Token, value: Value) -> str:
+        """Return the KEK of a token of the same scope that is bound to something else, or ""."""
+        for context in value.contexts:
+            if context is not None:
+                with suppress(OpenFailed):
+                    return token_check.kek_of(self._sessions.keyring, sealed, context.scope)
+        return ""
+
+
+def token_of(stored: Stored) -> Token | OpenFailed | None:
+    """Return the token that a value is, or why it is none though it begins like one."""
+    if stored.is_json or not token.has_prefix(stored.text):
+        return None
+    return token.decoded_token(stored.text)
+
+
+def _as_stored(sealed: Token, plaintext: bytes) -> Stored:
+    """Return what a token holds; raise OpenFailed for what is no text and no JSON."""
+    text = sealed.as_text(plaintext)
+    as_text(text, sealed.cty)
+    return Stored(text, is_json=sealed.cty == CTY_JSON)
+
+
+def _named(key_id: KeyId) -> str:
+    """Return the KEK that a token names."""
+    if key_id.kek_id is not None:
+        return key_id.kek_id
+    return "ephemeral" if key_id.kek_number is None else f"number {key_id.kek_number}"
