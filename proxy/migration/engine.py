@@ -14,7 +14,7 @@ from typing import Final
 from .job.model import WRITING, Verb
 from .sources.source import Source
 from .values.states import Outcome, Tally
-from .values.treatment import Key, Treated, Treatment
+from .values.treatment import Key, RowTreatment, Treated
 
 _ATTEMPTS: Final = 3
 """How often a batch is read again in which another writer changed a row meanwhile."""
@@ -48,7 +48,7 @@ async def run(
     part: RowRange,
     verb: Verb,
     source: Source,
-    treatment: Treatment,
+    treatment: RowTreatment,
     reached: Reached,
 ) -> None:
     """Treat the rows of a part that are left.
@@ -114,6 +114,9 @@ class _Batch:
 
     def _planned(self, one: Treated, at: int, before: Outcome) -> Outcome:
         """Return what a value is that would change, or that it would not fit."""
-        cell, limit = one.cells[at], self.limits[at]
-        too_long = cell is not None and limit is not None and len(cell.decode()) > limit
+        limit = self.limits[at]
+        if limit is None:
+            return before
+        cell = one.cells[at]
+        too_long = cell is not None and len(cell.decode()) > limit
         return Outcome("too-long") if too_long else before

@@ -98,4 +98,4 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
 
 
 def _excluded(job: Job) -> Sequence[str]:
-    return [f"rows of {one.name} other than: {one.where}" for one in job.tables if one.where]
+    return [one.excluded for one in job.tables if one.excluded]

@@ -18,10 +18,9 @@ from .job.model import Job, Verb
 from .progress import Progress
 from .report import MigrationRun, Proof
 from .sources.source import Source
-from .sources.table import open_source
+from .sources.table import open_source, scopes, treatment
 from .state import StateFile
 from .values.sealing import RunSessions
-from .values.treatment import Treatment
 
 _STATE_SECONDS: Final = 1.0
 _LEAST_SCOPES: Final = 256
@@ -48,11 +47,8 @@ def _sessions(order: Order) -> Sessions:
 
     Revocations in the keyring are honoured. Those that are only in a store are not known here.
     """
-    needed = (
-        table.batch * sum(1 + len(column.former) for column in table.columns)
-        for table in order.job.tables
-    )
-    settings = SessionSettings(max_scopes=max(_LEAST_SCOPES, *needed))
+    most = max(_LEAST_SCOPES, *map(scopes, order.job.tables))
+    settings = SessionSettings(max_scopes=most)
     store = MemoryStore(monotonic)
     return Sessions(order.keyring, store, settings, clock=order.clock, random=os.urandom)
 
@@ -85,11 +81,17 @@ async def run(order: Order, progress: Progress) -> MigrationRun:
 def _advice(sources: Sequence[Source], parts: Sequence[RowRange]) -> tuple[str, ...]:
     """Return what a plan says of columns that are too narrow."""
     longest = total(parts).longest
-    return tuple(
-        source.widen(at, needed)
-        for source in sources
-        for at, (label, width) in enumerate(zip(source.table.labels, source.widths(), strict=True))
-        if width is not None and (needed := longest.get(label, 0)) > width
+    unsure = (line for one in sources for line in getattr(one.table, "warnings", ()))
+    return (
+        *unsure,
+        *(
+            source.widen(at, needed)
+            for source in sources
+            for at, (label, width) in enumerate(
+                zip(source.table.labels, source.widths(), strict=True)
+            )
+            if width is not None and (needed := longest.get(label, 0)) > width
+        ),
     )
 
 
@@ -120,8 +122,8 @@ class _Work:
         try:
             for part in self._parts:
                 source = self._sources[part.table]
-                treatment = Treatment(source.table, order.verb, sessions, sealing, source.widths())
-                await engine.run(part, order.verb, source, treatment, self._reached)
+                treats = treatment(source, order.verb, sessions, sealing)
+                await engine.run(part, order.verb, source, treats, self._reached)
         finally:
             self._progress.end()
             self._keep()

@@ -30,6 +30,7 @@ _INI = """\
 use = egg:waitress#main
 host = 127.0.0.1
 port = {port}
+threads = {threads}
 [app:main]
 use = egg:kinto
 kinto.storage_backend = kinto.core.storage.memory
@@ -160,11 +161,14 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
 
 
 @contextmanager
-def kinto(folder: Path) -> Iterator[Process]:
-    """Run a Kinto of its own with an account and nothing else."""
+def kinto(folder: Path, *, threads: int = 4) -> Iterator[Process]:
+    """Run a Kinto of its own with an account and nothing else.
+
+    With one thread it compares `If-Match` and writes without another request in between.
+    """
     port = free_port()
     ini = folder / "kinto.ini"
-    ini.write_text(_INI.format(port=port))
+    ini.write_text(_INI.format(port=port, threads=threads))
     command = [str(KINTO), "start", "--ini", str(ini), "--port", str(port)]
     with running(command, port, folder / "kinto.log", PYTHONWARNINGS="ignore") as process:
         account = Client(port).ask(

@@ -19,6 +19,7 @@ from proxy.migration.job.model import (
     Pipe,
     Sqlite,
     SqlSource,
+    StoredTable,
 )
 from proxy.migration.job.reader import load
 from tests.migration.builders import SQLITE_JOB
@@ -63,6 +64,7 @@ def mistakes(text: str, folder: Path) -> list[str]:
 def test_a_job_says_where_values_are_and_what_they_are_bound_to(tmp_path: Path) -> None:
     job = read(WHOLE, tmp_path)
     (table,) = job.tables
+    assert isinstance(table, StoredTable)
     content, history = table.columns
     org, joined = (
         ColumnSource("org"),

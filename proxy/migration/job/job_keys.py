@@ -9,10 +9,10 @@ from ...config.schema.addresses import SECRET
 from ...config.schema.tables import Key, Schema, Table
 from ...core.crypto.token import FORMS
 from ...core.rules.model import PARTS
+from .http_keys import COLLECTION, GUARD, HTTP, LOOKALIKES_KEY, PAGING
 from .model import DEFAULT_ROWS, MOST_ROWS, PIPE_FORMATS
 
 MOST_CHARS: Final = 1 << 30
-LOOKALIKES: Final = ("leave", "seal")
 SOURCE: Final = "`column:name`, `const:text`, `sql:expression`, a list, `members`"
 _SOURCE_SCHEMA: Final[Schema] = tables.table("name")
 _BIND: Final = Key(
@@ -96,14 +96,7 @@ COLUMN: Final = Table(
             "What values were bound to before: such values open too, and `reseal` binds them anew.",
             tables.many(tables.table("former")),
         ),
-        Key(
-            "lookalikes",
-            "`leave`, `seal`",
-            "Whether `seal` seals a value that begins like a token and does not open. A token of"
-            " another keyring is such a value, too.",
-            tables.choice(LOOKALIKES),
-            "`leave`",
-        ),
+        LOOKALIKES_KEY,
     ),
 )
 TABLE: Final = Table(
@@ -185,6 +178,7 @@ PLACE: Final = Table(
             tables.TEXT,
         ),
         Key("mysql", "mapping", "A database of MySQL or MariaDB.", tables.table("mysql")),
+        Key("http", "mapping", "The backend of a sidecar, by its rules.", tables.table("http")),
         Key(
             "password",
             "secret",
@@ -192,7 +186,7 @@ PLACE: Final = Table(
             tables.table("secret"),
         ),
     ),
-    alternatives=(("pipe",), ("sqlite",), ("postgresql",), ("mysql",)),
+    alternatives=(("pipe",), ("sqlite",), ("postgresql",), ("mysql",), ("http",)),
 )
 JOB: Final = Table(
     "job",
@@ -209,13 +203,21 @@ JOB: Final = Table(
         Key(
             "tables",
             "list of tables",
-            "The tables, files or collections; a stream has one.",
+            "The tables of a database; a stream has one.",
             tables.many(tables.table("table")),
-            required=True,
+        ),
+        Key(
+            "collections",
+            "list of collections",
+            "The collections of a backend over HTTP.",
+            tables.many(tables.table("collection")),
         ),
     ),
+    alternatives=(("tables",), ("collections",)),
 )
-TABLES: Final = (JOB, PLACE, MYSQL, SECRET, TABLE, COLUMN, FORMER, NAME)
+TABLES: Final = (
+    JOB, PLACE, MYSQL, HTTP, SECRET, TABLE, COLUMN, FORMER, NAME, COLLECTION, PAGING, GUARD,
+)  # fmt: skip
 
 
 def schema() -> dict[str, object]:

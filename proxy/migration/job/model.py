@@ -11,6 +11,7 @@ from ...config.settings import SecretReference
 from ...core.crypto.joined_names import JoinKind
 from ...core.crypto.token import Form
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
+from .collections import Http, HttpCollection
 
 Verb = Literal["plan", "seal", "verify", "reseal", "open"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
@@ -119,6 +120,11 @@ class StoredTable:
     header: tuple[str, ...] = ()
 
     @property
+    def excluded(self) -> str:
+        """What a report says that it is not about, if anything."""
+        return f"rows of {self.name} other than: {self.where}" if self.where else ""
+
+    @property
     def reads(self) -> tuple[Read, ...]:
         """Return what is read from each row beside the values, each once."""
         found: dict[Read, None] = {}
@@ -209,13 +215,16 @@ class Mysql:
         return f"mysql:{self.socket or f'{self.host}:{self.port}'}/{self.database}"
 
 
-Place = Pipe | Sqlite | Postgresql | Mysql
+Place = Pipe | Sqlite | Postgresql | Mysql | Http
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be migrated, and where it is stored. `digest` is the SHA-256 of the file, hex."""
+    """What is to be migrated, and where it is stored.
+
+    `digest` is the SHA-256 of the file, hex; with `http`, of it and of the configuration.
+    """
 
     place: Place
-    tables: tuple[StoredTable, ...]
+    tables: tuple[StoredTable, ...] | tuple[HttpCollection, ...]
     digest: str

@@ -16,12 +16,13 @@ from ...config.yaml import composer
 from ...config.yaml import nodes as yaml
 from ...config.yaml.composer import compose
 from ...config.yaml.nodes import Problems, show
-from ...config.yaml.scalars import choice, elements, one_or_more, text, texts, whole
+from ...config.yaml.scalars import choice, elements, text, whole
 from ...core.crypto.token import FORMS, Form
-from ...core.errors import ConfigurationError, InvalidExpression
-from ...core.expressions.selectors import JsonSelector, parse_json_selector
+from ...core.errors import ConfigurationError
 from ...core.rules.model import Part
 from . import job_keys
+from .collections import Http
+from .http_keys import LOOKALIKES
 from .model import (
     DEFAULT_ROWS,
     MOST_ROWS,
@@ -43,6 +44,7 @@ from .model import (
     SqlSource,
     StoredTable,
 )
+from .readings import selector, text_of, words
 
 VERSION: Final = 1
 _PASSWORD: Final = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
@@ -66,42 +68,78 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
     job = None
     if root is not None:
         digest = hashlib.sha256((content or "").encode()).hexdigest()
-        job = _job(yaml.Place(root, ""), Files(Path.cwd() / path.parent), digest, problems)
+        reader = _Job(Files(Path.cwd() / path.parent), environ, problems)
+        job = reader.read(yaml.Place(root, ""), digest)
     problems.raise_if_any()
     if job is None:
         raise ConfigurationError((f"{path}: not understood",))
     return job
 
 
-def _job(place: yaml.Place, files: Files, digest: str, problems: Problems) -> Job | None:
-    fields = Fields(place, job_keys.JOB, problems)
-    version, source, tables = map(fields.get, ("version", "source", "tables"))
-    if version is not None:
-        whole(version, problems, low=VERSION, high=VERSION)
-    found = None if source is None else _place(source, files, problems)
-    read = [_table(one, problems) for one in elements(tables, problems)] if tables else []
-    made = tuple(one for one in read if one is not None)
-    if isinstance(found, Pipe) and tables is not None:
-        _check_pipe(found, made, tables, problems)
-        if found.format == "ndjson":
-            made = tuple(map(_in_json, made))
-    return None if found is None else Job(found, made, digest)
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Reads a job; `environ` is for the configuration that it may name."""
 
+    files: Files
+    environ: Mapping[str, str]
+    problems: Problems
 
-def _place(place: yaml.Place, files: Files, problems: Problems) -> Place | None:
-    fields = Fields(place, job_keys.PLACE, problems)
-    kind = fields.alternative(problems)
-    if kind == "pipe":
-        word = choice(fields["pipe"], PIPE_FORMATS, problems)
-        return None if word is None else Pipe(cast("PipeFormat", word))
-    if kind == "sqlite":
-        file = files.path(fields["sqlite"], problems)
-        return None if file is None else Sqlite(file)
-    if kind == "postgresql":
-        return _postgresql(fields, files, problems)
-    if kind == "mysql":
-        return _mysql(fields, files, problems)
-    return None
+    def read(self, place: yaml.Place, digest: str) -> Job | None:
+        """Return the job in a file of that SHA-256, or None after reporting what is wrong."""
+        problems = self.problems
+        fields = Fields(place, job_keys.JOB, problems)
+        version, source = map(fields.get, ("version", "source"))
+        if version is not None:
+            whole(version, problems, low=VERSION, high=VERSION)
+        found = None if source is None else self._place(source)
+        kind = fields.alternative(problems)
+        if kind is None:
+            return None
+        listed = fields[kind]
+        if found is not None and isinstance(found, Http) != (kind == "collections"):
+            problems.add(listed, "`collections` are of `http`, `tables` of every other source")
+            return None
+        if kind == "collections":
+            return self._of_collections(found, listed, digest)
+        read = (_table(one, problems) for one in elements(listed, problems))
+        made = tuple(one for one in read if one is not None)
+        if isinstance(found, Pipe):
+            _check_pipe(found, made, listed, problems)
+            if found.format == "ndjson":
+                made = tuple(map(_in_json, made))
+        return None if found is None else Job(found, made, digest)
+
+    def _of_collections(self, found: Place | None, listed: yaml.Place, digest: str) -> Job | None:
+        from .http_reader import read_collection  # noqa: PLC0415 - rules take memory
+
+        http = found if isinstance(found, Http) else None
+        read = [
+            read_collection(one, http, self.problems) for one in elements(listed, self.problems)
+        ]
+        if http is None:
+            return None
+        digest = hashlib.sha256(f"{digest} {http.digest}".encode()).hexdigest()
+        return Job(http, tuple(one for one in read if one is not None), digest)
+
+    def _place(self, place: yaml.Place) -> Place | None:
+        files, problems = self.files, self.problems
+        fields = Fields(place, job_keys.PLACE, problems)
+        kind = fields.alternative(problems)
+        if kind == "pipe":
+            word = choice(fields["pipe"], PIPE_FORMATS, problems)
+            return None if word is None else Pipe(cast("PipeFormat", word))
+        if kind == "sqlite":
+            file = files.path(fields["sqlite"], problems)
+            return None if file is None else Sqlite(file)
+        if kind == "postgresql":
+            return _postgresql(fields, files, problems)
+        if kind == "mysql":
+            return _mysql(fields, files, problems)
+        if kind is None:
+            return None
+        from .http_reader import read_backend  # noqa: PLC0415 - rules take memory
+
+        return read_backend(fields[kind], files, self.environ, problems)
 
 
 def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | None:
@@ -118,18 +156,18 @@ def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | Non
 def _mysql(around: Fields, files: Files, problems: Problems) -> Place | None:
     fields = Fields(around["mysql"], job_keys.MYSQL, problems)
     port, ca, secret = fields.get("port"), fields.get("ca"), around.get("password")
-    database, user = _text(fields, "database", problems), _text(fields, "user", problems)
+    database, user = text_of(fields, "database", problems), text_of(fields, "user", problems)
     number = None if port is None else whole(port, problems, low=1, high=65535)
     password = None if secret is None else files.secret(secret, problems)
     if database is None or user is None:
         return None
     return Mysql(
         database,
-        _text(fields, "host", problems) or "127.0.0.1",
+        text_of(fields, "host", problems) or "127.0.0.1",
         number or 3306,
         user,
         password,
-        _text(fields, "socket", problems),
+        text_of(fields, "socket", problems),
         None if ca is None else files.path(ca, problems),
     )
 
@@ -172,27 +210,21 @@ def _table(place: yaml.Place, problems: Problems) -> StoredTable | None:
     return StoredTable(
         written,
         tuple(one for one in read if one is not None),
-        _words(fields.get("key"), problems),
+        words(fields.get("key"), problems),
         None if where is None else text(where, problems),
         size or DEFAULT_ROWS,
-        _words(fields.get("header"), problems),
+        words(fields.get("header"), problems),
     )
-
-
-def _words(place: yaml.Place | None, problems: Problems) -> tuple[str, ...]:
-    if place is None:
-        return ()
-    return tuple(word for word, _ in texts(one_or_more(place, problems), problems))
 
 
 def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | None:
     fields = Fields(place, job_keys.COLUMN, problems)
     place_of_name, max_chars = fields.get("column"), fields.get("max_chars")
     name = None if place_of_name is None else text(place_of_name, problems)
-    selector = _selector(fields.get("select"), problems)
+    selects = selector(fields.get("select"), problems)
     names = _Names(problems)
     own = names.of(fields, around)
-    field = _text(fields, "field", problems) or (selector and selector.field) or name
+    field = text_of(fields, "field", problems) or (selects and selects.field) or name
     binding = names.bound(
         fields, Binding(own.tenant, own.conversation, field, own.message, own.purpose)
     )
@@ -204,11 +236,11 @@ def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | 
     return Column(
         name,
         binding,
-        selector,
+        selects,
         cast("Form", (form and choice(form, FORMS, problems)) or "jwe"),
         None if max_chars is None else whole(max_chars, problems, low=1, high=job_keys.MOST_CHARS),
         tuple(_former(one, own, field, problems) for one in places),
-        bool(lookalikes and choice(lookalikes, job_keys.LOOKALIKES, problems) == "seal"),
+        bool(lookalikes and choice(lookalikes, LOOKALIKES, problems) == "seal"),
     )
 
 
@@ -216,30 +248,11 @@ def _former(place: yaml.Place, own: Binding, field: str | None, problems: Proble
     fields = Fields(place, job_keys.FORMER, problems)
     names = _Names(problems)
     before = names.of(fields, own)
-    field = _text(fields, "field", problems) or field
+    field = text_of(fields, "field", problems) or field
     return names.bound(
         fields,
         Binding(before.tenant, before.conversation, field, before.message, before.purpose),
     )
-
-
-def _text(fields: Fields, name: str, problems: Problems) -> str | None:
-    place = fields.get(name)
-    return None if place is None else text(place, problems)
-
-
-def _selector(place: yaml.Place | None, problems: Problems) -> JsonSelector | None:
-    written = None if place is None else text(place, problems)
-    if place is None or written is None:
-        return None
-    if not written.startswith("$"):
-        problems.add(place, f"{show(written)} is not a JSON selector", "begin it with `$`")
-        return None
-    try:
-        return parse_json_selector(written)
-    except InvalidExpression as error:
-        problems.add(place, error.message, error.hint)
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +269,7 @@ class _Names:
             read["conversation"] or around.conversation,
             None,
             read["message"] or around.message,
-            _text(fields, "purpose", self.problems) or around.purpose,
+            text_of(fields, "purpose", self.problems) or around.purpose,
         )
 
     def bound(self, fields: Fields, given: Binding) -> Binding:

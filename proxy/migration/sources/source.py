@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from ..job.collections import HttpCollection
 from ..job.model import StoredTable
 from ..values.treatment import Key, StoredRow
 
@@ -19,11 +20,12 @@ Replaced = tuple[StoredRow, Sequence[bytes | None]]
 class Source(Protocol):
     """The rows of one table, in the order of their keys."""
 
-    table: StoredTable
-    """The table; what the place knows of its columns goes before what the job says."""
-
     name: str
     """What distinguishes this place and table from another, without a secret."""
+
+    @property
+    def table(self) -> StoredTable | HttpCollection:
+        """The table; what the place knows of its columns goes before what the job says."""
 
     def widths(self) -> tuple[int | None, ...]:
         """Return how many characters each column may hold; None for no limit."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ...config.settings import SecretReference
 from ...core.errors import MigrationFailed
 from ...keys.private_file import read_line
-from ..job.model import Job, Mysql, Pipe, Postgresql, Sqlite, StoredTable
+from ...keys.sessions.sessions import Sessions
+from ..job.collections import Http, HttpCollection
+from ..job.model import DEFAULT_ROWS, Job, Mysql, Pipe, Postgresql, Sqlite, StoredTable, Verb
+from ..values.sealing import RunSessions
+from ..values.treatment import RowTreatment, Treatment
 from .pipe import PipeSource
 from .source import Source
 from .sqlite import SqliteSource
 
 _MOST_BYTES = 4096
+_VISIBLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def open_source(
     job: Job,
-    table: StoredTable,
+    table: StoredTable | HttpCollection,
     streams: tuple[BinaryIO, BinaryIO | None],
     environ: Mapping[str, str],
 ) -> Source:
@@ -28,13 +34,47 @@ def open_source(
     Raises MigrationFailed where they cannot be read.
     """
     place = job.place
+    if isinstance(table, HttpCollection):
+        assert isinstance(place, Http)  # noqa: S101 - the reader lets no other place have them
+        return _http(place, table, environ)
     if isinstance(place, Pipe):
         return PipeSource(place.format, table, *streams)
     if isinstance(place, Sqlite):
         return SqliteSource(place.file, table)
     if isinstance(place, Postgresql):
         return _postgresql(place, table, environ)
+    assert isinstance(place, Mysql)  # noqa: S101 - as above
     return _mysql(place, table, environ)
+
+
+def treatment(source: Source, verb: Verb, sessions: Sessions, sealing: RunSessions) -> RowTreatment:
+    """Return what treats the rows of a source: the columns of a table, or the rules of a list."""
+    table = source.table
+    if isinstance(table, StoredTable):
+        return Treatment(table, verb, sessions, sealing, source.widths())
+    from .http import HttpSource  # noqa: PLC0415 - rules take memory
+
+    assert isinstance(source, HttpSource)  # noqa: S101 - no other has a collection
+    return source.treatment(verb, sessions, sealing)
+
+
+def scopes(table: StoredTable | HttpCollection) -> int:
+    """Return how many conversations the values of a batch can be of."""
+    if isinstance(table, HttpCollection):
+        return 2 * DEFAULT_ROWS * len(table.labels)
+    return table.batch * sum(1 + len(column.former) for column in table.columns)
+
+
+def _http(place: Http, table: HttpCollection, environ: Mapping[str, str]) -> Source:
+    from .http import HttpSource  # noqa: PLC0415 - rules take memory
+
+    headers: dict[str, str] = {}
+    for name, given in place.headers:
+        value = given if isinstance(given, str) else _secret(given, environ) or ""
+        if not _VISIBLE.fullmatch(value):
+            raise MigrationFailed("not-a-header", detail=name)
+        headers[name] = value
+    return HttpSource(place, headers, table)
 
 
 def _postgresql(place: Postgresql, table: StoredTable, environ: Mapping[str, str]) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ...core.crypto.context import Context
 from ...core.crypto.token import CTY_JSON, Form
@@ -53,6 +53,16 @@ class Treated:
     kept: list[tuple[int, Outcome]] = field(default_factory=list)
     changed: list[ChangedValue] = field(default_factory=list)
     cells: list[bytes | None] = field(default_factory=list)
+
+
+class RowTreatment(Protocol):
+    """Treats the rows of one table with a verb."""
+
+    async def treat(self, rows: Sequence[StoredRow]) -> list[Treated]:
+        """Return what each row is and is to be.
+
+        Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +135,7 @@ class Treatment:
         Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
         """
         read = [[self._read(row, at) for at in range(len(self._columns))] for row in rows]
-        values = (
-            value for row in read for cell in row if isinstance(cell, list) for value in cell
-        )
+        values = (value for row in read for cell in row if isinstance(cell, list) for value in cell)
         keys = await self._values.keys(values, joined=self._joins)
         now = self._values.now()
         return [self._treated(row, cells, keys, now) for row, cells in zip(rows, read, strict=True)]

@@ -25,7 +25,7 @@ from .cells import Stored
 from .sealing import RunSessions
 from .states import Outcome
 
-_New = TypeVar("_New", covariant=True)
+_New_co = TypeVar("_New_co", covariant=True)
 
 
 class Value(NamedTuple):
@@ -48,7 +48,7 @@ class Opened(NamedTuple):
     written: Context
 
 
-class Writer(Protocol[_New]):
+class Writer(Protocol[_New_co]):
     """How a value is written anew. `lookalikes`: what does not open is sealed too."""
 
     @property
@@ -59,13 +59,13 @@ class Writer(Protocol[_New]):
     def lookalikes(self) -> bool:
         """Whether what begins like a token and does not open is sealed."""
 
-    def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> _New:
+    def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> _New_co:
         """Return the value sealed; `exp` is when it ends, in seconds since 1970.
 
         Raises ValueTooLong, UnfitValue or ForbiddenValue where it cannot be.
         """
 
-    def open(self, opened: Opened) -> _New:
+    def open(self, opened: Opened) -> _New_co:
         """Return the value as it was before it was sealed."""
 
 
@@ -98,8 +98,8 @@ class ValueTreatment:
         )
 
     def treat(
-        self, writer: Writer[_New], value: Value, keys: KeysInUse, now: float
-    ) -> tuple[Outcome, Outcome, _New | None]:
+        self, writer: Writer[_New_co], value: Value, keys: KeysInUse, now: float
+    ) -> tuple[Outcome, Outcome, _New_co | None]:
         """Return what a value is, what it is after the change, and the new one if it changes."""
         opened, outcome = self._opened(value, keys, now)
         try:
@@ -114,12 +114,12 @@ class ValueTreatment:
 
     def _of_token(
         self,
-        writer: Writer[_New],
+        writer: Writer[_New_co],
         value: Value,
         opened: Opened,
         outcome: Outcome,
         keys: KeysInUse,
-    ) -> tuple[Outcome, Outcome, _New | None]:
+    ) -> tuple[Outcome, Outcome, _New_co | None]:
         if self._verb == "open":
             return outcome, Outcome("opened", outcome.kek), writer.open(opened)
         context, sealed = value.contexts[0], value.token
@@ -133,8 +133,8 @@ class ValueTreatment:
         return outcome, Outcome("resealed", self._sealing.primary), new
 
     def _of_other(
-        self, writer: Writer[_New], value: Value, outcome: Outcome, keys: KeysInUse
-    ) -> tuple[Outcome, Outcome, _New | None]:
+        self, writer: Writer[_New_co], value: Value, outcome: Outcome, keys: KeysInUse
+    ) -> tuple[Outcome, Outcome, _New_co | None]:
         seals = outcome.state == "plain" or (outcome.state == "unreadable" and writer.lookalikes)
         context = value.contexts[0]
         if self._verb != "seal" or not seals or context is None:

@@ -1,0 +1,366 @@
+"""Collections of a backend, read and written over HTTP as its clients do.
+
+A page is the answer of a list, a row an element with an address. A row is written with the
+precondition that the job names, so that what another has written meanwhile is not replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from ...core.errors import InvalidBody, MigrationFailed, SealyardError
+from ...core.expressions.selectors import JsonSelector
+from ...core.formats.json import Selection
+from ...core.http.message import Headers
+from ...core.http.path import canonical
+from ...keys.sessions.sessions import Sessions
+from ..job.collections import (
+    CursorPaging,
+    HeaderGuard,
+    Http,
+    HttpCollection,
+    LinkPaging,
+    PagePaging,
+    Template,
+)
+from ..job.model import Verb
+from ..values.rule_treatment import ListedRow, RuleTreatment
+from ..values.sealing import RunSessions
+from ..values.treatment import Key, StoredRow
+from ..values.write_body import value_at, write_body
+from .http_backend import Backend, BackendAnswer
+from .source import Replaced
+
+_OK: Final = 200
+_CHANGED: Final = frozenset({404, 409, 410, 412})
+"""The row is gone, or another has written it."""
+_UNMET: Final = frozenset({409, 412})
+_UNFIT: Final = frozenset({400, 413, 415, 422})
+"""The backend does not take this body, whoever writes it."""
+_LONG_AGO: Final = "Thu, 01 Jan 1970 00:00:00 GMT"
+_NUMBER: Final = re.compile(r'"([1-9][0-9]*)"')
+_NEXT: Final = re.compile(r'<([^>]*)>((?:\s*;\s*[^,;="]+(?:=(?:"[^"]*"|[^",;]*))?)*)')
+_REL_NEXT: Final = re.compile(
+    r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next\s*(?:;|\Z))', re.IGNORECASE
+)
+_VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
+
+
+class HttpSource:
+    """The elements of one collection, in the order of its list."""
+
+    def __init__(self, http: Http, headers: Mapping[str, str], collection: HttpCollection) -> None:
+        """Connect to nothing yet."""
+        self.table = collection
+        self.name = f"{http.name}#{collection.name}"
+        self._rules = http.rules
+        self._headers: Headers = tuple(
+            (name.encode(), value.encode()) for name, value in headers.items()
+        )
+        self._backend = Backend(http.listener, headers)
+        self._items = Selection((collection.items,))
+        self._seen: set[int] = set()
+        self._refused: dict[Key, str] = {}
+        self._checks_preconditions = False
+
+    def treatment(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> RuleTreatment:
+        """Return what treats the rows, by the rules of the listener."""
+        return RuleTreatment(
+            self._rules,
+            self._headers,
+            self.table,
+            verb=verb,
+            sessions=sessions,
+            sealing=sealing,
+            refused=self._refused,
+        )
+
+    def widths(self) -> tuple[int | None, ...]:
+        """Return no limits: the rule knows them."""
+        return (None,) * len(self.table.labels)
+
+    def widen(self, column: int, characters: int) -> str:
+        """Return nothing: no value has a column."""
+        return ""
+
+    def count(self) -> int | None:
+        """Return None: lists do not say."""
+        return None
+
+    def borders(self, parts: int) -> list[Key]:
+        """Return none: a list is read in its order."""
+        return []
+
+    def begin_proof(self) -> bool:
+        """Return False: pages are read one after the other."""
+        return False
+
+    def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
+        """Return the elements of the next page that has any.
+
+        The key of a page's last row has what leads to the next page; with `until`, the page of
+        before is read again.
+        """
+        if until is None:
+            self._refused.clear()  # the page that they are of is done
+        at: str | int = "" if after is None else _at(after)
+        if after is None and isinstance(self.table.paging, PagePaging):
+            at = self.table.paging.first
+        while after is None or at:
+            target = self._target(at)
+            if until is None:
+                self._refuse_twice(target)
+            answer = self._backend.ask("GET", target)
+            rows, following = self._read(target, at, answer, until)
+            if rows or not following or isinstance(self.table.paging, PagePaging):
+                return rows
+            after, at = (), following
+        return []
+
+    def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
+        """Write rows one by one, each unless another has written it."""
+        return [row.key for row, (body, *_) in rows if body is not None and self._write(row, body)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._backend.close()
+
+    def _target(self, at: str | int) -> str:
+        """Return path and query of a page."""
+        paging, listed = self.table.paging, self.table.listed
+        if at == "" or paging is None:
+            return listed
+        if isinstance(paging, LinkPaging):
+            return str(at)
+        mark = "&" if "?" in listed else "?"
+        return f"{listed}{mark}{urlencode({paging.parameter: at})}"
+
+    def _refuse_twice(self, what: str) -> None:
+        """Raise MigrationFailed for a page that has been read: the list would never end."""
+        mark = hash(what)
+        if mark in self._seen:
+            raise MigrationFailed("page-repeats", detail=f"{self.table.name}: see `next`")
+        self._seen.add(mark)
+
+    def _read(
+        self, target: str, at: str | int, answer: BackendAnswer, until: Key | None
+    ) -> tuple[list[StoredRow], str | int]:
+        """Return the rows of a page, and where the next one is: empty for nowhere."""
+        self._require_ok(answer)
+        body = answer.body
+        try:
+            found = self._items.find(body).found[0]
+        except InvalidBody:
+            raise MigrationFailed("answer-not-json") from None
+        elements = [one.raw(body) for one in found]
+        last = elements[-1] if elements else b"{}"
+        following = self._following(target, at, answer, last)
+        if not found:
+            return [], following
+        before, behind = body[: found[0].start], body[found[-1].end :]
+        media_type = answer.headers.get("content-type", "application/json")
+        rows: dict[Key, StoredRow] = {}
+        for element in elements:
+            address = self._path(self.table.address, element)
+            listed = ListedRow(address, target, media_type, element, before, behind)
+            key: Key = until if until is not None and address == until[0] else (address,)
+            if until is None and element is last:
+                key = (address, following)
+            if (address,) in rows or key in rows:
+                raise MigrationFailed("address-twice", detail=f"{self.table.name}: see `write`")
+            rows[key] = listed.row(key)
+        if until is None and isinstance(self.table.paging, PagePaging):
+            self._refuse_twice(" ".join(str(key[0]) for key in rows))
+        return list(rows.values()), following
+
+    def _following(
+        self, target: str, at: str | int, answer: BackendAnswer, last: bytes
+    ) -> str | int:
+        paging = self.table.paging
+        if isinstance(paging, PagePaging):
+            return int(at) + 1
+        if isinstance(paging, LinkPaging):
+            return self._linked(target, _link(paging, answer))
+        if isinstance(paging, CursorPaging):
+            if paging.selector is not None:
+                return _text_at(paging.selector, answer.body)
+            return "" if last == b"{}" else _member(last, paging.member or "")
+        return ""
+
+    def _linked(self, target: str, link: str) -> str:
+        """Return path and query of a link, which must be of the same rule; its host is not used."""
+        if not link:
+            return ""
+        parts = urlsplit(urljoin(f"http://backend{target}", link))
+        query = f"?{parts.query}" if parts.query else ""
+        try:
+            path = canonical(parts.path)
+            here, there = (
+                self._rules.decide("GET", one)
+                for one in (canonical(target.partition("?")[0]), path)
+            )
+        except SealyardError:
+            raise MigrationFailed("link-refused") from None
+        if here.rule is not there.rule or path.text != parts.path or not _is_sent(query):
+            raise MigrationFailed("link-leaves-the-list")
+        return f"{path.text}{query}"
+
+    def _path(self, template: Template, element: bytes) -> str:
+        """Return a path that an element fills."""
+        path = template.expand(lambda name: _member(element, name))
+        try:
+            spelled = canonical(path).text
+        except SealyardError:
+            spelled = ""
+        if spelled != path:
+            raise MigrationFailed("no-address", detail=f"{self.table.name}: a member is no name")
+        return path
+
+    def _write(self, row: StoredRow, body: bytes) -> bool:
+        listed = ListedRow.of(row)
+        precondition = self._precondition(listed)
+        if precondition is None:
+            return False
+        if precondition and not self._checks_preconditions and not self._probe(row, precondition):
+            return False
+        return self._done(row, self._send(listed, body, precondition))
+
+    def _send(
+        self, listed: ListedRow, body: bytes, precondition: Mapping[str, str]
+    ) -> BackendAnswer:
+        headers = {"Content-Type": self.table.media_type, **precondition}
+        return self._backend.ask(self.table.method, listed.address, headers, body)
+
+    def _done(self, row: StoredRow, answer: BackendAnswer) -> bool:
+        """Return whether a row was written; note why the backend does not take it."""
+        if answer.status in _UNFIT:
+            self._refused[row.key] = f"status {answer.status}"
+        elif answer.status not in _CHANGED:
+            self._require_ok(answer, any_ok=True)
+            return True
+        return False
+
+    def _probe(self, row: StoredRow, precondition: Mapping[str, str]) -> bool:
+        """Learn, before the first write, whether the backend checks preconditions.
+
+        It is sent what it has, with one that cannot hold. Returns False where nothing was learnt.
+        Raises MigrationFailed where it writes all the same: it would lose what others write.
+        """
+        listed = ListedRow.of(row)
+        stale = {name: _stale(name, value) for name, value in precondition.items()}
+        same = write_body(self.table, listed.element).text
+        answer = self._send(listed, same, stale)
+        if answer.ok:
+            detail = (
+                f"{', '.join(stale)} does not keep it from writing; use `guard: {{compare: …}}`"
+            )
+            raise MigrationFailed("precondition-ignored", detail=detail)
+        self._checks_preconditions = answer.status in _UNMET
+        return self._checks_preconditions or self._done(row, answer)
+
+    def _precondition(self, listed: ListedRow) -> dict[str, str] | None:
+        """Return the headers that guard a write; None where the element is another one by now."""
+        guard = self.table.guard
+        if isinstance(guard, HeaderGuard):
+            value = guard.value.fill(lambda name: _member(listed.element, name))
+            if not _VISIBLE.fullmatch(value):
+                raise MigrationFailed("no-precondition", detail=f"{self.table.name}: see `guard`")
+            return {guard.header: value}
+        answer = self._backend.ask("GET", self._path(guard.path, listed.element))
+        if answer.status in _CHANGED:
+            return None
+        self._require_ok(answer)
+        try:
+            now = value_at(self.table.at, answer.body)
+            if now is None or write_body(self.table, now).text != _text(self.table, listed):
+                return None
+        except SealyardError:
+            return None
+        return _validator(answer) if guard.validated else {}
+
+    def _require_ok(self, answer: BackendAnswer, *, any_ok: bool = False) -> None:
+        if not (answer.ok if any_ok else answer.status == _OK):
+            detail = "redirects are not followed" if answer.status // 100 == 3 else ""  # noqa: PLR2004 - 3xx
+            raise MigrationFailed(f"status {answer.status}", detail=detail or self.table.name)
+
+
+def _text(collection: HttpCollection, listed: ListedRow) -> bytes:
+    return write_body(collection, listed.element).text
+
+
+def _stale(name: str, value: str) -> str:
+    """Return a precondition that does not hold, of the same form as one that does.
+
+    Backends count versions, or take a time for a tag, and 0 for none.
+    """
+    if name != "If-Match":
+        return _LONG_AGO
+    counted = _NUMBER.fullmatch(value)
+    if counted is not None:
+        number = int(counted[1])
+        return f'"{number - 1 if number > 1 else number + 1}"'
+    last = "1" if value[-2:-1] == "0" else "0"
+    return f'{value[:-2]}{last}"'
+
+
+def _validator(answer: BackendAnswer) -> dict[str, str]:
+    """Return the precondition by the validators of an answer; If-Match needs a strong one."""
+    etag, modified = (answer.headers.get(one, "") for one in ("etag", "last-modified"))
+    if etag and not etag.startswith("W/"):
+        return {"If-Match": etag}
+    if modified:
+        return {"If-Unmodified-Since": modified}
+    raise MigrationFailed("no-validator", detail="an element has neither ETag nor Last-Modified")
+
+
+def _at(key: Key) -> str | int:
+    """Return what leads from a page's last row to the next page."""
+    at = key[1]
+    return at if isinstance(at, int) else str(at)
+
+
+def _link(paging: LinkPaging, answer: BackendAnswer) -> str:
+    if paging.selector is not None:
+        return _text_at(paging.selector, answer.body)
+    header = (paging.header or "").lower()
+    value = answer.headers.get(header, "")
+    if header != "link":
+        return value.strip()
+    return next((one[1] for one in _NEXT.finditer(value) if _REL_NEXT.search(one[2])), "")
+
+
+def _text_at(selector: JsonSelector, body: bytes) -> str:
+    """Return the one text or number that a selector finds, or an empty text."""
+    try:
+        found = Selection((selector,)).find(body).found[0]
+    except InvalidBody:
+        raise MigrationFailed("answer-not-json") from None
+    if len(found) != 1:
+        return ""
+    return _name(json.loads(found[0].raw(body))) or ""
+
+
+def _member(element: bytes, name: str) -> str:
+    """Return a member of an element as text; raise MigrationFailed where it has none."""
+    value: Any = json.loads(element)
+    for one in name.split("."):
+        value = value.get(one) if isinstance(value, dict) else None
+    text = _name(value)
+    if text is None:
+        raise MigrationFailed("no-such-member", detail=f"an element has no text or number: {name}")
+    return text
+
+
+def _name(value: object) -> str | None:
+    """Return a text or a whole number as text."""
+    if isinstance(value, str) and value:
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _is_sent(query: str) -> bool:
+    return re.fullmatch(r"[!-~]*", query) is not None

@@ -1,0 +1,180 @@
+"""Requests to the backend of a listener: blocking, bounded, to its upstream alone.
+
+Redirects are not followed, proxies of the environment are not used, and nothing of an answer gets
+into an error: it may hold values.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import monotonic, sleep
+from typing import Final
+
+from ...config.settings import ListenerSettings, OriginalPort, TcpAddress, UnixAddress
+from ...core.errors import MigrationFailed
+from ...keys.keyring.roots.key_service import trusting
+
+SECONDS: Final = 30.0
+"""How long each step of a request may take; an answer may take as long as four."""
+MOST_ANSWER: Final = 16 << 20
+"""Bytes."""
+_PIECE: Final = 64 * 1024
+_BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_ATTEMPTS: Final = 6
+_MOST_WAIT: Final = 60
+"""Seconds; a backend that asks for more is asked again after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAnswer:
+    """What a backend answered; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to an upstream as the configuration names it."""
+
+    def __init__(self, listener: ListenerSettings) -> None:
+        """Take the address; nothing is connected yet."""
+        address, tls = listener.upstream.address, listener.upstream_tls
+        assert not isinstance(address, OriginalPort)  # noqa: S101 - the reader refuses it
+        self._unix = str(address.path) if isinstance(address, UnixAddress) else None
+        self._tls: ssl.SSLContext | None = None
+        host, port = ("localhost", 80) if isinstance(address, UnixAddress) else _parts(address)
+        super().__init__(host, port, timeout=SECONDS)
+        self._server_name = (tls and tls.server_name) or host
+        if listener.upstream.tls:
+            shown = (tls.cert, tls.key) if tls and tls.cert and tls.key else None
+            self._tls = trusting(tls.ca if tls else None, shown)
+            self.default_port = 443
+
+    def connect(self) -> None:
+        """Connect, and verify the server where the upstream is `https`."""
+        if self._unix is None:
+            self.sock = socket.create_connection((self.host, self.port), self.timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self._unix)
+        if self._tls is not None:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
+
+
+class Backend:
+    """One connection at a time, which is kept; `headers` are those of every request."""
+
+    def __init__(
+        self,
+        listener: ListenerSettings,
+        headers: Mapping[str, str],
+        *,
+        wait: Callable[[float], None] = sleep,
+    ) -> None:
+        """Connect to nothing yet. Raises KeyringError for a file of TLS that cannot be used."""
+        self._connection = _Connection(listener)
+        self._headers = {"Accept-Encoding": "identity", **headers}
+        self._wait = wait
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> BackendAnswer:
+        """Return the answer; a backend that is busy is asked again, later.
+
+        A request that met a connection which the backend was closing is sent once more: a write
+        that was done all the same then fails its precondition. Raises MigrationFailed where there
+        is no answer.
+        """
+        for attempt in range(_ATTEMPTS):
+            answer = self._answer(method, target, {**self._headers, **(headers or {})}, body)
+            if answer.status not in _BUSY or attempt == _ATTEMPTS - 1:
+                break
+            self._wait(_seconds(answer.headers.get("retry-after", ""), 2**attempt))
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> BackendAnswer:
+        kept = self._connection.sock is not None
+        try:
+            return self._once(method, target, headers, body)
+        except (http.client.RemoteDisconnected, ConnectionError) as error:
+            self.close()
+            if not kept:
+                raise MigrationFailed(_reason(error)) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise MigrationFailed(_reason(error)) from None
+        try:
+            return self._once(method, target, headers, body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise MigrationFailed(_reason(error)) from None
+
+    def _once(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> BackendAnswer:
+        self._connection.request(method, target, body, dict(headers))
+        ends = monotonic() + 4 * SECONDS
+        with self._connection.getresponse() as response:
+            read = bytearray()
+            while piece := response.read(_PIECE):
+                read += piece
+                if len(read) > MOST_ANSWER:
+                    self.close()
+                    raise MigrationFailed(
+                        "answer-too-long", detail=f"more than {MOST_ANSWER} bytes"
+                    )
+                if monotonic() > ends:
+                    raise TimeoutError
+            if response.length:
+                raise http.client.IncompleteRead(b"")
+            found = {name.lower(): value for name, value in response.getheaders()}
+        if found.get("content-encoding", "identity").lower() != "identity":
+            raise MigrationFailed("answer-encoded", detail="it has a Content-Encoding")
+        return BackendAnswer(response.status, found, bytes(read))
+
+
+def _parts(address: TcpAddress) -> tuple[str, int]:
+    return address.host, address.port
+
+
+def _seconds(written: str, usual: float) -> float:
+    """Return how long to wait: what Retry-After says in seconds, or the usual."""
+    said = float(written) if written.isascii() and written.isdigit() else usual
+    return min(said, _MOST_WAIT)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no-answer-in-time"
+    if isinstance(error, socket.gaierror):
+        return "name-not-resolved"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "certificate-not-trusted"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection-refused"
+    if isinstance(error, http.client.IncompleteRead):
+        return "answer-cut"
+    return type(error).__name__

@@ -1,0 +1,323 @@
+"""From elements of a list to the messages that write them back, by the rules of the sidecar.
+
+The rule of the write says which values are sealed, in which form and for which context: each is
+sealed by the edit that the sidecar would carry out, so the message is the one that it would send.
+The rule of the list says what opens. A token that only this rule opens is `former`: no rule would
+seal it where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from ...core.compiled.rule_table import Decision, RuleTable
+from ...core.crypto.context import Context
+from ...core.crypto.token import CTY_JSON, Form, Token
+from ...core.edits.edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
+from ...core.edits.splice import splice
+from ...core.edits.wrapped import CarriedEdit
+from ...core.errors import TrafficError, UnfitValue
+from ...core.http.message import Headers, RequestHead, ResponseHead
+from ...core.http.path import canonical
+from ...core.planning.block_choice import choose_response
+from ...core.planning.exchange import Exchange
+from ...core.planning.plan import Plan
+from ...core.planning.planner import plan_request, plan_response
+from ...core.rules.model import Block
+from ...keys.sessions.sessions import Sessions
+from ..job.collections import HttpCollection
+from ..job.model import DEFAULT_ROWS, Verb
+from .cells import Stored
+from .sealing import RunSessions
+from .states import Outcome
+from .treatment import ChangedValue, Key, StoredRow, Treated
+from .value_treatment import Opened, Value, ValueTreatment, token_of
+from .write_body import WriteBody, write_body
+
+_OK: Final = 200
+_Inner = SealEdit | OpenEdit | EmbeddedEdit
+_Edit = _Inner | CarriedEdit
+
+
+class ListedRow(NamedTuple):
+    """What a row of a collection is made of: where it is written, and where it was listed.
+
+    `before` and `behind` are what is around the elements in the answer of type `media_type`.
+    """
+
+    address: str
+    listed: str
+    media_type: str
+    element: bytes
+    before: bytes
+    behind: bytes
+
+    def row(self, key: Key) -> StoredRow:
+        """Return it as a row."""
+        names, cells = (self.address, self.listed, self.media_type), self[3:]
+        return StoredRow(key, names, cells)
+
+    @classmethod
+    def of(cls, row: StoredRow) -> ListedRow:
+        """Return what a row is made of."""
+        return cls(*row.names, *row.cells)  # type: ignore[arg-type]  # what `row` made
+
+
+class _Found(NamedTuple):
+    """A value of a message: its label, the edit that is for it, and the block of that.
+
+    A change by the edit is `shift` bytes behind in the body; None: the body does not have it.
+    """
+
+    label: int
+    value: Value
+    edit: _Edit
+    block: Block
+    shift: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes one value anew, as the rules do."""
+
+    found: _Found
+    keys: KeysInUse
+    now: float
+    lookalikes: bool
+
+    @property
+    def form(self) -> Form:
+        """The wire form that the rule of the write says."""
+        inner = _inner(self.found.edit)
+        return inner.item.form if isinstance(inner, SealEdit) else "jwe"
+
+    def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Change:
+        """Return the change that the sidecar would make; its rule says when the value ends."""
+        edit = self.found.edit
+        inner = _inner(edit)
+        assert isinstance(inner, SealEdit)  # noqa: S101 - others have no context to be sealed for
+        if exp is not None:
+            raise UnfitValue("token-ends")
+        cty = CTY_JSON if value.is_json else None
+        inner = replace(inner, plaintext=value.text, cty=cty, token=None)
+        return _around(edit, inner).carry_out(keys, self.found.block, self.now)
+
+    def open(self, opened: Opened) -> Change:
+        """Return the change to what was sealed; one that a page must not have is none."""
+        found = self.found
+        edit, inner = found.edit, _inner(found.edit)
+        if isinstance(inner, SealEdit):
+            context, token = found.value.contexts[opened.at], found.value.token
+            assert context is not None  # noqa: S101 - it was opened by it
+            assert isinstance(token, Token)  # noqa: S101 - it was opened
+            edit = _around(edit, OpenEdit(inner.start, inner.end, context, token, "json"))
+        change = edit.carry_out(self.keys, found.block, self.now)
+        if change.text is None or found.shift is None:
+            raise UnfitValue("not-written")
+        shift = found.shift
+        return replace(change, start=change.start + shift, end=change.end + shift)
+
+
+class RuleTreatment:
+    """Treats the elements of a collection with a verb. `plan` is `seal`, without writing.
+
+    `headers` are those of every request. `refused` are rows that the backend did not accept, and
+    why: they stay.
+    """
+
+    def __init__(  # noqa: PLR0913 - the rules, the job, and how
+        self,
+        rules: RuleTable,
+        headers: Headers,
+        collection: HttpCollection,
+        *,
+        verb: Verb,
+        sessions: Sessions,
+        sealing: RunSessions,
+        refused: Mapping[Key, str],
+    ) -> None:
+        """Begin with the rules of a listener."""
+        self._rules = rules
+        self._headers = headers
+        self._type = (b"Content-Type", collection.media_type.encode())
+        self._collection = collection
+        self._labels = {one: at for at, one in enumerate(collection.labels)}
+        self._verb = verb
+        self._values = ValueTreatment(verb, sessions, sealing)
+        self._refused = refused
+
+    async def treat(self, rows: Sequence[StoredRow]) -> list[Treated]:
+        """Return what each element is and is to be.
+
+        Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
+        """
+        treated: list[Treated] = []
+        for at in range(0, len(rows), DEFAULT_ROWS):
+            some = rows[at : at + DEFAULT_ROWS]
+            read = [self._read(ListedRow.of(row)) for row in some]
+            found = [
+                one.value
+                for message in read
+                if not isinstance(message, Outcome)
+                for one in message[1]
+            ]
+            keys, now = await self._values.keys(found, joined=self._rules.joins), self._values.now()
+            treated += [
+                self._treated(row, message, keys, now)
+                for row, message in zip(some, read, strict=True)
+            ]
+        return treated
+
+    def _read(self, row: ListedRow) -> tuple[WriteBody, list[_Found]] | Outcome:
+        """Return the body of the write and its values, or why there is none."""
+        try:
+            body = write_body(self._collection, row.element)
+            plan = self._write_plan(row.address, body.text)
+            reads = self._read_plan(row)
+        except TrafficError as error:
+            return Outcome("unfit", "", error.reason)
+        return body, self._found(row, body, plan, reads)
+
+    def _write_plan(self, address: str, body: bytes) -> Plan:
+        head = RequestHead(self._collection.method, address, None, (*self._headers, self._type))
+        return plan_request(self._exchange(head), body)
+
+    def _read_plan(self, row: ListedRow) -> Plan | None:
+        """Return what the rule of the list does to an answer that has this element alone."""
+        path, _, query = row.listed.partition("?")
+        exchange = self._exchange(RequestHead("GET", path, query or None, self._headers))
+        head = ResponseHead(_OK, b"", ((b"Content-Type", row.media_type.encode()),))
+        compiled = choose_response(exchange, head)
+        if compiled is None:
+            return None
+        answer = b"".join((row.before, row.element, row.behind))
+        return plan_response(exchange, compiled, head, answer)
+
+    def _exchange(self, head: RequestHead) -> Exchange:
+        """Return an exchange under the rule that takes a request, be it in mode `observe`."""
+        decision = self._rules.decide(head.method, canonical(head.path))
+        rule = decision.compiled_rule or decision.observes
+        return Exchange(Decision(rule, decision.captures), head)
+
+    def _found(
+        self, row: ListedRow, body: WriteBody, plan: Plan, reads: Plan | None
+    ) -> list[_Found]:
+        """Return what the write seals, and tokens elsewhere that only the list's rule opens."""
+        opening = list(_opening(row, reads))
+        found: list[_Found] = []
+        inside: set[int] = set()
+        for edit in plan.edits:
+            if not isinstance(edit, SealEdit | CarriedEdit):
+                continue
+            inner = _inner(edit)
+            assert isinstance(inner, SealEdit)  # noqa: S101 - what a request is sealed by
+            assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+            stored = Stored(inner.plaintext, is_json=inner.cty is not None)
+            token, (start, end) = token_of(stored), _span(edit)
+            mine = [
+                at
+                for at, one in enumerate(opening)
+                if (shift := body.shift(one.start, one.end)) is not None
+                and start <= one.start + shift
+                and one.end + shift <= end
+            ]
+            contexts: tuple[Context | None, ...] = (inner.context,)
+            if token is not None or self._verb != "open":
+                inside.update(mine)
+            if token is not None:
+                contexts += tuple(_inner(opening[at].edit).context for at in mine)
+            label = self._labels[f"{self._collection.name} {inner.item.selector.text}"]  # type: ignore[union-attr]  # the reader lets none but JSON selectors pass
+            found.append(_Found(label, Value(stored, token, contexts), edit, plan.compiled.block))
+        return found + [
+            self._elsewhere(row, body, one) for at, one in enumerate(opening) if at not in inside
+        ]
+
+    def _elsewhere(self, row: ListedRow, body: WriteBody, one: _Opening) -> _Found:
+        stored = Stored(row.element[one.start : one.end].strip(b'"'))
+        value = Value(stored, one.token, (None, _inner(one.edit).context))
+        shift = body.shift(one.start, one.end)
+        shift = None if shift is None else shift - len(row.before)
+        return _Found(len(self._labels) - 1, value, one.edit, one.block, shift)
+
+    def _treated(
+        self,
+        row: StoredRow,
+        read: tuple[WriteBody, list[_Found]] | Outcome,
+        keys: KeysInUse,
+        now: float,
+    ) -> Treated:
+        made = Treated(row)
+        if isinstance(read, Outcome):
+            made.kept.append((0, read))
+            return made
+        body, values = read
+        changes: list[Change] = []
+        refused = self._refused.get(row.key)
+        for one in values:
+            writer = _Writer(one, keys, now, self._collection.lookalikes)
+            before, after, change = self._values.treat(writer, one.value, keys, now)
+            if change is None:
+                made.kept.append((one.label, _read_by_clients(one.value, before)))
+            elif refused is not None:
+                made.kept.append((one.label, Outcome("refused", before.kek, refused)))
+            else:
+                made.changed.append(ChangedValue(one.label, before, after))
+                changes.append(change)
+        made.cells.append(splice(body.text, changes) if changes else None)
+        return made
+
+
+def _read_by_clients(value: Value, outcome: Outcome) -> Outcome:
+    """Return an outcome; a token that the rule of the list does not open is not where it should."""
+    current, *others = value.contexts
+    if outcome.state == "sealed" and current not in others:
+        return Outcome("misplaced", outcome.kek, "not-read")
+    return outcome
+
+
+class _Opening(NamedTuple):
+    """A token that the rule of the list opens, by where it is in the element."""
+
+    start: int
+    end: int
+    token: Token
+    edit: OpenEdit | EmbeddedEdit | CarriedEdit
+    block: Block
+
+
+def _opening(row: ListedRow, plan: Plan | None) -> list[_Opening]:
+    if plan is None or plan.compiled is None:
+        return []
+    first, last = len(row.before), len(row.before) + len(row.element)
+    found: list[_Opening] = []
+    for edit in plan.edits:
+        if isinstance(edit, OpenEdit | EmbeddedEdit | CarriedEdit) and isinstance(
+            edit.token, Token
+        ):
+            start, end = _span(edit)
+            if first <= start and end <= last:
+                block = plan.compiled.block
+                found.append(_Opening(start - first, end - first, edit.token, edit, block))
+    return found
+
+
+def _inner(edit: _Edit) -> _Inner:
+    """Return the edit of the value itself."""
+    return edit.innermost if isinstance(edit, CarriedEdit) else edit
+
+
+def _around(edit: _Edit, inner: _Inner) -> _Edit:
+    """Return an edit with another one in its innermost place."""
+    return edit._replace(edit=_around(edit.edit, inner)) if isinstance(edit, CarriedEdit) else inner
+
+
+def _span(edit: _Edit) -> tuple[int, int]:
+    """Return where the value of an edit begins and ends in the body."""
+    if isinstance(edit, CarriedEdit):
+        start, end = _span(edit.edit)
+        return edit.at(start), edit.at(end)
+    if isinstance(edit, EmbeddedEdit):
+        return edit.found.start, edit.found.end
+    return edit.start, edit.end
