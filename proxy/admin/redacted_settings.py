@@ -125,6 +125,7 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
             for one in settings.ladder.callers
         ],
         "find_sensitive": settings.ladder.finds_sensitive,
+        "add_request_id": settings.add_request_id,
     }
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)

@@ -361,6 +361,7 @@ class ListenerSettings:
     upstream_names: tuple[str, ...] = ()
     on_client_close: ClientClose = "probe"
     proxy_protocol: bool = False
+    add_request_id: bool = False
     log: Mapping[str, RuleLog] = field(default_factory=dict)
     ladder: LadderSettings = field(default_factory=LadderSettings)
 

@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from .logs.access_line import MessageLine, Refusal
+from .logs.access_line import BACKEND_FAILURES, MessageLine, Refusal
 from .logs.logger import Logs
 from .metrics.message_counts import MOST_SERIES, OUTCOMES, MessageCounts
 from .metrics.metric import Metric
 from .metrics.samples import Labels, Samples
+from .metrics.store import STORE_ERRORS
 from .metrics.table import (
     LINES_LOST,
     METRICS,
@@ -22,7 +23,6 @@ from .metrics.table import (
     REFUSAL_REASONS,
     REFUSALS,
     SENSITIVE,
-    STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
     UNACCEPTED,
@@ -37,7 +37,6 @@ __all__ = ["MOST_SERIES", "CountingReporter", "MessageReporter", "Reporter"]
 _ABORTED: Final = 499
 _BY_FIELDS: Final = {"message.would_refuse": WOULD_REFUSE, "member.unruled": SENSITIVE}
 """Events that are counted by the fields which are the labels of their metric."""
-_UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})
 
 
 class Reporter(Protocol):
@@ -92,8 +91,7 @@ class CountingReporter:
         now = time.time()
         for line in lines:
             if line.refusal is not None:
-                outcome = "refused"
-                self._refusal(line, line.refusal)
+                outcome = self._refusal(line, line.refusal)
             else:
                 outcome = "aborted" if line.status == _ABORTED else "forwarded"
                 if line.observations:
@@ -140,12 +138,15 @@ class CountingReporter:
             )
             self._add(TRIALS, (listener, rule, direction, result))
 
-    def _refusal(self, line: MessageLine, refusal: Refusal) -> None:
-        listener, (code, reason, direction) = line.listener, refusal
-        self._add(REFUSALS, (listener, line.rule or "", direction, code))
+    def _refusal(self, line: MessageLine, refusal: Refusal) -> str:
+        """Count a message that was not answered by the backend; return its outcome."""
+        listener, rule, (code, reason, direction) = line.listener, line.rule or "", refusal
+        if code in BACKEND_FAILURES:
+            self._add(UPSTREAM_ERRORS, (listener, rule, code, reason))
+            return "failed"
+        self._add(REFUSALS, (listener, rule, direction, code))
         self._add(REFUSAL_REASONS, (listener, code, reason))
-        if code in _UPSTREAM:
-            self._add(UPSTREAM_ERRORS, (listener, code, reason))
+        return "refused"
 
     def _add(self, metric: Metric, labels: Labels, number: float = 1) -> None:
         # By name: a dataclass computes its hash anew each time.

@@ -30,7 +30,7 @@ Piece = Literal["", "message", "piece"]
 class Passing(NamedTuple):
     """The message of a body: names of the configuration, direction, and what part the body is."""
 
-    request_id: str
+    key: str
     listener: str
     rule: str | None
     method: str
@@ -98,18 +98,18 @@ class Tap:
         if passing.piece:
             self._part(passing, self._sides(passing, before, after, names), outcomes)
             return
-        held = self._pending.get(passing.request_id)
+        held = self._pending.get(passing.key)
         if held is None:
             if not self._take():
                 return
-            held = self._pending[passing.request_id] = {}
+            held = self._pending[passing.key] = {}
             if len(self._pending) > _MOST_PENDING:
                 del self._pending[next(iter(self._pending))]
         held |= self._sides(passing, before, after, names)
 
     def line(self, line: MessageLine) -> None:
         """Record the line of a message, with the shapes of its bodies."""
-        shapes = self._pending.pop(line.request_id, None)
+        shapes = self._pending.pop(line.key, None)
         if shapes is None and not self._take():
             self.missed += 1
             return
@@ -140,7 +140,7 @@ class Tap:
             "sent": 0,
             "got": 0,
         }
-        if (request := self._pending.pop(passing.request_id, None)) is not None:
+        if (request := self._pending.pop(passing.key, None)) is not None:
             self._keep(
                 {**message, "part": "request", "direction": "request", "outcomes": {}, **request}
             )

@@ -155,6 +155,9 @@ class Request(Protocol):
     def raw(self) -> RawRequest:
         """The head as the parser read it."""
 
+    request_id: bytes | None
+    """The id that the response gets if it has none; None where none is added."""
+
     @property
     def peer(self) -> Peer:
         """Who sent it."""

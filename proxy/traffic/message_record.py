@@ -33,6 +33,7 @@ class MessageRecord(MessageLine):
         self.direction: Direction = "request"
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
+        self.own_id = ""
         self.listener = listener
         self.method = ""
         self.rule = None
@@ -46,6 +47,8 @@ class MessageRecord(MessageLine):
         self.upstream_ms = None
         self.refusal = None
         self.trace_id = ""
+        self.sampled = False
+        self.changes = None
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:
         """Add how many values of this direction had which outcome."""
@@ -56,6 +59,11 @@ class MessageRecord(MessageLine):
         else:
             before = self.response_outcomes
             self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
+
+    def changed(self, began: float) -> None:
+        """Note that a body has been changed from `began` (`time.perf_counter`) until now."""
+        if self.changes is not None:
+            self.changes.append((self.direction, time.perf_counter() - began))
 
     def sending(self) -> None:
         """Note that the request goes upstream."""

@@ -142,6 +142,7 @@ async def explain(
         limits=listener.limits,
         trusted_proxies=listener.trusted_proxies,
         upstream_names=frozenset(one.encode() for one in listener.upstream_names),
+        add_request_id=listener.add_request_id,
         make_steps=lambda *args, **named: ExplainedSteps(*args, notes=notes, **named),
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())

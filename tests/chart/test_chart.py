@@ -228,6 +228,8 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(render: Render) -> N
     assert names
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in names} <= set(METRICS)
     assert json.loads(rendered.one("ConfigMap", "dashboard")["data"]["sealyard.json"])["panels"]
+    links = re.findall(r'"runbook_url": "([^"]+)/\w+\.html"', asked)
+    assert set(links) == {"https://docs.shop.example/runbooks"}
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ async def test_a_backend_with_an_expired_certificate_is_told_and_taken_again(
 
             async with over_tls(tmp_path, port):
                 assert await status() == 502
-                await scene.logs(pod, "message.refused", reason="connect")
+                await scene.logs(pod, "message.failed", reason="connect")
                 checked = f"cd '{place.folder}'; sealyard doctor || true"
                 told = await asyncio.to_thread(scene.operator.follow, checked)
                 assert "certificate has expired" in told, told

@@ -46,6 +46,7 @@ WITH_LINES = (
     "traffic/exchange/general_exchange.py",
     "traffic/exchange/known_heads.py",
     "traffic/exchange/way_steps.py",
+    "traffic/exchange/request_ids.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (

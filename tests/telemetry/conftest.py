@@ -56,7 +56,7 @@ def a_line(
     direction: str = "request",
     **more: Any,  # noqa: ANN401 - any field
 ) -> MessageLine:
-    """Return the line of a message; `refused` is the code of an error."""
+    """Return the line of a message; `refused` is the code of an error, if there is one."""
     line = MessageLine("r-1", "api", "POST", "send", 200, 10, 20, 3.0, upstream_ms=2.0)
     refusal = Refusal(refused, reason, direction) if refused else None
     return replace(line, refusal=refusal, **more)

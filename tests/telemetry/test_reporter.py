@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.telemetry.logs.logger import DescriptorSink, Logs
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed
-from proxy.telemetry.metrics.samples import Check, Facts, Samples
+from proxy.telemetry.metrics.samples import Check, Facts, Labels, Samples
 from proxy.telemetry.reporter import CountingReporter
 from tests.factories import Ear
 
@@ -41,11 +42,102 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
         tally.messages([a_line(rule=None, refused=code, reason=reason, direction="response")])
     samples = tally.samples()
 
-    assert samples.value(table.MESSAGES, "api", "", "refused") == 2
+    assert samples.value(table.MESSAGES, "api", "", "refused") == 1
+    assert samples.value(table.MESSAGES, "api", "", "failed") == 1
     assert samples.value(table.REFUSALS, "api", "", "response", "open-failed") == 1
-    assert samples.value(table.UPSTREAM_ERRORS, "api", "upstream-failed", "connect") == 1
-    assert samples.value(table.UPSTREAM_ERRORS, "api", "open-failed", "tag") == 0
-    assert ear.events == ["message.refused", "message.refused"]
+    assert samples.value(table.REFUSALS, "api", "", "response", "upstream-failed") == 0
+    assert samples.value(table.REFUSAL_REASONS, "api", "upstream-failed", "connect") == 0
+    assert samples.value(table.UPSTREAM_ERRORS, "api", "", "upstream-failed", "connect") == 1
+    assert samples.value(table.UPSTREAM_ERRORS, "api", "", "open-failed", "tag") == 0
+    assert ear.events == ["message.failed", "message.refused"]
+
+
+@pytest.mark.parametrize("code", ["busy", "upstream-resting"])
+def test_what_sealyard_refuses_for_want_of_room_is_no_failure_of_the_backend(code: str) -> None:
+    ear = Ear()
+    tally = CountingReporter(ear)
+    tally.messages([a_line(refused=code, reason="queue-full")])
+
+    assert tally.samples().value(table.UPSTREAM_ERRORS, "api", "send", code, "queue-full") == 0
+    assert tally.samples().value(table.REFUSALS, "api", "send", "request", code) == 1
+    assert ear.events == ["message.refused"]
+
+
+def test_requests_and_their_durations_have_method_class_of_status_and_outcome() -> None:
+    tally = CountingReporter(Ear())
+    lines = [
+        a_line(),
+        a_line(status=201),
+        a_line(method="GET", status=404),
+        a_line(status=499),
+        a_line(refused="upstream-timeout", reason="response", status=504),
+        a_line(method="", rule=None, refused="malformed-request", reason="x", status=400),
+    ]
+    tally.messages(lines)
+    counted: dict[Labels, object] = {
+        labels: (sum(values[:-1]), values[-1])
+        for name, labels, values in tally.samples()
+        if name == table.REQUEST_DURATION.name
+    }
+
+    assert counted == {
+        ("api", "send", "POST", "2xx", "forwarded"): (2, pytest.approx(0.006)),
+        ("api", "send", "GET", "4xx", "forwarded"): (1, pytest.approx(0.003)),
+        ("api", "send", "POST", "4xx", "aborted"): (1, pytest.approx(0.003)),
+        ("api", "send", "POST", "5xx", "failed"): (1, pytest.approx(0.003)),
+        ("api", "", "", "4xx", "refused"): (1, pytest.approx(0.003)),
+    }
+
+
+def test_the_time_of_the_backend_is_counted_by_rule() -> None:
+    tally = CountingReporter(Ear())
+    tally.messages([a_line(), a_line(method="GET"), a_line(rule=None, upstream_ms=None)])
+    counted = {
+        labels: sum(values[:-1])
+        for name, labels, values in tally.samples()
+        if name == table.UPSTREAM_DURATION.name
+    }
+
+    assert counted == {("api", "send"): 2}
+
+
+def test_the_time_of_changes_is_counted_where_it_was_measured() -> None:
+    tally = CountingReporter(Ear())
+    tally.messages(
+        [
+            a_line(changes=[("request", 0.00002), ("response", 0.003)]),
+            a_line(changes=[("request", 0.00002)]),
+            a_line(changes=[]),
+            a_line(),
+        ]
+    )
+    counted: dict[Labels, object] = {
+        labels: (sum(values[:-1]), values[1], values[-1])
+        for name, labels, values in tally.samples()
+        if name == table.CRYPTO_DURATION.name
+    }
+
+    assert counted == {
+        ("api", "send", "request"): (2, 2, pytest.approx(0.00004)),
+        ("api", "send", "response"): (1, 0, pytest.approx(0.003)),
+    }
+
+
+def test_writes_that_no_rule_matches_are_counted_and_nothing_else() -> None:
+    tally = CountingReporter(Ear())
+    for method, rule, status, refused in (
+        ("POST", None, 200, ""),
+        ("PATCH", None, 404, ""),
+        ("GET", None, 101, ""),  # a WebSocket
+        ("GET", None, 200, ""),
+        ("POST", "send", 200, ""),
+        ("POST", None, 400, "malformed-request"),
+        ("POST", None, 499, ""),
+    ):
+        line = a_line(method=method, rule=rule, status=status, refused=refused, reason="x")
+        tally.messages([line])
+
+    assert tally.samples().value(table.UNCOVERED_WRITES, "api") == 3
 
 
 def test_a_client_that_went_away_is_no_forwarded_message() -> None:

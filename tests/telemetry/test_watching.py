@@ -15,7 +15,7 @@ from proxy.core.errors import traffic_errors
 from proxy.telemetry.logs.event_keys import OTEL
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.prometheus_text import exposed
-from proxy.telemetry.metrics.samples import WIDTH, Samples
+from proxy.telemetry.metrics.samples import Samples
 from proxy.telemetry.metrics.table import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -32,15 +32,19 @@ EXPRESSIONS = [rule["expr"] for rule in RULES] + [
 ]
 _SELECTOR = re.compile(r"(sealyard_\w+)(?:\{([^}]*)\})?")
 # What Prometheus adds by itself, and what the chart's PodMonitor makes of a pod.
-_GIVEN = {"namespace", "pod", "instance", "le"}
+_GIVEN = {"job", "namespace", "pod", "instance", "le"}
+_OF_ALL = {"SealyardAbsent", "SealyardPermissiveEnds", "SealyardRuleMatchesNothing"}
+"""Alerts about what all processes do together, or about none."""
+_CHOSEN = ("instance", "listener", "rule")
+"""The variables of the dashboard."""
+_PAGES = "https://sealyard.example.com/docs/runbooks"
 
 
 def every_series() -> set[str]:
     """Return the names under which a scraper finds what the table declares."""
     samples = Samples()
     for metric in METRICS.values():
-        values = (1.0,) * (WIDTH if metric.kind == "histogram" else 1)
-        samples.add(metric, *values, labels=("x",) * len(metric.labels))
+        samples.add(metric, *(1.0,) * metric.width, labels=("x",) * len(metric.labels))
     lines = exposed(samples).body.decode().splitlines()
     return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
 
@@ -62,17 +66,36 @@ def test_an_expression_asks_for_series_that_there_are(expression: str) -> None:
     assert not found or asked <= labels | _GIVEN
     for name, selector in found:
         chosen = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", selector))
-        assert chosen <= set(METRICS[family(name)].labels)
+        assert chosen <= {*METRICS[family(name)].labels, "instance"}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 def test_an_alert_has_a_runbook(alert: dict[str, Any]) -> None:
-    page = ROOT / alert["annotations"]["runbook"]
+    page = RUNBOOKS / f"{alert['alert']}.md"
 
-    assert page == RUNBOOKS / f"{alert['alert']}.md"
+    assert alert["annotations"]["runbook_url"] == f"{_PAGES}/{page.stem}.html"
     assert page.read_text().startswith(f"# {alert['alert']}\n")
     assert f"({alert['alert']}.md)" in (RUNBOOKS / "README.md").read_text()
     assert alert["annotations"]["summary"].endswith(".")
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_names_the_instance_unless_it_is_about_all_of_them(alert: dict[str, Any]) -> None:
+    named = alert["annotations"]["summary"].startswith("{{ $labels.instance }}: ")
+    groups = re.findall(r"\bby \(([^)]*)\)", alert["expr"])
+
+    assert named is (alert["alert"] not in _OF_ALL)
+    assert not named or all("instance" in group.split(", ") for group in groups)
+
+
+def test_every_query_of_the_dashboard_heeds_its_variables() -> None:
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            for name, selector in _SELECTOR.findall(target["expr"]):
+                chosen = {"instance", *METRICS[family(name)].labels} & {"instance", *_CHOSEN}
+                heeded = set(re.findall(r'(\w+)=~"\$\1"', selector))
+                assert heeded == chosen, (panel["title"], name)
+    assert [one["name"] for one in DASHBOARD["templating"]["list"]] == ["source", *_CHOSEN]
 
 
 def test_a_runbook_belongs_to_an_alert() -> None:

@@ -94,6 +94,7 @@ async def proxied(
     proxy_protocol: bool = False,
     slices: Slices | None = None,
     ladder: LadderSettings | None = None,
+    add_request_id: bool = False,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -109,6 +110,7 @@ async def proxied(
         trusted_proxies=trusted_proxies,
         upstream_names=upstream_names,
         slices=slices,
+        add_request_id=add_request_id,
         tap=tap,
         ladder=ladder,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the

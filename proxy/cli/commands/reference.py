@@ -63,8 +63,9 @@ def reasons_page() -> str:
         parts += [f"## {code}", _table(header, rows)]
     return _page(
         "Reasons",
-        "The log line of a refused message (`message.refused`) has the error code and a `reason`;"
-        " `sealyard explain` shows both. A client sees the code alone."
+        "The log line of a refused message (`message.refused`, or `message.failed` where the"
+        " backend failed) has the error code and a `reason`; `sealyard explain` shows both. A"
+        " client sees the code alone."
         " [Errors](errors.md) explains the codes.",
         *parts,
     )
@@ -117,10 +118,11 @@ def metrics_page() -> str:
         "`/metrics` on the admin and health listeners: in OpenMetrics 1.0 for scrapers whose Accept"
         " header prefers it, as Prometheus' does, and in Prometheus' text format (0.0.4) for all"
         " others. In OpenMetrics, the buckets of histograms have the `trace_id` of a message as"
-        " exemplar, where messages are traced. Labels are names of the configuration, codes and"
-        " reasons, never anything of a message. With several workers the numbers are those of all"
-        " together: counters and histograms go on when a worker is replaced (of one that was"
-        " killed, up to a second's counts are lost), gauges are those of the workers that run.",
+        " exemplar, where it is sampled. Labels are names of the configuration, codes, reasons and"
+        " known methods, never another part of a message. With several workers the numbers are"
+        " those of all together: counters and histograms go on when a worker is replaced (of one"
+        " that was killed, up to a second's counts are lost), gauges are those of the workers that"
+        " run.",
         _table(("Metric", "Kind", "Labels", "Meaning"), rows),
     )
 

@@ -316,6 +316,14 @@ LISTENER: Final = Table(
             "`false`",
         ),
         Key(
+            "add_request_id",
+            "`true`, `false`",
+            "Whether requests and responses that have no `X-Request-Id` get one: the request id in"
+            " Sealyard's log line. Those that have one are forwarded as they came.",
+            tables.SWITCH,
+            "`false`",
+        ),
+        Key(
             "jwks",
             "url",
             "A JWK Set that verifies the claims that `jwt:` reads.",

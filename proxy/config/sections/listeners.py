@@ -118,6 +118,7 @@ def listener(
     names = _upstream_names(fields.get("upstream_names"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)
     protocol = bool(_read(fields, "proxy_protocol", switch, problems))
+    adds_ids = bool(_read(fields, "add_request_id", switch, problems))
     if protocol and (not proxies or isinstance(listen, UnixAddress)):
         problems.add(
             fields.get("proxy_protocol") or place,
@@ -146,6 +147,7 @@ def listener(
         upstream_names=names,
         on_client_close=on_client_close or "probe",
         proxy_protocol=protocol,
+        add_request_id=adds_ids,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
         ladder=LadderSettings(named, finds_sensitive=sensitive),
     )

@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 
 from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
+from ...telemetry.metrics.metric import Durations
+from ...telemetry.metrics.store import STORE_DURATION
 from . import Changed, FoundRecords, HeldRecords, Offer, Room, Store, StoreFailed, StoreRefused
 
 # Long enough to spare a store that hangs, short enough to be back soon after it is.
@@ -36,11 +38,14 @@ class GuardedStore:
         self._store = store
         self._timeout = timeout
         self._notice = notice
+        self._clock = clock
         self._generation = forks.generation()
         self._places = asyncio.Semaphore(QUESTIONS)
         self.breaker = CircuitBreaker(clock, failures=FAST_FAILURES, rest=REST_SECONDS)
         self.answered = self.failed = self.rejected = 0
         """Operations that were answered, that failed, and that the circuit breaker rejected."""
+        self.durations: dict[str, Durations] = {}
+        """How long operations took, by their names."""
 
     @property
     def shared(self) -> bool:
@@ -72,23 +77,23 @@ class GuardedStore:
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.get_or_create(offer))
+        return await self._ask("get_or_create", lambda: self._store.get_or_create(offer))
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.replace(offer, seen=seen))
+        return await self._ask("replace", lambda: self._store.replace(offer, seen=seen))
 
     async def find(
         self, name: str, key_ids: Sequence[str], *, current: bool = False
     ) -> FoundRecords:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.find(name, key_ids, current=current))
+        return await self._ask("find", lambda: self._store.find(name, key_ids, current=current))
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
     ) -> bytes:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.revoke(name, record, epoch, seen=seen))
+        return await self._ask("revoke", lambda: self._store.revoke(name, record, epoch, seen=seen))
 
     async def note(
         self,
@@ -101,7 +106,7 @@ class GuardedStore:
     ) -> bytes | None:
         """Do as the store inside."""
         return await self._ask(
-            lambda: self._store.note(name, record, epoch, seen=seen, publish=publish)
+            "note", lambda: self._store.note(name, record, epoch, seen=seen, publish=publish)
         )
 
     async def keep(  # noqa: PLR0913 - a record, its place, for how long
@@ -116,7 +121,7 @@ class GuardedStore:
     ) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(
-            lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)
+            "keep", lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)
         )
 
     async def erase(self, name: str) -> dict[str, bytes]:
@@ -127,20 +132,21 @@ class GuardedStore:
         except Exception as error:  # noqa: BLE001 - as for the others
             raise StoreFailed(_reason(error)) from None
 
-    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
+    async def _ask(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and forks.generation() != self._generation:
             raise StoreFailed("store-forked")  # the parent's connections are not ours to use
         if not self.shared:
-            return await self._ask_now(question)
+            return await self._ask_now(operation, question)
         # A crowd of first messages queues here: its deadline begins when its question does. When
         # the store is down, those in front find out, and the rest is refused at once.
         async with self._places:
-            return await self._ask_now(question)
+            return await self._ask_now(operation, question)
 
-    async def _ask_now(self, question: Callable[[], Awaitable[_T]]) -> _T:
+    async def _ask_now(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if not self.breaker.admits():
             self.rejected += 1
             raise StoreFailed("store-resting")
+        began = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await question()
@@ -156,10 +162,18 @@ class GuardedStore:
         else:
             self._succeeded()
             return answer
+        finally:
+            self._count(operation, began)
         self.failed += 1
         self.breaker.failed(slow=reason == "store-timeout")
         self._notice(reason)
         raise StoreFailed(reason)
+
+    def _count(self, operation: str, began: float) -> None:
+        held = self.durations.get(operation)
+        if held is None:
+            held = self.durations[operation] = Durations(STORE_DURATION)
+        held.add(self._clock() - began)
 
     def _succeeded(self) -> None:
         self.answered += 1

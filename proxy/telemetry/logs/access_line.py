@@ -21,6 +21,8 @@ _WEBDAV: Final = frozenset(
 METHODS: Final = _HTTP | _WEBDAV
 OTHER_METHOD: Final = "_OTHER"
 """In place of an unknown method, as in OpenTelemetry: its text is chosen by the client."""
+BACKEND_FAILURES: Final = frozenset({"upstream-failed", "upstream-timeout"})
+"""Error codes of messages for which the backend gave no usable response."""
 ALL: Final = 1.0
 MOST_CACHED: Final = 1024
 """Texts of a kind that are remembered."""
@@ -48,7 +50,10 @@ class MessageLine:
     `request_outcomes` and `response_outcomes` say how many values met which outcome.
     `observations` are of few messages: what a rule in mode `observe` would have done, and the shape
     of a message that no rule covers. `upstream_ms` is None where nothing was sent. `trace_id` is
-    hexadecimal, and empty where the message is not traced; it is not in the line.
+    hexadecimal, and empty where the message belongs to no trace; `sampled` says that the trace is
+    recorded. `changes` are the directions whose bodies were changed and how long that took in
+    seconds, of the messages of which that is measured; None for others. `own_id` is what Sealyard
+    would have called the message, where `request_id` is the client's. They are not in the line.
 
     It is filled in while the message is on its way, and reported once, when the message is over.
     """
@@ -67,11 +72,22 @@ class MessageLine:
     upstream_ms: float | None = None
     refusal: Refusal | None = None
     trace_id: str = ""
+    own_id: str = ""
+    sampled: bool = False
+    changes: list[tuple[str, float]] | None = None
+
+    @property
+    def key(self) -> str:
+        """What no other message is called."""
+        return self.own_id or self.request_id
 
     @property
     def event(self) -> str:
         """The event in the table."""
-        return "message.handled" if self.refusal is None else "message.refused"
+        if self.refusal is None:
+            return "message.handled"
+        failed = self.refusal.error in BACKEND_FAILURES
+        return "message.failed" if failed else "message.refused"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,6 +112,8 @@ class MessageLine:
             **self.counts,
             **self.observations,
         }
+        if self.trace_id:
+            fields["trace_id"] = self.trace_id
         if self.upstream_ms is not None:
             fields["upstream_ms"] = self.upstream_ms
         return fields if self.refusal is None else {**fields, **self.refusal._asdict()}
@@ -159,7 +177,7 @@ class AccessLines:
         )
         if self._in_nanoseconds:
             took = round(took * 1_000_000)
-        if waited is None or share != ALL or line.observations:
+        if waited is None or share != ALL or line.observations or line.trace_id:
             facts = began, name, line.request_bytes, line.response_bytes, took
             return start % facts + self._more(line, share) + end
         return usual % (began, name, line.request_bytes, line.response_bytes, took, waited)
@@ -167,6 +185,8 @@ class AccessLines:
     def _more(self, line: MessageLine, share: float) -> str:
         """Return what only few lines of a kind have."""
         more = self._texts(line.observations)
+        if line.trace_id:
+            more += f'{self._keys["trace_id"]}"{line.trace_id}"'
         if line.upstream_ms is not None:
             more += f"{self._keys['upstream_ms']}{line.upstream_ms:.3f}"
         return more if share == ALL else f"{more}{self._keys['sample']}{share:.3f}"

@@ -26,9 +26,10 @@ class Event:
 
 
 OWN_KEYS: Final = frozenset(
-    {"kid", "mac", "participant", "previous", "request_id", "scope", "sha256", "sid"}
+    {"kid", "mac", "participant", "previous", "request_id", "scope", "sha256", "sid", "trace_id"}
 )
-"""Keys of what Sealyard makes itself: it looks random and is no secret, so it is not scrubbed."""
+"""Keys of what Sealyard makes itself, or takes only in a form without secrets. It looks random, and
+is not scrubbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ ECS: Final = KeyNames(
         "method": "http.request.method",
         "status": "http.response.status_code",
         "request_id": "http.request.id",
+        "trace_id": "trace.id",
         "request_bytes": "http.request.body.bytes",
         "response_bytes": "http.response.body.bytes",
         "duration_ms": "event.duration",

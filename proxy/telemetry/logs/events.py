@@ -28,6 +28,7 @@ _DRY_RUN_KEYS: Final = (
 # The one canonical line of a message, whether it was forwarded or refused.
 _MESSAGE_KEYS: Final = (
     "request_id",
+    "trace_id",
     "listener",
     "method",
     "rule",
@@ -189,6 +190,14 @@ _MESSAGES: Final = (
         _MESSAGE_KEYS,
         "Sealyard refused a message: `error` is the code that the client got, `reason` the cause."
         " It replaces `message.handled`.",
+    ),
+    Event(
+        "message.failed",
+        "error",
+        _MESSAGE_KEYS,
+        "The backend gave no usable response: it could not be reached, was too slow or sent invalid"
+        " HTTP. `error` is the code that the client got, `reason` the cause. It replaces"
+        " `message.handled`.",
     ),
     Event(
         "message.observed",

@@ -57,7 +57,6 @@ class Logs:
         "_sink",
         "_wanted",
         "_wants_handled",
-        "_wants_refused",
         "sampling",
     )
 
@@ -77,7 +76,6 @@ class Logs:
         self.sampling: Sampling | None = None
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
         self._wants_handled = EVENTS["message.handled"].level in self._wanted
-        self._wants_refused = EVENTS["message.refused"].level in self._wanted
         self._lost = 0
         self._failed: set[str] = set()
         self._nested = threading.local()
@@ -137,7 +135,7 @@ class Logs:
     def _share(self, line: MessageLine) -> float | None:
         """Return the share that a line represents, or None where it is not wanted."""
         if line.refusal is not None:
-            return ALL if self._wants_refused else None
+            return ALL if EVENTS[line.event].level in self._wanted else None
         if not self._wants_handled:
             return None
         return ALL if self.sampling is None else self.sampling.share(line)

@@ -8,14 +8,16 @@ from typing import Final
 
 from ...core.edits.edits import Outcome
 from ..logs.access_line import MessageLine
-from .metric import SECONDS, Metric
-from .samples import WIDTH, Exemplars, Labels, TraceExemplar, Values
+from .metric import Durations, Metric
+from .samples import Exemplars, Labels, TraceExemplar, Values
 from .table import (
+    CRYPTO_DURATION,
     MESSAGES,
     REQUEST_BYTES,
     REQUEST_DURATION,
     RESPONSE_BYTES,
     RULE_MATCHED,
+    UNCOVERED_WRITES,
     UPSTREAM_DURATION,
     VALUES,
 )
@@ -35,87 +37,103 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "unread",
     "sentinel",
 )
-_BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
+_BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
+_HUNDRED: Final = 100
+_OTHER: Final = "other"
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
+_SWITCHED: Final = "1xx"
+"""The class of the status with which a WebSocket opens."""
+
+_Key = tuple[str, str | None, str, int, str]
+"""Listener, rule, method, first digit of the status, outcome."""
 
 
-class _Listener:
-    """The counts of a listener over all rules; times are in milliseconds.
+class _Series:
+    """Messages with the same labels, and their values; times are in milliseconds.
 
-    Of a histogram, the sum is beside the counts of the buckets.
+    Of a histogram, the sum is beside the counts of the buckets. `last` is when one ended last, in
+    seconds since 1970.
     """
 
     __slots__ = (
+        "changes",
         "duration",
         "durations",
         "exemplars",
+        "labels",
+        "last",
+        "number",
         "received",
+        "requests",
+        "responses",
         "returned",
         "upstream",
         "upstream_exemplars",
         "upstreams",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels) -> None:
+        self.labels: Final = labels
+        self.number = 0
+        self.last = 0.0
         self.received = 0
         self.returned = 0
-        self.durations = [0] * (WIDTH - 1)
+        self.durations = [0] * (len(_BOUNDS) + 1)
         self.duration = 0.0
         self.exemplars: dict[int, TraceExemplar] = {}
-        self.upstreams = [0] * (WIDTH - 1)
+        self.upstreams = [0] * (len(_BOUNDS) + 1)
         self.upstream = 0.0
         self.upstream_exemplars: dict[int, TraceExemplar] = {}
+        self.requests: dict[str, int] = {}
+        self.responses: dict[str, int] = {}
+        self.changes: dict[str, Durations] = {}
 
     def exemplify(self, line: MessageLine, now: float) -> None:
-        """Keep a traced message as the exemplar of its buckets."""
+        """Keep a sampled message as the exemplar of its buckets."""
         each = ((self.exemplars, line.duration_ms), (self.upstream_exemplars, line.upstream_ms))
         for held, took in each:
             if took is not None:
                 one = TraceExemplar(line.trace_id, took / 1000, round(now, 3))
                 held[bisect_left(_BOUNDS, took)] = one
 
-
-class _Series:
-    """Messages of one rule with one outcome, their values, and the time of the last one."""
-
-    __slots__ = ("last", "listener", "number", "requests", "responses")
-
-    def __init__(self, listener: _Listener) -> None:
-        self.listener = listener
-        self.number = 0
-        self.last = 0.0
-        self.requests: dict[str, int] = {}
-        self.responses: dict[str, int] = {}
+    def time_changes(self, line: MessageLine) -> None:
+        """Count how long it took to change the bodies of a message."""
+        for direction, seconds in line.changes or ():
+            held = self.changes.get(direction)
+            if held is None:
+                held = self.changes[direction] = Durations(CRYPTO_DURATION)
+            held.add(seconds)
 
 
 class MessageCounts:
     """Counts messages. One look-up finds all counters of a message."""
 
-    __slots__ = ("_listeners", "_series")
+    __slots__ = ("_series",)
 
     def __init__(self) -> None:
-        self._listeners: dict[str, _Listener] = {}
-        self._series: dict[Labels, _Series] = {}
+        self._series: dict[_Key, _Series] = {}
 
     def count(self, line: MessageLine, outcome: str, now: float) -> None:
         """Add a message, which ended at `now`, in seconds since 1970."""
-        labels = (line.listener, line.rule or "", outcome)
-        series = self._series.get(labels)
+        key = line.listener, line.rule, line.method, line.status // _HUNDRED, outcome
+        series = self._series.get(key)
         if series is None:
-            series = self._begin(labels)
+            series = self._begin(key)
         series.number += 1
         series.last = now
-        listener = series.listener
-        listener.received += line.request_bytes
-        listener.returned += line.response_bytes
+        series.received += line.request_bytes
+        series.returned += line.response_bytes
         took = line.duration_ms
-        listener.durations[bisect_left(_BOUNDS, took)] += 1
-        listener.duration += took
+        series.durations[bisect_left(_BOUNDS, took)] += 1
+        series.duration += took
         upstream = line.upstream_ms
         if upstream is not None:
-            listener.upstreams[bisect_left(_BOUNDS, upstream)] += 1
-            listener.upstream += upstream
-        if line.trace_id:
-            listener.exemplify(line, now)
+            series.upstreams[bisect_left(_BOUNDS, upstream)] += 1
+            series.upstream += upstream
+        if line.sampled:
+            series.exemplify(line, now)
+        if line.changes:
+            series.time_changes(line)
         values = series.requests
         for name, number in line.request_outcomes:
             values[name] = values.get(name, 0) + number
@@ -123,40 +141,44 @@ class MessageCounts:
         for name, number in line.response_outcomes:
             values[name] = values.get(name, 0) + number
 
-    def _begin(self, labels: Labels) -> _Series:
-        listener = self._listeners.setdefault(labels[0], _Listener())
+    def _begin(self, key: _Key) -> _Series:
+        listener, rule, method, status, outcome = key
         if len(self._series) < MOST_SERIES:
-            series = self._series[labels] = _Series(listener)
-            return series
-        labels = ("other",) * len(labels)
-        other = self._series.setdefault(labels, _Series(listener))
-        other.listener = listener
-        return other
+            labels: Labels = (listener, rule or "", method, f"{status}xx", outcome)
+        else:
+            labels = (_OTHER,) * len(key)
+            key = _OTHER, _OTHER, _OTHER, 0, _OTHER
+        return self._series.setdefault(key, _Series(labels))
 
     def __iter__(self) -> Iterator[tuple[Metric, Values, Labels]]:
-        """Yield the samples of all counts."""
-        for labels, series in self._series.items():
-            yield MESSAGES, (series.number,), labels
-            if labels[1]:
-                yield RULE_MATCHED, (round(series.last, 3),), labels[:2]
+        """Yield samples; those of the same metric and labels are to be added up."""
+        for series in self._series.values():
+            listener, rule, method, status, outcome = series.labels
+            yield MESSAGES, (series.number,), (listener, rule, outcome)
+            if rule:
+                yield RULE_MATCHED, (round(series.last, 3),), (listener, rule)
+            elif outcome == "forwarded" and (method in _WRITES or status == _SWITCHED):
+                yield UNCOVERED_WRITES, (series.number,), (listener,)
             for direction, values in (
                 ("request", series.requests),
                 ("response", series.responses),
             ):
-                for outcome, number in values.items():
-                    yield VALUES, (number,), (*labels[:2], direction, outcome)
-        for name, listener in self._listeners.items():
-            yield REQUEST_BYTES, (listener.received,), (name,)
-            yield RESPONSE_BYTES, (listener.returned,), (name,)
-            yield REQUEST_DURATION, _in_seconds(listener.durations, listener.duration), (name,)
-            if any(listener.upstreams):
-                yield UPSTREAM_DURATION, _in_seconds(listener.upstreams, listener.upstream), (name,)
+                for name, number in values.items():
+                    yield VALUES, (number,), (listener, rule, direction, name)
+            for direction, durations in series.changes.items():
+                yield CRYPTO_DURATION, durations.values, (listener, rule, direction)
+            yield REQUEST_BYTES, (series.received,), (listener,)
+            yield RESPONSE_BYTES, (series.returned,), (listener,)
+            yield REQUEST_DURATION, _in_seconds(series.durations, series.duration), series.labels
+            if any(series.upstreams):
+                sent = _in_seconds(series.upstreams, series.upstream)
+                yield UPSTREAM_DURATION, sent, (listener, rule)
 
     def exemplars(self) -> Iterator[tuple[Metric, Labels, Exemplars]]:
         """Yield the exemplars of histograms, if messages are traced."""
-        for name, listener in self._listeners.items():
-            yield REQUEST_DURATION, (name,), listener.exemplars
-            yield UPSTREAM_DURATION, (name,), listener.upstream_exemplars
+        for series in self._series.values():
+            yield REQUEST_DURATION, series.labels, series.exemplars
+            yield UPSTREAM_DURATION, series.labels[:2], series.upstream_exemplars
 
 
 def _in_seconds(counts: list[int], milliseconds: float) -> Values:

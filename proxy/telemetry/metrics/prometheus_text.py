@@ -20,14 +20,12 @@ from prometheus_client.core import (
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 
-from .metric import OPENMETRICS, SECONDS, TEXT, Metric
+from .metric import OPENMETRICS, TEXT, Metric
 from .samples import Labels, Samples, TraceExemplar, Values
 from .table import METRICS
 
 _VERSIONS: Final = frozenset({"", "1.0.0"})
 """The versions of OpenMetrics in an Accept header that are served as 1.0."""
-
-_ENDS: Final = (*map(str, SECONDS), "+Inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,12 @@ class _Families:
     def _histogram(self, metric: Metric, rows: list[tuple[Labels, Values]]) -> Family:
         """Return cumulative counts, as Prometheus has them: each bucket includes the lower ones."""
         family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+        ends = (*map(str, metric.bounds), "+Inf")
         for labels, values in rows:
             held = self._samples.exemplars(metric, labels)
             buckets = [
                 (end, count) if (one := held.get(at)) is None else (end, count, _exemplar(one))
-                for at, (end, count) in enumerate(zip(_ENDS, accumulate(values[:-1]), strict=True))
+                for at, (end, count) in enumerate(zip(ends, accumulate(values[:-1]), strict=True))
             ]
             family.add_metric(labels, buckets, values[-1])
         return family

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-from .metric import SECONDS, Metric
+from .metric import Metric
 from .table import METRICS
 
 Labels = tuple[str, ...]
 Values = tuple[float, ...]
-
-WIDTH: Final = len(SECONDS) + 2
-"""Values of a histogram: the count of each bucket, the count above them, and the sum."""
 
 _OF_BOTH: Final = {"latest": max, "soonest": min}
 """How two values are merged, where not by their sum."""
@@ -35,7 +32,7 @@ Exemplars = Mapping[int, TraceExemplar]
 
 
 class Samples:
-    """Values by metric and labels. One value for counters and gauges, WIDTH for histograms.
+    """Values by metric and labels: one, or as many as a histogram is wide.
 
     Histograms have exemplars where messages are traced.
     """

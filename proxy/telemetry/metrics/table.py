@@ -1,23 +1,23 @@
 """The table of metrics: only what is declared here is counted.
 
-Labels are bounded: listeners, rules, codes and reasons come from the configuration and the code,
-never from a message. The reference page of metrics is generated from this table.
+Labels are bounded: listeners, rules, codes, reasons and methods come from the configuration and the
+code, never from a message. The reference page of metrics is generated from this table.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from . import upstream
-from .metric import Metric
+from . import store, upstream
+from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
     "sealyard_messages_total",
     "counter",
     ("listener", "rule", "outcome"),
-    "Messages, by outcome: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule`"
-    " is empty if no rule matched. Every rule in force has a series from the start, so a rule that"
-    " matches nothing is visible.",
+    "Messages, by outcome: `forwarded`, `refused` by Sealyard, `failed` because the backend gave no"
+    " usable response, or `aborted` by the client. `rule` is empty if no rule matched. Every rule"
+    " in force has a series from the start, so a rule that matches nothing is visible.",
 )
 RULE_MATCHED: Final = Metric(
     "sealyard_rule_last_matched_timestamp_seconds",
@@ -78,11 +78,19 @@ UNCOVERED: Final = Metric(
     "Messages with a body, and WebSockets, that no rule covers, on listeners with a rule in mode"
     " `observe`, by the shape of their path and the types of their bodies.",
 )
+UNCOVERED_WRITES: Final = Metric(
+    "sealyard_uncovered_writes_total",
+    "counter",
+    ("listener",),
+    "Requests by POST, PUT or PATCH, and WebSockets, that no rule matched: they were forwarded as"
+    " they came, in plaintext (`unmatched: pass`). From the start on of every such listener.",
+)
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
     "counter",
     ("listener", "rule", "direction", "code"),
-    "Messages that Sealyard refused, by the error code in the response.",
+    "Messages that Sealyard refused, by the error code in the response. Failures of the backend are"
+    " in `sealyard_upstream_errors_total`.",
 )
 REFUSAL_REASONS: Final = Metric(
     "sealyard_refusal_reasons_total",
@@ -94,8 +102,9 @@ REFUSAL_REASONS: Final = Metric(
 UPSTREAM_ERRORS: Final = Metric(
     "sealyard_upstream_errors_total",
     "counter",
-    ("listener", "code", "reason"),
-    "Messages that failed because the backend gave no usable response, by the reason in the log.",
+    ("listener", "rule", "code", "reason"),
+    "Messages that failed because the backend gave no usable response, by the reason in the log:"
+    " `message.failed`.",
 )
 REQUEST_BYTES: Final = Metric(
     "sealyard_request_bytes_total", "counter", ("listener",), "Bytes of request bodies received."
@@ -106,20 +115,27 @@ RESPONSE_BYTES: Final = Metric(
 REQUEST_DURATION: Final = Metric(
     "sealyard_request_duration_seconds",
     "histogram",
-    ("listener",),
-    "Time from the head of a request to the end of its response.",
+    ("listener", "rule", "method", "status_class", "outcome"),
+    "Time from the head of a request to the end of its response; `_count` is the number of requests"
+    " by all of these labels. `status_class` is `2xx` and so on; a client that left has `4xx` and"
+    " the outcome `aborted`. `method` is one of the methods of HTTP and WebDAV, `_OTHER` for any"
+    " other, and empty for what is not valid HTTP. A WebSocket is one request of `1xx`, whose"
+    " duration is that of its connection.",
 )
 UPSTREAM_DURATION: Final = Metric(
     "sealyard_upstream_duration_seconds",
     "histogram",
-    ("listener",),
+    ("listener", "rule"),
     "Time from sending a request upstream to the head of the response.",
 )
-STORE_ERRORS: Final = Metric(
-    "sealyard_store_errors_total",
-    "counter",
-    ("store", "reason"),
-    "Failed or invalid responses of the store.",
+CRYPTO_DURATION: Final = Metric(
+    "sealyard_crypto_duration_seconds",
+    "histogram",
+    ("listener", "rule", "direction"),
+    "Time to seal and open the values of a body whose keys are there, of one message in"
+    " 16; where the message goes its way without a plan, with the search for the values. Not of"
+    " streams and WebSockets.",
+    FINE_SECONDS,
 )
 CLIENTS_REFUSED: Final = Metric(
     "sealyard_clients_refused_total",
@@ -251,48 +267,6 @@ PENDING_REVOCATIONS: Final = Metric(
     "Revocations that the store has not taken yet: they are retried, and other processes do not"
     " know of them. Each worker counts those that it retries.",
 )
-STORE_OPERATIONS: Final = Metric(
-    "sealyard_store_operations_total",
-    "counter",
-    ("store", "result"),
-    "Operations of the store, by result: `answered`, `failed`, or `rejected` by the circuit"
-    " breaker.",
-)
-STORE_BREAKER: Final = Metric(
-    "sealyard_store_breaker",
-    "gauge",
-    ("store", "state"),
-    "Processes whose circuit breaker is `closed` (normal operation), `open` (operations are"
-    " rejected) or `half-open` (one operation is tried).",
-)
-STORE_OPENED: Final = Metric(
-    "sealyard_store_breaker_opened_total",
-    "counter",
-    ("store",),
-    "Times a circuit breaker opened.",
-)
-STORE_SUBSCRIBED: Final = Metric(
-    "sealyard_store_subscribed",
-    "gauge",
-    ("store",),
-    "Processes that are subscribed to the store's changes, so that rotations and revocations by"
-    " other processes reach them at once. They reach the others within `revocation_max_age`.",
-)
-STORE_CLOCK_SKEW: Final = Metric(
-    "sealyard_store_clock_skew_seconds",
-    "soonest",
-    ("store",),
-    "By how many seconds the clock of the store is ahead of that of this process; negative where it"
-    " is behind. Above 90 s either way, sessions are not shared and nothing can be revoked.",
-)
-STORE_ROOM: Final = Metric(
-    "sealyard_store_room",
-    "gauge",
-    ("store", "state"),
-    "Capacity for session keys and key packages (keys in memory, pages of 4 KiB in SQLite), `taken`"
-    " and `free`. If nine tenths are taken, conversations without a key do not get one"
-    " (`keys-full`).",
-)
 LINES_LOST: Final = Metric(
     "sealyard_log_lines_lost_total",
     "counter",
@@ -392,6 +366,10 @@ INJECTOR_REFUSALS: Final = Metric(
     "Injector only: requests answered with an HTTP error, so that no pod was created.",
 )
 
-_DECLARED: Final = (*tuple(globals().values()), *vars(upstream).values())
+_DECLARED: Final = (
+    *tuple(globals().values()),
+    *vars(store).values(),
+    *vars(upstream).values(),
+)
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, or in `upstream`, by its name."""
+"""Every metric that is declared above, in `store` or in `upstream`, by its name."""

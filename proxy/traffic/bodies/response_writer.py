@@ -14,7 +14,7 @@ from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
 from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed, framed_whole
-from ..http1.outgoing_heads import response_lines
+from ..http1.outgoing_heads import added_line, response_lines
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
@@ -60,16 +60,18 @@ class ResponseWriter:
     """The response to a request that has arrived as `raw`.
 
     `answered` says that it has begun; `keep`, from then on, whether the connection may carry
-    another request.
+    another request. `request_id` is what the response gets if it has no X-Request-Id, None where
+    none is added.
     """
 
-    __slots__ = ("_link", "answered", "keep", "raw")
+    __slots__ = ("_link", "answered", "keep", "raw", "request_id")
 
     def __init__(self, link: Connection, raw: RawRequest) -> None:
         self._link = link
         self.answered = False
         self.keep = True
         self.raw = raw
+        self.request_id: bytes | None = None
 
     @property
     def peer(self) -> Peer:
@@ -121,8 +123,7 @@ class ResponseWriter:
         body = message.body if message.body is not None else response.take()
         if body is None:
             return None
-        connection = self._connection_header()
-        lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
+        lines = self._lines(message, location_rewrite)
         self.answered = True
         if len(body) <= ONE_WRITE:
             self._link.write(WHOLE % (lines, len(body), body))
@@ -149,6 +150,12 @@ class ResponseWriter:
         self._link.write(problem.render(connection=connection, head_only=head_only))
         return True
 
+    def _lines(self, message: Forwardable, location_rewrite: LocationRewrite) -> bytes:
+        """Return a head up to its framing."""
+        connection = self._connection_header()
+        lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
+        return lines + added_line(self.request_id, message.head.headers)
+
     def _connection_header(self) -> bytes | None:
         """Decide whether the connection persists; return the value of the Connection header."""
         if self._ends() or self._link.last:
@@ -161,8 +168,7 @@ class ResponseWriter:
         self, message: Forwardable, framing: Framing, location_rewrite: LocationRewrite
     ) -> None:
         """Send a head; its body, if any, follows."""
-        connection = self._connection_header()
-        lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
+        lines = self._lines(message, location_rewrite)
         self.answered = True
         self._link.write(framed(lines, framing))
 

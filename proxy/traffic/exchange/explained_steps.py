@@ -6,6 +6,7 @@ Every message takes the general way, which is what all others are held to.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ...core.apply.forwardable import Changed, Forwardable
@@ -41,7 +42,7 @@ class ExplainedRecord(MessageRecord):
 
     __slots__ = ("_notes",)
 
-    def __init__(self, request_id: str, listener: str, notes: Notes) -> None:
+    def __init__(self, request_id: str, listener: str, *, notes: Notes) -> None:
         super().__init__(request_id, listener)
         self._notes = notes
         notes.record = self
@@ -56,12 +57,8 @@ class ExplainedSteps(Steps):
     """The steps of the messages of one exchange."""
 
     def __init__(self, *args: Any, notes: Notes, **named: Any) -> None:  # noqa: ANN401 - those of Steps
-        super().__init__(*args, **named)
+        super().__init__(*args, make_record=partial(ExplainedRecord, notes=notes), **named)
         self._notes = notes
-
-    def record(self) -> MessageRecord:
-        """Return the record of a new message."""
-        return ExplainedRecord(super().record().request_id, self._name, self._notes)
 
     async def go(
         self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool

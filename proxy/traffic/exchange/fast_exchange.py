@@ -45,6 +45,7 @@ class FastPath(ABC):
         self.steps: Final = steps
         self.heads: Final = heads
         self.upstream: Final = upstream
+        self.adds_ids: Final = steps.request_ids.adds
 
     @abstractmethod
     async def finish(
@@ -120,6 +121,7 @@ class FastExchange(GeneralExchange):
                 fast=self._head,
                 lines=known.lines,
                 forwarding=self._admitted.forwarding,
+                added=self._id_line(self._admitted.request.head) if lane.adds_ids else b"",
             )
         except Exception:  # noqa: BLE001 - the handler meets it again, and answers
             return False
@@ -172,6 +174,7 @@ class FastExchange(GeneralExchange):
                     found.lines,
                     location_rewrite=known.admitted.location_rewrite,
                     keep=keep,
+                    added=self._id_line(fast.head) if lane.adds_ids else b"",
                 )
             except ConnectionError:
                 self._lost()
@@ -195,11 +198,13 @@ def answer(  # noqa: PLR0913 - what one response consists of
     *,
     location_rewrite: LocationRewrite,
     keep: bool,
+    added: bytes = b"",
 ) -> int:
     """Respond to a fast request with a complete response; return how many bytes its body has.
 
     `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
-    Unless the client's connection is to `keep` open, the response says that it ends.
+    Unless the client's connection is to `keep` open, the response says that it ends. `added` is a
+    line of this response alone.
     """
     if not isinstance(message, Forwardable):
         raise TypeError("only a Forwardable can be sent")
@@ -210,6 +215,8 @@ def answer(  # noqa: PLR0913 - what one response consists of
         head = known.head
     else:
         head = _head(message, fast, lines, location_rewrite, keep=keep)
+    if added:
+        head += added
     if message.body is not None:
         body = message.body
     size = len(body)

@@ -12,12 +12,14 @@ from typing import Any, Final, Protocol, cast
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_request, pass_response
 from ...core.errors import UpstreamFailed
+from ...core.http.message import Head
 from ...core.planning.exchange import Kept
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass, ResponseTreatment
 from ..bodies.buffered import FastRequest, WholeResponse
 from ..bodies.response_writer import Connection
 from ..http1.fast_heads import FastHead, FastResponseHead
+from ..http1.outgoing_heads import added_line
 from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
@@ -67,6 +69,10 @@ class Lane(Protocol):
     @property
     def upstream(self) -> HttpUpstream:
         """Where they go."""
+
+    @property
+    def adds_ids(self) -> bool:
+        """Whether messages without a request id get one."""
 
     @property
     def finish(self) -> Finish:
@@ -238,6 +244,7 @@ class GeneralExchange:
         response = self._lane.upstream.whole_response(connection)
         record.responded(response.head.status)
         request = self.request()
+        request.request_id = steps.request_ids.added(record)
         try:
             if steps.ladder.on:
                 bodies = self._body, response.take()
@@ -290,6 +297,11 @@ class GeneralExchange:
         plan = steps.plan_response(exchange, treatment, head, body, response.framing)
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
+
+    def _id_line(self, head: Head) -> bytes:
+        """Return the line that this message gets if its head has no request id."""
+        added = self._lane.steps.request_ids.added(self._record)
+        return added_line(added, head.headers)
 
     def refuse(self, error: BaseException, request: FastRequest | None = None) -> None:
         """Respond with a refusal, unless the client is gone, and end."""

@@ -18,7 +18,6 @@ from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pass_response
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
-from ...core.http.message import Head
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
@@ -77,6 +76,7 @@ class Handler(FastPath):
         slices: Slices | None = None,
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
+        add_request_id: bool = False,
         make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -96,6 +96,7 @@ class Handler(FastPath):
             slices=slices or Slices(),
             announcements=Announcements(time.monotonic) if announcements is None else announcements,
             ladder=ladder or LadderSettings(),
+            add_request_id=add_request_id,
         )
         heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)
@@ -150,7 +151,7 @@ class Handler(FastPath):
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
-        forwarding = admitted.forwarding
+        forwarding = self.steps.request_ids.forwarding(admitted, record)
         permit: Permit | None = None
         dry_run = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
@@ -191,7 +192,7 @@ class Handler(FastPath):
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        asked = admitted.request
+        request.request_id = self.steps.request_ids.added(record)
         try:
             record.responded(response.head.status)
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -204,7 +205,7 @@ class Handler(FastPath):
             if response.framing.content_length is None and streams_records(response.head.headers):
                 response.lasts(self._timeouts.tunnel)
             message, response = await self._incoming(admitted.exchange, response, record)
-            close = asked.websocket or asked.upgrade
+            close = admitted.request.websocket or admitted.request.upgrade
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
             )
@@ -262,7 +263,7 @@ class Handler(FastPath):
         little. A long request waits for its turn, so it takes its permit when it is sent.
         """
         exchange, permit = admitted.exchange, None
-        long = _is_long(exchange.head, whole)
+        long = is_long(whole, coded=b"content-encoding" in exchange.head.facts)
         if long:
             self._refuse_if_late()
         elif self.upstream.health.sound:
@@ -321,7 +322,7 @@ class Handler(FastPath):
                     return message, flowing
             case _:
                 whole = await response.read(limit)
-        long = _is_long(head, whole)
+        long = is_long(whole, coded=b"content-encoding" in head.facts)
         lone = self.heads.lone_way(exchange, whole, (treatment, head))
         changed = await steps.go(lone, whole, record, exchange.kept, long=long)
         if changed is not None:
@@ -394,7 +395,3 @@ class Handler(FastPath):
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         if relay.abandoned:
             record.status = CLIENT_CLOSED
-
-
-def _is_long(head: Head, body: bytes) -> bool:
-    return is_long(body, coded=b"content-encoding" in head.facts)

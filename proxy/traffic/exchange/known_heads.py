@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from ...core.apply.forwardable import Changed
@@ -17,6 +18,7 @@ from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
 from ..slices import LONG_BYTES, SHORT_BYTES, may_go_a_way
 from .admission import AdmittedExchange
+from .request_ids import Take
 from .steps import Steps
 
 LARGE: Final = 8192
@@ -77,12 +79,14 @@ class KnownRequest(KnownHead):
         responses: What is known of responses, by the keys of their heads.
         reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
         others: What is known of such heads with other values.
+        ids: What takes the ids of a request, each from the value that varies at a place.
         clients: What was admitted for other clients than the first, by their X-Forwarded-For.
     """
 
     __slots__ = (
         "admitted",
         "clients",
+        "ids",
         "limit",
         "method",
         "others",
@@ -93,7 +97,12 @@ class KnownRequest(KnownHead):
     )
 
     def __init__(
-        self, admitted: AdmittedExchange, limit: int, record: MessageRecord, varying: Varying
+        self,
+        admitted: AdmittedExchange,
+        limit: int,
+        record: MessageRecord,
+        varying: Varying,
+        ids: tuple[tuple[Take, int], ...],
     ) -> None:
         super().__init__()
         self.admitted: Final = admitted
@@ -104,6 +113,7 @@ class KnownRequest(KnownHead):
         compiled_rule = admitted.exchange.decision.compiled_rule
         names = None if compiled_rule is None else compiled_rule.names
         self.reads: Final = names is not None and names.reads(VARYING_BY_CLIENT)
+        self.ids: Final = ids
         self.responses: Final[dict[bytes, KnownResponse]] = {}
         self.clients: Final[dict[bytes, AdmittedExchange]] = {}
         self.others: Final[dict[Varying, KnownRequest]] = {}
@@ -156,7 +166,8 @@ class KnownHeads:
         if known is None:
             admitted = steps.admit(head.raw, peer, record)
             limit = steps.body_limit(admitted.exchange.decision)
-            known = KnownRequest(admitted, limit, record, head.varying)
+            ids = steps.request_ids.places(head.raw.headers, VARYING_BY_CLIENT)
+            known = KnownRequest(admitted, limit, record, head.varying, ids)
             if first is None:
                 entry.decision, entry.owner = known, self
             else:
@@ -165,6 +176,8 @@ class KnownHeads:
                 first.others[head.varying] = known
             return known
         record.method, record.rule = known.method, known.rule
+        for take, place in known.ids:
+            take(record, head.varying[place])
         if steps.keys.shut:
             steps.refuse_shut(known.rule)  # it may have been shut meanwhile
         if not known.asked:
@@ -225,9 +238,12 @@ class KnownHeads:
             return None
         if len(body) > SHORT_BYTES and not may_go_a_way(body):
             return None
+        began = 0.0 if record.changes is None else time.perf_counter()
         changed = way.change(body, steps.clock(), kept)
         if changed is not None and changed.counts:
             record.count(changed.counts)
+            if began:
+                record.changed(began)
         return changed
 
     def lone_way(

@@ -16,8 +16,7 @@ from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
-from ...core.apply.forwardable import Changed, Forwardable
-from ...core.apply.json_way import JsonWay
+from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.edits.key_needs import NO_KEYS, Attempt, Keys
 from ...core.errors import (
@@ -27,7 +26,7 @@ from ...core.errors import (
     Unopened,
 )
 from ...core.http.message import DIRECTIONS, Direction, ResponseHead
-from ...core.planning.exchange import Exchange, Kept, Messages
+from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
@@ -55,17 +54,20 @@ from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
-from ..slices import Run, Slices, may_go_a_way
+from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
 from .ladder import Ladder
+from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
 from .way_steps import KeySource, WaySteps
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
+_TIMED: Final = 16
+"""Of one message in so many it is measured how long its bodies take to change."""
 
 
 class Steps(WaySteps):
@@ -91,9 +93,12 @@ class Steps(WaySteps):
         slices: Slices,
         announcements: Announcements,
         ladder: LadderSettings,
+        add_request_id: bool,
+        make_record: Callable[[str, str], MessageRecord] = MessageRecord,
     ) -> None:
-        super().__init__(keys, tap, clock)
-        self.slices: Final = slices
+        super().__init__(keys, tap, clock, slices)
+        self._make_record = make_record
+        self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
         self.reporter = reporter
         self.lag: Final = lag
         self._rule_table = rule_table
@@ -119,7 +124,11 @@ class Steps(WaySteps):
 
     def record(self) -> MessageRecord:
         """Return the record of a new message."""
-        return MessageRecord(f"{self._prefix}-{next(self._numbers):x}", self._name)
+        number = next(self._numbers)
+        record = self._make_record(f"{self._prefix}-{number:x}", self._name)
+        if not number % _TIMED:
+            record.changes = []
+        return record
 
     def refusal(self, error: TrafficError, record: MessageRecord) -> Problem:
         """Record that a message was refused, and return the problem for its client."""
@@ -127,7 +136,14 @@ class Steps(WaySteps):
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         record.refused(error, status_of(error, direction))
-        return problem(error, record.request_id, direction=direction, now=self.clock())
+        return problem(
+            error,
+            record.request_id,
+            direction=direction,
+            now=self.clock(),
+            trace_id=record.trace_id,
+            named=bool(record.own_id) or self.request_ids.adds,
+        )
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.
@@ -150,6 +166,7 @@ class Steps(WaySteps):
         Raises:
             TrafficError: The gate or a rule refuses it.
         """
+        self.request_ids.take(record, raw.headers)
         request = admit(raw, head_limit=self._limits.head)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
@@ -262,26 +279,6 @@ class Steps(WaySteps):
         self.refuse_shut(None if rule is None else rule.name)
         return plan_message(messages, payload, binary=binary)
 
-    async def go(
-        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
-    ) -> Changed | None:
-        """Return a message that goes its way, in slices if it is long; None for the general way.
-
-        `kept` are the names of the request's body.
-        """
-        if way is None:
-            return None
-        now = self.clock()
-        changed = None
-        if not long or may_go_a_way(body):
-            changed = way.change(body, now, kept)
-        if changed is None and long:
-            async with self.slices.turn(long=long) as run:
-                changed = await run(way.change, body, now, kept, any_number=True)
-        if changed is not None:
-            record.count(changed.counts)
-        return changed
-
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if they are cached."""
         if plan.needs.seals or plan.needs.opens:
@@ -296,7 +293,8 @@ class Steps(WaySteps):
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan, which may be for one `piece` of a message."""
-        return self._noted(apply(plan, keys, self.clock()), plan, record, piece)
+        began = time.perf_counter()
+        return self._noted(apply(plan, keys, self.clock()), plan, record, piece, began)
 
     async def carry_out(
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
@@ -311,11 +309,12 @@ class Steps(WaySteps):
         self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as `apply`, in slices if the work of the message is run so."""
+        began = time.perf_counter()
         applied = await run(apply, plan, keys, self.clock())
-        return self._noted(applied, plan, record, piece)
+        return self._noted(applied, plan, record, piece, began)
 
     def _noted(
-        self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece
+        self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece, began: float
     ) -> Forwardable:
         """Return what may go on, once the rest of what came out is recorded."""
         if plan.settle is not None:
@@ -327,8 +326,10 @@ class Steps(WaySteps):
         record.count(applied.counts)
         if "plain" in applied.counts:
             self.ladder.passed(plan, record)
+        if applied.counts and not piece:
+            record.changed(began)
         if self.tap.watched:
-            who = record.request_id, self._name, record.rule, record.method, record.direction
+            who = record.key, self._name, record.rule, record.method, record.direction
             names = self._known_names
             self.tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable

@@ -6,6 +6,7 @@ They are used only if traces are wanted, so that nothing is measured or kept wit
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from ...core.apply.forwardable import Changed, Forwardable
@@ -33,7 +34,7 @@ class TracedRecord(MessageRecord):
 
     __slots__ = ("_answered", "_parts", "_planned", "_traces", "parent", "route")
 
-    def __init__(self, request_id: str, listener: str, traces: LaneTraces) -> None:
+    def __init__(self, request_id: str, listener: str, *, traces: LaneTraces) -> None:
         super().__init__(request_id, listener)
         self._traces = traces
         self._parts: list[TracedPart] = []
@@ -61,7 +62,10 @@ class TracedRecord(MessageRecord):
     def over(self, now: float) -> None:
         """Export the spans."""
         super().over(now)
-        self.trace_id = self._export(now)
+        if exported := self._export(now):
+            self.trace_id, self.sampled = exported, True
+        else:
+            self.sampled = False
 
     def _export(self, now: float) -> str:
         code = self.refusal.error if self.refusal is not None else ""
@@ -115,13 +119,8 @@ class TracedSteps(Steps):
     """
 
     def __init__(self, *args: Any, traces: LaneTraces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course
-        super().__init__(*args, **kwargs)
-        self._traces = traces
+        super().__init__(*args, make_record=partial(TracedRecord, traces=traces), **kwargs)
         self._last: tuple[Plan, float, float] | None = None
-
-    def record(self) -> MessageRecord:
-        """Return the record of a new message."""
-        return TracedRecord(super().record().request_id, self._name, self._traces)
 
     def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Do as Steps does, and note which trace the request belongs to."""

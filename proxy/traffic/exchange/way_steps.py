@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from ...core.apply.forwardable import Changed
+from ...core.apply.json_way import JsonWay
 from ...core.apply.record_way import MessageWay, RecordWay
 from ...core.apply.ways import Ways
 from ...core.compiled.block import CompiledBlock
@@ -15,10 +17,10 @@ from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
-from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.exchange import Exchange, Kept, Messages
 from ...telemetry.tap import Tap
 from ..message_record import MessageRecord
-from ..slices import may_go_in_records
+from ..slices import Slices, may_go_a_way, may_go_in_records
 
 
 class KeySource(Protocol):
@@ -42,12 +44,40 @@ class KeySource(Protocol):
 
 
 class WaySteps:
-    """Where keys come from, who watches, and what goes a way. `clock`: seconds since 1970."""
+    """Where keys come from, who watches, and what goes a way. `clock`: seconds since 1970.
 
-    def __init__(self, keys: KeySource, tap: Tap, clock: Callable[[], float]) -> None:
+    `slices` are for those steps of a long message that would hold the event loop for long.
+    """
+
+    def __init__(
+        self, keys: KeySource, tap: Tap, clock: Callable[[], float], slices: Slices
+    ) -> None:
         self.keys = keys
         self.tap: Final = tap
         self.clock: Final = clock
+        self.slices: Final = slices
+
+    async def go(
+        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
+    ) -> Changed | None:
+        """Return a message that goes its way, in slices if it is long; None for the general way.
+
+        `kept` are the names of the request's body.
+        """
+        if way is None:
+            return None
+        now, began = self.clock(), time.perf_counter()
+        changed = None
+        if not long or may_go_a_way(body):
+            changed = way.change(body, now, kept)
+        if changed is None and long:
+            async with self.slices.turn(long=long) as run:
+                began = time.perf_counter()
+                changed = await run(way.change, body, now, kept, any_number=True)
+        if changed is not None:
+            record.count(changed.counts)
+            record.changed(began)
+        return changed
 
     def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
         """Return the way of the messages of a WebSocket, if there is one."""

@@ -17,6 +17,7 @@ from .pointing_headers import NO_REWRITE, LocationRewrite
 Varying = tuple[bytes, ...]
 """The values in a head that vary from one to the next (see http1/fast_heads), in their order."""
 
+REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
@@ -45,6 +46,18 @@ def response_lines(
     if connection is not None:
         lines.append(b"Connection: " + connection)
     return joined(lines, message.added_headers)
+
+
+def id_line(request_id: bytes) -> bytes:
+    """Return the line of a request id, without its end."""
+    return b"X-Request-Id: " + request_id
+
+
+def added_line(request_id: bytes | None, headers: Headers) -> bytes:
+    """Return what a response with these headers gets behind them: an id if it has none."""
+    if request_id is None or header_values(headers, REQUEST_ID):
+        return b""
+    return id_line(request_id) + b"\r\n"
 
 
 def switching_head(head: ResponseHead) -> bytes:

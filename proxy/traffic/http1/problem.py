@@ -48,14 +48,20 @@ def status_of(error: TrafficError, direction: Direction) -> int:
     return error.status
 
 
-def problem(
+def problem(  # noqa: PLR0913 - what one response consists of, most by name
     error: TrafficError,
     request_id: str,
     *,
     direction: Direction = "request",
     now: float | None = None,
+    trace_id: str = "",
+    named: bool = False,
 ) -> Problem:
-    """Return the response for `error`; `now`, in seconds since 1970, is its Date."""
+    """Return the response for `error`; `now`, in seconds since 1970, is its Date.
+
+    `trace_id` is empty where the request belongs to no trace. `named`: the request id is that of
+    the client, which finds it in the header that it came in.
+    """
     status = status_of(error, direction)
     members: dict[str, object] = {
         "type": f"urn:sealyard:error:{error.code}",
@@ -64,6 +70,8 @@ def problem(
     }
     if request_id:  # empty before a request was read
         members["instance"] = request_id
+    if trace_id:
+        members["trace_id"] = trace_id
     # A failed open looks the same for every cause: a detail would be an oracle.
     if error.detail and not isinstance(error, OpenFailed):
         members["detail"] = error.detail
@@ -72,6 +80,8 @@ def problem(
         (b"Cache-Control", b"no-store"),
         (b"Sealyard-Error", error.code.encode("ascii")),
     ]
+    if named:
+        headers.append((b"X-Request-Id", request_id.encode("ascii")))
     if now is not None:
         headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -123,6 +123,7 @@ class HttpUpstream:
         fast: FastHead,
         lines: Lines,
         forwarding: Forwarding,
+        added: bytes = b"",
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
@@ -130,6 +131,7 @@ class HttpUpstream:
         permit is released with the connection; without one the caller still has it. `asker` is told
         of the response. It releases the connection to the pool or drops it, or passes it to
         `response` or `whole_response`. An exception in sending becomes the connection's `error`.
+        `added` is a line of this request alone.
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
@@ -140,6 +142,8 @@ class HttpUpstream:
             head = known.head
         else:
             head = self._head(message, fast, lines, forwarding)
+        if added:
+            head += added
         if message.body is not None:
             body = message.body
         # A request without a body is forwarded without one.

@@ -194,6 +194,7 @@ class WiredLane:
             slices=self._slices,
             announcements=self._announced_at(upstream.address),
             ladder=settings.ladder,
+            add_request_id=settings.add_request_id,
         )
 
     def _announced_at(self, address: Address) -> Announcements:

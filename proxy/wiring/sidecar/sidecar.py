@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...config.settings import Loaded, Settings
+from ...core.errors import OpenFailed
+from ...core.http.message import DIRECTIONS
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
@@ -247,12 +249,16 @@ class Sidecar:
         samples = reporter.samples() if isinstance(reporter, CountingReporter) else Samples()
         for name, lane in self.lanes.items():
             lane.count(samples, name)
+            if self._material.listeners[name].settings.pass_unmatched:
+                samples.add(table.UNCOVERED_WRITES, 0, labels=(name,))
             for rule in self._material.listeners[name].rule_table.rules:
                 labels = (name, rule.rule.name, "forwarded")
                 samples.add(table.MESSAGES, 0, labels=labels)
                 samples.add(table.RULE_MATCHED, 0, labels=labels[:2])
                 # A counter that begins with 1 has not increased, and raises no alarm.
                 samples.add(table.POISON, 0, labels=labels[:2])
+                for direction in DIRECTIONS:
+                    samples.add(table.REFUSALS, 0, labels=(*labels[:2], direction, OpenFailed.code))
                 for block in rule.rule.blocks:
                     if block.permissive_until is not None:
                         samples.add(

@@ -38,7 +38,14 @@ LINES = st.builds(
     VALUES,
     st.dictionaries(st.sampled_from(["observed", "shape", "would_fail"]), TEXTS, max_size=2),
     st.none() | TIMES,
-    st.none() | st.builds(Refusal, TEXTS, TEXTS, st.sampled_from(["request", "response"])),
+    st.none()
+    | st.builds(
+        Refusal,
+        TEXTS | st.just("upstream-failed"),
+        TEXTS,
+        st.sampled_from(["request", "response"]),
+    ),
+    st.just("") | st.text("0123456789abcdef", min_size=32, max_size=32),
 )
 PREPARED = {"json": AccessLines(OTEL), "ecs": AccessLines(ECS)}
 """One of each for all examples: they remember what they have written."""
@@ -76,7 +83,7 @@ def test_a_count_that_is_not_declared_is_dropped(page: Page, logs: Logs) -> None
 
 
 def test_whatever_becomes_of_a_value_is_declared() -> None:
-    for event in ("message.handled", "message.refused"):
+    for event in ("message.handled", "message.refused", "message.failed"):
         assert {*COUNTS, *a_line(refused="x").fields()} <= set(EVENTS[event].keys)
 
 
@@ -90,6 +97,26 @@ def test_a_refused_message_tells_why(page: Page, logs: Logs) -> None:
         "tag",
         "response",
     )
+
+
+@pytest.mark.parametrize("code", ["upstream-failed", "upstream-timeout"])
+def test_a_message_that_the_backend_failed_is_called_so(code: str, page: Page, logs: Logs) -> None:
+    logs.messages([a_line(refused=code, reason="connect")])
+
+    (line,) = page.lines
+    assert (line["event"], line["level"]) == ("message.failed", "error")
+    assert (line["error.type"], line["reason"]) == (code, "connect")
+
+
+@pytest.mark.parametrize(("log_format", "key"), [("json", "trace_id"), ("ecs", "trace.id")])
+def test_a_line_has_the_trace_of_its_message(log_format: Format, key: str, page: Page) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"  # it looks like a secret, and is none
+    logs = Logs(page, log_format)
+    logs.messages([a_line(trace_id=trace), a_line()])
+    logs.report("message.handled", **a_line(trace_id=trace).fields())
+    logs.messages([a_line(trace_id=trace, observations={"observed": "request"})])
+
+    assert [line.get(key) for line in page.lines] == [trace, None, trace, trace]
 
 
 def test_a_text_is_scrubbed_or_not_by_its_key_whatever_key_had_it_before() -> None:
@@ -115,5 +142,11 @@ def test_a_level_above_leaves_handled_messages_out_and_no_refused_one(page: Page
     logs = Logs(page, level="warning")
     logs.messages([a_line()])
     logs.messages([a_line(refused="x")])
+    logs.messages([a_line(refused="upstream-failed")])
+    Logs(page, level="error").messages([a_line(refused="x"), a_line(refused="upstream-failed")])
 
-    assert [line["event"] for line in page.lines] == ["message.refused"]
+    assert [line["event"] for line in page.lines] == [
+        "message.refused",
+        "message.failed",
+        "message.failed",
+    ]

@@ -12,12 +12,13 @@ from prometheus_client.core import Timestamp
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.metrics.metric import OPENMETRICS, SECONDS, TEXT, Metric
+from proxy.telemetry.metrics.metric import FINE_SECONDS, OPENMETRICS, SECONDS, TEXT, Metric
 from proxy.telemetry.metrics.prometheus_text import exposed
-from proxy.telemetry.metrics.samples import WIDTH, Samples, TraceExemplar
-from proxy.telemetry.metrics.table import METRICS, READY, REQUEST_DURATION
+from proxy.telemetry.metrics.samples import Samples, TraceExemplar
+from proxy.telemetry.metrics.table import CRYPTO_DURATION, METRICS, READY, REQUEST_DURATION
 
 NASTY = 'a "quoted" \\ back\\nslash\nand {line},="\u00e9\U0001f512'
+LABELS = ("api", "send", "POST", "2xx", "forwarded")
 KINDS = {"latest": "gauge", "soonest": "gauge"}
 PARSERS: dict[str, Callable[[str], Iterable[Family]]] = {
     TEXT: text_string_to_metric_families,
@@ -35,7 +36,7 @@ def families(samples: Samples, accept: str) -> list[Family]:
 
 
 def numbers(metric: Metric) -> tuple[float, ...]:
-    return tuple(map(float, range(1, WIDTH + 1))) if metric.kind == "histogram" else (7.5,)
+    return tuple(map(float, range(1, metric.width + 1))) if metric.width > 1 else (7.5,)
 
 
 @pytest.mark.parametrize("accept", PARSERS)
@@ -61,20 +62,26 @@ def test_every_metric_is_read_with_its_kind_meaning_labels_and_values(
 
 
 @pytest.mark.parametrize("accept", PARSERS)
-def test_a_bucket_holds_all_that_are_below_it(accept: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "bounds"), [(REQUEST_DURATION, SECONDS), (CRYPTO_DURATION, FINE_SECONDS)]
+)
+def test_a_bucket_holds_all_that_are_below_it(
+    metric: Metric, bounds: tuple[float, ...], accept: str
+) -> None:
     samples = Samples()
-    samples.add(REQUEST_DURATION, *(1.0 for _ in range(WIDTH - 1)), 62.5, labels=("api",))
+    labels = LABELS[: len(metric.labels)]
+    samples.add(metric, *(1.0 for _ in range(metric.width - 1)), 62.5, labels=labels)
 
     [family] = families(samples, accept)
 
     buckets = {
         float(one.labels["le"]): one.value for one in family.samples if one.name.endswith("_bucket")
     }
-    assert buckets == {end: number for number, end in enumerate((*SECONDS, math.inf), start=1)}
+    assert buckets == {end: number for number, end in enumerate((*bounds, math.inf), start=1)}
     rest = {one.name: one.value for one in family.samples if "le" not in one.labels}
     assert rest == {
-        f"{REQUEST_DURATION.name}_count": WIDTH - 1,
-        f"{REQUEST_DURATION.name}_sum": 62.5,
+        f"{metric.name}_count": metric.width - 1,
+        f"{metric.name}_sum": 62.5,
     }
 
 
@@ -122,13 +129,13 @@ def test_a_scraper_gets_the_format_that_it_prefers(accept: str, media_type: str)
 def test_openmetrics_shows_the_latest_trace_of_each_bucket_and_text_none() -> None:
     ours, theirs = Samples(), Samples()
     for samples in (ours, theirs):
-        samples.add(REQUEST_DURATION, *(1.0 for _ in range(WIDTH)), labels=("api",))
+        samples.add(REQUEST_DURATION, *(1.0,) * REQUEST_DURATION.width, labels=LABELS)
     ours.exemplify(
         REQUEST_DURATION,
-        ("api",),
+        LABELS,
         {0: TraceExemplar("a" * 32, 0.0004, 1000.5), 2: TraceExemplar("b" * 32, 0.002, 1000.0)},
     )
-    theirs.exemplify(REQUEST_DURATION, ("api",), {2: TraceExemplar("c" * 32, 0.0025, 1001.0)})
+    theirs.exemplify(REQUEST_DURATION, LABELS, {2: TraceExemplar("c" * 32, 0.0025, 1001.0)})
     for first, second in ((ours, theirs), (theirs, ours)):
         both = Samples()
         for sent in (first, second):

@@ -1,0 +1,113 @@
+"""The ids that a request brings along, for its line and for the response that refuses it.
+
+X-Request-Id names a request for everything that it passes, and `traceparent` (W3C Trace Context)
+its trace. Both are texts of the client: what is taken holds no token, no line break and nothing
+that a log or a terminal would act upon. Any other text is forwarded as it came, and Sealyard's own
+id names the request. A listener may add that one to what has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from ...core.compiled.rule_table import CompiledRule, RuleTable
+from ...core.expressions.name_readings import fold_header
+from ...core.expressions.selectors import NamedSelector
+from ...core.http.message import Headers, header_values
+from ..http1.forwarding_headers import Forwarding
+from ..http1.outgoing_heads import REQUEST_ID, id_line
+from ..message_record import MessageRecord
+from .admission import AdmittedExchange
+
+Take = Callable[[MessageRecord, bytes], None]
+"""Takes an id from the value of its header, if it is fit."""
+
+_FIT: Final = re.compile(rb"(?!eyJ|sy1\.)[A-Za-z0-9_.:+/=-]{1,64}")
+_TRACE: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?"
+)
+_SAMPLED: Final = 1
+_FOLDED: Final = fold_header(REQUEST_ID)
+
+
+def take_request_id(record: MessageRecord, value: bytes) -> None:
+    """Take at most 64 letters, digits and `_.:+/=-` that do not begin as a token does."""
+    if _FIT.fullmatch(value):
+        record.own_id, record.request_id = record.request_id, value.decode("ascii")
+
+
+def take_trace(record: MessageRecord, value: bytes) -> None:
+    """Take the trace id of a `traceparent`, and whether the trace is recorded."""
+    if match := _TRACE.fullmatch(value):
+        record.trace_id = match[1].decode("ascii")
+        record.sampled = bool(int(match[2], 16) & _SAMPLED)
+
+
+_BY_HEADER: Final[Mapping[bytes, Take]] = MappingProxyType(
+    {REQUEST_ID: take_request_id, b"traceparent": take_trace}
+)
+
+
+class RequestIds:
+    """Takes the ids of the requests of one listener, and `adds` X-Request-Id where that is wanted.
+
+    Where a rule reads X-Request-Id as a name, or seals it, that header is a value: it is not taken.
+    """
+
+    __slots__ = ("_by_header", "adds")
+
+    def __init__(self, rule_table: RuleTable, *, adds: bool = False) -> None:
+        self.adds: Final = adds
+        is_value = any(map(_reads_id, rule_table.rules))
+        self._by_header = {
+            name: take for name, take in _BY_HEADER.items() if name != REQUEST_ID or not is_value
+        }
+
+    def take(self, record: MessageRecord, headers: Headers) -> None:
+        """Take what a head has, unless it has it more than once."""
+        found = [(low, value) for name, value in headers if (low := name.lower()) in _BY_HEADER]
+        for name, take in self._by_header.items() if found else ():
+            values = [value for low, value in found if low == name]
+            if len(values) == 1:
+                take(record, values[0])
+
+    def added(self, record: MessageRecord) -> bytes | None:
+        """Return the id that a response gets if it has none; None where none is added."""
+        return record.request_id.encode("ascii") if self.adds else None
+
+    def forwarding(self, admitted: AdmittedExchange, record: MessageRecord) -> Forwarding:
+        """Return what changes in a request: it gets an id if it has none."""
+        forwarding = admitted.forwarding
+        if not self.adds or header_values(admitted.request.head.headers, REQUEST_ID):
+            return forwarding
+        line = id_line(record.request_id.encode("ascii"))
+        return replace(forwarding, lines=(*forwarding.lines, line))
+
+    def places(self, headers: Headers, varying: frozenset[bytes]) -> tuple[tuple[Take, int], ...]:
+        """Return what is taken from the values that vary in a head, by their places among them.
+
+        No name is twice in such a head.
+        """
+        names = [low for name, _ in headers if (low := name.lower()) in varying]
+        return tuple(
+            (take, names.index(name)) for name, take in self._by_header.items() if name in names
+        )
+
+
+def _reads_id(compiled: CompiledRule) -> bool:
+    """Return whether a rule reads a name from the header, changes or forbids it."""
+    if compiled.names is not None and compiled.names.reads(frozenset({REQUEST_ID})):
+        return True
+    blocks = [one.block for one in compiled.request]
+    selectors = [item.selector for one in blocks for item in (*one.encrypt, *one.decrypt)]
+    selectors += (selector for one in blocks for selector in one.absent)
+    return any(
+        isinstance(one, NamedSelector)
+        and one.place == "header"
+        and fold_header(one.name.encode()) == _FOLDED
+        for one in selectors
+    )

@@ -1,0 +1,304 @@
+"""Every alert of the chart fires when it should, and is quiet when it should, by `promtool`.
+
+The counters begin with the zero that a process exposes from its start: one that begins with 1 has
+not increased.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.telemetry.test_watching import ALERTS, FILES
+
+PROMTOOL = shutil.which("promtool")
+pytestmark = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+
+HERE = 'job="sealyard",instance="a:15021"'
+ALIVE = {"sealyard_build_info": "1x20000"}
+BY_RULE = 'listener="api",rule="send"'
+REFUSED = f'sealyard_refusals_total{{{BY_RULE},direction="response",code="open-failed"}}'
+DURATION = "sealyard_request_duration_seconds"
+SENT = 'listener="api",rule="send",method="POST",status_class="2xx",outcome="forwarded"'
+SOCKET = 'listener="api",rule="live",method="GET",status_class="1xx",outcome="forwarded"'
+BUSY = 'listener="api",code="busy",reason="queue-full"'
+FAILED = f'{BY_RULE},code="upstream-failed",reason="connect"'
+UNACCEPTED = 'sealyard_participant_keys_unaccepted_total{use="enc",refused="yes"}'
+UNTIL = f"sealyard_permissive_until_timestamp_seconds{{{BY_RULE}}}"
+PLAIN = f'sealyard_values_total{{{BY_RULE},direction="request",outcome="plain"}}'
+
+Series = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series after which an alert fires at a time, and those after which it does not."""
+
+    alert: str
+    fires: Series
+    quiet: Series
+    at: str = "5m"
+    alive: bool = True
+    step: str = "1m"
+
+
+def level(alert: str, name: str, wrong: int, right: int, at: str = "5m") -> Case:
+    """Return the case of an alert about the value of a gauge."""
+    return Case(alert, {name: f"{wrong}x100"}, {name: f"{right}x100"}, at)
+
+
+def once(alert: str, name: str, other: str | None = None) -> Case:
+    """Return the case of an alert about a counter that increases by one, once."""
+    quiet = {name: "0x100"} if other is None else {name: "0x100", other: "0 0 1x100"}
+    return Case(alert, {name: "0 0 1x100"}, quiet)
+
+
+def keyring(alert: str, state: str, at: str) -> Case:
+    """Return the case of an alert about a state of the keyring."""
+    return level(alert, f'sealyard_keyring_state{{state="{state}"}}', 1, 0, at)
+
+
+CASES = [
+    Case("SealyardAbsent", {}, {}, "6m", alive=False),
+    Case(
+        "SealyardTargetDown",
+        {"up": "1x3 0x20", "sealyard_build_info": "1x3 _x20"},
+        {"up": "1x20", 'up{instance="b:80",job="others"}': "0x20", **ALIVE},
+        "10m",
+        alive=False,
+    ),
+    once("SealyardUncoveredPlaintext", 'sealyard_uncovered_writes_total{listener="api"}'),
+    level("SealyardNotReady", "sealyard_ready", 0, 1, "8m"),
+    Case(
+        "SealyardRefusesMessages",
+        {REFUSED.replace("open-failed", "invalid-body"): "0+30x60"},
+        {REFUSED.replace("open-failed", "invalid-body"): "0+3x60"},
+        "20m",
+    ),
+    once("SealyardDoesNotOpen", REFUSED, REFUSED.replace("open-failed", "invalid-body")),
+    Case(
+        "SealyardKeepsTokens",
+        {PLAIN.replace("plain", "kept"): "0+1x60"},
+        {PLAIN.replace("plain", "opened"): "0+1x60"},
+        "30m",
+    ),
+    Case(
+        "SealyardBackendFails",
+        {f"sealyard_upstream_errors_total{{{FAILED}}}": "0+30x60"},
+        {f"sealyard_upstream_errors_total{{{FAILED}}}": "0+3x60"},
+        "12m",
+    ),
+    Case(
+        "SealyardRefusesClients",
+        {'sealyard_clients_refused_total{listener="api",reason="clients"}': "0+5x60"},
+        {'sealyard_clients_refused_total{listener="api",reason="clients"}': "0 0 1x60"},
+        "15m",
+    ),
+    Case(
+        "SealyardSlow",
+        {
+            f"{DURATION}_sum{{{SENT}}}": "0+60x60",
+            f"{DURATION}_count{{{SENT}}}": "0+600x60",
+            f"sealyard_upstream_duration_seconds_sum{{{BY_RULE}}}": "0+1x60",
+        },
+        {  # a WebSocket ended that lasted an hour, and the backend is slow
+            f"{DURATION}_sum{{{SENT}}}": "0+60x60",
+            f"{DURATION}_count{{{SENT}}}": "0+600x60",
+            f"{DURATION}_sum{{{SOCKET}}}": "0+3600x60",
+            f"{DURATION}_count{{{SOCKET}}}": "0+1x60",
+            f"sealyard_upstream_duration_seconds_sum{{{BY_RULE}}}": "0+58x60",
+        },
+        "20m",
+    ),
+    Case(
+        "SealyardOverloaded",
+        {f"sealyard_refusal_reasons_total{{{BUSY}}}": "0+30x60"},
+        {f"sealyard_refusal_reasons_total{{{BUSY}}}": "0+3x60"},
+        "12m",
+    ),
+    Case(
+        "SealyardStoreFails",
+        {'sealyard_store_errors_total{store="redis",reason="store-timeout"}': "0+1x60"},
+        {'sealyard_store_errors_total{store="redis",reason="store-timeout"}': "0x3 1x60"},
+        "12m",
+    ),
+    Case(
+        "SealyardStoreFills",
+        {
+            'sealyard_store_room{store="memory",state="taken"}': "90x10",
+            'sealyard_store_room{store="memory",state="free"}': "10x10",
+        },
+        {
+            'sealyard_store_room{store="memory",state="taken"}': "10x10",
+            'sealyard_store_room{store="memory",state="free"}': "90x10",
+        },
+    ),
+    level("SealyardRevocationsDelayed", 'sealyard_store_subscribed{store="redis"}', 0, 1, "15m"),
+    level("SealyardRevocationPending", "sealyard_pending_revocations", 1, 0),
+    level("SealyardClockSkew", 'sealyard_store_clock_skew_seconds{store="redis"}', -45, 5),
+    once(
+        "SealyardRevocationNotKept",
+        'sealyard_revocations_total{kept="process"}',
+        'sealyard_revocations_total{kept="keyring"}',
+    ),
+    level("SealyardConfigurationRefused", "sealyard_last_reload_successful", 0, 1),
+    Case(
+        "SealyardWorkersDie",
+        {"sealyard_worker_restarts_total": "0 1 2 3 4x20"},
+        {"sealyard_worker_restarts_total": "0 0 1x20"},
+        "8m",
+    ),
+    once("SealyardLosesLogLines", "sealyard_log_lines_lost_total"),
+    once("SealyardAuditFails", "sealyard_audit_failures_total"),
+    Case(
+        "SealyardAuditLogReplaced",
+        {"sealyard_audit_last_sequence": "100x4 3x20"},
+        {"sealyard_audit_last_sequence": "100+1x20"},
+        "8m",
+    ),
+    once("SealyardPoisonOpened", f"sealyard_poison_opened_total{{{BY_RULE}}}"),
+    once("SealyardParticipantKeyChanged", UNACCEPTED),
+    keyring("SealyardKeyringMismatch", "mismatch", "1m"),
+    keyring("SealyardKeyringForked", "forked", "8m"),
+    keyring("SealyardKeyringOlder", "older", "20m"),
+    keyring("SealyardKeyringBehind", "behind", "70m"),
+    keyring("SealyardKeyringUnverified", "unverified", "1m"),
+    level("SealyardRootRefuses", 'sealyard_root_refused{kind="vault"}', 1, 0),
+    Case(
+        "SealyardRootLeaseEnds",
+        {"sealyard_root_lease_left_seconds": "200x10", 'sealyard_root_refused{kind="v"}': "1x10"},
+        {"sealyard_root_lease_left_seconds": "200x10", 'sealyard_root_refused{kind="v"}': "0x10"},
+        "1m",
+    ),
+    Case(
+        "SealyardKekIsOld",
+        {
+            'sealyard_kek_created_timestamp_seconds{kek="k1"}': "-40000000x20",
+            'sealyard_kek_state{kek="k1",state="primary"}': "1x20",
+        },
+        {
+            'sealyard_kek_created_timestamp_seconds{kek="k1"}': "-40000000x20",
+            'sealyard_kek_state{kek="k1",state="decrypt"}': "1x20",
+        },
+    ),
+    Case(
+        "SealyardPermissiveEnds",
+        {PLAIN: "0+1x60", UNTIL: "3600x60"},
+        {PLAIN: "0+1x60", UNTIL: "1000000000x60"},
+        "20m",
+    ),
+    Case(
+        "SealyardRuleMatchesNothing",
+        {f'sealyard_messages_total{{{BY_RULE},outcome="forwarded"}}': "5x1000"},
+        {f'sealyard_messages_total{{{BY_RULE},outcome="forwarded"}}': "5+1x1000"},
+        "9d",
+        step="30m",
+    ),
+]
+FIRING = 'count by (alertname, instance) (ALERTS{alertstate="firing"})'
+WITHOUT_INSTANCE = {"SealyardAbsent", "SealyardPermissiveEnds", "SealyardRuleMatchesNothing"}
+"""About what all processes do, or about none."""
+
+
+def here(name: str) -> str:
+    """Return a series with the labels that Prometheus adds."""
+    if "instance=" in name:
+        return name
+    bare, _, labels = name.rstrip("}").partition("{")
+    return f"{bare}{{{HERE}{',' if labels else ''}{labels}}}"
+
+
+def scene(case: Case, series: Series, firing: set[str]) -> dict[str, Any]:
+    """Return a test for promtool: these series, and which alerts fire after them."""
+    seen = {**(ALIVE if case.alive else {}), **series}
+    samples = [
+        {
+            "labels": f'{{alertname="{name}"}}'
+            if name in WITHOUT_INSTANCE
+            else f'{{alertname="{name}",instance="a:15021"}}',
+            "value": 1,
+        }
+        for name in sorted(firing)
+    ]
+    return {
+        "name": f"{case.alert} {'fires' if firing else 'is quiet'}",
+        "interval": case.step,
+        "input_series": [{"series": here(one), "values": values} for one, values in seen.items()],
+        "promql_expr_test": [{"expr": FIRING, "eval_time": case.at, "exp_samples": samples}],
+    }
+
+
+def promtool(*arguments: str | Path) -> str:
+    """Run promtool; return what it says."""
+    assert PROMTOOL is not None
+    done = subprocess.run(  # noqa: S603 - the tool that is installed here
+        [PROMTOOL, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def judged(folder: Path, tests: list[dict[str, Any]]) -> None:
+    """Let promtool run tests of the rules; raise AssertionError where one fails."""
+    file = folder / "alerts.yaml"
+    rules = str(FILES / "rules.yaml")
+    every = tests[0]["interval"]
+    made = {"rule_files": [rules], "evaluation_interval": every, "tests": tests}
+    file.write_text(yaml.safe_dump(made, sort_keys=False))
+    promtool("test", "rules", file)
+
+
+def test_the_rules_are_valid() -> None:
+    assert f"{len(ALERTS) + 1} rules found" in promtool("check", "rules", FILES / "rules.yaml")
+
+
+def test_every_alert_has_a_case() -> None:
+    assert [case.alert for case in CASES] == [alert["alert"] for alert in ALERTS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_an_alert_fires_alone_and_is_quiet(tmp_path: Path, case: Case) -> None:
+    quiet = {**ALIVE, **case.quiet}
+    judged(tmp_path, [scene(case, case.fires, {case.alert}), scene(case, quiet, set())])
+
+
+def test_a_case_that_does_not_hold_is_found(tmp_path: Path) -> None:
+    ready = next(case for case in CASES if case.alert == "SealyardNotReady")
+
+    with pytest.raises(AssertionError, match="FAILED"):
+        judged(tmp_path, [scene(ready, ready.quiet, {ready.alert})])
+
+
+def test_an_alert_names_the_instance_and_links_to_its_runbook(tmp_path: Path) -> None:
+    """As Alertmanager gets them: with every label filled in."""
+    case = next(one for one in CASES if one.alert == "SealyardBackendFails")
+    made = scene(case, case.fires, {case.alert})
+    made["alert_rule_test"] = [
+        {
+            "eval_time": case.at,
+            "alertname": case.alert,
+            "exp_alerts": [
+                {
+                    "exp_labels": {
+                        "severity": "warning",
+                        "instance": "a:15021",
+                        "listener": "api",
+                        "reason": "connect",
+                    },
+                    "exp_annotations": {
+                        "summary": "a:15021: The application behind the listener api gives no"
+                        " usable responses: connect.",
+                        "runbook_url": "https://sealyard.example.com/docs/runbooks/"
+                        "SealyardBackendFails.html",
+                    },
+                }
+            ],
+        }
+    ]
+    judged(tmp_path, [made])
