@@ -37,7 +37,8 @@ _JOB: Final = Job(
 
 async def play(scene: Stage, screen: Screen) -> None:
     """Store two plain messages, and migrate all that the backend holds."""
-    screen.chapter(
+    scene.begin(
+        screen,
         "9. Old messages",
         "The backend has messages from before it had Sealyard, which are plain. `sealyard migrate"
         " seal` seals them where they are stored, and leaves alone what is sealed already.",

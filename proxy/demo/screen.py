@@ -27,6 +27,7 @@ class Screen:
     write: Callable[[str], None]
     colors: bool = False
     failed: list[str] = field(default_factory=list)
+    claims: list[tuple[str, bool]] = field(default_factory=list)
 
     def chapter(self, title: str, *text: str) -> None:
         """Begin a chapter with a sentence or two."""
@@ -38,6 +39,7 @@ class Screen:
 
     def claim(self, holds: bool, text: str) -> None:  # noqa: FBT001 - a claim and its text
         """Print whether a claim holds. One that does not makes the demo fail."""
+        self.claims.append((text, holds))
         if not holds:
             self.failed.append(text)
         mark = self._painted(_GREEN, "ok") if holds else self._painted(_RED, "FAILED")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,24 +18,17 @@ import aiohttp
 from aiohttp import web
 
 from .. import wiring
-from ..admin.auth.guard import Guard
-from ..admin.routes.page import page
-from ..admin.routes.table import Routes
-from ..admin.routes.tap import TapRoutes
-from ..admin.server import AdminServer
-from ..config.settings import SecretReference, TcpAddress
+from ..config.settings import SecretReference
 from ..keys.keyring.file import create_keyring
 from ..keys.keyring.keyring import create
 from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
-from ..telemetry.reporter import CountingReporter, Reporter
-from ..telemetry.tap import Tap
-from ..traffic.downstream import sockets
+from ..telemetry.reporter import CountingReporter
 from ..wiring import Sidecar
-from ..wiring.admin.service_view import ServiceView
 from ..wiring.reload import config_files
 from ..wiring.reload.config_files import Source
-from ..wiring.reload.reload import Reloader
+from .page import Buttons, StoryTap, status_page
+from .screen import Screen
 
 
 @dataclass(slots=True)
@@ -85,32 +79,7 @@ class ChatBackend:
         return web.json_response({"messages": found})
 
 
-_READ_ONLY: Final = frozenset({"/v1/status", "/v1/ladder", "/v1/explain"})
-
-
-@asynccontextmanager
-async def status_page(sidecar: Sidecar, read: Source, reporter: Reporter) -> AsyncIterator[int]:
-    """Serve the page for a sidecar and yield its port; it ends with the block.
-
-    Nothing can be changed here: only what reads is served.
-    """
-    reloader = Reloader(read, (), reporter, environ=os.environ, clock=time.time)
-    subject = ServiceView(sidecar, reloader, lambda: reloader.reload("admin"), reporter)
-    tap = TapRoutes(subject)
-    routes = [one for one in Routes(subject).admin() if one.operation.path in _READ_ONLY]
-    listen = TcpAddress("127.0.0.1", 0)
-    served = [one.route() for one in (*routes, *tap.all(), *page())]
-    server = AdminServer(Guard("admin", listen, reporter, gate=None), served)
-    opened = sockets.open_sockets(listen)
-    try:
-        await server.start(opened)
-        yield sockets.port_of(opened)
-    finally:
-        tap.close()
-        await server.close()
-        sockets.close(opened)
-
-
+_LINE_SECONDS: Final = 1.0
 RULES = """\
     defaults:
       tenant: const:clinic
@@ -165,6 +134,12 @@ class Stage:
     port: int
     page: int
     client: aiohttp.ClientSession
+    tap: StoryTap
+
+    def begin(self, screen: Screen, title: str, *text: str) -> None:
+        """Begin a chapter, on the screen and on the status page."""
+        self.tap.chapter = title
+        screen.chapter(title, *text)
 
     async def send(self, conversation: str, content: str, *, by: str = "ada") -> DemoAnswer:
         """Send a message as any client would."""
@@ -175,14 +150,25 @@ class Stage:
         """Post a body to the chat."""
         headers = {"Content-Type": "application/json"}
         url = f"http://127.0.0.1:{self.port}/api/messages"
+        lines = self.tap.lines
         async with self.client.post(url, data=body, headers=headers) as response:
-            return await _answer(response)
+            return await self._answer(response, lines)
 
     async def read(self, conversation: str, **query: str) -> DemoAnswer:
         """Read a conversation as any client would."""
         url = f"http://127.0.0.1:{self.port}/api/conversations/{conversation}/messages"
+        lines = self.tap.lines
         async with self.client.get(url, params=query) as response:
-            return await _answer(response)
+            return await self._answer(response, lines)
+
+    async def _answer(self, response: aiohttp.ClientResponse, lines: int) -> DemoAnswer:
+        """Return an answer, once the tap has more lines: they are written behind answers."""
+        body = await response.read()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINE_SECONDS):
+                while self.tap.lines == lines:  # noqa: ASYNC110 - the tap has no event to wait for
+                    await asyncio.sleep(0.005)
+        return DemoAnswer(response.status, body, response.headers.get("Sealyard-Error"))
 
     async def places(self) -> dict[str, bytes]:
         """Return everything that an outsider could obtain."""
@@ -195,7 +181,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
+async def stage(
+    folder: Path, *, rules: str = RULES, buttons: Callable[[Stage], Buttons] | None = None
+) -> AsyncIterator[Stage]:
     """Set up backend and sidecar in `folder`; end them with the block."""
     _make_keys(folder)
     async with AsyncExitStack() as stack:
@@ -207,14 +195,16 @@ async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
         log = folder / "sealyard.log"
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         stack.callback(os.close, descriptor)
-        # The chat is fictitious: only here does the status page show values.
-        tally = CountingReporter(Logs(DescriptorSink(descriptor)), Tap(time.time, values=True))
+        tap = StoryTap()
+        tally = CountingReporter(Logs(DescriptorSink(descriptor)), tap)
         sidecar = await wiring.build(read.loaded, tally, environ=os.environ)
         await sidecar.start()
         stack.push_async_callback(sidecar.drain, 2.0)
-        page = await stack.enter_async_context(status_page(sidecar, read, tally))
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Stage(folder, backend, sidecar, log, port, page, client)
+        scene = Stage(folder, backend, sidecar, log, port, 0, client, tap)
+        made = None if buttons is None else buttons(scene)
+        page = await stack.enter_async_context(status_page(sidecar, read, tally, made))
+        yield replace(scene, page=page)
 
 
 def _configuration(folder: Path, port: int, upstream: int, rules: str) -> Source:
@@ -235,8 +225,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def _answer(response: aiohttp.ClientResponse) -> DemoAnswer:
-    body = await response.read()
-    return DemoAnswer(response.status, body, response.headers.get("Sealyard-Error"))

@@ -14,6 +14,7 @@ from .screen import Screen, search
 from .stage import Stage, stage
 
 MESSAGE: Final = "Penicillin allergy confirmed. Call 555-0100 before noon, Ada"
+_FEW: Final = 8
 CONTROL_RULES: Final = "    rules: []\n"
 
 
@@ -26,19 +27,20 @@ async def play(scene: Stage, screen: Screen) -> None:
     await malformed(scene, screen)
 
 
-async def send_and_read(scene: Stage, screen: Screen) -> None:
+async def send_and_read(scene: Stage, screen: Screen, text: str = MESSAGE) -> None:
     """One message from a client over the backend to a reader."""
-    screen.chapter(
+    scene.begin(
+        screen,
         "1. A message",
         "Ada's client sends plaintext to Sealyard. The backend is an ordinary, unchanged chat"
         " server. A reader requests the message from the same backend, through Sealyard.",
     )
-    sent = await scene.send("ward-7", MESSAGE)
-    held = scene.backend.rows[0]
+    sent = await scene.send("ward-7", text)
+    held = scene.backend.rows[-1]
     got = await scene.read("ward-7")
     screen.side_by_side(
         {
-            "the client sent": _pretty({"conversationId": "ward-7", "content": MESSAGE}),
+            "the client sent": _pretty({"conversationId": "ward-7", "content": text}),
             "the backend holds": _pretty(held),
             "the reader gets": _pretty(got.json),
         }
@@ -47,15 +49,17 @@ async def send_and_read(scene: Stage, screen: Screen) -> None:
         sent.status == HTTPStatus.CREATED and got.status == HTTPStatus.OK, "both requests succeeded"
     )
     screen.claim(held["content"].startswith(token.JWE_PREFIX.decode()), "the backend has a token")
-    screen.claim(MESSAGE not in json.dumps(scene.backend.rows), "the backend has no plaintext")
-    screen.claim(got.json["messages"][0]["content"] == MESSAGE, "the reader gets the exact message")
-    screen.claim(sent.json["content"] == MESSAGE, "the response to the sender is opened as well")
+    # A text of few letters may be in a token by chance.
+    plain = len(text) >= _FEW and text in json.dumps(scene.backend.rows)
+    screen.claim(not plain, "the backend has no plaintext")
+    screen.claim(got.json["messages"][-1]["content"] == text, "the reader gets the exact message")
+    screen.claim(sent.json["content"] == text, "the response to the sender is opened as well")
 
 
 async def tamper(scene: Stage, screen: Screen) -> None:
     """A token in which one character was changed."""
-    screen.chapter(
-        "2. A tampered token", "An attacker changes one character of it in the database."
+    scene.begin(
+        screen, "2. A tampered token", "An attacker changes one character of it in the database."
     )
     row = scene.backend.rows[0]
     original = row["content"]
@@ -72,8 +76,8 @@ async def tamper(scene: Stage, screen: Screen) -> None:
 
 async def move(scene: Stage, screen: Screen) -> None:
     """A token that was copied to another conversation."""
-    screen.chapter(
-        "3. A moved token", "An attacker copies it to a conversation that Mallory may read."
+    scene.begin(
+        screen, "3. A moved token", "An attacker copies it to a conversation that Mallory may read."
     )
     original = scene.backend.rows[0]
     scene.backend.rows.append({**original, "id": 99, "conversationId": "mallory"})
@@ -87,7 +91,7 @@ async def move(scene: Stage, screen: Screen) -> None:
 
 async def rotate(scene: Stage, screen: Screen) -> None:
     """A new session key. The old message still opens."""
-    screen.chapter("4. A rotation", "The conversation gets a new session key.")
+    scene.begin(screen, "4. A rotation", "The conversation gets a new session key.")
     await session_control.rotate(scene.sidecar.keys.sessions, Scope("clinic", "ward-7"))
     await scene.send("ward-7", "Noted, Grace", by="grace")
     answer = await scene.read("ward-7")
@@ -101,7 +105,9 @@ async def rotate(scene: Stage, screen: Screen) -> None:
 
 async def malformed(scene: Stage, screen: Screen) -> None:
     """A message that is not JSON."""
-    screen.chapter("5. A malformed message", "A client sends something that is not strict JSON.")
+    scene.begin(
+        screen, "5. A malformed message", "A client sends something that is not strict JSON."
+    )
     before = len(scene.backend.rows)
     answer = await scene.post(b'{"conversationId": "ward-7", "content": NaN}')
     _show_refusal(screen, answer.status, answer.body)

@@ -101,12 +101,13 @@ function status(s) {
   rules(s.rules);
   keys(s.keys);
   health(s);
+  if (s.demo && s.demo.length && $('demo').hidden) buttons(s.demo);
   const select = $('x-listener');
   if (select.options.length !== s.listeners.length) fill(select, ...s.listeners.map((one) => make('option', '', one.name)));
 }
 function sum(all, ...names) { return all.reduce((n, one) => n + names.reduce((m, name) => m + (one.counts[name] || 0), 0), 0); }
 function totals(all) {
-  const messages = sum(all, 'forwarded', 'refused', 'aborted'), refused = sum(all, 'refused');
+  const messages = sum(all, 'forwarded', 'refused', 'failed', 'aborted'), refused = sum(all, 'refused', 'failed');
   const show = (id, n) => { $(id).textContent = n.toLocaleString('en'); };
   show('n-messages', messages); show('n-sealed', sum(all, 'sealed'));
   show('n-opened', sum(all, 'opened')); show('n-refused', refused);
@@ -124,13 +125,14 @@ function totals(all) {
   before = { messages, at };
 }
 function rules(all) {
-  const cell = (n, kind) => make('td', 'n ' + (n ? kind : 'zero'), (n || 0).toLocaleString('en'));
+  const named = (cell, label) => { cell.dataset.label = label; return cell; }; // its heading on a phone
+  const cell = (n, kind, label) => named(make('td', 'n ' + (n ? kind : 'zero'), (n || 0).toLocaleString('en')), label);
   fill($('rules'), ...all.map((one) => {
-    const c = one.counts, matched = (c.forwarded || 0) + (c.refused || 0) + (c.aborted || 0);
+    const c = one.counts, matched = sum([one], 'forwarded', 'refused', 'failed', 'aborted');
     const name = make('td', '', make('strong', '', one.rule === null ? 'no rule' : one.rule), make('span', 'does', one.does.join(' · ') || 'passes'));
     const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'everything else on ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
     const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
-    return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
+    return make('tr', '', name, takes, cell(matched, '', 'Messages'), cell(c.sealed, 'seal', 'Sealed'), cell(c.opened, 'open', 'Opened'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no', 'Plain'), cell((c.refused || 0) + (c.failed || 0), 'no', 'Refused'), named(make('td', 'quiet', last), last ? 'Last match' : ''));
   }));
 }
 async function climb() { // what has been counted of each day changes slowly
@@ -209,6 +211,7 @@ function message(m) {
   what.append(at, make('strong', 'mono', m.method || '?'), make('span', '', m.rule === null || m.rule === undefined ? 'no rule' : m.rule));
   const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };
   tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.in_markup, 'no', 'kept in markup'); tag(f.cut, 'no', 'cut'); tag(f.unsealed, 'no', 'unsealed'); tag(f.unread, 'no', 'unread');
+  if (m.chapter) what.append(make('span', 'tag', m.chapter));
   if (m.error) what.append(make('span', 'tag no', 'refused: ' + m.error));
   what.append(make('span', 'end', m.part ? m.part + (m.direction === 'request' ? ' to the backend' : ' to the reader') : m.status + ' · ' + m.ms + ' ms'));
   if (m.part) return make('li', 'message new', what, piece(m));
@@ -288,6 +291,32 @@ function explained(title, explanation) {
   if (explanation.refusal) parts.push(make('p', 'bad', 'Refused: ' + (explanation.status || '') + ' ' + explanation.refusal.code + ' (' + explanation.refusal.reason + ')' + (explanation.refusal.detail ? '. ' + explanation.refusal.detail : '')));
   else if (explanation.outgoing) parts.push(make('p', 'quiet', 'What is forwarded:'), make('pre', '', explanation.outgoing));
   return parts;
+}
+
+// --- the demo -------------------------------------------------------------------------------
+
+function buttons(all) {
+  fill($('d-acts'), ...all.map((one) => {
+    const made = make('button', '', one.label);
+    made.type = 'button';
+    made.addEventListener('click', () => act(one, made));
+    return made;
+  }));
+  $('demo').hidden = false;
+}
+async function act(one, button) {
+  const all = [...$('d-acts').children], sign = (holds) => make('span', 'sign', holds ? '✓' : '✕');
+  for (const each of all) each.disabled = true;
+  let told;
+  try {
+    const response = await ask('/demo', { method: 'POST', body: JSON.stringify({ act: one.name, text: $('d-text').value }), headers: { 'Content-Type': 'application/json' } });
+    told = await response.json();
+    if (!response.ok) throw new Error(told.detail || told.title);
+    fill($('d-answer'), make('h3', '', one.label), make('p', 'quiet', one.meaning),
+      make('ul', 'checks', ...told.claims.map(([holds, text]) => make('li', holds ? 'good' : 'no', sign(holds), text))));
+  } catch (error) { fill($('d-answer'), make('p', 'bad', error.message)); }
+  for (const each of all) each.disabled = false;
+  button.focus();
 }
 
 // --- the reader -----------------------------------------------------------------------------

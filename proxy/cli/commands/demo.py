@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ...demo import old_messages, private_talk, story
+from ...demo.acts import Buttons
 from ...demo.screen import Screen
 from ...demo.stage import stage
 from ..support import console
@@ -38,7 +39,7 @@ def demo(*, check: bool) -> None:
 
 
 async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
-    async with stage(folder / "with-rules") as scene:
+    async with stage(folder / "with-rules", buttons=Buttons) as scene:
         await story.play(scene, screen)
         await story.control(folder / "without-rules", screen)
         await story.look_for_plaintext(scene, screen)
@@ -46,9 +47,12 @@ async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
         await old_messages.play(scene, screen)
         if not stay or screen.failed:
             return
+        scene.tap.chapter = ""
         url = f"http://127.0.0.1:{scene.port}/api"
         screen.chapter(
-            "Your turn", "The demo runs until you press Ctrl-C. Watch it live in a browser:"
+            "Your turn",
+            "The demo runs until you press Ctrl-C. A browser shows the story so far, live messages,"
+            " and buttons to send, tamper and move:",
         )
         screen.write(f"    http://127.0.0.1:{scene.page}/")
         screen.write("Send a message:")

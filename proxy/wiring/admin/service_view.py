@@ -50,9 +50,9 @@ class TapViewers:
         self.missed = 0
         self.values = False
 
-    def viewer(self) -> TapViewer:
-        """Return a viewer of the messages from now on."""
-        return TapViewer(self)
+    def viewer(self, *, from_start: bool = False) -> TapViewer:
+        """Return a viewer of the messages from now on, or of all that are kept."""
+        return TapViewer(self, from_start=from_start)
 
     def since(self, number: int) -> list[dict[str, Any]]:
         """Return the kept messages after message `number`."""
@@ -75,9 +75,9 @@ class TapViewers:
 class TapViewer:
     """One caller of the tap, and how far it has read."""
 
-    def __init__(self, viewers: TapViewers) -> None:
+    def __init__(self, viewers: TapViewers, *, from_start: bool = False) -> None:
         self._viewers = viewers
-        self._seen = viewers.seen
+        self._seen = 0 if from_start else viewers.seen
         self._missed = viewers.missed
 
     async def more(self) -> dict[str, Any]:
