@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ class Prometheus:
 
     port: int
     session: aiohttp.ClientSession
+
+    async def ready(self) -> None:
+        """Wait until it has read its own files."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            async with self.session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer:
+                if answer.status == HTTPStatus.OK:
+                    return
+            assert time.monotonic() < deadline, "Prometheus does not get ready"
+            await asyncio.sleep(0.1)
 
     async def api(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
         """Return the data of an answer; raise AssertionError where it is an error."""
@@ -80,4 +91,6 @@ async def prometheus(
     with child(command, log) as process:
         await asyncio.to_thread(await_port, process, port, log)
         async with aiohttp.ClientSession() as session:
-            yield Prometheus(port, session)
+            made = Prometheus(port, session)
+            await made.ready()
+            yield made
