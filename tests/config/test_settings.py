@@ -300,7 +300,7 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
     keys = loaded(text).settings.keys
 
     assert keys.roots == (
-        RootSettings("aws-kms", AwsKmsOptions("alias/a", "eu-west-1", "http://localhost:8/")),
+        RootSettings("aws-kms", AwsKmsOptions("alias/a", "eu-west-1", "http://localhost:8")),
         RootSettings(
             "aws-kms",
             AwsKmsOptions(

@@ -12,7 +12,7 @@ from ...yaml.scalars import text
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, service_url
+from .kind import RootKind, address_key, addresses, ca_file, ca_key
 
 _KEY: Final = re.compile(
     r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(?:key/[A-Za-z0-9-]+|alias/[\w/-]+)"
@@ -42,23 +42,9 @@ _TABLE: Final = Table(
     (
         Key("key", "ARN, `alias/NAME`, id", "The key.", tables.TEXT, required=True),
         Key("region", "region", "The region of the key.", tables.TEXT, "that of the ARN"),
-        Key(
-            "endpoint",
-            "URL",
-            "The address of KMS: `https`, or `http` on this machine.",
-            tables.TEXT,
-            "that of the region",
-        ),
-        Key(
-            "sts",
-            "URL",
-            "The address of the security token service.",
-            tables.TEXT,
-            "that of the region",
-        ),
-        Key(
-            "ca", "path", "The CA certificates that verify both (PEM).", tables.TEXT, "the system's"
-        ),
+        address_key("endpoint", "The address of KMS", "that of the region"),
+        address_key("sts", "The address of the security token service", "that of the region"),
+        ca_key("both"),
     ),
 )
 
@@ -69,14 +55,11 @@ def _options(place: Place, files: Files, problems: Problems) -> AwsKmsOptions | 
     named = fields.get("key")
     key = None if named is None else _key(named, problems)
     region = _region(fields, key, problems)
-    urls = [
-        service_url(fields[name], problems) if fields.get(name) else ""
-        for name in ("endpoint", "sts")
-    ]
-    ca = files.path(fields["ca"], problems) if fields.get("ca") else None
+    urls = addresses(fields, ("endpoint", "sts"), problems)
+    ca = ca_file(fields, files, problems)
     if problems.count > before or key is None:
         return None
-    return AwsKmsOptions(key, region, urls[0] or "", urls[1] or "", ca)
+    return AwsKmsOptions(key, region, ca=ca, **urls)
 
 
 def _key(place: Place, problems: Problems) -> str | None:

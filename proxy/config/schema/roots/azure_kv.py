@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...yaml.nodes import Place, Problems, show
-from ...yaml.scalars import choice, text
+from ...yaml.nodes import Place, Problems
+from ...yaml.scalars import choice
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, service_url
+from .kind import RootKind, addresses, ca_file, ca_key, matching
 
 MECHANISMS: Final = ("RSA-OAEP-256", "A256GCM")
 _KEY: Final = re.compile(r"[A-Za-z0-9-]{1,127}")
@@ -77,9 +77,7 @@ _TABLE: Final = Table(
             tables.TEXT,
             "`$AZURE_AUTHORITY_HOST`, or `https://login.microsoftonline.com`",
         ),
-        Key(
-            "ca", "path", "The CA certificates that verify both (PEM).", tables.TEXT, "the system's"
-        ),
+        ca_key("both"),
     ),
 )
 
@@ -87,11 +85,7 @@ _TABLE: Final = Table(
 def _options(place: Place, files: Files, problems: Problems) -> AzureKvOptions | None:
     before = problems.count
     fields = Fields(place, _TABLE, problems)
-    urls = {
-        name: (service_url(fields[name], problems) or "").rstrip("/")
-        for name in ("vault", "audience", "authority")
-        if fields.get(name)
-    }
+    urls = addresses(fields, ("vault", "audience", "authority"), problems)
     found = _HOST.fullmatch(urls.get("vault", ""))
     if found is not None:
         urls.setdefault("audience", f"https://{found['service']}")
@@ -101,22 +95,12 @@ def _options(place: Place, files: Files, problems: Problems) -> AzureKvOptions |
         )
     named = fields.get("mechanism")
     mechanism = choice(named, MECHANISMS, problems) if named else MECHANISMS[0]
-    ca = files.path(fields["ca"], problems) if fields.get("ca") else None
-    key = _matching(fields, "key", _KEY, "the name of a key", problems)
-    client = _matching(fields, "client", _CLIENT, "a client id", problems)
+    ca = ca_file(fields, files, problems)
+    key = matching(fields, "key", _KEY, "the name of a key", problems)
+    client = matching(fields, "client", _CLIENT, "a client id", problems)
     if problems.count > before:
         return None
     return AzureKvOptions(key=key, mechanism=mechanism or "", client=client, ca=ca, **urls)
-
-
-def _matching(
-    fields: Fields, name: str, pattern: re.Pattern[str], what: str, problems: Problems
-) -> str:
-    place = fields.get(name)
-    written = (text(place, problems) if place else None) or ""
-    if place is not None and written and not pattern.fullmatch(written):
-        problems.add(place, f"{show(written)} is not {what}")
-    return written
 
 
 AZURE_KV: Final = RootKind(

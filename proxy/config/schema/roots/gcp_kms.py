@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...yaml.nodes import Place, Problems, show
-from ...yaml.scalars import text
+from ...yaml.nodes import Place, Problems
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, service_url
+from .kind import RootKind, address_key, addresses, ca_file, ca_key, matching
 
 _KEY: Final = re.compile(
     r"projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/keyRings/[\w-]{1,63}/cryptoKeys/[\w-]{1,63}",
@@ -95,13 +94,8 @@ _TABLE: Final = Table(
             tables.table("gcp_federation"),
             "the metadata server",
         ),
-        *(
-            Key(name, "URL", f"{doc}: `https`, or `http` on this machine.", tables.TEXT, "Google's")
-            for name, doc in _ADDRESSES.items()
-        ),
-        Key(
-            "ca", "path", "The CA certificates that verify them (PEM).", tables.TEXT, "the system's"
-        ),
+        *(address_key(name, doc, "Google's") for name, doc in _ADDRESSES.items()),
+        ca_key("them"),
     ),
 )
 
@@ -109,15 +103,11 @@ _TABLE: Final = Table(
 def _options(place: Place, files: Files, problems: Problems) -> GcpKmsOptions | None:
     before = problems.count
     fields = Fields(place, _TABLE, problems)
-    key = _matching(fields, "key", _KEY, "the resource name of a key", problems)
+    key = matching(fields, "key", _KEY, "the resource name of a key", problems)
     federated = fields.get("federation")
     federation = None if federated is None else _federation(federated, files, problems)
-    urls = {
-        name: (service_url(fields[name], problems) or "").rstrip("/")
-        for name in _ADDRESSES
-        if fields.get(name)
-    }
-    ca = files.path(fields["ca"], problems) if fields.get("ca") else None
+    urls = addresses(fields, _ADDRESSES, problems)
+    ca = ca_file(fields, files, problems)
     if problems.count > before:
         return None
     return GcpKmsOptions(key, federation, ca=ca, **urls)
@@ -125,20 +115,10 @@ def _options(place: Place, files: Files, problems: Problems) -> GcpKmsOptions | 
 
 def _federation(place: Place, files: Files, problems: Problems) -> GcpFederation:
     fields = Fields(place, _FEDERATION, problems)
-    audience = _matching(fields, "audience", _AUDIENCE, "an audience of a pool", problems)
+    audience = matching(fields, "audience", _AUDIENCE, "an audience of a pool", problems)
     token = files.path(fields["token"], problems) if fields.get("token") else None
-    account = _matching(fields, "service_account", _ACCOUNT, "a service account", problems)
+    account = matching(fields, "service_account", _ACCOUNT, "a service account", problems)
     return GcpFederation(audience, str(token), account)
-
-
-def _matching(
-    fields: Fields, name: str, pattern: re.Pattern[str], what: str, problems: Problems
-) -> str:
-    place = fields.get(name)
-    written = (text(place, problems) if place else None) or ""
-    if place is not None and written and not pattern.fullmatch(written):
-        problems.add(place, f"{show(written)} is not {what}")
-    return written
 
 
 GCP_KMS: Final = RootKind(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ...settings import SecretReference
 from ...yaml.nodes import Place, Problems, show
 from ...yaml.scalars import text
+from .. import tables
 from ..addresses import Files
-from ..tables import Key, Table
+from ..tables import Fields, Key, Table
 
 OptionsReader = Callable[[Place, Files, Problems], object | None]
 """Reads the value of a kind's key: its options, or None after reporting what is wrong.
@@ -61,6 +63,40 @@ def service_url(place: Place, problems: Problems) -> str | None:
     if found["scheme"] == "http" and found["host"] not in _THIS_MACHINE:
         problems.add(place, f"{show(written)} is not encrypted", "write `https://`")
         return None
+    return written
+
+
+def address_key(name: str, doc: str, default: str) -> Key:
+    """Return the key of an address that replaces the service's own; `service_url` reads it."""
+    text_of = f"{doc}: `https`, or `http` on this machine."
+    return Key(name, "URL", text_of, tables.TEXT, default)
+
+
+def addresses(fields: Fields, names: Iterable[str], problems: Problems) -> dict[str, str]:
+    """Return those of the addresses that are given, without a slash at their end."""
+    given = (name for name in names if fields.get(name))
+    return {name: (service_url(fields[name], problems) or "").rstrip("/") for name in given}
+
+
+def ca_key(verified: str) -> Key:
+    """Return the key `ca`: the CAs of `verified` where the system's do not know it."""
+    doc = f"The CA certificates that verify {verified} (PEM)."
+    return Key("ca", "path", doc, tables.TEXT, "the system's")
+
+
+def ca_file(fields: Fields, files: Files, problems: Problems) -> Path | None:
+    """Return the file of the key `ca`; None where it is not given."""
+    return files.path(fields["ca"], problems) if fields.get("ca") else None
+
+
+def matching(
+    fields: Fields, name: str, pattern: re.Pattern[str], what: str, problems: Problems
+) -> str:
+    """Return a text; empty if it is not given. One of another form is reported not to be `what`."""
+    place = fields.get(name)
+    written = (text(place, problems) if place else None) or ""
+    if place is not None and written and not pattern.fullmatch(written):
+        problems.add(place, f"{show(written)} is not {what}")
     return written
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from ...settings import SecretReference
-from ...yaml.nodes import Place, Problems, show
-from ...yaml.scalars import choice, elements, positive_duration, text, texts
+from ...yaml.nodes import Place, Problems
+from ...yaml.scalars import choice, elements, positive_duration, texts
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, secret_file
+from .kind import RootKind, matching, secret_file
 
 MECHANISMS: Final = ("aes-gcm", "rsa-oaep", "rsa-oaep-256")
 _LABEL: Final = re.compile(r"[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")
+_A_LABEL: Final = "1 to 128 printable ASCII characters, no `/`"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[ -~]*")
 _SECONDS: Final = 30.0
 _MOST_SECONDS: Final = 3600.0
@@ -78,7 +79,9 @@ def _options(place: Place, files: Files, problems: Problems) -> Pkcs11Options | 
     before = problems.count
     fields = Fields(place, _TABLE, problems)
     module = files.path(fields["module"], problems) if fields.get("module") else None
-    token, serial, key = (_label(fields, name, problems) for name in ("token", "serial", "key"))
+    token, serial, key = (
+        matching(fields, name, _LABEL, _A_LABEL, problems) for name in ("token", "serial", "key")
+    )
     pin = secret_file(fields["pin"], files, problems) if fields.get("pin") else None
     named, allowed = fields.get("mechanism"), fields.get("timeout")
     mechanism = choice(named, MECHANISMS, problems) if named else MECHANISMS[0]
@@ -89,14 +92,6 @@ def _options(place: Place, files: Files, problems: Problems) -> Pkcs11Options | 
     return Pkcs11Options(
         module, token, serial, key, pin, mechanism or "", seconds or 0.0, variables
     )
-
-
-def _label(fields: Fields, name: str, problems: Problems) -> str:
-    place = fields.get(name)
-    written = (text(place, problems) if place else None) or ""
-    if place is not None and written and not _LABEL.fullmatch(written):
-        problems.add(place, f"{show(written)} is not 1 to 128 printable ASCII characters, no `/`")
-    return written
 
 
 def _variables(place: Place | None, problems: Problems) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ...yaml.scalars import text
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, secret_file, service_url
+from .kind import RootKind, ca_file, ca_key, secret_file, service_url
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _PATH: Final = re.compile(rf"{_NAME.pattern}(?:/{_NAME.pattern})*")
@@ -150,13 +150,7 @@ _TABLE: Final = Table(
         Key("key", "name", "The key, made with `derived=true`.", tables.TEXT, required=True),
         Key("mount", "path", "Where the transit engine is mounted.", tables.TEXT, "`transit`"),
         Key("namespace", "path", "The namespace of engine and login.", tables.TEXT, "the root"),
-        Key(
-            "ca",
-            "path",
-            "The CA certificates that verify the server (PEM).",
-            tables.TEXT,
-            "the system's CAs",
-        ),
+        ca_key("the server"),
         Key("token", _IN_A_FILE, "The file with a token.", tables.table("secret")),
         Key(
             "kubernetes",
@@ -182,7 +176,7 @@ def _options(place: Place, files: Files, problems: Problems) -> VaultOptions | N
     login = _LOGINS[chosen](fields[chosen], files, problems) if chosen else None
     mount = _word(fields, "mount", _PATH, problems)
     namespace = _word(fields, "namespace", _PATH, problems)
-    ca = files.path(fields["ca"], problems) if fields.get("ca") else None
+    ca = ca_file(fields, files, problems)
     if problems.count > before or address is None or login is None:
         return None
     return VaultOptions(address.rstrip("/"), key, login, mount or "transit", namespace, ca)
