@@ -7,10 +7,14 @@ into an error: reasons are made here.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +25,9 @@ from ....core.errors import KeyringError
 
 SECONDS: Final = 5.0
 MOST_ANSWER: Final = 64 * 1024
-"""Bytes."""
+"""Bytes of its body."""
+_MOST_BYTES: Final = 2 * MOST_ANSWER
+"""Of the head and the body together."""
 _MOST_TOKEN: Final = 64 * 1024
 
 
@@ -57,8 +63,8 @@ def call(  # noqa: PLR0913 - the parts of one request
 ) -> Answer:
     """Return the answer of a service; `tls` is needed for `https`.
 
-    Raises KeyringError, naming the host, where there is none within `seconds` for each step, or one
-    of more than MOST_ANSWER bytes.
+    Raises KeyringError, naming the host, where its last byte has not come after `seconds`, whatever
+    the time was spent on, or where it has more than MOST_ANSWER bytes.
     """
     parts = urlsplit(url)
     host = parts.netloc
@@ -68,18 +74,91 @@ def call(  # noqa: PLR0913 - the parts of one request
         )
     else:
         connection = http.client.HTTPConnection(host, timeout=seconds)
+    connection.response_class = _Bounded
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    answered: Future[Answer] = Future()
+
+    def ask() -> None:
+        try:
+            answered.set_result(_asked(connection, method, target, headers, body))
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            answered.set_exception(error)
+
+    # A service that sends a byte now and then keeps within any limit of a step, and the resolver of
+    # names has limits of its own: so the steps are in a thread that is left behind when the time is
+    # over. It ends by itself, since each of its steps has the same limit, and holds up no exit.
+    threading.Thread(target=ask, name="key-service", daemon=True).start()
+    try:
+        return answered.result(seconds)
+    except TimeoutError:
+        _end(connection)
+        raise KeyringError(f"{host}: no answer in time") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise KeyringError(f"{host}: {_reason(error)}") from None
+
+
+def _asked(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+) -> Answer:
     try:
         connection.request(method, target, body, dict(headers))
         with connection.getresponse() as response:
             read = response.read(MOST_ANSWER + 1)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise KeyringError(f"{host}: {_reason(error)}") from None
     finally:
         connection.close()
     if len(read) > MOST_ANSWER:
-        raise KeyringError(f"{host}: the answer has more than {MOST_ANSWER} bytes")
+        raise _TooLong
     return Answer(response.status, read)
+
+
+def _end(connection: http.client.HTTPConnection) -> None:
+    """Let whoever reads from the connection find its end."""
+    opened = connection.sock
+    if opened is not None:
+        with suppress(OSError):
+            # Not that of TLS, which would take the socket's state away under the other thread.
+            socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+
+class _TooLong(http.client.HTTPException):
+    """More bytes than an answer has."""
+
+
+class _Bounded(http.client.HTTPResponse):
+    """A response whose bytes are counted, head and interim responses included."""
+
+    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:  # noqa: ANN401 - as http.client gives them
+        super().__init__(sock, *more, **named)
+        self.fp = io.BufferedReader(_Counted(self.fp.detach()))
+
+
+class _Counted(io.RawIOBase):
+    """Reads from a socket until there were more bytes than an answer has."""
+
+    def __init__(self, of_socket: io.RawIOBase) -> None:
+        self._of_socket = of_socket
+        self._left = _MOST_BYTES
+
+    def readable(self) -> bool:
+        """Return that it can be read, as a buffered reader asks."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - any buffer, as in the base class
+        """Read once; raise _TooLong where that was too much."""
+        size = self._of_socket.readinto(buffer)
+        self._left -= size or 0
+        if self._left < 0:
+            raise _TooLong
+        return size
+
+    def close(self) -> None:
+        """Close the socket's reader with it."""
+        self._of_socket.close()
+        super().close()
 
 
 def read_token(path: str) -> str:
@@ -120,8 +199,8 @@ def trusting(authority: Path | None, shown: tuple[Path, Path] | None = None) -> 
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
+    if isinstance(error, _TooLong):
+        return f"the answer has more than {MOST_ANSWER} bytes"
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, ssl.SSLCertVerificationError):
