@@ -6,9 +6,10 @@ import ctypes
 import os
 import resource
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 PRIVATE_UMASK: Final = 0o077
 _PR_GET_DUMPABLE: Final = 3
@@ -49,14 +50,20 @@ def harden() -> Hardening:
 
     A process started by this one inherits umask and limit.
     """
-    missing = []
     core_dumps, dumpable = guard_memory()
-    if core_dumps:
-        missing.append("RLIMIT_CORE")
-    if dumpable is not False:
-        missing.append("PR_SET_DUMPABLE")
     os.umask(PRIVATE_UMASK)
-    return Hardening(core_dumps, dumpable, PRIVATE_UMASK, tuple(missing))
+    return Hardening(core_dumps, dumpable, PRIVATE_UMASK, unguarded())
+
+
+def unguarded() -> tuple[str, ...]:
+    """Return which of the two guards of the memory is not in force in this process."""
+    missing = []
+    if resource.getrlimit(resource.RLIMIT_CORE)[0] != 0:
+        missing.append("RLIMIT_CORE")
+    prctl = _prctl()
+    if prctl is None or prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0:
+        missing.append("PR_SET_DUMPABLE")
+    return tuple(missing)
 
 
 def _forbid_core_dumps() -> bool:
@@ -71,14 +78,22 @@ def _forbid_dumping() -> bool | None:
     """Return whether the process is still dumpable; None where the machine has no such switch."""
     # A core limit of 0 does not stop a core_pattern that pipes to a program, nor ptrace and
     # /proc/PID/mem of the same user: this does.
-    if sys.platform != "linux":
-        return None
-    try:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-    except (OSError, AttributeError):
+    prctl = _prctl()
+    if prctl is None:
         return None
     prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     return bool(prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+
+
+def _prctl() -> Callable[..., Any] | None:
+    """Return prctl(2) of Linux; None on another machine, or without a C library to ask."""
+    if sys.platform != "linux":
+        return None
+    try:
+        found: Callable[..., Any] = ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):
+        return None
+    return found
 
 
 _BYTES_HEAD = bytes.__basicsize__ - 1
@@ -99,7 +114,7 @@ def taken(name: str) -> bytearray | None:
     with suppress(OSError, AttributeError, ValueError):  # no C library to ask, or an odd one
         _overwrite_block(key + b"=")
     del os.environb[key]
-    _overwrite(value)
+    overwrite_bytes(value)
     return secret
 
 
@@ -122,7 +137,17 @@ def _overwrite_block(prefix: bytes) -> None:
         at += 1
 
 
-def _overwrite(value: bytes) -> None:
+_TEXT_HEAD = sys.getsizeof("") - 1
+"""How far into a str of ASCII, as CPython has it, its content begins."""
+
+
+def overwrite_text(value: str) -> None:
+    """Overwrite a str of ASCII that is not shared; CPython shares those of one character."""
+    if sys.implementation.name == "cpython" and len(value) > 1 and value.isascii():
+        ctypes.memset(id(value) + _TEXT_HEAD, 0, len(value))
+
+
+def overwrite_bytes(value: bytes) -> None:
     """Overwrite a bytes object that is not shared; CPython shares those of one byte."""
     if sys.implementation.name == "cpython" and len(value) > 1:
         ctypes.memset(id(value) + _BYTES_HEAD, 0, len(value))

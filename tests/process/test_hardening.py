@@ -8,14 +8,16 @@ import pytest
 
 SCRIPT = """
 import ctypes, json, os, resource
-from proxy.process.hardening import harden
+from proxy.process.hardening import harden, unguarded
 
+assert "PR_SET_DUMPABLE" in unguarded()
 done = harden()
 print(json.dumps({
     "fields": done.fields(),
     "limit": resource.getrlimit(resource.RLIMIT_CORE),
     "dumpable": ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),
     "umask": oct(os.umask(0)),
+    "unguarded": unguarded(),
 }))
 """
 
@@ -30,6 +32,7 @@ def test_a_hardened_process_can_neither_be_dumped_nor_read() -> None:
     assert found["limit"] == [0, 0]
     assert found["dumpable"] == 0
     assert found["umask"] == "0o77"
+    assert found["unguarded"] == []
     assert found["fields"] == {
         "core_dumps": False,
         "dumpable": False,

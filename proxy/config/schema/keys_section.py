@@ -28,8 +28,8 @@ KEYRING: Final = Table(
             "duration",
             "How long the keys may be used until the first root is asked again, 1s to 24h. It is"
             " asked earlier, and an outage that ends in time is only reported. Then messages with"
-            " values to seal or open get 503. With a lease, only the first root opens the keyring"
-            " for traffic.",
+            " values to seal or open get 503, and the keys are overwritten in memory. With a lease,"
+            " only the first root opens the keyring for traffic; it cannot be `shares`.",
             tables.DURATION,
             "for ever",
         ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from typing import Final, NoReturn
 
+from ..errors import KeyUnavailable
+
 KEY_BYTES: Final = 32
 
 
@@ -25,8 +27,21 @@ class Secret:
         self.__material = material
 
     def reveal(self) -> bytes:
-        """Return the bytes, for the cryptographic library alone."""
+        """Return the bytes, for the cryptographic library alone.
+
+        Raises KeyUnavailable once they were given up.
+        """
+        if not self.__material:
+            raise KeyUnavailable("root-lease-ended")
         return self.__material
+
+    def give_up(self) -> bytes:
+        """Return the bytes to whoever overwrites them, and hold none from then on.
+
+        It is for the end of the root's lease: whatever has the key loses it at once.
+        """
+        material, self.__material = self.__material, b""
+        return material
 
     def __repr__(self) -> str:
         """Show the class, nothing of the material."""
@@ -40,7 +55,7 @@ class Secret:
         """Compare in constant time, within one class."""
         if type(other) is not type(self):
             return NotImplemented
-        return hmac.compare_digest(self.__material, other.reveal())
+        return hmac.compare_digest(self.__material, other.__material)
 
     __hash__ = None  # type: ignore[assignment]  # a hash table would keep a digest of the material
 

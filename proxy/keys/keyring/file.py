@@ -19,6 +19,7 @@ from typing import Any, Final
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError
+from ...process import hardening
 from .. import private_file
 from . import envelope, jwk_set
 from .keyring import Keyring
@@ -51,11 +52,19 @@ class KeyringForm:
         if not hmac.compare_digest(expected, str(self.members["mac"])):
             raise KeyringError("the keyring's MAC does not verify: the file was changed")
         sealed = str(self.members["keyring"]).encode()
-        keyring = jwk_set.decode(envelope.decrypt(sealed, root_key))
+        keyring = _decrypted(sealed, root_key)
         outside = self.members["id"], self.members["generation"], self.members["digest"]
         if outside != (keyring.id, keyring.generation, keyring.digest):
             raise KeyringError("the keyring's file does not match the keyring inside")
         return keyring
+
+
+def _decrypted(text: bytes, secret: RootKey | Passphrase) -> Keyring:
+    plaintext = envelope.decrypt(text, secret)
+    try:
+        return jwk_set.decode(plaintext)
+    finally:
+        hardening.overwrite_bytes(plaintext)
 
 
 def is_form(text: bytes) -> bool:
@@ -258,7 +267,7 @@ def _opened(text: bytes, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | Non
         root_key = unwrapped.root_key
         opened = OpenedKeyring(form.opened(root_key), unwrapped.by, unwrapped.refusals)
         return opened, KeyringLock(root_key, form.wrappings)
-    keyring = jwk_set.decode(envelope.decrypt(text, roots.secret()))
+    keyring = _decrypted(text, roots.secret())
     if keyring.joined_since is not None:
         raise KeyringError("a keyring of the new format is in a file of the old format")
     roots.require_pinned(keyring.id)

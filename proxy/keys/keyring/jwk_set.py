@@ -1,7 +1,8 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
 `use` distinguishes the keys: one "name", one "record", any number of "kek". The members number,
-created (seconds) and state belong to KEKs alone. No message ever quotes the text.
+created (seconds) and state belong to KEKs alone. No message ever quotes the text, and no copy of it
+that is made here stays in memory.
 
 Version 1 is what 0.1.0 reads and writes. It knows no generation and refuses unknown members, so
 there the generation is stored as the revocation of a conversation that cannot exist: 0.1.0 keeps
@@ -16,6 +17,7 @@ from typing import Any, Final, NoReturn, cast
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
 from ...core.errors import KeyringError, OpenFailed
+from ...process import hardening
 from .kek import MAX_REVOCATIONS, Former, KekEntry, KekState, Revocation
 from .keyring import Keyring
 
@@ -124,12 +126,16 @@ def decode(text: bytes) -> Keyring:
 def parse_object(text: bytes) -> _Members | None:
     """Return a JSON object whose members are unique at every level; None for anything else."""
     # The decoder's own exceptions carry the text, so they end here.
+    own = ""
     try:
+        own = text.decode()
         parsed = json.loads(
-            text.decode(), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
+            own, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
         )
     except (ValueError, RecursionError):
         return None
+    finally:
+        hardening.overwrite_text(own)
     return parsed if isinstance(parsed, dict) else None
 
 
@@ -211,15 +217,21 @@ def _material(jwk: _Members, use: str, members: frozenset[str]) -> bytes:
     material = decoded(jwk["k"])
     if material is None or len(material) != KEY_BYTES:
         raise KeyringError("a key of the keyring is not 32 bytes in canonical base64url")
+    hardening.overwrite_text(jwk.pop("k"))
     return material
 
 
 def decoded(text: object) -> bytes | None:
     """Return the bytes of a canonical base64url text; None for anything else."""
-    try:
-        return base64url.decode(text.encode("ascii")) if isinstance(text, str) else None
-    except (OpenFailed, UnicodeEncodeError):
+    if not isinstance(text, str) or not text.isascii():
         return None
+    encoded = text.encode("ascii")
+    try:
+        return base64url.decode(encoded)
+    except OpenFailed:
+        return None
+    finally:
+        hardening.overwrite_bytes(encoded)
 
 
 def _integer(value: object) -> int:

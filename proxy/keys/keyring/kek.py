@@ -45,6 +45,8 @@ class KekEntry:
     """One KEK and its state in the keyring. `created` is in seconds since 1970.
 
     `also` are other ids by which tokens name it, from keyrings that were merged into this one.
+    `thumbprint` are the 16 bytes that distinguish it from all others, whatever its id; they are
+    made from the key, and outlive one that is given up.
     """
 
     id: str
@@ -53,11 +55,12 @@ class KekEntry:
     state: KekState
     key: Kek
     also: tuple[str, ...] = ()
+    thumbprint: bytes = b""
 
-    @property
-    def thumbprint(self) -> bytes:
-        """The 16 bytes that distinguish it from all others, whatever its id."""
-        return derivation.kek_thumbprint(self.key)
+    def __post_init__(self) -> None:
+        """Make the thumbprint, unless this is another state of a KEK that has it."""
+        if not self.thumbprint:
+            object.__setattr__(self, "thumbprint", derivation.kek_thumbprint(self.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The keyring: the durable set of KEKs, and the two keys that outlive every KEK.
 
 Every operation is pure: it returns a new keyring and leaves the old one as it was, so a message
-finishes with the keyring that it began with.
+finishes with the keyring that it began with. Only `give_up` takes the KEKs away from all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
+from ...process import hardening
 from . import kek
 from .kek import Former, KekEntry, KekState, RandomBytes, Revocation
 
@@ -251,6 +252,14 @@ class Keyring:
     def after(self, generation: int) -> Keyring:
         """Return the keyring with a generation above its own and above `generation`."""
         return replace(self, generation=max(self.generation, generation) + 1)
+
+    def give_up(self) -> None:
+        """Overwrite the KEKs; this keyring, and all that were made of it, keep their names alone.
+
+        What needs one of them from then on gets KeyUnavailable.
+        """
+        for entry in self.keks:
+            hardening.overwrite_bytes(entry.key.give_up())
 
     def _with_states(self, states: dict[str, KekState]) -> Keyring:
         keks = tuple(replace(entry, state=states.get(entry.id, entry.state)) for entry in self.keks)

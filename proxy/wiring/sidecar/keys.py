@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import __version__
 from ...core.crypto.context import Scope
+from ...core.errors import KeyringError
 from ...keys.end_to_end.key_source import EndToEnd
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
@@ -99,7 +100,8 @@ class SidecarKeys:
             material,
             reporter,
             environ,
-            withdraw=self.sessions.withdraw,
+            give_up=self._give_up,
+            restore=self._restore,
             opened=self._write_down_root,
         )
         """What opened the keyring, and whether it still would."""
@@ -249,6 +251,26 @@ class SidecarKeys:
         self.sessions.replace_keyring(keyring)
         self.end_to_end.replace_identities(self._settings.keys.identities)
         self.end_to_end.replace_pins(self._settings.keys.pins)
+
+    def _give_up(self) -> None:
+        """Drop all keys that seal and open, and overwrite the KEKs: the root's lease has ended.
+
+        Name key and record key stay, for the audit log and to be known to the fleet.
+        """
+        self.sessions.withdraw(withdrawn=True)
+        self.end_to_end.replace_identities(self._settings.keys.identities)
+        self.sessions.keyring.give_up()
+        self.watch.lineage.held.give_up()  # of a later reload, if that changed no KEK
+
+    def _restore(self, keyring: Keyring) -> None:
+        """Use the keyring that the root opened after the end of its lease.
+
+        Raises KeyringError for an older one than was in use: it cannot bring back all KEKs.
+        """
+        self.watch.take(keyring)
+        if self.watch.lineage.older is not None:
+            raise KeyringError("the keyring's file is older than the keyring in use before")
+        self.sessions.withdraw(withdrawn=False)
 
     def _write_down_root(self, answer: RootAnswer) -> None:
         if self.trail is not None:

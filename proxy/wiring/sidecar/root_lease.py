@@ -15,6 +15,7 @@ from typing import Final
 
 from ...config.settings import Settings
 from ...core.errors import KeyringError
+from ...keys.keyring.keyring import Keyring
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -36,24 +37,27 @@ def pause(longest: float) -> float:
 class RootLease:
     """Asks the root again in time, and knows how it answered last.
 
-    `withdraw` is called with True at the end of the lease, with False when it is renewed; `opened`
-    after each time that a root opened the keyring.
+    `give_up` is called at the end of the lease, and `restore` with the keyring that the root opens
+    after that; what it raises leaves the lease ended. `opened` is called after each time that a
+    root opened the keyring.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sidecar hands in, each by name
         self,
         material: Material,
         reporter: Reporter,
         environ: Mapping[str, str],
         *,
-        withdraw: Callable[[bool], None],
+        give_up: Callable[[], None],
+        restore: Callable[[Keyring], None],
         opened: Callable[[RootAnswer], None],
     ) -> None:
         self._settings: Settings = material.settings
         self._answer = material.root
         self._reporter = reporter
         self._environ = environ
-        self._withdraw = withdraw
+        self._give_up = give_up
+        self._restore = restore
         self._opened = opened
         self._ended = False
         self._changed = asyncio.Event()
@@ -67,7 +71,7 @@ class RootLease:
 
     def start(self) -> None:
         """Report how the keyring was opened, and renew the lease from now on, if there is one."""
-        self._take(self._answer)
+        self._report(self._answer)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
@@ -83,7 +87,7 @@ class RootLease:
         if material.root.away:
             self._failed(material.root.away)
         elif material.root != self._answer:
-            self._take(material.root)
+            self._take(material.root, material.keyring)
         self._changed.set()
 
     def check(self) -> Check:
@@ -138,19 +142,29 @@ class RootLease:
         if not answered and not self._ended:
             self._failed("no answer before the lease ended")
         try:
-            _, answer = await asking
+            keyring, answer = await asking
         except KeyringError as error:
             if settings is self._settings:
                 self._failed(error.reason)
         else:
+            unused = not self._ended
             if settings is self._settings:
-                self._take(answer)
+                self._take(answer, keyring)
+            if unused:
+                keyring.give_up()
 
-    def _take(self, answer: RootAnswer) -> None:
-        self._answer = answer
+    def _take(self, answer: RootAnswer, keyring: Keyring) -> None:
         if self._ended:
+            try:
+                self._restore(keyring)
+            except KeyringError as error:
+                self._failed(error.reason)
+                return
             self._ended = False
-            self._withdraw(False)  # noqa: FBT003 - the lease holds again
+        self._answer = answer
+        self._report(answer)
+
+    def _report(self, answer: RootAnswer) -> None:
         self._reporter.report("root.opened", kind=answer.by.kind, name=answer.by.key)
         for one in answer.refusals:
             self._reporter.report(
@@ -166,6 +180,6 @@ class RootLease:
             self._reporter.report("root.unavailable", reason=reason, lease_left_s=shown)
         if left == 0 and not self._ended:
             self._ended = True
-            self._withdraw(True)  # noqa: FBT003 - nothing may be used any more
+            self._give_up()
             by = self._answer.by
             self._reporter.report("root.lease_ended", kind=by.kind, name=by.key, reason=reason)

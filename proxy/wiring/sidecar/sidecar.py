@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...config.settings import Loaded, Settings
@@ -181,7 +182,7 @@ class Sidecar:
         """
         require_none(self.settings, source.loaded.settings, str(source.loaded.file))
         material = await asyncio.to_thread(
-            gather, source.loaded.settings, self._environ, self._material
+            gather, source.loaded.settings, self._environ, self._held(self._material)
         )
         if material.keyring_ms:
             report_keyring(self._reporter, material)
@@ -194,9 +195,9 @@ class Sidecar:
 
     async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
         """Switch to another configuration: it serves the requests that begin from now on."""
-        self._material = material
         telemetry_setup.follow(self._reporter, material.settings)
         newly_accepting = self.keys.take(material)
+        self._material = self._held(material)
         for name, change in changes.items():
             self.lanes[name].take(change)
         self._server.replace([lane.lane for lane in self.lanes.values()])
@@ -220,6 +221,13 @@ class Sidecar:
             *self.keys.checks(),
         )
         return Facts(checks, self._samples(), self._status())
+
+    def _held(self, material: Material) -> Material:
+        """Return it with the keyring that is in use in place of the one that its file had.
+
+        That may be older, or may have lost its KEKs at the end of the root's lease.
+        """
+        return replace(material, keyring=self.keys.watch.lineage.held)
 
     def _clients(self, settings: Settings) -> Mapping[str, int]:
         """Return how many clients each listener may have, and report where they are fewer.

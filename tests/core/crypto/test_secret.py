@@ -11,6 +11,7 @@ import pytest
 
 from proxy.core.crypto import secret
 from proxy.core.crypto.secret import Kek, NameKey, RecordKey, Secret, SessionKey, StreamKey
+from proxy.core.errors import KeyUnavailable
 
 CANARY = b"CANARY-CANARY-CANARY-CANARY-32by"
 KINDS = (Secret, Kek, SessionKey, StreamKey, NameKey, RecordKey)
@@ -98,3 +99,15 @@ def test_a_refusal_does_not_show_the_material() -> None:
 @each_kind
 def test_only_reveal_gives_the_material(kind: type[Secret]) -> None:
     assert kind(CANARY).reveal() == CANARY
+
+
+@each_kind
+def test_what_was_given_up_is_gone_for_all_who_have_the_key(kind: type[Secret]) -> None:
+    key, never = kind(CANARY), kind(CANARY)
+    held = [key]
+    assert key.give_up() == CANARY
+    with pytest.raises(KeyUnavailable) as refused:
+        held[0].reveal()
+    assert (refused.value.reason, key.give_up()) == ("root-lease-ended", b"")
+    assert key != never
+    assert never.reveal() == CANARY

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import KeyringError
+from proxy.core.errors import KeyringError, KeyUnavailable
 from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
@@ -215,3 +215,22 @@ def test_the_time_of_joined_names_moves_until_it_comes() -> None:
             keyring.set_apart(since, NOW)
     with pytest.raises(KeyringError):
         a_keyring().set_apart(NOW + 100, NOW)
+
+
+def test_given_up_keks_are_gone_from_all_keyrings_that_have_them() -> None:
+    keyring = a_keyring("k2", "k3")
+    other = keyring.disable("k3")
+    materials = [one.key.reveal() for one in keyring.keks]
+    known = [one.thumbprint for one in other.keks]
+
+    keyring.give_up()
+
+    for one in (keyring, other, other.promote("k2")):
+        for entry in one.keks:
+            with pytest.raises(KeyUnavailable):
+                entry.key.reveal()
+    assert materials == [bytes(32)] * 3  # the very bytes, which nothing else had
+    assert [one.thumbprint for one in other.promote("k2").keks] == known
+    assert len(other.digest) == 22
+    assert other != a_keyring("k2", "k3").disable("k3")
+    keyring.give_up()  # does nothing

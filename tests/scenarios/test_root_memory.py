@@ -1,0 +1,165 @@
+"""What a process keeps in memory of its roots, and of its KEKs after the end of a lease."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from proxy.config.settings import SecretReference
+from proxy.core.crypto import base64url
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import FileRoot, create_root_file
+from tests.keys.keyring.roots import openbao
+from tests.kms_double import kms_double
+from tests.process.searching import can_read, places, whole
+from tests.scenarios.rig import Served, backend
+from tests.scenarios.test_roots import make_keyring, root_of, send, sidecar, until
+from tests.softhsm import a_token
+
+pytestmark = pytest.mark.skipif(
+    not can_read(),
+    reason="reads the memory of other processes: needs Linux, and root with its rights",
+)
+
+
+async def standing(served: Served, text: bytes, seconds: float = 15) -> list[str]:
+    """Return where a text stands in the processes, once it has had so long to go away."""
+    deadline = time.monotonic() + seconds
+    while True:
+        pids = whole(served.process.pid)
+        found = [f"{pid}: {place}" for pid in pids for place in places(pid, text)]
+        if not found or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(1)
+
+
+@dataclass
+class Scene:
+    """A root: its part of the configuration, and the secrets by which it opens."""
+
+    roots: str
+    keyring: Keyring
+    secrets: dict[str, bytes]
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def file_scene(folder: Path) -> Iterator[Scene]:
+    create_root_file(folder / "root.key", random=os.urandom)
+    text = (folder / "root.key").read_bytes().strip()
+    root = FileRoot(SecretReference(file=folder / "root.key"))
+    keyring = make_keyring(folder, root)
+    yield Scene("key: {file: root.key}", keyring, {"text": text, "key": base64url.decode(text)})
+
+
+@contextmanager
+def container_scene(folder: Path) -> Iterator[Scene]:
+    with kms_double() as kms:
+        kms.allowed = secrets.token_hex(24)
+        token = folder / "container.token"
+        token.write_text(kms.allowed)
+        keyring = make_keyring(folder, root_of(kms))
+        variables = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{kms.url}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+        }
+        found = {"token": kms.allowed.encode(), "credential": b"canary-given"}
+        yield Scene(f"aws-kms: {kms.configuration}", keyring, found, variables)
+
+
+@contextmanager
+def vault_scene(folder: Path) -> Iterator[Scene]:
+    if not openbao.PROGRAM.exists():
+        pytest.skip("no OpenBao here: `./dev test tests/keys` installs it")
+    (folder / "bao").mkdir()
+    with openbao.running(folder / "bao") as bao:
+        keyring = make_keyring(folder, bao.root(bao.login(folder / "maker", "maker")))
+        token = bao.a_token("opener")
+        (folder / "token").touch(0o600)
+        (folder / "token").write_text(token + "\n")
+        root = f"vault: {{address: '{bao.url}', key: {openbao.KEY}, token: {{file: token}}}}"
+        yield Scene(root, keyring, {"token": token.encode()})
+
+
+@contextmanager
+def token_scene(folder: Path) -> Iterator[Scene]:
+    token = a_token(folder / "hsm", folder / "pin")
+    options = token.options
+    keyring = make_keyring(folder, token.root())
+    root = (
+        f"pkcs11: {{module: {options.module}, token: {options.token}, serial: '{options.serial}',"
+        f" key: {options.key}, pin: {{file: pin}}, environment: [{options.environment[0]}]}}"
+    )
+    yield Scene(root, keyring, {"PIN": token.pin.encode()})
+
+
+SCENES = {
+    "file": file_scene,
+    "aws-kms": container_scene,
+    "vault": vault_scene,
+    "pkcs11": token_scene,
+}
+
+
+@pytest.mark.parametrize("kind", SCENES)
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+async def test_no_process_keeps_what_opens_the_root(
+    tmp_path: Path, kind: str, options: tuple[str, ...]
+) -> None:
+    """After a start and a reload neither token, PIN nor root key is in any of the processes."""
+    control = secrets.token_hex(24)
+    with ExitStack() as stack:
+        scene = stack.enter_context(SCENES[kind](tmp_path))
+        async with backend() as behind:
+            variables = {**scene.variables, "SEALYARD_CONTROL": control}
+            served = stack.enter_context(
+                sidecar(tmp_path, behind.port, scene.roots, scene.keyring, variables, *options)
+            )
+            await until(served, 200)
+            assert (await send(served))[0] == 200
+            served.process.send_signal(signal.SIGHUP)
+            await served.event("config.loaded", 2)
+            for pid in whole(served.process.pid):
+                assert {"environ"} < set(places(pid, control[24:].encode())), pid
+            for name, secret in scene.secrets.items():
+                half = secret[len(secret) // 2 :]
+                assert await standing(served, half) == [], name
+            served.process.send_signal(signal.SIGTERM)
+            await served.ended()
+
+
+async def test_the_keks_are_overwritten_at_the_end_of_the_lease(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        key = keyring.primary.key.reveal()
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}, lease: 4s"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                assert (await send(served))[0] == 200
+                await served.event("root.opened", 3)  # it was read again twice
+                pid = served.process.pid
+                assert places(pid, key)
+                kms.refuses = "DisabledException"
+                deadline = time.monotonic() + 30
+                # The answer to a question of before may still come.
+                while not re.search("has ended: .*DisabledException", await until(served, 503)):
+                    assert time.monotonic() < deadline
+                assert await send(served) == (503, "key-unavailable")
+                half = key[16:]
+                assert await standing(served, half) == []
+                text = base64url.encode(key)
+                assert await standing(served, text[len(text) // 2 :]) == []
+                kms.refuses = ""
+                await until(served, 200)
+                assert (await send(served))[0] == 200
