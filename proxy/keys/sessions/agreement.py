@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...core.crypto.aead import unwrap, wrap
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
 from ...core.errors import KeysFull, KeyUnavailable, OpenFailed
 from ..keyring.kek import RandomBytes
+from ..keyring.kek_source import TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from ..stores import ClockRefused, HeldRecords, Offer, StoreFailed, StoreFull, records
@@ -33,9 +34,9 @@ def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> Ses
     return replace(record, wrapped=wrap(kek, key, record.sid, identity=record.identity(name)))
 
 
-def key_of_record(record: SessionRecord, name: str, keyring: Keyring) -> SessionKey | None:
+def key_of_record(record: SessionRecord, name: str, keks: TenantKeks) -> SessionKey | None:
     """Return the record's session key; None where its KEK may not open, or did not wrap it."""
-    for entry in keyring.candidates(number=record.kek_number):
+    for entry in keks.candidates(number=record.kek_number):
         with suppress(OpenFailed):
             return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
     return None
@@ -63,6 +64,18 @@ class Agreed:
     """Whether it was made by this call."""
     shared: bool = True
     """Whether other processes can know of it."""
+
+
+class ScopeKeys(NamedTuple):
+    """What a scope's session is agreed with: what is known of its revocation, and the keys.
+
+    The keyring names and authenticates records; the KEKs are those of the scope's tenant. They stay
+    as they were taken, so that one agreement has the same keys from its beginning to its end.
+    """
+
+    state: RevocationState
+    keyring: Keyring
+    keks: TenantKeks
 
 
 Fits = Callable[[bytes], bool]
@@ -93,12 +106,13 @@ class Agreement:
         self._ephemeral = ephemeral
         self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
 
-    async def current(self, state: RevocationState, keyring: Keyring, fits: Fits) -> Agreed | None:
+    async def current(self, keys: ScopeKeys, fits: Fits) -> Agreed | None:
         """Return the stored session if it fits, or else a new one that replaces it.
 
         The revocation in the store is learned first. None when there is no agreement.
         Raises KeysFull where the store has no room for an ephemeral one.
         """
+        state = keys.state
         try:
             if self._clock.unknown or self._clock.wrong:
                 # The answer tells the store's time, by which an offer is made.
@@ -107,21 +121,21 @@ class Agreement:
             if self._clock.wrong:
                 self._notice(str(ClockRefused()))
                 return None
-            offer = self._offer(state, keyring)
+            offer = self._offer(keys)
             held = await self._store.get_or_create(offer)
             for _ in range(_MOST_DOUBTS):
-                if held.revocation is None or self._learned(held.revocation, state, keyring):
+                if held.revocation is None or self._learned(held.revocation, keys):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.
                 held = await self._store.get_or_create(offer)
             for _ in range(_MOST_TRIES):
-                agreed = self._accept(held, state, keyring, offer)
+                agreed = self._accept(held, keys, offer)
                 if agreed is not None and fits(agreed.sid):
                     return agreed
                 # Made anew, so that its epoch is above the one just seen.
-                offer = self._offer(state, keyring)
+                offer = self._offer(keys)
                 held = await self._store.replace(offer, seen=held.record)
-            agreed = self._accept(held, state, keyring, offer)
+            agreed = self._accept(held, keys, offer)
         except StoreFull:
             if self._ephemeral:
                 raise KeysFull("store-full") from None
@@ -130,21 +144,22 @@ class Agreement:
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None
 
-    def alone(self, state: RevocationState, keyring: Keyring) -> Agreed:
+    def alone(self, keys: ScopeKeys) -> Agreed:
         """Return a durable session that no other process knows.
 
         Raises KeyUnavailable where sessions are ephemeral: their keys must be in the store.
         """
         if self._ephemeral:
             raise KeyUnavailable("store-unavailable")
-        record = self._new_record(state, keyring)
+        record = self._new_record(keys)
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
-    def _offer(self, state: RevocationState, keyring: Keyring) -> Offer:
-        record = self._new_record(state, keyring)
+    def _offer(self, keys: ScopeKeys) -> Offer:
+        state, keyring, keks = keys
+        record = self._new_record(keys)
         if self._ephemeral:
             record = with_key(
-                record, state.name, keyring.primary.key, SessionKey(self._random(KEY_BYTES))
+                record, state.name, keks.primary.key, SessionKey(self._random(KEY_BYTES))
             )
         return Offer(
             state.name,
@@ -156,7 +171,8 @@ class Agreement:
             record.created,
         )
 
-    def _new_record(self, state: RevocationState, keyring: Keyring) -> SessionRecord:
+    def _new_record(self, keys: ScopeKeys) -> SessionRecord:
+        state, keyring, keks = keys
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
@@ -169,22 +185,21 @@ class Agreement:
             created=created,
             soft_end=soft_end,
             hard_end=soft_end + self._settings.grace * 1000,
-            kek_number=keyring.primary.number,
+            kek_number=keks.primary.number,
             sid=sid,
         )
 
-    def _learned(self, record: bytes, state: RevocationState, keyring: Keyring) -> bool:
+    def _learned(self, record: bytes, keys: ScopeKeys) -> bool:
         """Learn a revocation; return whether it is authentic."""
-        self._revocations.learn(state, record, self._notice)
-        return records.revokes(record, state.name, keyring.record_key)
+        self._revocations.learn(keys.state, record, self._notice)
+        return records.revokes(record, keys.state.name, keys.keyring.record_key)
 
-    def _accept(
-        self, held: HeldRecords, state: RevocationState, keyring: Keyring, offer: Offer
-    ) -> Agreed | None:
+    def _accept(self, held: HeldRecords, keys: ScopeKeys, offer: Offer) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
+        state = keys.state
         self._revocations.learn(state, held.revocation, self._notice)
         try:
-            record = records.decode_session(held.record, state.name, keyring.record_key)
+            record = records.decode_session(held.record, state.name, keys.keyring.record_key)
         except RecordUnknown as unknown:
             self._notice(str(unknown))
             raise
@@ -195,13 +210,11 @@ class Agreement:
             self._notice("record-stale")
             return None
         self._epochs.put(state.name, record.epoch)
-        agreed = self._usable(record, held, state, keyring)
+        agreed = self._usable(record, held, keys)
         ours = agreed is not None and held.record == offer.record
         return replace(agreed, made=True) if agreed is not None and ours else agreed
 
-    def _usable(
-        self, record: SessionRecord, held: HeldRecords, state: RevocationState, keyring: Keyring
-    ) -> Agreed | None:
+    def _usable(self, record: SessionRecord, held: HeldRecords, keys: ScopeKeys) -> Agreed | None:
         now = self._clock()
         start = began(record.sid)
         soft_end = min(
@@ -210,11 +223,11 @@ class Agreement:
         # An id from the future would outlive its 24 hours and escape revocation.
         if soft_end <= now or start > now + MAX_SKEW_SECONDS:
             return None
-        if record.kek_number != keyring.primary.number or bool(record.wrapped) != self._ephemeral:
+        if record.kek_number != keys.keks.primary.number or bool(record.wrapped) != self._ephemeral:
             return None
         if not self._ephemeral:
             return Agreed(record.sid, soft_end)
-        key = key_of_record(record, state.name, keyring)
+        key = key_of_record(record, keys.state.name, keys.keks)
         if key is None:
             return None
         grace_ms = record.hard_end - record.soft_end

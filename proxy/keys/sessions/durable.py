@@ -11,7 +11,7 @@ from ...core.crypto.secret import KEY_BYTES, Kek
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ..keyring.kek import KekEntry, RandomBytes
-from ..keyring.keyring import Keyring
+from ..keyring.kek_source import KekSource, TenantKeks
 from ..lru_map import BoundedMap
 from .agreement import began
 
@@ -42,6 +42,41 @@ class _Source:
         self.refusal = refusal
 
 
+class _Opening:
+    """The sources of the tokens of one tenant, by the ids and numbers that name its KEKs.
+
+    `padding` are decoys: so many are tried in addition to the KEK that a token names.
+    """
+
+    __slots__ = ("_named", "_revoked", "_unknown", "keks", "padding")
+
+    def __init__(self, keks: TenantKeks, decoy: KekEntry) -> None:
+        self.keks = keks
+        named: dict[str | int | None, list[KekEntry]] = {}
+        for entry in keks.keks:
+            names: tuple[str | int, ...] = (entry.id, *entry.also, entry.number)
+            for name in names:
+                named.setdefault(name, []).append(entry)
+        self.padding = (decoy,) * (max(map(len, named.values())) - 1)
+        self._named = {name: self._source(entries, decoy) for name, entries in named.items()}
+        self._unknown = _Source((decoy, *self.padding), "unknown-key")
+        revoked = replace(decoy, id="-")  # kept apart from those of unknown KEKs
+        self._revoked = _Source((revoked, *self.padding), "revoked-session")
+
+    def source(self, key_id: KeyId, not_before: int) -> _Source:
+        """Return what the session of a token is derived from."""
+        sid, kek_id, kek_number = key_id
+        named = self._named.get(kek_number if kek_id is None else kek_id, self._unknown)
+        return (named, self._revoked)[began(sid) < not_before]  # as long for either
+
+    def _source(self, entries: list[KekEntry], decoy: KekEntry) -> _Source:
+        usable = [entry for entry in entries if entry.state != "disabled"]
+        # Kept apart, by the id, from those that open and from other decoys.
+        decoys = [replace(one, key=decoy.key) for one in entries if one not in usable]
+        every = (*usable, *decoys, *self.padding)[: len(self.padding) + 1]
+        return _Source(every, None if usable else "disabled-key")
+
+
 class DurableSessions:
     """Finds the sessions of durable tokens to be opened, and decoys for those that must not open.
 
@@ -52,17 +87,17 @@ class DurableSessions:
     among them: anyone can make up session ids, and must not push out real ones.
     """
 
-    def __init__(self, keyring: Keyring, limit: int, *, random: RandomBytes) -> None:
+    def __init__(self, keks: KekSource, limit: int, *, random: RandomBytes) -> None:
         """Begin empty; at most `limit` sessions are kept for long."""
         self._decoy = KekEntry("", 0, 0, "disabled", Kek(random(KEY_BYTES)))
-        self._sources: dict[str | int | None, _Source] = {}
-        self._unknown = self._revoked = _Source((self._decoy,), None)
-        self._padding: tuple[KekEntry, ...] = ()
+        self._keks = keks
+        self._limit = limit
+        # By the identity of the KEKs, which each value keeps: they have no hash.
+        self._opening: dict[int, _Opening] = {}
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
         self.kept: set[Session] = set()
         """The same, to be told at a glance."""
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
-        self.replace_keyring(keyring)
 
     def __len__(self) -> int:
         """Return how many sessions are at hand under which a tag has verified."""
@@ -74,9 +109,7 @@ class DurableSessions:
 
     def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
-        sid, kek_id, kek_number = key_id
-        named = self._sources.get(kek_number if kek_id is None else kek_id, self._unknown)
-        source = (named, self._revoked)[began(sid) < not_before]  # as long for either
+        source, sid = self._of(scope).source(key_id, not_before), key_id.sid
         place = scope, source.prefix + sid
         proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
         session = proven or tried
@@ -94,8 +127,9 @@ class DurableSessions:
         if session in self.kept or session.kek_id is None:
             return
         place = session.scope, _prefix(session.kek_id) + session.sid
-        if self._padding and not session.others:
-            session.others = _all_derived(self._padding, session.sid, session.scope)
+        padding = self._of(session.scope).padding
+        if padding and not session.others:
+            session.others = _all_derived(padding, session.sid, session.scope)
         before = self._proven.get(place)
         for lost in (before, self._proven.put(place, session)):
             if lost is not None:
@@ -103,29 +137,18 @@ class DurableSessions:
         self.kept.add(session)
         self._tried.forget(place)
 
-    def replace_keyring(self, keyring: Keyring) -> None:
-        """Derive from another keyring, and forget all sessions."""
-        named: dict[str | int | None, list[KekEntry]] = {}
-        for entry in keyring.keks:
-            names: tuple[str | int, ...] = (entry.id, *entry.also, entry.number)
-            for name in names:
-                named.setdefault(name, []).append(entry)
-        self._padding = (self._decoy,) * (max(map(len, named.values())) - 1)
-        self._sources = {name: self._source(entries) for name, entries in named.items()}
-        self._unknown = _Source((self._decoy, *self._padding), "unknown-key")
-        revoked = replace(self._decoy, id="-")  # kept apart from those of unknown KEKs
-        self._revoked = _Source((revoked, *self._padding), "revoked-session")
-        self.clear()
-
-    def _source(self, entries: list[KekEntry]) -> _Source:
-        usable = [entry for entry in entries if entry.state != "disabled"]
-        # Kept apart, by the id, from those that open and from other decoys.
-        decoys = [replace(one, key=self._decoy.key) for one in entries if one not in usable]
-        every = (*usable, *decoys, *self._padding)[: len(self._padding) + 1]
-        return _Source(every, None if usable else "disabled-key")
+    def _of(self, scope: Scope) -> _Opening:
+        keks = self._keks.of(scope.tenant)
+        found = self._opening.get(id(keks))
+        if found is None:
+            if len(self._opening) >= self._limit:
+                self._opening.clear()
+            found = self._opening[id(keks)] = _Opening(keks, self._decoy)
+        return found
 
     def clear(self) -> None:
-        """Forget all sessions."""
+        """Forget all sessions, and the KEKs that they were derived from."""
+        self._opening.clear()
         self._proven.clear()
         self.kept.clear()
         self._tried.clear()

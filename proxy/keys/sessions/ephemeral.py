@@ -16,7 +16,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable
-from ..keyring.keyring import Keyring
+from ..keyring.kek_source import KekSource
 from ..lru_map import BoundedMap
 from ..stores import FoundRecords, HeldRecords, StoreFailed, records
 from ..stores.guarded import REST_SECONDS, GuardedStore, Notice
@@ -63,6 +63,7 @@ class EphemeralSessions:
         limit: int,
         max_age: float,
         *,
+        keks: KekSource,
         decoy: Callable[[Scope, bytes], Session],
         clock: Callable[[], float],
         notice: Notice,
@@ -75,6 +76,7 @@ class EphemeralSessions:
         self._store = store
         self._revocations = revocations
         self._max_age = max_age
+        self._keks = keks
         self._decoy = decoy
         self._clock = clock
         self._notice = notice
@@ -109,20 +111,20 @@ class EphemeralSessions:
         return live.session, None
 
     async def find(
-        self, scope: Scope, state: RevocationState, sids: Sequence[bytes], keyring: Keyring
+        self, scope: Scope, state: RevocationState, sids: Sequence[bytes], record_key: RecordKey
     ) -> None:
         """Ask the store, once, for the sessions and for the scope's revocation.
 
         Raises KeyUnavailable when it does not answer and one of them is not at hand or has ended.
         """
-        own = state.name, keyring.record_key
+        own = state.name, record_key
         try:
-            found, lives = await self._look(scope, state, sids, own, keyring)
+            found, lives = await self._look(scope, state, sids, own)
             for _ in range(_MOST_DOUBTS):
                 if not self._doubtful(found, lives, own):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.
-                found, lives = await self._look(scope, state, sids, own, keyring)
+                found, lives = await self._look(scope, state, sids, own)
         except StoreFailed:
             self._go_on(scope, sids, self._clock())
             return
@@ -130,7 +132,7 @@ class EphemeralSessions:
         state.fresh_until = max(state.fresh_until, now + self._max_age)
         for former in state.former:
             try:
-                _, more = await self._look(scope, state, sids, former, keyring)
+                _, more = await self._look(scope, state, sids, former)
             except StoreFailed:  # what is cached still opens
                 continue
             lives = [one or other for one, other in zip(lives, more, strict=True)]
@@ -191,7 +193,6 @@ class EphemeralSessions:
         state: RevocationState,
         sids: Sequence[bytes],
         named: tuple[str, RecordKey],
-        keyring: Keyring,
     ) -> tuple[FoundRecords, list[_Live | None]]:
         """Return what the store has of the sessions under a name, and learn the revocation there.
 
@@ -202,7 +203,7 @@ class EphemeralSessions:
         former = None if named[0] == state.name else named
         self._revocations.learn(state, found.revocation, self._notice, former=former)
         return found, [
-            None if held is None else self._open(held, sid, scope, named, keyring)
+            None if held is None else self._open(held, sid, scope, named)
             for sid, held in zip(sids, found.keys, strict=True)
         ]
 
@@ -219,12 +220,7 @@ class EphemeralSessions:
         )
 
     def _open(
-        self,
-        held: HeldRecords,
-        sid: bytes,
-        scope: Scope,
-        named: tuple[str, RecordKey],
-        keyring: Keyring,
+        self, held: HeldRecords, sid: bytes, scope: Scope, named: tuple[str, RecordKey]
     ) -> _Live | None:
         """Return the session of an authentic record of this id that has not ended."""
         try:
@@ -236,7 +232,7 @@ class EphemeralSessions:
         hard_end = min(now + held.remaining_ms / 1000, record.hard_end / 1000)
         if record.sid != sid or not record.wrapped or hard_end <= now:
             return None
-        key = agreement.key_of_record(record, named[0], keyring)
+        key = agreement.key_of_record(record, named[0], self._keks.of(scope.tenant))
         if key is None:
             return None
         self._use.opened(record.kek_number, now)

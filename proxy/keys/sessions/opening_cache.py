@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Final
 
 from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.edits.key_needs import Keys
 from ...core.slices import paused
-from ..keyring.keyring import Keyring
 from ..stores.guarded import REST_SECONDS
 from .agreement import began
 from .durable import TRIED_SESSIONS, DurableSessions
@@ -97,7 +97,7 @@ class OpeningSessions:
                 missing.setdefault(scope, set()).update({key_id.sid} if unknown else ())
         return missing
 
-    async def find(self, scope: Scope, sids: set[bytes], keyring: Keyring) -> None:
+    async def find(self, scope: Scope, sids: set[bytes], record_key: RecordKey) -> None:
         """Ask the store for the scope's revocation and its ephemeral sessions, where not fresh.
 
         The caller holds the lock of the scope. Raises KeyUnavailable when the store does not answer
@@ -107,7 +107,7 @@ class OpeningSessions:
         wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now)]
         if wanted or self._revocations.fresh(scope, now) is None:
             state = self._revocations.of(scope)
-            await self._ephemeral.find(scope, state, wanted, keyring)
+            await self._ephemeral.find(scope, state, wanted, record_key)
             if self._revocations.fresh(scope, self._clock()) is None:  # the store is down
                 state.fresh_until = self._clock() + REST_SECONDS
 

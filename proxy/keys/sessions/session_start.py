@@ -7,16 +7,17 @@ from collections.abc import Callable
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeysFull
+from ..keyring.kek_source import KekSource, TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from ..stores.guarded import REST_SECONDS
 from . import joined_scopes
-from .agreement import Agreed, Agreement, began
+from .agreement import Agreed, Agreement, ScopeKeys, began
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .kek_usage import KekUse
 from .key_events import Beginning, Cause, KeyEvents
-from .revocation_state import FOREVER, RevocationState, RevocationStates
+from .revocation_state import FOREVER, RevocationStates
 from .sealing_cache import Sealing, SealingSessions
 from .settings import Rotated, SessionSettings
 
@@ -33,6 +34,7 @@ class SessionStarter:
         keyring: Keyring,
         settings: SessionSettings,
         *,
+        keks: KekSource,
         agreement: Agreement,
         revocations: RevocationStates,
         sealing: SealingSessions,
@@ -46,6 +48,7 @@ class SessionStarter:
         """Take the collaborators; nothing is asked yet."""
         self.keyring = keyring
         self._settings = settings
+        self._keks = keks
         self._agreement = agreement
         self._revocations = revocations
         self._sealing = sealing
@@ -68,15 +71,16 @@ class SessionStarter:
         usable = held is not None and self._sealing.able(held, count, now)
         if held is not None and usable and now < held.fresh_until:
             return
-        state, keyring = self._revocations.of(scope), self.keyring
+        keys = self._keys(scope)
         spent = held.session.sid if held is not None and not usable else None
 
         def fits(sid: bytes) -> bool:
-            least = max(state.not_before, joined_scopes.floor(keyring, self._clock()))
+            floor = joined_scopes.floor(keys.keyring, self._clock())
+            least = max(keys.state.not_before, floor)
             return sid != spent and began(sid) >= least
 
         try:
-            agreed = await self._agreement.current(state, keyring, fits)
+            agreed = await self._agreement.current(keys, fits)
         except KeysFull:
             if not usable:
                 raise
@@ -86,28 +90,26 @@ class SessionStarter:
             held.fresh_until = now + REST_SECONDS
         else:
             cause = self._cause(held, count, now)
-            await self._start(scope, state, keyring, agreed, cause=cause)
+            await self._start(scope, keys, agreed, cause=cause)
 
     async def rotate(self, scope: Scope) -> Rotated:
         """Return a new session for the scope, whatever session seals now.
 
         Raises KeyUnavailable when an ephemeral session cannot be agreed on.
         """
-        state, keyring = self._revocations.of(scope), self.keyring
-        before = await self._agreement.current(state, keyring, lambda _: True)
+        keys = self._keys(scope)
+        before = await self._agreement.current(keys, lambda _: True)
         old = before.sid if before is not None else None
-        agreed = await self._agreement.current(state, keyring, lambda sid: sid != old)
-        session = await self._start(scope, state, keyring, agreed, cause="admin")
+        agreed = await self._agreement.current(keys, lambda sid: sid != old)
+        session = await self._start(scope, keys, agreed, cause="admin")
         return Rotated(session, agreed is not None)
 
+    def _keys(self, scope: Scope) -> ScopeKeys:
+        state, keks = self._revocations.of(scope), self._keks.of(scope.tenant)
+        return ScopeKeys(state, self.keyring, keks)
+
     async def _start(
-        self,
-        scope: Scope,
-        state: RevocationState,
-        keyring: Keyring,
-        agreed: Agreed | None,
-        *,
-        cause: Cause,
+        self, scope: Scope, keys: ScopeKeys, agreed: Agreed | None, *, cause: Cause
     ) -> Session:
         """Cache the agreed session; without an agreement, a durable one of this process alone.
 
@@ -115,19 +117,19 @@ class SessionStarter:
         and where an ephemeral session was not agreed on.
         """
         if agreed is None:
-            agreed = self._agreement.alone(state, keyring)
+            agreed = self._agreement.alone(keys)
         if self._key_events is not None and (agreed.made or self._unreported.get(agreed.sid)):
             # The store holds it from here on: where the report fails, a later call makes it.
             self._unreported.put(agreed.sid, entry=True)
             held = self._sealing.get(scope)
-            kek = None if agreed.key is not None else keyring.primary.id
+            kek = None if agreed.key is not None else keys.keks.primary.id
             previous = None if held is None else held.session.sid
             ttl = agreed.soft_end - self._clock()
             await self._key_events.begins(
-                Beginning(state.name, agreed.sid, kek, cause, round(ttl, 3), previous)
+                Beginning(keys.state.name, agreed.sid, kek, cause, round(ttl, 3), previous)
             )
             self._unreported.forget(agreed.sid)
-        return self._install(scope, state, keyring, agreed)
+        return self._install(scope, keys, agreed)
 
     def _cause(self, held: Sealing | None, count: int, now: float) -> Cause:
         """Return why the session that is held cannot continue."""
@@ -140,10 +142,8 @@ class SessionStarter:
             return "use"
         return "age"
 
-    def _install(
-        self, scope: Scope, state: RevocationState, keyring: Keyring, agreed: Agreed
-    ) -> Session:
-        now = self._clock()
+    def _install(self, scope: Scope, keys: ScopeKeys, agreed: Agreed) -> Session:
+        state, now = keys.state, self._clock()
         if agreed.shared:
             fresh_until = now + self._settings.revocation_max_age if self._shared else FOREVER
             state.fresh_until = max(state.fresh_until, fresh_until)
@@ -153,18 +153,18 @@ class SessionStarter:
         if held is not None and held.session.sid == agreed.sid:
             held.state, held.fresh_until = state, fresh_until
             return held.session
-        session = _session(agreed, scope, keyring)
-        if keyring is self.keyring:  # it may have been replaced while the store was asked
+        session = _session(agreed, scope, keys.keks)
+        if keys.keyring is self.keyring:  # may have been replaced while the store was asked
             ends = {"soft_end": agreed.soft_end, "fresh_until": fresh_until}
             self._sealing.put(session, state, **ends)
             self._durable.remember(session)
             if agreed.key is not None:
                 self._ephemeral.remember(session, agreed.soft_end, agreed.hard_end)
-            self._key_usage.began(keyring.primary.number, now)
+            self._key_usage.began(keys.keks.primary.number, now)
         return session
 
 
-def _session(agreed: Agreed, scope: Scope, keyring: Keyring) -> Session:
+def _session(agreed: Agreed, scope: Scope, keks: TenantKeks) -> Session:
     if agreed.key is not None:
         return Session(agreed.key, sid=agreed.sid, scope=scope)
-    return durable_session(keyring.primary, agreed.sid, scope)
+    return durable_session(keks.primary, agreed.sid, scope)

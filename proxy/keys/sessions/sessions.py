@@ -20,6 +20,7 @@ from ...core.errors import KeyUnavailable, Unopened
 from ...process import forks
 from ..audit import Value
 from ..keyring.kek import RandomBytes
+from ..keyring.kek_source import OneKeyring
 from ..keyring.keyring import Keyring
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
@@ -66,6 +67,7 @@ class Sessions:
         """Begin with empty caches; raise ConfigurationError for impossible settings."""
         require_possible(settings, mode)
         self._keyring = keyring
+        self._keks = OneKeyring(keyring)
         self._settings = settings
         self.notice = notice
         self.ephemeral = mode == "ephemeral"
@@ -84,12 +86,13 @@ class Sessions:
         limit = settings.max_scopes
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
         """What this process knows of revocations."""
-        self._durable = DurableSessions(keyring, limit, random=random)
+        self._durable = DurableSessions(self._keks, limit, random=random)
         self._ephemeral = EphemeralSessions(
             self.store,
             self.revocations,
             limit,
             settings.revocation_max_age,
+            keks=self._keks,
             decoy=self._durable.decoy,
             clock=clock,
             notice=notice,
@@ -107,6 +110,7 @@ class Sessions:
         self.starter = SessionStarter(
             keyring,
             settings,
+            keks=self._keks,
             agreement=agreement,
             revocations=self.revocations,
             sealing=self.sealing,
@@ -272,7 +276,7 @@ class Sessions:
         """Refuse to open anything from now on, or allow it again."""
         self.blocked = blocked
 
-    def withdraw(self, withdrawn: bool) -> None:  # noqa: FBT001 - as `block`
+    def withdraw(self, *, withdrawn: bool) -> None:
         """Drop all session keys; refuse to seal and open from now on, or allow it again."""
         self.withdrawn = withdrawn
         self._forget()
@@ -323,8 +327,7 @@ class Sessions:
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)
-            self._durable.replace_keyring(keyring)
-            self.starter.keyring = keyring
+            self._keks.keyring = self.starter.keyring = keyring
             self.sealing.joined_since = joined_scopes.joined_since(keyring)
             self._forget()
 
@@ -376,7 +379,7 @@ class Sessions:
     async def _find(self, scope: Scope, sids: set[bytes]) -> None:
         """Ask for the scope's revocation and ephemeral sessions; callers of one scope queue."""
         async with self.lock(scope):
-            await self._opening.find(scope, sids, self._keyring)
+            await self._opening.find(scope, sids, self._keyring.record_key)
 
     def _begin_after_fork(self) -> None:
         # A child begins as any new process does: without sessions, and without locks of the

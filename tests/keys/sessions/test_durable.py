@@ -10,6 +10,8 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.kek import KekEntry
+from proxy.keys.keyring.kek_source import OneKeyring
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import durable
 from proxy.keys.sessions.durable import TRIED_SESSIONS, DurableSessions, durable_session
 
@@ -20,8 +22,8 @@ SID = NOW.to_bytes(4) + bytes(8)
 UNKNOWN, DISABLED = KeyId(SID, kek_id="k9"), KeyId(SID, kek_id="k2")
 
 
-def the_sessions(limit: int = 10) -> DurableSessions:
-    return DurableSessions(KEYRING, limit, random=some_bytes)
+def the_sessions(keyring: Keyring = KEYRING) -> DurableSessions:
+    return DurableSessions(OneKeyring(keyring), 10, random=some_bytes)
 
 
 @pytest.fixture
@@ -102,10 +104,12 @@ def test_made_up_ids_drive_out_neither_each_other_at_once_nor_what_has_verified(
 
 
 def test_another_keyring_derives_anew(derived: list[bytes]) -> None:
-    sessions = the_sessions()
+    source = OneKeyring(KEYRING)
+    sessions = DurableSessions(source, 10, random=some_bytes)
     session, _ = sessions.find(SCOPE, KeyId(SID, kek_id="k3"), 0)
     sessions.remember(session)
-    sessions.replace_keyring(KEYRING.disable("k3"))
+    source.keyring = KEYRING.disable("k3")
+    sessions.clear()
     decoy, refusal = sessions.find(SCOPE, KeyId(SID, kek_id="k3"), 0)
     assert (refusal, len(sessions), len(derived)) == ("disabled-key", 0, 2)
     assert decoy is not session
