@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from ..core.errors import ConfigurationError, RootUnavailable
 from ..telemetry.reporter import Reporter
@@ -14,9 +14,7 @@ from .admin.waiting import WaitingView
 from .reload import config_files
 from .reload.config_files import Source
 from .sidecar.root_lease import LONGEST_PAUSE, pause
-
-if TYPE_CHECKING:
-    from .unlock import UnlockSocket
+from .unlocking import Unlocking
 
 _Result = TypeVar("_Result")
 
@@ -38,7 +36,7 @@ async def until_open(
     RootUnavailable is raised: it would not end by waiting.
     """
     view, listeners = WaitingView(), AdminListeners(source.loaded.settings, reporter, environ)
-    unlocking = _unlocking(source, reporter)
+    unlocking = Unlocking(reporter)
     said, said_at = "", 0.0
     try:
         while True:
@@ -48,8 +46,7 @@ async def until_open(
                 view.reason = error.reason
             if not said:
                 await listeners.start_waiting(view)
-                if unlocking is not None:
-                    await unlocking.start()
+                await unlocking.start(source.loaded.settings)
             if view.reason != said or time.monotonic() - said_at > _REPORT_SECONDS:
                 said, said_at = view.reason, time.monotonic()
                 reporter.report("root.unavailable", reason=said, retry_in_s=LONGEST_PAUSE)
@@ -59,17 +56,7 @@ async def until_open(
             source = await asyncio.to_thread(_latest, source, environ)
     finally:
         await listeners.close()
-        if unlocking is not None:
-            await unlocking.close()
-
-
-def _unlocking(source: Source, reporter: Reporter) -> UnlockSocket | None:
-    """Return the socket for shares, if there are any among the roots."""
-    if all(one.kind != "shares" for one in source.loaded.settings.keys.roots):
-        return None
-    from .unlock import unlock_socket  # noqa: PLC0415 - few have shares
-
-    return unlock_socket(source.loaded.settings, reporter)
+        await unlocking.close()
 
 
 def _latest(source: Source, environ: Mapping[str, str]) -> Source:

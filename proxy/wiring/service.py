@@ -18,6 +18,7 @@ from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
 from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
 from .reload.reload import Cause, Reloader, Target
+from .unlocking import Unlocking
 
 
 class Service:
@@ -37,7 +38,8 @@ class Service:
         self.carrier = carrier
         self._reporter = reporter
         self.admin = AdminListeners(source.loaded.settings, reporter, environ)
-        targets: tuple[Target, ...] = carrier, self.admin
+        self._unlocking = Unlocking(reporter, lambda: self.reload_soon("shares"))
+        targets: tuple[Target, ...] = carrier, self.admin, self._unlocking
         self._ladder: LadderKeeper | None = None
         admin = source.loaded.settings.admin
         if admin is not None:
@@ -77,6 +79,7 @@ class Service:
             await self.carrier.start()
             if self._ladder is not None:
                 await self._ladder.start()
+            await self._unlocking.start(self.reloader.source.loaded.settings)
         except BaseException:
             await self.close()
             raise
@@ -100,6 +103,7 @@ class Service:
     async def drain(self, grace: float) -> bool:
         """Shut down gracefully within `grace` seconds; return whether nothing was cut off."""
         self._end_tasks()
+        await self._unlocking.close()
         try:
             if self._ladder is not None:
                 await self._ladder.take()
@@ -114,6 +118,7 @@ class Service:
     async def close(self) -> None:
         """Drop everything at once."""
         self._end_tasks()
+        await self._unlocking.close()
         await self.carrier.close()
         await self.admin.close()
         await self._close_trail()

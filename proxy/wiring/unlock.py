@@ -1,4 +1,4 @@
-"""The Unix socket where operators hand in their shares, while the keyring waits for them.
+"""The Unix socket where operators hand in their shares.
 
 One line of JSON each way: `{"do": "look"}` or `{"do": "hand-in", "attempt": …, "share": …}`,
 answered with the count, or with the reason of a refusal. A share is never answered or logged.
@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,12 +30,21 @@ _PEER: Final = struct.Struct("3i")
 
 
 class UnlockSocket:
-    """Serves one collection of shares."""
+    """Serves one collection of shares; `complete` is called when there are enough."""
 
-    def __init__(self, path: str, reporter: Reporter, collection: Collection = COLLECTION) -> None:
+    def __init__(
+        self,
+        path: str,
+        reporter: Reporter,
+        collection: Collection = COLLECTION,
+        *,
+        complete: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.path = path
         self._address = UnixAddress(Path(path))
         self._reporter = reporter
         self._collection = collection
+        self._complete = complete
         self._opened: sockets.Sockets = ()
         self._server: asyncio.Server | None = None
 
@@ -85,15 +95,15 @@ class UnlockSocket:
             raise
         held, needed = progress.held, progress.needed
         self._reporter.report("root.share_taken", held=held, needed=needed, uid=uid)
+        if held >= needed:
+            self._complete()
         return progress
 
 
-def unlock_socket(settings: Settings, reporter: Reporter) -> UnlockSocket | None:
-    """Return the socket of a configuration that has shares among its roots; None for others."""
-    for one in settings.keys.roots:
-        if isinstance(one.options, SharesOptions):
-            return UnlockSocket(one.options.socket, reporter)
-    return None
+def path_of(settings: Settings) -> str:
+    """Return the path of the socket; "" for a configuration without shares."""
+    options = (one.options for one in settings.keys.roots)
+    return next((one.socket for one in options if isinstance(one, SharesOptions)), "")
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:

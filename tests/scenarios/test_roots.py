@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ import pytest
 
 from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.file import create_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import (
     FileRoot,
@@ -173,6 +174,38 @@ async def test_a_configuration_that_names_a_wrong_key_can_be_mended_while_it_wai
             await until(served, 200)
 
 
+async def test_a_worker_that_dies_meanwhile_waits_for_the_root(tmp_path: Path) -> None:
+    """It is not started again and again, and holds up no reload of the others."""
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}"
+            with sidecar(
+                tmp_path, behind.port, roots, keyring, kms.environment, "--workers", "2"
+            ) as served:
+                await until(served, 200)
+                first = await served.event("worker.ready")
+                kms.refuses = "DisabledException"
+                os.kill(int(first["worker_pid"]), signal.SIGKILL)
+                told = await served.event("root.unavailable")
+                assert "DisabledException" in told["reason"]
+                text = await until(served, 503)
+                assert re.search(r"\[-\] worker-\d: .*no root opens the keyring: .*Disabled", text)
+                asked_before = kms.count("Decrypt")
+                served.process.send_signal(signal.SIGHUP)
+                await served.event("config.loaded", 2)
+                deadline = time.monotonic() + 20
+                while kms.count("Decrypt") < asked_before + 4:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
+                named = [one["event"] for one in served.events]
+                assert (named.count("worker.started"), named.count("worker.died")) == (3, 1)
+                kms.refuses = ""
+                await until(served, 200)
+                assert (await send(served))[0] == 200
+                shows_no_canary(served)
+
+
 async def test_a_process_that_waits_for_a_root_can_be_stopped(tmp_path: Path) -> None:
     with kms_double() as kms:
         keyring = make_keyring(tmp_path, root_of(kms))
@@ -266,6 +299,62 @@ async def test_a_key_that_was_withdrawn_stops_opening_at_the_end_of_the_lease(
                 assert len(behind.bodies) == seen + 1
                 assert all(b"canary" not in body for body in behind.bodies)
                 shows_no_canary(served)
+
+
+async def test_a_reload_in_an_outage_after_a_lease_that_ended_and_was_renewed_changes_no_key(
+    tmp_path: Path,
+) -> None:
+    """The KEKs of before the end were overwritten: a reload must not go back to them."""
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}, lease: 4s"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                kms.refuses = "DisabledException"
+                await served.event("root.lease_ended")
+                served.process.send_signal(signal.SIGHUP)
+                await served.event("config.loaded", 2)
+                assert await send(served) == (503, "key-unavailable")
+                kms.refuses = ""
+                await until(served, 200)
+                assert (await send(served))[0] == 200
+                kms.stop()
+                served.process.send_signal(signal.SIGHUP)
+                await served.event("config.loaded", 3)
+                assert (await send(served))[0] == 200
+                assert all(b"canary" not in body for body in behind.bodies)
+                shows_no_canary(served)
+
+
+async def test_a_keyring_of_before_is_not_used_after_the_end_of_a_lease(tmp_path: Path) -> None:
+    with kms_double() as kms:
+        keyring = make_keyring(tmp_path, root_of(kms))
+        old = (tmp_path / "keyring.jwe").read_bytes()
+        newer = keyring.add("k2", now=int(time.time()), random=os.urandom).promote("k2")
+        update_keyring(
+            tmp_path / "keyring.jwe", Roots((root_of(kms),), keyring.id), lambda _: newer
+        )
+        async with backend() as behind:
+            roots = f"aws-kms: {kms.configuration}, lease: 4s"
+            with sidecar(tmp_path, behind.port, roots, keyring, kms.environment) as served:
+                await until(served, 200)
+                current = (tmp_path / "keyring.jwe").read_bytes()
+                kms.refuses = "DisabledException"
+                told = await served.event("root.unavailable")
+                assert "DisabledException" in told["reason"]
+                (tmp_path / "keyring.jwe").write_bytes(old)
+                await served.event("root.lease_ended")
+                kms.refuses = ""
+                deadline = time.monotonic() + 10
+                while "older than the keyring in use before" not in await until(served, 503):
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
+                assert await send(served) == (503, "key-unavailable")
+                (tmp_path / "keyring.jwe").write_bytes(current)
+                await until(served, 200)
+                assert (await send(served))[0] == 200
+                assert all(b"canary" not in body for body in behind.bodies)
 
 
 async def test_an_outage_within_the_lease_is_told_and_not_felt(tmp_path: Path) -> None:

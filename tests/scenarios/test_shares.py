@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema.roots.shares import SharesOptions
-from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.file import create_keyring, read_form, update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import Roots, passphrase
-from proxy.keys.keyring.roots.shares import SharesRoot
+from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from proxy.keys.keyring.share import KeyringShare
-from tests.scenarios.rig import Served, backend, environment
+from proxy.keys.keyring.wrapping_changes import rewrap
+from tests.scenarios.rig import Load, Served, backend, environment
 from tests.scenarios.test_roots import asked, send, sidecar, until
 
 
@@ -90,7 +91,10 @@ async def test_it_starts_sealed_and_is_opened_by_enough_operators(
             await until(served, 200)
             assert (await send(served))[0] == 200
             assert b"canary" not in behind.bodies[0]
-            assert not (tmp_path / "unlock.sock").exists()
+            assert await unlock(tmp_path, shares[0].text()) == (
+                1,
+                "error: no shares are wanted: no keyring waits for them\n",
+            )
 
             served.process.send_signal(signal.SIGHUP)
             await served.event("config.loaded", 2)
@@ -106,3 +110,60 @@ async def test_a_process_that_waits_for_operators_can_be_stopped(tmp_path: Path)
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
         assert not (tmp_path / "unlock.sock").exists()
+
+
+def split_again(folder: Path, shares: list[KeyringShare]) -> list[KeyringShare]:
+    """Make a new split, as `keys roots rewrap` does, and a KEK that only the new file has."""
+    before = dict(passphrase._TAKEN)
+    made_anew: list[KeyringShare] = []
+    typed = iter(shares[:2])
+    options = SharesOptions(2, 3, str(folder / "s"))
+    root = SharesRoot(
+        options, {}, Collection(), made=made_anew.extend, ask=lambda _: next(typed).text()
+    )
+    path = folder / "keyring.jwe"
+    keyring_id = read_form(path).id
+    time.sleep(1.1)  # a split is told by its second
+    rewrap(path, Roots((root,), keyring_id), lambda *_: None, now=int(time.time()))
+    update_keyring(
+        path,
+        Roots((root,), keyring_id),
+        lambda keyring: keyring.add("k2", now=int(time.time()), random=os.urandom).promote("k2"),
+    )
+    passphrase._TAKEN.clear()
+    passphrase._TAKEN.update(before)
+    return made_anew
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+async def test_shares_of_a_new_split_are_handed_in_to_a_process_that_runs(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    keyring, shares = made(tmp_path)
+    roots = "shares: {needed: 2, of: 3, socket: unlock.sock}"
+    async with backend() as behind:
+        with sidecar(tmp_path, behind.port, roots, keyring, {}, *options) as served:
+            await until(served, 503)
+            for one in shares[:2]:
+                assert (await unlock(tmp_path, one.text()))[0] == 0
+            await until(served, 200)
+            load = Load(f"http://127.0.0.1:{served.port}/api/messages", pause=0.05)
+            loading = asyncio.create_task(load.run(2))  # noqa: TID251 - awaited below
+
+            newer = await asyncio.to_thread(split_again, tmp_path, shares)
+            refused = await served.event("config.refused")
+            assert refused["reason"] == "root-unavailable"
+            status, told = await unlock(tmp_path, shares[2].text())
+            assert (status, "the share is of an earlier split" in told) == (1, True)
+            for one in newer[1:]:
+                assert (await unlock(tmp_path, one.text()))[0] == 0
+            loaded = await served.event("config.loaded", 2)
+            assert loaded["cause"] == "shares"
+            await until(served, 200)
+            load.stop.set()
+            await loading
+            assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+            assert load.answered > 0
+            text = (await asked(served, "/metrics"))[1]
+            assert re.search(r'sealyard_kek_state\{kek="k2",state="primary"\} [12]\.0', text)
+            shows_no_share(served, [*shares, *newer])

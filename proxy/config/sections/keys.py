@@ -145,6 +145,9 @@ def _keyring(
     if pinned is None and any(ROOT_KINDS[one.kind].service for one in roots):
         problems.warn(place, _UNPINNED)
     lease = None if (term := fields.get("lease")) is None else _lease(term, problems)
+    if term is not None and roots and roots[0].kind == "shares":
+        hint = "give it a first root that is a service"
+        problems.add(term, "cannot be renewed by `shares`, which people hand in", hint)
     return None if path is None or not roots else (path, roots, named, lease)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from ...core.errors import (
     ParticipantError,
     ParticipantsUnavailable,
     RestartNeeded,
+    RootUnavailable,
     SealyardError,
     UnfitEnvironment,
     UnknownParticipantKey,
@@ -42,6 +44,7 @@ _ERRORS: Final[dict[str, type[SealyardError]]] = {
         OperatorError,
         ParticipantError,
         ParticipantsUnavailable,
+        RootUnavailable,
         UnfitEnvironment,
         UnknownParticipantKey,
     )
@@ -127,6 +130,20 @@ def pass_secrets() -> int | None:
         return ours
     finally:
         overwrite(data)
+
+
+def secrets_to_json() -> str:
+    """Return the passphrases, and what shares gave, for a worker that runs."""
+    data = passphrase.handed_over()
+    try:
+        return base64.b64encode(data).decode()
+    finally:
+        overwrite(data)
+
+
+def secrets_from_json(text: str) -> None:
+    """Take what the supervisor has by now."""
+    passphrase.take_over(bytearray(base64.b64decode(text)))
 
 
 def receive_secrets(descriptor: int) -> None:

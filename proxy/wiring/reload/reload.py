@@ -20,7 +20,7 @@ from ...telemetry.reporter import Reporter
 from . import config_files
 from .config_files import Source
 
-Cause = Literal["start", "signal", "file", "admin"]
+Cause = Literal["start", "signal", "file", "admin", "shares"]
 _MOST_PROBLEMS: Final = 50
 """Log lines of one refusal, at most."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...config.settings import STALLED_SECONDS
-from ...core.errors import InternalError, SealyardError, WorkerGone
+from ...core.errors import InternalError, RootUnavailable, SealyardError, WorkerGone
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import serving
@@ -19,9 +19,12 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from ...telemetry.tap import joined
+from ..ipc.channel import secrets_to_json
 from ..ipc.worker_process import WorkerCommand, WorkerProcess, spawn
 from ..reload.config_files import Source
 from ..reload.material import empty_environment
+from ..sidecar import root_lease
+from ..sidecar.root_lease import LONGEST_PAUSE
 from .sockets import WorkerSockets
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
@@ -41,12 +44,18 @@ _STEADY_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class _Slot:
-    """The slot of one worker: its process, its latest facts, how often it was restarted."""
+    """The slot of one worker: its process, its latest facts, how often it was restarted.
+
+    `began` is when the process did, in monotonic seconds; `waits` is why no root opens the keyring
+    for it, empty for a worker that does not wait for one.
+    """
 
     number: int
     worker: WorkerProcess | None = None
     facts: Facts | None = None
     restarts: int = 0
+    began: float = 0.0
+    waits: str = ""
     asking: asyncio.Task[None] | None = None
 
     @property
@@ -54,7 +63,7 @@ class _Slot:
         """Whether the worker of this slot is ready."""
         name = f"worker-{self.number}"
         if self.worker is None or self.facts is None:
-            return Check(name, ok=False, detail="starting")
+            return Check(name, ok=False, detail=self.waits or "starting")
         failed = [check.name for check in self.facts.checks if not check.ok]
         degraded = [check for check in self.facts.checks if check.degraded]
         details = failed or [f"{check.name} {check.detail}" for check in degraded]
@@ -143,10 +152,11 @@ class Supervisor:
 
     async def prepare(self, source: Source) -> WorkersChange:
         """Return the change, which every worker has prepared; raise what one of them raised."""
-        await self._unlock(source)
+        handed_in = await self._unlock(source)
         await self._changing.acquire()
         workers = self._workers()
-        change = WorkersChange(workers, source, self._settle)
+        secrets = secrets_to_json() if handed_in else ""
+        change = WorkersChange(workers, source, self._settle, secrets)
         try:
             await change.prepare()
         except BaseException:
@@ -161,9 +171,10 @@ class Supervisor:
         """
         await self._unlock(self._source)
 
-    async def _unlock(self, source: Source) -> None:
+    async def _unlock(self, source: Source) -> bool:
         """Take the passphrases out of the environment, and keep the keyring's for the workers.
 
+        Returns whether operators hand in shares: to this process alone, also after its start.
         Raises KeyringError where it does not open. With neither a passphrase in the environment nor
         a key service, only the workers open the keyring.
         """
@@ -171,9 +182,17 @@ class Supervisor:
         roots = serving(settings.keys, self._environ)
         secrets = (one for root in settings.keys.roots for one in root.secrets)
         first = source is self._source
-        if (first and roots.services) or any(secret.env is not None for secret in secrets):
-            await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+        kept = any(secret.env is not None for secret in secrets)
+        handed_in = any(one.kind == "shares" for one in settings.keys.roots)
+        if (first and roots.services) or kept or handed_in:
+            try:
+                await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+            except RootUnavailable:
+                if first:
+                    raise
+                # The workers go on with the keyring that they have, unless it was to change.
         empty_environment(settings, self._environ)
+        return handed_in
 
     def _settle(self, source: Source | None) -> None:
         """End a change: with another source in force, or with None for the old one."""
@@ -216,7 +235,7 @@ class Supervisor:
         return joined(await asyncio.gather(*(_look(worker) for worker in workers)))
 
     def _workers(self) -> list[WorkerProcess]:
-        return [slot.worker for slot in self._slots if slot.worker is not None]
+        return [one.worker for one in self._slots if one.worker is not None and not one.waits]
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -235,24 +254,37 @@ class Supervisor:
 
     async def _fill(self, slot: _Slot) -> None:
         """Start a worker in a slot, with the configuration in force."""
-        began = time.monotonic()
+        slot.began = time.monotonic()
         numbers = self._sockets.numbers(slot.number)
         worker = await spawn(self._command, [one for each in numbers.values() for one in each])
         self._reporter.report(
             "worker.started", worker=slot.number, worker_pid=worker.pid, restarts=slot.restarts
         )
-        slot.worker = worker
-        await worker.ask(
-            "start",
-            _START_SECONDS,
-            text=self._source.text,
-            file=str(self._source.loaded.file),
-            sockets=numbers,
-            # Once for all of them; nothing may prevent the replacement of a dead worker.
-            check_store=slot.number == 0 and slot.restarts == 0,
-        )
+        slot.worker, slot.waits = worker, ""
+        await self._begin(slot, worker)
+
+    async def _begin(self, slot: _Slot, worker: WorkerProcess) -> None:
+        """Let a worker open the keyring and serve; where no root opens it, the worker `waits`."""
+        try:
+            await worker.ask(
+                "start",
+                _START_SECONDS,
+                text=self._source.text,
+                file=str(self._source.loaded.file),
+                sockets=self._sockets.numbers(slot.number),
+                # Once for all of them; nothing may prevent the replacement of a dead worker.
+                check_store=slot.number == 0 and slot.restarts == 0,
+            )
+        except RootUnavailable as error:
+            if error.reason != slot.waits:
+                self._reporter.report(
+                    "root.unavailable", reason=error.reason, retry_in_s=LONGEST_PAUSE
+                )
+            slot.waits = error.reason
+            return
+        slot.waits = ""
         await self._ask_facts(slot)
-        took = round((time.monotonic() - began) * 1000, 1)
+        took = round((time.monotonic() - slot.began) * 1000, 1)
         self._reporter.report(
             "worker.ready", worker=slot.number, worker_pid=worker.pid, duration_ms=took
         )
@@ -261,6 +293,9 @@ class Supervisor:
         """Restart the worker of a slot whenever it ends."""
         pause = _FIRST_PAUSE
         while True:
+            while slot.waits and slot.worker is not None:
+                await asyncio.sleep(root_lease.pause(LONGEST_PAUSE))
+                await self._refill(slot, slot.worker)
             began = time.monotonic()
             worker = slot.worker
             status = await worker.ended() if worker is not None else 0
@@ -279,12 +314,14 @@ class Supervisor:
             slot.restarts += 1
             await self._refill(slot)
 
-    async def _refill(self, slot: _Slot) -> None:
+    async def _refill(self, slot: _Slot, waiting: WorkerProcess | None = None) -> None:
+        """Start a worker in a slot, or go on with one that waits for a root."""
         async with self._changing:
             try:
-                await self._fill(slot)
+                await (self._fill(slot) if waiting is None else self._begin(slot, waiting))
             except (SealyardError, OSError):
                 # It is reported as dead, and tried again after a longer pause.
+                slot.waits = ""
                 if slot.worker is not None:
                     slot.worker.kill()
 

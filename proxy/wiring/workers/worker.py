@@ -17,7 +17,8 @@ from ...keys.operations.values import ValueCall
 from ...keys.participants.operations import ParticipantCall
 from ...telemetry.logs import code_location
 from ...telemetry.reporter import MessageReporter
-from ..ipc.channel import Channel, connect, error_to_json
+from ...traffic.downstream.sockets import Sockets
+from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
 from ..reload import config_files
 from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
@@ -66,6 +67,7 @@ class _Worker:
         self._reporter = reporter
         self._environ = environ
         self._sidecar: Sidecar | None = None
+        self._given: dict[str, Sockets] = {}
         self._prepared: Prepared | None = None
         self._finished: bool | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -140,16 +142,17 @@ class _Worker:
 
     async def _start(self, message: dict[str, Any]) -> None:
         read = config_files.given(message["text"], Path(message["file"]), self._environ)
-        given = {
-            name: tuple(socket.socket(fileno=number) for number in numbers)
-            for name, numbers in message["sockets"].items()
-        }
+        if not self._given:  # it is asked again where no root opened the keyring
+            self._given = {
+                name: tuple(socket.socket(fileno=number) for number in numbers)
+                for name, numbers in message["sockets"].items()
+            }
         reporter = counting(read.loaded.settings, self._reporter)
         sidecar = await build(
             read.loaded,
             reporter,
             environ=self._environ,
-            given=given,
+            given=self._given,
             check_store=message["check_store"],
             accepted=self._accepted,
         )
@@ -165,6 +168,7 @@ class _Worker:
             return
         prepared, self._prepared = self._prepared, None
         if what == "prepare":
+            secrets_from_json(message["secrets"])
             read = config_files.given(message["text"], Path(message["file"]), self._environ)
             self._prepared = await sidecar.prepare(read)
         elif prepared is not None and what == "apply":

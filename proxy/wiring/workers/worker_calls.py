@@ -135,17 +135,23 @@ class WorkersChange:
         workers: Sequence[WorkerProcess],
         source: Source,
         settle: Callable[[Source | None], None],
+        secrets: str = "",
     ) -> None:
-        """`settle` is called at the end: with the new source, or with None if the old one stays."""
+        """`settle` is called at the end: with the new source, or with None if the old one stays.
+
+        `secrets` are those that operators handed in, if they do (`secrets_to_json`).
+        """
         self._workers = workers
         self._source = source
         self._settle = settle
+        self._secrets = secrets
 
     async def prepare(self) -> None:
         """Let every worker prepare it; raise the first error that one of them raised."""
         text, file = self._source.text, str(self._source.loaded.file)
         await gather_all(
-            worker.ask("prepare", CHANGE_SECONDS, text=text, file=file) for worker in self._workers
+            worker.ask("prepare", CHANGE_SECONDS, text=text, file=file, secrets=self._secrets)
+            for worker in self._workers
         )
 
     async def apply(self) -> None:
