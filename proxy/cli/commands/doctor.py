@@ -33,7 +33,7 @@ from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
-from ...process import descriptors, fitness
+from ...process import descriptors, fitness, hardening
 from ...process.descriptors import Places
 from ...process.fitness import Finding, Verdict
 from ...traffic import tls
@@ -135,12 +135,21 @@ def _environment() -> Iterator[Finding]:
         versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
         yield Finding("environment", "ok", versions)
     yield _native()
+    yield _memory()
     if time.time() < _SANE_YEAR:
         yield Finding(
             "clock", "failed", "The clock was never set. Set it before you seal anything."
         )
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _memory() -> Finding:
+    if missing := hardening.unguarded():
+        text = f"this machine does not offer {' and '.join(missing)}: a dump of the memory has keys"
+        return Finding("memory", "warning", text)
+    text = "no core dumps, and no other process of the user reads it; keep swap off"
+    return Finding("memory", "ok", text)
 
 
 def _native() -> Finding:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -19,6 +22,7 @@ from proxy.keys.keyring.roots import FileRoot
 from proxy.process import descriptors
 from tests.cli.conftest import invoke
 from tests.keys.builders import an_old_keyring
+from tests.scenarios.rig import ROOT
 
 
 @pytest.fixture
@@ -176,3 +180,18 @@ def test_it_tells_whether_native_leaves_are_in_use(
 
     assert (found.check, found.verdict) == ("native", verdict)
     assert text in found.text
+
+
+def test_the_command_tells_that_its_memory_is_guarded(tmp_path: Path) -> None:
+    """In a process of its own: that of the tests is not."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "proxy", "doctor", "--config", "none.yaml", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    found = {one["check"]: one for one in json.loads(done.stdout)}
+    assert found["memory"]["verdict"] == "ok", found["memory"]
+    assert "no core dumps" in found["memory"]["text"]
