@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import pytest
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import pkcs11_process
+from proxy.keys.keyring.roots.pkcs11 import Pkcs11Root
 from tests.contracts import root_service
+from tests.nss_token import nss_token
 from tests.softhsm import KEYS, MODULE, Token, a_token
 
 ID, OTHER = "A" * 22, "B" * 22
@@ -73,6 +76,20 @@ def test_a_token_opens_what_it_wrapped_and_nothing_of_another_keyring(
     for changed in ({"mechanism": "rsa-oaep-256"}, {"ct": "AAAA"}, {"ct": ""}, {"module": "x"}):
         with pytest.raises(KeyringError):
             root.unwrap({**members, **changed}, ID)
+
+
+def test_a_token_with_oaep_of_sha_256_holds_the_contract_too(tmp_path: Path) -> None:
+    options = nss_token(tmp_path / "nss", tmp_path / "pin", "rsa", "rsa2")
+    root = Pkcs11Root(options, {})
+    root_service.holds_the_contract(root, Pkcs11Root(replace(options, key="rsa2"), {}), tmp_path)
+    members = root.wrap(CANARY, ID)
+
+    assert (members["mechanism"], root.unwrap(members, ID)) == ("rsa-oaep-256", CANARY)
+    with pytest.raises(KeyringError, match="does not open: another keyring"):
+        root.unwrap(members, OTHER)
+    sha_1 = Pkcs11Root(replace(options, mechanism="rsa-oaep"), {})
+    with pytest.raises(KeyringError, match="does not open: another keyring"):
+        sha_1.unwrap({**members, "mechanism": "rsa-oaep"}, ID)
 
 
 @pytest.mark.parametrize(
