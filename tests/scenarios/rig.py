@@ -133,11 +133,13 @@ def _form_of(value: str) -> str:
 class Load:
     """Clients that send messages until told to stop, and look at every answer.
 
-    Each of them rests for `pause` seconds between two.
+    Each of them rests for `pause` seconds between two, and sends one `every` so many seconds: what
+    a slow answer has held up follows at once.
     """
 
     url: str
     pause: float = 0.0
+    every: float = 0.0
     canary: str = field(default_factory=lambda: secrets.token_hex(16))
     answered: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -153,11 +155,12 @@ class Load:
 
     async def _client(self, number: int) -> None:
         async with aiohttp.ClientSession() as session:
-            count = 0
+            count, began = 0, time.monotonic()
             while not self.stop.is_set():
                 count += 1
                 await self._message(session, number, count)
-                await asyncio.sleep(self.pause)
+                due = began + count * self.every - time.monotonic()
+                await asyncio.sleep(max(self.pause, due))
 
     async def _message(self, session: aiohttp.ClientSession, number: int, count: int) -> None:
         content = f"{self.canary}-{number}-{count}"

@@ -3,8 +3,10 @@
     python -m tests.keys.keyring.roots.outage --seconds 60 --rps 500
 
 prints how many messages were answered, how many failed, how many calls the service has logged
-before it was killed, and the rate that was reached. The service is moto, which `./dev test
-tests/keys` sets up.
+before it was killed, and the rate that was reached. The status is 1 where a message failed, and
+where the rate was missed by more than a twentieth: then the machine was too busy to measure it.
+`--seconds 5 --rps 100` is the short form. The service is moto, which `./dev test tests/keys` sets
+up.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from tests.servers import await_port, child, free_port
 _SIDECARS = 3
 _CLIENTS = 40
 """Clients of each sidecar."""
+_REACHED = 0.95
+"""The part of the rate that counts as reached."""
 
 
 @dataclass
@@ -98,8 +102,8 @@ async def outage(folder: Path, seconds: float, rps: int) -> Result:
 async def _under_load(
     fleet: list[Served], service: int, seconds: float, rps: int
 ) -> tuple[list[Load], float]:
-    pause = _SIDECARS * _CLIENTS / rps
-    loads = [Load(f"http://127.0.0.1:{one.port}/api/messages", pause=pause) for one in fleet]
+    every = _SIDECARS * _CLIENTS / rps
+    loads = [Load(f"http://127.0.0.1:{one.port}/api/messages", every=every) for one in fleet]
     async with asyncio.TaskGroup() as group:
         for load in loads:
             group.create_task(load.run(_CLIENTS))
@@ -142,7 +146,7 @@ def _calls(log: Path) -> int:
 
 
 def main() -> int:
-    """Run it; 1 where a message failed."""
+    """Run it; 1 where a message failed, or the rate was missed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rps", type=int, default=500)
@@ -150,7 +154,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         result = asyncio.run(outage(Path(folder), asked.seconds, asked.rps))
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
-    return int(result.failed > 0 or result.reloads < _SIDECARS)
+    failed = result.failed > 0 or result.reloads < _SIDECARS
+    return int(failed or result.rate < _REACHED * asked.rps)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ async def test_a_fleet_of_three_outlives_vault(
                 for one_served in fleet:
                     await until(one_served, 200)
                 urls = [f"http://127.0.0.1:{one.port}/api/messages" for one in fleet]
-                loads = [Load(url, pause=0.1) for url in urls]
+                loads = [Load(url, every=0.1) for url in urls]
                 began = time.monotonic()
                 sending = asyncio.gather(*(load.run(clients) for load in loads))
                 for load in loads:
