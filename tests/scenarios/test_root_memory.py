@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from proxy.config.settings import SecretReference
 from proxy.core.crypto import base64url
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot, create_root_file
-from tests.keys.keyring.roots import openbao
 from tests.kms_double import kms_double
 from tests.process.searching import can_read, places, whole
 from tests.scenarios.rig import Served, backend
@@ -45,12 +44,11 @@ async def standing(served: Served, text: bytes, seconds: float = 15) -> list[str
 
 @dataclass
 class Scene:
-    """A root: its part of the configuration, and the secrets by which it opens."""
+    """A root: its part of the configuration, and the secret that is in its file."""
 
     roots: str
     keyring: Keyring
-    secrets: dict[str, bytes]
-    variables: dict[str, str] = field(default_factory=dict)
+    secret: bytes
 
 
 @contextmanager
@@ -59,36 +57,7 @@ def file_scene(folder: Path) -> Iterator[Scene]:
     text = (folder / "root.key").read_bytes().strip()
     root = FileRoot(SecretReference(file=folder / "root.key"))
     keyring = make_keyring(folder, root)
-    yield Scene("key: {file: root.key}", keyring, {"text": text, "key": base64url.decode(text)})
-
-
-@contextmanager
-def container_scene(folder: Path) -> Iterator[Scene]:
-    with kms_double() as kms:
-        kms.allowed = secrets.token_hex(24)
-        token = folder / "container.token"
-        token.write_text(kms.allowed)
-        keyring = make_keyring(folder, root_of(kms))
-        variables = {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{kms.url}/credentials",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
-        }
-        found = {"token": kms.allowed.encode(), "credential": b"canary-given"}
-        yield Scene(f"aws-kms: {kms.configuration}", keyring, found, variables)
-
-
-@contextmanager
-def vault_scene(folder: Path) -> Iterator[Scene]:
-    if not openbao.PROGRAM.exists():
-        pytest.skip("no OpenBao here: `./dev test tests/keys` installs it")
-    (folder / "bao").mkdir()
-    with openbao.running(folder / "bao") as bao:
-        keyring = make_keyring(folder, bao.root(bao.login(folder / "maker", "maker")))
-        token = bao.a_token("opener")
-        (folder / "token").touch(0o600)
-        (folder / "token").write_text(token + "\n")
-        root = f"vault: {{address: '{bao.url}', key: {openbao.KEY}, token: {{file: token}}}}"
-        yield Scene(root, keyring, {"token": token.encode()})
+    yield Scene("key: {file: root.key}", keyring, text)
 
 
 @contextmanager
@@ -100,15 +69,10 @@ def token_scene(folder: Path) -> Iterator[Scene]:
         f"pkcs11: {{module: {options.module}, token: {options.token}, serial: '{options.serial}',"
         f" key: {options.key}, pin: {{file: pin}}, environment: [{options.environment[0]}]}}"
     )
-    yield Scene(root, keyring, {"PIN": token.pin.encode()})
+    yield Scene(root, keyring, token.pin.encode())
 
 
-SCENES = {
-    "file": file_scene,
-    "aws-kms": container_scene,
-    "vault": vault_scene,
-    "pkcs11": token_scene,
-}
+SCENES = {"file": file_scene, "pkcs11": token_scene}
 
 
 @pytest.mark.parametrize("kind", SCENES)
@@ -116,12 +80,12 @@ SCENES = {
 async def test_no_process_keeps_what_opens_the_root(
     tmp_path: Path, kind: str, options: tuple[str, ...]
 ) -> None:
-    """After a start and a reload neither token, PIN nor root key is in any of the processes."""
+    """After a start and a reload, neither PIN nor root key is in any of the processes."""
     control = secrets.token_hex(24)
     with ExitStack() as stack:
         scene = stack.enter_context(SCENES[kind](tmp_path))
         async with backend() as behind:
-            variables = {**scene.variables, "SEALYARD_CONTROL": control}
+            variables = {"SEALYARD_CONTROL": control}
             served = stack.enter_context(
                 sidecar(tmp_path, behind.port, scene.roots, scene.keyring, variables, *options)
             )
@@ -131,9 +95,7 @@ async def test_no_process_keeps_what_opens_the_root(
             await served.event("config.loaded", 2)
             for pid in whole(served.process.pid):
                 assert {"environ"} < set(places(pid, control[24:].encode())), pid
-            for name, secret in scene.secrets.items():
-                half = secret[len(secret) // 2 :]
-                assert await standing(served, half) == [], name
+            assert await standing(served, scene.secret[len(scene.secret) // 2 :]) == []
             served.process.send_signal(signal.SIGTERM)
             await served.ended()
 

@@ -11,6 +11,7 @@ from ....config.settings import SecretReference
 from ....core.crypto import base64url
 from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError, OpenFailed
+from ....process import hardening
 from ... import private_file
 from ..kek import RandomBytes
 from ..root_secret import RootKey
@@ -33,10 +34,15 @@ class FileRoot(LocalRoot):
         path = self.reference.file
         if path is None:
             raise KeyringError("a root key is read from a file, never from the environment")
+        line = private_file.read_secret_line(path, _CHARS)
+        text = bytes(line)
+        hardening.overwrite(line)
         try:
-            material = base64url.decode(private_file.read_line(path, _CHARS))
+            material = base64url.decode(text)
         except OpenFailed:
             material = b""
+        finally:
+            hardening.overwrite_bytes(text)
         if len(material) != KEY_BYTES:
             raise KeyringError(f"{path}: not a root key, which is {_CHARS} characters of base64url")
         return RootKey(material)
