@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ...config.settings import STALLED_SECONDS
@@ -25,6 +24,7 @@ from ..reload.config_files import Source
 from ..reload.material import empty_environment
 from ..sidecar import root_lease
 from ..sidecar.root_lease import LONGEST_PAUSE
+from .slot import Slot
 from .sockets import WorkerSockets
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
@@ -40,34 +40,6 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
 _STEADY_SECONDS: Final = 10.0
 """After a life of at least this, a worker is restarted without back-off."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    """The slot of one worker: its process, its latest facts, how often it was restarted.
-
-    `began` is when the process did, in monotonic seconds; `waits` is why no root opens the keyring
-    for it, empty for a worker that does not wait for one.
-    """
-
-    number: int
-    worker: WorkerProcess | None = None
-    facts: Facts | None = None
-    restarts: int = 0
-    began: float = 0.0
-    waits: str = ""
-    asking: asyncio.Task[None] | None = None
-
-    @property
-    def check(self) -> Check:
-        """Whether the worker of this slot is ready."""
-        name = f"worker-{self.number}"
-        if self.worker is None or self.facts is None:
-            return Check(name, ok=False, detail=self.waits or "starting")
-        failed = [check.name for check in self.facts.checks if not check.ok]
-        degraded = [check for check in self.facts.checks if check.degraded]
-        details = failed or [f"{check.name} {check.detail}" for check in degraded]
-        return Check(name, self.facts.ready, ", ".join(details), degraded=bool(degraded))
 
 
 class Supervisor:
@@ -86,7 +58,7 @@ class Supervisor:
         self._reporter = reporter
         self._command = command
         self._sockets = WorkerSockets(source.loaded.settings.listeners, command.workers)
-        self._slots = [_Slot(number) for number in range(command.workers)]
+        self._slots = [Slot(number) for number in range(command.workers)]
         self._of_dead_workers = Samples()
         self._draining = False
         self._shut: set[tuple[str, str]] = set()
@@ -252,7 +224,7 @@ class Supervisor:
             ],
         }
 
-    async def _fill(self, slot: _Slot) -> None:
+    async def _fill(self, slot: Slot) -> None:
         """Start a worker in a slot, with the configuration in force."""
         slot.began = time.monotonic()
         numbers = self._sockets.numbers(slot.number)
@@ -263,7 +235,7 @@ class Supervisor:
         slot.worker, slot.waits = worker, ""
         await self._begin(slot, worker)
 
-    async def _begin(self, slot: _Slot, worker: WorkerProcess) -> None:
+    async def _begin(self, slot: Slot, worker: WorkerProcess) -> None:
         """Let a worker open the keyring and serve; where no root opens it, the worker `waits`."""
         try:
             await worker.ask(
@@ -289,7 +261,7 @@ class Supervisor:
             "worker.ready", worker=slot.number, worker_pid=worker.pid, duration_ms=took
         )
 
-    async def _keep(self, slot: _Slot) -> None:
+    async def _keep(self, slot: Slot) -> None:
         """Restart the worker of a slot whenever it ends."""
         pause = _FIRST_PAUSE
         while True:
@@ -314,7 +286,7 @@ class Supervisor:
             slot.restarts += 1
             await self._refill(slot)
 
-    async def _refill(self, slot: _Slot, waiting: WorkerProcess | None = None) -> None:
+    async def _refill(self, slot: Slot, waiting: WorkerProcess | None = None) -> None:
         """Start a worker in a slot, or go on with one that waits for a root."""
         async with self._changing:
             try:
@@ -325,7 +297,7 @@ class Supervisor:
                 if slot.worker is not None:
                     slot.worker.kill()
 
-    def _keep_counts(self, slot: _Slot) -> None:
+    def _keep_counts(self, slot: Slot) -> None:
         """Keep the counts of a dead worker: counters never decrease."""
         facts, slot.facts, slot.worker = slot.facts, None, None
         if facts is not None:
@@ -339,7 +311,7 @@ class Supervisor:
             for slot in self._slots:
                 self._end_stalled(slot)
 
-    def _end_stalled(self, slot: _Slot) -> None:
+    def _end_stalled(self, slot: Slot) -> None:
         """Kill a worker that has been silent for too long; another one takes its place.
 
         Its clients wait for it meanwhile, and new ones come to it.
@@ -357,13 +329,13 @@ class Supervisor:
             )
             worker.kill()
 
-    def _asking(self, slot: _Slot) -> asyncio.Task[None]:
+    def _asking(self, slot: Slot) -> asyncio.Task[None]:
         """Return the task that asks a worker for its facts, one for all who want them."""
         if slot.asking is None or slot.asking.done():
             slot.asking = self._hold(self._ask_facts(slot))
         return slot.asking
 
-    async def _ask_facts(self, slot: _Slot) -> None:
+    async def _ask_facts(self, slot: Slot) -> None:
         worker = slot.worker
         if worker is None:
             return
