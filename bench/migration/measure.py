@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.migration import report
 
 from .clinic import JOB, ROWS_OF_A_CONVERSATION, Writer, context, examine, letter
 from .places import Database
@@ -27,7 +29,10 @@ _SECRET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41"}
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one process took: seconds of the clock and of the CPU, and KiB of memory at most."""
+    """What one command took: seconds of the clock and of the CPU, and KiB of memory at most.
+
+    With several workers, the memory is that of the process that has the most.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -74,56 +79,75 @@ class Bench:
         ended, memory = 0, 0
         while not ended:
             # What the kernel counts for a child begins with the memory of this process.
-            memory = max(memory, _highest(process.pid))
+            memory = max(memory, *map(_highest, (process.pid, *children(process.pid))))
             time.sleep(0.02)
             ended, status, used = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         cpu = used.ru_utime + used.ru_stime
         return Cost(time.monotonic() - began, cpu, memory, process.returncode)
 
-    def killed(self, verb: str, kills: int, longest: float) -> int:
-        """Kill so many runs, each at a random time; return how many had not ended before."""
+    def killed(self, verb: str, kills: int, longest: float, *options: str) -> int:
+        """Kill so many runs, each at a random time; return how many had not ended before.
+
+        Of every other run with workers, one of these is killed first.
+        """
         hit = 0
-        for _ in range(kills):
-            process = self.begin("migrate", verb, "job.yaml")
+        for number in range(kills):
+            process = self.begin("migrate", verb, "job.yaml", *options)
             try:
                 process.wait(0.3 + longest * secrets.randbelow(1000) / 1000)
             except subprocess.TimeoutExpired:
+                workers = children(process.pid)
+                if workers and number % 2:
+                    os.kill(secrets.choice(workers), signal.SIGKILL)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(0.2)
                 process.kill()
                 process.wait()
                 hit += 1
         return hit
 
 
-def in_database(
-    folder: Path, database: Database, rows: int, *, updates: float, kills: int
+def in_database(  # noqa: PLR0913 - each is one thing that is varied
+    folder: Path, database: Database, rows: int, *, updates: float, kills: int, workers: int = 1
 ) -> dict[str, Any]:
     """Seal a table beside a writer and under kills, prove it, and take everything out."""
     database.fill(rows)
     bench = Bench(folder, database.source)
     keyring = bench.keyring()
+    together = ("--workers", str(workers))
     writer = Writer(database.connect, keyring, rows, updates or 1)
     hit = 0
     with writer if updates else nullcontext():
         if kills:
-            hit = bench.killed("seal", kills, 2.0)
-        sealed = bench.run("migrate", "seal", "job.yaml")
-    proven = bench.run("migrate", "verify", "job.yaml")
+            hit = bench.killed("seal", kills, 2.0, *together)
+        sealed = bench.run("migrate", "seal", "job.yaml", *together)
+    proven = bench.run("migrate", "verify", "job.yaml", "--report", "proof.jws", *together)
+    proof = report.verified((folder / "proof.jws").read_bytes(), keyring.record_key)
     with database.connect() as execute:
         left = examine(execute, keyring, rows, writer.versions)
-    opened = bench.run("migrate", "open", "job.yaml")
+    opened = bench.run("migrate", "open", "job.yaml", *together)
     with database.connect() as execute:
         wrong = _wrong(execute("SELECT id, content FROM messages ORDER BY id", ()), writer.versions)
     return {
         "rows": rows,
+        "workers": workers,
         "updates": sum(writer.versions.values()),
         "kills": hit,
         "seal": asdict(sealed),
         "verify": asdict(proven),
         "open": asdict(opened),
+        "proof": proof.proof if proof else None,
         **asdict(left),
         "not_byte_equal": wrong,
     }
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has begun; none where it has ended."""
+    with suppress(OSError):
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return []
 
 
 def _highest(pid: int) -> int:

@@ -24,7 +24,7 @@ from ..migration.job.model import (
     Verb,
 )
 from ..migration.progress import Progress
-from ..migration.runner import Order
+from ..migration.worker import Order
 from .screen import Screen
 from .stage import Stage
 

@@ -7,9 +7,9 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from .job.model import WRITING, Verb
 from .sources.source import Source
@@ -30,6 +30,39 @@ class RowRange:
     until: Key | None = None
     done: bool = False
     tally: Tally = field(default_factory=Tally)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "table": self.table,
+            "after": _key_said(self.after),
+            "until": _key_said(self.until),
+            "done": self.done,
+            "tally": self.tally.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> RowRange:
+        """Return what `to_json` gave."""
+        return cls(
+            said["table"],
+            _key_read(said["after"]),
+            _key_read(said["until"]),
+            said["done"],
+            Tally.from_json(said["tally"]),
+        )
+
+
+def _key_said(key: Key | None) -> object:
+    if key is None:
+        return None
+    return [{"hex": one.hex()} if isinstance(one, bytes) else one for one in key]
+
+
+def _key_read(said: Any) -> Key | None:  # noqa: ANN401 - what `_key_said` made
+    if said is None:
+        return None
+    return tuple(bytes.fromhex(one["hex"]) if isinstance(one, dict) else one for one in said)
 
 
 def total(parts: Iterable[RowRange]) -> Tally:
@@ -115,8 +148,8 @@ class _Batch:
     def _planned(self, one: Treated, at: int, before: Outcome) -> Outcome:
         """Return what a value is that would change, or that it would not fit."""
         limit = self.limits[at]
-        if limit is None:
-            return before
-        cell = one.cells[at]
-        too_long = cell is not None and len(cell.decode()) > limit
-        return Outcome("too-long") if too_long else before
+        if limit is not None:
+            cell = one.cells[at]
+            if cell is not None and len(cell.decode()) > limit:
+                return Outcome("too-long")
+        return before._replace(state="lookalike") if before.state == "unreadable" else before

@@ -31,7 +31,10 @@ Rows that were written while pages were read may have been missed.
 
 @dataclass(frozen=True, slots=True)
 class MigrationRun:
-    """What one run did; times are seconds since 1970. `advice` is what a plan says beside."""
+    """What one run did; times are seconds since 1970.
+
+    `advice` is what a plan says beside, and `seconds` how long `seal` will take.
+    """
 
     verb: Verb
     job: Job
@@ -41,6 +44,7 @@ class MigrationRun:
     began: int
     ended: int
     advice: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

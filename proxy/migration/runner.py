@@ -2,128 +2,88 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
 from time import monotonic, sleep
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
-from ..keys.keyring.keyring import Keyring
-from ..keys.sessions.sessions import Sessions, SessionSettings
-from ..keys.stores import MemoryStore
-from . import engine
+from . import estimate
 from .engine import RowRange, total
-from .job.model import Job, Verb
 from .progress import Progress
 from .report import MigrationRun, Proof
-from .sources.source import Source
-from .sources.table import open_source, scopes, treatment
-from .state import StateFile
-from .values.sealing import RunSessions
+from .worker import Order, Worker
+
+if TYPE_CHECKING:  # only with several workers: it takes memory
+    from .team import Team
 
 _STATE_SECONDS: Final = 1.0
-_LEAST_SCOPES: Final = 256
+_RANGES: Final = 4
+"""How many ranges of a table there are for each worker, so that all end at about the same time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
-
-    `streams` are what a pipe reads and writes; `clock` gives seconds since 1970.
-    """
-
-    job: Job
-    verb: Verb
-    keyring: Keyring
-    streams: tuple[BinaryIO, BinaryIO | None]
-    clock: Callable[[], float]
-    rate: float | None = None
-    state: StateFile | None = None
-
-
-def _sessions(order: Order) -> Sessions:
-    """Return the sessions that open durable tokens: as many as a batch needs, and no more.
-
-    Revocations in the keyring are honoured. Those that are only in a store are not known here.
-    """
-    most = max(_LEAST_SCOPES, *map(scopes, order.job.tables))
-    settings = SessionSettings(max_scopes=most)
-    store = MemoryStore(monotonic)
-    return Sessions(order.keyring, store, settings, clock=order.clock, random=os.urandom)
-
-
-async def run(order: Order, progress: Progress) -> MigrationRun:
-    """Return what the run did.
+async def run(order: Order, progress: Progress, team: Team | None = None) -> MigrationRun:
+    """Return what the run did, by a team, or in this process.
 
     Raises MigrationFailed where a place cannot be read or written; what was done stays done, and
     the state says how far it is.
     """
-    began = int(order.clock())
-    with ExitStack() as stack:
-        sources: list[Source] = []
-        for table in order.job.tables:
-            source = open_source(order.job, table, order.streams, os.environ)
-            stack.callback(source.close)
-            sources.append(source)
-        work = _Work(order, sources, progress)
+    began, clock = int(order.clock()), monotonic()
+    with closing(Worker(order)) as worker:
+        work = _Work(order, worker, progress, team)
         parts = await work.run()
-        advice = _advice(sources, parts) if order.verb == "plan" else ()
+        advice = None
+        if order.verb == "plan":
+            advice = await estimate.advice(order, worker, parts, monotonic() - clock)
+        places = tuple(worker.source(at).name for at in range(len(order.job.tables)))
     if order.state is not None:
         order.state.remove()
-    places = tuple(one.name for one in sources)
     ended = int(order.clock())
-    return MigrationRun(
-        order.verb, order.job, places, total(parts), work.proof, began, ended, advice
-    )
-
-
-def _advice(sources: Sequence[Source], parts: Sequence[RowRange]) -> tuple[str, ...]:
-    """Return what a plan says of columns that are too narrow."""
-    longest = total(parts).longest
-    unsure = (line for one in sources for line in getattr(one.table, "warnings", ()))
-    return (
-        *unsure,
-        *(
-            source.widen(at, needed)
-            for source in sources
-            for at, (label, width) in enumerate(
-                zip(source.table.labels, source.widths(), strict=True)
-            )
-            if width is not None and (needed := longest.get(label, 0)) > width
-        ),
-    )
+    run = MigrationRun(order.verb, order.job, places, total(parts), work.proof, began, ended)
+    return run if advice is None else replace(run, advice=advice.lines, seconds=advice.seconds)
 
 
 class _Work:
-    """One run over open sources."""
+    """One run: its parts, and how far they are."""
 
-    def __init__(self, order: Order, sources: Sequence[Source], progress: Progress) -> None:
+    def __init__(
+        self, order: Order, worker: Worker, progress: Progress, team: Team | None
+    ) -> None:
         self._order = order
-        self._sources = sources
+        self._worker = worker
         self._progress = progress
+        self._team = team
         self._began = self._kept = monotonic()
         self._rows = 0
         self._parts: list[RowRange] = []
         self.proof: Proof = "pages"
 
     async def run(self) -> list[RowRange]:
-        order = self._order
+        order, team = self._order, self._team
+        sources = [self._worker.source(at) for at in range(len(order.job.tables))]
+        states: list[str | None] = [None] * len(sources)
         if order.verb == "verify":
-            proven = [one.begin_proof() for one in self._sources]
-            self.proof = "snapshot" if all(proven) else "pages"
+            states = [one.begin_proof() for one in sources]
+            shared = all(states) if team else None not in states
+            self.proof = "snapshot" if shared else "pages"
         held = order.state.read() if order.state is not None else None
-        self._parts = held or [RowRange(at) for at in range(len(self._sources))]
-        counts = [one.count() for one in self._sources]
-        total = None if None in counts else sum(one or 0 for one in counts)
-        self._progress.begin(total, sum(part.tally.rows for part in self._parts))
-        sessions = _sessions(order)
-        sealing = RunSessions(order.keyring, clock=order.clock, random=os.urandom)
+        self._parts = held or [
+            RowRange(at, after, until)
+            for at, source in enumerate(sources)
+            for after, until in pairwise(
+                [None, *(source.borders(team.size * _RANGES) if team else ()), None]
+            )
+        ]
+        counts = [one.count() for one in sources]
+        rows = None if None in counts else sum(one or 0 for one in counts)
+        self._progress.begin(rows, sum(part.tally.rows for part in self._parts))
         try:
-            for part in self._parts:
-                source = self._sources[part.table]
-                treats = treatment(source, order.verb, sessions, sealing)
-                await engine.run(part, order.verb, source, treats, self._reached)
+            if team is not None:
+                team.treat(self._parts, states, self._reached)
+            else:
+                for part in self._parts:
+                    if not part.done:
+                        await self._worker.treat(part, self._reached)
         finally:
             self._progress.end()
             self._keep()

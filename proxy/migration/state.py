@@ -8,9 +8,9 @@ older state does no harm, since rows are recognised again; `verify` looks at eve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ..core.crypto import base64url
 from ..core.crypto.secret import RecordKey
@@ -19,8 +19,6 @@ from ..keys import private_file
 from ..keys.stores import records
 from ..keys.stores.records import RecordRefused
 from .engine import RowRange
-from .values.states import Tally
-from .values.treatment import Key
 
 _LABEL: Final = b"sealyard/v1/migration-state\x00"
 MOST_BYTES: Final = 16 << 20
@@ -49,46 +47,14 @@ class StateFile:
                 "state-refused",
                 detail=f"{self.path} is of another job, place or keyring; remove it to begin anew",
             ) from None
-        return [_part(one) for one in json.loads(line)["parts"]]
+        return [RowRange.from_json(one) for one in json.loads(line)["parts"]]
 
     def write(self, parts: Sequence[RowRange]) -> None:
         """Replace the file."""
-        line = json.dumps({"parts": [_said(one) for one in parts]}).encode()
+        line = json.dumps({"parts": [one.to_json() for one in parts]}).encode()
         tag = records.sign(line, _LABEL, self._identity, self._key)[len(line) :]
         private_file.write(self.path, line + b" " + base64url.encode(tag) + b"\n")
 
     def remove(self) -> None:
         """Remove the file: the run is complete."""
         self.path.unlink(missing_ok=True)
-
-
-def _said(part: RowRange) -> dict[str, Any]:
-    return {
-        "table": part.table,
-        "after": _key_said(part.after),
-        "until": _key_said(part.until),
-        "done": part.done,
-        "tally": part.tally.to_json(),
-    }
-
-
-def _part(said: Mapping[str, Any]) -> RowRange:
-    return RowRange(
-        said["table"],
-        _key_read(said["after"]),
-        _key_read(said["until"]),
-        said["done"],
-        Tally.from_json(said["tally"]),
-    )
-
-
-def _key_said(key: Key | None) -> object:
-    if key is None:
-        return None
-    return [{"hex": one.hex()} if isinstance(one, bytes) else one for one in key]
-
-
-def _key_read(said: Any) -> Key | None:  # noqa: ANN401 - what `_key_said` made
-    if said is None:
-        return None
-    return tuple(bytes.fromhex(one["hex"]) if isinstance(one, dict) else one for one in said)

@@ -8,9 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,13 +23,17 @@ from ...migration.engine import total
 from ...migration.job import reader
 from ...migration.job.model import WRITING, Job, Pipe, Verb
 from ...migration.progress import Progress
-from ...migration.runner import Order
 from ...migration.state import StateFile
 from ...migration.values.states import Tally
+from ...migration.worker import Order
 from ..support import console
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options
 
+if TYPE_CHECKING:
+    from ...migration.team import Team
+
 _REPORT_BYTES: Final = 16 << 20
+_MOST_WORKERS: Final = 64
 
 
 @click.group()
@@ -49,6 +54,13 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.argument("job_file", metavar="JOB", type=FILE)
     @click.option("--rate", type=click.FloatRange(min=0.1), help="At most so many rows a second.")
+    @click.option(
+        "--workers",
+        type=click.IntRange(1, _MOST_WORKERS),
+        default=1,
+        show_default=True,
+        help="So many processes, each with ranges of keys of its own. Not for streams.",
+    )
     @click.option("--report", "report_file", type=FILE, help="Write a signed report to this file.")
     @console.as_json
     @keyring_options
@@ -85,7 +97,7 @@ def seal(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_o
     """Seal the values that are not sealed yet.
 
     \b
-    sealyard migrate seal clinic.yaml --rate 2000
+    sealyard migrate seal clinic.yaml --rate 2000 --workers 4
     sealyard migrate seal letters.yaml < letters.csv > sealed.csv
 
     A row that somebody else changes meanwhile is left and counted. Exits with 1 if values are left.
@@ -174,12 +186,15 @@ def _run(  # noqa: PLR0913 - each is one option
     *,
     job_file: Path,
     rate: float | None,
+    workers: int,
     report_file: Path | None,
     as_json: bool,
     state: Path | None = None,
 ) -> None:
     """Run a verb; end with 1 if it leaves values that are not as they are to be."""
     job = reader.load(job_file, os.environ)
+    if workers > 1 and isinstance(job.place, Pipe):
+        raise click.UsageError("a stream has one reader: --workers is for databases")
     keyring = open_keyring(place.path, place.roots)
     writes = verb in WRITING
     kept = _state_file(job_file, job, verb, keyring, state) if writes else None
@@ -187,7 +202,8 @@ def _run(  # noqa: PLR0913 - each is one option
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
     output = sys.stdout.buffer if writes else None
     order = Order(job, verb, keyring, (sys.stdin.buffer, output), time.time, rate, kept)
-    done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic)))
+    with nullcontext() if workers == 1 else _team(order, workers) as team:
+        done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
     left = done.tally.left(verb)
     if writes:
         rows = done.tally.rows
@@ -195,13 +211,20 @@ def _run(  # noqa: PLR0913 - each is one option
     if report_file is not None:
         private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
         console.say(f"wrote {report_file}")
-    about = {"verb": verb, "proof": done.proof, "left": left}
+    about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left}
+    if verb == "plan":
+        about |= {"advice": done.advice, "seconds": done.seconds}
     err = writes and isinstance(job.place, Pipe)
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
-    if verb == "plan":
-        for line in done.advice:
-            click.echo(console.printable(line), err=as_json)
+    for line in done.advice if not as_json else ():
+        click.echo(console.printable(line))
     sys.exit(1 if left else 0)
+
+
+def _team(order: Order, workers: int) -> Team:
+    from ...migration.team import Team  # noqa: PLC0415 - takes memory, which one process is to save
+
+    return Team(order, workers)
 
 
 def _state_file(

@@ -95,8 +95,12 @@ class HttpSource:
         """Return none: a list is read in its order."""
         return []
 
-    def begin_proof(self) -> bool:
-        """Return False: pages are read one after the other."""
+    def begin_proof(self, state: str | None = None) -> str | None:
+        """Return None: pages are read one after the other."""
+        return None
+
+    def use_copy(self, rows: int) -> bool:
+        """Return False: a backend has no copy to try on."""
         return False
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:

@@ -52,9 +52,13 @@ class PipeSource:
         """Return none: a stream has one reader."""
         return []
 
-    def begin_proof(self) -> bool:
-        """Return True: a stream is one state of what it was made from."""
-        return True
+    def begin_proof(self, state: str | None = None) -> str | None:
+        """Return a name of nothing: a stream is one state of what it was made from."""
+        return ""
+
+    def use_copy(self, rows: int) -> bool:
+        """Return False: what is read is gone."""
+        return False
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next records, wherever the last page ended."""

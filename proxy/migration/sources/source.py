@@ -37,10 +37,20 @@ class Source(Protocol):
         """Return about how many rows there are, if that can be told."""
 
     def borders(self, parts: int) -> list[Key]:
-        """Return keys that part the rows into so many ranges of about the same size, or fewer."""
+        """Return keys that part the rows into so many ranges of about the same size, or fewer.
 
-    def begin_proof(self) -> bool:
-        """Read one state of the table from now on, and write nothing; False if that cannot be."""
+        None where one process has to read all of them.
+        """
+
+    def begin_proof(self, state: str | None = None) -> str | None:
+        """Read one state of the table from now on, and write nothing; None if that cannot be.
+
+        Returns a name by which sources in other processes read the same state for as long as this
+        one is open, or "" where they cannot. `state` is such a name.
+        """
+
+    def use_copy(self, rows: int) -> bool:
+        """Be a temporary copy of so many rows from now on, to try on; False if that cannot be."""
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next rows with a key above `after`, up to `until`; none at the end.

@@ -14,6 +14,7 @@ State = Literal[
     "misplaced",
     "plain",
     "unreadable",
+    "lookalike",
     "nameless",
     "not-text",
     "not-json",
@@ -33,6 +34,7 @@ STATES: Final[dict[State, str]] = {
     "misplaced": "a token of this tenant and conversation that is bound to something else",
     "plain": "not sealed",
     "unreadable": "begins like a token and does not open",
+    "lookalike": "begins like a token, does not open, and is to be sealed as a text",
     "nameless": "the row lacks a name that binds it",
     "not-text": "the column holds something else than text",
     "not-json": "the column holds no JSON",
@@ -48,7 +50,7 @@ STATES: Final[dict[State, str]] = {
 }
 _DONE: Final[frozenset[State]] = frozenset({"null", "poison", "sealed-now", "resealed", "opened"})
 _GOOD: Final[dict[Verb, frozenset[State]]] = {
-    "plan": _DONE | {"sealed", "plain"},
+    "plan": _DONE | {"sealed", "plain", "lookalike"},
     "seal": _DONE | {"sealed"},
     "verify": _DONE | {"sealed"},
     "reseal": _DONE | {"sealed"},

@@ -105,7 +105,7 @@ class _Worked:
 class Treatment:
     """Treats the rows of one table with a verb; `widths` are how long the cells may be.
 
-    `plan` is `seal` without limits, whose new cells are not to be written.
+    `plan` is `seal`, whose new cells are not to be written: it says how long cells would be.
     """
 
     def __init__(
@@ -124,7 +124,10 @@ class Treatment:
         every = widths or (None,) * len(table.columns)
         self._columns = [
             _Worked(
-                one, cells(one.selector), *((None, None) if plans else (_least(one, width), width))
+                one,
+                cells(one.selector),
+                _least(one, width) if one.selector or not plans else None,
+                None if plans else width,
             )
             for one, width in zip(table.columns, every, strict=True)
         ]

@@ -1,0 +1,96 @@
+"""One process of a run: its connections, its session keys, and the parts that it treats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import monotonic
+from typing import BinaryIO, Final
+
+from ..keys.keyring.keyring import Keyring
+from ..keys.sessions.sessions import Sessions, SessionSettings
+from ..keys.stores import MemoryStore
+from . import engine
+from .engine import Reached, RowRange
+from .job.model import Job, Verb
+from .sources.source import Source
+from .sources.table import open_source, scopes, treatment
+from .state import StateFile
+from .values.sealing import RunSessions
+
+_LEAST_SCOPES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
+
+    `streams` are what a pipe reads and writes; `clock` gives seconds since 1970.
+    """
+
+    job: Job
+    verb: Verb
+    keyring: Keyring
+    streams: tuple[BinaryIO, BinaryIO | None]
+    clock: Callable[[], float]
+    rate: float | None = None
+    state: StateFile | None = None
+
+
+class Worker:
+    """Treats parts of the tables of a job, each over a connection that is opened when it is needed.
+
+    It agrees with no other process on session keys: it draws its own session id.
+    """
+
+    def __init__(self, order: Order) -> None:
+        """Open nothing yet."""
+        self._order = order
+        self._sources: dict[int, Source] = {}
+        self._held = ExitStack()
+        self._sessions = _sessions(order)
+        self._sealing = RunSessions(order.keyring, clock=order.clock, random=os.urandom)
+
+    def source(self, table: int) -> Source:
+        """Return the rows of a table of the job. Raises MigrationFailed where there are none."""
+        if table not in self._sources:
+            self._sources[table] = self.another(table)
+        return self._sources[table]
+
+    def another(self, table: int) -> Source:
+        """Return the rows of a table over a connection of their own, for as long as this one."""
+        order = self._order
+        source = open_source(order.job, order.job.tables[table], order.streams, os.environ)
+        self._held.callback(source.close)
+        return source
+
+    def join(self, table: int, state: str | None) -> None:
+        """Read the state of a table that another process proves."""
+        if table not in self._sources:
+            self.source(table).begin_proof(state)
+
+    async def treat(self, part: RowRange, reached: Reached) -> None:
+        """Treat what is left of a part. Raises MigrationFailed; what was reached stays done."""
+        await self.treat_as(self._order.verb, self.source(part.table), part, reached)
+
+    async def treat_as(self, verb: Verb, source: Source, part: RowRange, reached: Reached) -> None:
+        """Treat what is left of a part of some source with some verb."""
+        treats = treatment(source, verb, self._sessions, self._sealing)
+        await engine.run(part, verb, source, treats, reached)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._held.close()
+
+
+def _sessions(order: Order) -> Sessions:
+    """Return the sessions that open durable tokens: as many as a batch needs, and no more.
+
+    Revocations in the keyring are honoured. Those that are only in a store are not known here.
+    """
+    most = max(_LEAST_SCOPES, *map(scopes, order.job.tables))
+    settings = SessionSettings(max_scopes=most)
+    store = MemoryStore(monotonic)
+    return Sessions(order.keyring, store, settings, clock=order.clock, random=os.urandom)

@@ -1,0 +1,196 @@
+"""Several workers leave what one leaves, whichever of them is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bench.migration import measure
+from bench.migration.places import PLACES
+from tests.cli.conftest import invoke
+from tests.migration import servers
+from tests.migration.builders import CANARY, SEALYARD, SQLITE_JOB, sqlite_clinic, stored
+from tests.tree import ROOT
+
+ROWS = 40
+SET = {"SEALYARD_PASSPHRASE": "seven violins under glass 41", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the database of a clinic beside a job and a keyring."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in SET.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "job.yaml").write_text(SQLITE_JOB, "utf-8")
+    invoke("keys", "init")
+    sqlite_clinic(tmp_path / "clinic.db", ROWS)
+    return tmp_path / "clinic.db"
+
+
+def sealyard(*words: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a process of its own, since workers are forked from it."""
+    done = subprocess.run([*SEALYARD, *words], capture_output=True, timeout=60, check=False)  # noqa: S603 - ourselves
+    assert done.returncode == status, done.stderr
+    assert CANARY.encode() not in done.stdout + done.stderr
+    return done
+
+
+def counts(verb: str, workers: int, status: int = 0) -> dict[str, object]:
+    words = ("migrate", verb, "job.yaml", "--json", "--workers", str(workers))
+    said: dict[str, object] = json.loads(sealyard(*words, status=status).stdout)
+    return said
+
+
+def begin(verb: str, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.migration.killed", "job.yaml", verb, *words]
+    return subprocess.Popen(command, env=os.environ | SET)  # noqa: S603 - ourselves
+
+
+def test_several_workers_count_and_leave_what_one_does(clinic: Path) -> None:
+    before = stored(clinic)
+    for verb, others in (("verify", 1), ("seal", 0), ("seal", 0), ("verify", 0), ("reseal", 0)):
+        copy = clinic.read_bytes()
+        alone = counts(verb, 1, others)
+        clinic.write_bytes(copy)
+        together = counts(verb, 3, others)
+
+        assert together["rows"] == ROWS
+        assert {**together, "proof": ""} == {**alone, "proof": ""}
+    assert CANARY not in clinic.read_bytes().decode("latin-1")
+    counts("open", 3)
+
+    assert stored(clinic) == before
+
+
+def test_a_run_of_several_workers_may_be_killed_at_every_border_of_batches(clinic: Path) -> None:
+    before = stored(clinic)
+    for verb in ("seal", "open"):
+        for batches in range(1, 6):
+            assert begin(verb, str(batches), "3").wait(60) == -signal.SIGKILL
+        assert begin(verb, "0", "3").wait(60) == 0
+        if verb == "seal":
+            sealyard("migrate", "verify", "job.yaml")
+
+    assert stored(clinic) == before
+
+
+def test_what_a_killed_worker_leaves_is_done_by_another(clinic: Path) -> None:
+    before = stored(clinic)
+    for verb in ("seal", "open"):
+        assert begin(verb, "2", "3", "a-worker").wait(60) == 0
+        if verb == "seal":
+            sealyard("migrate", "verify", "job.yaml")
+
+    assert stored(clinic) == before
+
+
+def test_where_all_workers_are_killed_the_next_run_goes_on(clinic: Path) -> None:
+    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "2", "--rate", "10"]
+    with subprocess.Popen(slow, stderr=subprocess.PIPE) as run:  # noqa: S603 - ourselves
+        workers = awaited(run.pid, 2)
+        time.sleep(1)
+        for one in workers:
+            os.kill(one, signal.SIGKILL)
+        assert run.stderr is not None
+        said = run.stderr.read()
+    assert (run.returncode, b"workers-killed" in said) == (3, True)
+    told = json.loads(sealyard("migrate", "status", "job.yaml", "--json").stdout)
+    assert 0 < told["rows"] < ROWS
+
+    assert counts("seal", 2)["rows"] == ROWS
+    sealyard("migrate", "verify", "job.yaml")
+
+
+def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
+    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "3", "--rate", "10"]
+    with subprocess.Popen(slow) as run:  # noqa: S603 - ourselves
+        workers = awaited(run.pid, 3)
+        time.sleep(0.5)
+        run.kill()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{one}").exists() for one in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    counts("seal", 3)
+    sealyard("migrate", "verify", "job.yaml")
+
+
+def awaited(pid: int, workers: int) -> list[int]:
+    """Return the workers of a run, once it has them."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = measure.children(pid)
+        if len(found) == workers:
+            return found
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def test_the_rate_is_that_of_all_workers_together(clinic: Path) -> None:
+    began = time.monotonic()
+    sealyard("migrate", "plan", "job.yaml", "--rate", "20", "--workers", "4")
+
+    assert time.monotonic() - began >= 0.8 * ROWS / 20
+
+
+def test_what_ends_one_worker_ends_the_run_with_its_reason(clinic: Path) -> None:
+    with closing(sqlite3.connect(clinic)) as database, database:
+        database.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 31"
+            " BEGIN SELECT RAISE(ABORT, 'canary-pelargonium'); END"
+        )
+    failed = sealyard("migrate", "seal", "job.yaml", "--workers", "3", status=3)
+    assert b"SQLITE_CONSTRAINT_TRIGGER" in failed.stderr
+    with closing(sqlite3.connect(clinic)) as database, database:
+        database.execute("DROP TRIGGER refuse")
+
+    assert counts("seal", 3)["rows"] == ROWS
+    sealyard("migrate", "verify", "job.yaml")
+
+
+def test_a_stream_has_one_reader(clinic: Path) -> None:
+    job = SQLITE_JOB.replace("sqlite: clinic.db", "pipe: csv").replace("    batch: 3\n", "")
+    clinic.with_name("csv.yaml").write_text(
+        job.replace("sql:(SELECT name FROM threads WHERE threads.id = messages.thread)", "const:c"),
+        "utf-8",
+    )
+    refused = sealyard("migrate", "seal", "csv.yaml", "--workers", "2", status=2)
+
+    assert b"a stream has one reader" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "proof"),
+    [
+        pytest.param("postgresql", "snapshot", marks=servers.needs_postgresql),
+        pytest.param("mariadb", "pages", marks=servers.needs_mariadb),
+        ("sqlite", "pages"),
+    ],
+)
+def test_beside_a_writer_several_workers_lose_and_double_nothing(
+    kind: str, proof: str, tmp_path: Path
+) -> None:
+    with PLACES[kind](tmp_path) as database:
+        found = measure.in_database(tmp_path, database, 3000, updates=50, kills=4, workers=3)
+
+    assert found["updates"] > 0
+    assert {one: found[one] for one in ("rows", "plain", "doubled", "lost", "not_byte_equal")} == {
+        "rows": 3000,
+        "plain": 0,
+        "doubled": 0,
+        "lost": 0,
+        "not_byte_equal": 0,
+    }
+    assert (found["verify"]["status"], found["open"]["status"]) == (0, 0)
+    assert found["proof"] == proof
