@@ -195,6 +195,7 @@ class KeySettings:
     are not used any more; None: without end.
     `identities` None means every participant whose private keys the keyring opens.
     With `accept_loss`, keys may exist in memory only.
+    `verify_reports` are files with what `sealyard migrate verify` counted; they need not exist.
     """
 
     keyring: Path
@@ -211,6 +212,7 @@ class KeySettings:
     pins: PinSettings = field(default_factory=PinSettings)
     keyring_id: str | None = None
     lease: float | None = None
+    verify_reports: tuple[Path, ...] = ()
 
 
 STALLED_SECONDS: Final = 10.0

@@ -39,6 +39,7 @@ from proxy.keys.operations import erase_receipt
 from proxy.keys.sessions.pending_revocations import SUFFIX, PendingRevocation
 from proxy.keys.stores.records import record_name
 from tests.archive.make_messages import write_messages
+from tests.archive.make_migration import write_migration
 from tests.archive.make_stores import write_stores
 from tests.archive.make_values import Maker, write_packages, write_streams, write_tokens
 from tests.archive.opened import facts
@@ -103,6 +104,7 @@ def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
         "audit": _write_audit(folder, kept, now),
         "receipts": _write_receipts(folder, kept, now),
         "pending": _write_pending(folder, kept, now),
+        "migration": write_migration(folder, kept, now),
         "configuration": _copy_configuration(folder),
     }
     about = "What Sealyard of this release wrote. Keys and passphrases are of tests."

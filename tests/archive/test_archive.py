@@ -29,7 +29,10 @@ from proxy.keys.participants.public_key import PublicKey, from_members
 from proxy.keys.sessions import pending_revocations
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.stores import MemoryStore
+from proxy.migration.report import verified
+from proxy.migration.state import StateFile
 from tests.archive import make
+from tests.archive.make_migration import IDENTITY
 from tests.archive.opened import Archive, facts, unpacked
 from tests.archive.people import Process, context_of
 
@@ -172,6 +175,24 @@ def test_every_pending_revocation_is_understood(archive: Archive) -> None:
     key = archive.keyring().record_key
     found = [pending_revocations.decode(line, key) for line in lines]
     assert [one and asdict(one) for one in found] == said["revocations"]
+
+
+def test_the_state_and_the_report_of_a_migration_are_understood(archive: Archive) -> None:
+    said = archive.items.get("migration")
+    assert said or archive.manifest["release"] == "0.1.0"  # which had no migration
+    if said is None:
+        return
+    state, report = said["state"], said["report"]
+    key = archive.keyring().record_key
+    parts = StateFile(archive.folder / state["file"], IDENTITY, key).read()
+    found = verified((archive.folder / report["file"]).read_bytes(), key)
+
+    assert [one.to_json() for one in parts or ()] == state["parts"]
+    assert found is not None
+    assert found.tally.to_json()["values"] == report["tally"]["values"]
+    for name in ("verb", "keyring", "proof", "began"):
+        assert getattr(found, name) == report[name]
+    assert list(found.excluded) == report["excluded"]
 
 
 def test_every_configuration_is_understood(archive: Archive) -> None:

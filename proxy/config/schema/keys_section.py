@@ -140,6 +140,13 @@ KEYS: Final = Table(
             "Which public keys of participants are trusted.",
             tables.table("pins"),
         ),
+        Key(
+            "verify_reports",
+            "list of paths",
+            "The signed reports of `sealyard migrate verify`: what the last ones counted is in the"
+            " metrics. A file that changes, or is not there yet, is read when it has changed.",
+            tables.many(tables.TEXT),
+        ),
     ),
 )
 

@@ -29,6 +29,7 @@ from .. import auditing, operator_calls
 from ..reload.material import Material, RootAnswer
 from . import session_facts
 from .root_lease import RootLease
+from .verify_reports import VerifyReports
 
 
 class SidecarKeys:
@@ -105,6 +106,7 @@ class SidecarKeys:
             opened=self._write_down_root,
         )
         """What opened the keyring, and whether it still would."""
+        self._verify_reports = VerifyReports()
         self._values = ValueOperations(self.sessions)
         self._upkeep = Upkeep(
             self.sessions,
@@ -234,12 +236,14 @@ class SidecarKeys:
         )
 
     def count(self, samples: Samples) -> None:
-        """Add the samples of sessions, keyring, store and audit log."""
+        """Add the samples of sessions, keyring, store, audit log and reports."""
         session_facts.count(self.sessions, self._settings.keys, samples)
         session_facts.count_keyring(self.watch, samples)
         self.root.count(samples)
         samples.add(table.PENDING_REVOCATIONS, len(self.pending))
         auditing.count(self.trail, samples)
+        reports = self._settings.keys.verify_reports
+        self._verify_reports.count(reports, self.sessions.keyring.record_key, samples)
 
     def status(self) -> dict[str, Any]:
         """Return names and numbers for an operator; `shut` lists the rules that are shut."""
