@@ -68,7 +68,7 @@ class Team:
                     part = busy[worker] = left.popleft()
                     _tell(worker, {"part": part.to_json(), "state": states[part.table]})
             if not busy:
-                raise MigrationFailed("workers-killed")
+                raise MigrationFailed("workers-killed", detail="run it again to go on")
             ready = wait(list(busy))
             for worker in [one for one in busy if one in ready]:
                 heard = _heard(worker)

@@ -60,6 +60,14 @@ def test_the_keyring_may_be_pinned_by_its_id() -> None:
     assert loaded(pinned).settings.keys.keyring_id == "lXJ6nQm9bTq0x3VfYkR2dA"
 
 
+def test_reports_of_verify_are_files_beside_the_configuration() -> None:
+    reports = loaded(
+        changed("listeners:\n", "  verify_reports: [proof.jws, /var/lib/two.jws]\nlisteners:\n")
+    ).settings.keys.verify_reports
+
+    assert reports == (FOLDER / "proof.jws", Path("/var/lib/two.jws"))
+
+
 BOB = f"{{participant: bob, keys: [{'A' * 43}]}}"
 
 

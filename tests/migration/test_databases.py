@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,12 +126,35 @@ def test_a_plan_says_which_column_of_postgresql_is_too_narrow(
     database, _ = clinic
     planned = invoke("migrate", "plan", "job.yaml", status=1)
     (alter,) = (one for one in planned.output.splitlines() if one.startswith("ALTER"))
+    (width,) = re.findall(r"varchar\(([0-9]+)\)", alter)
+    assert f"Letters.subject: up to {width} characters, and 100 fit" in planned.output
     sealed = invoke("migrate", "seal", "job.yaml", status=1)
     assert "Letters.subject: 2 too-long" in sealed.output
     database.execute(alter.encode())
     invoke("migrate", "seal", "job.yaml")
 
     invoke("migrate", "verify", "job.yaml")
+
+
+@servers.needs_postgresql
+def test_who_may_only_read_gets_a_plan_without_a_time(
+    clinic: tuple[psycopg.Connection, Path], folder: Path
+) -> None:
+    database, _ = clinic
+    for sql in (
+        "CREATE ROLE reader LOGIN",
+        'GRANT SELECT ON "Letters", threads TO reader',
+        "REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC",
+    ):
+        database.execute(sql.encode())
+    job = folder / "job.yaml"
+    timed = invoke("migrate", "plan", "job.yaml", status=1)
+    job.write_text(job.read_text("utf-8").replace("user=clinic", "user=reader"), "utf-8")
+    planned = invoke("migrate", "plan", "job.yaml", status=1)
+
+    assert "`seal` will take about 1 s for 2 rows: as a trial" in timed.output
+    assert "a trial failed: sqlstate 42501" in planned.output
+    assert "Letters.content: 2 plain" in planned.output
 
 
 @servers.needs_postgresql

@@ -126,6 +126,22 @@ def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
     sealyard("migrate", "verify", "job.yaml")
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, workers: int) -> None:
+    words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "10")
+    with subprocess.Popen([*SEALYARD, *words], start_new_session=True) as run:  # noqa: S603 - ourselves
+        begun = awaited(run.pid, workers) if workers > 1 else []
+        time.sleep(1.5)
+        os.killpg(run.pid, signal.SIGINT)
+        run.wait(5)
+    assert not any(Path(f"/proc/{one}").exists() for one in begun)
+    told = json.loads(sealyard("migrate", "status", "job.yaml", "--json").stdout)
+    assert 0 < told["rows"] < ROWS
+
+    assert counts("seal", workers)["rows"] == ROWS
+    sealyard("migrate", "verify", "job.yaml")
+
+
 def awaited(pid: int, workers: int) -> list[int]:
     """Return the workers of a run, once it has them."""
     deadline = time.monotonic() + 20

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -202,7 +203,7 @@ def _run(  # noqa: PLR0913 - each is one option
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
     output = sys.stdout.buffer if writes else None
     order = Order(job, verb, keyring, (sys.stdin.buffer, output), time.time, rate, kept)
-    with nullcontext() if workers == 1 else _team(order, workers) as team:
+    with _interruptible(), nullcontext() if workers == 1 else _team(order, workers) as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
     left = done.tally.left(verb)
     if writes:
@@ -219,6 +220,16 @@ def _run(  # noqa: PLR0913 - each is one option
     for line in done.advice if not as_json else ():
         click.echo(console.printable(line))
     sys.exit(1 if left else 0)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a run at once. asyncio waits for a pause, which a run does not make."""
+    before = signal.signal(signal.SIGINT, partial(signal.default_int_handler))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _team(order: Order, workers: int) -> Team:

@@ -68,6 +68,54 @@ def test_a_database_is_sealed_proven_and_taken_out_again(clinic: Path, run: Run)
     assert stored(clinic) == before
 
 
+def test_a_plan_says_how_long_sealing_takes_and_leaves_every_byte(clinic: Path, run: Run) -> None:
+    before = clinic.read_bytes()
+    told = run("migrate", "plan", "job.yaml")
+    said = json.loads(run("migrate", "plan", "job.yaml", "--json", "--rate", "10").stdout)
+
+    assert "`seal` will take about 1 s for 10 rows: as a trial on a temporary copy" in told.output
+    assert said["seconds"] == 1.0  # ten rows, ten a second
+    assert clinic.read_bytes() == before
+
+
+def test_a_plan_of_a_stream_is_as_long_as_the_run(clinic: Path, run: Run) -> None:
+    told = run("migrate", "plan", "csv.yaml", stdin=CSV.encode())
+
+    assert "`seal` will take about 1 s for 2 rows: as this plan" in told.output
+
+
+def test_a_plan_goes_without_a_trial_that_fails(clinic: Path, run: Run) -> None:
+    change(clinic, "CREATE VIEW broken AS SELECT * FROM nothing")
+    told = run("migrate", "plan", "job.yaml")
+
+    assert "is not known: a trial failed: SQLITE_ERROR" in told.output
+
+
+def test_a_plan_tells_what_would_be_sealed_as_a_text_and_what_would_not_fit(
+    clinic: Path, run: Run
+) -> None:
+    job = clinic.with_name("job.yaml")
+    job.write_text(
+        SQLITE_JOB.replace("- column: content", "- column: content\n        lookalikes: seal").replace(
+            "field: content", "field: content\n        max_chars: 90"
+        ),
+        "utf-8",
+    )
+    change(clinic, "UPDATE messages SET content = 'sy1. is a name' WHERE id = 3")
+    planned = counts(run("migrate", "plan", "job.yaml", "--json", status=1).stdout)
+    sealed = counts(run("migrate", "seal", "job.yaml", "--json", status=1).stdout)
+
+    assert planned == {
+        "messages.content lookalike": 1,
+        "messages.content plain": 9,
+        "messages.history $[*].text too-long": 10,
+    }
+    assert sealed == {
+        "messages.content sealed-now": 10,
+        "messages.history $[*].text too-long": 10,
+    }
+
+
 def test_nothing_but_positions_and_counts_is_said_or_kept(clinic: Path, run: Run) -> None:
     said = ""
     for verb in ("plan", "verify", "seal", "verify", "reseal", "open"):
