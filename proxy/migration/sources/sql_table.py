@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from ...core.errors import MigrationFailed
@@ -111,13 +112,13 @@ class SqlTable(ABC):
 
     def use_copy(self, rows: int) -> bool:
         """Copy so many rows from all over the table into a temporary one, and be that."""
-        places = [None, *self.borders(max(rows // self.table.batch, 1))]
+        ranges = list(pairwise([None, *self.borders(max(rows // self.table.batch, 1)), None]))
         copy = f"{self.temporary}sealyard_copy"
         self._run(self._copied(copy))
-        for after in places:
-            where, values = self._range(after, None)
+        for after, until in ranges:
+            where, values = self._range(after, until)
             sql = f"INSERT INTO {copy} SELECT * FROM {self._of} WHERE {where}"  # noqa: S608 - as above
-            self._run(f"{sql} ORDER BY {self._keys} LIMIT {rows // len(places)}", values)
+            self._run(f"{sql} ORDER BY {self._keys} LIMIT {rows // len(ranges)}", values)
         # Subqueries of a job name the table, and are to find this one.
         self._run(f"ALTER TABLE {copy} RENAME TO {self._own}")
         self._of = f"{self.temporary}{self._own}"
