@@ -15,7 +15,9 @@ from typing import Any, Final
 _DOCS: Final = Path(__file__).parents[2] / "docs"
 FOUND: Final = _DOCS / "assets" / "migration.json"
 PAGE: Final = _DOCS / "benchmarks.md"
-_MEASURED: Final = re.compile(r"(<!-- migration: begin -->\n).*(<!-- migration: end -->)", re.DOTALL)
+_MEASURED: Final = re.compile(
+    r"(<!-- migration: begin -->\n).*(<!-- migration: end -->)", re.DOTALL
+)
 _QUIET: Final = 0.5
 """The load average up to which a machine does nothing else."""
 _MEBIBYTE: Final = 1024

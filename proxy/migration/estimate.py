@@ -27,9 +27,7 @@ class Advice(NamedTuple):
     seconds: float | None
 
 
-async def advice(
-    order: Order, worker: Worker, parts: Sequence[RowRange], planned: float
-) -> Advice:
+async def advice(order: Order, worker: Worker, parts: Sequence[RowRange], planned: float) -> Advice:
     """Return what a plan says that took so many seconds for these parts."""
     lines = [*_unsure(order, worker), *_too_narrow(order, worker, parts)]
     rows = [0] * len(order.job.tables)

@@ -46,9 +46,7 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
 class _Work:
     """One run: its parts, and how far they are."""
 
-    def __init__(
-        self, order: Order, worker: Worker, progress: Progress, team: Team | None
-    ) -> None:
+    def __init__(self, order: Order, worker: Worker, progress: Progress, team: Team | None) -> None:
         self._order = order
         self._worker = worker
         self._progress = progress

@@ -40,7 +40,9 @@ def test_the_page_shows_every_figure_of_a_part() -> None:
     assert written.startswith("head\n")
     assert written.endswith("foot\n")
     assert "old" not in written
-    assert "| 3,000 | 2 | 400 | 0 | 2.0 s | 1,500 | 2.0 s | 2.0 s | 50.0 MiB | 0, 0, 0, 7 |" in written
+    assert (
+        "| 3,000 | 2 | 400 | 0 | 2.0 s | 1,500 | 2.0 s | 2.0 s | 50.0 MiB | 0, 0, 0, 7 |" in written
+    )
     assert "row by row seals 321 rows / s" in written
 
 

@@ -40,10 +40,10 @@ class Database:
 
     opened: Callable[[StoredTable], Source]
     run: Callable[[str], list[tuple[Any, ...]]]
-    shares: bool
-    """Whether two connections can read one state."""
     refuse: tuple[str, ...]
     """What makes it refuse the row 20, with a canary in its error."""
+    shares: bool = False
+    """Whether two connections can read one state."""
 
     def fill(self, rows: int) -> None:
         for at in range(1, rows + 1):
@@ -64,7 +64,7 @@ def sqlite(file: Path) -> Iterator[Database]:
         " BEGIN SELECT RAISE(ABORT, 'canary'); END"
     )
     with closings() as opened:
-        yield Database(lambda table: opened(SqliteSource(file, table)), run, False, (refuse,))
+        yield Database(lambda table: opened(SqliteSource(file, table)), run, (refuse,))
 
 
 @contextmanager
@@ -94,7 +94,9 @@ def postgresql(port: int) -> Iterator[Database]:
         ),
     )
     with closings() as opened:
-        yield Database(lambda table: opened(PostgresqlSource(address, None, table)), run, True, refuse)
+        yield Database(
+            lambda table: opened(PostgresqlSource(address, None, table)), run, refuse, shares=True
+        )
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def mysql(port: int) -> Iterator[Database]:
         " IF old.id = 20 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'canary'; END IF; END"
     )
     with closings() as opened:
-        yield Database(lambda table: opened(MysqlSource(place, None, table)), run, False, (refuse,))
+        yield Database(lambda table: opened(MysqlSource(place, None, table)), run, (refuse,))
 
 
 @contextmanager
@@ -305,9 +307,7 @@ def test_a_proof_is_shared_where_the_database_can(database: Database) -> None:
 
 
 @pytest.mark.parametrize("key", [(), ("org", "id")])
-def test_what_is_tried_on_a_copy_leaves_the_table(
-    database: Database, key: tuple[str, ...]
-) -> None:
+def test_what_is_tried_on_a_copy_leaves_the_table(database: Database, key: tuple[str, ...]) -> None:
     database.fill(20)
     before = contents(database)
     source = database.opened(a_table(key=key, where="id > 10"))

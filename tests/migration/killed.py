@@ -50,9 +50,7 @@ def main(job_file: str, verb: str, batches: str, workers: str = "1", whom: str =
     root = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), os.environ)
     keyring = open_keyring(Path("keyring.jwe"), root)
     state = StateFile(Path("state"), "one job", keyring.record_key)
-    order = Order(
-        job, cast("Verb", verb), keyring, (io.BytesIO(), None), time.time, state=state
-    )
+    order = Order(job, cast("Verb", verb), keyring, (io.BytesIO(), None), time.time, state=state)
     progress = Deadly(io.StringIO(), time.monotonic, batches=int(batches), whom=whom)
     with nullcontext() if workers == "1" else Team(order, int(workers)) as team:
         done = asyncio.run(runner.run(order, progress, team))

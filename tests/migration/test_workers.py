@@ -39,7 +39,9 @@ def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def sealyard(*words: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a process of its own, since workers are forked from it."""
-    done = subprocess.run([*SEALYARD, *words], capture_output=True, timeout=60, check=False)  # noqa: S603 - ourselves
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [*SEALYARD, *words], capture_output=True, timeout=60, check=False, env=os.environ | SET
+    )
     assert done.returncode == status, done.stderr
     assert CANARY.encode() not in done.stdout + done.stderr
     return done
@@ -96,7 +98,7 @@ def test_what_a_killed_worker_leaves_is_done_by_another(clinic: Path) -> None:
 
 def test_where_all_workers_are_killed_the_next_run_goes_on(clinic: Path) -> None:
     slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "2", "--rate", "10"]
-    with subprocess.Popen(slow, stderr=subprocess.PIPE) as run:  # noqa: S603 - ourselves
+    with subprocess.Popen(slow, stderr=subprocess.PIPE, env=os.environ | SET) as run:  # noqa: S603 - ourselves
         workers = awaited(run.pid, 2)
         time.sleep(1)
         for one in workers:
@@ -113,7 +115,7 @@ def test_where_all_workers_are_killed_the_next_run_goes_on(clinic: Path) -> None
 
 def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
     slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "3", "--rate", "10"]
-    with subprocess.Popen(slow) as run:  # noqa: S603 - ourselves
+    with subprocess.Popen(slow, env=os.environ | SET) as run:  # noqa: S603 - ourselves
         workers = awaited(run.pid, 3)
         time.sleep(0.5)
         run.kill()
@@ -129,7 +131,8 @@ def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, workers: int) -> None:
     words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "10")
-    with subprocess.Popen([*SEALYARD, *words], start_new_session=True) as run:  # noqa: S603 - ourselves
+    command = [*SEALYARD, *words]
+    with subprocess.Popen(command, env=os.environ | SET, start_new_session=True) as run:  # noqa: S603 - ourselves
         begun = awaited(run.pid, workers) if workers > 1 else []
         time.sleep(1.5)
         os.killpg(run.pid, signal.SIGINT)

@@ -90,7 +90,11 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     pinned = fields.get("pins")
     pins = PinSettings() if pinned is None else pin_settings(pinned, problems)
     reports = fields.get("verify_reports")
-    paths = () if reports is None else (files.path(one, problems) for one in elements(reports, problems))
+    paths = (
+        ()
+        if reports is None
+        else (files.path(one, problems) for one in elements(reports, problems))
+    )
     chosen = StoreChoice() if store is None else store_choice(store, files, problems)
     kept = _Kept() if sessions is None else _sessions(sessions, problems)
     opened = None if keyring is None else _keyring(keyring, files, problems)

@@ -124,7 +124,8 @@ class PostgresqlSource(SqlTable):
         # No cast to the type of a text column: it would cut what is too long without a word.
         page, types = "sealyard_page", self._types
         new = (
-            f"{self._quoted(one.name)} = coalesce({page}.{cell}{cast}, {self._column(one.name)}{cast})"
+            f"{self._quoted(one.name)} ="
+            f" coalesce({page}.{cell}{cast}, {self._column(one.name)}{cast})"
             for one, cell in zip(self.table.columns, cells, strict=True)
             for cast in (f"::{types[one.name].kind if self._is_json(one.name) else 'text'}",)
         )

@@ -52,6 +52,7 @@ class SqliteSource(ComparedTable):
     def begin_proof(self, state: str | None = None) -> str | None:
         """Begin a transaction that reads, and shares what it sees with no other."""
         self._run("BEGIN")
+        self._run(f"SELECT 1 FROM {self._of} LIMIT 1")  # noqa: S608 - names of the job, quoted; it begins here
         return ""
 
     def use_copy(self, rows: int) -> bool:
@@ -74,7 +75,7 @@ class SqliteSource(ComparedTable):
         return columns | {"rowid": ColumnType("")} if found else {}, key or ("rowid",)
 
     def _copied(self, copy: str) -> str:
-        return f"CREATE TABLE {copy} AS SELECT * FROM {self._of} WHERE false"
+        return f"CREATE TABLE {copy} AS SELECT * FROM {self._of} WHERE false"  # noqa: S608 - as above
 
     def _changed(self, sql: str, values: Sequence[object]) -> int:
         with _translated():

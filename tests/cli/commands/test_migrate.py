@@ -85,7 +85,7 @@ def test_a_plan_of_a_stream_is_as_long_as_the_run(clinic: Path, run: Run) -> Non
 
 
 def test_a_plan_goes_without_a_trial_that_fails(clinic: Path, run: Run) -> None:
-    change(clinic, "CREATE VIEW broken AS SELECT * FROM nothing")
+    change(clinic, "CREATE VIEW broken AS SELECT * FROM no_table")
     told = run("migrate", "plan", "job.yaml")
 
     assert "is not known: a trial failed: SQLITE_ERROR" in told.output
@@ -96,9 +96,9 @@ def test_a_plan_tells_what_would_be_sealed_as_a_text_and_what_would_not_fit(
 ) -> None:
     job = clinic.with_name("job.yaml")
     job.write_text(
-        SQLITE_JOB.replace("- column: content", "- column: content\n        lookalikes: seal").replace(
-            "field: content", "field: content\n        max_chars: 90"
-        ),
+        SQLITE_JOB.replace(
+            "- column: content", "- column: content\n        lookalikes: seal"
+        ).replace("field: content", "field: content\n        max_chars: 90"),
         "utf-8",
     )
     change(clinic, "UPDATE messages SET content = 'sy1. is a name' WHERE id = 3")

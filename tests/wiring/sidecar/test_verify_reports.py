@@ -19,7 +19,12 @@ KEYRING = a_keyring()
 
 
 def write(
-    file: Path, counts: dict[State, int], *, by: Keyring = KEYRING, verb: Verb = "verify", at: int = NOW
+    file: Path,
+    counts: dict[State, int],
+    *,
+    by: Keyring = KEYRING,
+    verb: Verb = "verify",
+    at: int = NOW,
 ) -> Path:
     tally = Tally()
     for state, count in counts.items():
