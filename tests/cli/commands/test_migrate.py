@@ -84,13 +84,6 @@ def test_a_plan_of_a_stream_is_as_long_as_the_run(clinic: Path, run: Run) -> Non
     assert "`seal` will take about 1 s for 2 rows: as this plan" in told.output
 
 
-def test_a_plan_goes_without_a_trial_that_fails(clinic: Path, run: Run) -> None:
-    change(clinic, "CREATE VIEW broken AS SELECT * FROM no_table")
-    told = run("migrate", "plan", "job.yaml")
-
-    assert "is not known: a trial failed: SQLITE_ERROR" in told.output
-
-
 def test_a_plan_tells_what_would_be_sealed_as_a_text_and_what_would_not_fit(
     clinic: Path, run: Run
 ) -> None:
