@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import store, upstream
+from . import permissive, store, upstream
 from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
@@ -58,26 +58,6 @@ SENSITIVE: Final = Metric(
     ("listener", "rule", "method", "shape", "direction", "member", "kind"),
     "Messages with a member that looks sensitive and that no rule seals, among those that"
     " listeners with `find_sensitive` look at. `shape` is that of the path where no rule matched.",
-)
-PERMISSIVE_UNTIL: Final = Metric(
-    "sealyard_permissive_until_timestamp_seconds",
-    "soonest",
-    ("listener", "rule"),
-    "When the mode `permissive` of a rule ends, in seconds since 1970; absent for other rules.",
-)
-VERIFY_VALUES: Final = Metric(
-    "sealyard_verify_values",
-    "soonest",
-    ("column", "state"),
-    "Values that the reports in `keys.verify_reports` count, by column and by state: `sealed`,"
-    " `plain` and others of `sealyard migrate`.",
-)
-VERIFY_AT: Final = Metric(
-    "sealyard_verify_timestamp_seconds",
-    "soonest",
-    (),
-    "When the oldest run of these reports began, in seconds since 1970; 0 where one is missing, or"
-    " is no report of `verify` that this keyring signed.",
 )
 TRIAL_VALUES: Final = Metric(
     "sealyard_trial_values_total",
@@ -382,8 +362,9 @@ INJECTOR_REFUSALS: Final = Metric(
 
 _DECLARED: Final = (
     *tuple(globals().values()),
+    *vars(permissive).values(),
     *vars(store).values(),
     *vars(upstream).values(),
 )
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, in `store` or in `upstream`, by its name."""
+"""Every metric that is declared above, in `permissive`, `store` or `upstream`, by its name."""

@@ -17,7 +17,7 @@ from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
 from ...process import descriptors, memory
-from ...telemetry.metrics import table
+from ...telemetry.metrics import permissive, table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
@@ -270,7 +270,7 @@ class Sidecar:
                 for block in rule.rule.blocks:
                     if block.permissive_until is not None:
                         samples.add(
-                            table.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2]
+                            permissive.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2]
                         )
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
