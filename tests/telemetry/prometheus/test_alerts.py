@@ -31,6 +31,7 @@ BUSY = 'listener="api",code="busy",reason="queue-full"'
 FAILED = f'{BY_RULE},code="upstream-failed",reason="connect"'
 UNACCEPTED = 'sealyard_participant_keys_unaccepted_total{use="enc",refused="yes"}'
 UNTIL = f"sealyard_permissive_until_timestamp_seconds{{{BY_RULE}}}"
+STORED = 'sealyard_verify_values{column="messages.content",state="plain"}'
 PLAIN = f'sealyard_values_total{{{BY_RULE},direction="request",outcome="plain"}}'
 
 Series = dict[str, str]
@@ -191,6 +192,18 @@ CASES = [
         "SealyardPermissiveEnds",
         {PLAIN: "0+1x60", UNTIL: "3600x60"},
         {PLAIN: "0+1x60", UNTIL: "1000000000x60"},
+        "20m",
+    ),
+    Case(
+        "SealyardPermissiveEnds",
+        {STORED: "3x60", UNTIL: "3600x60"},
+        {STORED: "3x60", UNTIL: "1000000000x60"},
+        "20m",
+    ),
+    Case(
+        "SealyardPermissiveEnds",
+        {STORED: "3x60", UNTIL: "3600x60"},
+        {STORED.replace("plain", "sealed"): "3x60", UNTIL: "3600x60"},
         "20m",
     ),
     Case(
