@@ -21,10 +21,12 @@ from aiohttp import web
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.explain.explanation import Wanted
+from proxy.core.explain.explanation import PlayedAnswer, Wanted
 
 from .rig import ROOT, TOKEN, Served, backend, environment, running, served
 from .test_explain_is_serve import (
+    CANARY,
+    JSON,
     World,
     a_world,
     conversations,
@@ -55,20 +57,49 @@ def in_mode(rules: Rules, mode: str) -> Rules:
     return made
 
 
+OPENING = st.sampled_from(
+    [
+        {"decrypt": ["$.a"]},
+        {"decrypt": ["optional $.a", "optional $.list.*.a"]},
+        {"decrypt": ["optional $.a"], "on_error": "keep"},
+        {"decrypt": "tokens"},
+    ]
+)
+
+
+def openings() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw a rule that opens, which is where the modes differ most."""
+    made = {"name": "opening", "match": "POST /open/{id}", "conversation": "const:c1"}
+    sides = {"request": st.one_of(st.just("pass"), OPENING), "response": OPENING}
+    return st.fixed_dictionaries({**{key: st.just(one) for key, one in made.items()}, **sides})
+
+
+def opened(tokens: list[str]) -> st.SearchStrategy[Wanted]:
+    """Draw a message for it: plain values, tokens that open, and tokens that do not."""
+    value = st.sampled_from([CANARY, *tokens[:2]])
+    body = st.fixed_dictionaries(
+        {"a": value}, optional={"list": st.lists(st.fixed_dictionaries({"a": value}), max_size=2)}
+    ).map(lambda members: json.dumps(members).encode())
+    answer = body.map(lambda sent: PlayedAnswer(200, (JSON,), sent))
+    return st.builds(Wanted, st.just("POST"), st.just("/open/1"), st.just((JSON,)), body, answer)
+
+
 @settings(
     max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink one takes many minutes
     suppress_health_check=list(HealthCheck),
 )
-@given(drawn=rule_sets(), data=st.data())
+@given(drawn=rule_sets(), opening=openings(), data=st.data())
 def test_what_is_refused_one_step_up_was_foretold_and_only_that(
-    world: World, drawn: Rules, data: st.DataObject
+    world: World, drawn: Rules, opening: dict[str, Any], data: st.DataObject
 ) -> None:
     sent = [
         data.draw(messages(len(drawn) - 1, world.tokens), label=f"message {number}")
-        for number in range(12)
+        for number in range(8)
     ]
+    sent += [data.draw(opened(world.tokens), label=f"opened {number}") for number in range(3)]
+    drawn = [*drawn, opening]
     sent.append(data.draw(conversations(world.tokens), label="WebSocket"))
     for lower, upper in STEPS:
         low, high = in_mode(drawn, lower), in_mode(drawn, upper)
