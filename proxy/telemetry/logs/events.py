@@ -218,8 +218,8 @@ _MESSAGES: Final = (
         "message.would_refuse",
         "debug",
         ("request_id", "listener", "rule", "direction", "reason", "caller"),
-        "A message passed that its rule would refuse one step up: in mode `permissive` if it is in"
-        " mode `observe`, in mode `enforce` if it is in mode `permissive`. Without `rule`, some"
+        "A rule let something pass that it would refuse one step up: in mode `permissive` if it is"
+        " in mode `observe`, in mode `enforce` if it is in mode `permissive`. Without `rule`, some"
         " rule in mode `observe` would refuse it for its path or method. `caller` is one of the"
         " listener's `callers`, `other` if it is none of them.",
     ),

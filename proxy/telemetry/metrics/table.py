@@ -47,8 +47,8 @@ WOULD_REFUSE: Final = Metric(
     "sealyard_step_up_refusals_total",
     "counter",
     ("listener", "rule", "direction", "reason", "caller"),
-    "Messages that passed and that their rule would refuse one step up: in mode `permissive` if it"
-    " is in mode `observe`, in mode `enforce` if it is in mode `permissive`. `rule` is empty where"
+    "Messages that their rule would refuse one step up for what it lets pass now: in mode"
+    " `permissive` if it is in mode `observe`, in mode `enforce` if it is in mode `permissive`. `rule` is empty where"
     " some rule in mode `observe` would refuse the message for its path or method. `caller` is one"
     " of the listener's `callers`, `other` for those that are none of them, and empty without any.",
 )
