@@ -6,11 +6,14 @@ It holds bytes of JSON as they were sent, checks `If-Match`, and can be told to 
 from __future__ import annotations
 
 import json
+import socketserver
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -124,14 +127,28 @@ class _Handler(BaseHTTPRequestHandler):
         """Write nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that leave."""
+
+
+class _AtSocket(_Server):
+    address_family = socketserver.UnixStreamServer.address_family
+    server_bind = socketserver.UnixStreamServer.server_bind
+
+
 @contextmanager
-def backend() -> Iterator[Store]:
-    """Run a backend of its own."""
+def backend(tls: ssl.SSLContext | None = None, socket: Path | None = None) -> Iterator[Store]:
+    """Run a backend of its own, at a port with or without TLS, or at a Unix socket."""
     store = Store()
     handler = type("Handler", (_Handler,), {"store": store})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        store.port = server.server_address[1]
+    made = _AtSocket(str(socket), handler) if socket else _Server(("127.0.0.1", 0), handler)
+    with made as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        store.port = 0 if socket else server.server_address[1]
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

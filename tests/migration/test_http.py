@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.cli.conftest import invoke
 from tests.migration.backend import CONFIG, JOB, Store, backend
@@ -478,3 +480,40 @@ def test_an_answer_that_is_too_long_ends_the_run(store: Store) -> None:
     store.put("m4", an_element(4, "x" * (17 << 20)))
 
     assert "answer-too-long" in invoke("migrate", "plan", "job.yaml", status=3).output
+
+
+def test_tls_is_that_of_the_configuration(store: Store, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("clinic.test").configure_cert(context)
+    config = tmp_path / "sealyard.yaml"
+    plain = config.read_text("utf-8")
+    with backend(context) as secure:
+        secure.put("m1", an_element(1))
+        tls = "upstream_tls: {{ca: {}, server_name: {}}}"
+        upstream = f"upstream: https://127.0.0.1:{secure.port}\n    "
+
+        def upstream_by(file: str, name: str) -> None:
+            old = f"upstream: http://127.0.0.1:{store.port}"
+            config.write_text(plain.replace(old, upstream + tls.format(file, name)), "utf-8")
+
+        for file, name in (("other.pem", "clinic.test"), ("ca.pem", "other.test")):
+            upstream_by(file, name)
+            refused = invoke("migrate", "plan", "job.yaml", status=3)
+            assert "certificate-not-trusted" in refused.output
+        assert secure.requests == []
+        upstream_by("ca.pem", "clinic.test")
+
+        assert migrate("seal")["items $.content sealed-now"] == 1
+
+
+def test_a_backend_at_a_unix_socket_is_migrated(store: Store, tmp_path: Path) -> None:
+    config = tmp_path / "sealyard.yaml"
+    text = config.read_text("utf-8").replace(f"http://127.0.0.1:{store.port}", "unix:backend")
+    config.write_text(text, "utf-8")
+    with backend(socket=Path("backend")) as local:
+        local.put("m1", an_element(1))
+
+        assert migrate("seal")["items $.content sealed-now"] == 1

@@ -1,0 +1,210 @@
+"""What a rule makes of a listed element, without a backend."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.core.crypto.context import Context, Scope
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.durable import durable_session
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
+from proxy.keys.stores import MemoryStore
+from proxy.migration.job.collections import Http, HttpCollection
+from proxy.migration.job.model import Verb
+from proxy.migration.job.reader import load
+from proxy.migration.values.rule_treatment import ListedRow, RuleTreatment
+from proxy.migration.values.sealing import RunSessions
+from proxy.migration.values.states import Outcome
+from proxy.migration.values.treatment import Key, Treated
+from tests.keys.builders import NOW, a_keyring
+
+CONFIG = """\
+version: 2
+keys:
+  keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}
+  store: memory
+  sessions: {mode: durable, ttl: 1h, grace: 1h}
+listeners:
+  - name: clinic
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:8888
+    unmatched: pass
+    defaults: {tenant: const:clinic, bind: [tenant]}
+    rules:
+      - name: write
+        match: PUT /items/{id}
+        request:
+          encrypt:
+            - optional $.data.content
+            - optional $.data.payload json:$.note
+            - {select: $.data.brief, optional: true, expires: 7d}
+          nothing: pass
+      - name: list
+        match: GET /items
+        response: {decrypt: tokens, on_error: keep}
+"""
+JOB = """\
+version: 1
+source: {http: {config: sealyard.yaml}}
+collections:
+  - collection: items
+    list: /items
+    items: $.items[*]
+    write: PUT /items/{id}
+    body: $.data
+    guard: {etag: '/items/{id}'}
+"""
+CONTEXT = Context(Scope("clinic"))
+KEY: Key = ("/items/m1",)
+
+
+class Rules:
+    """The rules of a configuration, with one keyring."""
+
+    def __init__(self, folder: Path, config: str = CONFIG, job: str = JOB) -> None:
+        (folder / "sealyard.yaml").write_text(config, "utf-8")
+        (folder / "job.yaml").write_text(job, "utf-8")
+        read = load(folder / "job.yaml", {})
+        assert isinstance(read.place, Http)
+        (collection,) = read.tables
+        assert isinstance(collection, HttpCollection)
+        self.rules, self.collection = read.place.rules, collection
+        self.keyring: Keyring = a_keyring("k2")
+        self.refused: dict[Key, str] = {}
+
+    def token(self, text: str, exp: int | None = None) -> str:
+        session = durable_session(
+            self.keyring.primary, NOW.to_bytes(4) + b"12345678", CONTEXT.scope
+        )
+        return session.seal(text.encode(), CONTEXT, exp=exp).decode()
+
+    async def treat(self, verb: Verb, element: object) -> Treated:
+        clock = lambda: float(NOW)  # noqa: E731 - shorter than a function of three lines
+        sessions = Sessions(
+            self.keyring, MemoryStore(clock), SessionSettings(), clock=clock, random=os.urandom
+        )
+        treatment = RuleTreatment(
+            self.rules,
+            (),
+            self.collection,
+            verb=verb,
+            sessions=sessions,
+            sealing=RunSessions(self.keyring, clock=clock, random=os.urandom),
+            refused=self.refused,
+        )
+        text = element if isinstance(element, bytes) else json.dumps(element).encode()
+        listed = ListedRow(
+            "/items/m1", "/items", "application/json", text, b'{"items": [', b'], "n": 1}'
+        )
+        (one,) = await treatment.treat([listed.row(KEY)])
+        return one
+
+    def outcomes(self, one: Treated) -> dict[str, Outcome]:
+        labels = self.collection.labels
+        return {labels[at]: outcome for at, outcome in one.kept} | {
+            labels[changed.column]: changed.after for changed in one.changed
+        }
+
+    def written(self, one: Treated) -> object:
+        (body,) = one.cells
+        assert body is not None
+        return json.loads(body)["data"]
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    return Rules(tmp_path)
+
+
+async def test_a_value_in_json_in_a_string_is_sealed_and_comes_back(rules: Rules) -> None:
+    payload = json.dumps({"note": 'say "é"', "at": 1.5}, ensure_ascii=False)
+    element = {"payload": payload, "content": [1, {"a": "b"}]}
+    sealed = await rules.treat("seal", element)
+    made = rules.written(sealed)
+    assert isinstance(made, dict)
+    assert "say" not in json.dumps(made)
+    verified = await rules.treat("verify", made)
+    opened = await rules.treat("open", made)
+
+    assert {one.state for one in rules.outcomes(verified).values()} == {"sealed"}
+    assert rules.written(opened) == element
+
+
+async def test_a_token_where_no_rule_seals_is_former_and_open_takes_it_out(rules: Rules) -> None:
+    element = {"content": "x", "other": [rules.token("moved")]}
+    sealed = await rules.treat("seal", element)
+    opened = await rules.treat("open", rules.written(sealed))
+    resealed = await rules.treat("reseal", element)
+
+    assert rules.outcomes(sealed)["items elsewhere"] == Outcome("former", "k1")
+    assert rules.written(opened) == {"content": "x", "other": ["moved"]}
+    assert rules.outcomes(resealed)["items elsewhere"] == Outcome("former", "k1")
+
+
+async def test_a_token_within_a_text_is_part_of_that_text_until_it_is_taken_out(
+    rules: Rules,
+) -> None:
+    element = {"content": f"see {rules.token('this')} there"}
+    verified = await rules.treat("verify", element)
+    sealed = await rules.treat("seal", element)
+    opened = await rules.treat("open", element)
+
+    assert rules.outcomes(verified) == {"items $.data.content": Outcome("plain")}
+    assert rules.outcomes(sealed) == {"items $.data.content": Outcome("sealed-now", "k1")}
+    assert rules.written(opened) == {"content": "see this there"}
+
+
+async def test_what_is_sealed_as_the_write_says_and_not_opened_by_the_list_is_misplaced(
+    tmp_path: Path,
+) -> None:
+    rules = Rules(
+        tmp_path, CONFIG.replace("decrypt: tokens", "decrypt: 'optional $.items[*].brief'")
+    )
+    one = await rules.treat("verify", {"content": rules.token("x"), "brief": rules.token("y")})
+
+    assert rules.outcomes(one) == {
+        "items $.data.content": Outcome("misplaced", "k1", "not-read"),
+        "items $.data.brief": Outcome("sealed", "k1"),
+    }
+
+
+async def test_a_token_with_an_end_is_not_sealed_anew(rules: Rules) -> None:
+    token = rules.token("x", exp=NOW + 100)
+    rules.keyring = rules.keyring.promote("k2")
+    one = await rules.treat("reseal", {"brief": token, "content": rules.token("y")})
+    old = await rules.treat("reseal", {"brief": token})
+
+    assert rules.outcomes(one)["items $.data.brief"] == Outcome("unfit", "k1", "token-ends")
+    assert old.cells == [None]
+
+
+async def test_what_looks_like_a_token_is_sealed_only_on_demand(tmp_path: Path) -> None:
+    rules = Rules(tmp_path)
+    demanded = Rules(tmp_path, job=JOB + "    lookalikes: seal\n")
+    element = {"content": "sy1. is a name"}
+    left = await rules.treat("seal", element)
+    sealed = await demanded.treat("seal", element)
+    opened = await demanded.treat("open", demanded.written(sealed))
+
+    assert rules.outcomes(left)["items $.data.content"].state == "unreadable"
+    assert demanded.written(opened) == element
+
+
+async def test_what_the_backend_refused_stays(rules: Rules) -> None:
+    rules.refused[KEY] = "status 422"
+    one = await rules.treat("seal", {"content": "x"})
+
+    assert (one.changed, one.cells) == ([], [None])
+    assert rules.outcomes(one) == {"items $.data.content": Outcome("refused", "", "status 422")}
+
+
+@pytest.mark.parametrize("element", [b"{", b'{"content": "a", "content": "b"}', b"\xff"])
+async def test_what_is_no_strict_json_is_left(rules: Rules, element: bytes) -> None:
+    one = await rules.treat("seal", element)
+
+    assert one.changed == []
+    assert rules.outcomes(one)["items"].state == "unfit"
