@@ -138,13 +138,16 @@ class _AtSocket(_Server):
     address_family = socketserver.UnixStreamServer.address_family
     server_bind = socketserver.UnixStreamServer.server_bind
 
+    def __init__(self, path: Path, handler: type[_Handler]) -> None:
+        super().__init__(str(path), handler)  # type: ignore[arg-type]  # the address of such a one
+
 
 @contextmanager
 def backend(tls: ssl.SSLContext | None = None, socket: Path | None = None) -> Iterator[Store]:
     """Run a backend of its own, at a port with or without TLS, or at a Unix socket."""
     store = Store()
     handler = type("Handler", (_Handler,), {"store": store})
-    made = _AtSocket(str(socket), handler) if socket else _Server(("127.0.0.1", 0), handler)
+    made = _Server(("127.0.0.1", 0), handler) if socket is None else _AtSocket(socket, handler)
     with made as server:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -358,6 +358,36 @@ def test_a_backend_that_is_busy_is_asked_again_when_it_says(store: Store) -> Non
     assert migrate("verify")["items $.content sealed"] == 10
 
 
+def test_a_write_without_a_precondition_is_compared_again_after_the_backend_was_busy(
+    store: Store,
+) -> None:
+    change_job("{etag:", "{compare:")
+    asked: list[str] = []
+
+    def before(method: str, path: str) -> Told | None:
+        if method == "PUT" and path == "/items/m4" and not asked:
+            asked.append(path)
+            store.put("m4", an_element(4, f"{CANARY} theirs"))
+            return 503, {"Retry-After": "0"}
+        return None
+
+    store.before = before
+    migrate("seal")
+    store.before = lambda *_: None
+    migrate("open")
+
+    assert json.loads(store.elements["m4"]) == an_element(4, f"{CANARY} theirs")
+
+
+def test_a_member_that_would_be_every_tag_is_no_precondition(store: Store) -> None:
+    change_job("{etag: '/items/{id}'}", "{if_match: '\"{version}\"'}")
+    for at in range(10):
+        store.put(f"m{at}", an_element(at) | {"version": '1", *, "'})
+
+    assert "no-precondition" in invoke("migrate", "seal", "job.yaml", status=3).output
+    assert store.writes() == []
+
+
 def test_a_list_that_has_no_end_is_noticed(store: Store) -> None:
     change_job("{cursor: after, from: $.next}", "{cursor: ignored, from: $.next}")
 

@@ -95,7 +95,7 @@ def test_a_job_is_valid_by_its_schema() -> None:
         ("{etag: '/items/{id}'}", "{etag: items}", "is not a path as it is sent"),
         ("{etag: '/items/{id}'}", "{if_match: '*'}", "names no member"),
         ("    guard: {etag: '/items/{id}'}\n", "", "lacks the key `guard`"),
-        ("X-Org: clinic", "Host: clinic", "`Host` is not a header that a job may set"),
+        ("X-Org: clinic", "If-Match: clinic", "`If-Match` is not a header that a job may set"),
         ("{env: CLINIC_AUTHORIZATION}", "Basic canary", "a secret must not be written here"),
         ("config: sealyard.yaml", "config: none.yaml", "none.yaml"),
         ("    headers:", "    listener: other\n    headers:", "`other` is unknown"),

@@ -47,7 +47,7 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
 _OWN: Final = frozenset(
     {
         "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
-        "expect", "host", "if-match", "if-unmodified-since", "range", "te", "trailer",
+        "expect", "if-match", "if-unmodified-since", "range", "te", "trailer",
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip

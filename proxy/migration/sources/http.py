@@ -32,7 +32,7 @@ from ..values.rule_treatment import ListedRow, RuleTreatment
 from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
 from ..values.write_body import value_at, write_body
-from .http_backend import Backend, BackendAnswer
+from .http_backend import ATTEMPTS, Backend, BackendAnswer
 from .source import Replaced
 
 _OK: Final = 200
@@ -226,12 +226,18 @@ class HttpSource:
 
     def _write(self, row: StoredRow, body: bytes) -> bool:
         listed = ListedRow.of(row)
-        precondition = self._precondition(listed)
-        if precondition is None:
-            return False
-        if precondition and not self._checks_preconditions and not self._probe(row, precondition):
-            return False
-        return self._done(row, self._send(listed, body, precondition))
+        for attempt in range(ATTEMPTS):
+            precondition = self._precondition(listed)
+            if precondition is None:
+                return False
+            checked = not precondition or self._checks_preconditions
+            if not checked and not self._probe(row, precondition):
+                return False
+            answer = self._send(listed, body, precondition)
+            if precondition or not answer.busy or attempt == ATTEMPTS - 1:
+                break
+            self._backend.pause(answer, attempt)
+        return self._done(row, answer)
 
     def _send(
         self, listed: ListedRow, body: bytes, precondition: Mapping[str, str]
@@ -270,7 +276,7 @@ class HttpSource:
         """Return the headers that guard a write; None where the element is another one by now."""
         guard = self.table.guard
         if isinstance(guard, HeaderGuard):
-            value = guard.value.fill(lambda name: _member(listed.element, name))
+            value = guard.value.fill(lambda name: _in_header(listed.element, name))
             if not _VISIBLE.fullmatch(value):
                 raise MigrationFailed("no-precondition", detail=f"{self.table.name}: see `guard`")
             return {guard.header: value}
@@ -356,6 +362,14 @@ def _member(element: bytes, name: str) -> str:
     text = _name(value)
     if text is None:
         raise MigrationFailed("no-such-member", detail=f"an element has no text or number: {name}")
+    return text
+
+
+def _in_header(element: bytes, name: str) -> str:
+    """Return a member for a header; raise MigrationFailed where it would be more than one tag."""
+    text = _member(element, name)
+    if '"' in text or "*" in text:
+        raise MigrationFailed("no-precondition", detail=f"an element has no tag: {name}")
     return text
 
 

@@ -24,8 +24,10 @@ SECONDS: Final = 30.0
 MOST_ANSWER: Final = 16 << 20
 """Bytes."""
 _PIECE: Final = 64 * 1024
+_PRECONDITIONS: Final = frozenset({"If-Match", "If-Unmodified-Since"})
 _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-_ATTEMPTS: Final = 6
+ATTEMPTS: Final = 6
+"""How often a busy backend is asked."""
 _MOST_WAIT: Final = 60
 """Seconds; a backend that asks for more is asked again after them."""
 
@@ -42,6 +44,11 @@ class BackendAnswer:
     def ok(self) -> bool:
         """Whether the status is 2xx."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def busy(self) -> bool:
+        """Whether the backend did nothing, and may be asked again."""
+        return self.status in _BUSY
 
 
 class _Connection(http.client.HTTPConnection):
@@ -96,27 +103,39 @@ class Backend:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> BackendAnswer:
-        """Return the answer; a backend that is busy is asked again, later.
+        """Return the answer. Raises MigrationFailed where there is none.
 
-        A request that met a connection which the backend was closing is sent once more: a write
-        that was done all the same then fails its precondition. Raises MigrationFailed where there
-        is no answer.
+        A read, or a write with a precondition, is sent again to a backend that is busy, or that was
+        closing the connection: if it was done all the same, the precondition fails. Any other write
+        is sent once, since what was compared before it gets older.
         """
-        for attempt in range(_ATTEMPTS):
-            answer = self._answer(method, target, {**self._headers, **(headers or {})}, body)
-            if answer.status not in _BUSY or attempt == _ATTEMPTS - 1:
+        sent = {**self._headers, **(headers or {})}
+        again = method == "GET" or not _PRECONDITIONS.isdisjoint(sent)
+        for attempt in range(ATTEMPTS if again else 1):
+            answer = self._answer(method, target, sent, body, again=again)
+            if not answer.busy or not again or attempt == ATTEMPTS - 1:
                 break
-            self._wait(_seconds(answer.headers.get("retry-after", ""), 2**attempt))
+            self.pause(answer, attempt)
         return answer
+
+    def pause(self, answer: BackendAnswer, attempt: int) -> None:
+        """Wait as a busy backend says, or longer after each attempt."""
+        self._wait(_seconds(answer.headers.get("retry-after", ""), 2**attempt))
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
     def _answer(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        again: bool,
     ) -> BackendAnswer:
-        kept = self._connection.sock is not None
+        kept = again and self._connection.sock is not None
         try:
             return self._once(method, target, headers, body)
         except (http.client.RemoteDisconnected, ConnectionError) as error:
