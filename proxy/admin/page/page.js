@@ -124,16 +124,22 @@ function totals(all) {
   }
   before = { messages, at };
 }
+function heads(id, from) { // in a narrow window each cell has its heading
+  const names = [...$(id).parentNode.querySelectorAll('th')].map((one) => one.textContent);
+  for (const row of $(id).rows) {
+    for (const one of [...row.cells].slice(from)) if (one.textContent) one.dataset.label = names[one.cellIndex];
+  }
+}
 function rules(all) {
-  const named = (cell, label) => { cell.dataset.label = label; return cell; }; // its heading on a phone
-  const cell = (n, kind, label) => named(make('td', 'n ' + (n ? kind : 'zero'), (n || 0).toLocaleString('en')), label);
+  const cell = (n, kind) => make('td', 'n ' + (n ? kind : 'zero'), (n || 0).toLocaleString('en'));
   fill($('rules'), ...all.map((one) => {
     const c = one.counts, matched = sum([one], 'forwarded', 'refused', 'failed', 'aborted');
     const name = make('td', '', make('strong', '', one.rule === null ? 'no rule' : one.rule), make('span', 'does', one.does.join(' · ') || 'passes'));
     const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'everything else on ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
     const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
-    return make('tr', '', name, takes, cell(matched, '', 'Messages'), cell(c.sealed, 'seal', 'Sealed'), cell(c.opened, 'open', 'Opened'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no', 'Plain'), cell((c.refused || 0) + (c.failed || 0), 'no', 'Refused'), named(make('td', 'quiet', last), last ? 'Last match' : ''));
+    return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no'), cell((c.refused || 0) + (c.failed || 0), 'no'), make('td', 'quiet', last));
   }));
+  heads('rules', 2);
 }
 async function climb() { // what has been counted of each day changes slowly
   if (now() - climbed < CLIMB) return;
@@ -150,6 +156,7 @@ function ladder(l) {
     return make('tr', '', make('td', '', make('strong', '', one.rule), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),
       make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en')), make('td', 'mono', ...refused), make('td', '', safe));
   }));
+  heads('ladder', 1);
   fill($('unruled'), ...(l.unruled || []).map((one) => make('li', 'half', make('span', 'sign', '!'),
     make('span', '', make('strong', 'mono', one.member), ' looks sensitive (' + one.kind + ') and no rule seals it: ' + one.listener + ', ' + (one.rule || one.method + ' ' + one.shape) + ', ' + many(one.messages, one.direction)))));
 }
@@ -235,7 +242,7 @@ function piece(m) { // one message of a WebSocket, or one piece of a stream
     up ? none() : cell('Reader gets', '', m.reader, m.answer, size(m.reader_bytes)));
 }
 function cell(title, kind, rows, was, size) {
-  const made = make('div', 'cell ' + kind, make('h4', '', title), make('div', 'size', size));
+  const made = make('div', 'cell ' + kind, make('h3', '', title), make('div', 'size', size));
   (rows || []).forEach((row, i) => {
     const old = was && was.length === rows.length ? was[i] : null;
     made.append(line(row, old));
