@@ -34,7 +34,6 @@ from .tap import Tap
 
 __all__ = ["MOST_SERIES", "CountingReporter", "MessageReporter", "Reporter"]
 
-_ABORTED: Final = 499
 _BY_FIELDS: Final = {"message.would_refuse": WOULD_REFUSE, "member.unruled": SENSITIVE}
 """Events that are counted by the fields which are the labels of their metric."""
 
@@ -91,13 +90,11 @@ class CountingReporter:
         now = time.time()
         for line in lines:
             if line.refusal is not None:
-                outcome = self._refusal(line, line.refusal)
-            else:
-                outcome = "aborted" if line.status == _ABORTED else "forwarded"
-                if line.observations:
-                    labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
-                    self._dry_run(labels, line.observations)
-            self._messages.count(line, outcome, now)
+                self._refusal(line, line.refusal)
+            elif line.observations:
+                labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
+                self._dry_run(labels, line.observations)
+            self._messages.count(line, now)
         if self.tap.watched:
             for line in lines:
                 self.tap.line(line)
@@ -138,15 +135,13 @@ class CountingReporter:
             )
             self._add(TRIALS, (listener, rule, direction, result))
 
-    def _refusal(self, line: MessageLine, refusal: Refusal) -> str:
-        """Count a message that was not answered by the backend; return its outcome."""
+    def _refusal(self, line: MessageLine, refusal: Refusal) -> None:
         listener, rule, (code, reason, direction) = line.listener, line.rule or "", refusal
         if code in BACKEND_FAILURES:
             self._add(UPSTREAM_ERRORS, (listener, rule, code, reason))
-            return "failed"
+            return
         self._add(REFUSALS, (listener, rule, direction, code))
         self._add(REFUSAL_REASONS, (listener, code, reason))
-        return "refused"
 
     def _add(self, metric: Metric, labels: Labels, number: float = 1) -> None:
         # By name: a dataclass computes its hash anew each time.

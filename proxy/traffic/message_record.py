@@ -46,8 +46,7 @@ class MessageRecord(MessageLine):
         self.observations = _NONE
         self.upstream_ms = None
         self.refusal = None
-        self.trace_id = ""
-        self.sampled = False
+        self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:

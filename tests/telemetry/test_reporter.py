@@ -157,6 +157,21 @@ def test_series_are_bounded() -> None:
     assert tally.samples().value(table.MESSAGES, "other", "other", "other") == 10
 
 
+def test_no_value_is_lost_where_outcomes_are_of_more_kinds_than_are_remembered() -> None:
+    tally = CountingReporter(Ear())
+    numbers = range(1, MOST_SERIES + 20)
+    for number in numbers:
+        tally.messages([a_line(request_outcomes=(("sealed", number),))] * 2)
+        if number % 1000 == 0:
+            assert tally.samples().value(table.MESSAGES, "api", "send", "forwarded") == 2 * number
+
+    for _ in range(2):  # a scrape counts nothing twice
+        samples = tally.samples()
+        assert samples.value(table.MESSAGES, "api", "send", "forwarded") == 2 * len(numbers)
+        sealed = samples.value(table.VALUES, "api", "send", "request", "sealed")
+        assert sealed == 2 * sum(numbers)
+
+
 def test_prometheus_reads_what_is_exposed() -> None:
     tally = CountingReporter(Ear())
     for milliseconds in (0.2, 0.5, 3.0, 100_000.0):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...core.edits.edits import Outcome
-from ..logs.access_line import MessageLine
+from ..logs.access_line import BACKEND_FAILURES, MessageLine, Outcomes, Refusal
 from .metric import Durations, Metric
 from .samples import Exemplars, Labels, TraceExemplar, Values
 from .table import (
@@ -38,14 +38,14 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "sentinel",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
-_HUNDRED: Final = 100
+_CLIENT_CLOSED: Final = 499
 _OTHER: Final = "other"
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 _SWITCHED: Final = "1xx"
 """The class of the status with which a WebSocket opens."""
 
-_Key = tuple[str, str | None, str, int, str]
-"""Listener, rule, method, first digit of the status, outcome."""
+_Key = tuple[str, str | None, str, int, Refusal | None, Outcomes, Outcomes]
+"""Listener, rule, method, status, why it was refused, outcomes of its request and response."""
 
 
 class _Series:
@@ -105,21 +105,62 @@ class _Series:
             held.add(seconds)
 
 
+class _Kind:
+    """Messages of one series that have the same outcomes; `number` is not in the series yet."""
+
+    __slots__ = ("number", "requests", "responses", "series")
+
+    def __init__(self, series: _Series, requests: Outcomes, responses: Outcomes) -> None:
+        self.series: Final = series
+        self.number = 0
+        self.requests: Final = requests
+        self.responses: Final = responses
+
+    def fold(self) -> None:
+        """Add the number to the series."""
+        number, self.number = self.number, 0
+        if number:
+            self.series.number += number
+            for outcomes, held in (
+                (self.requests, self.series.requests),
+                (self.responses, self.series.responses),
+            ):
+                for name, each in outcomes:
+                    held[name] = held.get(name, 0) + each * number
+
+
+def outcome_of(status: int, refusal: Refusal | None) -> str:
+    """Return the outcome of a message, as its metrics have it."""
+    if refusal is not None:
+        return "failed" if refusal.error in BACKEND_FAILURES else "refused"
+    return "aborted" if status == _CLIENT_CLOSED else "forwarded"
+
+
 class MessageCounts:
     """Counts messages. One look-up finds all counters of a message."""
 
-    __slots__ = ("_series",)
+    __slots__ = ("_kinds", "_series")
 
     def __init__(self) -> None:
-        self._series: dict[_Key, _Series] = {}
+        self._kinds: dict[_Key, _Kind] = {}
+        self._series: dict[Labels, _Series] = {}
 
-    def count(self, line: MessageLine, outcome: str, now: float) -> None:
+    def count(self, line: MessageLine, now: float) -> None:
         """Add a message, which ended at `now`, in seconds since 1970."""
-        key = line.listener, line.rule, line.method, line.status // _HUNDRED, outcome
-        series = self._series.get(key)
-        if series is None:
-            series = self._begin(key)
-        series.number += 1
+        key = (
+            line.listener,
+            line.rule,
+            line.method,
+            line.status,
+            line.refusal,
+            line.request_outcomes,
+            line.response_outcomes,
+        )
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._find(key)
+        kind.number += 1
+        series = kind.series
         series.last = now
         series.received += line.request_bytes
         series.returned += line.response_bytes
@@ -130,28 +171,36 @@ class MessageCounts:
         if upstream is not None:
             series.upstreams[bisect_left(_BOUNDS, upstream)] += 1
             series.upstream += upstream
-        if line.sampled:
+        if line.trace_id and line.sampled:
             series.exemplify(line, now)
         if line.changes:
             series.time_changes(line)
-        values = series.requests
-        for name, number in line.request_outcomes:
-            values[name] = values.get(name, 0) + number
-        values = series.responses
-        for name, number in line.response_outcomes:
-            values[name] = values.get(name, 0) + number
 
-    def _begin(self, key: _Key) -> _Series:
-        listener, rule, method, status, outcome = key
-        if len(self._series) < MOST_SERIES:
-            labels: Labels = (listener, rule or "", method, f"{status}xx", outcome)
-        else:
-            labels = (_OTHER,) * len(key)
-            key = _OTHER, _OTHER, _OTHER, 0, _OTHER
-        return self._series.setdefault(key, _Series(labels))
+    def _find(self, key: _Key) -> _Kind:
+        listener, rule, method, status, refusal, requests, responses = key
+        labels: Labels = (
+            listener,
+            rule or "",
+            method,
+            f"{status // 100}xx",
+            outcome_of(status, refusal),
+        )
+        if labels not in self._series and len(self._series) >= MOST_SERIES:
+            labels = (_OTHER,) * len(labels)
+        series = self._series.setdefault(labels, _Series(labels))
+        if len(self._kinds) >= MOST_SERIES:
+            self._fold()
+            self._kinds.clear()
+        kind = self._kinds[key] = _Kind(series, requests, responses)
+        return kind
+
+    def _fold(self) -> None:
+        for kind in self._kinds.values():
+            kind.fold()
 
     def __iter__(self) -> Iterator[tuple[Metric, Values, Labels]]:
         """Yield samples; those of the same metric and labels are to be added up."""
+        self._fold()
         for series in self._series.values():
             listener, rule, method, status, outcome = series.labels
             yield MESSAGES, (series.number,), (listener, rule, outcome)

@@ -238,12 +238,22 @@ class KnownHeads:
             return None
         if len(body) > SHORT_BYTES and not may_go_a_way(body):
             return None
-        began = 0.0 if record.changes is None else time.perf_counter()
+        if record.changes is not None:
+            return self._timed(way, body, record, kept)
         changed = way.change(body, steps.clock(), kept)
         if changed is not None and changed.counts:
             record.count(changed.counts)
-            if began:
-                record.changed(began)
+        return changed
+
+    def _timed(
+        self, way: ChangingWay, body: bytes, record: MessageRecord, kept: Kept
+    ) -> Changed | None:
+        """Return a message that goes its way, and note how long that took."""
+        began = time.perf_counter()
+        changed = way.change(body, self._steps.clock(), kept)
+        if changed is not None and changed.counts:
+            record.count(changed.counts)
+            record.changed(began)
         return changed
 
     def lone_way(
