@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeVar, get_args
 
 from .pod_reader import HIGHEST_PORT, CannotInject
 from .policy import Policy
+from .roots import ROOT_VOLUMES, RootNeeds
 
 LABEL: Final = "sealyard.io/inject"
 """Label of a pod or its namespace: `enabled` or `disabled`. That of the pod takes precedence."""
@@ -32,7 +33,7 @@ CONTAINERS: Final = frozenset({SIDECAR, REDIRECT, CHECK})
 CONFIG_VOLUME: Final = "sealyard-config"
 KEYS_VOLUME: Final = "sealyard-keys"
 AUDIT_VOLUME: Final = "sealyard-audit"
-VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME, AUDIT_VOLUME})
+VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME, AUDIT_VOLUME}) | ROOT_VOLUMES
 
 TRAFFIC_PORT: Final = 15080
 """Port of the sidecar for redirected connections."""
@@ -108,7 +109,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class InjectorSettings:
-    """Settings by the operator of the cluster; pods override them with annotations.
+    """Settings by the operator of the cluster; pods override them with annotations, `root` aside.
 
     `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume. `in_mesh`
     is whether the namespace of the pods is in a mesh.
@@ -121,6 +122,7 @@ class InjectorSettings:
     interception: Interception = "redirect"
     resources: Resources = field(default_factory=Resources)
     audit_volume: str = ""
+    root: RootNeeds = field(default_factory=RootNeeds)
     policy: Policy = field(default_factory=Policy)
     in_mesh: bool = False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from . import keys
+from . import keys, roots
 from .annotations import (
     ADDRESSES_VARIABLE,
     AUDIT_FOLDER,
@@ -45,6 +45,10 @@ _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444
 _DEFAULT_GRACE: Final = 30
 _RESERVED_SECONDS: Final = 5
+_START_SECONDS: Final = 60
+_WAIT_SECONDS: Final = 24 * 3600
+"""How long the kubelet lets a sidecar wait for a root that is away, or for shares. A restart would
+only lose the shares that were handed in, and back off for minutes after the root is there."""
 
 
 def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Json:
@@ -122,7 +126,10 @@ def sidecar(
         # A mesh's proxy that starts later may be its only way to the store, without which it is not
         # ready: the application, and with it the proxy, starts nevertheless.
         "startupProbe": _probe(
-            "/livez" if options.late_proxy else "/readyz", health, 1, failures=60
+            "/livez" if options.late_proxy else "/readyz",
+            health,
+            1,
+            failures=_WAIT_SECONDS if settings.root.wait else _START_SECONDS,
         ),
         "readinessProbe": _probe("/readyz", health, 5, failures=2),
         "livenessProbe": _probe("/livez", health, 10, failures=3),
@@ -132,6 +139,7 @@ def sidecar(
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEYS_VOLUME, "mountPath": KEYS_FOLDER, "readOnly": True},
             *_audit_mounts(options),
+            *roots.mounts(settings.root),
         ],
         **_ENDING,
     }
@@ -154,7 +162,7 @@ def with_given(own: Json, given: Json) -> Json:
     return {**own, "resources": resources, **({"imagePullPolicy": "Always"} if always else {})}
 
 
-def volumes(options: PodOptions) -> list[Json]:
+def volumes(options: PodOptions, settings: InjectorSettings) -> list[Json]:
     """Return the volumes that only the sidecar mounts."""
     return [
         {
@@ -163,6 +171,7 @@ def volumes(options: PodOptions) -> list[Json]:
         },
         keys.volume(options.keys_secret),
         *_audit_volumes(options),
+        *roots.volumes(settings.root),
     ]
 
 

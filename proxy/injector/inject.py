@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from .. import __version__
-from . import containers, mesh, probes, violations
+from . import containers, mesh, probes, roots, violations
 from .annotations import (
     CONTAINERS,
     DEFAULT_CONTAINER,
@@ -85,7 +85,9 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     own = containers.sidecar(ports, forwarded, options, settings, grace)
     first = [] if ports.moved else [containers.redirect(ports, options, settings)]
     last = [containers.check(ports, options, settings)] if options.interception == "mesh" else []
-    status = _status(ports, options, [*first, own, *last, *containers.volumes(options)])
+    volumes = containers.volumes(options, settings)
+    status = _status(ports, options, [*first, own, *last, *volumes])
+    own = roots.with_identity(own, given.get(own["name"], {}), settings.root)
     own, *others = (
         containers.with_given(one, given.get(one["name"], {})) for one in [own, *first, *last]
     )
@@ -94,7 +96,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
     spec["containers"] = apps if options.native else [own, *apps]
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
-    spec["volumes"] = [*kept, *containers.volumes(options)]
+    spec["volumes"] = [*kept, *volumes]
     notes = mapping(metadata, "annotations")
     notes.update(mesh.uncaptured(options, notes))
     notes[STATUS] = status

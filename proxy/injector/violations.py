@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from . import keys, mesh
+from . import keys, mesh, roots
 from .annotations import (
     FORMER_PASS_PORTS,
     INTERCEPTIONS,
@@ -46,6 +46,7 @@ def of_pod(
     """Yield what stands in the pod; `containers` are all of it without Sealyard's own."""
     sources = (settings.keys_secret, options.keys_secret)
     yield from keys.exposures(named(spec, "volumes"), containers, sources)
+    yield from roots.exposures(named(spec, "volumes"), settings.root)
     yield from of_privileges(containers)
     if spec.get("hostPID"):
         yield Violation("hostPID: containers can see the processes of the sidecar", "host")

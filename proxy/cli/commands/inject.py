@@ -14,11 +14,14 @@ from ...injector.annotations import (
     INTERCEPTIONS,
     InjectorSettings,
     Interception,
+    KeyKind,
     Resources,
     pod_options,
 )
+from ...injector.keys import key_source
 from ...injector.pod_reader import CannotInject
 from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Enforcement, Policy
+from ...injector.roots import KINDS, RootNeeds, require_usable
 from ..support import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,6 +52,28 @@ _OPTIONS: Final = (
         "--keys-secret",
         _DEFAULTS.keys_secret,
         "The Secret with the keyring and its root secret, or KIND/NAME of another source.",
+    ),
+    click.option(
+        "--root",
+        "roots",
+        multiple=True,
+        default=_DEFAULTS.root.kinds,
+        show_default=True,
+        type=click.Choice(KINDS),
+        help="A kind of root that `keys.keyring` in the ConfigMap names; may be repeated.",
+    ),
+    _option(
+        "--root-audience",
+        _DEFAULTS.root.audience,
+        "Give the sidecar a token of the pod's service account for this audience.",
+    ),
+    _option(
+        "--root-module",
+        _DEFAULTS.root.module,
+        "Where a PKCS#11 module is: PersistentVolumeClaim/NAME or HostPath/FOLDER.",
+    ),
+    _option(
+        "--root-module-path", _DEFAULTS.root.module_path, "Where the sidecar has that module."
     ),
     _option(
         "--interception",
@@ -103,6 +128,7 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
     }
     try:
         wanted = pod_options(annotations, InjectorSettings(image=image))
+        root = _root(given, wanted.keys_secret)
     except CannotInject as refusal:
         told = "; ".join(refusal.problems).replace("annotation sealyard.io/", "option --")
         raise click.UsageError(told) from None
@@ -114,8 +140,22 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         interception=cast("Interception", given["interception"]),
         resources=wanted.resources,
         audit_volume=wanted.audit_volume,
+        root=root,
         policy=Policy(cast("Enforcement", given["enforcement"]), _allowed(given["allow"])),
     )
+
+
+def _root(given: dict[str, Any], keys_secret: str) -> RootNeeds:
+    """Return what the roots need in a pod. Raises CannotInject."""
+    needs = RootNeeds(
+        tuple(dict.fromkeys(given["roots"])),
+        given["root_audience"],
+        given["root_module"],
+        given["root_module_path"],
+    )
+    in_config_map = key_source(keys_secret).kind is KeyKind.CONFIG_MAP
+    require_usable(needs, in_config_map=in_config_map)
+    return needs
 
 
 def _allowed(written: Sequence[str]) -> frozenset[tuple[str, str]]:
