@@ -75,3 +75,19 @@ async def test_counters_are_exact_over_workers_their_death_and_a_reload(tmp_path
     assert last["sealyard_worker_restarts_total", ()] == 2
     counters = [key for key in first if key[0].endswith(("_total", "_count", "_bucket", "_sum"))]
     assert [key for key in counters if last[key] < first[key]] == []
+
+
+async def test_plain_values_of_a_permissive_rule_are_counted_from_nought(tmp_path: Path) -> None:
+    """A counter that began with 1 would not have increased, and raise no alert."""
+    async with backend() as behind:
+        with served(tmp_path, behind.port) as ours:
+            await ours.event("server.started")
+            file = tmp_path / "sealyard.yaml"
+            mode = "        mode: permissive until 2999-01-01\n        request:"
+            file.write_text(file.read_text().replace("        request:", mode))
+            ours.process.send_signal(signal.SIGHUP)
+            await ours.event("config.loaded", 2)
+            seen = await scraped(ours)
+
+    assert seen["sealyard_values_total", ("response", "api", "plain", "alpha")] == 0
+    assert seen["sealyard_permissive_until_timestamp_seconds", ("api", "alpha")] > 3e10

@@ -13,6 +13,7 @@ from typing import Any
 from ...config.settings import Loaded, Settings
 from ...core.errors import OpenFailed
 from ...core.http.message import DIRECTIONS
+from ...core.rules.model import Rule
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
@@ -267,11 +268,7 @@ class Sidecar:
                 samples.add(table.POISON, 0, labels=labels[:2])
                 for direction in DIRECTIONS:
                     samples.add(table.REFUSALS, 0, labels=(*labels[:2], direction, OpenFailed.code))
-                for block in rule.rule.blocks:
-                    if block.permissive_until is not None:
-                        samples.add(
-                            permissive.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2]
-                        )
+                _count_permissive(samples, name, rule.rule)
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
         self.keys.count(samples)
@@ -383,3 +380,14 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
         keks=len(material.keyring.keks),
         duration_ms=material.keyring_ms,
     )
+
+
+def _count_permissive(samples: Samples, listener: str, rule: Rule) -> None:
+    """Add when a rule's mode ends, and a count of plain values that begins with 0."""
+    for direction in DIRECTIONS:
+        behaviour = rule.behaviour(direction)
+        for block in behaviour if isinstance(behaviour, tuple) else ():
+            if block.permissive_until is not None:
+                labels = (listener, rule.name, direction, "plain")
+                samples.add(permissive.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2])
+                samples.add(table.VALUES, 0, labels=labels)
