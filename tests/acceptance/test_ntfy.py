@@ -308,6 +308,38 @@ def test_other_ways_to_publish_are_refused(
     assert polled(scene.direct, topic) == []
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "members"),
+    [
+        ("?title={text}", {}, {}),
+        ("?t={text}", {}, {}),
+        ("?m={text}", {}, {}),
+        ("?f={text}", {}, {}),
+        ("", {"Title": "{text}"}, {}),
+        ("", {"X-Title": "{text}"}, {}),
+        ("", {"X-Filename": "{text}"}, {}),
+        ("", {}, {"Title": "{text}"}),
+        ("", {}, {"filename": "{text}", "attach": "http://127.0.0.1/scan"}),
+    ],
+)
+def test_json_has_no_text_beside_what_is_sealed(
+    scene: Scene, query: str, headers: dict[str, str], members: dict[str, str]
+) -> None:
+    topic, text = "t" + secrets.token_hex(4), secrets.token_hex(8)
+    given = {name: value.format(text=text) for name, value in members.items()}
+
+    answer = scene.through.ask(
+        "POST",
+        "/" + query.format(text=text),
+        {"topic": topic, "message": "x", **given},
+        headers={name: value.format(text=text) for name, value in headers.items()},
+    )
+
+    assert answer.status in {400, 403}
+    assert not search(text, scene.kept())
+    assert polled(scene.direct, topic) == []
+
+
 def test_a_message_that_ntfy_would_make_an_attachment_of_is_refused(scene: Scene) -> None:
     answer = scene.through.ask("PUT", "/long", body=b"x" * 4000)
 

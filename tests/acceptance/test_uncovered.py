@@ -45,12 +45,21 @@ ROUTES: dict[str, Callable[[Path], set[Route]]] = {
         PATCH /v1/account/settings
         POST,DELETE /v1/account/subscription
         PATCH /v1/account/subscription
-        POST,DELETE /v1/account/reservation
-        PUT,POST,DELETE /v1/account/phone
-        PUT,DELETE /v1/users
-        PUT,DELETE /v1/users/access
+        POST /v1/account/reservation
+        DELETE /v1/account/reservation/x1y2
+        POST /v1/account/billing/subscription
+        PUT,DELETE /v1/account/billing/subscription
+        POST /v1/account/billing/portal
+        POST /v1/account/billing/webhook
+        PUT,DELETE /v1/account/phone
+        PUT /v1/account/phone/verify
+        POST,PUT,DELETE /v1/users
+        POST,PUT,DELETE /v1/users/access
         POST,DELETE /v1/webpush
         POST /_matrix/push/v1/notify
+        POST,PUT,DELETE /topic/x1y2
+        PUT /topic/x1y2/clear
+        PUT /topic/x1y2/read
         """
     ),
     "openai": openai,
@@ -80,12 +89,16 @@ ROUTES: dict[str, Callable[[Path], set[Route]]] = {
         POST /api/collections/users/request-email-change
         POST /api/collections/users/confirm-email-change
         POST /api/collections/users/impersonate/x1y2
+        POST /api/oauth2-redirect
         PATCH /api/settings
         POST /api/settings/test/s3
         POST /api/settings/test/email
+        POST /api/settings/apple/generate-client-secret
         POST /api/files/token
-        POST,DELETE /api/backups
+        POST /api/backups
+        DELETE /api/backups/x1y2
         POST /api/backups/upload
+        POST /api/sql
         POST /api/backups/x1y2/restore
         DELETE /api/logs
         POST /api/crons/x1y2
