@@ -18,6 +18,8 @@ from proxy.injector.pod_reader import Json
 from tests.chart.conftest import CHART, ROOT, TOOLS
 
 PATIENCE: Final = 180
+_SLACK: Final = 30
+"""What a tool has beside its own time limit, so that it ends with its reason."""
 APP: Final = Path(__file__).parent / "app.py"
 SECOND: Final = Path(__file__).parent / "second_webhook.py"
 PYTHON: Final = "/opt/sealyard/bin/python"
@@ -48,10 +50,15 @@ class Kube:
 
     @property
     def webhook(self) -> str:
-        """The webhook configuration, the Service and the Deployment of the injector."""
-        return f"{self.release}-sealyard-injector"
+        """The webhook configuration, the Service and the Deployment of the injector.
 
-    def run(self, *command: str | Path, given: str | None = None, patience: int = PATIENCE) -> str:
+        The chart's name is in that of the release already.
+        """
+        return f"{self.release}-injector"
+
+    def run(
+        self, *command: str | Path, given: str | None = None, patience: int = PATIENCE + _SLACK
+    ) -> str:
         """Return what a tool of `.venv-k8s` printed; raise Refused."""
         tool = TOOLS / str(command[0])
         done = subprocess.run(  # noqa: S603 - kubectl or helm
