@@ -30,6 +30,11 @@ class Entry(NamedTuple):
 
 
 BACKENDS: Final = {
+    "fastapi": Entry(
+        "clients.md",
+        "ids, conversations, priorities, types of files: the application works by them",
+        "clinic",
+    ),
     "graphql": Entry(
         "graphql.md",
         "documents, names of operations, arguments that no block selects: the server executes them",

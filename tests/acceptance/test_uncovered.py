@@ -30,6 +30,14 @@ pytestmark = pytest.mark.acceptance
 
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
+    "fastapi": listed(
+        """
+        POST /api/v1/messages
+        POST /api/v1/enhanced-messages/group
+        PUT /api/v1/enhanced-messages/x1y2
+        POST /api/v1/enhanced-messages/upload
+        """
+    ),
     "graphql": listed("POST /graphql"),
     "isso": isso,
     "kinto": of_kinto,
