@@ -47,7 +47,14 @@ _MODULE: Final = re.compile(
 )
 _FOLDER: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _AUDIENCE: Final = re.compile(r"[!-~]*")
-_OWN_FOLDERS: Final = ("/etc/sealyard/", "/var/log/sealyard/", "/var/run/", "/run/", "/opt/sealyard/")
+_OWN_FOLDERS: Final = (
+    "/etc/sealyard/",
+    "/opt/sealyard/",
+    "/run/",
+    "/usr/",
+    "/var/log/sealyard/",
+    "/var/run/",
+)
 _EXPIRATION_SECONDS: Final = 600
 _MODE: Final = 0o440
 
@@ -128,8 +135,9 @@ def require_usable(needs: RootNeeds, *, in_config_map: bool) -> None:
         )
     if needs.module and "pkcs11" not in needs.kinds:
         problems.append("option --root-module: only a root `pkcs11` has a module")
-    inside = f"{needs.module_path}/".startswith(_OWN_FOLDERS)
-    if inside or not _FOLDER.fullmatch(needs.module_path):
+    place = f"{needs.module_path}/"
+    taken = any(place.startswith(one) or one.startswith(place) for one in _OWN_FOLDERS)
+    if taken or not _FOLDER.fullmatch(needs.module_path):
         problems.append("option --root-module-path: must be a folder that nothing else has")
     secret = sorted(_WITH_A_SECRET & set(needs.kinds))
     if in_config_map and secret:

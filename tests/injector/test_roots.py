@@ -244,6 +244,10 @@ def test_a_pod_with_a_token_like_the_sidecars_is_denied() -> None:
             ["--root=pkcs11", "--root-module=HostPath/x", "--root-module-path=/opt/../etc"],
             "--root-module-path: must be a folder that nothing else has",
         ),
+        (
+            ["--root=pkcs11", "--root-module=HostPath/x", "--root-module-path=/opt"],
+            "--root-module-path: must be a folder that nothing else has",
+        ),
         (["--keys-secret=ConfigMap/k"], "a ConfigMap keeps no secret, and a root `file` has one"),
         (
             ["--keys-secret=ConfigMap/k", "--root=vault", "--root=passphrase"],
