@@ -196,8 +196,7 @@ def with_identity(own: Json, given: Json, needs: RootNeeds) -> Json:
     tokens = [
         {"name": one["name"], "mountPath": one["mountPath"], "readOnly": True}
         for one in objects(given, "volumeMounts")
-        if any(one.get("mountPath") in each.folders for each in known)
-        and text(one, "name")
+        if any(one.get("mountPath") in each.folders for each in known) and text(one, "name")
     ]
     return {
         **own,

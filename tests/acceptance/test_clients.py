@@ -34,7 +34,9 @@ HERE: Final = Path(__file__).parent / "clients"
 PYTHON: Final = ROOT / ".venv-clients" / "bin" / "python"
 SYSTEM: Final = Path("/usr/bin/python3")
 FASTAPI: Final = Path("/usr/lib/python3/dist-packages/fastapi")
-TOKEN: Final = f"e30.{base64url.encode(json.dumps({'sub': 'ada', 'org': 'north'}).encode()).decode()}.c2ln"
+TOKEN: Final = (
+    f"e30.{base64url.encode(json.dumps({'sub': 'ada', 'org': 'north'}).encode()).decode()}.c2ln"
+)
 SECONDS: Final = 120.0
 
 
@@ -51,7 +53,11 @@ def by_python(library: str) -> tuple[list[str], str]:
     if not PYTHON.exists():
         pytest.skip(f"{PYTHON.relative_to(ROOT)} is missing: `./dev test` installs it")
     said = f"import {library}; print({library}.__version__)"
-    return [str(PYTHON), str(HERE / "client.py"), library], f"{library} {printed(str(PYTHON), '-c', said)}"
+    return [
+        str(PYTHON),
+        str(HERE / "client.py"),
+        library,
+    ], f"{library} {printed(str(PYTHON), '-c', said)}"
 
 
 def by_node(library: str) -> tuple[list[str], str]:
@@ -59,7 +65,9 @@ def by_node(library: str) -> tuple[list[str], str]:
     node = here("node")
     if not (NODE_FOLDER / "node_modules" / "axios").exists():
         pytest.skip("the clients are not installed: `./dev test tests/acceptance` does it")
-    found = printed(node, "-p", "process.versions.undici") if library == "fetch" else version(library)
+    found = (
+        printed(node, "-p", "process.versions.undici") if library == "fetch" else version(library)
+    )
     name = "undici" if library == "fetch" else library
     return [NODE, str(NODE_FOLDER / "messages.mjs"), library], f"{name} {found}"
 
@@ -163,8 +171,7 @@ def _own(messages: Any, canary: str) -> list[str]:  # noqa: ANN401 - JSON
 
 def _less_numbers(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
-        kept = {k: _less_numbers(v) for k, v in value.items() if k not in {"id", "number"}}
-        return kept
+        return {k: _less_numbers(v) for k, v in value.items() if k not in {"id", "number"}}
     return [_less_numbers(one) for one in value] if isinstance(value, list) else value
 
 

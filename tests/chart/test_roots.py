@@ -135,9 +135,7 @@ def test_what_the_configuration_names_is_mounted_in_the_sidecar(
     roots = load(tmp_path / "sealyard.yaml", {}).settings.keys.roots
     pod = sealed_pod(render, *options(name))
     (tmp_path / "pod.yaml").write_text(yaml.safe_dump({**pod, "metadata": {"name": "web"}}))
-    folders = [
-        f"{one['mountPath']}/" for one in container(pod, "sealyard").get("volumeMounts", [])
-    ]
+    folders = [f"{one['mountPath']}/" for one in container(pod, "sealyard").get("volumeMounts", [])]
     files = FILE.findall("\n".join(CASES[name].keyring))
 
     assert ",".join(one.kind for one in roots) == (CASES[name].kinds or name)

@@ -18,7 +18,6 @@ import pytest
 import trustme
 import yaml
 
-from proxy.injector.pod_reader import Json
 from tests.chart.conftest import CHART
 from tests.cluster import objects
 from tests.cluster.kube import PATIENCE, PYTHON, SECOND, Kube, Refused

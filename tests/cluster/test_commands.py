@@ -1,4 +1,4 @@
-"""Every command of the suite is one that kubectl and helm know: each is run once, without a cluster.
+"""Every command of the suite is known to kubectl and helm: each is run once, without a cluster.
 
 The tools must fail at the connection, and not before. What a cluster would have said is made up, so
 that the suite goes on to its next command; what it asserts is worth nothing here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,7 @@ class Unreached(Kube):
         self.seen: dict[tuple[str, ...], str] = {}
         self.certificate = "first"
 
-    def run(
-        self, *command: str | Path, given: str | None = None, patience: int = PATIENCE
-    ) -> str:
+    def run(self, *command: str | Path, given: str | None = None, patience: int = PATIENCE) -> str:
         name, *words = map(str, command)
         if given is not None:
             self._of_the_namespace(words, given)
@@ -69,7 +68,11 @@ class Unreached(Kube):
             assert one["metadata"].get("namespace", space) == space, one["metadata"]
 
     def _answer(self, words: list[str], given: str) -> str:
-        verb = next(one for one in words if one in {"get", "create", "exec", "patch", "replace"} or one in OTHERS)
+        verb = next(
+            one
+            for one in words
+            if one in {"get", "create", "exec", "patch", "replace"} or one in OTHERS
+        )
         if verb == "get":
             return json.dumps(self._object(words[words.index("get") + 1]))
         if verb == "create" and "--dry-run=server" in words:
@@ -106,7 +109,8 @@ def test_every_command_of_the_suite_is_known(
 ) -> None:
     (tmp_path / "nowhere.yaml").write_text(NOWHERE)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere.yaml"))
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    wait = time.sleep
+    monkeypatch.setattr("time.sleep", lambda _: wait(0.5))  # creations go on meanwhile
     kube = Unreached(tool)
     kube.prepare(tmp_path)
     kube.install(*kube.settings())

@@ -72,9 +72,7 @@ _OPTIONS: Final = (
         _DEFAULTS.root.module,
         "Where a PKCS#11 module is: PersistentVolumeClaim/NAME or HostPath/FOLDER.",
     ),
-    _option(
-        "--root-module-path", _DEFAULTS.root.module_path, "Where the sidecar has that module."
-    ),
+    _option("--root-module-path", _DEFAULTS.root.module_path, "Where the sidecar has that module."),
     _option(
         "--interception",
         _DEFAULTS.interception,

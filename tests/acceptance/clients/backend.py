@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: ANN001, ANN201 - FastAPI takes annotations of what a route returns for a schema of it
 # It runs on the system's Python, whose packages mypy does not see.
 """A message API of FastAPI with the routes of config/examples/clinic.yaml: `... PORT FOLDER`.
 
@@ -8,6 +9,7 @@ compresses what it sends.
 
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +89,7 @@ async def history():
 async def events():
     """Send all messages as events, and end."""
 
-    async def stream():
+    async def stream() -> AsyncIterator[str]:
         for one in MESSAGES:
             yield f"event: message\ndata: {json.dumps(one)}\n\n"
 
