@@ -24,20 +24,30 @@ import pytest
 from proxy.core.crypto import base64url
 from tests.servers import free_port
 
-from .compared import NODE, NODE_FOLDER, Backend, files_of, held, keep, version
+from .compared import NODE, Backend, files_of, held, keep, package_version
 from .conftest import ROOT, running, sidecar
 from .records import Record
 
 pytestmark = pytest.mark.acceptance
 
 HERE: Final = Path(__file__).parent / "clients"
+NODE_FOLDER: Final = Path(__file__).parent / "clients_node"
 PYTHON: Final = ROOT / ".venv-clients" / "bin" / "python"
 SYSTEM: Final = Path("/usr/bin/python3")
 FASTAPI: Final = Path("/usr/lib/python3/dist-packages/fastapi")
 TOKEN: Final = (
     f"e30.{base64url.encode(json.dumps({'sub': 'ada', 'org': 'north'}).encode()).decode()}.c2ln"
 )
-SECONDS: Final = 120.0
+SECONDS: Final = 300.0
+DOWNLOAD: Final = """\
+      - name: download
+        match: GET /api/v1/enhanced-messages/files/{id}
+        response: {decrypt: body, type: ['*/*']}
+
+"""
+LIST: Final = "      - name: list, inbox"
+CHANGES: Final = {"redis://redis:6379/0": "memory", LIST: DOWNLOAD + LIST}
+"""The example has no route where files are read again."""
 
 
 def here(program: str) -> str:
@@ -63,13 +73,15 @@ def by_python(library: str) -> tuple[list[str], str]:
 def by_node(library: str) -> tuple[list[str], str]:
     """Return the client of a library of Node, and its version."""
     node = here("node")
-    if not (NODE_FOLDER / "node_modules" / "axios").exists():
+    if not (NODE_FOLDER / "node_modules").exists():
         pytest.skip("the clients are not installed: `./dev test tests/acceptance` does it")
     found = (
-        printed(node, "-p", "process.versions.undici") if library == "fetch" else version(library)
+        printed(node, "-p", "process.versions.undici")
+        if library == "fetch"
+        else package_version(NODE_FOLDER, library)
     )
     name = "undici" if library == "fetch" else library
-    return [NODE, str(NODE_FOLDER / "messages.mjs"), library], f"{name} {found}"
+    return [NODE, str(NODE_FOLDER / "client.mjs"), library], f"{name} {found}"
 
 
 def by_java(_: Path) -> tuple[list[str], str]:
@@ -133,7 +145,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     software = f"FastAPI {printed(str(SYSTEM), '-I', '-c', said)}"
     with (
         application(folder) as direct,
-        sidecar(folder, "clinic.yaml", direct, changes={"redis://redis:6379/0": "memory"}) as front,
+        sidecar(folder, "clinic.yaml", direct, changes=CHANGES) as front,
     ):
         yield Backend("fastapi", software, direct, front.port, lambda: files_of(folder))
 

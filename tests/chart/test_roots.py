@@ -167,7 +167,6 @@ def test_helm_finds_no_fault_in_any(tool: Tool, helm: str) -> None:
         ),
         (("keys.root.module=HostPath/opt/x",), "only a root pkcs11 has a module"),
         (("keys.root.kinds={kms}",), "kinds"),
-        (("keys.root.kinds=null",), "kinds"),
         (("keys.root.audience=a b",), "audience"),
         (("keys.root.module=Image/x",), "module"),
         (("keys.root.modulePath=opt/x",), "modulePath"),

@@ -43,7 +43,12 @@ static class Client
     static string canary;
     static HttpClient client;
 
-    static async Task Main(string[] given)
+    static void Main(string[] given)
+    {
+        Run(given).GetAwaiter().GetResult();
+    }
+
+    static async Task Run(string[] given)
     {
         var old = given[0] + "/api/v1/messages";
         var api = given[0] + "/api/v1/enhanced-messages";

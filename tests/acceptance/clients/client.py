@@ -33,7 +33,8 @@ def tell(name: str, answer: Any) -> str:  # noqa: ANN401 - the library's own typ
     kind = answer.headers["content-type"]
     told = base64.b64encode(answer.content).decode()
     sys.stdout.write(f"{name}\t{answer.status_code}\t{kind}\t{told}\n")
-    return answer.content.decode("latin-1")
+    text: str = answer.content.decode("latin-1")
+    return text
 
 
 def number(text: str, member: str) -> str:
