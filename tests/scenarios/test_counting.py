@@ -81,10 +81,10 @@ async def test_plain_values_of_a_permissive_rule_are_counted_from_nought(tmp_pat
     """A counter that began with 1 would not have increased, and raise no alert."""
     async with backend() as behind:
         with served(tmp_path, behind.port) as ours:
-            await ours.event("server.started")
+            await ours.event("server.ready")
             file = tmp_path / "sealyard.yaml"
-            mode = "        mode: permissive until 2999-01-01\n        request:"
-            file.write_text(file.read_text().replace("        request:", mode))
+            mode = "defaults: {mode: permissive until 2999-01-01, "
+            file.write_text(file.read_text().replace("defaults: {", mode))
             ours.process.send_signal(signal.SIGHUP)
             await ours.event("config.loaded", 2)
             seen = await scraped(ours)
