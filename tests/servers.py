@@ -26,7 +26,8 @@ PATIENCE_SECONDS: Final = 30.0
 _BACKLOG: Final = 4096
 _LOWEST_PORT, _PORTS = 20_000, 12_000
 _numbers = itertools.count(secrets.randbelow(_PORTS))
-_taken = (Path(tempfile.gettempdir()) / "sealyard-tests.ports").open("ab")
+# Open, with its locks, for as long as this process lives: no file object, which would be closed.
+_taken = os.open(Path(tempfile.gettempdir()) / "sealyard-tests.ports", os.O_RDWR | os.O_CREAT)
 
 
 def free_port() -> int:

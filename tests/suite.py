@@ -55,6 +55,7 @@ ONCE: Final = {
     "injector": "pods and redirects",
     "keys": "keys: tests/archive and tests/contracts open what they write in both forms",
     "openapi": "the admin API",
+    "pages": "documentation, whose messages are those of tests/scenarios",
     "process": "the environment of a process",
     "redis": "the store",
     "scorecard": "the scorecard itself",

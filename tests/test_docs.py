@@ -16,11 +16,17 @@ from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
 from release import manual
 from tests import tree
+from tests.pages.blocks import COMMANDS, DATA, OTHERS, PAGES, PROGRAMS, ROOT, Block, blocks, prose
+from tests.pages.scenes import SCENES
+from tests.pages.table import (
+    BY_OTHERS,
+    NOT_RUN,
+    PAGES_NOT_RUN,
+    PROGRAMS_RUN,
+    of_the_checkout,
+)
 
-ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")))
-_CODE_BLOCK = re.compile("^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
@@ -67,13 +73,13 @@ def test_every_command_is_documented(command: str) -> None:
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a page."""
-    headings = re.findall("^#+ (.+)$", _CODE_BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
+    headings = re.findall("^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", _CODE_BLOCK.sub("", page.read_text("utf-8"))):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if re.match("[a-z]+:", link):
             continue
         path, _, anchor = link.partition("#")
@@ -85,6 +91,34 @@ def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_merge_left_its_marks(page: Path) -> None:
     assert not re.search("^(<{7}|={7}|>{7})( |$)", page.read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", list(blocks()), ids=lambda block: block.name)
+def test_every_example_is_run_or_listed_with_a_reason(block: Block) -> None:
+    """`tests/pages` runs them; a block of a new page goes into its tables."""
+    assert block.language in {*COMMANDS, *DATA, *PROGRAMS, *OTHERS}, "a block without its language"
+    places = (
+        block.language in {*DATA, *OTHERS},
+        block.language in COMMANDS and block.page in {**SCENES, **BY_OTHERS},
+        (block.page, block.language) in PROGRAMS_RUN,
+        (block.page, block.first) in NOT_RUN,
+        block.page in PAGES_NOT_RUN,
+        of_the_checkout(block),
+    )
+    assert any(places), "see tests/pages/table.py"
+
+
+def test_no_example_is_listed_that_there_is_not() -> None:
+    listed = [*blocks()]
+
+    assert NOT_RUN.keys() <= {(one.page, one.first) for one in listed}
+    assert PROGRAMS_RUN.keys() <= {(one.page, one.language) for one in listed}
+    assert {*SCENES, *BY_OTHERS} <= {one.page for one in listed}
+
+
+@pytest.mark.parametrize("page", BY_OTHERS)
+def test_who_runs_the_examples_of_a_page_reads_it(page: str) -> None:
+    assert Path(page).name in (ROOT / BY_OTHERS[page]).read_text("utf-8")
 
 
 def test_every_decision_has_a_date_a_status_and_the_same_form() -> None:
@@ -110,8 +144,7 @@ def test_the_tree_of_the_architecture_page_is_the_tree() -> None:
 
 
 def test_the_architecture_page_names_places_that_exist() -> None:
-    prose = _CODE_BLOCK.sub("", tree.PAGE.read_text("utf-8"))
-    named = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)+)`", prose)
+    named = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)+)`", prose(tree.PAGE))
     product = ROOT / "proxy"
 
     missing = [

@@ -69,11 +69,11 @@ WEB = {
 
 
 def commands() -> list[str]:
-    """Return the commands of the page, in its order: of blocks without a language, and of texts."""
+    """Return the commands of the page, in its order: of scripts, and of texts."""
     text = PAGE.read_text("utf-8")
     found: list[str] = []
     for fenced, language, block, inline in PIECES.findall(text):
-        lines = re.sub(r"\s*\\\n\s*", " ", block).splitlines() if not language else []
+        lines = re.sub(r"\s*\\\n\s*", " ", block).splitlines() if language == "sh" else []
         found += [part for line in lines for part in line.split(" | ")] if fenced else [inline]
     return [one for one in found if COMMAND.fullmatch(one) and not MENTIONED.fullmatch(one)]
 

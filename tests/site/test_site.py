@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.pages.blocks import PAGES, ROOT
+
 SPHINX = ROOT / ".venv-site" / "bin" / "sphinx-build"
-PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("docs/**/*.md")))
 
 pytestmark = pytest.mark.skipif(
     not SPHINX.exists(), reason="no Sphinx: `./dev test tests/site` installs it"

@@ -220,7 +220,7 @@ def _section(command: click.Command, context: click.Context) -> str:
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
     parts = [
         f"## {context.command_path}",
-        f"```\n{usage}\n```",
+        f"```text\n{usage}\n```",
         *_prose(cleandoc(command.help or "")),
     ]
     options = [

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from proxy.cli import main
 from proxy.cli.commands.reference import PAGES, commands_page, reference
+from tests.pages.blocks import ROOT, blocks_of
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -34,6 +38,37 @@ def test_the_page_of_commands_shows_examples_as_code() -> None:
 
     assert "```sh\nsealyard version\nsealyard version --json\n```" in page
     assert "\b" not in page
+
+
+def examples() -> list[str]:
+    """Return the examples of commands.md, a line each."""
+    found = blocks_of(ROOT / "docs" / "reference" / "commands.md")
+    return [line for one in found if one.language == "sh" for line in one.text.splitlines()]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_names_a_command_with_options_that_it_has(line: str) -> None:
+    plain = re.sub(r"\$\([^)]*\)", "x", line)
+    calls = [one for one in re.split(r"\||&&", plain) if "sealyard " in one]
+    assert calls
+    for call in calls:
+        words = shlex.split(re.split(r"[<>]", call)[0], comments=True)
+        understood(words[words.index("sealyard") + 1 :])
+
+
+def understood(words: list[str]) -> None:
+    """Let click read a command line as it would before it runs it; raises UsageError."""
+    command: click.Command = main
+    context, name = None, "sealyard"
+    while isinstance(command, click.Group):
+        context = command.make_context(name, words, parent=context)
+        found, other, words = command.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        assert found is not None
+        assert other is not None
+        name, command = found, other
+    command.make_context(name, words, parent=context)
 
 
 @pytest.mark.parametrize("name", [one for one in PAGES if one.endswith(".md")])
