@@ -19,7 +19,8 @@ _EXAMPLES: Final = {
     "time": _TIME,
     "keyring": r"(?<![\w-])[\w-]{22}(?![\w-])",
     "session": r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{16}(?![\w-])",
-    "kek": r"(?<![\w-])k(?:1|(?=[a-z]*\d)[a-z0-9]{4})(?![\w-])",
+    "kek": r"(?<![\w-])k(?:1(?:-[a-z0-9]{4})?|(?=[a-z]*\d)[a-z0-9]{4}|xrdz)(?![\w-])",
+    "share": r"(?<![\w-])[0-9A-Z]{5}(?![\w-])",
     "space": r"[ \t]+",
 }
 """What differs from one reader to another: ids, times, the rest of a line, columns."""
@@ -29,10 +30,11 @@ _ANY: Final = {
     "time": _TIME,
     "keyring": r"[\w-]{22}",
     "session": r"[\w-]{16}",
-    "kek": r"k[a-z0-9]{1,4}",
+    "kek": r"k[a-z0-9]{1,4}(?:-[a-z0-9]{4})?",
+    "share": r"[0-9A-Z]{5}",
     "space": r"[ \t]+",
 }
-_SERVERS: Final = {"sealyard serve": "server.ready", "prometheus": "Server is ready"}
+_SERVERS: Final = {"sealyard serve": "server.ready", "prometheus ": "Server is ready"}
 """Commands that go on until they are stopped, and what their log says when they serve."""
 _SERVED: Final = """\
 if [ -n "${{serving:-}}" ]; then kill $serving; wait $serving; fi
@@ -79,15 +81,6 @@ def _of_session(text: str) -> list[Step]:
     return found
 
 
-def _in_background(command: str) -> str:
-    """Return a command that ends once the server that it starts serves."""
-    plain = re.sub(r"^(?:\w+=\S+ )+", "", command)
-    for begin, ready in _SERVERS.items():
-        if plain.startswith(begin) and not command.endswith("&"):
-            return _SERVED.format(command=command, ready=ready)
-    return command
-
-
 def _is_whole(command: str) -> bool:
     if command.rstrip("\n").endswith("\\"):
         return False
@@ -103,8 +96,9 @@ class Reader:
 
     `values` are texts of the page and what stands in their place here: ports, names that the page
     leaves to its reader, and ids, which are learnt from what is printed. `before` is done before
-    the first command that begins with its key; `statuses` are exit statuses other than 0, and
-    `numbers` says that figures which the page shows are examples.
+    the first command that begins with its key; `statuses` are exit statuses other than 0;
+    `numbers` says that figures which the page shows are examples, and `servers` what the log of a
+    command that goes on has when it serves.
     """
 
     shell: Shell
@@ -112,6 +106,7 @@ class Reader:
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     statuses: Mapping[str, int] = field(default_factory=dict)
     numbers: bool = False
+    servers: Mapping[str, str] = field(default_factory=lambda: _SERVERS)
 
     def follow(self, block: Block, shown_below: str | None = None) -> None:
         """Run the commands of a block; raise AssertionError where the page is wrong.
@@ -126,7 +121,7 @@ class Reader:
         for begin in [one for one in self.before if step.command.startswith(one)]:
             self.before.pop(begin)()
         command = self.filled(step.command)
-        status, printed = self.shell.run(_in_background(command))
+        status, printed = self.shell.run(self._in_background(command))
         due = next(
             (code for begin, code in self.statuses.items() if step.command.startswith(begin)), 0
         )
@@ -134,6 +129,14 @@ class Reader:
         if step.shown is not None:
             self._compare(block, step.shown, printed)
         return printed
+
+    def _in_background(self, command: str) -> str:
+        """Return a command that ends once the server that it starts serves."""
+        plain = re.sub(r"^(?:\w+=\S+ )+", "", command)
+        for begin, ready in self.servers.items():
+            if plain.startswith(begin) and not command.endswith("&"):
+                return _SERVED.format(command=command, ready=ready)
+        return command
 
     def filled(self, text: str) -> str:
         """Return a text of the page with what stands here in place of its examples."""

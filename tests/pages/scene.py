@@ -110,6 +110,14 @@ class Scene:
         (*_, last) = (self.folder / "messages.txt").read_text().splitlines()
         return str(json.loads(last)["content"])
 
+    def tool(self, name: str, line: str) -> None:
+        """Give the reader a command that this machine does not have."""
+        tools = self.folder / "bin"
+        tools.mkdir(exist_ok=True)
+        (tools / name).write_text(f"#!/bin/bash\n{line}\n")
+        (tools / name).chmod(0o700)
+        self.do(f'export PATH="{tools}:$PATH"')
+
     def logged(self) -> list[Path]:
         """Return the logs, stores and keyrings here that have the plaintext of a message."""
         kept = (".log", ".db", ".jwe", ".rdb", ".aof")

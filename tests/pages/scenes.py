@@ -15,6 +15,7 @@ from typing import Final
 
 from joserfc.jwk import OKPKey
 
+from tests.pages import scenes_of_roots as roots
 from tests.pages import scenes_of_tasks as tasks
 from tests.pages.blocks import ROOT
 from tests.pages.scene import (
@@ -302,6 +303,9 @@ SCENES: Final[dict[str, Callable[[Scene], None]]] = {
     "docs/how-to/redis-tls.md": tasks.redis_tls,
     "docs/how-to/redis.md": redis,
     "docs/how-to/refused.md": tasks.refused,
+    "docs/how-to/roots/aws-kms.md": roots.aws_kms,
+    "docs/how-to/roots/pkcs11.md": roots.pkcs11,
+    "docs/how-to/roots/shares.md": roots.shares,
     "docs/how-to/rule-tests.md": rule_tests,
     "docs/how-to/tenants.md": tasks.tenants,
     "docs/how-to/upgrade.md": upgrade,
@@ -313,6 +317,7 @@ NEEDS: Final = {
     "docs/how-to/prometheus.md": ("prometheus", "promtool"),
     "docs/how-to/redis-tls.md": ("redis-server", "openssl"),
     "docs/how-to/redis.md": ("redis-server",),
+    "docs/how-to/roots/pkcs11.md": ("softhsm2-util",),
 }
 """Programs that a scene needs besides; curl is needed by all."""
 

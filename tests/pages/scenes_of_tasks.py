@@ -147,17 +147,15 @@ def redis_tls(scene: Scene) -> None:
 
 def docker(scene: Scene) -> None:
     """A checkout's files, a stand-in for Docker, and a backend in the same network."""
-    tools = scene.folder / "bin"
-    tools.mkdir()
     state = State(scene.folder / "double.json", names={"backend": scene.ports["3000"]})
     state.published = {"8080": scene.ports["8080"], "8081": free_port(), "8082": free_port()}
     scene.reader.values = {
         f"127.0.0.1:{name}/api": f"127.0.0.1:{port}/api" for name, port in state.published.items()
     }
     state.write()
-    tool(tools / "docker", f'exec env PYTHONPATH="{ROOT}" "{sys.executable}" -m tests.pages.docker "$@"')
-    tool(tools / "sudo", 'test "$1" = chown')
-    scene.do(f'export PATH="{tools}:$PATH" DOUBLE_STATE="{state.file}"')
+    scene.tool("docker", f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.pages.docker "$@"')
+    scene.tool("sudo", 'test "$1" = chown')
+    scene.do(f'export DOUBLE_STATE="{state.file}"')
     (scene.folder / "Dockerfile").symlink_to(ROOT / "Dockerfile")
     shutil.copytree(ROOT / "deploy" / "compose", scene.folder / "deploy" / "compose")
     shutil.copytree(ROOT / "helm", scene.folder / "helm")
@@ -183,12 +181,6 @@ def docker(scene: Scene) -> None:
         "docker build --tag": running,
         "curl": others,
     }
-
-
-def tool(path: Path, line: str) -> None:
-    """Write a command."""
-    path.write_text(f"#!/bin/sh\n{line}\n")
-    path.chmod(0o700)
 
 
 def end_all(file: Path) -> None:

@@ -8,13 +8,14 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 _END: Final = "== end of the command =="
 _LOOP: Final = """\
+exec 0<>{terminal}
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 exec 9<&{orders} {orders}<&-
 while IFS= read -r -d '' order <&9; do
@@ -23,27 +24,31 @@ while IFS= read -r -d '' order <&9; do
 done
 """
 _ENDED: Final = re.compile(rf"\n{_END} (\d+)\n")
+_MOVES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""What clears a screen or moves its cursor."""
 _SECONDS: Final = 60.0
 
 
 class Shell:
     """Runs commands one after the other in one bash, which keeps variables and background jobs.
 
-    `typed` are answers to prompts, by the text with which the output ends when they are asked for.
+    `typed` has what is answered to a prompt, by the text with which the output ends then; it is
+    made of all that the terminal shows.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
-        self.typed: dict[str, str] = {"[y/N]: ": "y"}
+        self.typed: dict[str, Callable[[str], str]] = {"[y/N]: ": lambda _: "y"}
         self._terminal, inner = pty.openpty()
         orders, self._orders = os.pipe()
         self._process = subprocess.Popen(  # noqa: S603 - the shell of a test
-            ["/bin/bash", "-c", _LOOP.format(orders=orders, end=_END)],
+            ["/bin/bash", "-c", _LOOP.format(orders=orders, end=_END, terminal=os.ttyname(inner))],
             cwd=folder,
             env=environ,
             stdin=inner,
             stdout=inner,
             stderr=inner,
             pass_fds=(orders,),
+            start_new_session=True,  # the first terminal that it opens becomes its own
         )
         os.close(inner)
         os.close(orders)
@@ -64,10 +69,10 @@ class Shell:
                 seen += os.read(self._terminal, 65536).decode(errors="replace")
             except OSError as error:
                 raise AssertionError(f"{command} ended the shell:\n{seen}") from error
-            seen = seen.replace("\r\n", "\n")
+            seen = _MOVES.sub("", seen.replace("\r\n", "\n"))
             for prompt, answer in self.typed.items():
                 if len(seen) > answered and seen.endswith(prompt):
-                    os.write(self._terminal, answer.encode() + b"\n")
+                    os.write(self._terminal, answer(seen).encode() + b"\n")
                     answered = len(seen) + 1
         return int(end[1]), seen[: end.start()]
 

@@ -76,6 +76,11 @@ NOT_RUN: Final = {
         "aws kms create-key --description \"root key of Sealyard's keyrings\""
         " --query KeyMetadata.Arn --output text",
     ): _CLOUD,
+    ("docs/how-to/roots/pkcs11.md", "$ pip install 'sealyard[pkcs11]'"): _INDEX,
+    (
+        "docs/how-to/roots/pkcs11.md",
+        "$ softhsm2-util --init-token --free --label sealyard",
+    ): "pkcs11-tool of OpenSC; the token and its key are made by python-pkcs11",
     (
         "docs/how-to/roots/azure-key-vault.md",
         "$ az keyvault create --name sealyard-keys --resource-group RG --sku premium"
