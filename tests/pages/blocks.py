@@ -30,11 +30,6 @@ class Block:
     text: str
 
     @property
-    def first(self) -> str:
-        """Its first line, by which tables name it."""
-        return self.text.partition("\n")[0].strip()
-
-    @property
     def name(self) -> str:
         """What a test is called that is for this block alone."""
         return f"{self.page}:{self.line}"

@@ -12,7 +12,12 @@ from typing import Final
 
 import yaml
 
-KEYS: Final = "keys:\n  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
+ROOT_KEY: Final = "key: {file: root.key}"
+KEYS: Final = f"""\
+keys:
+  keyring: {{file: keyring.jwe, {ROOT_KEY}}}
+  store: sqlite:keys.db
+"""
 LISTENERS: Final = """\
 listeners:
   - name: api
@@ -20,7 +25,17 @@ listeners:
     upstream: http://127.0.0.1:3000
     unmatched: pass
     trusted_names: true
-    defaults: {tenant: const:clinic, conversation: $.conversationId}
+    defaults: {tenant: const:clinic, bind: [tenant, conversation], conversation: CONVERSATION}
+"""
+VAULT: Final = """\
+version: 2
+keys:
+  keyring:
+    file: keyring.jwe
+    id: lXJ6nQm9bTq0x3VfYkR2dA
+    vault:
+      address: https://vault.example:8200
+      key: sealyard
 """
 RULE: Final = "- name: shown\n  match: POST /shown/{id}\n"
 PARTS: Final = frozenset({"request", "response"})
@@ -28,6 +43,8 @@ SECTIONS: Final = frozenset(
     {"version", "keys", "admin", "health", "audit", "fields", "listeners", "rules"}
 )
 ROOTS: Final = frozenset({"gcp-kms", "aws-kms", "azure-kv", "id"})
+LOGINS: Final = frozenset({"approle", "cert", "jwt", "kubernetes", "token"})
+FORMS: Final = re.compile(r"(?:form|part|filename):")
 
 
 def kind_of(text: str) -> str:
@@ -44,6 +61,10 @@ def kind_of(text: str) -> str:
         return "parts"
     if names <= ROOTS:
         return "root"
+    if names <= LOGINS:
+        return "login"
+    if "scrape_configs" in names:
+        return "prometheus"
     return "sections" if names <= SECTIONS else "chart"
 
 
@@ -56,29 +77,44 @@ def whole(text: str) -> str:
         return _with_rules(text)
     if kind == "root":
         return _with_root(text)
+    if kind == "login":
+        return VAULT + textwrap.indent(text, "      ") + _listeners(text)
     sections = _sections(text)
     rules = sections.pop("rules", None)
-    made = "".join(sections.values())
-    if "version" not in sections:
-        made = f"version: 2\n{made}"
-    if "keys" not in sections:
-        made += KEYS
-    elif "keyring:" not in sections["keys"]:
-        made = made.replace("keys:\n", KEYS, 1)
+    sections["keys"] = _keys(sections.get("keys", KEYS))
     if "listeners" not in sections:
         shown = "" if rules is None else textwrap.indent(rules, "    ")
-        made += LISTENERS + shown
-    return made
+        sections["listeners"] = _listeners(text) + shown
+    elif "unmatched:" not in sections["listeners"]:
+        more = "    upstream: http://127.0.0.1:3000\n" if "upstream:" not in text else ""
+        sections["listeners"] += f"{more}    unmatched: pass\n"
+    return "".join({"version": "version: 2\n", **sections}.values())
+
+
+def _listeners(text: str) -> str:
+    """Return a listener whose rules find their conversation where the rules of a text can."""
+    source = "query:c" if FORMS.search(text) else "$.conversationId"
+    return LISTENERS.replace("CONVERSATION", source)
+
+
+def _keys(section: str) -> str:
+    """Return the section of the keys with a keyring that has a file and a root."""
+    if "keyring:" not in section:
+        return section.replace("keys:\n", KEYS.removesuffix("  store: sqlite:keys.db\n"), 1)
+    if "file:" not in section:
+        return section.replace("keyring:\n", f"keyring:\n    file: k.jwe\n    {ROOT_KEY}\n", 1)
+    return section
 
 
 def _with_rules(rules: str) -> str:
-    return f"version: 2\n{KEYS}{LISTENERS}    rules:\n{textwrap.indent(rules, '      ')}"
+    shown = textwrap.indent(rules, "      ")
+    return f"version: 2\n{KEYS}{_listeners(rules)}    rules:\n{shown}"
 
 
 def _with_root(text: str) -> str:
-    other = "" if "kms" in text or "kv" in text else "    key: {file: root.key}\n"
+    other = "" if "kms" in text or "kv" in text else f"    {ROOT_KEY}\n"
     shown = textwrap.indent(text, "    ")
-    return f"version: 2\nkeys:\n  keyring:\n    file: keyring.jwe\n{other}{shown}{LISTENERS}"
+    return f"version: 2\nkeys:\n  keyring:\n    file: k.jwe\n{other}{shown}{_listeners(text)}"
 
 
 def _sections(text: str) -> dict[str, str]:

@@ -66,8 +66,8 @@ class Container:
         for name, port in state.names.items():
             text = text.replace(f"//{name}:3000", f"//127.0.0.1:{port}")
             text = text.replace(f"//{name}:6379", f"//127.0.0.1:{port}")
-        for inside, outside in self.ports.items():
-            text = text.replace(f"0.0.0.0:{inside}", f"127.0.0.1:{state.published[outside]}")
+        for port, outer in self.ports.items():
+            text = text.replace(f"0.0.0.0:{port}", f"127.0.0.1:{state.published[outer]}")
         return text.replace("0.0.0.0:15021", f"127.0.0.1:{free_port()}")
 
     def line(self, state: State) -> list[str]:
@@ -150,8 +150,7 @@ def compose(words: Sequence[str], state: State) -> int:
     services: dict[str, Any] = yaml.safe_load(Path("compose.yaml").read_text())["services"]
     match words:
         case ["config", "--quiet"]:
-            program = shutil.which("docker-compose")
-            return 0 if program is None else subprocess.run([program, *words], check=False).returncode  # noqa: S603 - Debian's
+            return checked(words)
         case ["run", "--rm", name]:
             return run(service(name, services[name], state), state, wait=True)
         case ["up", "--detach"]:
@@ -160,6 +159,14 @@ def compose(words: Sequence[str], state: State) -> int:
             sys.stdout.write(Path(state.kept[f"{name} {path}"]).read_text())
             return 0
     raise AssertionError(words)
+
+
+def checked(words: Sequence[str]) -> int:
+    """Let Debian's docker-compose read the file, where it is."""
+    program = shutil.which("docker-compose")
+    if program is None:
+        return 0
+    return subprocess.run([program, *words], check=False).returncode  # noqa: S603 - as said
 
 
 def up(services: Mapping[str, Any], state: State) -> int:

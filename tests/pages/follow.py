@@ -43,7 +43,7 @@ serving=$!
 until grep -q '{ready}' serving.log || ! kill -0 $serving; do sleep 0.1; done
 grep -q '{ready}' serving.log || (cat serving.log; false)
 """
-_NUMBER: Final = re.compile(r"(?<![\w.:\\-])\d+(?:\\?\.\d+)?(?![\w:-])")
+_NUMBER: Final = re.compile(r"(?<![\w.:\\-])\d+(?:\\?\.\d+)?(?![\w-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class Reader:
     def filled(self, text: str) -> str:
         """Return a text of the page with what stands here in place of its examples."""
         for example, real in self.values.items():
-            text = re.sub(rf"(?<![\w-]){re.escape(example)}(?![\w-])", lambda _, r=real: r, text)
+            named = rf"(?<![\w-]){re.escape(example)}(?![\w-])"
+            text = re.sub(named, real.replace("\\", r"\\"), text)
         return text
 
     def _compare(self, block: Block, shown: str, printed: str) -> None:

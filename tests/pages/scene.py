@@ -31,7 +31,10 @@ listeners:
     listen: 127.0.0.1:8080
     upstream: http://127.0.0.1:3000
     unmatched: pass
-    defaults: {tenant: const:clinic, response: {decrypt: tokens, on_error: keep}}
+    defaults:
+      tenant: const:clinic
+      bind: [tenant, conversation]
+      response: {decrypt: tokens, on_error: keep}
     rules:
       - name: send
         match: POST /api/messages
@@ -84,9 +87,7 @@ class Scene:
         """Start `sealyard serve` in the folder; return what reloads it, and waits until it has."""
         log = self.folder / "sealyard.log"
         line, stack = command(self.folder), self.stack
-        process = stack.enter_context(
-            child(line, log, environment(**variables), cwd=self.folder)
-        )
+        process = stack.enter_context(child(line, log, environment(**variables), cwd=self.folder))
         await_log(process, log, "server.ready")
         count = 0
 
@@ -94,7 +95,7 @@ class Scene:
             nonlocal count
             count += 1
             process.send_signal(signal.SIGHUP)
-            until(lambda: log.read_text().count("config.reloaded") >= count)
+            until(lambda: log.read_text().count('"cause":"signal"') >= count)
 
         return reload
 
@@ -125,7 +126,7 @@ class Scene:
         return [one for one in files if CANARY.encode() in one.read_bytes()]
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -187,4 +187,3 @@ def end_all(file: Path) -> None:
     """End what the stand-in has started."""
     for pid in State(file, **json.loads(file.read_text())).pids:
         os.kill(pid, signal.SIGTERM)
-

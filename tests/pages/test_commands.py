@@ -14,7 +14,7 @@ from tests.pages.blocks import COMMANDS, PAGES, ROOT, Block, blocks_of
 from tests.pages.follow import Reader, Step, steps
 from tests.pages.scenes import NEEDS, SCENES, scene_of
 from tests.pages.shell import Shell
-from tests.pages.table import NOT_RUN, of_the_checkout
+from tests.pages.table import is_not_run, of_the_checkout
 
 CURL: Final = shutil.which("curl")
 
@@ -27,7 +27,7 @@ def followed(page: str) -> list[tuple[Block, str | None]]:
         assert block is not None
         if block.language not in COMMANDS or of_the_checkout(block):
             continue
-        if (page, block.first) not in NOT_RUN:
+        if not is_not_run(block):
             shown = after.text if after is not None and after.language == "text" else None
             found.append((block, shown if block.language == "sh" else None))
     return found
