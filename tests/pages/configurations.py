@@ -44,6 +44,13 @@ SECTIONS: Final = frozenset(
 )
 ROOTS: Final = frozenset({"gcp-kms", "aws-kms", "azure-kv", "id"})
 LOGINS: Final = frozenset({"approle", "cert", "jwt", "kubernetes", "token"})
+_NAMED: Final = {"cases": "cases", "source": "job", "scrape_configs": "prometheus"}
+_MADE_OF: Final = (
+    (PARTS, "parts"),
+    (ROOTS, "root"),
+    (LOGINS, "login"),
+    (SECTIONS, "sections"),
+)
 FORMS: Final = re.compile(r"(?:form|part|filename):")
 
 
@@ -52,20 +59,10 @@ def kind_of(text: str) -> str:
     value = yaml.safe_load(text)
     if isinstance(value, list):
         return "rules"
-    names = set(value)
-    if "cases" in names:
-        return "cases"
-    if "source" in names:
-        return "job"
-    if names <= PARTS:
-        return "parts"
-    if names <= ROOTS:
-        return "root"
-    if names <= LOGINS:
-        return "login"
-    if "scrape_configs" in names:
-        return "prometheus"
-    return "sections" if names <= SECTIONS else "chart"
+    for name, kind in _NAMED.items():
+        if name in value:
+            return kind
+    return next((kind for names, kind in _MADE_OF if value.keys() <= names), "chart")
 
 
 def whole(text: str) -> str:

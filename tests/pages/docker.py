@@ -66,8 +66,8 @@ class Container:
         for name, port in state.names.items():
             text = text.replace(f"//{name}:3000", f"//127.0.0.1:{port}")
             text = text.replace(f"//{name}:6379", f"//127.0.0.1:{port}")
-        for port, outer in self.ports.items():
-            text = text.replace(f"0.0.0.0:{port}", f"127.0.0.1:{state.published[outer]}")
+        for served, outer in self.ports.items():
+            text = text.replace(f"0.0.0.0:{served}", f"127.0.0.1:{state.published[outer]}")
         return text.replace("0.0.0.0:15021", f"127.0.0.1:{free_port()}")
 
     def line(self, state: State) -> list[str]:

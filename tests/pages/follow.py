@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from .blocks import Block
@@ -94,7 +95,8 @@ def _is_whole(command: str) -> bool:
 class Reader:
     """Who follows a page in a shell.
 
-    `values` are texts of the page and what stands in their place here: ports, names that the page
+    The path of `folder`, where he works, is left out of what is printed, as pages do. `values` are
+    texts of the page and what stands in their place here: ports, names that the page
     leaves to its reader, and ids, which are learnt from what is printed. `before` is done before
     the first command that begins with its key; `statuses` are exit statuses other than 0;
     `numbers` says that figures which the page shows are examples, and `servers` what the log of a
@@ -102,6 +104,7 @@ class Reader:
     """
 
     shell: Shell
+    folder: Path | None = None
     values: dict[str, str] = field(default_factory=dict)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     statuses: Mapping[str, int] = field(default_factory=dict)
@@ -147,7 +150,8 @@ class Reader:
 
     def _compare(self, block: Block, shown: str, printed: str) -> None:
         pattern, names = self._pattern(shown.strip())
-        match = re.fullmatch(pattern, printed.strip())
+        told = printed.replace(f"{self.folder}/", "") if self.folder else printed
+        match = re.fullmatch(pattern, re.sub(r"[ \t]+$", "", told.strip(), flags=re.MULTILINE))
         assert match, f"{block.name} shows:\n{shown}\nand this was printed:\n{printed}"
         for example, group in names.items():
             self.values[example] = match[group]
@@ -159,7 +163,9 @@ class Reader:
             kind, text = str(one.lastgroup), one[0]
             pattern += self._literal(shown[at : one.start()])
             at = one.end()
-            if text in names:
+            if kind == "rest" and _is_a_line(shown, one):
+                pattern += r"[\s\S]*"
+            elif text in names:
                 pattern += f"(?P={names[text]})"
             elif text in self.values:
                 pattern += re.escape(self.values[text])
@@ -168,10 +174,14 @@ class Reader:
                 pattern += f"(?P<{names[text]}>{_ANY[kind]})"
             else:
                 pattern += _ANY[kind]
-        # A line that only says that something is left out may be any number of lines.
-        pattern += self._literal(shown[at:])
-        return re.sub(r"(?m)^\[\^\\n\]\*$\n", r"(?:[^\\n]*\\n)*", pattern), names
+        return pattern + self._literal(shown[at:]), names
 
     def _literal(self, text: str) -> str:
         escaped = re.escape(self.filled(text))
         return _NUMBER.sub(r"[\\d.,]+", escaped) if self.numbers else escaped
+
+
+def _is_a_line(text: str, found: re.Match[str]) -> bool:
+    """Return whether what was found is a line of its own: any number of lines are left out."""
+    before, after = text[: found.start()][-1:], text[found.end() :][:1]
+    return {before, after} <= {"", "\n"}

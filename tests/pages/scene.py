@@ -44,6 +44,18 @@ listeners:
         match: GET /api/conversations/{id}/messages
         conversation: path:id
 """
+BOUND_TO_FIELD: Final = (
+    RULES.replace(
+        """    defaults:
+      tenant: const:clinic
+      bind: [tenant, conversation]
+      response: {decrypt: tokens, on_error: keep}
+""",
+        "    defaults: {tenant: const:clinic}\n",
+    )
+    + "        response: {decrypt: '$.*.content', on_error: keep}\n"
+)
+"""The same, with values that are bound to their field too."""
 
 
 @dataclass
@@ -63,7 +75,9 @@ class Scene:
             TERM="dumb",
         )
         shell = self.stack.enter_context(Shell(self.folder, environ))
-        self.reader = Reader(shell, {name: str(port) for name, port in self.ports.items()})
+        self.reader = Reader(
+            shell, self.folder, {name: str(port) for name, port in self.ports.items()}
+        )
 
     def write(self, name: str, text: str) -> None:
         """Write a file with this scene's ports in place of the page's."""
@@ -153,9 +167,9 @@ def call(
         return json.loads(answer.read())
 
 
-def configuration(keys: str, more: str = "") -> str:
+def configuration(keys: str, more: str = "", rules: str = RULES) -> str:
     """Return a configuration with the rules of the tutorial for the tenant `clinic`."""
-    return f"version: 2\nkeys:\n{keys}{more}{RULES}"
+    return f"version: 2\nkeys:\n{keys}{more}{rules}"
 
 
 def admin() -> str:

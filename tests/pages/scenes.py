@@ -20,6 +20,7 @@ from tests.pages import scenes_of_tasks as tasks
 from tests.pages.blocks import ROOT
 from tests.pages.scene import (
     BACKEND,
+    BOUND_TO_FIELD,
     PHRASE,
     RULES,
     Scene,
@@ -30,6 +31,7 @@ from tests.pages.scene import (
     until,
 )
 from tests.redis.server import Server
+from tests.scenarios.rig import write_keys
 from tests.servers import await_port, child, free_port, listens
 
 
@@ -76,7 +78,7 @@ def keys(scene: Scene) -> None:
     scene.stack.callback(server.kill)
     store = f"  store: redis://127.0.0.1:{server.port}/0\n"
     keyring = "  keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}\n"
-    scene.write("sealyard.yaml", configuration(keyring + store))
+    scene.write("sealyard.yaml", configuration(keyring + store, rules=BOUND_TO_FIELD))
     scene.backend()
     loads: list[Callable[[], None]] = []
 
@@ -115,16 +117,15 @@ def keys(scene: Scene) -> None:
 
 def other_keyring(scene: Scene) -> None:
     """Go to a folder with a keyring whose KEK is `k1`, and the backup of another such one."""
-    folder = scene.folder / "two"
-    folder.mkdir()
-    old = ROOT / "tests" / "archive" / "0.1.0"
-    scene.do("cd two")
-    (folder / "sealyard.yaml").write_text(
-        configuration("  keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}\n")
-    )
-    shutil.copy(old / "keyring.jwe", folder / "spare.jwe")
-    scene.do("sealyard keys init --kek k1 && mv keyring.jwe a.jwe && sealyard keys init --kek k1")
-    scene.do("sealyard keys export theirs.jwe && rm keyring.jwe && mv a.jwe keyring.jwe")
+    scene.do("export SEALYARD_BACKUP_PASSPHRASE='another twelve characters'")
+    for name in ("theirs", "two"):
+        folder = scene.folder / name
+        folder.mkdir()
+        write_keys(folder)
+        keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
+        (folder / "sealyard.yaml").write_text(configuration(keyring))
+        scene.do(f"cd {folder} && sealyard keys upgrade")
+    scene.do("(cd ../theirs && sealyard keys export ../two/theirs.jwe)")
 
 
 def participants(scene: Scene) -> None:
@@ -142,7 +143,14 @@ def participants(scene: Scene) -> None:
 
         return named
 
+    def another() -> None:
+        """Bob has another key, which nobody has accepted."""
+        second = OKPKey.generate_key("X25519").as_dict(private=False)
+        (scene.folder / "new.json").write_text(json.dumps(second))
+        scene.do("sealyard participants add bob --jwk new.json")
+
     scene.reader.before = {
+        "sealyard participants list bob": another,
         "sealyard participants revoke": known("bob"),
         "sealyard participants private": known("alice", 0),
         "sealyard participants accept": known("bob"),
@@ -199,15 +207,8 @@ def admin_api(scene: Scene) -> None:
     keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
     credential = "{name: reader, token: {file: admin.token}, scopes: [open]}"
     more = f"admin: {{listen: 127.0.0.1:9901, tokens: [{credential}]}}\n"
-    rules = configuration(keyring, more).replace(
-        "tenant: const:clinic", "bind: [conversation, field]"
-    )
-    scene.write(
-        "sealyard.yaml",
-        rules.replace("      bind: [tenant, conversation]\n", "").replace(
-            "decrypt: tokens", "decrypt: $.content"
-        ),
-    )
+    rules = BOUND_TO_FIELD.replace("tenant: const:clinic", "bind: [conversation, field]")
+    scene.write("sealyard.yaml", configuration(keyring, more, rules))
     kept = scene.backend()
     scene.serve()
     url = f"http://127.0.0.1:{scene.ports['8080']}/api/messages"
@@ -302,7 +303,7 @@ def redis(scene: Scene) -> None:
     scene.write("sealyard.yaml", configuration(keyring + store))
     scene.backend()
     scene.reader.numbers = True
-    scene.reader.statuses = {"sealyard doctor": 1}
+    scene.reader.statuses = {"sealyard doctor": 3}
 
 
 def sentinel(scene: Scene) -> Server:

@@ -38,6 +38,7 @@ _CLUSTER: Final = "a cluster"
 _DOCKER: Final = "Docker"
 _INDEX: Final = "PyPI, where no release is yet; the wheel itself is installed by `./dev release`"
 _OPENSC: Final = "pkcs11-tool of OpenSC; python-pkcs11 makes token and key here"
+_PACKAGE: Final = "a package of a sender's sidecar: tests/scenarios/test_package_keys.py has one"
 _ROOT: Final = "root and systemd: tests/release/test_systemd.py runs the unit under a real one"
 
 NOT_RUN: Final = {
@@ -54,6 +55,7 @@ NOT_RUN: Final = {
     ("docs/how-to/kubernetes-platforms.md", "kubectl"): _CLUSTER,
     ("docs/how-to/mesh.md", "kubectl"): _CLUSTER,
     ("docs/testing-on-a-cluster.md", "kind create cluster"): _CLUSTER,
+    ("docs/how-to/participants.md", "sealyard sessions package"): _PACKAGE,
     ("docs/how-to/roots/aws-kms.md", "aws kms"): _CLOUD,
     ("docs/how-to/roots/azure-key-vault.md", "$ az keyvault"): _CLOUD,
     ("docs/how-to/roots/gcp-kms.md", "$ gcloud kms keyrings"): _CLOUD,

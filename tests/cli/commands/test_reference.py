@@ -47,13 +47,20 @@ def examples() -> list[str]:
 
 
 @pytest.mark.parametrize("line", examples())
-def test_an_example_names_a_command_with_options_that_it_has(line: str) -> None:
+def test_an_example_names_a_command_with_options_that_it_has(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("web.yaml").touch()
     plain = re.sub(r"\$\([^)]*\)", "x", line)
     calls = [one for one in re.split(r"\||&&", plain) if "sealyard " in one]
     assert calls
     for call in calls:
         words = shlex.split(re.split(r"[<>]", call)[0], comments=True)
-        understood(words[words.index("sealyard") + 1 :])
+        at = len(words) - words[::-1].index("sealyard")
+        for name, _, value in (one.partition("=") for one in words[: at - 1] if "=" in one):
+            monkeypatch.setenv(name, value)
+        understood(words[at:])
 
 
 def understood(words: list[str]) -> None:
