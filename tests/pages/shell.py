@@ -24,6 +24,7 @@ while IFS= read -r -d '' order <&9; do
 done
 """
 _ENDED: Final = re.compile(rf"\n{_END} (\d+)\n")
+_LINE_END: Final = re.compile(r"\r+\n")
 _MOVES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """What clears a screen or moves its cursor."""
 _SECONDS: Final = 60.0
@@ -69,7 +70,7 @@ class Shell:
                 seen += os.read(self._terminal, 65536).decode(errors="replace")
             except OSError as error:
                 raise AssertionError(f"{command} ended the shell:\n{seen}") from error
-            seen = _MOVES.sub("", seen.replace("\r\n", "\n"))
+            seen = _MOVES.sub("", _LINE_END.sub("\n", seen))
             for prompt, answer in self.typed.items():
                 if len(seen) > answered and seen.endswith(prompt):
                     os.write(self._terminal, answer(seen).encode() + b"\n")

@@ -1,7 +1,7 @@
 """The table of docs/how-to/tasks.md: twelve tasks of a new user, and what each of them takes.
 
 `python -m tests.pages.tasks` writes it. Words and commands are counted on the pages; the seconds
-were measured by `./dev test tests/pages/test_commands.py --durations 0`.
+were measured by `./dev test tests/pages/test_commands.py -rP`.
 """
 
 from __future__ import annotations
@@ -63,29 +63,29 @@ TASKS: Final = (
         "seal a field",
         "tutorial.md",
         ("1. A backend", "2. A configuration", "3. Messages"),
-        0,
+        30,
     ),
-    Task("open a list", "tutorial.md", ("3. Messages", "4. An attack"), 0),
-    Task("write rule tests", "how-to/rule-tests.md", (), 0),
-    Task("rotate a key", "how-to/keys.md", ("Rotate the KEK",), 0),
-    Task("lose Redis", "how-to/redis-tls.md", ("5. Lose it",), 0),
+    Task("open a list", "tutorial.md", ("3. Messages", "4. An attack"), 12),
+    Task("write rule tests", "how-to/rule-tests.md", (), 38),
+    Task("rotate a key", "how-to/keys.md", ("Rotate the KEK",), 33),
+    Task("lose Redis", "how-to/redis-tls.md", ("5. Lose it",), 9),
     Task(
         "restore a keyring",
         "how-to/keys.md",
         ("Back up, and practise the loss",),
-        0,
+        20,
     ),
-    Task("revoke a conversation", "how-to/keys.md", ("Rotate and revoke sessions",), 0),
-    Task("find out a refusal", "how-to/refused.md", (), 0),
-    Task("watch it with Prometheus and Grafana", "how-to/prometheus.md", (), 0),
+    Task("revoke a conversation", "how-to/keys.md", ("Rotate and revoke sessions",), 18),
+    Task("find out a refusal", "how-to/refused.md", (), 17),
+    Task("watch it with Prometheus and Grafana", "how-to/prometheus.md", (), 19),
     Task(
         "use Redis with TLS",
         "how-to/redis-tls.md",
         ("1. Certificates", "2. Redis", "3. Sealyard", "4. Check it"),
-        0,
+        14,
     ),
-    Task("keep two tenants apart", "how-to/tenants.md", (), 0),
-    Task("leave again", "how-to/leave.md", (), 0),
+    Task("keep two tenants apart", "how-to/tenants.md", (), 28),
+    Task("leave again", "how-to/leave.md", (), 22),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -42,7 +43,10 @@ def test_a_reader_of_the_page_sees_what_it_shows(page: str, tmp_path: Path) -> N
     assert followed(page)
     with scene_of(page, tmp_path) as scene:
         for block, shown in followed(page):
+            began = time.monotonic()
             scene.reader.follow(block, shown)
+            print(f"{block.name}: {time.monotonic() - began:.1f} s")  # noqa: T201 - `-rP` measures
+        assert scene.logged() == []
 
 
 def test_commands_of_the_checkout_are_some_that_it_has() -> None:
