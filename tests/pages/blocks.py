@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +58,10 @@ def blocks_of(page: Path) -> list[Block]:
 def blocks_in(text: str, name: str) -> list[Block]:
     """Return the fenced blocks of a text, each without the indentation that it has there."""
     return [
-        Block(name, text[: one.start()].count("\n") + 1, one[2], textwrap.dedent(one[3]))
+        Block(name, text[: one.start()].count("\n") + 1, one[2], _without(one[1], one[3]))
         for one in _FENCE.finditer(text)
     ]
+
+
+def _without(indentation: str, text: str) -> str:
+    return "".join(line.removeprefix(indentation) for line in text.splitlines(keepends=True))

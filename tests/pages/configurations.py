@@ -44,7 +44,12 @@ SECTIONS: Final = frozenset(
 )
 ROOTS: Final = frozenset({"gcp-kms", "aws-kms", "azure-kv", "id"})
 LOGINS: Final = frozenset({"approle", "cert", "jwt", "kubernetes", "token"})
-_NAMED: Final = {"cases": "cases", "source": "job", "scrape_configs": "prometheus"}
+_NAMED: Final = {
+    "cases": "cases",
+    "openapi": "openapi",
+    "scrape_configs": "prometheus",
+    "source": "job",
+}
 _MADE_OF: Final = (
     (PARTS, "parts"),
     (ROOTS, "root"),
@@ -83,7 +88,9 @@ def whole(text: str) -> str:
         shown = "" if rules is None else textwrap.indent(rules, "    ")
         sections["listeners"] = _listeners(text) + shown
     elif "unmatched:" not in sections["listeners"]:
-        more = "    upstream: http://127.0.0.1:3000\n" if "upstream:" not in text else ""
+        given = {"listen": "127.0.0.1:8080", "upstream": "http://127.0.0.1:3000"}
+        lacking = [one for one in given if f" {one}:" not in sections["listeners"]]
+        more = "".join(f"    {one}: {given[one]}\n" for one in lacking)
         sections["listeners"] += f"{more}    unmatched: pass\n"
     return "".join({"version": "version: 2\n", **sections}.values())
 

@@ -179,6 +179,12 @@ def rule_tests(scene: Scene) -> None:
     scene.write("sealyard.yaml", configuration(keyring).partition("listeners:")[0] + rules)
 
 
+def contract(scene: Scene) -> None:
+    """The description of the page, and nothing else."""
+    (described,) = page("docs/how-to/contract.md")
+    (scene.folder / "openapi.yaml").write_text(described.text)
+
+
 def operate(scene: Scene) -> None:
     """A sidecar with an admin listener, and the processor of the page."""
     scene.do("sealyard init made && cp -p made/keyring.jwe made/root.key made/admin.token .")
@@ -328,6 +334,7 @@ SCENES: Final[dict[str, Callable[[Scene], None]]] = {
     "docs/how-to/admin.md": admin_api,
     "docs/how-to/audit.md": audit,
     "docs/how-to/backends/README.md": backends,
+    "docs/how-to/contract.md": contract,
     "docs/how-to/docker.md": tasks.docker,
     "docs/how-to/install.md": install,
     "docs/how-to/keys.md": keys,

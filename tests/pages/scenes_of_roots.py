@@ -24,7 +24,7 @@ def aws_kms(scene: Scene) -> None:
 
     def pinned() -> None:
         """Write the id beside the key, as step 4 says."""
-        scene.write("sealyard.yaml", f"{first.text}{at}    {pin.text}{RULES}")
+        scene.write("sealyard.yaml", f"{first.text}{at}{pin.text}{RULES}")
 
     scene.reader.before = {"sealyard keys roots check": pinned}
 

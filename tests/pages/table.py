@@ -14,6 +14,7 @@ from tests.pages.blocks import Block
 BY_OTHERS: Final = {
     "docs/how-to/disasters.md": "tests/drills/page.py",
     "docs/how-to/kubernetes.md": "tests/chart/test_followed.py",
+    "docs/how-to/observe.md": "tests/scenarios/test_ladder.py",
     "docs/how-to/open-elsewhere.md": "tests/interop/test_snippets.py",
     "docs/how-to/roots/vault.md": "tests/keys/keyring/roots/test_vault_page.py",
     "docs/reference/commands.md": "tests/cli/commands/test_reference.py",
@@ -67,7 +68,6 @@ NOT_RUN: Final = {
 
 PAGES_NOT_RUN: Final = {
     "docs/how-to/migrate.md": "figures of a large database; tests/migration runs each verb",
-    "docs/how-to/observe.md": "figures of real traffic; tests/scenarios/test_observe.py has others",
     "docs/how-to/status.md": "goes on until it is stopped; tests/telemetry/test_tap.py has lines",
 }
 """Pages whose commands nothing runs as they are written there, and what runs in their place."""
