@@ -104,8 +104,6 @@ def prometheus(scene: Scene) -> None:
     def up() -> None:
         until(lambda: listens(port))
         until(lambda: bool(query(port, "sealyard_ready")))
-        for asked in dashboard():
-            query(port, asked)
 
     scene.reader.before = {"curl -s 'localhost:9090": up}
 
@@ -115,16 +113,6 @@ def query(port: int, text: str) -> list[object]:
     answer = call(f"http://127.0.0.1:{port}/api/v1/query", form={"query": text})
     assert answer["status"] == "success"
     return list(answer["data"]["result"])
-
-
-def dashboard() -> list[str]:
-    """Return the queries of the dashboard, with something in place of Grafana's variables."""
-    panels = json.loads((FILES / "dashboard.json").read_text())["panels"]
-    asked = [one["expr"] for panel in panels for one in panel.get("targets", ())]
-    assert asked
-    for variable in ("$__rate_interval", "$__interval", "$__range"):
-        asked = [one.replace(variable, "1m") for one in asked]
-    return [one.replace("$", "") for one in asked]
 
 
 def redis_tls(scene: Scene) -> None:
