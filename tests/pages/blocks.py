@@ -13,7 +13,7 @@ PAGES: Final = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glo
 COMMANDS: Final = ("console", "sh")
 """Languages of blocks with commands: a session with `$` and what is printed, and a script."""
 DATA: Final = ("json", "yaml")
-PROGRAMS: Final = ("go", "java", "js", "python", "sql")
+PROGRAMS: Final = ("go", "java", "js", "promql", "python", "sql")
 OTHERS: Final = ("text", "{toctree}")
 """Pictures, forms of bytes, and what a program prints."""
 _FENCE: Final = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)

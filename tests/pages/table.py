@@ -28,6 +28,7 @@ PROGRAMS_RUN: Final = {
     ("docs/how-to/open-elsewhere.md", "java"): "tests/interop/test_snippets.py",
     ("docs/how-to/open-elsewhere.md", "js"): "tests/interop/test_snippets.py",
     ("docs/how-to/open-elsewhere.md", "python"): "tests/interop/test_snippets.py",
+    ("docs/how-to/operate.md", "promql"): "tests/pages/scenes_of_tasks.py",
     ("docs/how-to/operate.md", "python"): "tests/pages/scenes.py",
     ("docs/how-to/participants.md", "js"): "tests/interop/test_packages.py",
     ("docs/how-to/participants.md", "python"): "tests/interop/test_packages.py",
