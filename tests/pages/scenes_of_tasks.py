@@ -104,10 +104,9 @@ def prometheus(scene: Scene) -> None:
     def up() -> None:
         until(lambda: listens(port))
         until(lambda: bool(query(port, "sealyard_ready")))
-        scene.send()
         (asked,) = page("docs/how-to/operate.md", "promql")
         for line in asked.text.splitlines():
-            until(lambda one=line: bool(query(port, one)))
+            query(port, line)
 
     scene.reader.before = {"curl -s 'localhost:9090": up}
 
