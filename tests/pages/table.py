@@ -68,7 +68,10 @@ NOT_RUN: Final = {
 """Blocks with commands that nothing runs, by page and beginning, and what they would need."""
 
 PAGES_NOT_RUN: Final = {
-    "docs/how-to/migrate.md": "figures of a large database; tests/migration runs each verb",
+    "docs/how-to/migrate.md": (
+        "figures of a large database; tests/migration runs each verb,"
+        " tests/acceptance/test_migrate_kinto.py the part on Kinto"
+    ),
     "docs/how-to/status.md": "goes on until it is stopped; tests/telemetry/test_tap.py has lines",
 }
 """Pages whose commands nothing runs as they are written there, and what runs in their place."""
