@@ -40,7 +40,7 @@ def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sealyard(*words: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a process of its own, since workers are forked from it."""
     done = subprocess.run(  # noqa: S603 - ourselves
-        [*SEALYARD, *words], capture_output=True, timeout=60, check=False, env=os.environ | SET
+        [*SEALYARD, *words], capture_output=True, timeout=120, check=False, env=os.environ | SET
     )
     assert done.returncode == status, done.stderr
     assert CANARY.encode() not in done.stdout + done.stderr
@@ -78,8 +78,8 @@ def test_a_run_of_several_workers_may_be_killed_at_every_border_of_batches(clini
     before = stored(clinic)
     for verb in ("seal", "open"):
         for batches in range(1, 6):
-            assert begin(verb, str(batches), "3").wait(60) == -signal.SIGKILL
-        assert begin(verb, "0", "3").wait(60) == 0
+            assert begin(verb, str(batches), "3").wait(120) == -signal.SIGKILL
+        assert begin(verb, "0", "3").wait(120) == 0
         if verb == "seal":
             sealyard("migrate", "verify", "job.yaml")
 
@@ -89,7 +89,7 @@ def test_a_run_of_several_workers_may_be_killed_at_every_border_of_batches(clini
 def test_what_a_killed_worker_leaves_is_done_by_another(clinic: Path) -> None:
     before = stored(clinic)
     for verb in ("seal", "open"):
-        assert begin(verb, "2", "3", "a-worker").wait(60) == 0
+        assert begin(verb, "2", "3", "a-worker").wait(120) == 0
         if verb == "seal":
             sealyard("migrate", "verify", "job.yaml")
 
@@ -97,10 +97,10 @@ def test_what_a_killed_worker_leaves_is_done_by_another(clinic: Path) -> None:
 
 
 def test_where_all_workers_are_killed_the_next_run_goes_on(clinic: Path) -> None:
-    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "2", "--rate", "10"]
+    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "2", "--rate", "6"]
     with subprocess.Popen(slow, stderr=subprocess.PIPE, env=os.environ | SET) as run:  # noqa: S603 - ourselves
         workers = awaited(run.pid, 2)
-        time.sleep(1)
+        await_rows(clinic, 2)
         for one in workers:
             os.kill(one, signal.SIGKILL)
         assert run.stderr is not None
@@ -114,10 +114,10 @@ def test_where_all_workers_are_killed_the_next_run_goes_on(clinic: Path) -> None
 
 
 def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
-    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "3", "--rate", "10"]
+    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "3", "--rate", "6"]
     with subprocess.Popen(slow, env=os.environ | SET) as run:  # noqa: S603 - ourselves
         workers = awaited(run.pid, 3)
-        time.sleep(0.5)
+        await_rows(clinic, 3)
         run.kill()
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{one}").exists() for one in workers):
@@ -130,13 +130,13 @@ def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, workers: int) -> None:
-    words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "10")
+    words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "6")
     command = [*SEALYARD, *words]
     with subprocess.Popen(command, env=os.environ | SET, start_new_session=True) as run:  # noqa: S603 - ourselves
         begun = awaited(run.pid, workers) if workers > 1 else []
-        time.sleep(1.5)
+        await_rows(clinic, workers)
         os.killpg(run.pid, signal.SIGINT)
-        run.wait(5)
+        run.wait(20)
     assert not any(Path(f"/proc/{one}").exists() for one in begun)
     told = json.loads(sealyard("migrate", "status", "job.yaml", "--json").stdout)
     assert 0 < told["rows"] < ROWS
@@ -145,9 +145,19 @@ def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, wo
     sealyard("migrate", "verify", "job.yaml")
 
 
+def await_rows(clinic: Path, workers: int) -> None:
+    """Wait until some worker has gone on after its first batch of three rows."""
+    deadline = time.monotonic() + 60
+    with closing(sqlite3.connect(clinic)) as database:
+        sql = "SELECT count(*) FROM messages WHERE content NOT LIKE 'canary%'"
+        while database.execute(sql).fetchone()[0] <= 3 * workers:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 def awaited(pid: int, workers: int) -> list[int]:
     """Return the workers of a run, once it has them."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = measure.children(pid)
         if len(found) == workers:
