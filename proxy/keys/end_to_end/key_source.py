@@ -98,6 +98,7 @@ class EndToEnd:
         if not seals and not opens:
             return self._sessions.resolve_warm(plain)
         if self._sessions.withdrawn:
+            self._drop()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
@@ -224,12 +225,15 @@ class EndToEnd:
             lock = self._locks[of] = asyncio.Lock()
         return lock
 
-    def _begin_after_fork(self) -> None:
-        # Two processes must not seal with one key, nor share an event loop's locks.
-        self._generation = forks.generation()
+    def _drop(self) -> None:
         self._sealing.clear()
         self._opening.clear()
         self._identities.forget()
+
+    def _begin_after_fork(self) -> None:
+        # Two processes must not seal with one key, nor share an event loop's locks.
+        self._generation = forks.generation()
+        self._drop()
         self._locks = WeakValueDictionary()
 
 

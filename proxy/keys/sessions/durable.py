@@ -43,12 +43,13 @@ class _Source:
 
 
 class _Opening:
-    """The sources of the tokens of one tenant, by the ids and numbers that name its KEKs.
+    """What the sessions of one tenant's tokens are derived from.
 
+    `named` has a source for each id and number of a KEK; `unknown` and `revoked` are decoys.
     `padding` are decoys: so many are tried in addition to the KEK that a token names.
     """
 
-    __slots__ = ("_named", "_revoked", "_unknown", "keks", "padding")
+    __slots__ = ("keks", "named", "padding", "revoked", "unknown")
 
     def __init__(self, keks: TenantKeks, decoy: KekEntry) -> None:
         self.keks = keks
@@ -58,16 +59,10 @@ class _Opening:
             for name in names:
                 named.setdefault(name, []).append(entry)
         self.padding = (decoy,) * (max(map(len, named.values())) - 1)
-        self._named = {name: self._source(entries, decoy) for name, entries in named.items()}
-        self._unknown = _Source((decoy, *self.padding), "unknown-key")
+        self.named = {name: self._source(entries, decoy) for name, entries in named.items()}
+        self.unknown = _Source((decoy, *self.padding), "unknown-key")
         revoked = replace(decoy, id="-")  # kept apart from those of unknown KEKs
-        self._revoked = _Source((revoked, *self.padding), "revoked-session")
-
-    def source(self, key_id: KeyId, not_before: int) -> _Source:
-        """Return what the session of a token is derived from."""
-        sid, kek_id, kek_number = key_id
-        named = self._named.get(kek_number if kek_id is None else kek_id, self._unknown)
-        return (named, self._revoked)[began(sid) < not_before]  # as long for either
+        self.revoked = _Source((revoked, *self.padding), "revoked-session")
 
     def _source(self, entries: list[KekEntry], decoy: KekEntry) -> _Source:
         usable = [entry for entry in entries if entry.state != "disabled"]
@@ -109,7 +104,11 @@ class DurableSessions:
 
     def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
-        source, sid = self._of(scope).source(key_id, not_before), key_id.sid
+        keks = self._keks.of(scope.tenant)
+        opening = self._opening.get(id(keks)) or self._made(keks)
+        sid, kek_id, kek_number = key_id
+        named = opening.named.get(kek_number if kek_id is None else kek_id, opening.unknown)
+        source = (named, opening.revoked)[began(sid) < not_before]  # as long for either
         place = scope, source.prefix + sid
         proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
         session = proven or tried
@@ -127,7 +126,8 @@ class DurableSessions:
         if session in self.kept or session.kek_id is None:
             return
         place = session.scope, _prefix(session.kek_id) + session.sid
-        padding = self._of(session.scope).padding
+        keks = self._keks.of(session.scope.tenant)
+        padding = (self._opening.get(id(keks)) or self._made(keks)).padding
         if padding and not session.others:
             session.others = _all_derived(padding, session.sid, session.scope)
         before = self._proven.get(place)
@@ -137,14 +137,11 @@ class DurableSessions:
         self.kept.add(session)
         self._tried.forget(place)
 
-    def _of(self, scope: Scope) -> _Opening:
-        keks = self._keks.of(scope.tenant)
-        found = self._opening.get(id(keks))
-        if found is None:
-            if len(self._opening) >= self._limit:
-                self._opening.clear()
-            found = self._opening[id(keks)] = _Opening(keks, self._decoy)
-        return found
+    def _made(self, keks: TenantKeks) -> _Opening:
+        if len(self._opening) >= self._limit:
+            self._opening.clear()
+        made = self._opening[id(keks)] = _Opening(keks, self._decoy)
+        return made
 
     def clear(self) -> None:
         """Forget all sessions, and the KEKs that they were derived from."""

@@ -205,6 +205,7 @@ class Sessions:
         else:
             now = clock()
         if self.withdrawn and (seals or opens):
+            self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
         since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         if not opens and len(seals) == 1:

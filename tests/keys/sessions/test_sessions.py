@@ -15,7 +15,7 @@ from proxy.core.crypto.token import Form, KeyId, decode
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
 from proxy.keys.sessions import session_control
-from proxy.keys.sessions.sessions import SessionSettings
+from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import MemoryStore, Offer, records
 
 from ..builders import (
@@ -24,6 +24,7 @@ from ..builders import (
     SCOPE,
     BrokenStore,
     CountingStore,
+    HookedStore,
     Time,
     World,
     a_keyring,
@@ -326,6 +327,26 @@ async def test_a_keyring_replaced_while_the_store_is_asked_is_not_outlived() -> 
 
 
 # --- the store fails, lies or lags ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_message_that_waits_at_the_end_of_the_lease_keeps_no_key(mode: SessionMode) -> None:
+    class Withdrawing(HookedStore):
+        async def before(self, operation: str) -> None:
+            if operation == "get_or_create" and ends:
+                world.sessions.withdraw(withdrawn=ends.pop())
+
+    time, ends = Time(), [True]
+    world = a_world(store=Withdrawing(time), time=time, mode=mode)
+    with pytest.raises(KeyUnavailable, match="root-lease-ended"):
+        await world.sessions.resolve(seal_need())
+    assert world.sessions.cached == (0, 0)
+    assert len(world.sessions._ephemeral) == 0
+    with pytest.raises(KeyUnavailable):
+        world.sessions.resolve_warm(seal_need())
+    assert world.sessions.resolve_warm(Needs({}, frozenset())) is not None
+    world.sessions.withdraw(withdrawn=False)
+    assert await world.sessions.resolve(seal_need())
 
 
 async def test_without_the_store_durable_sessions_go_on_in_the_process() -> None:
