@@ -273,6 +273,7 @@ class SidecarKeys:
         """
         self.watch.take(keyring)
         if self.watch.lineage.older is not None:
+            keyring.give_up()
             raise KeyringError("the keyring's file is older than the keyring in use before")
         self.sessions.withdraw(withdrawn=False)
 
