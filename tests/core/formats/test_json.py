@@ -479,3 +479,24 @@ def test_more_values_than_a_million_are_refused() -> None:
     validate(b"[" + b"1," * 999_998 + b"1]")
     with pytest.raises(BodyTooLarge):
         validate(b"[" + b"1," * 1_000_000 + b"1]")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"a": 1,}', 8),
+        (b'{"a": 1 "b": 2}', 8),
+        (b'{"a": tru}', 6),
+        (b'{"b": [1, 2}, "a": 1}', 11),
+        (b'{"a": "x}', 6),
+        (b'{"\xc3\xa9": 1, "a" 1}', 14),  # bytes are counted, not characters
+        (b'{"a": NaN}', None),  # our own strictness, not that of the library
+        (b'{"a": %b x}' % (b"1" * 5000), 5007),
+        (b'{"a": "%b}' % (b"x" * 100_000), None),  # too long to be read once more
+    ],
+)
+def test_a_broken_text_is_told_with_the_place(body: bytes, place: int | None) -> None:
+    with pytest.raises(InvalidBody) as met:
+        Selection((parse_json_selector("$.a"),)).find(body)
+    said = "" if place is None else f"The JSON is broken from its byte {place} on."
+    assert (met.value.reason, met.value.detail) == ("not-json", said)

@@ -13,6 +13,7 @@ from ...leaves.strict_json import after_space, scan
 from ...slices import PIECE_BYTES, pause
 from .text import unescape
 
+NOT_JSON: Final = "not-json"
 _WS: Final = r"[ \t\n\r]*+"
 _CHARS: Final = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
 # Longer strings are left to the C scanner, which is faster from about a hundred characters on.
@@ -49,7 +50,7 @@ def member(text: str, at: int) -> tuple[str, int, int, str]:
     """
     match = _MEMBER.match(text, at)
     if match is None:
-        raise InvalidBody("not-json")
+        raise InvalidBody(NOT_JSON)
     name, _, closing = match.groups()
     return name, match.start(2), match.end(), closing or ""
 
@@ -65,7 +66,7 @@ def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
         return at + 1, ","
     match = pattern.match(text, at)
     if match is None:
-        raise InvalidBody("not-json")
+        raise InvalidBody(NOT_JSON)
     return match.end(), match[1]
 
 
@@ -154,7 +155,7 @@ def _end_of_string(text: str, at: int) -> int:
             if end >= 0:
                 return end + 1
             if last == len(text):
-                raise InvalidBody("not-json")
+                raise InvalidBody(NOT_JSON)
             at = last
             continue
         match = _INSIDE.match(text, at, at + PIECE_BYTES)
@@ -163,7 +164,7 @@ def _end_of_string(text: str, at: int) -> int:
             break
         at = match.end()
     if not text.startswith('"', match.end()):
-        raise InvalidBody("not-json")
+        raise InvalidBody(NOT_JSON)
     return match.end() + 1
 
 

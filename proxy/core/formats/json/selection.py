@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import repeat
 from typing import ClassVar, Final, Self, cast
@@ -11,8 +12,8 @@ from ...expressions.selectors import Inside, JsonSelector, Selector, Step
 from ...leaves import Finder
 from ...leaves.finder import PlainPath
 from ...leaves.strict_json import after_space, check, scan
-from ...slices import pause, paused
-from .lexer import Findings, FoundValue, Path
+from ...slices import PIECE_BYTES, pause, paused
+from .lexer import NOT_JSON, Findings, FoundValue, Path
 from .names import Node, finish, insert
 from .nested import in_string, look_within
 from .text import unescaped
@@ -79,7 +80,9 @@ class Selection:
         try:
             end = Walk(text, findings, lenient=lenient).value(start, (self._root,), ())
         except (ValueError, StopIteration):  # what the C scanner raises
-            raise InvalidBody("not-json") from None
+            raise _broken(text) from None
+        except InvalidBody as error:
+            raise (_broken(text) if error.reason == NOT_JSON else error) from None
         if end != len(text) and after_space(text, end) != len(text):
             raise InvalidBody("trailing-bytes")
         if self._deep:
@@ -107,6 +110,16 @@ class Selection:
     @staticmethod
     def refuse_other(_: bytes) -> None:
         """Refuse nothing: what is strict JSON has no other reading."""
+
+
+def _broken(text: str) -> InvalidBody:
+    """Return the error for a text that is no JSON, with the place where it ceases to be."""
+    if len(text) <= PIECE_BYTES:
+        try:
+            json.loads(text, parse_int=str)  # one of many digits is an error of another kind
+        except json.JSONDecodeError as error:
+            return InvalidBody(NOT_JSON, detail=f"The JSON is broken from its byte {error.pos} on.")
+    return InvalidBody(NOT_JSON)
 
 
 def validate(body: bytes) -> None:
