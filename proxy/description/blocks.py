@@ -18,7 +18,7 @@ from ..core.crypto.token import (
 from ..core.http.message import Direction
 from .document import Mistakes, Spot
 from .marks import Mark, MarkFinder, named
-from .messages import BodyKind, kind_of, place_of
+from .messages import IN_FORMS, BodyKind, kind_of, place_of
 from .operations import DescribedBody, DescribedOperation, DescribedParameter, Response
 from .schemas import WISHES, SchemaReader
 
@@ -142,7 +142,7 @@ class BlockFinder:
     def _items(self, content: DescribedBody, direction: Direction) -> tuple[WrittenItem, ...]:
         kind = kind_of(content.type)
         found = []
-        for mark in self._markers[direction].marks(content.schemas):
+        for mark in self._markers[direction].marks(content.schemas, in_form=kind in IN_FORMS):
             place = place_of(kind, mark.steps)
             if kind == "form" and len(mark.steps) > 1 and " " in (place or ""):
                 place = None  # what OpenAPI spells of an object in a form is no JSON

@@ -65,10 +65,15 @@ class MarkFinder:
         self._mistakes = mistakes
         self._sealed = sealed
         self._looped: set[Schemas] = set()
+        self._in_form = False
 
-    def marks(self, schemas: Schemas) -> tuple[Mark, ...]:
-        """Return the marked places of a value, in the order of the description."""
+    def marks(self, schemas: Schemas, *, in_form: bool = False) -> tuple[Mark, ...]:
+        """Return the marked places of a value, in the order of the description.
+
+        A list `in_form` is a name that occurs several times, so that an empty one is not there.
+        """
         self._looped.clear()
+        self._in_form = in_form
         return tuple(self._value(schemas, (), None, ()).values())
 
     def _value(
@@ -161,7 +166,8 @@ class MarkFinder:
             elements = (_anything(inherited),)
         if elements:
             # Each element must have a value that is not optional; an empty list has none.
-            needed = shape.least("minItems") > len(shape.first_elements)
+            least = max(shape.least("minItems"), int(self._in_form and len(steps) == 1))
+            needed = least > len(shape.first_elements)
             inner = self._value(elements, (*steps, _EACH), inherited, above)
             made |= _unless(inner, needed=needed)
         return made

@@ -16,7 +16,7 @@ from ..core.expressions.selectors import Any as AnyStep
 from .document import Spot
 from .marks import Steps, spelled
 from .operations import DescribedBody, DescribedOperation, DescribedParameter
-from .samples import Leaf, Sample, Sampler
+from .samples import FileText, Leaf, Sample, Sampler
 
 BodyKind = Literal["json", "form", "multipart", "text", "other"]
 _JSON: Final = frozenset({"*/*", "application/*", "application/json"})
@@ -24,6 +24,8 @@ _BOUNDARY: Final = "a-boundary-of-samples"
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 _ITS_NAME: Final = {"form": "form", "multipart": "part"}
+IN_FORMS: Final = frozenset(_ITS_NAME)
+"""Kinds of bodies in which a list is a name that occurs several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def bodies(sampler: Sampler, content: DescribedBody, *, marked: bool) -> Iterato
         body = b"{}" if kind == "json" else b"content"
         yield SampleMessage({"Content-Type": named}, body, expected=whole)
         return
-    for sample in sampler.samples(content.schemas):
+    for sample in sampler.samples(content.schemas, in_form=kind in IN_FORMS):
         headers, body = _encoded(kind, content, sample)
         if not body:  # an empty text is no body
             continue
@@ -119,11 +121,12 @@ def _encoded(
             [(name, _text(one)) for name, one in pairs]
         ).encode()
     lines: list[str] = []
-    for name, one in pairs:
+    for number, (name, one) in enumerate(pairs):
         named = content.encodings.get(name, "").partition(",")[0]
         if not named:
             named = "application/json" if isinstance(one, dict | list) else ""
-        lines += [f"--{_BOUNDARY}", f'Content-Disposition: form-data; name="{name}"']
+        file = f'; filename="file{number}.bin"' if isinstance(one, FileText) else ""
+        lines += [f"--{_BOUNDARY}", f'Content-Disposition: form-data; name="{name}"{file}']
         lines += [f"Content-Type: {named}"] if named else []
         lines += ["", _text(one)]
     lines += [f"--{_BOUNDARY}--", ""]

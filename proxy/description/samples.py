@@ -55,6 +55,12 @@ class Sample:
     leaves: Sequence[Leaf]
 
 
+class FileText(str):
+    """The content of a file, which a form sends with a name of its own."""
+
+    __slots__ = ()
+
+
 class Endless(Exception):
     """A value of a schema would have to contain itself."""
 
@@ -75,8 +81,11 @@ class Sampler:
         self._hidden = "readOnly" if direction == "request" else "writeOnly"
         self._mistakes = mistakes
 
-    def samples(self, schemas: Schemas) -> list[Sample]:
-        """Return samples of a value; none where there is no such value."""
+    def samples(self, schemas: Schemas, *, in_form: bool = False) -> list[Sample]:
+        """Return samples of a value; none where there is no such value.
+
+        A list `in_form` is a name that occurs several times, so that an empty one is not there.
+        """
         made: list[Sample] = []
         turns: dict[Schemas, int] = {}
         try:
@@ -87,7 +96,7 @@ class Sampler:
                     break
                 maker = _Maker(self._reader, self._hidden, turns, self._token)
                 made.append(maker.sample(schemas))
-            maker = _Maker(self._reader, self._hidden, {}, self._token, least=True)
+            maker = _Maker(self._reader, self._hidden, {}, self._token, least=True, in_form=in_form)
             made.append(maker.sample(schemas))
         except Endless:
             self._mistakes.add(schemas[0], "no value is finite: the schema requires itself")
@@ -118,6 +127,7 @@ class _Maker:
         *,
         least: bool = False,
         longest: int | None = None,
+        in_form: bool = False,
     ) -> None:
         self._reader = reader
         self._hidden = hidden
@@ -125,6 +135,7 @@ class _Maker:
         self._token = token
         self._least = least
         self._longest = longest
+        self._in_form = in_form
         self._leaves: list[Leaf] = []
         self._made = 0
         self.limited = 0
@@ -185,7 +196,7 @@ class _Maker:
         most = shape.most("maxLength") if shape.type == "string" else None
         self._leaves.append(Leaf(steps, marked, spot, most))
         if marked and self._token is not None:
-            return self._token
+            return FileText(self._token) if _is_file(shape) else self._token
         longest = False
         if marked and most is not None:
             longest = self.limited == self._longest
@@ -231,7 +242,8 @@ class _Maker:
         if inherited is not None and not elements and not made:
             elements = (Spot(inherited.file, inherited.line, inherited.column, "boolean", "true"),)
         least = shape.least("minItems") - len(made)
-        count = max(least, 0 if self._least or not elements else 2)
+        few = int(self._in_form and len(steps) == 1)
+        count = max(least, few if self._least or not elements else 2)
         if elements and self._again(elements, above):
             count = max(least, 0)
         most = shape.most("maxItems")
@@ -265,9 +277,16 @@ class _Maker:
         if shape.text("format") == "byte" or shape.text("contentEncoding") == "base64":
             return _base64_of(text, least, most)
         if self._least and marked:
-            return "x" * least
+            text = "x" * least
         text = text.ljust(least, "x")
-        return text if most is None else text[: max(most, least)]
+        text = text if most is None else text[: max(most, least)]
+        return FileText(text) if _is_file(shape) else text
+
+
+def _is_file(shape: ValueShape) -> bool:
+    """Return whether a value is the content of a file, where it is a part of a form."""
+    encoded = shape.text("contentEncoding") or "json" in shape.text("contentMediaType")
+    return shape.text("format") == "binary" or bool(shape.text("contentMediaType") and not encoded)
 
 
 def _base64_of(text: str, least: int, most: int | None) -> str:

@@ -5,6 +5,7 @@ import pytest
 from proxy.core import errors
 from proxy.core.errors import (
     ConfigurationError,
+    DescriptionError,
     InvalidExpression,
     MessageError,
     OperatorError,
@@ -93,3 +94,10 @@ def test_an_invalid_expression_keeps_message_and_hint() -> None:
     error = InvalidExpression("wrong", hint="right")
     assert (error.message, error.hint, error.detail) == ("wrong", "right", "right")
     assert isinstance(error, OperatorError)
+
+
+def test_a_description_error_holds_all_problems() -> None:
+    error = DescriptionError(("a.yaml:1:1 x", "a.yaml:2:1 y"))
+    assert error.problems == ("a.yaml:1:1 x", "a.yaml:2:1 y")
+    assert error.detail == "a.yaml:1:1 x\na.yaml:2:1 y"
+    assert error.reason == "description-error"

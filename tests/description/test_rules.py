@@ -229,16 +229,3 @@ def test_an_alias_and_json_with_tabs_are_read(tmp_path: Path) -> None:
     assert read(tmp_path, text).made().text.count("optional $.n") == 2
     tabbed = json.dumps(described(an_object([], n=ANYTHING)), indent="\t")
     assert "optional $.n" in read(tmp_path, tabbed).made().text
-
-
-def test_a_large_description_is_made_and_compared_in_time(tmp_path: Path) -> None:
-    document = described(an_object(a=ANYTHING))
-    send = document["paths"]["/things"]["post"]
-    document["paths"] = {
-        f"/things{number}/{{id}}": {"post": {**send, "operationId": f"send{number}"}}
-        for number in range(60)
-    }
-
-    world = read(tmp_path, document)
-
-    assert world.compared(world.listener()) == []

@@ -85,6 +85,7 @@ class Contract:
             direction: Sampler(reader, direction, mistakes, None if seals else token)
             for direction, seals in self._seals.items()
         }
+        self._alone: dict[str | None, tuple[ListenerSettings, RuleTable]] = {}
         self._asked: defaultdict[str, list[_Asked]] = defaultdict(list)
 
     async def findings(
@@ -157,7 +158,7 @@ class Contract:
         if asked and asked[0].told.request.refusal is None:
             for answer, part in self._answers(operation):
                 wanted = replace(asked[0].wanted, answer=answer)
-                told = await explaining.explain(self._listener, wanted, self._keys, self._table)
+                told = await self._explained(decision.rule, wanted)
                 asked.append(_Asked(wanted, told))
                 if told.response is not None:
                     found += self._judged(operation, "response", part, told.response)
@@ -237,8 +238,20 @@ class Contract:
         wanted = Wanted(
             operation.method, messages.target(operation, named), _headers(named), named.body
         )
-        told = await explaining.explain(self._listener, wanted, self._keys, self._table)
-        return _Asked(wanted, told)
+        return _Asked(wanted, await self._explained(decision.rule, wanted))
+
+    async def _explained(self, rule: Rule | None, wanted: Wanted) -> Explained:
+        """Return what happens to a message of which all rules have decided that this one takes it.
+
+        To hand over the others as well would take as long as there are many.
+        """
+        name = None if rule is None else rule.name
+        if name not in self._alone:
+            alone = replace(self._listener, rules=() if rule is None else (rule,))
+            table = RuleTable(alone.rules, pass_unmatched=alone.pass_unmatched)
+            self._alone[name] = alone, table
+        listener, table = self._alone[name]
+        return await explaining.explain(listener, wanted, self._keys, table)
 
     def _judged(
         self,
