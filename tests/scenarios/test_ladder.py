@@ -23,17 +23,9 @@ from hypothesis import strategies as st
 
 from proxy.core.explain.explanation import PlayedAnswer, Wanted
 
+from .explained_and_served import CANARY, JSON, World, a_world, possible
 from .rig import ROOT, TOKEN, Served, backend, environment, running, served
-from .test_explain_is_serve import (
-    CANARY,
-    JSON,
-    World,
-    a_world,
-    conversations,
-    messages,
-    possible,
-    rule_sets,
-)
+from .test_explain_is_serve import conversations, messages, rule_sets
 
 PERMISSIVE = "permissive until 2999-01-01"
 STEPS = [("observe", PERMISSIVE), (PERMISSIVE, "enforce")]
@@ -223,7 +215,11 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
     canary = secrets.token_hex(16)
     rules = _with_callers(_RULES.format(mode="observe"))
     options = () if workers == "1" else ("--workers", workers)
-    plain = web.get("/api/messages", lambda _: _answer(canary))
+
+    async def listed(_: web.Request) -> web.Response:
+        return web.json_response({"content": canary})
+
+    plain = web.get("/api/messages", listed)
     async with backend(plain, web.post("/api/messages", _echo)) as behind:
         with served(tmp_path, behind.port, *options, rules=rules) as running:
             await running.event("server.ready")
@@ -270,10 +266,6 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             texts = (metrics, status, json.dumps(report), told.stdout, running.log.read_text())
             assert all(canary not in one and "ada@example" not in one for one in texts)
             assert "sealyard_step_up_refusals_total" in metrics
-
-
-async def _answer(content: str) -> web.Response:
-    return web.json_response({"content": content})
 
 
 async def _get(running: Served, agent: str) -> int:

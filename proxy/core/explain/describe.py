@@ -135,7 +135,7 @@ def _masked(value: ExplainedValue) -> bytes:
 def _passed(edit: NothingEdit) -> ExplainedValue:
     """Return a record that passes because its block names it."""
     note = "passes unread"
-    return ExplainedValue("kept", edit.outcome, edit.start, edit.end, Context(), None, note)
+    return ExplainedValue(edit.outcome, "record", edit.start, edit.end, Context(), None, note)
 
 
 def _value(edit: ValueEdit, keys: KeysInUse) -> ExplainedValue:

@@ -123,5 +123,5 @@ def test_a_sentinel_is_told_and_stays() -> None:
     assert explained.outgoing.endswith(b"\n[DONE]\n")
     assert b"canary" not in explained.outgoing
     sealed, kept = explained.values
-    assert (sealed.action, kept.action, kept.field) == ("sealed", "kept", "sentinel")
+    assert (sealed.action, kept.action, kept.field) == ("sealed", "sentinel", "record")
     assert kept.note == "passes unread"
