@@ -6,25 +6,19 @@ precondition that the job names, so that what another has written meanwhile is n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import Final
 
 from ...core.errors import InvalidBody, MigrationFailed, SealyardError
-from ...core.expressions.selectors import JsonSelector
 from ...core.formats.json import Selection
 from ...core.http.message import Headers
 from ...core.http.path import canonical
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import (
-    CursorPaging,
     HeaderGuard,
     Http,
     HttpCollection,
-    LinkPaging,
-    PagePaging,
     Template,
 )
 from ..job.model import Verb
@@ -33,6 +27,7 @@ from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
 from ..values.write_body import value_at, write_body
 from .http_backend import ATTEMPTS, Backend, BackendAnswer
+from .pages import Pages, member
 from .source import Replaced
 
 _OK: Final = 200
@@ -42,11 +37,8 @@ _UNMET: Final = frozenset({409, 412})
 _UNFIT: Final = frozenset({400, 413, 415, 422})
 """The backend does not take this body, whoever writes it."""
 _LONG_AGO: Final = "Thu, 01 Jan 1970 00:00:00 GMT"
+_STRONG: Final = re.compile(r'"[!#-~]*"')
 _NUMBER: Final = re.compile(r'"([1-9][0-9]*)"')
-_NEXT: Final = re.compile(r'<([^>]*)>((?:\s*;\s*[^,;="]+(?:=(?:"[^"]*"|[^",;]*))?)*)')
-_REL_NEXT: Final = re.compile(
-    r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next\s*(?:;|\Z))', re.IGNORECASE
-)
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
 
 
@@ -63,7 +55,7 @@ class HttpSource:
         )
         self._backend = Backend(http.listener, headers)
         self._items = Selection((collection.items,))
-        self._seen: set[int] = set()
+        self._pages = Pages(http.rules, collection)
         self._refused: dict[Key, str] = {}
         self._checks_preconditions = False
 
@@ -111,16 +103,14 @@ class HttpSource:
         """
         if until is None:
             self._refused.clear()  # the page that they are of is done
-        at: str | int = "" if after is None else _at(after)
-        if after is None and isinstance(self.table.paging, PagePaging):
-            at = self.table.paging.first
+        at = self._pages.first if after is None else _at(after)
         while after is None or at:
-            target = self._target(at)
+            target = self._pages.target(at)
             if until is None:
-                self._refuse_twice(target)
+                self._pages.refuse_twice(target)
             answer = self._backend.ask("GET", target)
             rows, following = self._read(target, at, answer, until)
-            if rows or not following or isinstance(self.table.paging, PagePaging):
+            if rows or not following or self._pages.counted:
                 return rows
             after, at = (), following
         return []
@@ -132,23 +122,6 @@ class HttpSource:
     def close(self) -> None:
         """Close the connection."""
         self._backend.close()
-
-    def _target(self, at: str | int) -> str:
-        """Return path and query of a page."""
-        paging, listed = self.table.paging, self.table.listed
-        if at == "" or paging is None:
-            return listed
-        if isinstance(paging, LinkPaging):
-            return str(at)
-        mark = "&" if "?" in listed else "?"
-        return f"{listed}{mark}{urlencode({paging.parameter: at})}"
-
-    def _refuse_twice(self, what: str) -> None:
-        """Raise MigrationFailed for a page that has been read: the list would never end."""
-        mark = hash(what)
-        if mark in self._seen:
-            raise MigrationFailed("page-repeats", detail=f"{self.table.name}: see `next`")
-        self._seen.add(mark)
 
     def _read(
         self, target: str, at: str | int, answer: BackendAnswer, until: Key | None
@@ -162,7 +135,7 @@ class HttpSource:
             raise MigrationFailed("answer-not-json") from None
         elements = [one.raw(body) for one in found]
         last = elements[-1] if elements else b"{}"
-        following = self._following(target, at, answer, last)
+        following = self._pages.following(target, at, answer, last)
         if not found:
             return [], following
         before, behind = body[: found[0].start], body[found[-1].end :]
@@ -177,45 +150,13 @@ class HttpSource:
             if (address,) in rows or key in rows:
                 raise MigrationFailed("address-twice", detail=f"{self.table.name}: see `write`")
             rows[key] = listed.row(key)
-        if until is None and isinstance(self.table.paging, PagePaging):
-            self._refuse_twice(" ".join(str(key[0]) for key in rows))
+        if until is None and self._pages.counted:
+            self._pages.refuse_twice(" ".join(str(key[0]) for key in rows))
         return list(rows.values()), following
-
-    def _following(
-        self, target: str, at: str | int, answer: BackendAnswer, last: bytes
-    ) -> str | int:
-        paging = self.table.paging
-        if isinstance(paging, PagePaging):
-            return int(at) + 1
-        if isinstance(paging, LinkPaging):
-            return self._linked(target, _link(paging, answer))
-        if isinstance(paging, CursorPaging):
-            if paging.selector is not None:
-                return _text_at(paging.selector, answer.body)
-            return "" if last == b"{}" else _member(last, paging.member or "")
-        return ""
-
-    def _linked(self, target: str, link: str) -> str:
-        """Return path and query of a link, which must be of the same rule; its host is not used."""
-        if not link:
-            return ""
-        parts = urlsplit(urljoin(f"http://backend{target}", link))
-        query = f"?{parts.query}" if parts.query else ""
-        try:
-            path = canonical(parts.path)
-            here, there = (
-                self._rules.decide("GET", one)
-                for one in (canonical(target.partition("?")[0]), path)
-            )
-        except SealyardError:
-            raise MigrationFailed("link-refused") from None
-        if here.rule is not there.rule or path.text != parts.path or not _is_sent(query):
-            raise MigrationFailed("link-leaves-the-list")
-        return f"{path.text}{query}"
 
     def _path(self, template: Template, element: bytes) -> str:
         """Return a path that an element fills."""
-        path = template.expand(lambda name: _member(element, name))
+        path = template.expand(lambda name: member(element, name))
         try:
             spelled = canonical(path).text
         except SealyardError:
@@ -320,7 +261,7 @@ def _stale(name: str, value: str) -> str:
 def _validator(answer: BackendAnswer) -> dict[str, str]:
     """Return the precondition by the validators of an answer; If-Match needs a strong one."""
     etag, modified = (answer.headers.get(one, "") for one in ("etag", "last-modified"))
-    if etag and not etag.startswith("W/"):
+    if _STRONG.fullmatch(etag):
         return {"If-Match": etag}
     if modified:
         return {"If-Unmodified-Since": modified}
@@ -333,52 +274,9 @@ def _at(key: Key) -> str | int:
     return at if isinstance(at, int) else str(at)
 
 
-def _link(paging: LinkPaging, answer: BackendAnswer) -> str:
-    if paging.selector is not None:
-        return _text_at(paging.selector, answer.body)
-    header = (paging.header or "").lower()
-    value = answer.headers.get(header, "")
-    if header != "link":
-        return value.strip()
-    return next((one[1] for one in _NEXT.finditer(value) if _REL_NEXT.search(one[2])), "")
-
-
-def _text_at(selector: JsonSelector, body: bytes) -> str:
-    """Return the one text or number that a selector finds, or an empty text."""
-    try:
-        found = Selection((selector,)).find(body).found[0]
-    except InvalidBody:
-        raise MigrationFailed("answer-not-json") from None
-    if len(found) != 1:
-        return ""
-    return _name(json.loads(found[0].raw(body))) or ""
-
-
-def _member(element: bytes, name: str) -> str:
-    """Return a member of an element as text; raise MigrationFailed where it has none."""
-    value: Any = json.loads(element)
-    for one in name.split("."):
-        value = value.get(one) if isinstance(value, dict) else None
-    text = _name(value)
-    if text is None:
-        raise MigrationFailed("no-such-member", detail=f"an element has no text or number: {name}")
-    return text
-
-
 def _in_header(element: bytes, name: str) -> str:
     """Return a member for a header; raise MigrationFailed where it would be more than one tag."""
-    text = _member(element, name)
+    text = member(element, name)
     if '"' in text or "*" in text:
         raise MigrationFailed("no-precondition", detail=f"an element has no tag: {name}")
     return text
-
-
-def _name(value: object) -> str | None:
-    """Return a text or a whole number as text."""
-    if isinstance(value, str) and value:
-        return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _is_sent(query: str) -> bool:
-    return re.fullmatch(r"[!-~]*", query) is not None

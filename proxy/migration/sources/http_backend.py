@@ -169,7 +169,10 @@ class Backend:
                     raise TimeoutError
             if response.length:
                 raise http.client.IncompleteRead(b"")
-            found = {name.lower(): value for name, value in response.getheaders()}
+            found: dict[str, str] = {}
+            for name, value in response.getheaders():  # several lines are one list (RFC 9110 5.3)
+                before = found.get(name.lower())
+                found[name.lower()] = value if before is None else f"{before}, {value}"
         if found.get("content-encoding", "identity").lower() != "identity":
             raise MigrationFailed("answer-encoded", detail="it has a Content-Encoding")
         return BackendAnswer(response.status, found, bytes(read))
