@@ -228,7 +228,7 @@ class ComparedTable(SqlTable):
         """Run an UPDATE; return how many rows it changed."""
 
     def _write(self, rows: Sequence[Replaced]) -> Collection[Key]:
-        self._run(self.begin)
+        self._begin()
         try:
             written = [row.key for row, new in rows if self._update(row, new)]
             self._run("COMMIT")
@@ -237,6 +237,9 @@ class ComparedTable(SqlTable):
                 self._run("ROLLBACK")
             raise
         return written
+
+    def _begin(self) -> None:
+        self._run(self.begin)
 
     def _update(self, row: StoredRow, new: Sequence[bytes | None]) -> bool:
         """Write a row that is as it was read; return whether it was."""

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 from ...core.errors import MigrationFailed
@@ -16,6 +17,7 @@ from ..job.model import StoredTable
 from .sql_table import ColumnType, ComparedTable
 
 _PATIENCE_SECONDS: Final = 60.0
+_AGAIN_SECONDS: Final = 0.0005
 
 
 class SqliteSource(ComparedTable):
@@ -80,6 +82,21 @@ class SqliteSource(ComparedTable):
     def _changed(self, sql: str, values: Sequence[object]) -> int:
         with _translated():
             return self._database.execute(sql, values).rowcount
+
+    def _begin(self) -> None:
+        """Take the lock of writers, asking often: SQLite's own waiting starves beside others."""
+        self._run("PRAGMA busy_timeout = 0")
+        deadline = monotonic() + _PATIENCE_SECONDS
+        try:
+            while True:
+                try:
+                    return super()._begin()
+                except MigrationFailed as failed:
+                    if failed.reason != "SQLITE_BUSY" or monotonic() >= deadline:
+                        raise
+                sleep(_AGAIN_SECONDS)
+        finally:
+            self._run(f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000:.0f}")
 
     @staticmethod
     def _quoted(name: str) -> str:
