@@ -29,9 +29,9 @@ def render(record: Record | None, page: str) -> str:
     )
     parts = [
         when,
-        "### The backend is too small",
+        "## The backend is too small",
         *_table(record.backend),
-        "### Sealyard is too small",
+        "## Sealyard is too small",
         *_table(record.processor),
     ]
     return _with(page, parts)
