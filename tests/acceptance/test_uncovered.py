@@ -206,6 +206,8 @@ async def test_writes_that_no_rule_takes_are_found(name: str, tmp_path: Path) ->
     routes, place = ROUTES[name](tmp_path / "routes"), tmp_path / "sealyard"
     canary = f"canary{secrets.token_hex(8)}"
     changes = {"unmatched: reject": "unmatched: pass", "defaults: {": "defaults: {mode: observe, "}
+    changes["      mode: permissive until 2027-03-31\n"] = ""  # clinic.yaml has a mode of its own
+    changes["redis://redis:6379/0"] = "memory"
     changes["    defaults:\n"] = "    defaults:\n      mode: observe\n"
     example = f"{BACKENDS[name].example or name}.yaml"
     async with serving(Sink().app()) as backend:
