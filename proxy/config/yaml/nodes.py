@@ -71,7 +71,7 @@ class Place:
 
 _SHOWN: Final = 60
 _COMPARED: Final = 40
-_MESSAGE: Final = 320
+_MESSAGE: Final = 270
 _ENOUGH: Final = 1000
 _TELLING: Final = 4
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
