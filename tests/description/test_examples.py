@@ -66,4 +66,4 @@ def test_many_paths_are_made_and_compared(tmp_path: Path) -> None:
     begun = time.process_time()
 
     assert world.compared(rules) == []
-    assert time.process_time() - begun < 20  # 3 s on the slowest machine that was tried
+    assert time.process_time() - begun < 20  # 6.6 s beside eleven other processes

@@ -129,6 +129,31 @@ async def test_b17_many_reloads_under_load_drop_mix_and_leak_nothing(
     assert sorted(swaps)[int(len(swaps) * 0.99)] < 50
 
 
+async def test_b17_a_reload_that_is_asked_for_during_the_start_waits_for_its_end(
+    tmp_path: Path,
+) -> None:
+    async with backend() as behind:
+        file = tmp_path / "sealyard.yaml"
+        file.write_text(a_configuration(behind.port))
+        write_keys(tmp_path)
+        ear = Ear()
+        read = config_files.read(file, os.environ)
+        sidecar = await build(read.loaded, ear, environ=os.environ)
+        service = Service(read, sidecar, ear, environ=os.environ, watch_interval=3600)
+        file.write_text(a_configuration(behind.port, form=B_FORM, tenant="beta"))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            outcome = group.create_task(service.reload("admin"))
+            await asyncio.sleep(0.1)  # it would have been refused by now
+            group.create_task(service.start())
+        try:
+            assert outcome.result().accepted
+            ours = Running(service, sidecar, ear, file)
+            assert (await ours.send())["content"] == "x"
+            assert behind.forms() == {B_FORM}
+        finally:
+            await service.drain(2.0)
+
+
 async def test_b17_a_request_keeps_the_configuration_it_began_with(tmp_path: Path) -> None:
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
         behind.pause = 0.4

@@ -63,7 +63,7 @@ class Sidecar:
         self._material = material
         self._given = dict(given) if given is not None else None
         self._opened: dict[str, Sockets] = {}
-        self._accepting = False
+        self._started = asyncio.Event()
         self._draining = False
         self.keys = SidecarKeys(material, reporter, clock, environ=environ, accepted=accepted)
         self._memory = memory.Memory()
@@ -151,7 +151,7 @@ class Sidecar:
         self._memory.keep()
         self._memory_timer.start()
         self.keys.start_upkeep()
-        self._accepting = True
+        self._started.set()
         for name in self.lanes:
             self._report_started(name)
 
@@ -179,8 +179,10 @@ class Sidecar:
     async def prepare(self, source: Source) -> ConfigChange:
         """Return the change to another configuration, fully prepared, with nothing changed yet.
 
-        Raises RestartNeeded, KeyringError or UnfitEnvironment where it cannot be taken.
+        While this starts, it waits: what is not open cannot be changed. Raises RestartNeeded,
+        KeyringError or UnfitEnvironment where it cannot be taken.
         """
+        await self._started.wait()
         require_none(self.settings, source.loaded.settings, str(source.loaded.file))
         material = await asyncio.to_thread(
             gather, source.loaded.settings, self._environ, self._held(self._material)
@@ -217,7 +219,7 @@ class Sidecar:
     async def facts(self, _: float = 0.0) -> Facts:
         """Return checks, samples and status of this process."""
         checks = (
-            Check("started", self._accepting),
+            Check("started", self._started.is_set()),
             Check("accepting", not self._draining, "draining" if self._draining else ""),
             *self.keys.checks(),
         )
