@@ -147,6 +147,32 @@ def test_explain_tells_of_forms_what_serve_does(
         world.runner.run(same(world, configuration, wanted))
 
 
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_form_in_chunks_stays_one_request_whatever_its_pieces(world: World, cut: int) -> None:
+    """A piece that comes to nothing must not be sent as a chunk: that would end the body."""
+    rule = {
+        "name": "r",
+        "match": "POST /r/{id}",
+        "request": {"encrypt": ["optional part:file as a"]},
+    }
+    headers = (
+        (b"Content-Type", b"multipart/form-data; boundary=cut"),
+        (b"Transfer-Encoding", b"chunked"),
+    )
+    form = b"--cut--\r\n"
+    pieces = [form[at : at + cut] for at in range(0, len(form), cut)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces) + b"0\r\n\r\n"
+    wanted = Wanted("POST", "/r/7", headers, body, PlayedAnswer(200, (JSON,), b"{}"))
+    world.runner.run(world.serving.take([rule]))
+
+    world.runner.run(same(world, settings_of([rule]), wanted))
+
+    backend = world.serving.backend
+    assert backend.asked == b"POST /r/7 HTTP/1.1"
+    assert backend.body == form
+    assert backend.raw.count(b"\r\n\r\n") == 1
+
+
 # --- streams ------------------------------------------------------------------------------------
 
 KINDS = {

@@ -45,8 +45,12 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def as_chunk(data: bytes) -> bytes:
-    """Return `data`, which must not be empty, as one chunk: an empty one would end the body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    """Return `data` as one chunk, and nothing for no data.
+
+    An empty chunk would end the body (RFC 9112, section 7.1): what follows it on the connection
+    would be another message.
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")

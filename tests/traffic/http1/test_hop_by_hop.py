@@ -272,3 +272,4 @@ def test_a_location_at_the_upstream_becomes_one_at_sealyard(name: bytes) -> None
 
 def test_a_chunk() -> None:
     assert as_chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
+    assert as_chunk(b"") == b""  # it would end the body, and what follows would be a request
