@@ -161,6 +161,6 @@ async def test_a_worker_that_stands_still_for_good_is_replaced(tmp_path: Path) -
             await loading
 
     assert stalled["worker_pid"] == pid
-    assert 3 <= stalled["silent_s"] < 6
+    assert 3 <= stalled["silent_s"] < 9  # a busy machine looks later than each second
     assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
     assert load.answered
