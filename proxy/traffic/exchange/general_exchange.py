@@ -187,6 +187,8 @@ class GeneralExchange:
         if is_long(body, coded=b"content-encoding" in exchange.head.facts):
             return None
         plan = steps.plan_request(exchange, body, self._head.framing)
+        if plan.settle is not None:
+            return None  # it settles once, and without an idle connection the handler does it again
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
 
