@@ -179,6 +179,8 @@ class GeneralExchange:
         steps, decision = self._lane.steps, self._known.admitted.exchange.decision
         if decision.observes is not None:
             return None  # a dry run takes waits
+        if steps.reads_packets(decision):
+            return None  # they settle once, and without an idle connection it is all done again
         exchange, body = self.own().exchange, self._body
         if not decision.reads_request:
             return pass_request(exchange)
@@ -187,8 +189,6 @@ class GeneralExchange:
         if is_long(body, coded=b"content-encoding" in exchange.head.facts):
             return None
         plan = steps.plan_request(exchange, body, self._head.framing)
-        if plan.settle is not None:
-            return None  # it settles once, and without an idle connection the handler does it again
         keys = steps.warm(plan)
         return steps.apply(plan, keys, self._record) if keys is not None else None
 

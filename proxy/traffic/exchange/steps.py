@@ -259,17 +259,19 @@ class Steps(WaySteps):
             plan.settle = begun.settler(exchange)
         return plan
 
+    def reads_packets(self, decision: Decision) -> bool:
+        """Return whether the rule reads packets, which may announce attachments."""
+        return decision.rule is not None and decision.rule.name in self._with_packets
+
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
         """Return the messages of one direction of a WebSocket, which may go on with a session."""
-        rule = exchange.decision.rule
-        if rule is None or rule.name not in self._with_packets:
+        if not self.reads_packets(exchange.decision):
             return Messages(exchange, direction)
         return Messages(exchange, direction, self._announcements.of_socket(exchange, direction))
 
     def _begin(self, exchange: Exchange, direction: Direction) -> Begun | None:
         """Tell an exchange what its session awaits, where its rule reads packets."""
-        rule = exchange.decision.rule
-        if rule is None or rule.name not in self._with_packets:
+        if not self.reads_packets(exchange.decision):
             return None
         return self._announcements.begin(exchange, direction)
 
