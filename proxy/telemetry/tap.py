@@ -16,6 +16,7 @@ from ..core.edits.edits import Outcome
 from .body_shapes import Streamed, shape, to_json
 from .logs.access_line import MessageLine
 from .metrics.message_counts import OUTCOMES
+from .per_second import PerSecond
 
 LEASE_SECONDS: Final = 5.0
 MOST_PER_SECOND: Final = 20
@@ -49,8 +50,7 @@ class Tap:
         "_clock",
         "_kept",
         "_pending",
-        "_second",
-        "_seen",
+        "_sample",
         "_until",
         "missed",
         "values",
@@ -64,8 +64,7 @@ class Tap:
         self.missed = 0
         self._clock = clock
         self._until = 0.0
-        self._second = 0
-        self._seen = 0
+        self._sample = PerSecond(MOST_PER_SECOND, clock)
         self._pending: dict[str, TapMessage] = {}
         self._kept: deque[TapMessage] = deque(maxlen=MOST_KEPT)
 
@@ -100,7 +99,7 @@ class Tap:
             return
         held = self._pending.get(passing.key)
         if held is None:
-            if not self._take():
+            if not self._sample.takes():
                 return
             held = self._pending[passing.key] = {}
             if len(self._pending) > _MOST_PENDING:
@@ -110,7 +109,7 @@ class Tap:
     def line(self, line: MessageLine) -> None:
         """Record the line of a message, with the shapes of its bodies."""
         shapes = self._pending.pop(line.key, None)
-        if shapes is None and not self._take():
+        if shapes is None and not self._sample.takes():
             self.missed += 1
             return
         counts = line.counts
@@ -144,7 +143,7 @@ class Tap:
             self._keep(
                 {**message, "part": "request", "direction": "request", "outcomes": {}, **request}
             )
-        if not self._take():
+        if not self._sample.takes():
             self.missed += 1
             return
         shown = {outcome: outcomes[outcome] for outcome in OUTCOMES if outcomes.get(outcome)}
@@ -170,14 +169,6 @@ class Tap:
     def _keep(self, message: TapMessage) -> None:
         self.missed += len(self._kept) == MOST_KEPT
         self._kept.append({"at": round(self._clock(), 3), **message})
-
-    def _take(self) -> bool:
-        """Return whether one more message may be recorded in this second."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._seen = second, 0
-        self._seen += 1
-        return self._seen <= MOST_PER_SECOND
 
     def _end_later(self, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self._end)

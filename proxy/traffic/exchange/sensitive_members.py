@@ -20,6 +20,7 @@ from ...core.formats.urlencoded import FORM
 from ...core.http.message import DIRECTIONS, Direction, Head
 from ...core.rules.model import Rule
 from ...telemetry.body_shapes import known_names
+from ...telemetry.per_second import PerSecond
 from ...telemetry.sensitive import is_plain, kind_of_name, kind_of_text
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
@@ -39,12 +40,10 @@ class SensitiveMembers:
     """Looks at messages of one listener."""
 
     __slots__ = (
-        "_clock",
         "_known",
         "_listener",
         "_reporter",
-        "_second",
-        "_seen",
+        "_sample",
         "_selectors",
         "_shapes",
     )
@@ -61,20 +60,18 @@ class SensitiveMembers:
         self._listener = listener
         self._known = known_names(rules)
         self._shapes = shapes
-        self._clock = clock
+        self._sample = PerSecond(MOST_PER_SECOND, clock)
         self._selectors = {
             (one.name, direction): tuple(_selectors(one, direction))
             for one in rules
             for direction in DIRECTIONS
         }
-        self._second = 0
-        self._seen = 0
 
     def look(
         self, record: MessageRecord, path: str, bodies: Mapping[Direction, tuple[Head, bytes]]
     ) -> None:
         """Report what looks sensitive in the bodies of a message, if it is one of the sample."""
-        if not self._take():
+        if not self._sample.takes():
             return
         for direction, (head, body) in bodies.items():
             found: dict[tuple[str, str], None] = {}
@@ -97,14 +94,6 @@ class SensitiveMembers:
             member=member,
             kind=kind,
         )
-
-    def _take(self) -> bool:
-        """Return whether one more message may be looked at in this second."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._seen = second, 0
-        self._seen += 1
-        return self._seen <= MOST_PER_SECOND
 
 
 def exposed(
