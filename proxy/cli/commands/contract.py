@@ -22,7 +22,7 @@ from ...wiring import explaining
 from ..support import console
 from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.contract import Contract, Difference
-from ..support.reports import FORMATS, Reported, report
+from ..support.reports import Reported, format_option, report
 
 _SEALED: Final = ("requests", "responses")
 _LISTEN: Final = "127.0.0.1:8080"
@@ -110,14 +110,7 @@ def make(  # noqa: PLR0913 - each is one option
 @click.option("--listener", metavar="NAME", help="Needed if the configuration has several.")
 @_base_option
 @_seal_option
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How results are printed; `github` marks the lines in the description.",
-)
+@format_option("the lines in the description")
 def check(  # noqa: PLR0913 - each is one option
     description: Path,
     *,

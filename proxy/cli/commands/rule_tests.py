@@ -17,7 +17,7 @@ from ...core.explain.explanation import Explained
 from ...wiring import explaining
 from ..support import console
 from ..support.configuration import config_option, load_configuration
-from ..support.reports import FORMATS, Reported, gap, report
+from ..support.reports import Reported, format_option, gap, report
 from ..support.rule_cases import Case, Cases, read_cases
 from ..support.rule_mutants import Mutant, items, mutants, shown, without
 from ..support.rule_outcomes import failures
@@ -41,14 +41,7 @@ class Result:
     type=click.Path(dir_okay=False, path_type=Path),
 )
 @config_option
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How results are printed; `github` marks the lines of failed cases.",
-)
+@format_option("the lines of failed cases")
 @click.option("--coverage", is_flag=True, help="Fail for rules and selectors that no case needs.")
 @click.option(
     "--mutate",

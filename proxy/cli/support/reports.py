@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 from xml.sax.saxutils import quoteattr
 
-FORMATS: Final = ("text", "junit", "github")
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_FORMATS: Final = ("text", "junit", "github")
+
+
+def format_option(marked: str) -> Callable[[_F], _F]:
+    """Return the option `--format`, given as `output`; `github` marks what `marked` names."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(_FORMATS),
+        default="text",
+        show_default=True,
+        help=f"How results are printed; `github` marks {marked}.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
