@@ -28,7 +28,7 @@ from ..values.treatment import Key, StoredRow
 from ..values.write_body import value_at, write_body
 from .http_backend import ATTEMPTS, Backend, BackendAnswer
 from .pages import Pages, member
-from .source import Replaced
+from .source import ReadInOrder, Replaced
 
 _OK: Final = 200
 _CHANGED: Final = frozenset({404, 409, 410, 412})
@@ -42,7 +42,7 @@ _NUMBER: Final = re.compile(r'"([1-9][0-9]*)"')
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
 
 
-class HttpSource:
+class HttpSource(ReadInOrder):
     """The elements of one collection, in the order of its list."""
 
     def __init__(self, http: Http, headers: Mapping[str, str], collection: HttpCollection) -> None:
@@ -75,25 +75,9 @@ class HttpSource:
         """Return no limits: the rule knows them."""
         return (None,) * len(self.table.labels)
 
-    def widen(self, column: int, characters: int) -> str:
-        """Return nothing: no value has a column."""
-        return ""
-
-    def count(self) -> int | None:
-        """Return None: lists do not say."""
-        return None
-
-    def borders(self, parts: int) -> list[Key]:
-        """Return none: a list is read in its order."""
-        return []
-
     def begin_proof(self, state: str | None = None) -> str | None:
         """Return None: pages are read one after the other."""
         return None
-
-    def use_copy(self, rows: int) -> bool:
-        """Return False: a backend has no copy to try on."""
-        return False
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the elements of the next page that has any.

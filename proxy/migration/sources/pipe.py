@@ -11,10 +11,10 @@ from ..job.model import ColumnSource, PipeFormat, StoredTable
 from ..values.cells import Cell
 from ..values.treatment import Key, StoredRow
 from .records import CopyText, Csv, JsonLines, Records, name_in_json
-from .source import Replaced
+from .source import ReadInOrder, Replaced
 
 
-class PipeSource:
+class PipeSource(ReadInOrder):
     """Reads records of one table; `output`, if given, gets each of them, as it is or changed."""
 
     def __init__(
@@ -40,25 +40,9 @@ class PipeSource:
         """Return no limits."""
         return (None,) * len(self.table.columns)
 
-    def widen(self, column: int, characters: int) -> str:
-        """Return nothing: no column has a width."""
-        return ""
-
-    def count(self) -> int | None:
-        """Return None: a stream does not say."""
-        return None
-
-    def borders(self, parts: int) -> list[Key]:
-        """Return none: a stream has one reader."""
-        return []
-
     def begin_proof(self, state: str | None = None) -> str | None:
         """Return a name of nothing: a stream is one state of what it was made from."""
         return ""
-
-    def use_copy(self, rows: int) -> bool:
-        """Return False: what is read is gone."""
-        return False
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next records, wherever the last page ended."""

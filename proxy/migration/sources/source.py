@@ -67,3 +67,23 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what it holds. A write that has not returned is undone, or was done whole."""
+
+
+class ReadInOrder:
+    """What is the same for all that one process reads from its beginning to its end."""
+
+    def widen(self, column: int, characters: int) -> str:
+        """Return nothing: no value has a column of a database."""
+        return ""
+
+    def count(self) -> int | None:
+        """Return None: only its end tells."""
+        return None
+
+    def borders(self, parts: int) -> list[Key]:
+        """Return none: it has one reader."""
+        return []
+
+    def use_copy(self, rows: int) -> bool:
+        """Return False: there is no copy to try on."""
+        return False
