@@ -157,6 +157,15 @@ def quota(*names: str) -> Plugin:
     return plugin
 
 
+def patching(asked: Json, operations: Sequence[Json]) -> Json:
+    """Return the answer of a webhook that allows a pod and changes it, if it has operations."""
+    response: Json = {"uid": asked["request"]["uid"], "allowed": True}
+    if operations:
+        patch = base64.b64encode(json.dumps(operations).encode()).decode()
+        response |= {"patchType": "JSONPatch", "patch": patch}
+    return {"response": response}
+
+
 def tokens(pod: Json) -> None:
     """Mount the service account's token into every container, as the plugin ServiceAccount."""
     volumes = pod["spec"].setdefault("volumes", [])
@@ -196,10 +205,6 @@ def other_webhook(
                     value = {**one.get("resources", {}), "limits": limits}
                     path = f"/spec/{part}/{index}/resources"
                     operations.append({"op": "add", "path": path, "value": value})
-        response: Json = {"uid": asked["request"]["uid"], "allowed": True}
-        if operations:
-            patch = base64.b64encode(json.dumps(operations).encode()).decode()
-            response |= {"patchType": "JSONPatch", "patch": patch}
-        return {"response": response}
+        return patching(asked, operations)
 
     return call

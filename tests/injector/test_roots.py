@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.roots import KINDS, RootNeeds
-from tests.injector.chain import Call, Chain, tokens
+from tests.injector.chain import Call, Chain, patching, tokens
 from tests.injector.pods import STRICT, a_container, a_pod, container, injected
 
 AWS: Json = {
@@ -75,11 +74,7 @@ def identity_webhook(given: Json) -> Call:
                     operations.append(
                         {"op": "replace", "path": f"/spec/{part}/{index}", "value": made}
                     )
-        response: Json = {"uid": asked["request"]["uid"], "allowed": True}
-        if operations:
-            patch = base64.b64encode(json.dumps(operations).encode()).decode()
-            response |= {"patchType": "JSONPatch", "patch": patch}
-        return {"response": response}
+        return patching(asked, operations)
 
     return call
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -24,12 +27,16 @@ from proxy.migration.job.model import (
 from proxy.migration.values.cells import Cell
 from proxy.migration.values.sealing import RunSessions
 from proxy.migration.values.treatment import StoredRow, Treated, Treatment
+from tests.cli.conftest import invoke
 from tests.keys.builders import NOW
+from tests.tree import ROOT
 
 CANARY: Final = "canary-pelargonium"
 BINDING: Final = Binding(ColumnSource("org"), ColumnSource("thread"), "content")
 NAMES: Final = ("clinic", "c1")
 SEALYARD: Final = (sys.executable, "-m", "proxy")
+SET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41", "PYTHONPATH": str(ROOT)}
+"""The environment of what runs in a process of its own."""
 
 
 def a_table(*columns: Column, binding: Binding = BINDING, **options: object) -> StoredTable:
@@ -76,6 +83,23 @@ class Bench:
     def clock(self) -> float:
         """Return the time."""
         return self.now
+
+
+def a_clinic(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: int = 10) -> Path:
+    """Return the database of a clinic beside a job and a keyring, in the folder of the test."""
+    monkeypatch.chdir(folder)
+    for name, value in SET.items():
+        monkeypatch.setenv(name, value)
+    (folder / "job.yaml").write_text(SQLITE_JOB, "utf-8")
+    invoke("keys", "init")
+    sqlite_clinic(folder / "clinic.db", rows)
+    return folder / "clinic.db"
+
+
+def begin(verb: str, *words: str) -> subprocess.Popen[bytes]:
+    """Run the job in a process of its own, which kills itself after so many batches."""
+    command = [sys.executable, "-m", "tests.migration.killed", "job.yaml", verb, *words]
+    return subprocess.Popen(command, env=os.environ | SET)  # noqa: S603 - ourselves
 
 
 def sqlite_clinic(file: Path, rows: int = 10) -> None:

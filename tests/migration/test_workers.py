@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,25 +15,23 @@ import pytest
 
 from bench.migration import measure
 from bench.migration.places import PLACES
-from tests.cli.conftest import invoke
 from tests.migration import servers
-from tests.migration.builders import CANARY, SEALYARD, SQLITE_JOB, sqlite_clinic, stored
-from tests.tree import ROOT
+from tests.migration.builders import (
+    CANARY,
+    SEALYARD,
+    SET,
+    SQLITE_JOB,
+    a_clinic,
+    begin,
+    stored,
+)
 
 ROWS = 40
-SET = {"SEALYARD_PASSPHRASE": "seven violins under glass 41", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
 def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the database of a clinic beside a job and a keyring."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in SET.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "job.yaml").write_text(SQLITE_JOB, "utf-8")
-    invoke("keys", "init")
-    sqlite_clinic(tmp_path / "clinic.db", ROWS)
-    return tmp_path / "clinic.db"
+    return a_clinic(tmp_path, monkeypatch, ROWS)
 
 
 def sealyard(*words: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
@@ -51,11 +48,6 @@ def counts(verb: str, workers: int, status: int = 0) -> dict[str, object]:
     words = ("migrate", verb, "job.yaml", "--json", "--workers", str(workers))
     said: dict[str, object] = json.loads(sealyard(*words, status=status).stdout)
     return said
-
-
-def begin(verb: str, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.migration.killed", "job.yaml", verb, *words]
-    return subprocess.Popen(command, env=os.environ | SET)  # noqa: S603 - ourselves
 
 
 def test_several_workers_count_and_leave_what_one_does(clinic: Path) -> None:
