@@ -19,6 +19,7 @@ from tests.scenarios.explained_and_served import (
     JSON,
     World,
     a_world,
+    hold,
     possible,
     same,
     settings_of,
@@ -140,11 +141,7 @@ def form_messages(draw: st.DrawFn, count: int, tokens: list[str]) -> Wanted:
 def test_explain_tells_of_forms_what_serve_does(
     world: World, drawn: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    configuration = settings_of(drawn)
-    world.runner.run(world.serving.take(drawn))
-    for number in range(12):
-        wanted = data.draw(form_messages(5, world.tokens), label=f"message {number}")
-        world.runner.run(same(world, configuration, wanted))
+    hold(world, drawn, data, form_messages(5, world.tokens))
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
@@ -242,7 +239,10 @@ def stream_messages(draw: st.DrawFn, count: int, tokens: list[str]) -> Wanted:
     if draw(st.integers(0, 3)) == 0:
         headers = ((b"Content-Type", b"application/x-ndjson"),)
         body = draw(records(b"application/x-ndjson", tokens))
-    answer = PlayedAnswer(200, ((b"Content-Type", kind),), content)
+    # On a connection that was used before, a short stream comes as a whole, and is refused for what
+    # is found first then: `explain` plays a backend whose connections are new.
+    heads = ((b"Content-Type", kind), (b"Connection", b"close"))
+    answer = PlayedAnswer(200, heads, content)
     return Wanted("POST", f"/r{draw(st.integers(0, count))}/7", headers, body, answer)
 
 
@@ -251,11 +251,7 @@ def stream_messages(draw: st.DrawFn, count: int, tokens: list[str]) -> Wanted:
 def test_explain_tells_of_streams_what_serve_does(
     world: World, drawn: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    configuration = settings_of(drawn)
-    world.runner.run(world.serving.take(drawn))
-    for number in range(12):
-        wanted = data.draw(stream_messages(5, world.tokens), label=f"message {number}")
-        world.runner.run(same(world, configuration, wanted))
+    hold(world, drawn, data, stream_messages(5, world.tokens))
 
 
 # --- end to end ---------------------------------------------------------------------------------
@@ -342,8 +338,4 @@ async def _enrol(world: World, *uses: tuple[str, str]) -> None:
 def test_explain_tells_of_end_to_end_rules_what_serve_does(
     world: World, people: None, drawn: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    configuration = settings_of(drawn)
-    world.runner.run(world.serving.take(drawn))
-    for number in range(8):
-        wanted = data.draw(end_to_end_messages(world.tokens), label=f"message {number}")
-        world.runner.run(same(world, configuration, wanted))
+    hold(world, drawn, data, end_to_end_messages(world.tokens), 8)

@@ -20,9 +20,9 @@ from tests.scenarios.explained_and_served import (
     JSON,
     World,
     a_world,
+    hold,
     possible,
     same,
-    settings_of,
 )
 
 
@@ -192,10 +192,6 @@ def conversations(tokens: list[str]) -> st.SearchStrategy[Wanted]:
 def test_explain_tells_what_serve_does(
     world: World, drawn: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    configuration = settings_of(drawn)
-    world.runner.run(world.serving.take(drawn))
-    for number in range(12):
-        wanted = data.draw(messages(len(drawn) - 1, world.tokens), label=f"message {number}")
-        world.runner.run(same(world, configuration, wanted))
+    configuration = hold(world, drawn, data, messages(len(drawn) - 1, world.tokens))
     wanted = data.draw(conversations(world.tokens), label="WebSocket")
     world.runner.run(same(world, configuration, wanted))
