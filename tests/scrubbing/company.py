@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import itertools
 import json
 import logging
 import sys
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict
 
 from proxy.cli import main
 from proxy.cli.support import run_until_stopped
-from proxy.telemetry.logs.logger import Logs, to_stderr
-from proxy.telemetry.logs.processors import Format
+from proxy.telemetry.logs.logger import Logs
 
 DONE = "company.done"
 _babbled: Iterator[str] = iter(())
@@ -157,11 +155,6 @@ def beside(secrets: list[str], lines: int) -> None:
         return alone(logs, both())
 
     run_until_stopped.run = run  # type: ignore[assignment] # the type variable says nothing here
-
-    def at_every_level(log_format: Format, *, processors: Mapping[str, Processor]) -> Logs:
-        return to_stderr(log_format, level="debug", processors=processors)
-
-    importlib.import_module("proxy.cli.commands.serve").to_stderr = at_every_level  # type: ignore[attr-defined] # as imported there
 
 
 if __name__ == "__main__":

@@ -109,6 +109,8 @@ def watched(
             "serve",
             "--config",
             configuration,
+            "--log-level",
+            "debug",
             *options,
         ],
         stdout=subprocess.PIPE,

@@ -22,6 +22,7 @@ from ...keys.fleet.lineage import Accepted
 from ...process import fitness, memory, service_manager
 from ...process.hardening import harden
 from ...telemetry.logs import library_logs
+from ...telemetry.logs.event_keys import Level
 from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
 from ...telemetry.logs.scrub import without_quotes
@@ -61,6 +62,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
 @click.command()
 @config_option
 @run_until_stopped.log_format_option
+@run_until_stopped.log_level_option
 @run_until_stopped.log_processor_option
 @click.option(
     "--workers",
@@ -88,6 +90,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     config: Path | None,
     log_format: Format,
+    log_level: Level,
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     workers: int,
     drain_delay: float,
@@ -113,7 +116,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # by default it would end the process before it has started
-    logs = to_stderr(log_format, processors=dict(log_processors))
+    logs = to_stderr(log_format, level=log_level, processors=dict(log_processors))
     hardening = harden()
     memory.use_one_arena()
     fitness.require()
@@ -136,8 +139,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     logs.report("process.hardened", **hardening.fields())
     report_loaded(logs, read, "start", _since(began))
     named = tuple(one.name for one in log_processors)
-    command = WorkerCommand(log_format, workers, accept_older, named) if workers > 1 else None
-    if command is not None:
+    command = None
+    if workers > 1:
+        command = WorkerCommand(log_format, log_level, workers, accept_older, named)
         _warn_of_workers(read, logs)
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
     raise SystemExit(console.OK if run_until_stopped.run(logs, serving) else console.NEGATIVE)

@@ -113,6 +113,13 @@ log_format_option: Final = click.option(
     show_default=True,
     help="Log lines on stderr: JSON, JSON in the Elastic Common Schema (ecs), or text (console).",
 )
+log_level_option: Final = click.option(
+    "--log-level",
+    type=click.Choice(["info", "debug"]),
+    default="info",
+    show_default=True,
+    help="The lowest level written: at debug, also each message that one step up would refuse.",
+)
 
 
 def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any]:

@@ -26,6 +26,7 @@ class WorkerCommand:
     """The command line of workers: their number, log options, and older keyring (`Accepted`)."""
 
     log_format: str
+    log_level: str
     workers: int
     accepted: Accepted | None = None
     log_processors: tuple[str, ...] = ()
@@ -38,7 +39,8 @@ class WorkerCommand:
         more = () if secrets is None else ("--worker-secrets", str(secrets))
         return (
             *(sys.executable, *safe, "-m", _PACKAGE, "serve"),
-            *("--log-format", self.log_format, "--worker-channel", str(channel), *more),
+            *("--log-format", self.log_format, "--log-level", self.log_level),
+            *("--worker-channel", str(channel), *more),
             *(f"--accept-older={one}" for one in older),
             *(f"--log-processor={one}" for one in self.log_processors),
         )
