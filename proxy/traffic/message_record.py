@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
@@ -17,19 +17,40 @@ from .interfaces import Reporter
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
+class Foretold(NamedTuple):
+    """Why a message would be refused one step up of `rule`; None: of some rule that observes."""
+
+    rule: str | None
+    direction: Direction
+    reason: str
+
+
 class MessageRecord(MessageLine):
     """The log line of one message, while its facts are gathered. It never holds a value.
 
-    `caller` is who has sent it, empty where that is not asked: it is not in the line.
+    `caller` is who has sent it, empty where that is not asked. `foretold` is why the message would
+    be refused one step up, the first reason of each rule; so many of them are `told` already. They
+    are not in the line.
     """
 
-    __slots__ = ("_began", "_responded", "_sent", "caller", "direction", "unopened")
+    __slots__ = (
+        "_began",
+        "_responded",
+        "_sent",
+        "caller",
+        "direction",
+        "foretold",
+        "told",
+        "unopened",
+    )
 
     def __init__(self, request_id: str, listener: str) -> None:
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
         self.caller = ""
+        self.foretold: tuple[Foretold, ...] = ()
+        self.told = 0
         self.direction: Direction = "request"
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
@@ -89,6 +110,11 @@ class MessageRecord(MessageLine):
         if before is not None:
             fields["observed"] = f"{before} {direction}"
         self.observations = {**self.observations, **fields}
+
+    def foretell(self, foretold: Foretold) -> None:
+        """Note why the message would be refused, unless it would be already."""
+        if all(one.rule != foretold.rule for one in self.foretold):
+            self.foretold += (foretold,)
 
     def named(self, operations: str) -> None:
         """Note which operations of GraphQL a request has, if any can be read."""

@@ -115,7 +115,8 @@ async def _foretold(world: World, low: Rules, high: Rules, sent: list[Wanted]) -
         foretold = [one for one in row["would_refuse"] if one["rule"] is not None]
         # Some are refused already, for something else, and would be for this as well.
         assert bool(foretold) <= (row["rule"] in after), row
-        assert bool(refused[row["rule"]]) <= bool(foretold), (row, refused)
+        counted = sum(one["messages"] for one in foretold)
+        assert refused[row["rule"]] <= counted <= row["messages"], (row, refused)
         if row["safe"]:
             assert not refused[row["rule"]]
             assert "none" not in new or row["mode"] != "observe"
@@ -214,7 +215,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
 ) -> None:
     canary = secrets.token_hex(16)
     rules = _with_callers(_RULES.format(mode="observe"))
-    options = () if workers == "1" else ("--workers", workers)
+    options = ("--log-level", "debug", "--workers", workers)
 
     async def listed(_: web.Request) -> web.Response:
         return web.json_response({"content": canary})
@@ -265,6 +266,9 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             status = await _text(running, "/v1/status")
             texts = (metrics, status, json.dumps(report), told.stdout, running.log.read_text())
             assert all(canary not in one and "ada@example" not in one for one in texts)
+            each = [one for one in running.events if one["event"] == "message.would_refuse"]
+            assert [one["caller"] for one in each] == ["ios", "ios", "here"]
+            assert len({one["request_id"] for one in each}) == 3
             assert "sealyard_step_up_refusals_total" in metrics
 
 

@@ -219,7 +219,8 @@ _MESSAGES: Final = (
         "debug",
         ("request_id", "listener", "rule", "direction", "reason", "caller"),
         "A rule let something pass that it would refuse one step up: in mode `permissive` if it is"
-        " in mode `observe`, in mode `enforce` if it is in mode `permissive`. Without `rule`, some"
+        " in mode `observe`, in mode `enforce` if it is in mode `permissive`. Once for each message"
+        " or WebSocket, with what would be refused first. Without `rule`, some"
         " rule in mode `observe` would refuse it for its path or method. `caller` is one of the"
         " listener's `callers`, `other` if it is none of them.",
     ),

@@ -49,6 +49,7 @@ WOULD_REFUSE: Final = Metric(
     ("listener", "rule", "direction", "reason", "caller"),
     "Messages that their rule would refuse one step up for what it lets pass now: in mode"
     " `permissive` if it is in mode `observe`, in mode `enforce` if it is in mode `permissive`."
+    " Each message, also a WebSocket, counts once, with what would be refused first."
     " `rule` is empty where some rule in mode `observe` would refuse the message for its path or"
     " method. `caller` is one of the listener's `callers`, `other` for those that are"
     " none of them, and empty without any.",

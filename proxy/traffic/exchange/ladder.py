@@ -2,6 +2,10 @@
 
 A rule in mode `observe` would be a step up in `permissive`, one in `permissive` in `enforce`. What
 is reported here lets an operator decide on that step. It never holds a value.
+
+A message counts once for its rule, however much of it would be refused: what refuses the request
+leaves no response to refuse. It counts at its end, and as soon as a part of it has passed whose end
+may be hours away. What is refused as it is does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from ...core.planning.plan import Plan
 from ...core.rules.model import Rule
 from ..http1.gate import Admitted
 from ..interfaces import Reporter
-from ..message_record import MessageRecord
+from ..message_record import Foretold, MessageRecord
 from .admission import AdmittedExchange, Raised, raised
 from .callers import Callers
 from .sensitive_members import SensitiveMembers
@@ -74,13 +78,20 @@ class Ladder:
             headers = admitted.exchange.head.headers
             record.caller = self._callers.name(headers, admitted.forwarding.client)
 
-    def passed(self, plan: Plan, record: MessageRecord) -> None:
-        """Report a message in which mode `permissive` let a plain value pass."""
+    def passed(self, plan: Plan, record: MessageRecord, *, lasts: bool) -> None:
+        """Note that mode `permissive` let a plain value pass, of a message that may `last`."""
         if plan.compiled is not None and not plan.compiled.block.keep_unopened:
-            self._would_refuse(record, record.rule, record.direction, NO_TOKEN)
+            record.foretell(Foretold(record.rule, record.direction, NO_TOKEN))
+            if lasts:
+                self._tell(record)
+
+    def over(self, record: MessageRecord) -> None:
+        """Report why a message that is over would have been refused one step up."""
+        if record.event != "message.refused":
+            self._tell(record)
 
     def tried(self, record: MessageRecord, direction: Direction, result: DryRunResult) -> None:
-        """Note the result of a dry run, and report what mode `permissive` would refuse."""
+        """Note the result of a dry run, and why mode `permissive` would refuse the message."""
         record.observed(direction, result)
         self._tried(record, direction, result)
 
@@ -90,6 +101,7 @@ class Ladder:
         """Report the result of a dry run of one message of a WebSocket."""
         record.observed_message(self._reporter, direction, result, operations)
         self._tried(record, direction, result)
+        self._tell(record)
 
     def answered(
         self,
@@ -126,33 +138,33 @@ class Ladder:
             shape = self._shapes.shape(admitted.exchange.head.path)
             record.uncovered_messages(self._reporter, shape, WEBSOCKET)
         self._refused_for_head(admitted.raised, admitted, record)
+        self._tell(record)
 
     def _refused_for_head(
         self, above: Raised, admitted: AdmittedExchange, record: MessageRecord
     ) -> None:
-        """Report a request that some rule would refuse which does not take it now.
+        """Note that some rule would refuse a request which does not take it now.
 
         Which of those that observe, is not known: no rule is named.
         """
         if above.decision is None and admitted.exchange.decision.observes is None:
-            self._would_refuse(record, None, "request", above.reason)
+            record.foretell(Foretold(None, "request", above.reason))
 
     def _tried(self, record: MessageRecord, direction: Direction, result: DryRunResult) -> None:
         if result.permissive is not None:
-            self._would_refuse(record, record.rule, direction, result.permissive)
+            record.foretell(Foretold(record.rule, direction, result.permissive))
 
-    def _would_refuse(
-        self, record: MessageRecord, rule: str | None, direction: Direction, reason: str
-    ) -> None:
-        self._reporter.report(
-            "message.would_refuse",
-            request_id=record.request_id,
-            listener=self._listener,
-            rule=rule,
-            direction=direction,
-            reason=reason,
-            caller=record.caller,
-        )
+    def _tell(self, record: MessageRecord) -> None:
+        """Report what has been foretold and not been told."""
+        for one in record.foretold[record.told :]:
+            self._reporter.report(
+                "message.would_refuse",
+                request_id=record.request_id,
+                listener=self._listener,
+                **one._asdict(),
+                caller=record.caller,
+            )
+        record.told = len(record.foretold)
 
 
 def _climbs(rule: Rule) -> bool:

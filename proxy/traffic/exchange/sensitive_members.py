@@ -71,7 +71,7 @@ class SensitiveMembers:
         self, record: MessageRecord, path: str, bodies: Mapping[Direction, tuple[Head, bytes]]
     ) -> None:
         """Report what looks sensitive in the bodies of a message, if it is one of the sample."""
-        if not self._sample.takes():
+        if not any(body for _, body in bodies.values()) or not self._sample.takes():
             return
         for direction, (head, body) in bodies.items():
             found: dict[tuple[str, str], None] = {}

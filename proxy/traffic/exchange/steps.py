@@ -155,6 +155,8 @@ class Steps(WaySteps):
         try:
             for record in records:
                 record.over(now)
+                if record.foretold:
+                    self.ladder.over(record)
         finally:
             self.reporter.messages(records)
         if records[-1].unopened:
@@ -327,7 +329,7 @@ class Steps(WaySteps):
             record.did_not_open(applied.unopened)
         record.count(applied.counts)
         if "plain" in applied.counts:
-            self.ladder.passed(plan, record)
+            self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
             record.changed(began)
         if self.tap.watched:

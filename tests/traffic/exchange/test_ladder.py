@@ -1,0 +1,175 @@
+"""What one step up would refuse is counted once for each message, and at the right time."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.errors import OpenFailed
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.traffic.message_record import Foretold, MessageRecord
+from tests.keys.builders import a_world
+from tests.traffic.ours import HASTY, Ours, local, proxied
+from tests.traffic.wire import Origin, Peer, connected, eventually, post, running
+
+from .test_websocket_relay import RULES, backend, message
+
+JSON = b"Content-Type: application/json"
+NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+CONTENT = Item(
+    parse_selector("$.content"), "content", frozenset({"tenant", "conversation", "field"})
+)
+OPENS = (Block(decrypt=(CONTENT,)),)
+LENIENT = (replace(OPENS[0], permissive_until=math.inf),)
+OBSERVING = Rule(
+    "r", (parse_pattern("POST /a"),), NAMES, request=OPENS, response=OPENS, observes=True
+)
+PERMISSIVE = replace(OBSERVING, request=LENIENT, response=LENIENT, observes=False)
+
+
+def reply(body: bytes, *headers: bytes) -> bytes:
+    lines = b"\r\n".join((b"HTTP/1.1 200 OK", JSON, *headers, b"Content-Length: %d" % len(body)))
+    return b"%b\r\n\r\n%b" % (lines, body)
+
+
+def ask(body: bytes, path: bytes = b"/a") -> bytes:
+    """Return a request after which the connection stays open."""
+    return post(body, JSON, target=path).replace(b"Connection: close\r\n", b"")
+
+
+def would_refuse(ours: Ours) -> list[tuple[str | None, str, str]]:
+    told = ours.ear.all("message.would_refuse")
+    return [(one["rule"], one["direction"], one["reason"]) for one in told]
+
+
+async def told(
+    origin: Origin, *rules: Rule, body: bytes, path: bytes = b"/a", count: int = 3
+) -> tuple[list[tuple[str | None, str, str]], list[int], list[dict[str, Any]]]:
+    """Return what was foretold of a few messages, their statuses, and their lines."""
+    async with (
+        running(origin),
+        proxied(
+            local(origin.port),
+            rule_table=RuleTable(rules, pass_unmatched=True),
+            keys=a_world().sessions,
+            timeouts=HASTY,
+        ) as ours,
+        connected(ours.port) as client,
+    ):
+        statuses: list[int] = []
+        for _ in range(count):
+            client.send(ask(body, path))
+            statuses.append((await client.response()).status)
+            await eventually(lambda: len(_lines(ours)) == len(statuses))
+        return would_refuse(ours), statuses, _lines(ours)
+
+
+def _lines(ours: Ours) -> list[dict[str, Any]]:
+    names = {"message.handled", "message.refused", "message.failed"}
+    return [fields for name, fields in ours.ear.heard if name in names]
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "reason"),
+    [
+        (PERMISSIVE, b'{"content": "plain"}', "not-a-token"),
+        (OBSERVING, b'{"content": "sy1.AAAA"}', "malformed-token"),
+    ],
+)
+async def test_a_message_that_would_be_refused_in_both_directions_counts_once(
+    rule: Rule, body: bytes, reason: str
+) -> None:
+    """The first of them finds no idle connection, so it is planned a second time."""
+    found, statuses, _ = await told(Origin(reply=reply(body)), rule, body=body)
+
+    assert statuses == [200] * 3
+    assert found == [("r", "request", reason)] * 3
+
+
+async def test_a_message_that_is_refused_as_it_is_does_not_count() -> None:
+    broken = reply(b'{"content": "sy1.AAAA"}')
+    found, statuses, lines = await told(
+        Origin(reply=broken), PERMISSIVE, body=b'{"content": "plain"}'
+    )
+
+    assert statuses == [502] * 3
+    assert {one["error"] for one in lines} == {OpenFailed.code}
+    assert found == []
+
+
+async def cut(peer: Peer, origin: Origin) -> None:
+    origin.seen.append(await peer.request())
+    peer.cut()
+
+
+async def test_a_request_that_its_backend_did_not_answer_counts() -> None:
+    found, statuses, lines = await told(
+        Origin(cut), PERMISSIVE, body=b'{"content": "plain"}', count=1
+    )
+
+    assert statuses == [502]
+    assert lines[0]["error"] == "upstream-failed"
+    assert found == [("r", "request", "not-a-token")]
+
+
+async def test_a_request_beside_the_rules_counts_once_although_its_response_takes_two_lanes() -> (
+    None
+):
+    beside = Rule(
+        "beside",
+        (parse_pattern("POST /A"),),
+        NAMES,
+        response=(Block(decrypt=(replace(CONTENT, optional=True),)),),
+    )
+    packed = gzip.compress(b'{"note": "%b"}' % secrets.token_hex(600).encode())
+    origin = Origin(reply=reply(packed, b"Content-Encoding: gzip"))
+    found, statuses, lines = await told(origin, OBSERVING, beside, body=b"{}", path=b"/A")
+
+    assert statuses == [200] * 3
+    assert {one["rule"] for one in lines} == {"beside"}
+    assert [(rule, direction) for rule, direction, _ in found] == [(None, "request")] * 3
+
+
+@pytest.mark.parametrize("observes", [True, False])
+async def test_a_websocket_counts_once_and_while_it_lasts(*, observes: bool) -> None:
+    block = replace(RULES[2].response[0], permissive_until=None if observes else math.inf)  # type: ignore[index]  # it has blocks
+    rule = replace(RULES[2], response=(block,), observes=observes)
+    broken = message("sy1.AAAA")
+    async with (
+        backend() as origin,
+        proxied(
+            local(origin.port),
+            rule_table=RuleTable((rule,), pass_unmatched=True),
+            keys=a_world().sessions,
+            timeouts=HASTY,
+        ) as ours,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{ours.port}/opened") as socket,
+    ):
+        for one in [broken if observes else message()] * 3:
+            await socket.send_str(one)
+            assert (await socket.receive()).data == one
+        await eventually(lambda: would_refuse(ours) != [])
+        await socket.close()
+        await eventually(lambda: _lines(ours) != [])
+
+    reason = "malformed-token" if observes else "not-a-token"
+    assert would_refuse(ours) == [("opened", "response", reason)]
+
+
+def test_a_record_holds_one_reason_for_each_rule() -> None:
+    record = MessageRecord("r", "api")
+    for rule, reason in (("a", "x"), (None, "y"), ("a", "z"), (None, "z")):
+        record.foretell(Foretold(rule, "request", reason))
+
+    assert record.foretold == (Foretold("a", "request", "x"), Foretold(None, "request", "y"))
