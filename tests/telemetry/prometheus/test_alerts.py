@@ -33,6 +33,14 @@ UNACCEPTED = 'sealyard_participant_keys_unaccepted_total{use="enc",refused="yes"
 UNTIL = f"sealyard_permissive_until_timestamp_seconds{{{BY_RULE}}}"
 STORED = 'sealyard_verify_values{column="messages.content",state="plain"}'
 PLAIN = f'sealyard_values_total{{{BY_RULE},direction="request",outcome="plain"}}'
+BREAKS = (
+    f'sealyard_step_up_refusals_total{{{BY_RULE},direction="request",reason="not-a-token",'
+    'caller="ios"}'
+)
+UNCOUNTED = (
+    'sealyard_step_up_refusals_total{listener="other",rule="other",direction="other",'
+    'reason="other",caller="other"}'
+)
 
 Series = dict[str, str]
 
@@ -196,6 +204,18 @@ CASES = [
     ),
     Case(
         "SealyardPermissiveEnds",
+        {BREAKS: "0+1x60", UNTIL: "3600x60"},
+        {BREAKS: "0+1x60", UNTIL: "1000000000x60"},
+        "20m",
+    ),
+    Case(  # what could not be counted by rule, and another rule
+        "SealyardPermissiveEnds",
+        {UNCOUNTED: "_x5 3x60", UNTIL: "3600x60"},
+        {BREAKS.replace("send", "list"): "0+1x60", UNTIL: "3600x60"},
+        "20m",
+    ),
+    Case(
+        "SealyardPermissiveEnds",
         {STORED: "3x60", UNTIL: "3600x60"},
         {STORED: "3x60", UNTIL: "1000000000x60"},
         "20m",
@@ -317,3 +337,54 @@ def test_an_alert_names_the_instance_and_links_to_its_runbook(tmp_path: Path) ->
         }
     ]
     judged(tmp_path, [made])
+
+
+def permissive_ends(at: str, series: Series, safe: str | None) -> dict[str, Any]:
+    """Return a test of the alert on a mode that ends: what it says of safety; None: it is quiet."""
+    severity = "info" if safe == "yes" else "warning"
+    labels = {"listener": "api", "rule": "send", "safe": safe, "severity": severity}
+    said = {
+        "no": "This is not safe: messages of the past day would be refused.",
+        "unknown": "It is not known to be safe: plain values are stored, or refusals were not"
+        " counted by rule.",
+        "yes": "This is safe by the past day: plain values pass, and would go on to do so.",
+    }
+    name = "SealyardPermissiveEnds"
+    ends = "The rule send ends its mode permissive within seven days."
+    annotations = {
+        "summary": f"{ends} {said.get(safe or '')}",
+        "runbook_url": f"https://sealyard.example.com/docs/runbooks/{name}.html",
+    }
+    fired = [] if safe is None else [{"exp_labels": labels, "exp_annotations": annotations}]
+    seen = {**ALIVE, UNTIL: "300000x200", **series}
+    return {
+        "name": f"{safe} at {at}",
+        "interval": "30m",
+        "input_series": [{"series": here(one), "values": values} for one, values in seen.items()],
+        "alert_rule_test": [{"eval_time": at, "alertname": name, "exp_alerts": fired}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("at", "series", "safe"),
+    [
+        ("20h", {PLAIN: "0+1x100", BREAKS: "0+1x100"}, "no"),
+        # One message, with which the series begins: no increase is ever seen.
+        ("20h", {PLAIN: "0x30 1x70", BREAKS: "_x30 1x70"}, "no"),
+        # Another replica has it too, and only that one breaks.
+        ("40h", {BREAKS: "5x100", here(BREAKS).replace("a:", "b:"): "_x50 1x70"}, "no"),
+        # More than a day ago, and since then what passes would go on to.
+        ("60h", {PLAIN: "0+1x150", BREAKS: "_x30 1x120"}, "yes"),
+        ("60h", {PLAIN: "0x30 1x120", BREAKS: "_x30 1x120"}, None),
+        ("20h", {PLAIN: "0+1x100", BREAKS: "0+1x100", STORED: "3x100"}, "no"),
+        ("20h", {PLAIN: "0+1x100", STORED: "3x100"}, "unknown"),
+        ("20h", {PLAIN: "0+1x100", UNCOUNTED: "_x30 1x70"}, "unknown"),
+        ("20h", {PLAIN: "0+1x100"}, "yes"),
+        ("20h", {PLAIN: "0+1x100", BREAKS.replace('"send"', '"list"'): "0+1x100"}, "yes"),
+        ("20h", {PLAIN: "4x100"}, None),
+    ],
+)
+def test_the_end_of_permissive_says_whether_it_is_safe(
+    tmp_path: Path, at: str, series: Series, safe: str | None
+) -> None:
+    judged(tmp_path, [permissive_ends(at, series, safe)])
