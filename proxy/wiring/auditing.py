@@ -63,9 +63,13 @@ async def open_own(
     reporter: Reporter,
     clock: Callable[[], float],
 ) -> Trail | None:
-    """Return the audit log of a process without keys; its keyring is opened once for it."""
+    """Return the audit log of a process without keys; its keyring is opened once for it.
+
+    The KEKs are overwritten at once.
+    """
     roots = serving(settings.keys, environ)
     keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+    keyring.give_up()
     return open_trail(settings, keyring.record_key, reporter, clock)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import aiohttp
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import base64url
 from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.participants import private_key
 from proxy.keys.participants.participant import ParticipantKey
@@ -59,9 +60,14 @@ class World:
         key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
         await self.change(participant, lambda one: one.add(key))
 
-    async def post(self, path: str, who: str, body: object) -> tuple[int, Any]:
+    async def post(
+        self, path: str, who: str, body: object, *, close: bool = False
+    ) -> tuple[int, Any]:
+        """Return the answer; with `close` on a connection of its own, which any worker may take."""
         url = f"http://127.0.0.1:{self.ours.port}{path}"
         headers = {"Authorization": f"Bearer {a_jwt(who)}"}
+        if close:
+            headers["Connection"] = "close"
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         headers["Content-Type"] = "application/json"
@@ -121,12 +127,27 @@ PEOPLE: Final = (
 )
 
 
+@dataclass(frozen=True)
+class LeasedKeyring:
+    """A keyring that is in the folder, its root in a configuration, and what that is found by."""
+
+    keyring: Keyring
+    root: str
+    variables: Mapping[str, str]
+
+
 @asynccontextmanager
-async def participants(folder: Path) -> AsyncIterator[Participants]:
+async def participants(
+    folder: Path, leased: LeasedKeyring | None = None
+) -> AsyncIterator[Participants]:
     store = open_store(f"sqlite:{folder / 'keys.db'}", time.monotonic)
     guarded = GuardedStore(store, 5.0, clock=time.monotonic, notice=lambda _: None)
-    root = FileRoot(SecretReference(file=folder / "root.key"))
-    yield Participants(guarded, open_keyring(folder / "keyring.jwe", root))
+    if leased is not None:
+        keyring = leased.keyring
+    else:
+        root = FileRoot(SecretReference(file=folder / "root.key"))
+        keyring = open_keyring(folder / "keyring.jwe", root)
+    yield Participants(guarded, keyring)
     await store.close()
 
 
@@ -143,15 +164,23 @@ async def a_world(
     trusted: bool = False,
     keys: str = "",
     options: tuple[str, ...] = (),
+    leased: LeasedKeyring | None = None,
 ) -> AsyncIterator[World]:
     """Run one, with alice, bob and the outsider eve in its store."""
     more = f"  store: 'sqlite:{folder / 'keys.db'}'\n{keys}"
     async with backend() as behind, aiohttp.ClientSession() as client:
         with served(
-            folder, behind.port, *options, rules=rules, keys_more=more, trusted=trusted
+            folder,
+            behind.port,
+            *options,
+            rules=rules,
+            keys_more=more,
+            trusted=trusted,
+            keyring_more=None if leased is None else leased.root,
+            variables=None if leased is None else leased.variables,
         ) as ours:
             await ours.event("server.ready")
-            async with participants(folder) as held:
+            async with participants(folder, leased) as held:
                 world = World(folder, ours, behind, client, held)
                 for who, name in PEOPLE:
                     await world.add(who, name)

@@ -226,18 +226,25 @@ def served(
     trusted: bool = False,
     variables: Mapping[str, str] | None = None,
     files: int | None = None,
+    keyring_more: str | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
     `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
     line each; `health_more` those of `health`. `trusted` lets a tenant be a name that the client
-    chooses; `variables` go into the environment; `files` is the hard limit of open files.
+    chooses; `variables` go into the environment; `files` is the hard limit of open files. With
+    `keyring_more`, what the configuration says of its root, the keyring is in the folder already.
     """
     port, admin, health = free_port(), free_port(), free_port()
-    write_keys(folder)
+    if keyring_more is None:
+        write_keys(folder)
+    else:
+        write_token(folder, TOKEN)
     configuration = a_configuration(
         upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health
     )
+    if keyring_more is not None:
+        configuration = configuration.replace("key: {file: root.key}", keyring_more)
     if admin_more:
         token = "token: {file: admin.token}"
         configuration = configuration.replace(token, f"{token}, {admin_more}")

@@ -33,15 +33,10 @@ from tests.kms_double import KmsDouble, kms_double
 from tests.scenarios.rig import (
     Load,
     Served,
-    a_configuration,
     backend,
     environment,
-    running,
-    write_token,
+    served,
 )
-from tests.servers import free_port
-
-TOKEN = "token-of-the-tests-0123456789"
 
 
 def root_of(kms: KmsDouble) -> AwsKmsRoot:
@@ -65,17 +60,9 @@ def sidecar(
     *options: str,
 ) -> Iterator[Served]:
     """Run the sidecar with these roots."""
-    write_token(folder, TOKEN)
-    ports = {"port": free_port(), "admin": free_port(), "health": free_port()}
-    text = a_configuration(
-        upstream,
-        listen=f"127.0.0.1:{ports['port']}",
-        admin=ports["admin"],
-        health=ports["health"],
-    )
-    text = text.replace("key: {file: root.key}", f"{roots}, id: {keyring.id}")
-    with running(folder, text, *options, variables=variables, **ports) as served:  # type: ignore[arg-type]  # ints
-        yield served
+    more = f"{roots}, id: {keyring.id}"
+    with served(folder, upstream, *options, keyring_more=more, variables=variables) as running:
+        yield running
 
 
 async def asked(served: Served, path: str) -> tuple[int, str]:

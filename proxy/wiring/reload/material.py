@@ -111,7 +111,9 @@ def _keyring(
 ) -> tuple[Keyring, RootAnswer, Fingerprint, float]:
     files = fingerprint(keyring_files(settings))
     same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
-    if old is not None and same and not serving(settings.keys, environ).services:
+    # The old answer of a root with a lease may be of before a renewal, or of before its end.
+    asked = settings.keys.lease is not None or serving(settings.keys, environ).services
+    if old is not None and same and not asked:
         return old.keyring, old.root, files, 0.0
     began = time.monotonic()
     try:

@@ -158,11 +158,13 @@ class Supervisor:
         handed_in = any(one.kind == "shares" for one in settings.keys.roots)
         if (first and roots.services) or kept or handed_in:
             try:
-                await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+                opened = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
             except RootUnavailable:
                 if first:
                     raise
                 # The workers go on with the keyring that they have, unless it was to change.
+            else:
+                opened.give_up()
         empty_environment(settings, self._environ)
         return handed_in
 
