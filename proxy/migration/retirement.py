@@ -11,7 +11,7 @@ from ..keys.keyring.keyring import Keyring
 from ..keys.sessions.kek_usage import Use
 from ..keys.sessions.settings import MAX_AGE_SECONDS
 from .report import SignedReport
-from .values.states import Outcome
+from .values.states import Outcome, Tally
 
 _UNREAD: Final = frozenset({"unreadable", "not-text", "not-json"})
 
@@ -54,11 +54,18 @@ def _needed(kek: KekEntry, keyring: Keyring, report: SignedReport) -> str:
         return "the report is of another keyring"
     if report.proof != "snapshot":
         return "the report is not of one state of the database"
-    for label, outcome, values in report.tally.values:
+    return _counted(kek, report.tally)
+
+
+def _counted(kek: KekEntry, tally: Tally) -> str:
+    """Return which values need the KEK or were not read, or an empty text."""
+    for label, outcome, values in tally.values:
         if _names(outcome, kek):
             return f"{values:,} values of {label} are under it, or name it"
         if outcome.state in _UNREAD and not outcome.kek:
             return f"{values:,} values of {label} could not be read"
+    if nowhere := sorted(tally.nowhere):
+        return f"no record has {nowhere[0]}: correct its name in the job"
     return ""
 
 

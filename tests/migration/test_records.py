@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import MigrationFailed
 from proxy.migration.sources.pipe import PipeSource
 from proxy.migration.sources.records import MOST_BYTES, CopyText, Csv, JsonLines, Records
-from proxy.migration.values.cells import NOT_TEXT
+from proxy.migration.values.cells import ABSENT, NOT_TEXT
 from tests.migration.builders import a_table
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -76,9 +76,9 @@ def test_no_value_is_told_from_an_empty_one() -> None:
     assert JsonLines(("a", "b", "c")).cells(b'{"a":null,"b":""}\n', (0, 1, 2)) == [
         None,
         b'""',
-        None,
+        ABSENT,
     ]
-    assert JsonLines(("a",)).cells(b"\n", (0,)) == [None]
+    assert JsonLines(("a",)).cells(b"\n", (0,)) == [ABSENT]
 
 
 @given(TEXTS)

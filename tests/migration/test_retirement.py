@@ -32,7 +32,9 @@ SEALED = Outcome("sealed", "k2")
 
 
 def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
-    report = a_report(SEALED, Outcome("plain"), Outcome("null"), Outcome("poison", "k1"))
+    report = a_report(
+        SEALED, Outcome("plain"), Outcome("null"), Outcome("absent"), Outcome("poison", "k1")
+    )
 
     assert retirement(OLD, KEYRING, Use(), [report]) == Retirement(safe=True, reason="", proven=NOW)
     assert report.excluded == ("rows of messages other than: id > 1",)
@@ -49,6 +51,7 @@ def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
         (a_report(Outcome("unreadable", "", "malformed-token")), "could not be read"),
         (a_report(Outcome("not-json")), "could not be read"),
         (a_report(Outcome("not-text")), "could not be read"),
+        (a_report(Outcome("absent")), "no record has messages.content"),
         (a_report(SEALED, verb="reseal"), "a report of `reseal` proves nothing"),
         (a_report(SEALED, proof="pages"), "not of one state"),
         (replace(a_report(SEALED), keyring="another"), "of another keyring"),

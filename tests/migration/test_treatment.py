@@ -13,7 +13,7 @@ from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 from proxy.migration.job.model import Binding, Column, ColumnSource, JoinedSource
-from proxy.migration.values.cells import NOT_TEXT
+from proxy.migration.values.cells import ABSENT, NOT_TEXT
 from proxy.migration.values.states import Outcome
 from proxy.migration.values.treatment import Treated
 from tests.keys.builders import NOW, a_keyring, an_old_keyring, some_bytes
@@ -126,11 +126,13 @@ async def test_values_without_a_name_or_text_are_left_and_counted() -> None:
     (empty,) = await bench.treat("seal", a_table(), a_row(b"x", names=("", "c1")))
     (number,) = await bench.treat("seal", a_table(), a_row(NOT_TEXT))
     (null,) = await bench.treat("seal", a_table(), a_row(None))
+    (absent,) = await bench.treat("seal", a_table(), a_row(ABSENT))
 
     assert outcomes(nameless) == outcomes(empty) == [Outcome("nameless")]
     assert outcomes(number) == [Outcome("not-text")]
     assert outcomes(null) == [Outcome("null")]
-    assert {*nameless.cells, *empty.cells, *number.cells, *null.cells} == {None}
+    assert outcomes(absent) == [Outcome("absent")]
+    assert {*nameless.cells, *empty.cells, *number.cells, *null.cells, *absent.cells} == {None}
 
 
 async def test_a_value_that_would_not_fit_is_left() -> None:
@@ -185,6 +187,13 @@ async def test_values_in_json_are_sealed_and_come_back_byte_for_byte(cell: str) 
     assert rb"caf\u00e9" not in new
     assert b'"deep"' not in new
     assert (opened.cells[0] or new) == cell.encode()
+
+
+async def test_a_cell_in_which_nothing_is_selected_is_counted_as_such() -> None:
+    table = a_table(Column("history", BINDING, parse_json_selector("$[*].txet")))
+    (one,) = await Bench(a_keyring()).treat("seal", table, a_row(b'[{"text": "a"}]'))
+
+    assert (one.cells, outcomes(one)) == ([None], [Outcome("unselected")])
 
 
 async def test_values_in_json_within_json_come_back() -> None:

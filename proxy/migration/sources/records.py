@@ -15,8 +15,8 @@ from ...core.edits.edits import Change
 from ...core.edits.splice import splice
 from ...core.errors import InvalidBody, MigrationFailed
 from ...core.expressions.selectors import JsonSelector, Step
-from ...core.formats.json import Selection
-from ..values.cells import NOT_TEXT, Cell
+from ...core.formats.json import Selection, member_names
+from ..values.cells import ABSENT, NOT_TEXT, Cell
 
 MOST_BYTES: Final = 16 << 20
 """How long a record may be."""
@@ -158,10 +158,11 @@ class CopyText:
 
 
 class JsonLines:
-    """A JSON object a line. A cell is the JSON text of a member; null, as no member, is none."""
+    """A JSON object a line. A cell is the JSON text of a member; null is none."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Make ready to find the members of these names, which are the columns."""
+        self._names = names
         self._selection = Selection(
             tuple(JsonSelector(f"$['{one}']", (Step(one),)) for one in names)
         )
@@ -178,13 +179,21 @@ class JsonLines:
     def cells(self, record: bytes, at: Sequence[int]) -> list[Cell]:
         """Return members as they are spelled; an empty line has none."""
         if not record.strip():
-            return [None] * len(at)
+            return [ABSENT] * len(at)
         try:
             found = self._selection.find(record).found
         except InvalidBody as error:
             raise MigrationFailed(error.reason) from None
-        raw = [record[one[0].start : one[0].end] if one else b"null" for one in found]
-        return [None if raw[one] == b"null" else raw[one] for one in at]
+        there = frozenset[str]()
+        if not all(found):  # a member that is null is not found either
+            there = member_names(record.strip()) or there
+        cells: list[Cell] = []
+        for one in at:
+            if found[one]:
+                cells.append(record[found[one][0].start : found[one][0].end])
+            else:
+                cells.append(None if self._names[one] in there else ABSENT)
+        return cells
 
     def replaced(self, record: bytes, at: Sequence[int], new: Sequence[bytes | None]) -> bytes:
         """Return the record with some members' values in their place."""

@@ -14,16 +14,18 @@ from ...core.formats.json import FoundValue, Selection
 from ...core.leaves import quote
 
 
-class NotText(Enum):
-    """A cell that holds something else than a text, such as a number or bytes."""
+class NoText(Enum):
+    """Why a cell has no text: it holds a number or bytes, or its record has no such member."""
 
-    CELL = "not-text"
+    OTHER = "not-text"
+    ABSENT = "absent"
 
 
-Cell = bytes | None | NotText
+Cell = bytes | None | NoText
 """A text in UTF-8; None for NULL."""
 
-NOT_TEXT: Final = NotText.CELL
+NOT_TEXT: Final = NoText.OTHER
+ABSENT: Final = NoText.ABSENT
 
 
 class Stored(NamedTuple):

@@ -22,6 +22,8 @@ State = Literal[
     "unfit",
     "poison",
     "null",
+    "absent",
+    "unselected",
     "changed",
     "refused",
     "sealed-now",
@@ -42,13 +44,17 @@ STATES: Final[dict[State, str]] = {
     "unfit": "the form has no place for it, or its names may not be sealed",
     "poison": "a poison token, which is to stay",
     "null": "there is no value",
+    "absent": "the record has no such member",
+    "unselected": "the cell holds nothing that `select` selects",
     "changed": "the row was changed meanwhile, and left as it is",
     "refused": "the backend did not accept the new value",
     "sealed-now": "sealed by this run",
     "resealed": "sealed anew by this run",
     "opened": "opened by this run",
 }
-_DONE: Final[frozenset[State]] = frozenset({"null", "poison", "sealed-now", "resealed", "opened"})
+_DONE: Final[frozenset[State]] = frozenset(
+    {"null", "absent", "unselected", "poison", "sealed-now", "resealed", "opened"}
+)
 _GOOD: Final[dict[Verb, frozenset[State]]] = {
     "plan": _DONE | {"sealed", "plain", "lookalike"},
     "seal": _DONE | {"sealed"},
@@ -111,10 +117,22 @@ class Tally:
         """Return how many values have a state."""
         return sum(one.values for one in self.values if one.outcome.state == state)
 
+    @property
+    def nowhere(self) -> frozenset[str]:
+        """Return the columns that no record has: their names in the job are likely wrong."""
+        absent = {one.label for one in self.values if one.outcome.state == "absent"}
+        found = {one.label for one in self.values if one.outcome.state != "absent"}
+        return frozenset(absent - found)
+
     def left(self, verb: Verb) -> int:
-        """Return how many values are not as the verb is to leave them."""
-        good = _GOOD[verb]
-        return sum(one.values for one in self.values if one.outcome.state not in good)
+        """Return how many values are not as the verb is to leave them, or are `nowhere`."""
+        good, nowhere = _GOOD[verb], self.nowhere
+        return sum(
+            one.values
+            for one in self.values
+            if one.outcome.state not in good
+            or (one.outcome.state == "absent" and one.label in nowhere)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as JSON holds them."""

@@ -14,7 +14,7 @@ from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Column, StoredTable, Verb
 from .binder import RowBinder
-from .cells import NOT_TEXT, Cell, Cells, Stored, cells
+from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
@@ -150,12 +150,16 @@ class Treatment:
             return Outcome("null")
         if cell is NOT_TEXT:
             return Outcome("not-text")
+        if cell is ABSENT:
+            return Outcome("absent")
         column = worked.column
         contexts = self._binder.contexts((column.binding, *column.former), row.names)
         try:
             stored = worked.cells.read(cell)
         except (InvalidBody, BodyTooLarge) as error:
             return Outcome("not-json", "", error.reason)
+        if not stored:
+            return Outcome("unselected")
         return [Value(one, token_of(one), contexts) for one in stored]
 
     def _treated(

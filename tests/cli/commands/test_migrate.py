@@ -84,6 +84,21 @@ def test_a_plan_of_a_stream_is_as_long_as_the_run(clinic: Path, run: Run) -> Non
     assert "`seal` will take about 1 s for 2 rows: as this plan" in told.output
 
 
+@pytest.mark.parametrize("verb", ["plan", "seal", "verify", "reseal", "open"])
+def test_a_member_that_no_record_has_is_not_taken_for_done(
+    clinic: Path, run: Run, verb: str
+) -> None:
+    clinic.with_name("csv.yaml").write_text(CSV_JOB.replace("csv", "ndjson"), "utf-8")
+    misnamed = b'{"org": "clinic", "conv": "c1", "note": "hello"}\n\n'
+    sparse = misnamed + b'{"org": "clinic", "conv": "c1", "content": null}\n'
+
+    told = run("migrate", verb, "csv.yaml", stdin=misnamed, status=1)
+    run("migrate", verb, "csv.yaml", stdin=sparse)
+
+    assert "letters.content: 2 absent: the record has no such member" in told.output
+    assert "2 rows, 2 values" in told.output
+
+
 def test_a_plan_tells_what_would_be_sealed_as_a_text_and_what_would_not_fit(
     clinic: Path, run: Run
 ) -> None:
