@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -99,6 +100,10 @@ def _lines(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 _NO_STORE = "keys.store is memory, so each process has its own sessions: call its admin API, "
+_UNSEEN = (
+    "keys.store is memory, so this command does not see which scopes have sessions: check the"
+    " spelling of tenant and conversation"
+)
 
 
 @click.group()
@@ -179,6 +184,8 @@ def revoke(  # noqa: PLR0913 - each is one option
     before = 0 if not_before is None else parse_time(not_before)
     if before > time.time() + MAX_SKEW_SECONDS:
         raise click.UsageError("--not-before must not be in the future")
+    if keys.store == "memory":
+        console.say(_UNSEEN)
     if not yes:
         ask(
             f"{_shown(scope)}: sessions that began before"
@@ -334,7 +341,10 @@ async def _revoke(
         place.write_down(
             at.sessions.keyring, "sessions.revoke", scope=name, not_before=call.not_before
         )
-        return await operations.run(call), at.reason
+        answer = await operations.run(call)
+        if keys.store == "memory":  # that of this command, which knows no scope
+            answer = replace(answer, unknown=None)
+        return answer, at.reason
 
 
 def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:

@@ -135,6 +135,20 @@ def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
     assert "read it from the keyring" in run("sessions", "revoke", "--yes", *NAMED).stdout
 
 
+def test_a_scope_is_called_unknown_only_by_a_store_that_would_know_it(run: Run) -> None:
+    shared = run("sessions", "revoke", "--yes", *NAMED)
+    configure("memory")
+    alone = run("sessions", "revoke", "--yes", "--tenant", "clinic", "--conversation", "c2")
+    said = run(
+        "sessions", "revoke", "--yes", "--tenant", "clinic", "--conversation", "c3", "--json"
+    )
+
+    assert "warning: this scope is unknown" in shared.stderr
+    assert "this scope is unknown" not in alone.stderr
+    assert "does not see which scopes have sessions" in alone.stderr
+    assert "unknown" not in json.loads(said.stdout)
+
+
 def test_a_keyring_that_cannot_be_written_says_so_and_the_store_is(run: Run) -> None:
     text = a_token()
     Path(".keyring.jwe.lock").unlink()
