@@ -96,15 +96,17 @@ def _tried(edit: ValueEdit | BegunEdit, plan: Plan, keys: KeysInUse, now: float)
     assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
     if isinstance(edit, BegunEdit):  # the rest of the content is still to come
         return _value(edit.edit, keys)
-    value = _value(edit, keys)
+    value, tried = _value(edit, keys), len(keys.unopened)
     try:
         outcome = edit.carry_out(keys, plan.compiled.block, now).outcome
     except SealyardError as error:
         return replace(value, action="refused", note=error.reason, characters=None)
     if outcome != "sealed":
         value = replace(value, characters=None)
-    reason = _reason(edit)
-    return replace(value, action=outcome, note=value.note or reason)
+    note = value.note or _reason(edit)
+    if outcome == "kept" and note in _NOTES.values():
+        note = _why_unopened(keys, tried) or note
+    return replace(value, action=outcome, note=note)
 
 
 def _reason(edit: ValueEdit) -> str:
@@ -114,16 +116,23 @@ def _reason(edit: ValueEdit) -> str:
     return failed.reason if isinstance(failed, SealyardError) else ""
 
 
+def _why_unopened(keys: KeysInUse, tried: int) -> str:
+    """Return why a token did not open after so many others had not; empty where it did."""
+    return keys.unopened[-1].reason if len(keys.unopened) > tried else ""
+
+
 def _whole(plan: Plan, edit: FrameEdit, keys: KeysInUse, now: float) -> ExplainedValue:
     """Return what becomes of a body that is sealed as a stream, or is one."""
     assert plan.compiled is not None  # noqa: S101 - only a compiled block has streams
     name = edit.item.field if isinstance(edit, SealFrame) else edit.context.field or "value"
     value = ExplainedValue("sealed", name, 0, len(plan.body), edit.context, None)
+    tried = len(keys.unopened)
     try:
         outcome = edit.begin(keys, plan.compiled.block, now, plan.body).outcome
     except SealyardError as error:
         return replace(value, action="refused", note=error.reason)
-    return replace(value, action=outcome, note="as a stream" if outcome == "sealed" else "")
+    note = "as a stream" if outcome == "sealed" else _why_unopened(keys, tried)
+    return replace(value, action=outcome, note=note)
 
 
 def _masked(value: ExplainedValue) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
+from proxy.core.edits.key_needs import NO_KEYS
 from proxy.core.edits.part_edits import BegunEdit, Content, SealFrameEdit
 from proxy.core.errors import (
     MissingValue,
@@ -29,7 +30,8 @@ from proxy.core.explain.explanation import (
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request
+from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Rule, Verdict
 from tests.core.explained import explain_request, explain_response
 from tests.factories import (
@@ -267,6 +269,30 @@ def test_a_token_that_has_expired_does_not_open_in_a_trial_without_keys() -> Non
     told = explained(a_message(json.dumps({"content": old})), rule)
     assert [(one.action, one.note) for one in told.values] == [("refused", "expired-token")]
     assert isinstance(told.refusal, OpenFailed)
+
+
+@pytest.mark.parametrize(
+    ("decrypt", "media_type", "field"),
+    [
+        ("$.content", "application/json", "content"),
+        ("tokens", "application/json", "token"),
+        ("tokens", "text/html", "token"),
+    ],
+)
+def test_a_token_that_stays_says_why_it_did_not_open(
+    decrypt: str, media_type: str, field: str
+) -> None:
+    block = replace(a_block(decrypt=[decrypt], types=(media_type,)), keep_unopened=True)
+    message = a_message()
+    book = RuleTable((a_rule(response=block, names=BY_CONST),), pass_unmatched=True)
+    exchange = Exchange(book.decide("POST", canonical(message.head.path)), message.head)
+    head = a_response(headers=((b"Content-Type", media_type.encode()),))
+    body = json.dumps({"content": TOKEN}).encode()
+    treatment = treat_response(exchange, head, length=len(body))
+    assert isinstance(treatment, ReadResponse)
+    values = describe(plan_response(exchange, treatment.block, head, body), NO_KEYS, NOW).values
+
+    assert [(one.action, one.field, one.note) for one in values] == [("kept", field, "unknown-key")]
 
 
 def test_a_stream_that_may_stay_is_told_as_it_is() -> None:
