@@ -24,14 +24,19 @@ from ..sessions.durable import durable_session
 from ..stores.records import record_name
 
 OPENS: Final = "opens"
+WRONG_CONTEXT: Final = "wrong-context"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenVerdict:
-    """Which KEK a token names, and `opens` or else the reason why it does not."""
+    """Which KEK a token names, and `opens` or else the reason why it does not.
+
+    `in_scope`: its tenant and conversation are right, and it is bound to something else beside.
+    """
 
     kek: str
     reason: str
+    in_scope: bool = False
 
     @property
     def opens(self) -> bool:
@@ -44,13 +49,15 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> To
 
     `now` is in seconds since 1970.
     """
-    kek = "none"
     try:
         sealed = token.decode_stored(text)
-        kek = _named(sealed.key_id)
+    except OpenFailed as failure:
+        return TokenVerdict("none", failure.reason)
+    try:
         entry = _opened_by(keyring, sealed, context, now)
     except OpenFailed as failure:
-        return TokenVerdict(kek, failure.reason)
+        in_scope = failure.reason == WRONG_CONTEXT and _is_of(keyring, sealed, context.scope)
+        return TokenVerdict(_named(sealed.key_id), failure.reason, in_scope)
     return TokenVerdict(entry.id, OPENS)
 
 
@@ -80,6 +87,14 @@ def kek_of(keyring: Keyring, sealed: Token, scope: Scope) -> str:
     if sealed.form == "short":
         raise OpenFailed("short-form")
     return _unlocked(keyring, sealed, scope)[0].id
+
+
+def _is_of(keyring: Keyring, sealed: Token, scope: Scope) -> bool:
+    try:
+        kek_of(keyring, sealed, scope)
+    except OpenFailed:
+        return False
+    return True
 
 
 def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:

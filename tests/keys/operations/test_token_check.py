@@ -63,6 +63,18 @@ def test_what_does_not_open_tells_why(keyring: Keyring, session: Session) -> Non
         assert (verdict.kek, verdict.reason, verdict.opens) == (kek, reason, False)
 
 
+def test_a_token_of_another_context_tells_whether_its_scope_is_right(
+    keyring: Keyring, session: Session
+) -> None:
+    text = session.seal(b"x", CONTEXT)
+    bound = token_check.verify(keyring, text, CONTEXT._replace(field=None), now=NOW)
+    elsewhere = CONTEXT._replace(scope=Scope("clinic", "other"))
+    moved = token_check.verify(keyring, text, elsewhere, now=NOW)
+
+    assert (bound.reason, bound.in_scope) == ("wrong-context", True)
+    assert (moved.reason, moved.in_scope) == ("wrong-context", False)
+
+
 def test_stock_jose_readers_open_the_token_with_the_derived_key(
     keyring: Keyring, session: Session
 ) -> None:
