@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,16 @@ def tutorial(scene: Scene) -> None:
     backend = scene.ports["3000"]
     scene.do("set -m")
     scene.reader.statuses = {"grep -o": 1}  # the log has no message, as the page says
+    rules = page("docs/tutorial.md")[-1].text
+
+    def adapt() -> None:
+        """Write the rules of the last part, and the name of their field."""
+        file = scene.folder / "sealyard.yaml"
+        before = file.read_text().replace("  content: {", "  note: {").partition("    rules:\n")[0]
+        file.write_text(before + textwrap.indent(rules, "    "))
+
     scene.reader.before = {
+        "sealyard validate": adapt,
         "curl": lambda: scene.do(
             f"until curl -so /dev/null localhost:{backend}; do sleep 0.1; done"
         ),

@@ -83,11 +83,19 @@ def leave(scene: Scene) -> None:
 
 
 def refused(scene: Scene) -> None:
-    """What the reader of the tutorial has."""
+    """What the reader of the tutorial has, who moves a message later."""
     scene.write("sealyard.yaml", first_files(scene))
-    scene.backend()
+    kept = scene.backend()
     scene.serve()
-    scene.reader.statuses = {"sealyard explain": 1}
+
+    def moved() -> None:
+        scene.send("c1")
+        kept.write_text(kept.read_text().replace('"c1"', '"c2"'))
+        url = f"http://127.0.0.1:{scene.ports['8080']}/api/conversations/c2/messages"
+        assert CANARY not in json.dumps(call(url))
+
+    scene.reader.statuses = {"sealyard explain POST": 1}
+    scene.reader.before = {"sealyard audit show": moved}
 
 
 def prometheus(scene: Scene) -> None:

@@ -76,7 +76,7 @@ TASKS: Final = (
         20,
     ),
     Task("revoke a conversation", "how-to/keys.md", ("Rotate and revoke sessions",), 18),
-    Task("find out a refusal", "how-to/refused.md", (), 17),
+    Task("find out a refusal", "how-to/refused.md", (), 22),
     Task("watch it with Prometheus and Grafana", "how-to/prometheus.md", (), 19),
     Task(
         "use Redis with TLS",
