@@ -81,6 +81,9 @@ class KeyKind(StrEnum):
     CONFIG_MAP = "ConfigMap"
 
 
+MeshKind = Literal["sidecar", "ambient"]
+"""How a namespace is in a mesh: its pods get a proxy each, or are captured by the node's."""
+
 Interception = Literal["mesh", "redirect", "port-env"]
 INTERCEPTIONS: Final[tuple[Interception, ...]] = get_args(Interception)
 """All of them, the strongest first."""
@@ -111,8 +114,8 @@ class Resources:
 class InjectorSettings:
     """Settings by the operator of the cluster; pods override them with annotations, `root` aside.
 
-    `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume. `in_mesh`
-    is whether the namespace of the pods is in a mesh.
+    `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume. `meshes`
+    are those that the namespace of the pods is in.
     """
 
     image: str
@@ -124,7 +127,7 @@ class InjectorSettings:
     audit_volume: str = ""
     root: RootNeeds = field(default_factory=RootNeeds)
     policy: Policy = field(default_factory=Policy)
-    in_mesh: bool = False
+    meshes: tuple[MeshKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     pod = deepcopy(pod)
     metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
     options = pod_options(mapping(metadata, "annotations"), settings)
-    options = mesh.with_mesh(options, pod, namespace=settings.in_mesh)
+    options = mesh.with_mesh(options, pod, settings.meshes)
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
     given = {one["name"]: one for one in [*inits, *apps]}
     originals = probes.known_originals([*inits, *apps])

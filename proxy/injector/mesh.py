@@ -7,11 +7,11 @@ what arrives does not meet that call, so such a pod gets interception `mesh`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from .annotations import MESH_USER, PREFIX, PodOptions
+from .annotations import MESH_USER, PREFIX, MeshKind, PodOptions
 from .pod_reader import CannotInject, Json, mapping, named, objects, port
 
 PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy"})
@@ -28,19 +28,22 @@ INIT_CONTAINERS: Final = frozenset({"istio-init", "linkerd-init"})
 CONTAINERS: Final = PROXIES | INIT_CONTAINERS | {"istio-validation", "linkerd-network-validator"}
 """Names of all containers of meshes."""
 
-_OPT_OUTS: Final = {
-    "labels": {"sidecar.istio.io/inject": "false", "istio.io/dataplane-mode": "none"},
-    "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+_INJECT: Final = "sidecar.istio.io/inject"
+_OPT_OUTS: Final[dict[MeshKind, tuple[tuple[str, str, str], ...]]] = {
+    "sidecar": (("labels", _INJECT, "false"), ("annotations", _INJECT, "false")),
+    "ambient": (("labels", "istio.io/dataplane-mode", "none"),),
 }
+"""How a pod leaves the mesh of its namespace. That of the one kind means nothing to the other."""
+
 _MARKS: Final[dict[str, dict[str, str | None]]] = {
     "labels": {
-        "sidecar.istio.io/inject": "true",
+        _INJECT: "true",
         "istio.io/rev": None,
         "istio.io/dataplane-mode": "ambient",
         "linkerd.io/control-plane-ns": None,
     },
     "annotations": {
-        "sidecar.istio.io/inject": "true",
+        _INJECT: "true",
         "sidecar.istio.io/status": None,
         "istio.io/rev": None,
         "ambient.istio.io/redirection": "enabled",
@@ -56,13 +59,14 @@ _MODE: Final = "sidecar.istio.io/interceptionMode"
 _UNCAPTURED: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
 
 
-def with_mesh(options: PodOptions, pod: Json, *, namespace: bool) -> PodOptions:
-    """Return the options of a pod that may be in a mesh; `namespace` is whether its namespace is.
+def with_mesh(options: PodOptions, pod: Json, namespace: Iterable[MeshKind]) -> PodOptions:
+    """Return the options of a pod that may be in a mesh; `namespace` are those of its namespace.
 
     Raises CannotInject for an interception that the mesh would get around.
     """
     shown = mark(pod)
-    if not shown and namespace and not _opted_out(mapping(pod, "metadata")):
+    metadata = mapping(pod, "metadata")
+    if not shown and not all(_opted_out(metadata, kind) for kind in namespace):
         shown = "its namespace"
     if shown:
         options = _in_mesh(options, pod, shown)
@@ -103,11 +107,9 @@ def mark(pod: Json) -> str:
     return ""
 
 
-def _opted_out(metadata: Json) -> bool:
+def _opted_out(metadata: Json, kind: MeshKind) -> bool:
     return any(
-        mapping(metadata, kind).get(name) == value
-        for kind, marks in _OPT_OUTS.items()
-        for name, value in marks.items()
+        mapping(metadata, place).get(name) == value for place, name, value in _OPT_OUTS[kind]
     )
 
 

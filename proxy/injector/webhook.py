@@ -20,7 +20,7 @@ from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from .admission_review import MalformedReview, review
-from .annotations import InjectorSettings
+from .annotations import InjectorSettings, MeshKind
 from .pod_reader import CannotInject
 
 MOST_BODY: Final = 10 * 1024 * 1024
@@ -36,14 +36,19 @@ class Reporter(Protocol):
         """Report one event."""
 
 
-_MESH_PATH: Final = "/mutate/mesh"
+_MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
+    "/mutate": (),
+    "/mutate/mesh": ("sidecar",),
+    "/mutate/ambient": ("ambient",),
+}
+"""Paths, and the meshes that the namespaces whose pods are sent there are in."""
 
 
 class Webhook:
     """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only.
 
-    `/mutate/mesh` is for pods of namespaces that are in a mesh: only the selector of the webhook
-    configuration knows the labels of a namespace.
+    `/mutate/mesh` and `/mutate/ambient` are for pods of namespaces that are in a mesh: only the
+    selector of the webhook configuration knows the labels of a namespace.
     """
 
     def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
@@ -54,8 +59,7 @@ class Webhook:
         self.app = web.Application(client_max_size=MOST_BODY)
         self.app.add_routes(
             [
-                web.post("/mutate", self._mutate),
-                web.post(_MESH_PATH, self._mutate),
+                *(web.post(path, self._mutate) for path in _MESHES),
                 web.get("/livez", self._healthy),
                 web.get("/readyz", self._healthy),
                 web.get("/metrics", self._metrics),
@@ -103,7 +107,7 @@ class Webhook:
         if request.content_type != "application/json":
             return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
         try:
-            settings = replace(self._settings, in_mesh=request.path == _MESH_PATH)
+            settings = replace(self._settings, meshes=_MESHES[request.path])
             reviewed = review(json.loads(await request.read()), settings)
         except web.HTTPRequestEntityTooLarge:
             return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")

@@ -283,13 +283,14 @@ def test_the_path_tells_whether_a_namespace_is_in_a_mesh(
     (found,) = (
         one
         for one in reviewing_pods(render(DEFAULT))
-        if selects(one["namespaceSelector"], namespace)
-        and selects(one["objectSelector"], label if sealed == "pod" else {})
+        if chooses(one, namespace, label if sealed == "pod" else {})
     )
 
-    in_mesh = revision or injection or "ambient" in mode.values()
     path = found["clientConfig"]["service"]["path"]
-    assert path == ("/mutate/mesh" if in_mesh else "/mutate")
+    if "ambient" in mode.values():
+        assert path == "/mutate/ambient"
+    else:
+        assert path == ("/mutate/mesh" if revision or injection else "/mutate")
 
 
 @pytest.mark.parametrize("case", [DEFAULT, FULL], ids=lambda case: case.stem)
@@ -341,6 +342,12 @@ def pod_of(rendered: Rendered) -> Json:
     """Return the pod of the injector."""
     spec: Json = rendered.one("Deployment")["spec"]["template"]["spec"]
     return spec
+
+
+def chooses(entry: Json, namespace: dict[str, str], pod: dict[str, str]) -> bool:
+    """Tell whether an entry of a webhook, or of a binding, is for a pod with these labels."""
+    by_pod = entry.get("objectSelector", {"matchExpressions": []})
+    return selects(entry["namespaceSelector"], namespace) and selects(by_pod, pod)
 
 
 def selects(selector: Json, labels: dict[str, str]) -> bool:

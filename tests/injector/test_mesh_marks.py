@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.injector.admission_review import patch
-from proxy.injector.annotations import MESH_USER
+from proxy.injector.annotations import MESH_USER, MeshKind
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.policy import Policy
@@ -83,12 +83,41 @@ def test_a_pod_without_a_mesh_keeps_redirect(kind: str, name: str, value: str) -
     assert interception(injected(with_marks(kind, name, value))) == "redirect"
 
 
-def test_the_namespace_puts_its_pods_into_the_mesh_unless_they_opt_out() -> None:
-    settings = replace(SETTINGS, in_mesh=True)
-    out = with_marks("labels", "istio.io/dataplane-mode", "none")
+NOT_SIDECAR = ("labels", "sidecar.istio.io/inject", "false")
+NOT_AMBIENT = ("labels", "istio.io/dataplane-mode", "none")
+NOT_SIDECAR_BEFORE = ("annotations", "sidecar.istio.io/inject", "false")
+NOT_LINKERD = ("annotations", "linkerd.io/inject", "disabled")
 
-    assert interception(injected(a_pod(), settings)) == "mesh"
-    assert interception(injected(out, settings)) == "redirect"
+
+@pytest.mark.parametrize(
+    ("meshes", "marks", "expected"),
+    [
+        (("sidecar",), (), "mesh"),
+        (("sidecar",), (NOT_SIDECAR,), "redirect"),
+        (("sidecar",), (NOT_SIDECAR_BEFORE,), "redirect"),
+        (("sidecar",), (NOT_AMBIENT,), "mesh"),
+        (("sidecar",), (NOT_LINKERD,), "mesh"),
+        (("ambient",), (), "mesh"),
+        (("ambient",), (NOT_AMBIENT,), "redirect"),
+        # What a pod without a sidecar says; ambient captures it all the same, and ztunnel would
+        # call the application past the redirect.
+        (("ambient",), (NOT_SIDECAR,), "mesh"),
+        (("ambient",), (NOT_SIDECAR_BEFORE,), "mesh"),
+        (("ambient",), (NOT_LINKERD,), "mesh"),
+        (("sidecar", "ambient"), (NOT_SIDECAR,), "mesh"),
+        (("sidecar", "ambient"), (NOT_AMBIENT,), "mesh"),
+        (("sidecar", "ambient"), (NOT_SIDECAR, NOT_AMBIENT), "redirect"),
+        ((), (), "redirect"),
+    ],
+)
+def test_a_pod_leaves_the_mesh_of_its_namespace_by_the_opt_out_of_that_mesh_alone(
+    meshes: tuple[MeshKind, ...], marks: tuple[tuple[str, str, str], ...], expected: str
+) -> None:
+    pod = a_pod()
+    for kind, name, value in marks:
+        pod["metadata"].setdefault(kind, {})[name] = value
+
+    assert interception(injected(pod, replace(SETTINGS, meshes=meshes))) == expected
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: mesh.name)

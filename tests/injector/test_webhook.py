@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import re
@@ -26,7 +27,7 @@ from pytest_aiohttp import AiohttpClient
 from proxy.injector.webhook import MOST_BODY, Webhook
 from tests.factories import Ear
 from tests.injector.chain import a_review
-from tests.injector.pods import SETTINGS, a_pod
+from tests.injector.pods import SETTINGS, a_pod, applied, container, variables
 from tests.servers import await_log, child, free_port
 
 NAME = "sealyard-injector.sealyard.svc"
@@ -143,6 +144,31 @@ async def test_who_does_not_know_the_ca_or_asks_for_another_name_gets_nothing(
 async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
     """Run the webhook in this process, without TLS."""
     return await aiohttp_client(Webhook(SETTINGS, Ear()).app)
+
+
+@pytest.mark.parametrize(
+    ("path", "labels", "expected"),
+    [
+        ("/mutate", {}, "redirect"),
+        ("/mutate/mesh", {}, "mesh"),
+        ("/mutate/mesh", {"sidecar.istio.io/inject": "false"}, "redirect"),
+        ("/mutate/ambient", {}, "mesh"),
+        ("/mutate/ambient", {"sidecar.istio.io/inject": "false"}, "mesh"),
+        ("/mutate/ambient", {"istio.io/dataplane-mode": "none"}, "redirect"),
+    ],
+)
+async def test_the_path_tells_of_the_mesh_of_the_namespace(
+    client: TestClient[web.Request, web.Application],
+    path: str,
+    labels: dict[str, str],
+    expected: str,
+) -> None:
+    pod = a_pod()
+    pod["metadata"]["labels"] |= labels
+    answer = await (await client.post(path, json=a_review(pod))).json()
+    patched = applied(pod, json.loads(base64.b64decode(answer["response"]["patch"])))
+
+    assert variables(container(patched, "sealyard"))["SEALYARD_INTERCEPTION"] == expected
 
 
 @pytest.mark.parametrize(

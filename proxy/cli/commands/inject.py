@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 import click
 
@@ -15,6 +15,7 @@ from ...injector.annotations import (
     InjectorSettings,
     Interception,
     KeyKind,
+    MeshKind,
     Resources,
     pod_options,
 )
@@ -183,6 +184,8 @@ _ANNOTATIONS: Final = {
 
 
 _STDIN = "-"
+_BOTH: Final = get_args(MeshKind)
+"""A manifest does not tell which: a pod has to opt out of both."""
 
 
 @click.command()
@@ -218,7 +221,7 @@ def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) ->
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.manifests import inject_text  # noqa: PLC0415 - PyYAML, only where it is used
 
-    settings = replace(settings_of(given), in_mesh=mesh)
+    settings = replace(settings_of(given), meshes=_BOTH if mesh else ())
     try:
         made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
