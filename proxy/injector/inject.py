@@ -29,7 +29,7 @@ from .annotations import (
 )
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
 from .policy import judged
-from .ports import Sealed, declared, sealed
+from .ports import Declared, Sealed, declared, sealed
 
 
 def wanted(pod: Json) -> bool:
@@ -86,7 +86,8 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     first = [] if ports.moved else [containers.redirect(ports, options, settings)]
     last = [containers.check(ports, options, settings)] if options.interception == "mesh" else []
     volumes = containers.volumes(options, settings)
-    status = _status(ports, options, [*first, own, *last, *volumes])
+    left = _left_open(declared(mesh.applications(running)), ports)
+    status = _status(ports, left, options, [*first, own, *last, *volumes])
     own = roots.with_identity(own, given.get(own["name"], {}), settings.root)
     own, *others = (
         containers.with_given(one, given.get(one["name"], {})) for one in [own, *first, *last]
@@ -170,11 +171,25 @@ def _move(apps: Sequence[Json], ports: Sealed, options: PodOptions) -> None:
     variables.append({"name": options.port_variable, "value": value})
 
 
-def _status(ports: Sealed, options: PodOptions, own: Sequence[Json]) -> str:
+def _left_open(known: Sequence[Declared], ports: Sealed) -> tuple[int, ...]:
+    """Return the declared ports that are neither sealed nor named as passing."""
+    return tuple(
+        sorted(
+            {
+                one.number
+                for one in known
+                if one.number not in ports.passed and not (one.tcp and one.number in ports.numbers)
+            }
+        )
+    )
+
+
+def _status(ports: Sealed, left: Sequence[int], options: PodOptions, own: Sequence[Json]) -> str:
     """Return the status annotation.
 
     It has the version, a digest of what was injected, the ports where the sidecar listens, those
-    that are sealed, and those that pass; a later injection reads the sealed ones in it.
+    that are sealed, those that pass, and declared ones that are open all the same; a later
+    injection reads the sealed ones in it.
     """
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
     listeners = (ports.numbers[0] if ports.moved else TRAFFIC_PORT, options.health_port)
@@ -183,6 +198,7 @@ def _status(ports: Sealed, options: PodOptions, own: Sequence[Json]) -> str:
         "listeners": _listed(listeners),
         "sealed": _listed(ports.numbers),
         "passed": _listed(ports.passed),
+        "open": _listed(left),
         "application": _listed((ports.moved,) if ports.moved else ()),
     }
     parts = [f"{name}={value}" for name, value in told.items() if value]

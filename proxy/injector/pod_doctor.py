@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..process.fitness import Finding
-from . import mesh
+from . import mesh, violations
 from .annotations import (
     ADDRESSES_VARIABLE,
     CONTAINERS,
@@ -21,6 +21,7 @@ from .annotations import (
     SIDECAR,
     STATUS,
     TRAFFIC_PORT,
+    UPSTREAM_VARIABLE,
 )
 from .pod_network import PodSocket, answering_port, loopbacks, sockets
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
@@ -31,13 +32,19 @@ _NOT_HERE: Final = (
     " `kubectl get pod NAME -o yaml | sealyard doctor --pod -`"
 )
 _MESH_LISTENERS: Final = {15006: "Istio", 4143: "Linkerd"}
-_RISKY: Final = frozenset({"NET_ADMIN", "NET_RAW", "SYS_ADMIN", "ALL"})
 _RULE_PORTS: Final = re.compile(r"tcp dport \{ ([0-9, ]+) \}")
 _EQUAL_PRIORITY: Final = "priority dstnat;"
 """What releases before 0.2.0 wrote: the chain that comes last is asked first."""
 
 _SEALED_BY_MESH: Final = (
     "Connections from outside reach {proxy}, then Sealyard, then the application."
+)
+_UNTIED: Final = (
+    f"no container {REDIRECT}: something removed it after the injection, and nothing is redirected."
+    " Every port is open. Recreate the pod."
+)
+_BY_HAND: Final = (
+    "the sidecar was not injected: its configuration alone says what it seals, at its ports {ports}"
 )
 _BYPASSED: Final = (
     "{proxy} is in the pod, and the interception is redirect: connections from outside go past"
@@ -58,7 +65,7 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
     yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
     yield Finding("sealed", "ok", f"ports {_listed(sealed)}")
-    yield from _open_here(found, sealed)
+    yield from _open_here(found, {*sealed, *(mesh.PROXY_PORTS if proxy else ())})
     if interception == "mesh":
         yield from _redirected(environ, sealed, user)
     elif interception == "redirect":
@@ -75,8 +82,8 @@ def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
     return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy))
 
 
-def _open_here(found: tuple[PodSocket, ...], sealed: list[int]) -> Iterator[Finding]:
-    own = {*sealed, TRAFFIC_PORT, *HEALTH_PORTS, *mesh.PROXY_PORTS}
+def _open_here(found: tuple[PodSocket, ...], known: set[int]) -> Iterator[Finding]:
+    own = {*known, TRAFFIC_PORT, *HEALTH_PORTS}
     users = {one.port: one.user for one in found if one.listening and not one.local}
     for number in sorted(set(users) - own):
         said = f"port {number}, of user {users[number]}, is reached from outside without Sealyard"
@@ -139,21 +146,36 @@ def _examine_pod(pod: Json) -> Iterator[Finding]:
     status = mapping(metadata, "annotations").get(STATUS, "no annotation")
     yield Finding("injected", "ok", f"{STATUS}: {status}")
     yield from _states(mapping(pod, "status"))
-    rules = " ".join(map(str, containers.get(REDIRECT, {}).get("command", ())))
-    interception = _interception(rules)
-    sealed = _sealed(rules, containers[SIDECAR])
-    mark = mesh.mark(pod)
-    first = _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
+    others = [one for one in every if one["name"] not in CONTAINERS]
+    yield from _interception(pod, containers[SIDECAR], containers.get(REDIRECT, {}), others)
+    yield from _risks(spec, others)
+
+
+def _interception(
+    pod: Json, sidecar: Json, redirect: Json, others: list[Json]
+) -> Iterator[Finding]:
+    rules = " ".join(map(str, redirect.get("command", ())))
+    upstream, sealed = _upstream(sidecar), _sealed(rules, sidecar)
+    if not rules and not upstream.startswith("http"):
+        by_hand = Finding("sealed", "warning", _BY_HAND.format(ports=_listed(sealed)))
+        yield Finding("sealed", "failed", _UNTIED) if upstream else by_hand
+        return
+    interception, mark = _kind(rules), mesh.mark(pod)
     if mark and _EQUAL_PRIORITY in rules:
         said = f"the proxy of the mesh ({mark}) may get connections first, and hand on plaintext"
-        first = Finding("first", "failed", f"{said}. Recreate the pod.")
-    yield first
+        yield Finding("first", "failed", f"{said}. Recreate the pod.")
+    else:
+        yield _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
     yield Finding("sealed", "ok", f"ports {_listed(sealed)}, interception {interception}")
-    yield from _open_ports(every, containers[SIDECAR], sealed, interception)
-    yield from _risks(every)
+    yield from _open_ports(others, upstream, sealed, interception)
 
 
-def _interception(rules: str) -> str:
+def _upstream(sidecar: Json) -> str:
+    given = {one.get("name"): one.get("value") for one in objects(sidecar, "env")}
+    return str(given.get(UPSTREAM_VARIABLE) or "")
+
+
+def _kind(rules: str) -> str:
     if not rules:
         return "port-env"
     return "mesh" if "hook output" in rules else "redirect"
@@ -180,20 +202,17 @@ def _states(status: Json) -> Iterator[Finding]:
 
 
 def _open_ports(
-    every: list[Json], sidecar: Json, sealed: list[int], interception: str
+    others: list[Json], upstream: str, sealed: list[int], interception: str
 ) -> Iterator[Finding]:
-    own = {*sealed, TRAFFIC_PORT, *HEALTH_PORTS, *mesh.PROXY_PORTS}
-    others = [one for one in every if one["name"] not in CONTAINERS]
-    seen = [one for one in declared(others) if one.tcp and one.number not in own]
+    known = declared(mesh.applications(others))
+    seen = [one for one in known if one.tcp and one.number not in sealed]
     for one in seen:
         said = f"port {one.number} of container {one.container} is reached without Sealyard"
         yield Finding("open", "warning", said)
     if interception == "port-env":
-        upstream = {one.get("name"): one.get("value") for one in objects(sidecar, "env")}
-        moved = str(upstream.get("SEALYARD_UPSTREAM", "")).rpartition(":")[2]
-        said = f"port {moved}, where the application listens, is reached from outside unless it"
-        said = f"{said} listens on 127.0.0.1 alone or a NetworkPolicy closes it"
-        yield Finding("open", "warning", said)
+        said = f"port {upstream.rpartition(':')[2]}, where the application listens, is reached"
+        said = f"{said} from outside unless it listens on 127.0.0.1 alone or a NetworkPolicy"
+        yield Finding("open", "warning", f"{said} closes it")
     elif not seen:
         yield Finding("open", "ok", "no other port is declared; undeclared ones are not redirected")
     if interception == "redirect":
@@ -201,17 +220,17 @@ def _open_ports(
         yield Finding("inside", "warning", said)
 
 
-def _risks(every: list[Json]) -> Iterator[Finding]:
-    """Yield the containers that could change the redirect, those of Sealyard and meshes aside."""
-    for one in every:
-        if one["name"] in CONTAINERS | mesh.CONTAINERS:
-            continue
-        security = mapping(one, "securityContext")
-        added = _RISKY & set(map(str, mapping(security, "capabilities").get("add") or ()))
-        if security.get("privileged"):
-            added |= {"privileged"}
-        if added:
-            said = f"container {one['name']} could change the redirect: {', '.join(sorted(added))}"
+def _risks(spec: Json, others: list[Json]) -> Iterator[Finding]:
+    """Yield who could get around the sidecar, by what the policy for new pods looks at.
+
+    The containers that write a mesh's rules have ended; debug containers have come later.
+    """
+    running = [one for one in others if one["name"] not in mesh.INIT_CONTAINERS]
+    for one in violations.of_privileges([*running, *named(spec, "ephemeralContainers")]):
+        yield Finding("risk", "warning", one.sentence)
+    for name in ("hostPID", "shareProcessNamespace"):
+        if spec.get(name):
+            said = f"{name}: other processes can read the memory of the sidecar"
             yield Finding("risk", "warning", said)
 
 

@@ -71,8 +71,10 @@ def test_another_webhook_unseals_nothing(order: str) -> None:
 
 def test_a_webhook_that_comes_later_unseals_nothing_while_policies_only_warn() -> None:
     chain = a_chain(WARNING, {AFTER: other_webhook()})
+    pod = chain.create(a_pod())
 
-    assert redirected(chain.create(a_pod())) == {8080}
+    assert redirected(pod) == {8080}
+    assert pod["metadata"]["annotations"]["sealyard.io/status"].endswith("sealed=8080; open=15090")
     assert "port 15090 of container helper is not sealed" in "".join(chain.warnings)
 
 

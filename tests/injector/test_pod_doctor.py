@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 import pytest
+import yaml
 
 from proxy.injector.pod_doctor import examine_here, examine_manifest
 from proxy.injector.pod_network import answering_port, read_table, sockets
 from proxy.injector.pod_reader import Json
-from tests.injector.pods import a_container, a_pod, container, injected
+from tests.injector.pods import WARNING, a_container, a_pod, container, injected
 from tests.injector.running_pod import ROOT
 
 PROXY = {"name": "istio-proxy", "image": "m", "ports": [{"containerPort": 15090}]}
@@ -86,7 +87,70 @@ def test_what_is_open_and_what_could_open_it_is_told() -> None:
 
     assert told["open"][0][1].endswith("port 9000 of container b is reached without Sealyard")
     assert told["inside"][0][0] == "warning"
-    assert told["risk"][0][1].endswith("could change the redirect: NET_ADMIN, privileged")
+    assert [text for _, text in told["risk"]] == [
+        "web-7d9c-: container web adds NET_ADMIN, which can undo the redirect",
+        "web-7d9c-: container web is privileged, and can undo the redirect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {
+                "ephemeralContainers": [
+                    {"name": "d", "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}
+                ]
+            },
+            "container d adds SYS_PTRACE, which can undo the redirect",
+        ),
+        ({"hostPID": True}, "hostPID: other processes can read the memory of the sidecar"),
+        (
+            {"shareProcessNamespace": True},
+            "shareProcessNamespace: other processes can read the memory of the sidecar",
+        ),
+    ],
+)
+def test_what_came_after_the_injection_and_gets_around_it_is_told(spec: Json, told: str) -> None:
+    pod = injected(a_pod())
+    pod["spec"].update(spec)
+
+    assert [text for _, text in verdicts(pod)["risk"]] == [f"web-7d9c-: {told}"]
+
+
+def test_a_port_of_a_mesh_is_open_where_no_proxy_of_a_mesh_has_it() -> None:
+    """As where another webhook adds a container while the policy only warns."""
+    helper = a_container("helper", 15090)
+    told = verdicts(injected(a_pod(containers=[a_container(), helper]), WARNING))
+    assert told["open"][0][1].endswith("port 15090 of container helper is reached without Sealyard")
+
+    told = verdicts(injected(a_pod(containers=[a_container(), PROXY])))
+    assert [verdict for verdict, _ in told["open"]] == ["ok"]
+
+
+def test_a_pod_whose_redirect_somebody_took_out_is_open() -> None:
+    pod = injected(a_pod())
+    inits = pod["spec"]["initContainers"]
+    pod["spec"]["initContainers"] = [one for one in inits if one["name"] == "sealyard"]
+    ((verdict, text),) = verdicts(pod)["sealed"]
+
+    assert verdict == "failed"
+    assert "no container sealyard-redirect: something removed it after the injection" in text
+
+
+def test_a_sidecar_that_was_written_out_is_told_as_such() -> None:
+    [deployment] = [
+        one
+        for one in yaml.safe_load_all((ROOT / "deploy/sidecar/deployment.yaml").read_text())
+        if one["kind"] == "Deployment"
+    ]
+    template = deployment["spec"]["template"]
+    told = verdicts({"kind": "Pod", "metadata": {"name": "web"}, "spec": template["spec"]})
+    ((verdict, text),) = told["sealed"]
+
+    assert verdict == "warning"
+    assert "the sidecar was not injected" in text
+    assert text.endswith("what it seals, at its ports 8080")
 
 
 def test_the_port_of_a_moved_application_is_told() -> None:
@@ -185,6 +249,17 @@ def test_the_kernel_tells_which_port_answers(listener: socket.socket) -> None:
 
     assert answering_port(address, port) == port
     assert any(one.port == port and one.listening for one in sockets())
+
+
+def test_a_port_of_a_mesh_is_told_from_inside_where_there_is_no_mesh() -> None:
+    environ = {"SEALYARD_INTERCEPTION": "redirect", "SEALYARD_SEALED_PORTS": "8080"}
+    with socket.create_server(("", 15090)):
+        alone = [one.text for one in examine_here(environ, os.geteuid()) if one.check == "open"]
+        with socket.create_server(("", 15006)):
+            found = list(examine_here({**environ, "SEALYARD_INTERCEPTION": "port-env"}, 1))
+
+    assert any(one.startswith("port 15090, of user") for one in alone)
+    assert not any("15090" in one.text for one in found if one.check == "open")
 
 
 def test_ports_that_were_not_declared_are_found_from_inside(listener: socket.socket) -> None:
