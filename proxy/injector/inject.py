@@ -65,7 +65,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
     given = {one["name"]: one for one in [*inits, *apps]}
     originals = probes.known_originals([*inits, *apps])
-    index = _own_index(inits)
+    own_index = _own_index(inits)
     inits, apps = _others(inits), _others(apps)
     _require_supported(spec, inits, apps)
     beside = [one for one in inits if one.get("restartPolicy") == "Always"]
@@ -94,6 +94,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     )
     first, last = others[: len(first)], others[len(first) :]
     starting = [*first, own, *last] if options.native else first
+    index = max(min(own_index, _first_served(inits, ports)), mesh.first_index(inits))
     _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
     spec["containers"] = apps if options.native else [own, *apps]
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
@@ -135,11 +136,21 @@ def _own_index(inits: Sequence[Json]) -> int:
     """Return the index of our init containers among the others: where they are, or else first.
 
     A container that another webhook put in front of them stays there: two webhooks must not move
-    containers back and forth, and ours only have to come before the application. They come after a
-    native proxy of a mesh.
+    containers back and forth, and ours only have to come before the application.
     """
     own = [index for index, one in enumerate(inits) if one["name"] in CONTAINERS]
-    return max(own[0] if own else 0, mesh.first_index(_others(inits)))
+    return own[0] if own else 0
+
+
+def _first_served(inits: Sequence[Json], ports: Sealed) -> int:
+    """Return the index of the first native sidecar of others that serves a sealed port.
+
+    Ours come before it: until the redirect is there, whoever knows the pod's address reaches it.
+    """
+    native = [one for one in inits if one.get("restartPolicy") == "Always"]
+    serving = {one.container for one in declared(native) if one.number in ports.numbers}
+    places = (index for index, one in enumerate(inits) if one["name"] in serving)
+    return next(places, len(inits))
 
 
 def _others(found: Sequence[Json]) -> list[Json]:

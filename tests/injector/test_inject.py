@@ -143,6 +143,20 @@ def test_what_another_webhook_put_in_front_stays_there() -> None:
     assert patch(pod, inject(pod, SETTINGS).pod) == []
 
 
+@pytest.mark.parametrize("port", [8080, 9000])
+def test_nothing_serves_a_sealed_port_before_the_redirect(port: int) -> None:
+    """Not even where the author of a pod pretends that ours were there, after a slow one."""
+    native = {**a_container("api", port), "restartPolicy": "Always"}
+    slow = {"name": "migrate", "image": "m"}
+    pretended = {"name": "sealyard-redirect", "image": "m"}
+    apps = [{"name": "web", "image": "w"}] if port == 8080 else [a_container()]
+    pod = injected(a_pod(initContainers=[native, slow, pretended], containers=apps))
+
+    names = [one["name"] for one in pod["spec"]["initContainers"]]
+    assert names == ["sealyard-redirect", "sealyard", "api", "migrate"]
+    assert patch(pod, inject(pod, SETTINGS).pod) == []
+
+
 def test_a_container_that_only_has_the_sidecars_name_is_replaced() -> None:
     fake = {"name": "sealyard", "image": "evil", "command": ["true"]}
     pod = injected(
