@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import trustme
 import yaml
+from aiohttp import web
 
+from proxy.injector.webhook import Webhook
 from tests.chart.conftest import CHART, ROOT, Render
+from tests.factories import Ear
 from tests.injector.cluster import Cluster
+from tests.injector.pods import STRICT
 from tests.injector.test_certificate_keeper import listening
 from tests.servers import await_log, child, free_port
 
@@ -68,6 +74,31 @@ async def test_a_fresh_install_passes_helm_test(render: Render, tmp_path: Path) 
                 _helm_test, yaml.safe_dump_all(rendered.objects()), trusted, tmp_path, port
             )
     assert {status for _, _, status in cluster.asked} == {200}
+
+
+async def test_helm_test_waits_for_an_injector_that_starts_later(tmp_path: Path) -> None:
+    """Helm does not wait: the pod of the test may run before the injector's."""
+    authority, port = trustme.CA(), free_port()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    script = str(CHART / "files" / "mutate_test.py")
+    pem = authority.cert_pem.bytes().decode()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", script, f"https://localhost:{port}/mutate", pem),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    await asyncio.sleep(1.5)
+    assert process.returncode is None
+    runner = web.AppRunner(Webhook(STRICT, Ear()).app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        await runner.cleanup()
+
+    assert process.returncode == 0
+    assert b"adds the sidecar: sealyard" in said
 
 
 def _helm_test(rendered: str, trusted: bytes, folder: Path, port: int) -> None:

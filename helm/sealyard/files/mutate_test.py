@@ -4,6 +4,8 @@ import base64
 import json
 import ssl
 import sys
+import time
+import urllib.error
 import urllib.request
 
 url, *pem = sys.argv[1:]
@@ -24,8 +26,19 @@ request = {
 review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 headers = {"Content-Type": "application/json"}
 call = urllib.request.Request(url, json.dumps(review).encode(), headers)
-with urllib.request.urlopen(call, timeout=10, context=trust) as answer:
-    response = json.load(answer)["response"]
+deadline = time.monotonic() + 60
+while True:
+    try:
+        with urllib.request.urlopen(call, timeout=10, context=trust) as answer:
+            response = json.load(answer)["response"]
+        break
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
+        # Helm does not wait for the injector, which may have started as this pod has.
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(1)
 if not response["allowed"]:
     sys.exit(f"The webhook denied a pod that it should seal: {response}")
 operations = json.loads(base64.b64decode(response["patch"]))
