@@ -18,6 +18,8 @@ CHART = ROOT / "helm" / "sealyard"
 TOOLS = ROOT / ".venv-k8s" / "bin"
 CASES = sorted((CHART / "ci").glob("*.yaml"))
 HELMS = ("helm3", "helm4")
+VERSIONS = tuple(f"1.{minor}" for minor in range(29, 38))
+"""Of Kubernetes: those whose schemas everything is held against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from proxy.injector.pod_reader import Json
-from tests.chart.conftest import CHART, ROOT, Render, Tool
+from tests.chart.conftest import CHART, ROOT, VERSIONS, Render, Tool
 from tests.injector.chain import (
     OURS,
     Call,
@@ -131,7 +131,7 @@ def test_pods_pass_the_chain_and_come_back_unchanged(
         assert (second, again) == (first, [])
         files.append(tmp_path / f"{name}.yaml")
         files[-1].write_text(yaml.safe_dump(first))
-    for version in ("1.29", "1.33", "1.37"):
+    for version in VERSIONS:
         done = tool("kubernetes-validate", "--strict", "-k", version, *files)
         assert done.code == 0, done.said + done.complained
         assert "WARN" not in done.said + done.complained

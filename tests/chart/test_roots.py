@@ -15,7 +15,7 @@ from proxy.cli.commands.inject import inject
 from proxy.config.load import load
 from proxy.config.schema.root_kinds import ROOT_KINDS
 from proxy.injector.pod_reader import Json
-from tests.chart.conftest import CHART, HELMS, ROOT, Render, Tool
+from tests.chart.conftest import CHART, HELMS, ROOT, VERSIONS, Render, Tool
 from tests.injector.pods import a_pod, container
 
 DEFAULT = CHART / "ci" / "default-values.yaml"
@@ -140,7 +140,7 @@ def test_what_the_configuration_names_is_mounted_in_the_sidecar(
 
     assert ",".join(one.kind for one in roots) == (CASES[name].kinds or name)
     assert all(any(file.startswith(one) for one in folders) for file in files), (files, folders)
-    for version in ("1.29", "1.33", "1.37"):
+    for version in VERSIONS[::4]:
         done = tool("kubernetes-validate", "--strict", "-k", version, tmp_path / "pod.yaml")
         assert done.code == 0, done.said + done.complained
         assert "WARN" not in done.said + done.complained
