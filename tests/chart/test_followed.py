@@ -120,7 +120,11 @@ class Follower:
         """Render what would be installed or upgraded."""
         assert words[1] in {"install", "upgrade"}
         assert words[3] == str(CHART.relative_to(ROOT))
-        left = [one for one in words[4:] if one not in {"--create-namespace", "--reuse-values"}]
+        left = [
+            one
+            for one in words[4:]
+            if one not in {"--create-namespace", "--reset-then-reuse-values"}
+        ]
         left = [one.replace("sha256:…", DIGEST) for one in left]
         done = self.tool("helm4", "template", words[2], CHART, IMAGE, *left)
         assert done.code == 0, done.complained
