@@ -161,7 +161,8 @@ def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
             " correct the rules of the webhook"
         )
     if not wanted(pod):
-        return _Admitted("disabled")
+        warnings = judged([violations.OPTED_OUT], settings.policy, namespace)
+        return _Admitted("disabled", warnings=warnings)
     made = inject(pod, settings, namespace)
     operations = patch(pod, made.pod)
     return _Admitted("injected" if operations else "unchanged", operations, made.warnings)

@@ -11,8 +11,17 @@ from .policy import Violation
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"
 _MODE: Final = 0o440
-_HOST_PATHS: Final = ("/var/lib/kubelet", "/proc")
-"""Where a node has the volumes of its pods, and the memory and files of their processes."""
+_HOST_PATHS: Final = (
+    *("/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet"),
+    *("/proc", "/etc/kubernetes/manifests"),
+    *(
+        f"{run}/{socket}"
+        for run in ("/run", "/var/run")
+        for socket in ("containerd", "crio", "docker.sock", "k3s", "k0s")
+    ),
+)
+"""Where a node has the volumes of its pods, the memory and files of their processes, the pods that
+it starts by itself, and the sockets by which a process enters any container."""
 
 
 class KeySource(NamedTuple):

@@ -16,8 +16,10 @@ from .pod_reader import CannotInject
 Enforcement = Literal["warn", "deny"]
 
 PERMISSIONS: Final = (
+    "audit",
     "capabilities",
     "config",
+    "disabled",
     "host",
     "interception",
     "keys",

@@ -7,8 +7,10 @@ from typing import Final
 
 from . import keys, mesh, roots
 from .annotations import (
+    DISABLED,
     FORMER_PASS_PORTS,
     INTERCEPTIONS,
+    LABEL,
     PREFIX,
     InjectorSettings,
     PodOptions,
@@ -19,20 +21,31 @@ from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS
 
 _STRONG: Final = frozenset(
-    {"ALL", "BPF", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE"}
+    {
+        *("ALL", "BPF", "DAC_READ_SEARCH", "NET_ADMIN", "NET_RAW"),
+        *("SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"),
+    }
 )
 """Capabilities by which a container can undo the redirect, read around it, or leave the pod."""
+
+OPTED_OUT: Final = Violation(
+    f"label {LABEL}: {DISABLED} leaves a pod unsealed in a namespace that is sealed", "disabled"
+)
+"""A pod that says so is reviewed only if the label of its namespace says otherwise."""
 
 _GRPC: Final = "gRPC"
 _TLS: Final = "HTTPS"
 _HTTP2: Final = "HTTP/2"
 _PROTOCOLS: Final = {
     "grpc": _GRPC,
+    "grpcs": _GRPC,
     "h2": _HTTP2,
     "h2c": _HTTP2,
     "http2": _HTTP2,
     "https": _TLS,
+    "ssl": _TLS,
     "tls": _TLS,
+    "wss": _TLS,
 }
 """Names of ports, of which `PROTOCOL-more` is common, and what they are served with."""
 
@@ -83,6 +96,10 @@ def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[
         yield Violation(f"annotation {PREFIX}config: rules other than the operator's", "config")
     if keys.key_source(options.keys_secret) != keys.key_source(settings.keys_secret):
         yield Violation(f"annotation {PREFIX}keys-secret: keys other than the operator's", "keys")
+    if settings.audit_volume not in {"", options.audit_volume}:
+        yield Violation(
+            f"annotation {PREFIX}audit-volume: an audit log elsewhere than the operator's", "audit"
+        )
     if options.former_names:
         yield Violation(f"annotation {PREFIX}{FORMER_PASS_PORTS} is called {PREFIX}pass-ports now")
 

@@ -241,7 +241,8 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(render: Render) -> N
         ({"sealyard.io/inject": "enabled"}, {}, 1),
         ({"sealyard.io/inject": "yes"}, {}, 1),
         ({"sealyard.io/inject": "enabled"}, {"sealyard.io/inject": "enabled"}, 1),
-        ({"sealyard.io/inject": "enabled"}, {"sealyard.io/inject": "disabled"}, 0),
+        ({"sealyard.io/inject": "enabled"}, {"sealyard.io/inject": "disabled"}, 1),  # by the policy
+        ({"sealyard.io/inject": "disabled"}, {"sealyard.io/inject": "disabled"}, 0),
         ({"sealyard.io/inject": "disabled"}, {}, 0),
         ({"sealyard.io/inject": "disabled"}, {"sealyard.io/inject": "enabled"}, 1),
         ({"kubernetes.io/metadata.name": "kube-system", "sealyard.io/inject": "enabled"}, {}, 0),
@@ -252,11 +253,7 @@ def test_the_selectors_choose(
     render: Render, namespace: dict[str, str], pod: dict[str, str], asked: int
 ) -> None:
     namespace = {"kubernetes.io/metadata.name": "shop", **namespace}
-    found = [
-        one
-        for one in reviewing_pods(render(DEFAULT))
-        if selects(one["namespaceSelector"], namespace) and selects(one["objectSelector"], pod)
-    ]
+    found = [one for one in reviewing_pods(render(DEFAULT)) if chooses(one, namespace, pod)]
 
     assert len(found) == asked
     assert all(one["failurePolicy"] == "Fail" for one in found)

@@ -11,7 +11,7 @@ import pytest
 from proxy.injector.pod_reader import Json
 from proxy.injector.policy import PERMISSIONS
 from tests.chart.conftest import CHART, ROOT, Render, Tool
-from tests.chart.test_chart import DEFAULT, FULL, pod_of, reviewing_pods, selects, webhooks
+from tests.chart.test_chart import DEFAULT, FULL, chooses, pod_of, reviewing_pods, selects, webhooks
 
 LABELS: list[dict[str, str]] = [
     {},
@@ -95,14 +95,11 @@ def test_missing_objects_are_looked_for_where_pods_are_injected(render: Render) 
     }
     for namespace, pod in itertools.product(LABELS, LABELS):
         labels = {"kubernetes.io/metadata.name": "shop", **namespace}
-        asked = any(
-            selects(one["namespaceSelector"], labels) and selects(one["objectSelector"], pod)
-            for one in pods
-        )
+        refuses = pod.get("sealyard.io/inject") == "disabled"  # it needs none of them
+        asked = not refuses and any(chooses(one, labels, pod) for one in pods)
         for policy in policies:
             looked = any(
-                selects(one["spec"]["matchResources"]["namespaceSelector"], labels)
-                and selects(one["spec"]["matchResources"]["objectSelector"], pod)
+                chooses(one["spec"]["matchResources"], labels, pod)
                 for one in bindings
                 if one["spec"]["policyName"] == policy["metadata"]["name"]
             )

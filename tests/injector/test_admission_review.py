@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from proxy.injector.admission_review import MalformedReview, review
 from proxy.injector.pod_reader import Json
 from tests.injector.chain import a_review
-from tests.injector.pods import SETTINGS, a_pod, applied, container, injected, pods
+from tests.injector.pods import (
+    SETTINGS,
+    STRICT,
+    WARNING,
+    a_pod,
+    applied,
+    container,
+    injected,
+    pods,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
@@ -44,11 +53,21 @@ def test_the_second_review_has_no_patch(pod: Json) -> None:
     }
 
 
-def test_a_pod_that_says_no_is_left_alone() -> None:
+def test_a_pod_that_says_no_is_left_alone_where_the_operator_permits_it() -> None:
+    """Such a review is of a namespace that is sealed: the webhook asks about no others."""
     pod = a_pod()
     pod["metadata"]["labels"]["sealyard.io/inject"] = "disabled"
+    told = "label sealyard.io/inject: disabled leaves a pod unsealed in a namespace that is sealed"
+    permitted, denied, warned = (review(a_review(pod), one) for one in (SETTINGS, STRICT, WARNING))
 
-    assert review(a_review(pod), SETTINGS).outcome == "disabled"
+    assert (permitted.outcome, permitted.warnings) == ("disabled", ())
+    assert (denied.outcome, denied.answer["response"]["allowed"]) == ("denied", False)
+    assert denied.problems == (f"{told} (only with the operator's permission `disabled`)",)
+    assert (warned.outcome, warned.warnings) == (
+        "disabled",
+        (f"Sealyard: {told}. The next release denies it.",),
+    )
+    assert all("patch" not in one.answer["response"] for one in (permitted, warned))
 
 
 def test_a_pod_that_cannot_be_sealed_is_denied_with_the_reason() -> None:

@@ -108,7 +108,10 @@ ALLOWABLE: list[tuple[str, str, Json]] = [
             "volume mine: that host path leads to the keys",
             with_volume(hostPath={"path": path}),
         )
-        for path in ("/", "/var/", "//var/./lib", "/var/lib/kubelet/pods/x", "/proc/1")
+        for path in (
+            *("/", "/var/", "//var/./lib", "/var/lib/kubelet/pods/x", "/proc/1", "/var/snap"),
+            *("/run/containerd/containerd.sock", "/var/run/docker.sock", "/etc/kubernetes"),
+        )
     ),
 ]
 
@@ -120,6 +123,10 @@ NEVER: list[tuple[str, Json]] = [
     (
         "port 9443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
         with_port(name="https", containerPort=9443),
+    ),
+    (
+        "port 9443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
+        with_port(name="wss", containerPort=9443),
     ),
     (
         "port 8443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
@@ -201,6 +208,8 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
         with_security(capabilities={"add": 7}),  # an API server refuses it
         with_volume(secret={"secretName": "other"}),
         with_volume(hostPath={"path": "/var/log"}),
+        with_volume(hostPath={"path": "/run/containerd-shim"}),
+        with_volume(hostPath={"path": "/etc/ssl"}),
         with_volume(emptyDir={}),
         a_pod({"sealyard.io/native-sidecar": "false"}, restartPolicy="Always"),
         a_pod(restartPolicy="Never"),
@@ -246,6 +255,22 @@ def test_keys_of_a_csi_driver_are_the_sidecars_alone() -> None:
         inject(with_volume(csi=csi), settings)
 
     assert refused.value.problems == ("volume mine holds the keys (SecretProviderClass clinic)",)
+
+
+@pytest.mark.parametrize("written", ["emptyDir", "logs"])
+def test_an_audit_log_elsewhere_than_the_operators_needs_a_permission(written: str) -> None:
+    """With emptyDir, the log would end with the pod."""
+    pod = a_pod({"sealyard.io/audit-volume": written})
+    chosen = replace(STRICT, audit_volume="sealyard-audit")
+    told = "annotation sealyard.io/audit-volume: an audit log elsewhere than the operator's"
+    with pytest.raises(CannotInject) as refused:
+        inject(pod, chosen, "shop")
+    allowed = replace(permitted("audit"), audit_volume="sealyard-audit")
+    same = a_pod({"sealyard.io/audit-volume": "sealyard-audit"})
+
+    assert refused.value.problems == (f"{told} (only with the operator's permission `audit`)",)
+    assert inject(pod, allowed, "shop").warnings == ()
+    assert inject(same, chosen, "shop").warnings == ()
 
 
 def test_every_reason_is_told_at_once() -> None:
