@@ -88,7 +88,8 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     volumes = containers.volumes(options, settings)
     left = _left_open(declared(mesh.applications(running)), ports)
     status = _status(ports, left, options, [*first, own, *last, *volumes])
-    own = roots.with_identity(own, given.get(own["name"], {}), settings.root)
+    kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
+    own = roots.with_identity(own, given.get(own["name"], {}), kept, settings.root)
     own, *others = (
         containers.with_given(one, given.get(one["name"], {})) for one in [own, *first, *last]
     )
@@ -97,7 +98,6 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
     index = max(min(own_index, _first_served(inits, ports)), mesh.first_index(inits))
     _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
     spec["containers"] = apps if options.native else [own, *apps]
-    kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
     spec["volumes"] = [*kept, *volumes]
     notes = mapping(metadata, "annotations")
     notes.update(mesh.uncaptured(options, notes))

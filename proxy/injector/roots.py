@@ -180,29 +180,40 @@ def mounts(needs: RootNeeds) -> list[Json]:
     return [{"name": one["name"], **places[one["name"]]} for one in volumes(needs)]
 
 
-def with_identity(own: Json, given: Json, needs: RootNeeds) -> Json:
+def with_identity(own: Json, given: Json, pod_volumes: Sequence[Json], needs: RootNeeds) -> Json:
     """Return the sidecar with the identity that the cloud's webhook gave to the incoming one.
 
     Such a webhook is called again after this one, and this one after it. What it gives is known by
-    name: anything else in the container may be the pod's author's.
+    name, but the pod's author can write those names too. The sidecar sends the file to an address
+    that another variable names: so it is a token of the service account, which the author has
+    anyway, and never a file of the sidecar's own, by no path and no link. `pod_volumes` are those
+    of the pod without the sidecar's.
     """
     known = [_IDENTITIES[kind] for kind in needs.kinds if kind in _IDENTITIES]
+    tokens = {one["name"] for one in pod_volumes if _has_tokens_alone(one)}
+    mounts = [
+        {"name": one["name"], "mountPath": one["mountPath"], "readOnly": True}
+        for one in objects(given, "volumeMounts")
+        if any(one.get("mountPath") in each.folders for each in known) and one.get("name") in tokens
+    ]
+    folders = {one["mountPath"] for one in mounts}
     variables = [
         {"name": one["name"], "value": one["value"]}
         for one in objects(given, "env")
         if any(one.get("name") in each.variables for each in known)
         and isinstance(one.get("value"), str)
-    ]
-    tokens = [
-        {"name": one["name"], "mountPath": one["mountPath"], "readOnly": True}
-        for one in objects(given, "volumeMounts")
-        if any(one.get("mountPath") in each.folders for each in known) and text(one, "name")
+        and (not one["name"].endswith("_FILE") or one["value"].rpartition("/")[0] in folders)
     ]
     return {
         **own,
         "env": [*own["env"], *variables],
-        "volumeMounts": [*own["volumeMounts"], *tokens],
+        "volumeMounts": [*own["volumeMounts"], *mounts],
     }
+
+
+def _has_tokens_alone(volume: Json) -> bool:
+    sources = objects(mapping(volume, "projected"), "sources")
+    return bool(sources) and all(set(one) == {"serviceAccountToken"} for one in sources)
 
 
 def exposures(pod_volumes: Sequence[Json], needs: RootNeeds) -> Iterator[Violation]:

