@@ -99,8 +99,7 @@ async def run(
             if attempt == _ATTEMPTS - 1:
                 batch.count_left(left, counted)
                 break
-            keys = {one.row.key for one in left}
-            page = [row for row in source.page(part.after, last) if row.key in keys]
+            page = source.again(part.after, last, {one.row.key for one in left})
         part.after = last
         part.tally.take(counted)
         reached(part, counted.rows)

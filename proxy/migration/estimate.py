@@ -1,7 +1,8 @@
 """What a plan says beside its counts: which columns are too narrow, and how long `seal` will take.
 
 How long is found by a trial: rows from all over a table are copied into a temporary one, and sealed
-there. What is stored stays as it is.
+there. Of a backend, elements are read, since it takes requests to write them. What is stored stays
+as it is.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Final, NamedTuple
 
 from ..core.errors import MigrationFailed
 from .engine import RowRange, total
-from .job.collections import HttpCollection
+from .job.collections import Http, HttpCollection
+from .job.model import Pipe
+from .sources.sql_table import SqlTable
+from .values.states import State, Tally
 from .worker import Order, Worker
 
 _ROWS: Final = 2000
 _MINUTE: Final = 60
 _HOUR: Final = 3600
+_TO_SEAL: Final[tuple[State, ...]] = ("plain", "lookalike")
 
 
 class Advice(NamedTuple):
@@ -30,33 +35,56 @@ class Advice(NamedTuple):
 async def advice(order: Order, worker: Worker, parts: Sequence[RowRange], planned: float) -> Advice:
     """Return what a plan says that took so many seconds for these parts."""
     lines = [*_unsure(order, worker), *_too_narrow(order, worker, parts)]
-    rows = [0] * len(order.job.tables)
-    for part in parts:
-        rows[part.table] += part.tally.rows
+    found = [total(one for one in parts if one.table == at) for at in range(len(order.job.tables))]
+    rows = sum(one.rows for one in found)
     try:
-        seconds = [await _tried(worker, at, count) for at, count in enumerate(rows)]
+        took, how = await _estimated(order, worker, found, planned)
     except MigrationFailed as failed:
         lines.append(f"how long `seal` will take is not known: a trial failed: {failed}")
         return Advice(tuple(lines), None)
-    told = [one for one in seconds if one is not None]
-    how = f"as a trial on a temporary copy of up to {_ROWS:,} rows of each table"
-    if len(told) < len(seconds):
-        told, how = [planned], "as this plan, and what it takes to write"
-    least = sum(rows) / order.rate if order.rate else 0.0
-    took = max(sum(told), least)
-    lines.append(f"`seal` will take about {_said(took)} for {sum(rows):,} rows: {how}")
+    took = max(took, rows / order.rate if order.rate else 0.0)
+    lines.append(f"`seal` will take about {_said(took)} for {rows:,} rows: {how}")
     return Advice(tuple(lines), round(took, 1))
 
 
-async def _tried(worker: Worker, table: int, rows: int) -> float | None:
-    """Return how many seconds it takes to seal so many rows; None where nothing can be tried."""
+async def _estimated(
+    order: Order, worker: Worker, found: Sequence[Tally], planned: float
+) -> tuple[float, str]:
+    """Return how many seconds `seal` will take for what a plan found in each table, and how so."""
+    if isinstance(order.job.place, Pipe):
+        return planned, "as this plan, and what it takes to write"
+    if isinstance(order.job.place, Http):
+        each = [_requested(worker, at, tally) for at, tally in enumerate(found)]
+        how = "as this plan, and requests for each row as long as reading one"
+        return planned + sum(each), how
+    tried = [await _tried(worker, at, tally.rows) for at, tally in enumerate(found)]
+    return sum(tried), f"as a trial on a temporary copy of up to {_ROWS:,} rows of each table"
+
+
+async def _tried(worker: Worker, table: int, rows: int) -> float:
+    """Return how many seconds it takes to seal so many rows, by some of them."""
     copy = worker.another(table)
-    if not copy.use_copy(_ROWS):
-        return None
+    assert isinstance(copy, SqlTable)  # noqa: S101 - all that is neither a stream nor a backend
+    copy.use_copy(_ROWS)
     part = RowRange(table)
     began = monotonic()
     await worker.treat_as("seal", copy, part, lambda *_: None)
     return (monotonic() - began) / max(part.tally.rows, 1) * rows
+
+
+def _requested(worker: Worker, table: int, found: Tally) -> float:
+    """Return how many seconds the requests take that write what would be sealed."""
+    rows = min(found.rows, sum(map(found.of, _TO_SEAL)))
+    if not rows:
+        return 0.0
+    from .sources.http import HttpSource  # noqa: PLC0415 - rules take memory
+
+    source = worker.another(table)
+    assert isinstance(source, HttpSource)  # noqa: S101 - no other has a collection
+    each = source.request_seconds()
+    if each is None:
+        raise MigrationFailed("not-read", detail="an element has no GET")
+    return rows * each
 
 
 def _unsure(order: Order, worker: Worker) -> Iterator[str]:

@@ -17,11 +17,11 @@ from proxy.core.errors import MigrationFailed
 from proxy.migration.job.model import Binding, Column, ColumnSource, Mysql, SqlSource, StoredTable
 from proxy.migration.sources.mysql import MysqlSource
 from proxy.migration.sources.postgresql import PostgresqlSource
-from proxy.migration.sources.source import Source
 from proxy.migration.sources.sqlite import SqliteSource
 from proxy.migration.values.treatment import Key, StoredRow
 from tests.migration import servers
 
+TableSource = SqliteSource | PostgresqlSource | MysqlSource
 NAME = SqlSource("SELECT name FROM threads WHERE threads.id = messages.thread")
 BINDING = Binding(ColumnSource("org"), NAME, "content")
 SCHEMA = (
@@ -38,7 +38,7 @@ SCHEMA = (
 class Database:
     """A database under test: how a source of it is made, and how SQL is run beside it."""
 
-    opened: Callable[[StoredTable], Source]
+    opened: Callable[[StoredTable], TableSource]
     run: Callable[[str], list[tuple[Any, ...]]]
     refuse: tuple[str, ...]
     """What makes it refuse the row 20, with a canary in its error."""
@@ -127,11 +127,11 @@ def mysql(port: int) -> Iterator[Database]:
 
 
 @contextmanager
-def closings() -> Iterator[Callable[[Source], Source]]:
+def closings() -> Iterator[Callable[[TableSource], TableSource]]:
     """Yield what keeps sources, to close them at the end."""
     with ExitStack() as stack:
 
-        def keep(source: Source) -> Source:
+        def keep(source: TableSource) -> TableSource:
             stack.callback(source.close)
             return source
 
@@ -180,7 +180,9 @@ def a_table(
     return StoredTable(name, columns, key, where, batch=3)
 
 
-def pages(source: Source, after: Key | None = None, until: Key | None = None) -> list[StoredRow]:
+def pages(
+    source: TableSource, after: Key | None = None, until: Key | None = None
+) -> list[StoredRow]:
     found: list[StoredRow] = []
     while page := source.page(after, until):
         assert len(page) <= 3
@@ -247,6 +249,20 @@ def test_cells_are_written_and_others_stay(database: Database) -> None:
     ]
 
 
+def test_rows_are_read_again_whatever_was_inserted_between_them(database: Database) -> None:
+    database.fill(6)
+    source = database.opened(a_table())
+    before = source.page(source.page(None, None)[-1].key, None)
+    for at in (41, 42, 43, 51):
+        database.run(f"INSERT INTO messages VALUES ({at}, 'clinic', 1, 'theirs', '[]')")  # noqa: S608 - numbers
+    database.run("UPDATE messages SET content = 'changed' WHERE id = 60")
+    database.run("DELETE FROM messages WHERE id = 40")
+    after = source.page(None, None)[-1].key
+    found = source.again(after, before[-1].key, {before[0].key, before[2].key})
+
+    assert [(row.key, row.cells[0]) for row in found] == [(before[2].key, b"changed")]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -311,7 +327,7 @@ def test_what_is_tried_on_a_copy_leaves_the_table(database: Database, key: tuple
     database.fill(20)
     before = contents(database)
     source = database.opened(a_table(key=key, where="id > 10"))
-    assert source.use_copy(9)
+    source.use_copy(9)
     copied = pages(source)
     written = source.write([(row, (b"ours", None)) for row in copied])
 

@@ -28,7 +28,8 @@ class Store:
 
     `before` is called with the method and the path of each request, and may change `elements`; what
     it returns, if not None, is the status and the headers of the answer. `checks` says whether
-    preconditions are checked, `etag` how the tag of a version is written.
+    preconditions are checked, `heads` whether HEAD is answered, `etag` how the tag of a version is
+    written.
     """
 
     elements: dict[str, bytes] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Store:
     before: Callable[[str, str], tuple[int, dict[str, str]] | None] = lambda *_: None
     checks: bool = True
     etag: str = '"{}"'
+    heads: bool = True
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     lock: Any = field(default_factory=Lock)
@@ -49,7 +51,7 @@ class Store:
 
     def writes(self) -> list[tuple[str, str, dict[str, str]]]:
         """Return the requests that were no reads."""
-        return [one for one in self.requests if one[0] != "GET"]
+        return [one for one in self.requests if one[0] not in {"GET", "HEAD"}]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -67,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
             if told is not None:
                 self._answer(told[0], b"{}", told[1])
                 return
+            if self.command == "HEAD" and not store.heads:
+                self._answer(405, b"", {})
+                return
             if parts.path == "/items":
                 self._list(parse_qs(parts.query))
                 return
@@ -78,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._write(name, body)
 
-    do_GET = do_PUT = do_PATCH = do_POST = _treat  # noqa: N815 - the names that the library calls
+    do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = _treat  # noqa: N815 - the names that the library calls
 
     def _write(self, name: str, body: bytes) -> None:
         store = self.store
@@ -101,18 +106,23 @@ class _Handler(BaseHTTPRequestHandler):
         }  # fmt: skip
 
     def _list(self, query: dict[str, list[str]]) -> None:
-        names = sorted(self.store.elements)
+        store = self.store
+        names = sorted(store.elements)
         after = query.get("after", [""])[0]
         number = int(query.get("page", ["1"])[0])
         names = [one for one in names if one > after][(number - 1) * PAGE :]
         page, rest = names[:PAGE], names[PAGE:]
         following = page[-1] if rest else None
-        body = b'{"room": "r1", "items": [%b], "next": %b}' % (
-            b", ".join(self.store.elements[one] for one in page),
+        body = b'{"room": "r1", "total": %d, "items": [%b], "next": %b}' % (
+            len(store.elements),
+            b", ".join(store.elements[one] for one in page),
             json.dumps(following).encode(),
         )
         link = f'</items?org=clinic&after={following}>; rel="next", </items>; rel="first"'
-        self._answer(200, body, {"Link": link if rest else '</items>; rel="first"'})
+        link = link if rest else '</items>; rel="first"'
+        ranged = f"items 0-{len(page)}/{len(store.elements)}"
+        total = {"X-Total": str(len(store.elements)), "Content-Range": ranged}
+        self._answer(200, body, {"Link": link, **total})
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -121,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "Content-Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the library
         """Write nothing."""

@@ -137,6 +137,20 @@ def test_a_plan_says_which_column_of_postgresql_is_too_narrow(
 
 
 @servers.needs_postgresql
+@pytest.mark.parametrize("kind", ["char(400)", "name", "bytea USING content::bytea"])
+def test_a_column_of_postgresql_that_would_change_a_token_is_refused(
+    clinic: tuple[psycopg.Connection, Path], folder: Path, kind: str
+) -> None:
+    database, _ = clinic
+    database.execute(f'ALTER TABLE "Letters" ALTER COLUMN content TYPE {kind}'.encode())
+    before = database.execute('SELECT * FROM "Letters" ORDER BY id').fetchall()
+    refused = invoke("migrate", "seal", "job.yaml", status=3)
+
+    assert "not-a-text-column" in refused.output
+    assert database.execute('SELECT * FROM "Letters" ORDER BY id').fetchall() == before
+
+
+@servers.needs_postgresql
 def test_who_may_only_read_gets_a_plan_without_a_time(
     clinic: tuple[psycopg.Connection, Path], folder: Path
 ) -> None:

@@ -14,10 +14,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import sleep
 
 import pytest
 import trustme
 
+from proxy.migration import progress
 from tests.cli.conftest import invoke
 from tests.migration.backend import CONFIG, JOB, Store, backend
 from tests.migration.builders import CANARY
@@ -100,6 +102,62 @@ def test_a_backend_is_sealed_proven_and_taken_out_again(store: Store) -> None:
     migrate("open")
 
     assert store.elements == before
+
+
+@pytest.mark.parametrize("total", ["X-Total", "content-range", "$.total"])
+@pytest.mark.parametrize("heads", [True, False])
+def test_the_time_left_is_known_where_the_list_says_how_many_there_are(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    total: str,
+    heads: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    monkeypatch.setattr(progress, "_ELSEWHERE_SECONDS", 0.0)
+    store.heads = heads
+    change_job("    write:", f"    total: {total}\n    write:")
+    told = [json.loads(line) for line in invoke("migrate", "plan", "job.yaml").stderr.splitlines()]
+
+    assert [(one["rows"], one["of"]) for one in told] == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    assert told[-1]["seconds_left"] == 0
+
+
+@pytest.mark.parametrize("total", ["X-Nothing", "Link", "$.nothing", "$.room", "$.items"])
+def test_a_total_that_is_none_is_not_needed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, total: str
+) -> None:
+    monkeypatch.setattr(progress, "_ELSEWHERE_SECONDS", 0.0)
+    change_job("    write:", f"    total: {total}\n    write:")
+    told = invoke("migrate", "seal", "job.yaml").stderr.splitlines()
+
+    assert {json.loads(line)["of"] for line in told} == {None}
+
+
+@pytest.mark.parametrize(
+    ("guard", "requests"),
+    [("{etag: '/items/{id}'}", 2), ("{if_match: '\"{size}\"'}", 1)],
+)
+def test_a_plan_says_how_long_the_requests_take(store: Store, guard: str, requests: int) -> None:
+    change_job("{etag: '/items/{id}'}", guard)
+    store.before = lambda _, path: sleep(0.05) if path.startswith("/items/") else None
+    told = json.loads(invoke("migrate", "plan", "job.yaml", "--json").stdout)
+
+    assert told["seconds"] >= 0.5 * requests  # ten rows
+    assert store.writes() == []
+
+
+def test_a_plan_needs_no_time_for_what_is_sealed_and_knows_none_without_reading(
+    store: Store,
+) -> None:
+    store.before = lambda _, path: (404, {}) if path.startswith("/items/") else None
+    told = json.loads(invoke("migrate", "plan", "job.yaml", "--json").stdout)
+    store.before = lambda *_: None
+    migrate("seal")
+    store.before = lambda _, path: (404, {}) if path.startswith("/items/") else None
+    again = json.loads(invoke("migrate", "plan", "job.yaml", "--json").stdout)
+
+    assert told["seconds"] is None
+    assert "is not known" in told["advice"][-1]
+    assert again["seconds"] is not None
 
 
 def test_credentials_go_to_the_backend_and_nowhere_else(store: Store, tmp_path: Path) -> None:
@@ -185,6 +243,27 @@ def test_a_row_that_changes_each_time_is_left_and_counted(store: Store) -> None:
     assert found["items $.content changed"] == 1
     assert found["items $.content sealed-now"] == 9
     assert json.loads(store.elements["m4"])["content"] == f"{written[-1]} 4"
+
+
+@pytest.mark.parametrize("following", ["{cursor: after, from: $.next}", "{page: page}"])
+def test_a_changed_row_is_found_again_where_an_insertion_has_moved_it(
+    store: Store, following: str
+) -> None:
+    change_job("{cursor: after, from: $.next}", following)
+    changed: list[str] = []
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT" and path == "/items/m5" and not changed:
+            changed.append(path)
+            store.put("m3a", an_element(3, "theirs") | {"id": "m3a"})
+            store.put("m5", an_element(5, f"{CANARY} theirs"))
+
+    store.before = before
+    found = migrate("seal")
+
+    assert found["items $.content sealed-now"] >= 10
+    assert json.loads(store.elements["m5"])["content"].startswith("eyJ")
+    assert CANARY not in str(store.elements)
 
 
 def test_a_row_deleted_meanwhile_is_no_row(store: Store) -> None:

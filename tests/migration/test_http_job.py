@@ -18,6 +18,7 @@ from proxy.migration.job.collections import (
     PagePaging,
     ReadGuard,
     Template,
+    Total,
 )
 from proxy.migration.job.job_keys import schema
 from proxy.migration.job.reader import load
@@ -67,6 +68,18 @@ def test_each_kind_of_paging_is_read(written: str, expected: object, tmp_path: P
     assert read(text, tmp_path)[1].paging == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"), [("Total-Objects", Total("Total-Objects")), ("$.total", None)]
+)
+def test_a_list_says_how_many_elements_it_has(
+    written: str, expected: Total | None, tmp_path: Path
+) -> None:
+    total = read(JOB.replace("    write:", f"    total: {written}\n    write:"), tmp_path)[1].total
+
+    assert total is not None
+    assert total == expected or (total.selector is not None and total.selector.text == written)
+
+
 def test_a_header_of_the_list_is_a_guard(tmp_path: Path) -> None:
     text = JOB.replace("{etag: '/items/{id}'}", "{if_unmodified_since: '{updated}'}")
     _, collection = read(text, tmp_path)
@@ -100,6 +113,8 @@ def test_a_job_is_valid_by_its_schema() -> None:
         ("config: sealyard.yaml", "config: none.yaml", "none.yaml"),
         ("    headers:", "    listener: other\n    headers:", "`other` is unknown"),
         ("    write:", "    body: $.data[0]\n    write:", "is not one place"),
+        ("    write:", "    total: a b\n    write:", "is neither a header nor a selector"),
+        ("    write:", "    total: $.[\n    write:", "is not a selector"),
         ("    write:", "    type: text/plain\n    write:", "is not a type of JSON"),
         ("    write:", "    members: [content]\n    write:", "leave `$.title` out"),
         ("    write:", "    without: content\n    write:", "leave `$.content` out"),

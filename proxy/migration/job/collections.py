@@ -74,6 +74,14 @@ Paging = LinkPaging | PagePaging | CursorPaging | None
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """Where a list says how many elements there are: in a header, or in its answer."""
+
+    header: str | None = None
+    selector: JsonSelector | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderGuard:
     """The write has a precondition that members of the listed element fill."""
 
@@ -124,6 +132,7 @@ class HttpCollection:
     without: tuple[str, ...] = ()
     media_type: str = "application/json"
     lookalikes: bool = False
+    total: Total | None = None
     labels: tuple[str, ...] = ()
     """How reports name the values; the rule that seals them says what there is."""
 

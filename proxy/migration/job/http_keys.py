@@ -142,6 +142,15 @@ COLLECTION: Final = Table(
             "there is one page",
         ),
         Key(
+            "total",
+            "name of a header, selector",
+            "Where the list says how many elements it has, for the time that is left: a header of"
+            " the answer to `HEAD`, or to `GET`, such as `X-Total-Count` or `Content-Range`, or a"
+            " number in the answer, such as `$.total`.",
+            tables.TEXT,
+            "not known",
+        ),
+        Key(
             "write",
             "`METHOD path`",
             f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"

@@ -38,6 +38,7 @@ from .collections import (
     Paging,
     ReadGuard,
     Template,
+    Total,
     WriteMethod,
 )
 from .readings import selector, text_of, words
@@ -144,6 +145,7 @@ def read_collection(
     media_type = _media_type(fields.get("type"), problems)
     looks = fields.get("lookalikes")
     seals = bool(looks and choice(looks, http_keys.LOOKALIKES, problems) == "seal")
+    total = _total(fields.get("total"), problems)
     if members and without:
         problems.add(fields["without"], "`members` says already what is written", "delete one")
     name, listed = read["collection"], read["list"]
@@ -154,8 +156,9 @@ def read_collection(
         return None
     _check_path(listed, fields["list"], problems)
     made = HttpCollection(
-        name, listed, items, paging, method, address, guard, at, members, without, media_type, seals
-    )
+        name, listed, items, paging, method, address, guard, at, members, without, media_type,
+        seals, total,
+    )  # fmt: skip
     return made if http is None else _ruled(made, http.rules, fields, problems)
 
 
@@ -243,7 +246,9 @@ def _paging(place: yaml.Place | None, problems: Problems) -> Paging:
         first = fields.get("first")
         number = 1 if first is None else whole(first, problems, low=0, high=1 << 30)
         return PagePaging(name, number or 0)
-    return _cursor(name, fields, problems) if kind == "cursor" else _link(name, fields, problems)
+    if kind == "cursor":
+        return _cursor(name, fields, problems)
+    return LinkPaging(*_header_or_selector(name, fields["link"], problems))
 
 
 def _cursor(parameter: str, fields: Fields, problems: Problems) -> CursorPaging:
@@ -255,12 +260,22 @@ def _cursor(parameter: str, fields: Fields, problems: Problems) -> CursorPaging:
     return CursorPaging(parameter, source, last)
 
 
-def _link(name: str, fields: Fields, problems: Problems) -> LinkPaging:
-    if name.startswith("$"):
-        return LinkPaging(selector=selector(fields["link"], problems))
-    if not _HEADER.fullmatch(name):
-        problems.add(fields["link"], f"{show(name)} is neither a header nor a selector")
-    return LinkPaging(header=name)
+def _total(place: yaml.Place | None, problems: Problems) -> Total | None:
+    written = None if place is None else text(place, problems)
+    if place is None or written is None:
+        return None
+    return Total(*_header_or_selector(written, place, problems))
+
+
+def _header_or_selector(
+    written: str, place: yaml.Place, problems: Problems
+) -> tuple[str | None, JsonSelector | None]:
+    """Return the name of a header, or the selector; one of the two."""
+    if written.startswith("$"):
+        return None, selector(place, problems)
+    if not _HEADER.fullmatch(written):
+        problems.add(place, f"{show(written)} is neither a header nor a selector")
+    return written, None
 
 
 def _guard(place: yaml.Place | None, problems: Problems) -> Guard | None:

@@ -7,7 +7,9 @@ precondition that the job names, so that what another has written meanwhile is n
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from time import monotonic
 from typing import Final
 
 from ...core.errors import InvalidBody, MigrationFailed, SealyardError
@@ -19,6 +21,7 @@ from ..job.collections import (
     HeaderGuard,
     Http,
     HttpCollection,
+    ReadGuard,
     Template,
 )
 from ..job.model import Verb
@@ -27,10 +30,12 @@ from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
 from ..values.write_body import value_at, write_body
 from .http_backend import ATTEMPTS, Backend, BackendAnswer
-from .pages import Pages, member
+from .pages import Pages, member, text_at
 from .source import ReadInOrder, Replaced
 
 _OK: Final = 200
+_TRIED: Final = 50
+"""How many elements are read to tell how long requests take."""
 _CHANGED: Final = frozenset({404, 409, 410, 412})
 """The row is gone, or another has written it."""
 _UNMET: Final = frozenset({409, 412})
@@ -40,6 +45,8 @@ _LONG_AGO: Final = "Thu, 01 Jan 1970 00:00:00 GMT"
 _STRONG: Final = re.compile(r'"[!#-~]*"')
 _NUMBER: Final = re.compile(r'"([1-9][0-9]*)"')
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
+_TOTAL: Final = re.compile(r"(?:.*/)?([0-9]{1,15})")
+"""A number, or the end of a Content-Range (RFC 9110, section 14.4)."""
 
 
 class HttpSource(ReadInOrder):
@@ -75,29 +82,59 @@ class HttpSource(ReadInOrder):
         """Return no limits: the rule knows them."""
         return (None,) * len(self.table.labels)
 
+    def count(self) -> int | None:
+        """Return how many elements the backend says there are; None where it does not.
+
+        It is for the time left alone: nothing is read or left out because of it.
+        """
+        total, target = self.table.total, self._pages.target(self._pages.first)
+        if total is None:
+            return None
+        for method in ("HEAD", "GET") if total.header is not None else ("GET",):
+            answer = self._backend.ask(method, target)
+            said = answer.headers.get((total.header or "").lower(), "")
+            if total.selector is not None and answer.ok:
+                said = text_at(total.selector, answer.body)
+            found = _TOTAL.fullmatch(said.strip())
+            if answer.ok and found is not None:
+                return int(found[1])
+        return None
+
     def begin_proof(self, state: str | None = None) -> str | None:
         """Return None: pages are read one after the other."""
         return None
 
-    def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
-        """Return the elements of the next page that has any.
+    def request_seconds(self) -> float | None:
+        """Return how long the requests of a write take, if each is as long as reading an element.
 
-        The key of a page's last row has what leads to the next page; with `until`, the page of
-        before is read again.
+        Reads some, and writes none. None where the first page has none, or one cannot be read.
         """
-        if until is None:
-            self._refused.clear()  # the page that they are of is done
-        at = self._pages.first if after is None else _at(after)
-        while after is None or at:
-            target = self._pages.target(at)
-            if until is None:
-                self._pages.refuse_twice(target)
-            answer = self._backend.ask("GET", target)
-            rows, following = self._read(target, at, answer, until)
-            if rows or not following or self._pages.counted:
-                return rows
-            after, at = (), following
-        return []
+        guard = self.table.guard
+        reads = isinstance(guard, ReadGuard)
+        path = guard.path if isinstance(guard, ReadGuard) else self.table.address
+        rows = self.page(None, None)[:_TRIED]
+        began = monotonic()
+        for row in rows:
+            if not self._backend.ask("GET", self._path(path, ListedRow.of(row).element)).ok:
+                return None
+        return (monotonic() - began) / len(rows) * (1 + reads) if rows else None
+
+    def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
+        """Return the elements of the next page that has any; there are no ranges with an end.
+
+        The key of a page's last row has what leads to the next page.
+        """
+        self._refused.clear()  # the page that they are of is done
+        return next(self._pages_behind(after), [])
+
+    def again(self, after: Key | None, last: Key, keys: Collection[Key]) -> list[StoredRow]:
+        """Return rows of a page; what was inserted may have moved some of them to the next one."""
+        found: list[StoredRow] = []
+        for rows in islice(self._pages_behind(after, last), 2):
+            found += (row for row in rows if row.key in keys)
+            if any(row.key == last for row in rows):
+                break
+        return found
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Write rows one by one, each unless another has written it."""
@@ -107,10 +144,30 @@ class HttpSource(ReadInOrder):
         """Close the connection."""
         self._backend.close()
 
+    def _pages_behind(
+        self, after: Key | None, last: Key | None = None
+    ) -> Iterator[list[StoredRow]]:
+        """Yield the pages that have elements; with `last`, those of before are read again."""
+        at = self._pages.first if after is None else _at(after)
+        begins = after is None
+        while begins or at:
+            target = self._pages.target(at)
+            if last is None:
+                self._pages.refuse_twice(target)
+            rows, at = self._read(target, at, self._backend.ask("GET", target), last)
+            if rows:
+                yield rows
+            elif self._pages.counted:
+                return
+            begins = False
+
     def _read(
         self, target: str, at: str | int, answer: BackendAnswer, until: Key | None
     ) -> tuple[list[StoredRow], str | int]:
-        """Return the rows of a page, and where the next one is: empty for nowhere."""
+        """Return the rows of a page, and where the next one is: empty for nowhere.
+
+        `until` is the key of the last row of a page that is read again.
+        """
         self._require_ok(answer)
         body = answer.body
         try:

@@ -25,6 +25,7 @@ MOST_ANSWER: Final = 16 << 20
 """Bytes."""
 _PIECE: Final = 64 * 1024
 _PRECONDITIONS: Final = frozenset({"If-Match", "If-Unmodified-Since"})
+_READS: Final = frozenset({"GET", "HEAD"})
 _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 ATTEMPTS: Final = 6
 """How often a busy backend is asked."""
@@ -110,7 +111,7 @@ class Backend:
         is sent once, since what was compared before it gets older.
         """
         sent = {**self._headers, **(headers or {})}
-        again = method == "GET" or not _PRECONDITIONS.isdisjoint(sent)
+        again = method in _READS or not _PRECONDITIONS.isdisjoint(sent)
         for attempt in range(ATTEMPTS if again else 1):
             answer = self._answer(method, target, sent, body, again=again)
             if not answer.busy or not again or attempt == ATTEMPTS - 1:

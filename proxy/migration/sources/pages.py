@@ -64,7 +64,7 @@ class Pages:
             return self._linked(target, _link(paging, answer))
         if isinstance(paging, CursorPaging):
             if paging.selector is not None:
-                return _text_at(paging.selector, answer.body)
+                return text_at(paging.selector, answer.body)
             return "" if last == b"{}" else member(last, paging.member or "")
         return ""
 
@@ -89,7 +89,7 @@ class Pages:
 
 def _link(paging: LinkPaging, answer: BackendAnswer) -> str:
     if paging.selector is not None:
-        return _text_at(paging.selector, answer.body)
+        return text_at(paging.selector, answer.body)
     header = (paging.header or "").lower()
     value = answer.headers.get(header, "")
     if header != "link":
@@ -97,7 +97,7 @@ def _link(paging: LinkPaging, answer: BackendAnswer) -> str:
     return next((one[1] for one in _NEXT.finditer(value) if _REL_NEXT.search(one[2])), "")
 
 
-def _text_at(selector: JsonSelector, body: bytes) -> str:
+def text_at(selector: JsonSelector, body: bytes) -> str:
     """Return the one text or number that a selector finds, or an empty text."""
     try:
         found = Selection((selector,)).find(body).found[0]

@@ -57,6 +57,10 @@ class PipeSource(ReadInOrder):
             rows.append(self._row(key, record, self._at))
         return rows
 
+    def again(self, after: Key | None, last: Key, keys: Collection[Key]) -> list[StoredRow]:
+        """Return none: nobody else writes to a stream, so none is asked for."""
+        return []
+
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Write every record of the page, with the changes of some."""
         at = (self._at or [])[: len(self.table.columns)]

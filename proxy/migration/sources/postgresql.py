@@ -28,7 +28,7 @@ _SETTINGS: Final = (
 # The modifier of a type is 4 more than the width of its column.
 _COLUMNS: Final = """
 SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod),
-    CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END
+    CASE WHEN t.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4 END
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
@@ -42,7 +42,8 @@ WHERE i.indrelid = to_regclass(%s) AND i.indisprimary AND a.attrelid = i.indreli
 class PostgresqlSource(SqlTable):
     """One table, over a connection of its own."""
 
-    kinds = _JSON | {"text", "varchar", "bpchar", "citext", "name"}
+    # char(n) pads a token, which then opens nowhere, and name cuts it without an error.
+    kinds = _JSON | {"text", "varchar", "citext"}
     json_kinds = _JSON
     waiting = frozenset({"sqlstate 40P01", "sqlstate 40001", "sqlstate 55P03"})
     temporary = "pg_temp."

@@ -49,13 +49,17 @@ class Source(Protocol):
         one is open, or "" where they cannot. `state` is such a name.
         """
 
-    def use_copy(self, rows: int) -> bool:
-        """Be a temporary copy of so many rows from now on, to try on; False if that cannot be."""
-
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next rows with a key above `after`, up to `until`; none at the end.
 
         None stands for the beginning, or the end.
+        """
+
+    def again(self, after: Key | None, last: Key, keys: Collection[Key]) -> list[StoredRow]:
+        """Return rows of the page behind `after` that ended with `last`, as they are now.
+
+        They are found by their keys, whatever has been inserted between them; rows that are gone
+        are not.
         """
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
@@ -83,7 +87,3 @@ class ReadInOrder:
     def borders(self, parts: int) -> list[Key]:
         """Return none: it has one reader."""
         return []
-
-    def use_copy(self, rows: int) -> bool:
-        """Return False: there is no copy to try on."""
-        return False

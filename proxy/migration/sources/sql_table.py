@@ -99,6 +99,14 @@ class SqlTable(ABC):
         found = self._select(self._read, after, until, str(self.table.batch))
         return [self._row(one) for one in found]
 
+    def again(self, after: Key | None, last: Key, keys: Collection[Key]) -> list[StoredRow]:
+        """Return rows up to the last one: more than a page, where others were inserted."""
+        found: list[StoredRow] = []
+        while page := self.page(after, last):
+            found += (row for row in page if row.key in keys)
+            after = page[-1].key
+        return found
+
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Write the rows that are as they were, in one transaction."""
         if not rows:
@@ -110,8 +118,11 @@ class SqlTable(ABC):
                 return ()
             raise
 
-    def use_copy(self, rows: int) -> bool:
-        """Copy so many rows from all over the table into a temporary one, and be that."""
+    def use_copy(self, rows: int) -> None:
+        """Copy so many rows from all over the table into a temporary one, and be that from now on.
+
+        It is to try on. Raises MigrationFailed where there may be no temporary table.
+        """
         ranges = list(pairwise([None, *self.borders(max(rows // self.table.batch, 1)), None]))
         copy = f"{self.temporary}sealyard_copy"
         self._run(self._copied(copy))
@@ -122,7 +133,6 @@ class SqlTable(ABC):
         # Subqueries of a job name the table, and are to find this one.
         self._run(f"ALTER TABLE {copy} RENAME TO {self._own}")
         self._of = f"{self.temporary}{self._own}"
-        return True
 
     @abstractmethod
     def _run(self, sql: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:

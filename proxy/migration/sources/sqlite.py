@@ -57,13 +57,12 @@ class SqliteSource(ComparedTable):
         self._run(f"SELECT 1 FROM {self._of} LIMIT 1")  # noqa: S608 - names of the job, quoted; it begins here
         return ""
 
-    def use_copy(self, rows: int) -> bool:
+    def use_copy(self, rows: int) -> None:
         """Copy so many rows into a temporary table, with the index of its key alone."""
         super().use_copy(rows)
         if self._key != ("rowid",):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
-        return True
 
     def close(self) -> None:
         """Close the file."""
