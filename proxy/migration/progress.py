@@ -21,11 +21,13 @@ class Progress:
     rows: int = 0
     total: int | None = None
     _began: float = 0.0
+    _before: int = 0
     _written: float = 0.0
 
     def begin(self, total: int | None, rows: int = 0) -> None:
         """Expect so many rows, of which some are done."""
-        self.total, self.rows = total, rows
+        self.total = total
+        self.rows = self._before = rows
         self._began = self._written = self.clock()
 
     def reached(self, table: str, rows: int) -> None:
@@ -44,7 +46,8 @@ class Progress:
             self.stream.write("\n")
 
     def _rate(self, now: float) -> float:
-        return self.rows / max(now - self._began, 0.001)
+        """Return how many rows a second there are in this run."""
+        return (self.rows - self._before) / max(now - self._began, 0.001)
 
     def _left(self, now: float) -> int | None:
         """Return how many seconds are left, if the number of rows is known."""

@@ -201,6 +201,7 @@ def _run(  # noqa: PLR0913 - each is one option
     kept = _state_file(job_file, job, verb, keyring, state) if writes else None
     if writes:
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
+        _drop_states_of_others(job_file, verb)
     output = sys.stdout.buffer if writes else None
     order = Order(job, verb, keyring, (sys.stdin.buffer, output), time.time, rate, kept)
     with _interruptible(), nullcontext() if workers == 1 else _team(order, workers) as team:
@@ -244,9 +245,20 @@ def _state_file(
     """Return where a run keeps how far it is; a pipe keeps nothing."""
     if isinstance(job.place, Pipe):
         return None
-    path = chosen or job_file.with_name(f"{job_file.name}.{verb}.state")
+    path = chosen or _state_path(job_file, verb)
     identity = f"{job.digest} {verb} {keyring.id} {job.place.name}"
     return StateFile(path, identity, keyring.record_key)
+
+
+def _state_path(job_file: Path, verb: Verb) -> Path:
+    return job_file.with_name(f"{job_file.name}.{verb}.state")
+
+
+def _drop_states_of_others(job_file: Path, verb: Verb) -> None:
+    """Remove how far other verbs are: `open` undoes what `seal` has done, and the other way."""
+    for one in WRITING:
+        if one != verb:
+            _state_path(job_file, one).unlink(missing_ok=True)
 
 
 def _read_report(file: Path, keyring: Keyring) -> report.SignedReport:

@@ -176,6 +176,29 @@ def test_a_run_goes_on_where_a_failure_ended_it(clinic: Path, run: Run) -> None:
     run("migrate", "verify", "job.yaml")
 
 
+@pytest.mark.parametrize(("verb", "other"), [("seal", "open"), ("open", "seal")])
+def test_a_run_begins_anew_after_another_verb_has_undone_its_work(
+    clinic: Path, run: Run, verb: str, other: str
+) -> None:
+    before = stored(clinic)
+    if verb == "open":
+        run("migrate", "seal", "job.yaml")
+    change(
+        clinic,
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    run("migrate", verb, "job.yaml", status=3)
+    change(clinic, "DROP TRIGGER refuse")
+    run("migrate", other, "job.yaml")
+    run("migrate", verb, "job.yaml")
+
+    if verb == "seal":
+        run("migrate", "verify", "job.yaml")
+    else:
+        assert stored(clinic) == before
+
+
 @pytest.mark.parametrize("edit", ["job", "state", "keyring"])
 def test_a_state_of_something_else_is_refused(clinic: Path, run: Run, edit: str) -> None:
     change(
