@@ -13,17 +13,27 @@ from typing import Any, Final, Literal
 from ..core.crypto.secret import RecordKey
 from ..keys.keyring.keyring import Keyring
 from ..keys.operations import erase_receipt
-from .job.model import Job, Verb
+from .job.collections import Http
+from .job.model import Job, Pipe, Place, Verb
 from .values.states import Outcome, Tally
 
 TYP: Final = "sealyard-migration+jwt"
-NOT_COVERED: Final = (
+_NOT_IN_DATABASE: Final = (
     "backups, snapshots, replicas and logs (WAL, binary log) of the database",
     "versions of rows that the database has not yet overwritten",
     "other tables and columns than those of the job",
 )
-Proof = Literal["snapshot", "pages", "observed"]
-"""What a run has read: one state of each table, pages one after the other, or what a backend said.
+_NOT_IN_STREAM: Final = (
+    "what the stream was made from, and copies of it",
+    "other columns than those of the job",
+)
+_NOT_IN_BACKEND: Final = (
+    "what the backend keeps and does not list: former versions, deleted elements, caches, indexes",
+    "backups, replicas and logs of the backend and of its database",
+    "other lists, and other members than those that the rules seal",
+)
+Proof = Literal["snapshot", "pages"]
+"""What a run has read: one state of each table, or pages one after the other.
 
 Rows that were written while pages were read may have been missed.
 """
@@ -58,6 +68,7 @@ class SignedReport:
     ended: int
     tally: Tally
     excluded: tuple[str, ...]
+    not_covered: tuple[str, ...]
 
 
 def sign(run: MigrationRun, keyring: Keyring) -> str:
@@ -79,7 +90,7 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
             for one in run.tally.values
         ],
         "excluded": list(_excluded(run.job)),
-        "not_covered": list(NOT_COVERED),
+        "not_covered": list(_not_covered(run.job.place)),
     }
     return erase_receipt.sign(said, keyring.record_key, now=run.ended, typ=TYP)
 
@@ -96,10 +107,18 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     for one in said["values"]:
         tally.add(one["column"], Outcome(one["state"], one["kek"], one["reason"]), one["count"])
     verb, keyring, proof = said["migration"], said["keyring"], said["proof"]
+    excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
     return SignedReport(
-        verb, keyring, proof, said["began"], said["ended"], tally, tuple(said["excluded"])
+        verb, keyring, proof, said["began"], said["ended"], tally, excluded, not_covered
     )
 
 
 def _excluded(job: Job) -> Sequence[str]:
     return [one.excluded for one in job.tables if one.excluded]
+
+
+def _not_covered(place: Place) -> Sequence[str]:
+    """Return what no report of such a place is about."""
+    if isinstance(place, Pipe):
+        return _NOT_IN_STREAM
+    return _NOT_IN_BACKEND if isinstance(place, Http) else _NOT_IN_DATABASE

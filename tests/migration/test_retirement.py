@@ -7,7 +7,8 @@ import pytest
 
 from proxy.keys.sessions.kek_usage import Use
 from proxy.keys.sessions.settings import MAX_AGE_SECONDS
-from proxy.migration.job.model import Job, Sqlite, StoredTable, Verb
+from proxy.migration.job.collections import Http
+from proxy.migration.job.model import Job, Pipe, Place, Sqlite, StoredTable, Verb
 from proxy.migration.report import MigrationRun, Proof, SignedReport, sign, verified
 from proxy.migration.retirement import Retirement, retirement
 from proxy.migration.values.states import Outcome, Tally
@@ -83,3 +84,21 @@ def test_a_report_of_another_keyring_does_not_verify() -> None:
     run = MigrationRun("verify", job, (), Tally(), "snapshot", NOW, NOW)
 
     assert verified(sign(run, KEYRING).encode(), a_keyring().record_key) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (Sqlite(Path("a.db")), "backups, snapshots, replicas and logs"),
+        (Pipe("csv"), "what the stream was made from"),
+        (Http(None, None), "former versions, deleted elements"),  # type: ignore[arg-type]  # not asked
+    ],
+)
+def test_a_report_says_what_it_does_not_cover_where_it_was_made(place: Place, said: str) -> None:
+    job = Job(place, (), "digest")
+    run = MigrationRun("verify", job, ("a",), Tally(), "pages", NOW, NOW)
+    found = verified(sign(run, KEYRING).encode(), KEYRING.record_key)
+
+    assert found is not None
+    assert said in found.not_covered[0]
+    assert all("tables" not in one or isinstance(place, Sqlite) for one in found.not_covered)

@@ -26,7 +26,7 @@ from ...keys.sessions import kek_usage
 from ...keys.sessions.kek_usage import Use, Uses
 from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
-from ...migration.report import NOT_COVERED, SignedReport, verified
+from ...migration.report import SignedReport, verified
 from ...migration.retirement import retirement
 from ..support import console
 from ..support.console import utc
@@ -206,7 +206,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
     retired = [
         retirement(kek, keyring, uses.of.get(kek.number, Use()), proofs) for kek in keyring.keks
     ]
-    excluded = sorted({one for proof in proofs for one in (*proof.excluded, *NOT_COVERED)})
+    excluded = sorted({one for proof in proofs for one in (*proof.excluded, *proof.not_covered)})
     if as_json:
         rows = [
             row | {"retire": asdict(one)}
