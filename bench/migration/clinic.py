@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -18,7 +18,7 @@ from proxy.keys.sessions.durable import durable_session
 
 ROWS_OF_A_CONVERSATION: Final = 100
 LETTER_BYTES: Final = 200
-TABLE: Final = "messages"
+_PAGE: Final = 1000
 
 Execute = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
 Connect = Callable[[], AbstractContextManager[Execute]]
@@ -27,6 +27,30 @@ Connect = Callable[[], AbstractContextManager[Execute]]
 def letter(number: int, version: int = 0) -> str:
     """Return the text of a row, of 200 bytes; no two are equal."""
     return f"canary letter {number} version {version} ".ljust(LETTER_BYTES, "x")
+
+
+Row = tuple[int, str, str, str]
+"""Number, organization, conversation and content."""
+
+
+def row(number: int, version: int = 0) -> Row:
+    """Return a row as it is before it is sealed."""
+    return number, "clinic", f"c{number // ROWS_OF_A_CONVERSATION}", letter(number, version)
+
+
+def held(execute: Execute, rows: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows that the table has of the first so many."""
+    for first in range(1, rows + 1, _PAGE):
+        yield from execute(
+            "SELECT id, org, conversation, content FROM messages WHERE id >= %s AND id < %s",
+            (first, min(first + _PAGE, rows + 1)),
+        )
+
+
+def counted(execute: Execute) -> int:
+    """Return how many rows the table has."""
+    ((count,),) = execute("SELECT count(*) FROM messages", ())
+    return int(count)
 
 
 def context(number: int) -> Context:
@@ -50,7 +74,8 @@ tables:
 class Writer:
     """An application behind its sidecar: it updates rows, sealed, so many times a second.
 
-    A row that it reads plain or sealed is written sealed with the next version of its text.
+    It writes each sealed, with the next version of its text. Where it cannot write, it raises why
+    when it ends.
     """
 
     connect: Connect
@@ -58,12 +83,14 @@ class Writer:
     rows: int
     rate: float
     versions: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    _failed: Exception | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Begin to write."""
-        self._thread = threading.Thread(target=self._write)
+        self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
 
@@ -72,6 +99,16 @@ class Writer:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            self._write()
+        except Exception as error:  # noqa: BLE001 - of a thread, raised by the one that waits
+            self._failed = error
+        self.seconds = time.monotonic() - began
 
     def _write(self) -> None:
         sid = int(time.time()).to_bytes(4) + secrets.token_bytes(8)
@@ -100,24 +137,30 @@ class Left:
 
 
 def examine(execute: Execute, keyring: Keyring, rows: int, versions: dict[int, int]) -> Left:
-    """Return how many rows are plain, sealed twice, or not what was last written to them."""
+    """Return how many rows are plain, sealed twice, or not what was last written to them.
+
+    A row that is missing is lost, and one too many is doubled.
+    """
     plain = doubled = lost = seen = 0
     sessions: dict[tuple[bytes, Scope], Session] = {}
-    for first in range(1, rows + 1, 1000):
-        found = execute(
-            "SELECT id, content FROM messages WHERE id >= %s AND id < %s", (first, first + 1000)
-        )
-        for number, content in found:
-            seen += 1
-            if not token.has_prefix(content.encode()):
-                plain += 1
-                continue
-            sealed, bound = token.decode(content.encode()), context(number)
-            place = sealed.key_id.sid, bound.scope
-            if place not in sessions:
-                kek = keyring.candidates(kek_id=sealed.key_id.kek_id, number=None)[0]
-                sessions[place] = durable_session(kek, *place)
-            text = sessions[place].open(sealed, bound, time.time()).decode()
-            doubled += token.has_prefix(text.encode())
-            lost += text != letter(number, versions.get(number, 0))
-    return Left(seen, plain, doubled, lost)
+    for number, *names, content in held(execute, rows):
+        seen += 1
+        if not token.has_prefix(content.encode()):
+            plain += 1
+            continue
+        sealed, bound = token.decode(content.encode()), context(number)
+        place = sealed.key_id.sid, bound.scope
+        if place not in sessions:
+            kek = keyring.candidates(kek_id=sealed.key_id.kek_id, number=None)[0]
+            sessions[place] = durable_session(kek, *place)
+        text = sessions[place].open(sealed, bound, time.time()).decode()
+        doubled += token.has_prefix(text.encode())
+        lost += (number, *names, text) != row(number, versions.get(number, 0))
+    count = counted(execute)
+    return Left(count, plain, doubled + count - seen, lost + rows - seen)
+
+
+def changed(execute: Execute, rows: int, versions: dict[int, int]) -> int:
+    """Return how many rows of an opened table are missing, too many, or differ in any byte."""
+    same = sum(one == row(one[0], versions.get(one[0], 0)) for one in held(execute, rows))
+    return max(rows, counted(execute)) - same

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from proxy.config.settings import SecretReference
+from proxy.core.crypto import token
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import PassphraseRoot
 from proxy.migration import report
 
-from .clinic import JOB, ROWS_OF_A_CONVERSATION, Writer, context, examine, letter
+from .clinic import JOB, Writer, changed, context, examine, row
 from .places import Database
 
 _ROOT: Final = Path(__file__).parents[2]
 _SECRET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41"}
+_LONGEST: Final = 2.0
+"""How many seconds after its start a run is killed at most."""
+_TRIES: Final = 20
+"""How many runs are begun at most for each that is to be killed: some end before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +48,15 @@ class Cost:
 class Bench:
     """A folder with a keyring and a job, and the command in it."""
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Path, job: str, **environment: str) -> None:
         """Write the job and make the keyring."""
         self.folder = folder
         # The development environment has rich, which structlog loads where it is: an installation
         # does not have it, nor the 5 MiB that it takes.
         (folder / "rich.py").write_text("raise ImportError\n", "utf-8")
-        self._environment = os.environ | _SECRET
+        self._environment = os.environ | _SECRET | environment
         self._environment["PYTHONPATH"] = f"{folder}:{_ROOT}"
-        (folder / "job.yaml").write_text(JOB.format(source=source), "utf-8")
+        (folder / "job.yaml").write_text(job, "utf-8")
         self.run("keys", "init", "--keyring", "keyring.jwe")
 
     def keyring(self) -> Keyring:
@@ -86,25 +91,41 @@ class Bench:
         cpu = used.ru_utime + used.ru_stime
         return Cost(time.monotonic() - began, cpu, memory, process.returncode)
 
-    def killed(self, verb: str, kills: int, longest: float, *options: str) -> int:
-        """Kill so many runs, each at a random time; return how many had not ended before.
+    def planned(self) -> float:
+        """Return how many seconds `plan` says that `seal` takes."""
+        with (self.folder / "plan.json").open("w+b") as told:
+            self.run("migrate", "plan", "job.yaml", "--json", stdout=told)
+            told.seek(0)
+            return float(json.load(told)["seconds"])
 
-        Of every other run with workers, one of these is killed first.
+    def killed(self, kills: int, *options: str) -> int:
+        """Kill so many runs, each at a random time; return how many were. Nothing is left open.
+
+        Where all is sealed, runs of `open` are killed, and where all is open, runs of `seal` again:
+        so each has something to write. Of every other run with workers, one of these is killed
+        first. Raises RuntimeError where a run fails.
         """
-        hit = 0
-        for number in range(kills):
+        starts = self.run("migrate", "status", "job.yaml").seconds
+        verb, other, hit = "seal", "open", 0
+        for _ in range(_TRIES * kills):
+            if hit == kills:
+                break
             process = self.begin("migrate", verb, "job.yaml", *options)
             try:
-                process.wait(0.3 + longest * secrets.randbelow(1000) / 1000)
+                status = process.wait(starts + _LONGEST * secrets.randbelow(1000) / 1000)
             except subprocess.TimeoutExpired:
                 workers = children(process.pid)
-                if workers and number % 2:
+                if workers and hit % 2:
                     os.kill(secrets.choice(workers), signal.SIGKILL)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(0.2)
                 process.kill()
-                process.wait()
+                status = process.wait()
                 hit += 1
+            if status not in {0, 1, -signal.SIGKILL}:
+                raise RuntimeError(f"`migrate {verb}` ended with status {status}")
+            if not status:
+                verb, other = other, verb
         return hit
 
 
@@ -113,14 +134,13 @@ def in_database(  # noqa: PLR0913 - each is one thing that is varied
 ) -> dict[str, Any]:
     """Seal a table beside a writer and under kills, prove it, and take everything out."""
     database.fill(rows)
-    bench = Bench(folder, database.source)
+    bench = Bench(folder, JOB.format(source=database.source))
     keyring = bench.keyring()
     together = ("--workers", str(workers))
-    writer = Writer(database.connect, keyring, rows, updates or 1)
-    hit = 0
-    with writer if updates else nullcontext():
-        if kills:
-            hit = bench.killed("seal", kills, 2.0, *together)
+    planned = bench.planned() if workers == 1 and not kills else None
+    writer = Writer(database.connect, keyring, rows, updates)
+    with writer:
+        hit = bench.killed(kills, *together) if kills else 0
         sealed = bench.run("migrate", "seal", "job.yaml", *together)
     proven = bench.run("migrate", "verify", "job.yaml", "--report", "proof.jws", *together)
     proof = report.verified((folder / "proof.jws").read_bytes(), keyring.record_key)
@@ -128,12 +148,14 @@ def in_database(  # noqa: PLR0913 - each is one thing that is varied
         left = examine(execute, keyring, rows, writer.versions)
     opened = bench.run("migrate", "open", "job.yaml", *together)
     with database.connect() as execute:
-        wrong = _wrong(execute("SELECT id, content FROM messages ORDER BY id", ()), writer.versions)
+        wrong = changed(execute, rows, writer.versions)
+    done = sum(writer.versions.values())
     return {
-        "rows": rows,
         "workers": workers,
-        "updates": sum(writer.versions.values()),
+        "updates": done,
+        "updates_per_second": round(done / writer.seconds),
         "kills": hit,
+        "planned_seconds": planned,
         "seal": asdict(sealed),
         "verify": asdict(proven),
         "open": asdict(opened),
@@ -159,10 +181,6 @@ def _highest(pid: int) -> int:
     return 0
 
 
-def _wrong(found: Sequence[tuple[Any, ...]], versions: dict[int, int]) -> int:
-    return sum(text != letter(number, versions.get(number, 0)) for number, text in found)
-
-
 def naive(database: Database, keyring: Keyring, rows: int) -> float:
     """Return how many rows a second a script seals that reads and writes row by row."""
     from proxy.keys.sessions.durable import durable_session  # noqa: PLC0415 - for this alone
@@ -182,20 +200,22 @@ def naive(database: Database, keyring: Keyring, rows: int) -> float:
 
 def in_pipe(folder: Path, values: int) -> dict[str, Any]:
     """Seal a stream of CSV and take it out; values a second of CPU time, start included."""
-    bench = Bench(folder, "pipe: csv")
+    bench = Bench(folder, JOB.format(source="pipe: csv"))
     plain, sealed, opened = (folder / f"{one}.csv" for one in ("plain", "sealed", "opened"))
     with plain.open("w", encoding="utf-8") as file:
         file.write("id,org,conversation,content\n")
         for number in range(values):
-            conversation = number // ROWS_OF_A_CONVERSATION
-            file.write(f"{number},clinic,c{conversation},{letter(number)}\n")
+            file.write(",".join(map(str, row(number))) + "\n")
     costs = {}
     for verb, source, target in (("seal", plain, sealed), ("open", sealed, opened)):
         with source.open("rb") as stdin, target.open("wb") as stdout:
             costs[verb] = bench.run("migrate", verb, "job.yaml", stdin=stdin, stdout=stdout)
+    with sealed.open("rb") as lines:
+        tokens = sum(token.JWE_PREFIX in line for line in lines)
     return {
         "values": values,
         **{verb: asdict(cost) for verb, cost in costs.items()},
         "values_per_cpu_second": round(values / costs["seal"].cpu_seconds),
+        "plain": values - tokens,
         "byte_equal": plain.read_bytes() == opened.read_bytes(),
     }

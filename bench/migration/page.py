@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,9 @@ TITLES: Final = {
     "postgresql": "PostgreSQL",
     "mariadb": "MariaDB",
     "sqlite": "SQLite",
+    "kinto": "Kinto, over HTTP",
 }
+_VERBS: Final = ("seal", "verify", "open")
 _WRONG: Final = ("lost", "plain", "doubled", "not_byte_equal")
 
 Found = Mapping[str, Any]
@@ -47,9 +49,9 @@ def about() -> dict[str, str]:
     }
 
 
-def busy(found: Found) -> bool:
+def busy(said: Mapping[str, str]) -> bool:
     """Return whether the machine had other work, so that times say little."""
-    return float(found["about"]["load"]) > _QUIET
+    return float(said["load"]) > _QUIET
 
 
 def keep(part: str, found: Found) -> None:
@@ -78,7 +80,7 @@ def _lines(held: Mapping[str, Found]) -> Iterator[str]:
     for part, title in TITLES.items():
         if part in held:
             yield from ("", f"### {title}", "", _where(held[part]["about"]), "")
-            yield from _pipe(held[part]) if part == "pipe" else _database(held[part])
+            yield from _OF.get(part, _database)(held[part])
 
 
 def _where(said: Mapping[str, str]) -> str:
@@ -89,52 +91,66 @@ def _where(said: Mapping[str, str]) -> str:
 
 
 def _pipe(found: Found) -> Iterator[str]:
-    head = ("values of 200 bytes", "`seal`", "`open`", "values / CPU s", "memory", "comes back")
-    rows = (
-        (
-            f"{run['values']:,}",
-            _seconds(run["seal"]),
-            _seconds(run["open"]),
-            f"{run['values_per_cpu_second']:,}",
-            _memory(run, ("seal", "open")),
-            "byte for byte" if run["byte_equal"] else "**not byte for byte**",
-        )
+    return _table(
+        {
+            "values of 200 bytes": f"{run['values']:,}",
+            "`seal`": _seconds(run["seal"]),
+            "`open`": _seconds(run["open"]),
+            "values / CPU s": f"{run['values_per_cpu_second']:,}",
+            "memory": _memory(run, ("seal", "open")),
+            "comes back": "byte for byte" if run["byte_equal"] else "**not byte for byte**",
+        }
         for run in found["runs"]
     )
-    return _table(head, rows)
+
+
+def _kinto(found: Found) -> Iterator[str]:
+    return _table(
+        {
+            "records": f"{run['rows']:,}",
+            "`plan` said": _planned(run),
+            "`seal`": _seconds(run["seal"]),
+            "records / s": _rate(run),
+            "`verify`": _seconds(run["verify"]),
+            "`open`": _seconds(run["open"]),
+            "memory": _memory(run, _VERBS),
+            "plain, not byte-equal": f"{run['plain']:,}, {run['not_byte_equal']:,}",
+        }
+        for run in found["runs"]
+    )
 
 
 def _database(found: Found) -> Iterator[str]:
-    head = (
-        "rows",
-        "workers",
-        "updates beside it",
-        "killed",
-        "`seal`",
-        "rows / s",
-        "`verify`",
-        "`open`",
-        "memory",
-        "lost, plain, doubled, not byte-equal",
-    )
-    rows = (
-        (
-            f"{run['rows']:,}",
-            str(run["workers"]),
-            f"{run['updates']:,}",
-            f"{run['kills']:,}",
-            _seconds(run["seal"]),
-            f"{run['rows'] / run['seal']['seconds']:,.0f}" if not run["kills"] else "",
-            _seconds(run["verify"]),
-            _seconds(run["open"]),
-            _memory(run, ("seal", "verify", "open")),
-            ", ".join(f"{run[one]:,}" for one in _WRONG),
-        )
+    yield from _table(
+        {
+            "rows": f"{run['rows']:,}",
+            "workers": str(run["workers"]),
+            "updates beside it": f"{run['updates']:,}, {run['updates_per_second']:,} / s",
+            "killed": f"{run['kills']:,}",
+            "`plan` said": _planned(run),
+            "`seal`": _seconds(run["seal"]),
+            "rows / s": "" if run["kills"] else _rate(run),
+            "`verify`": _seconds(run["verify"]),
+            "`open`": _seconds(run["open"]),
+            "memory": _memory(run, _VERBS),
+            "lost, plain, doubled, not byte-equal": ", ".join(f"{run[one]:,}" for one in _WRONG),
+        }
         for run in found["runs"]
     )
-    yield from _table(head, rows)
     yield ""
     yield f"A script that goes row by row seals {found['naive_rows_per_second']:,} rows / s."
+
+
+_OF: Final = {"pipe": _pipe, "kinto": _kinto}
+
+
+def _planned(run: Mapping[str, Any]) -> str:
+    said = run["planned_seconds"]
+    return "" if said is None else f"{said:,.1f} s"
+
+
+def _rate(run: Mapping[str, Any]) -> str:
+    return f"{run['rows'] / run['seal']['seconds']:,.0f}"
 
 
 def _seconds(cost: Mapping[str, float]) -> str:
@@ -146,7 +162,9 @@ def _memory(run: Mapping[str, Any], verbs: Sequence[str]) -> str:
     return f"{most / _MEBIBYTE:.1f} MiB"
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
+def _table(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        if not number:
+            yield f"| {' | '.join(row)} |"
+            yield "|---" * len(row) + "|"
+        yield f"| {' | '.join(row.values())} |"

@@ -15,7 +15,7 @@ import pymysql
 
 from tests.migration import servers
 
-from .clinic import ROWS_OF_A_CONVERSATION, Connect, Execute, letter
+from .clinic import Connect, Execute, Row, row
 
 _CREATE: Final = (
     "CREATE TABLE messages (id BIGINT PRIMARY KEY, org VARCHAR(20) NOT NULL,"
@@ -33,9 +33,8 @@ class Database:
     fill: Callable[[int], None]
 
 
-def _rows(count: int) -> Iterator[tuple[int, str, str, str]]:
-    for number in range(1, count + 1):
-        yield number, "clinic", f"c{number // ROWS_OF_A_CONVERSATION}", letter(number)
+def _rows(count: int) -> Iterator[Row]:
+    return map(row, range(1, count + 1))
 
 
 @contextmanager
@@ -59,8 +58,8 @@ def postgresql(_: Path) -> Iterator[Database]:
                 database.execute("DROP TABLE IF EXISTS messages")
                 database.execute(_CREATE)
                 with database.cursor().copy("COPY messages FROM STDIN") as copy:
-                    for row in _rows(count):
-                        copy.write_row(row)
+                    for one in _rows(count):
+                        copy.write_row(one)
                 database.execute("VACUUM ANALYZE messages")
 
         yield Database(f"postgresql: {address}", connect, fill)
@@ -115,16 +114,16 @@ def _fill(connect: Connect, count: int) -> None:
         for batch in _batches(_rows(count)):
             execute("BEGIN", ())
             for at in range(0, len(batch), _STATEMENT):
-                rows = batch[at : at + _STATEMENT]
-                marks = ", ".join(["(%s, %s, %s, %s)"] * len(rows))
-                execute(f"{_INSERT} {marks}", tuple(one for row in rows for one in row))
+                some = batch[at : at + _STATEMENT]
+                marks = ", ".join(["(%s, %s, %s, %s)"] * len(some))
+                execute(f"{_INSERT} {marks}", tuple(cell for one in some for cell in one))
             execute("COMMIT", ())
 
 
 def _batches(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
     batch: list[tuple[object, ...]] = []
-    for row in rows:
-        batch.append(row)
+    for one in rows:
+        batch.append(one)
         if len(batch) == _BATCH:
             yield batch
             batch = []
