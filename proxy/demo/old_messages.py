@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from ..config.settings import SecretReference
 from ..keys.keyring.file import open_keyring
+from ..keys.keyring.keyring import Keyring
 from ..keys.keyring.roots import FileRoot
 from ..migration import runner
 from ..migration.job.model import (
@@ -24,6 +26,7 @@ from ..migration.job.model import (
     Verb,
 )
 from ..migration.progress import Progress
+from ..migration.values.states import Tally
 from ..migration.worker import Order
 from .screen import Screen
 from .stage import Stage
@@ -41,40 +44,61 @@ async def play(scene: Stage, screen: Screen) -> None:
         screen,
         "9. Old messages",
         "The backend has messages from before it had Sealyard, which are plain. `sealyard migrate"
-        " seal` seals them where they are stored, and leaves alone what is sealed already.",
+        " seal` seals them where they are stored, and leaves alone what is sealed already. A copy"
+        " then gets another key-encryption key by `reseal`, and is taken out again by `open`.",
     )
     backend = scene.backend
     for number, text in enumerate(OLD, len(backend.rows) + 1):
         row = {"id": number, "conversationId": "ward-9", "from": "ada", "content": text}
         backend.rows.append(row)
     before = list(backend.rows)
+    keyring = open_keyring(
+        scene.folder / "keyring.jwe", FileRoot(SecretReference(file=scene.folder / "root.key"))
+    )
     refused = await scene.read("ward-9")
-    sealed = await _migrated(scene, "seal")
-    proven = await _migrated(scene, "verify")
+    sealed, backend.rows[:] = await _migrated(keyring, "seal", before)
+    backend.save()
+    proven, _ = await _migrated(keyring, "verify", backend.rows)
     got = await scene.read("ward-9")
-    screen.side_by_side({"before": _pretty(before[-1]), "after `seal`": _pretty(backend.rows[-1])})
+    later = keyring.add("next", now=int(time.time()), random=os.urandom).promote("next")
+    _, rotated = await _migrated(later, "reseal", backend.rows)
+    under, _ = await _migrated(later, "verify", rotated)
+    opened, after = await _migrated(later, "open", rotated)
+    screen.side_by_side(
+        {
+            "before": _pretty(before[-1]),
+            "after `seal`": _pretty(backend.rows[-1]),
+            "after `open`": _pretty(after[-1]),
+        }
+    )
+    old = len(OLD)
     screen.claim(refused.status == HTTPStatus.BAD_GATEWAY, "plain messages are refused by a rule")
-    screen.claim(sealed == len(OLD), "only the plain messages were sealed")
-    screen.claim(proven == 0, "`verify` counts none that is plain or does not open")
+    screen.claim(sealed.of("sealed-now") == old, "only the plain messages were sealed")
+    screen.claim(proven.left("verify") == 0, "`verify` counts none that is plain or does not open")
     screen.claim(
         [one["content"] for one in got.json["messages"]] == list(OLD), "readers get the old text"
     )
-    screen.claim(backend.rows[: -len(OLD)] == before[: -len(OLD)], "all others have their bytes")
+    screen.claim(backend.rows[:-old] == before[:-old], "all others have their bytes")
+    screen.claim(
+        {one.outcome.kek for one in under.values} == {"next"},
+        "after `reseal`, nothing needs the old key-encryption key",
+    )
+    screen.claim(
+        opened.left("open") == 0 and after[-old:] == before[-old:],
+        "after `open`, no token is left, and the old messages are as they were",
+    )
 
 
-async def _migrated(scene: Stage, verb: Verb) -> int:
-    """Return how many values were sealed, or of `verify` how many are left."""
-    root = FileRoot(SecretReference(file=scene.folder / "root.key"))
-    keyring = open_keyring(scene.folder / "keyring.jwe", root)
-    source = io.BytesIO("".join(f"{json.dumps(row)}\n" for row in scene.backend.rows).encode())
+Rows = list[dict[str, Any]]
+
+
+async def _migrated(keyring: Keyring, verb: Verb, rows: Rows) -> tuple[Tally, Rows]:
+    """Return what a verb counts in rows, and what it makes of them."""
+    source = io.BytesIO("".join(f"{json.dumps(row)}\n" for row in rows).encode())
     output = io.BytesIO()
     order = Order(_JOB, verb, keyring, (source, output), time.time)
     done = await runner.run(order, Progress(io.StringIO(), time.monotonic))
-    if verb == "verify":
-        return done.tally.left(verb)
-    scene.backend.rows[:] = [json.loads(line) for line in output.getvalue().splitlines()]
-    scene.backend.save()
-    return done.tally.of("sealed-now")
+    return done.tally, [json.loads(line) for line in output.getvalue().splitlines()]
 
 
 def _pretty(value: object) -> str:

@@ -69,8 +69,8 @@ NOT_RUN: Final = {
 
 PAGES_NOT_RUN: Final = {
     "docs/how-to/migrate.md": (
-        "figures of a large database; tests/migration runs each verb,"
-        " tests/acceptance/test_migrate_kinto.py the part on Kinto"
+        "figures of a large database; tests/migration/test_clinic_page.py runs the clinic, others"
+        " beside it each verb, tests/acceptance/test_migrate_kinto.py the part on Kinto"
     ),
     "docs/how-to/status.md": "goes on until it is stopped; tests/telemetry/test_tap.py has lines",
 }
