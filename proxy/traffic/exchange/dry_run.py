@@ -2,137 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.graphql.body import GRAPHQL, operation_names
-from ...core.http.message import Direction, ResponseHead
+from ...core.http.message import Direction
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Rule, Verdict
-from ..http1.framing import Framing
 from ..http1.problem import deliberate
-from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long
 from .admission import AdmittedExchange
+from .copies import Copies, TeeBody, TeeResponse
 from .steps import Steps
-
-_Body = TypeVar("_Body", bound=IncomingBody)
-
-
-class _Tee(Generic[_Body]):
-    """Passes a body on and keeps a copy of up to `limit` bytes."""
-
-    __slots__ = ("_body", "_limit", "_pieces", "_size")
-
-    def __init__(self, body: _Body, limit: int) -> None:
-        self._body = body
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    @property
-    def whole(self) -> bool:
-        """Whether the copy is complete."""
-        return self._size <= self._limit
-
-    @property
-    def copy(self) -> bytes:
-        """The copy."""
-        return b"".join(self._pieces)
-
-    @property
-    def arrived(self) -> int:
-        """How many bytes have been handed out."""
-        return self._body.arrived
-
-    def take(self) -> bytes | None:
-        """Return the whole body if all of it is there."""
-        data = self._body.take()
-        if data:
-            self._copy(data)
-        return data
-
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
-        data = await self._body.read(limit)
-        self._copy(data)
-        return data
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the body piece by piece, as it comes."""
-        async for data in self._body.chunks():
-            self._copy(data)
-            yield data
-
-    def _copy(self, data: bytes) -> None:
-        self._size += len(data)
-        if self.whole:
-            self._pieces.append(data)
-        else:
-            self._pieces.clear()
-
-
-class TeeBody(_Tee[RequestBody]):
-    """The body of a request."""
-
-    __slots__ = ()
-
-    @property
-    def framing(self) -> Framing:
-        """How the client framed it."""
-        return self._body.framing
-
-
-class TeeResponse(_Tee[UpstreamResponse]):
-    """A response of the upstream."""
-
-    __slots__ = ()
-
-    @property
-    def head(self) -> ResponseHead:
-        """The head as it came."""
-        return self._body.head
-
-    @property
-    def framing(self) -> Framing:
-        """How the upstream framed it."""
-        return self._body.framing
-
-    @property
-    def bodiless(self) -> bool:
-        """Whether there can be no body."""
-        return self._body.bodiless
-
-    @property
-    def delimited(self) -> bool:
-        """Whether a cut body can be told from a whole one."""
-        return self._body.delimited
-
-    def divert(self) -> RawConnection:
-        """Return the connection after a 101."""
-        return self._body.divert()
-
-    def offer(self, outlet: Outlet, change: Change | None = None) -> None:
-        """Let no piece go at once: each is copied."""
-
-    def lasts(self, silence: float) -> None:
-        """Let silences last so long; may raise Busy."""
-        self._body.lasts(silence)
-
-    def stop(self) -> None:
-        """Let `chunks` end here, although more would come."""
-        self._body.stop()
-
-    def close(self) -> None:
-        """Give the connection back if it is beyond doubt, else drop it."""
-        self._body.close()
-
 
 MOST_BYTES: Final = 1024 * 1024
 """A longer body is not tried, and neither is a stream: a dry run takes memory and time."""
@@ -158,29 +45,23 @@ def reads_operations(rule: Rule | None) -> bool:
     return any(block.format == GRAPHQL.kind for block in rule.request)
 
 
-class DryRun:
-    """Copies a request and its response as they pass; neither waits for it or is changed."""
+class DryRun(Copies):
+    """Tries a rule on a request and its response once both have passed, unchanged."""
 
     def __init__(self, steps: Steps, admitted: AdmittedExchange, record: MessageRecord) -> None:
+        exchange, self._reason = raised_exchange(admitted)
+        limit = 0
+        if exchange is not None:
+            limit = min(MOST_BYTES, steps.body_limit(exchange.decision))
+        super().__init__(steps.ladder, admitted, record, limit)
         self._steps = steps
-        self._exchange, self._reason = raised_exchange(admitted)
-        self._record = record
-        self._request: TeeBody | None = None
-        self._response: TeeResponse | None = None
-
-    def request(self, body: RequestBody) -> TeeBody:
-        """Return the request's body, to be sent in its place."""
-        self._request = TeeBody(body, self._limit)
-        return self._request
-
-    def response(self, response: UpstreamResponse) -> TeeResponse:
-        """Return the response, to be relayed in its place."""
-        self._response = TeeResponse(response, self._limit)
-        return self._response
+        self._exchange = exchange
 
     async def conclude(self) -> None:
         """Record what the rule would have done to both."""
         request, response, exchange = self._request, self._response, self._exchange
+        if self._steps.ladder.looks():
+            await super().conclude()
         if exchange is None:
             self._steps.ladder.tried(self._record, "request", refused(self._reason))
             return
@@ -209,12 +90,6 @@ class DryRun:
             exchange.refuse_unclear()
         except TrafficError as error:
             self._steps.ladder.tried(self._record, "request", refused(error.reason))
-
-    @property
-    def _limit(self) -> int:
-        if self._exchange is None:
-            return 0
-        return min(MOST_BYTES, self._steps.body_limit(self._exchange.decision))
 
     def _plan_response(self, exchange: Exchange, response: TeeResponse) -> Plan | None:
         steps, head, body = self._steps, response.head, response.copy
@@ -247,3 +122,12 @@ class DryRun:
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = refused(deliberate(error).reason)
         self._steps.ladder.tried(self._record, direction, result)
+
+
+def copies_of(steps: Steps, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
+    """Return what copies an exchange as it passes, where its rule observes or it is looked at."""
+    if admitted.request.websocket:
+        return None
+    if admitted.exchange.decision.observes is not None:
+        return DryRun(steps, admitted, record)
+    return Copies(steps.ladder, admitted, record) if steps.ladder.looks() else None

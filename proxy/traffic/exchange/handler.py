@@ -41,7 +41,8 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .announcements import Announcements
-from .dry_run import DryRun
+from .copies import Copies
+from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, Steps
@@ -123,10 +124,10 @@ class Handler(FastPath):
         return refusal
 
     async def _guard(
-        self, way: Awaitable[DryRun | None], request: Request, record: MessageRecord
+        self, way: Awaitable[Copies | None], request: Request, record: MessageRecord
     ) -> None:
         try:
-            dry_run = await way
+            copies = await way
         except ConnectionError:
             record.status = CLIENT_CLOSED
             raise
@@ -138,13 +139,13 @@ class Handler(FastPath):
             record.status = CLIENT_CLOSED
             raise
         else:
-            if dry_run is not None:  # whoever leaves now has been answered
-                await dry_run.conclude()
+            if copies is not None:  # whoever leaves now has been answered
+                await copies.conclude()
         finally:
             self.steps.report((record,))
 
-    async def _answer(self, request: Request, record: MessageRecord) -> DryRun | None:
-        """Answer a request; return the dry run that is to be concluded, if there is one."""
+    async def _answer(self, request: Request, record: MessageRecord) -> Copies | None:
+        """Answer a request; return the copies that are to be concluded, if there are any."""
         admitted = self.steps.admit(request.raw, request.peer, record)
         asked = admitted.request
         if self.steps.lag.refuses(admitted.claim.client):
@@ -153,10 +154,9 @@ class Handler(FastPath):
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         permit: Permit | None = None
-        dry_run = None
-        if admitted.exchange.decision.observes is not None and not asked.websocket:
-            dry_run = DryRun(self.steps, admitted, record)
-            body = dry_run.request(body)
+        copies = copies_of(self.steps, admitted, record)
+        if copies is not None:
+            body = copies.request(body)
         try:
             if admitted.reads_messages:
                 message, sent = pass_handshake(admitted.exchange), body
@@ -178,12 +178,12 @@ class Handler(FastPath):
             raise
         finally:
             record.request_bytes = body.arrived
-        seen_response = response if dry_run is None else dry_run.response(response)
+        seen_response = response if copies is None else copies.response(response)
         try:
             await self._respond(request, admitted, seen_response, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
-        return dry_run
+        return copies
 
     async def _respond(
         self,

@@ -103,25 +103,42 @@ class Ladder:
         self._tried(record, direction, result)
         self._tell(record)
 
+    def looks(self) -> bool:
+        """Return whether the next message is one that is looked at: one of a sample."""
+        return self._members is not None and self._members.takes()
+
+    def look(
+        self,
+        admitted: AdmittedExchange,
+        head: ResponseHead,
+        record: MessageRecord,
+        bodies: tuple[bytes, bytes],
+    ) -> None:
+        """Report members that look sensitive in the bodies of request and response."""
+        if self._members is None:
+            return
+        asked = admitted.exchange.head
+        request, response = bodies
+        heads: dict[Direction, tuple[Head, bytes]] = {
+            "request": (asked, request),
+            "response": (head, response),
+        }
+        self._members.look(record, asked.path, heads)
+
     def answered(
         self,
         admitted: AdmittedExchange,
         head: ResponseHead,
         record: MessageRecord,
-        bodies: tuple[bytes, bytes] = (b"", b""),
+        bodies: tuple[bytes, bytes] | None = None,
     ) -> None:
         """Record a message that no rule covers, or that would be refused for its head.
 
-        `bodies` are those of request and response as they came, where they are there whole.
+        `bodies` are those of request and response as they came, where nobody else looks at them.
         """
         exchange = admitted.exchange
-        if self._members is not None:
-            asked_body, body = bodies
-            heads: dict[Direction, tuple[Head, bytes]] = {
-                "request": (exchange.head, asked_body),
-                "response": (head, body),
-            }
-            self._members.look(record, exchange.head.path, heads)
+        if bodies is not None and any(bodies) and self.looks():
+            self.look(admitted, head, record, bodies)
         if admitted.raised is None:
             return
         if exchange.decision.rule is None:

@@ -67,12 +67,14 @@ class SensitiveMembers:
             for direction in DIRECTIONS
         }
 
+    def takes(self) -> bool:
+        """Return whether one more message belongs to the sample."""
+        return self._sample.takes()
+
     def look(
         self, record: MessageRecord, path: str, bodies: Mapping[Direction, tuple[Head, bytes]]
     ) -> None:
-        """Report what looks sensitive in the bodies of a message, if it is one of the sample."""
-        if not any(body for _, body in bodies.values()) or not self._sample.takes():
-            return
+        """Report what looks sensitive in the bodies of a message."""
         for direction, (head, body) in bodies.items():
             found: dict[tuple[str, str], None] = {}
             ruled = self._selectors.get((record.rule or "", direction), ())

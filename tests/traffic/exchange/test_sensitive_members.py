@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.ladder_settings import LadderSettings
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.http.message import RequestHead
@@ -25,7 +26,7 @@ from proxy.traffic.exchange.uncovered import PathShapes
 from proxy.traffic.message_record import MessageRecord
 from tests.factories import Ear
 from tests.traffic.ours import PASSING, local, proxied
-from tests.traffic.wire import Origin, connected, eventually, post, running
+from tests.traffic.wire import Origin, Peer, connected, eventually, post, running, talk
 
 CANARY = "canary-7f3a"
 JSON = (b"Content-Type", b"application/json")
@@ -151,12 +152,11 @@ def test_what_is_reported_names_the_rule_or_the_shape_of_the_path() -> None:
 def test_of_a_second_only_a_few_messages_are_looked_at() -> None:
     ear, now = Ear(), [1.0]
     members = looking(ear, lambda: now[0])
-    bodies = {"request": (a_head(), b'{"email": "x"}')}
+    taken = []
     for now[0] in (1.0, 2.5):
-        for _ in range(3 * MOST_PER_SECOND):  # those without a body take no one's place
-            members.look(a_record(None), "/visits/7", {"request": (a_head(), b"")})
-            members.look(a_record(None), "/visits/7", bodies)  # type: ignore[arg-type]  # a literal
-    assert len(ear.heard) == 2 * MOST_PER_SECOND
+        taken.append([members.takes() for _ in range(3 * MOST_PER_SECOND)].count(True))
+    assert taken == [MOST_PER_SECOND] * 2
+    assert ear.heard == []
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -180,4 +180,40 @@ async def test_a_listener_looks_only_where_it_is_asked_to(*, wanted: bool) -> No
     assert {(one["direction"], one["member"]) for one in told} == (
         {("request", "$.email"), ("response", "$.email")} if wanted else set()
     )
+    assert CANARY not in repr(ours.ear.heard)
+
+
+async def in_pieces(peer: Peer, origin: Origin) -> None:
+    origin.seen.append(await peer.request())
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+    peer.send(b"Transfer-Encoding: chunked\r\n\r\n")
+    for piece in (b'{"email": "', CANARY.encode(), b'"}', b""):
+        peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await peer.writer.drain()
+
+
+@pytest.mark.parametrize("observed", [True, False])
+async def test_messages_without_a_lane_are_looked_at_as_well(*, observed: bool) -> None:
+    """Those of a connection that ends with them, and those under a rule that only observes."""
+    block = Block(encrypt=(Item(parse_selector("$.diagnosis"), "diagnosis", frozenset()),))
+    rule = Rule("visits", (parse_pattern("/"),), request=(block,), observes=True)
+    body = json.dumps({"email": CANARY, "diagnosis": CANARY}).encode()
+    async with (
+        running(Origin(in_pieces)) as backend,
+        proxied(
+            local(backend.port),
+            rule_table=RuleTable((rule,) if observed else (), pass_unmatched=True),
+            ladder=LadderSettings(finds_sensitive=True),
+        ) as ours,
+    ):
+        response = await talk(ours.port, post(body, b"Content-Type: application/json"))
+        assert CANARY.encode() in response.body
+        await eventually(lambda: ours.ear.heard[-1][0] == "message.handled")
+        told = ours.ear.all("member.unruled")
+    expected = {("request", "$.email"), ("response", "$.email")}
+    if not observed:
+        expected.add(("request", "$.diagnosis"))
+    assert {(one["direction"], one["member"]) for one in told} == expected
+    assert {one["rule"] for one in told} == {"visits" if observed else None}
+    assert backend.seen[0].body == body
     assert CANARY not in repr(ours.ear.heard)
