@@ -65,6 +65,7 @@ WARNED = {
         *(f"has the same field name `{one}`" for one in ("file", "file_name") * 2),
         "has the same field name `text`",
     ],
+    "pouchdb.yaml": ["no rule opens the field `digest`"],
     "pocketbase.yaml": [  # the same texts in JSON or in a form, and the files of one batch
         f"has the same field name `{one}`" for one in ("body", "note", "meta", *["scan"] * 10)
     ],
