@@ -72,7 +72,7 @@ def packets(data: bytes) -> None:
     selectors that read them demand.
     """
     try:
-        found = {data[start:end] for start, end, _ in socketio.find(data)}
+        found = {data[one.start : one.end] for one in socketio.find(data)}
         for array in found:
             json_format.validate(array)
     except (InvalidBody, BodyTooLarge):

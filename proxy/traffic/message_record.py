@@ -117,7 +117,7 @@ class MessageRecord(MessageLine):
             self.foretold += (foretold,)
 
     def named(self, operations: str) -> None:
-        """Note which operations of GraphQL a request has, if any can be read."""
+        """Note which operations or events a request has, if any can be read."""
         if operations:
             self.observations = {**self.observations, "operations": operations}
 

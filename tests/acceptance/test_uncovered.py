@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tests.servers import serving
 from .compared import NODE_FOLDER, files_of, needs_node
 from .conftest import KINTO, PASSPHRASE, ROOT, sidecar
 from .llm_scene import metrics_of
+from .node_chat import Chat
 from .records import BACKENDS
 from .write_routes import Route, isso, listed, of_kinto, of_node, openai, synapse
 
@@ -126,6 +127,16 @@ NEEDED = {
 """What must be installed to read the routes of a backend."""
 
 
+OBSERVING = {
+    "unmatched: reject": "unmatched: pass",
+    "defaults: {": "defaults: {mode: observe, ",
+    "    defaults:\n": "    defaults:\n      mode: observe\n",
+    "      mode: permissive until 2027-03-31\n": "",  # clinic.yaml has a mode of its own
+    "redis://redis:6379/0": "memory",
+}
+"""What makes an example observe."""
+
+
 class Sink:
     """A backend that takes anything."""
 
@@ -152,9 +163,8 @@ def fits(route: Route, row: dict[str, str]) -> bool:
     return alike and row["method"] == method
 
 
-async def asked(session: aiohttp.ClientSession, url: str, method: str, path: str) -> dict[str, Any]:
+async def asked(session: aiohttp.ClientSession, url: str, **message: object) -> dict[str, Any]:
     """Return the explanation of a message, as soon as the rate limit of the admin API lets it."""
-    message = {"method": method, "path": path, "body": "{}"}
     while True:
         async with session.post(url, json=message) as answer:
             told: dict[str, Any] = await answer.json()
@@ -164,18 +174,23 @@ async def asked(session: aiohttp.ClientSession, url: str, method: str, path: str
         await asyncio.sleep(0.1)
 
 
-async def explained(folder: Path, routes: set[Route]) -> set[Route]:
-    """Return the routes that no rule takes, as `POST /v1/explain` tells."""
+async def explained(folder: Path, messages: Sequence[dict[str, object]]) -> list[dict[str, Any]]:
+    """Return what `POST /v1/explain` tells of each request."""
     text = (folder / "sealyard.yaml").read_text()
     address = text.partition("admin: {listen: ")[2].partition(",")[0]
     headers = {"Authorization": f"Bearer {(folder / 'admin.token').read_text()}"}
-    found = set[Route]()
+    url = f"http://{address}/v1/explain"
     async with aiohttp.ClientSession(headers=headers) as session:
-        for method, path in sorted(routes):
-            told = await asked(session, f"http://{address}/v1/explain", method, path)
-            if told["request"]["rule"] is None:
-                found.add((method, path))
-    return found
+        return [(await asked(session, url, **one))["request"] for one in messages]
+
+
+async def uncovered(folder: Path, routes: set[Route]) -> set[Route]:
+    """Return the routes that no rule takes, as `POST /v1/explain` tells."""
+    writes = sorted(routes)
+    told = await explained(
+        folder, [{"method": method, "path": path, "body": "{}"} for method, path in writes]
+    )
+    return {route for route, one in zip(writes, told, strict=True) if one["rule"] is None}
 
 
 def observed(folder: Path) -> list[dict[str, Any]]:
@@ -205,14 +220,10 @@ async def test_writes_that_no_rule_takes_are_found(name: str, tmp_path: Path) ->
         (tmp_path / folder).mkdir()
     routes, place = ROUTES[name](tmp_path / "routes"), tmp_path / "sealyard"
     canary = f"canary{secrets.token_hex(8)}"
-    changes = {"unmatched: reject": "unmatched: pass", "defaults: {": "defaults: {mode: observe, "}
-    changes["      mode: permissive until 2027-03-31\n"] = ""  # clinic.yaml has a mode of its own
-    changes["redis://redis:6379/0"] = "memory"
-    changes["    defaults:\n"] = "    defaults:\n      mode: observe\n"
     example = f"{BACKENDS[name].example or name}.yaml"
     async with serving(Sink().app()) as backend:
-        with sidecar(place, example, backend, changes=changes) as front:
-            by_explain = await explained(place, routes)
+        with sidecar(place, example, backend, changes=OBSERVING) as front:
+            by_explain = await uncovered(place, routes)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{front.port}") as session:
                 for method, path in sorted(routes):
                     async with session.request(method, path, json={"text": canary}) as answer:
@@ -232,3 +243,91 @@ def may_pass(name: str, method: str, path: str) -> bool:
     """Return whether the page of a backend says that this write passes by its example."""
     other = path != "/v1/batch" and not path.startswith("/v1/buckets/clinic/collections/messages/")
     return method == "DELETE" or (name == "kinto" and other)
+
+
+YOGA = Chat(Path(__file__).parent / "graphql_node", "graphql-operations.yaml")
+_MUTATIONS = "{__schema{mutationType{fields{name args{name type{ofType{inputFields{name}}}}}}}}"
+
+
+async def mutations(folder: Path, canary: str) -> dict[str, str]:
+    """Return a request for each mutation that a server of GraphQL Yoga says it has."""
+    text = json.dumps(canary)
+
+    def argument(one: dict[str, Any]) -> str:
+        members = one["type"]["ofType"]["inputFields"]
+        if members is None:
+            return f"{one['name']}: {text}"
+        within = ", ".join(f"{each['name']}: {text}" for each in members)
+        return f"{one['name']}: {{{within}}}"
+
+    def request(one: dict[str, Any]) -> str:
+        arguments = ", ".join(map(argument, one["args"]))
+        return json.dumps({"query": f"mutation {{{one['name']}({arguments}) {{id}}}}"})
+
+    with YOGA.server(folder) as server:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"http://127.0.0.1:{server.port}/graphql", json={"query": _MUTATIONS}
+            ) as answer,
+        ):
+            fields = (await answer.json())["data"]["__schema"]["mutationType"]["fields"]
+    return {f"mutation {one['name']}": request(one) for one in fields}
+
+
+async def events(_: Path, canary: str) -> dict[str, str]:
+    """Return packets of Socket.IO with a text under the name that the example has, and another."""
+    names = {"message:send": "content", "message:edit": "content", "note": "text"}
+    return {
+        f"event {name}": f"42{json.dumps([name, {'conversationId': 'c1', member: canary}])}"
+        for name, member in names.items()
+    }
+
+
+OPERATIONS: dict[str, tuple[str, str, Callable[[Path, str], Awaitable[dict[str, str]]]]] = {
+    "graphql": ("/graphql", "application/json", mutations),
+    "socketio": ("/socket.io/?EIO=4&transport=polling", "text/plain;charset=UTF-8", events),
+}
+"""Backends with one route for all writes: its path, the type of bodies, and each write by name."""
+_OUTCOME = ("operations", "would_be_sealed", "would_fail")
+
+
+@YOGA.needed
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_operations_of_one_route_that_no_block_seals_are_found(
+    name: str, tmp_path: Path
+) -> None:
+    path, kind, writes_of = OPERATIONS[name]
+    for folder in ("server", "sealyard"):
+        (tmp_path / folder).mkdir()
+    canary, place = f"canary{secrets.token_hex(8)}", tmp_path / "sealyard"
+    writes = await writes_of(tmp_path / "server", canary)
+    assert len(writes) == 3
+    headers = {"Content-Type": kind}
+    messages: list[dict[str, object]] = [
+        {"method": "POST", "path": path, "headers": [*map(list, headers.items())], "body": body}
+        for body in writes.values()
+    ]
+    example = f"{BACKENDS[name].example}.yaml"
+    async with serving(Sink().app()) as backend:
+        with sidecar(place, example, backend, changes=OBSERVING) as front:
+            told = await explained(place, messages)
+            url = f"http://127.0.0.1:{front.port}{path}"
+            async with aiohttp.ClientSession(headers=headers) as session:
+                for body in writes.values():
+                    async with session.post(url, data=body) as answer:
+                        assert answer.status == 200
+            metrics = await metrics_of(place)
+    lines = [json.loads(line) for line in front.log.read_text().splitlines()]
+    handled = [outcome(one) for one in lines if one["event"] == "message.handled"]
+
+    assert [one["operations"] for one in handled] == list(writes)
+    assert handled == [outcome(one["observed"]) for one in told]
+    open_ones = [one["operations"] for one in handled if not one.get("would_be_sealed")]
+    assert open_ones == [next(one for one in writes if one.endswith(" note"))]
+    assert search(canary, {**files_of(place), "metrics": metrics}) == []
+
+
+def outcome(observed: dict[str, Any]) -> dict[str, Any]:
+    """Return what a request contains and what would become of it."""
+    return {name: observed[name] for name in _OUTCOME if name in observed}

@@ -6,11 +6,12 @@ A format is a class in a file of its own that overrides what differs from JSON, 
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
-from ..errors import BodyTooLarge
+from ..errors import BodyTooLarge, MessageError
 from ..expressions.selectors import Selector
 from ..http.message import Head, HeadFacts, MediaType
 from . import embedded_tokens
@@ -132,7 +133,6 @@ class TextRecord:
 
     __slots__ = ("start", "text")
     attachments = 0
-    name: ClassVar[str] = ""
     renamed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, body: bytes, start: int, end: int) -> None:
@@ -143,6 +143,11 @@ class TextRecord:
     def __getitem__(self, place: int, /) -> int:
         """Return where in the body a place of the text lies."""
         return self.start + place
+
+    @property
+    def name(self) -> str:
+        """Return an empty text: all are alike."""
+        return ""
 
     def check_value(self, start: int, end: int) -> None:
         """Let any value be sealed."""
@@ -245,6 +250,8 @@ class Packets(Protocol):
         """Yield kind and JSON text of the packets that are no records, but have a text."""
 
 
+_NAMES_MAX: Final = 1000
+
 IN_JSON: Final[frozenset[Place]] = frozenset({"$", "tokens"})
 
 
@@ -311,6 +318,8 @@ class RecordFormat(BodyFormat, ABC):
     packets: ClassVar[Packets | None] = None
     has_controls: ClassVar[bool] = False
     """Whether a body without a record may be one of its protocol, and passes."""
+    has_names: ClassVar[bool] = False
+    """Whether records have names, which tell operations of one route apart."""
 
     def check_head(self, head: Head, body: bytes) -> None:
         """Raise MessageError where servers may read a message with this head as something else."""
@@ -334,3 +343,14 @@ class RecordFormat(BodyFormat, ABC):
         `strict` refuses what only lax readers take for part of a record. `awaited` attachments
         announced by earlier packets come first. Raises InvalidBody, BodyTooLarge, ForbiddenValue.
         """
+
+    def names(self, body: bytes) -> str:
+        """Return the name of each record, each once: `mutation send; query list`.
+
+        It ends where the body cannot be read, and after a thousand characters.
+        """
+        names: dict[str, None] = {}
+        with contextlib.suppress(MessageError):
+            for one in self.records(body, strict=True, awaited=0):
+                names[one.name] = None
+        return "; ".join(names)[:_NAMES_MAX]

@@ -8,7 +8,8 @@ from typing import Final
 
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
-from ...core.formats.graphql.body import GRAPHQL, operation_names
+from ...core.formats.body_format import RecordFormat
+from ...core.formats.table import RECORDS
 from ...core.http.message import Direction
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
@@ -38,11 +39,12 @@ def raised_exchange(admitted: AdmittedExchange) -> tuple[Exchange | None, str]:
     return None if decision is None else Exchange(decision, admitted.exchange.head), reason
 
 
-def reads_operations(rule: Rule | None) -> bool:
-    """Return whether a rule reads requests of GraphQL."""
+def format_with_names(rule: Rule | None) -> RecordFormat | None:
+    """Return the format of a rule's requests that names operations or events, if it has one."""
     if rule is None or isinstance(rule.request, Verdict):
-        return False
-    return any(block.format == GRAPHQL.kind for block in rule.request)
+        return None
+    formats = (RECORDS.get(block.format or "") for block in rule.request)
+    return next((one for one in formats if one is not None and one.has_names), None)
 
 
 class DryRun(Copies):
@@ -68,9 +70,9 @@ class DryRun(Copies):
         decision = exchange.decision
         if request is not None and decision.reads_request:
             copy = request.copy
-            if reads_operations(decision.rule):
+            if (named := format_with_names(decision.rule)) is not None:
                 async with self._steps.slices.turn(long=is_long(copy)) as run:
-                    self._record.named(await run(operation_names, copy))
+                    self._record.named(await run(named.names, copy))
             await self._try(
                 "request",
                 request,

@@ -11,7 +11,6 @@ from typing import Final
 from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
-from ...core.formats.graphql.body import operation_names
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.planner import plan_message
@@ -23,7 +22,7 @@ from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
 from .admission import AdmittedExchange
-from .dry_run import MOST_BYTES, UNOBSERVED, raised_exchange, reads_operations
+from .dry_run import MOST_BYTES, UNOBSERVED, format_with_names, raised_exchange
 from .steps import Steps
 
 _LONGER: Final = 5.0
@@ -56,7 +55,7 @@ class TeeSocket:
             _Ear(self, up, _reader(limit, masked=True, deflate=deflate)),
             _Ear(self, down, _reader(limit, masked=False, deflate=deflate)),
         )
-        self._named = reads_operations(tried.decision.rule)
+        self._named = format_with_names(tried.decision.rule)
         self._try_handshake(tried)
 
     async def run(self) -> None:
@@ -104,8 +103,8 @@ class TeeSocket:
             result = try_out(plan, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = refused(deliberate(error).reason)
-        named = self._named and messages.direction == "request"
-        self.report(messages, result, operation_names(arrived.payload) if named else "")
+        named = self._named if messages.direction == "request" else None
+        self.report(messages, result, "" if named is None else named.names(arrived.payload))
 
 
 def tee_socket(

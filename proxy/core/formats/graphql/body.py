@@ -6,11 +6,10 @@ https://graphql.github.io/graphql-over-http/draft/ and the subprotocols `graphql
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from ...errors import ForbiddenValue, InvalidBody, MessageError, UnsupportedBody
+from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
 from ...expressions.name_readings import FieldNames
 from ...expressions.selectors import parse_json_selector
 from ...http.message import Head, RequestHead, SocketHead, media_type
@@ -34,7 +33,6 @@ _OTHERS: Final = {
     b'"stop"': frozenset({"type", "id"}),
 }
 """What clients say beside operations, and with which members; only to connect with any payload."""
-_NAMES_MAX: Final = 1000
 
 
 class GraphqlFormat(RecordFormat):
@@ -47,6 +45,7 @@ class GraphqlFormat(RecordFormat):
     typed_requests = False
     requests_only = True
     has_controls = True
+    has_names = True
 
     def check_head(self, head: Head, body: bytes) -> None:
         """Refuse what servers may read as another request.
@@ -96,16 +95,3 @@ def _of_message(body: bytes) -> Iterator[Record]:
 
 
 GRAPHQL: Final = GraphqlFormat()
-
-
-def operation_names(body: bytes) -> str:
-    """Return type and fields of each operation of a body or message: `mutation send; query list`.
-
-    It ends where the body cannot be read. What clients choose is not in it: values, and the names
-    of operations.
-    """
-    names: dict[str, None] = {}
-    with contextlib.suppress(MessageError):
-        for one in GRAPHQL.records(body, strict=True, awaited=0):
-            names[one.name] = None
-    return "; ".join(names)[:_NAMES_MAX]

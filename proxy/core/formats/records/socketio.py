@@ -35,11 +35,13 @@ _EVENT: Final = re.compile(
 _SESSION: Final = re.compile(
     rb"4(?:[04]" + _NAMESPACE + rb"(?P<body>[{\"].*)?|1" + _NAMESPACE + rb")"
 )
+_ACKS: Final = frozenset({b"3", b"6"})
 _PLACE: Final = re.compile(
     rb'\{[ \t\r\n]*"_placeholder"[ \t\r\n]*:[ \t\r\n]*true[ \t\r\n]*,'
     rb'[ \t\r\n]*"num"[ \t\r\n]*:[ \t\r\n]*(0|[1-9][0-9]{0,4})[ \t\r\n]*\}'
 )
 _BARE_NAMESPACE: Final = re.compile(rb"4[01]/[^,\x00-\x20\x7f]*")
+_NAME: Final = re.compile(rb'\[[ \t\r\n]*"([A-Za-z][A-Za-z_:./-]{0,47})"')
 
 
 class Packet(NamedTuple):
@@ -48,6 +50,7 @@ class Packet(NamedTuple):
     start: int
     end: int
     attachments: int
+    is_ack: bool
 
 
 def find(body: bytes, awaited: int = 0) -> list[Packet]:
@@ -68,7 +71,7 @@ def find(body: bytes, awaited: int = 0) -> list[Packet]:
         elif (event := _EVENT.match(packet)) is not None:
             count = _announced(event, awaited)
             awaited = count
-            found.append(Packet(at + event.end(), end, count))
+            found.append(Packet(at + event.end(), end, count, packet[1:2] in _ACKS))
         else:
             _check_other(packet, awaited)
         at = end + 1
@@ -164,14 +167,36 @@ def _check_other(packet: bytes, awaited: int) -> None:
         json_format.validate(session["body"])
 
 
-class PacketRecord(TextRecord):
+class EventRecord(TextRecord):
+    """The array of an event or ack."""
+
+    __slots__ = ("_is_ack",)
+
+    def __init__(self, body: bytes, packet: Packet) -> None:
+        """Read the array of a packet of a body."""
+        super().__init__(body, packet.start, packet.end)
+        self._is_ack = packet.is_ack
+
+    @property
+    def name(self) -> str:
+        """Return `ack`, or the name of an event: `event message:send`.
+
+        A name with digits, blanks or escapes, or a long one, may be a value: it is `*`.
+        """
+        if self._is_ack:
+            return "ack"
+        found = _NAME.match(self.text)
+        return "event *" if found is None else f"event {found[1].decode()}"
+
+
+class PacketRecord(EventRecord):
     """The array of an event or ack with attachments."""
 
     __slots__ = ("attachments",)
 
     def __init__(self, body: bytes, packet: Packet) -> None:
         """Read the array of a packet of a body."""
-        super().__init__(body, packet.start, packet.end)
+        super().__init__(body, packet)
         self.attachments = packet.attachments
 
     def attachment(self, start: int, end: int) -> int | None:
@@ -201,14 +226,15 @@ class SocketioFormat(RecordFormat):
     kind = "socketio"
     example = b'2\x1e42["sent",{"note":"secret"}]\x1e431[{"note":"secret"}]'
     packets = SocketioPackets()
+    has_names = True
 
-    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[EventRecord]:
         """Yield the arrays of events and acks; raise as `find` does."""
         for packet in find(body, awaited):
             if packet.attachments:
                 yield PacketRecord(body, packet)
             else:
-                yield TextRecord(body, packet.start, packet.end)
+                yield EventRecord(body, packet)
 
 
 SOCKETIO: Final = SocketioFormat()

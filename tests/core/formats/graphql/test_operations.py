@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from proxy.core.formats.graphql.body import operation_names
+from proxy.core.formats.graphql.body import GRAPHQL
 from proxy.core.formats.graphql.operations import OperationRecord
 
 QUERY = 'mutation ($n: X, $m: X = "d\\"é") {send(a: $n, b: "é\\n😀", c: {d: NAME, e: [$m, 1.5]})}'
@@ -50,10 +50,10 @@ def test_each_value_lies_in_the_request_as_it_reads() -> None:
     ],
 )
 def test_operations_are_named_by_type_and_fields(body: str, names: str) -> None:
-    assert operation_names(body.encode()) == names
+    assert GRAPHQL.names(body.encode()) == names
 
 
 def test_names_of_many_operations_are_cut() -> None:
     body = json.dumps([{"query": f"{{a{at:050}}}"} for at in range(100)])
 
-    assert len(operation_names(body.encode())) == 1000
+    assert len(GRAPHQL.names(body.encode())) == 1000

@@ -50,7 +50,7 @@ LAX = a_rule(request=packets(a_block(encrypt=["optional $[1].content"])), names=
     ],
 )
 def test_the_array_of_an_event_or_ack_is_found(packet: bytes, start: int) -> None:
-    assert socketio.find(packet) == [(start, len(packet), 0)]
+    assert socketio.find(packet) == [(start, len(packet), 0, packet[1:2] == b"3")]
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_what_is_no_packet_is_refused(packet: bytes) -> None:
 def test_packets_of_a_body_are_found_between_their_separators() -> None:
     body = b'2\x1e42["a"]\x1e40\x1e42["b"]'
 
-    assert [body[start:end] for start, end, _ in socketio.find(body)] == [b'["a"]', b'["b"]']
+    assert [body[one.start : one.end] for one in socketio.find(body)] == [b'["a"]', b'["b"]']
 
 
 def test_attachments_follow_their_packet() -> None:
     body = b'452-["m",{"_placeholder":true,"num":0}]\x1ebAQ==\x1e2\x1eb\x1e42["x"]'
 
     assert [one.attachments for one in socketio.find(body)] == [2, 0]
-    assert socketio.find(b"460-[1]") == [(4, 7, 0)]
+    assert socketio.find(b"460-[1]") == [(4, 7, 0, True)]
     for wrong in (
         b'451-["m"]\x1e42["x"]',
         b'451-["m"]\x1e40',
@@ -149,6 +149,38 @@ def test_attachments_follow_their_packet() -> None:
         socketio.find(b"410001-[]".replace(b"41", b"451", 1))
     with pytest.raises(BodyTooLarge):
         socketio.find(b"2\x1e" * 30_001)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'42["message:send",{"content":"CANARY"}]', "event message:send"),
+        (b'451-/chat,7[ "files/new" ,{"_placeholder":true,"num":0}]', "event files/new"),
+        (b'42["a"]\x1e2\x1e42["b.c"]\x1e42["a"]', "event a; event b.c"),
+        (b'43["CANARY"]\x1e460-["CANARY"]', "ack"),
+        (b'42["room 7"]', "event *"),
+        (b'42["room7"]', "event *"),
+        (b'42["\\u0061"]', "event *"),
+        (b'42["%b"]' % (b"a" * 49), "event *"),
+        (b'42[{"a":"CANARY"}]', "event *"),
+        (b"42[]", "event *"),
+        (b'40{"auth":"CANARY"}\x1e2', ""),
+        (b"bQ0FOQVJZ", ""),
+        (b"CANARY", ""),
+    ],
+)
+def test_events_are_named_and_values_are_not(body: bytes, names: str) -> None:
+    assert socketio.SOCKETIO.names(body) == names
+
+
+def test_the_event_that_no_block_takes_is_told() -> None:
+    block = replace(packets(a_block(encrypt=["$[1].content"])), when=when("$[0]", b'"send"'))
+    rule = a_rule(request=block, names=CONST)
+
+    with pytest.raises(UnsupportedBody) as refused:
+        send(rule, a_message('42["note",{"content":"x"}]', headers=TEXT))
+
+    assert refused.value.detail == "No block of the rule takes event note."
 
 
 def test_attachments_may_be_awaited_from_before() -> None:
@@ -266,7 +298,7 @@ def test_every_event_comes_back_as_it_was(events: list[tuple[str, object, str]])
     back = sent(opening, a_message(sealed, headers=TEXT)) if body else b""
 
     def read(raw: bytes) -> list[object]:
-        return [json.loads(raw[start:end]) for start, end, _ in socketio.find(raw)] if raw else []
+        return [json.loads(raw[one.start : one.end]) for one in socketio.find(raw)] if raw else []
 
     assert read(back) == read(body.encode())
     assert len(read(sealed)) == len(events)
@@ -278,6 +310,6 @@ def test_any_bytes_are_packets_or_refused(body: bytes, awaited: int) -> None:
         found = socketio.find(body, awaited)
     except InvalidBody:
         return
-    for start, end, _ in found:
-        assert body[start : start + 1] == b"["
-        assert socketio.SEPARATOR not in body[start:end]
+    for one in found:
+        assert body[one.start : one.start + 1] == b"["
+        assert socketio.SEPARATOR not in body[one.start : one.end]
