@@ -102,8 +102,8 @@ async def measure(characters: int) -> None:
     """Print the table."""
     server = TimedServer(pause=PAUSE_SECONDS, answer=(TEXT * characters)[:characters])
     sys.stdout.write(
-        "| `batch` | events | tokens | bytes | bytes a character | delay, median (ms) |"
-        " 99 % (ms) |\n"
+        "| `batch` | events | tokens | bytes | bytes a character | delay (median, ms) |"
+        " (99 %, ms) |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     )
     for batch in BATCHES:

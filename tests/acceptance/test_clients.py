@@ -14,11 +14,13 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import pytest
 
 from proxy.core.crypto import base64url
@@ -68,6 +70,11 @@ def by_python(library: str) -> tuple[list[str], str]:
         str(HERE / "client.py"),
         library,
     ], f"{library} {printed(str(PYTHON), '-c', said)}"
+
+
+def by_aiohttp(_: Path) -> tuple[list[str], str]:
+    """Return the client of aiohttp, which is here for Sealyard itself, and its version."""
+    return [sys.executable, "-P", str(HERE / "client_aiohttp.py")], f"aiohttp {aiohttp.__version__}"
 
 
 def by_node(library: str) -> tuple[list[str], str]:
@@ -120,6 +127,7 @@ def environment() -> dict[str, str]:
 CLIENTS: Final[dict[str, Callable[[Path], tuple[list[str], str]]]] = {
     "requests": lambda _: by_python("requests"),
     "httpx": lambda _: by_python("httpx"),
+    "aiohttp": by_aiohttp,
     "undici": lambda _: by_node("fetch"),
     "axios": lambda _: by_node("axios"),
     "java": by_java,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from .records import BACKENDS, FOLDER, PAGE, Record, records, written
@@ -21,6 +24,18 @@ def test_a_record_has_no_plaintext_behind_sealyard(record: Record) -> None:
     assert record.plaintext_with == 0
     assert 0 < record.plaintext_without <= record.places
     assert 0 < record.passed_with <= record.checks == record.passed_without
+
+
+@pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.md")), ids=lambda one: one.stem)
+def test_a_page_says_how_to_begin_what_works_and_what_a_sealed_value_costs(page: Path) -> None:
+    text = page.read_text("utf-8")
+
+    begins = "## From nothing to the first sealed " in text
+    assert begins or "(README.md#from-nothing-to-the-first-sealed-message)" in text
+    assert re.search(r"What (a sealed \w+|it) costs", text)
+    if page != PAGE:
+        assert re.search(r"^## What (works|each of them does)$", text, re.MULTILINE)
+        assert f"({page.name})" in PAGE.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", BACKENDS)
