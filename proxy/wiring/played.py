@@ -85,9 +85,9 @@ class _Peer:
             size = int(line.partition(b";")[0], 16)
             piece = await self._reader.readexactly(size + 2)
             if not size:
-                self.raw += body
                 return bytes(body)
             body += piece[:-2]
+            self.raw += piece[:-2]
 
     async def _exactly(self, size: int) -> bytes:
         body = await self._reader.readexactly(size)

@@ -17,7 +17,7 @@ from ..edits.head_values import HeadEdit, with_changes
 from ..edits.key_needs import Keys
 from ..edits.splice import splice
 from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
-from ..errors import OpenFailed, Unopened
+from ..errors import MessageError, OpenFailed, Unopened
 from ..expressions.selectors import Whole
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from ..planning.find_in_parts import refuse_new_delimiters
@@ -54,7 +54,8 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         done.carry_out(plan.edits, keys_in_use, plan.compiled.block, now)
     opened = None if plan.framing is None else _opened(plan, plan.framing, keys_in_use, now, done)
     if done.failed is not None:
-        done.failed.unopened = tuple(keys_in_use.unopened)
+        if isinstance(done.failed, OpenFailed):
+            done.failed.unopened = tuple(keys_in_use.unopened)
         raise done.failed
     head = _changed(plan.head, done.head_changes) if done.head_changes else plan.head
     if opened is not None:
@@ -77,7 +78,7 @@ class _Done:
         self.changes: list[Change] = []
         self.beside: dict[Change, None] = {}  # more than one value may ask for the same
         self.head_changes: list[tuple[int, Change]] = []
-        self.failed: OpenFailed | None = None
+        self.failed: MessageError | None = None
 
     def carry_out(
         self, edits: tuple[PieceEdit, ...], keys: KeysInUse, block: Block, now: float
@@ -91,6 +92,9 @@ class _Done:
                 # The others are tried all the same: else the time would tell which of many it was.
                 self.failed = self.failed or error
                 continue
+            except MessageError as error:
+                self.failed = self.failed or error  # what is wrong first is told
+                break
             outcome, session = change.outcome, change.session
             counts[outcome] = counts.get(outcome, 0) + 1
             if session is not None:

@@ -17,7 +17,7 @@ from ..planning.block_choice import (
 )
 from ..planning.deltas import joiner
 from ..planning.exchange import Exchange
-from ..planning.find import refuse_elsewhere, refuse_present
+from ..planning.find import refuse_elsewhere, refuse_missing, refuse_present
 from ..planning.planner import plan_records
 from ..planning.record_stream import RecordFlow
 from .added_headers import (
@@ -96,7 +96,8 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind, limit)
     plan = partial(plan_records, exchange, compiled, head)
     quick = None if way is None or joins is not None else partial(_changed, way)
-    flow = RecordFlow(splitter(kind, limit), plan, joins, quick)
+    refuse_none = partial(refuse_missing, compiled, None)
+    flow = RecordFlow(splitter(kind, limit), plan, refuse_none, joins, quick)
     counts = expected_outcomes(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..errors import MessageError
 from ..rules.model import Block
 from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, Outcome, SealEdit
 from .head_values import HeadEdit
@@ -28,6 +29,21 @@ class NothingEdit(NamedTuple):
         return Change(self.start, self.end, None, self.outcome)
 
 
+class RefusedEdit(NamedTuple):
+    """No change, but a refusal: a record at fault, behind others that may not open.
+
+    What is told is what is wrong first, as if each record had come by itself.
+    """
+
+    error: MessageError
+    context: None = None
+    token: None = None
+
+    def carry_out(self, _: KeysInUse, __: Block, ___: float) -> Change:
+        """Raise the error."""
+        raise self.error
+
+
 ValueEdit = (
     SealEdit
     | OpenEdit
@@ -40,7 +56,7 @@ ValueEdit = (
     | OpenFrameEdit
 )
 
-Edit = ValueEdit | NothingEdit
+Edit = ValueEdit | NothingEdit | RefusedEdit
 
 PieceEdit = Edit | BegunEdit
 """What can be done to a piece of a message that is still coming."""

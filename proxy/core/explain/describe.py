@@ -10,7 +10,7 @@ from ..crypto import token
 from ..crypto.context import Context
 from ..crypto.derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from ..crypto.token import KeyId, Token
-from ..edits.edit_types import NothingEdit, ValueEdit
+from ..edits.edit_types import NothingEdit, RefusedEdit, ValueEdit
 from ..edits.edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
 from ..edits.head_values import QUERY, HeadEdit, with_changes
 from ..edits.key_needs import Keys
@@ -45,6 +45,8 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
         if isinstance(edit, NothingEdit):
             values += [] if edit == NothingEdit() else [_passed(edit)]
             continue
+        if isinstance(edit, RefusedEdit):
+            continue  # what is wrong is told beside the values
         value = _tried(edit, plan, in_use, now)
         values.append(value)
         if value.action in _AS_IT_WAS:

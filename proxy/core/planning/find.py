@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Scope
 from ..crypto.token import KeyId, Token
-from ..edits.edit_types import Edit, NothingEdit, PieceEdit
+from ..edits.edit_types import Edit, NothingEdit, PieceEdit, RefusedEdit
 from ..edits.edits import SealEdit
 from ..edits.head_values import HeadEdit
 from ..edits.key_needs import Needs
@@ -21,7 +22,6 @@ from ..expressions.selectors import NamedSelector, Whole
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Manner, Span
 from ..formats.json import Findings
-from ..formats.markup import MARKUP, surroundings_of
 from ..formats.multipart.selection import PartFindings
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
@@ -37,11 +37,11 @@ from .find_in_records import record_edits
 from .find_values import found_token, is_text, open_value, seal_value
 from .find_whole import whole_edits
 from .refusals import (
+    for_page,
     pass_unsealed,
     refuse_in_packets,
     refuse_others,
     refuse_unsealed_elements,
-    shielded,
 )
 
 _AROUND: Final = (
@@ -51,41 +51,55 @@ _AROUND: Final = (
 )  # a union in its place would be made for each edit
 
 
-def find_edits(  # noqa: PLR0913 - the message and what is known of it
+def find_edits(
     exchange: Exchange,
     compiled: CompiledBlock,
     head: Head,
     body: bytes,
     *,
-    piece: bool = False,
     measured: bool = True,
 ) -> tuple[Edit | FrameEdit, ...]:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot.
 
-    A `piece` of a stream is some whole records of it, or what lies between them. `measured`:
-    the body is complete and its message declared its length.
+    `measured`: the body is complete and its message declared its length.
     """
     if compiled.block.absent:
         refuse_present(head, compiled, body)
     kind = compiled.records(media_type(head.facts)) if body else None
-    if not piece and isinstance(head, RequestHead):
+    if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
-    edits: list[Edit | FrameEdit]
+    found: Sequence[Edit | FrameEdit]
     if kind is not None:
-        edits = [*_record_edits(exchange, compiled, head, body, kind, piece=piece)]
+        found, count = _record_edits(exchange, compiled, head, body, kind)
+        if not count and RECORDS[kind].packets is None and not RECORDS[kind].has_controls:
+            refuse_missing(compiled, None)
         binder = Binder(compiled, exchange, b"", None)  # no record's names are those of the head
     else:
-        binder, edits = _text_edits(exchange, compiled, head, body, measured=measured)
-    if type(head) is ResponseHead and compiled.escape != "none":
-        media = media_type(head.facts)
-        page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
-        if page or head.facts.as_page:
-            edits = [shielded(one) for one in paused(edits)]
-    if compiled.in_head and not piece and not isinstance(head, SocketHead):
+        binder, found = _text_edits(exchange, compiled, head, body, measured=measured)
+    edits = for_page(compiled, head, found)
+    if compiled.in_head and not isinstance(head, SocketHead):
         edits += find_head_edits(compiled, binder, head)
     if compiled.traits.optional and body and kind is None and not any(map(_seals, paused(edits))):
         edits.append(pass_unsealed(compiled))
     return tuple(edits)
+
+
+def piece_edits(
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    head: RequestHead | ResponseHead,
+    records: bytes,
+) -> tuple[tuple[Edit | FrameEdit, ...], int]:
+    """Return what the block does to some whole records of a stream, and how many there are.
+
+    Sentinels do not count. Raises as `find_edits`.
+    """
+    if compiled.block.absent:
+        refuse_present(head, compiled, records)
+    kind = compiled.records(media_type(head.facts))
+    assert kind is not None  # noqa: S101 - a stream of records is one
+    edits, count = _record_edits(exchange, compiled, head, records, kind)
+    return tuple(for_page(compiled, head, edits)), count
 
 
 def refuse_elsewhere(
@@ -174,16 +188,17 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     return binder, edits
 
 
-def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
+def _record_edits(
     exchange: Exchange,
     compiled: CompiledBlock,
     head: Head,
     body: bytes,
     kind: Kind,
-    *,
-    piece: bool,
-) -> list[Edit]:
-    """Return the edits of every record, each with a block, names and values of its own."""
+) -> tuple[list[Edit], int]:
+    """Return the edits of every record, each with a block, names and values of its own.
+
+    And how many records there are, as `record_edits`.
+    """
     compiled_blocks = alternatives(exchange, compiled, head)
     body_format = RECORDS[kind]
     lenient = body_format.mixed and all(one.traits.only_opens_responses for one in compiled_blocks)
@@ -206,18 +221,18 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
 
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
-        return []
+        return [], 0
     body_format.check_head(head, body)
     announced = list(exchange.announced.get(compiled.direction, ()))
     records = body_format.records(body, strict=not lenient, awaited=len(announced))
     sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
     edits, count = record_edits(exchange, compiled, records, edits_of, sentinels, announced)
     if packets is not None:
+        if edits and isinstance(edits[-1], RefusedEdit):
+            raise edits[-1].error  # behind it, nothing that packets announce could be told
         edits += attachment_edits(exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
-    elif not count and not piece and not body_format.has_controls:
-        refuse_missing(compiled, None)
-    return edits
+    return edits, count
 
 
 def _compare_record(exchange: Exchange, compiled: CompiledBlock, text: bytes) -> None:

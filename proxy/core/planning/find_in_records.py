@@ -9,10 +9,10 @@ from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.joined_names import Name
-from ..edits.edit_types import Edit, NothingEdit
+from ..edits.edit_types import Edit, NothingEdit, RefusedEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
 from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import BodyTooLarge, UnsupportedBody
+from ..errors import BodyTooLarge, MessageError, UnsupportedBody
 from ..expressions.sources import JsonSource
 from ..formats.body_format import Record
 from ..formats.records.json_lines import RECORDS_MAX
@@ -37,43 +37,63 @@ def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of i
 
     A sentinel passes unread, with white space around it. What is to be done to attachments that
     records announce is added to `announced`. Of names that are kept for the answer,
-    only those stay in which all records agree.
+    only those stay in which all records agree. Behind the edits of records that go before one at
+    fault comes its refusal, and it counts as a record. Raises BodyTooLarge for too many of them.
     """
     edits: list[Edit] = []
     kept: list[dict[JsonSource, Name | None]] = []
     passed = 0
-    for record in paused(found):
-        if len(kept) + passed == RECORDS_MAX:
-            raise BodyTooLarge("too-many-records")
-        text = record.text
-        if text.strip(_BLANK) in sentinels:
-            edits.append(NothingEdit("sentinel", record[0], record[len(text)]))
-            passed += 1
-            continue
-        refuse_renamed(exchange, record.renamed)
-        try:
-            of_record = edits_of(text)
-        except UnsupportedBody as error:
-            raise error if not record.name else _untaken(error, record.name) from None
-        if record.attachments:
-            of_record, attached = apart(record, of_record, compiled.block)
-            announced += attached
-        edits += (_move(record, one) for one in of_record)
-        kept.append({source: exchange.facts[source] for source in compiled.keeps})
-        if len(edits) > _most_edits(compiled):
-            raise BodyTooLarge("too-many-selected-values")
+    try:
+        for record in paused(found):
+            _refuse_more(compiled, len(kept) + passed, len(edits))
+            text = record.text
+            if text.strip(_BLANK) in sentinels:
+                edits.append(NothingEdit("sentinel", record[0], record[len(text)]))
+                passed += 1
+                continue
+            edits += _of_record(exchange, compiled, record, edits_of, announced)
+            kept.append({source: exchange.facts[source] for source in compiled.keeps})
+        _refuse_more(compiled, 0, len(edits))
+    except BodyTooLarge:
+        raise
+    except MessageError as error:
+        return [*edits, RefusedEdit(error)], len(kept) + 1
     for source in compiled.keeps:
         texts = {facts[source] for facts in kept}
         exchange.facts[source] = texts.pop() if len(texts) == 1 else None
     return edits, len(kept)
 
 
+def _of_record(
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    record: Record,
+    edits_of: Callable[[bytes], list[Edit]],
+    announced: list[Attachment | None],
+) -> list[Edit]:
+    """Return the edits of a record, as they are for the body; add to what is `announced`."""
+    refuse_renamed(exchange, record.renamed)
+    try:
+        edits = edits_of(record.text)
+    except UnsupportedBody as error:
+        raise error if not record.name else _untaken(error, record.name) from None
+    if record.attachments:
+        edits, attached = apart(record, edits, compiled.block)
+        announced += attached
+    return [_move(record, one) for one in edits]
+
+
 def _untaken(error: UnsupportedBody, name: str) -> UnsupportedBody:
     return UnsupportedBody(error.reason, detail=f"No block of the rule takes {name}.")
 
 
-def _most_edits(compiled: CompiledBlock) -> int:
-    return SELECTED_MAX + (compiled.block.max_tokens if compiled.traits.takes_whole else 0)
+def _refuse_more(compiled: CompiledBlock, records: int, edits: int) -> None:
+    """Raise BodyTooLarge where there are so many that no record may follow, or too many edits."""
+    if records == RECORDS_MAX:
+        raise BodyTooLarge("too-many-records")
+    most = SELECTED_MAX + (compiled.block.max_tokens if compiled.traits.takes_whole else 0)
+    if edits > most:
+        raise BodyTooLarge("too-many-selected-values")
 
 
 def _move(record: Record, edit: Edit) -> Edit:

@@ -25,6 +25,7 @@ class Plan:
     body to or from a sealed stream. If the body `flows`, `body` is only its beginning, and all of
     it must fit `digests`; `form` changes a multipart form part by part. `settle` is to be called
     once the plan has been applied: until then another one may be made for the same message.
+    `records` are how many records there are in a piece of a stream, sentinels aside.
     """
 
     head: Head
@@ -40,6 +41,7 @@ class Plan:
     digests: Digests | None = None
     form: PlannedFlow | None = None
     settle: Callable[[], None] | None = None
+    records: int = 0
 
 
 class PlannedFlow(ABC):

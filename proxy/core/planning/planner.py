@@ -26,7 +26,7 @@ from .block_choice import (
 )
 from .deltas import joined_body
 from .exchange import Exchange, Messages
-from .find import find_edits, head_edits, needs_of, refuse_present
+from .find import find_edits, head_edits, needs_of, piece_edits, refuse_present
 from .multipart_stream import FormFlow, form_that_passes
 from .overrides import refuse_in_body
 from .plan import Edits, Plan
@@ -153,9 +153,10 @@ def plan_records(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
-    edits = cast("Edits", find_edits(exchange, compiled, head, records, piece=True))
+    found, count = piece_edits(exchange, compiled, head, records)
+    edits = cast("Edits", found)  # what takes the body as one takes no records
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, compiled, edits, needs_of(edits), ruled)
+    return Plan(head, records, compiled, edits, needs_of(edits), ruled, records=count)
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it

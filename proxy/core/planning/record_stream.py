@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..compiled.block import CompiledBlock
+from ..errors import MessageError
 from ..formats.body_format import Kind, Splitter
 from ..formats.table import RECORDS
 from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
+from ..slices import paused
 from .deltas import DeltaJoiner, DeltaRun
 from .plan import Plan, PlannedFlow
 
@@ -22,26 +24,31 @@ it is refused with a status, where a stream can only break off."""
 class RecordFlow(PlannedFlow):
     """Gives a plan for whole records as they come, or what a way has made of them.
 
-    Nothing that came in comes out otherwise.
+    Nothing that came in comes out otherwise. In whatever pieces a body comes, it comes to the same:
+    of records that come together and are not taken together, those before the fault go on.
     """
 
-    __slots__ = ("_joiner", "_plan", "_splitter", "_way")
+    __slots__ = ("_joiner", "_plan", "_records", "_refuse_none", "_splitter", "_way")
 
     def __init__(
         self,
         splitter: Splitter,
         plan: Callable[[bytes], Plan],
+        refuse_none: Callable[[], None],
         joiner: DeltaJoiner | None = None,
         way: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
         """Begin; `plan` makes a plan of some whole records, `joiner` fewer records of them.
 
-        `way` changes some whole records at once, or returns None where they are to be planned.
+        `refuse_none` raises where a body without a record must not pass. `way` changes some whole
+        records at once, or returns None where they are to be planned.
         """
         self._splitter = splitter
         self._plan = plan
+        self._refuse_none = refuse_none
         self._joiner = joiner
         self._way = way
+        self._records = 0  # in what was planned; those that went a way count as one
 
     @property
     def joins(self) -> bool:
@@ -67,25 +74,68 @@ class RecordFlow(PlannedFlow):
         changed = self._way(data)
         if changed is not None:
             self._splitter.feed(data)
+            self._records = 1
         return changed
 
     def flush(self) -> Iterator[Plan]:
         """Yield the plan for the records that are held back, if there are any."""
         held = b"" if self._joiner is None else self._joiner.flush()
         if held:
-            yield self._plan(held)
+            yield from self._plans(held)
 
     def end(self) -> Iterator[bytes | Plan]:
-        """Learn that the body ends here; yield what to do with the rest."""
+        """Learn that the body ends here; yield what to do with the rest.
+
+        Raises MissingValue where there was no record, and one is needed.
+        """
         yield from self._planned(self._splitter.end())
         yield from self.flush()
+        if not self._records:
+            self._refuse_none()
+
+    def apart(self, plan: Plan) -> Iterator[Plan] | None:
+        """Return plans for both halves of records whose plan failed; None for a single record.
+
+        So those before the one at fault may go on.
+        """
+        halves = self._halves(plan.body)
+        return (one for half in halves for one in self._plans(half)) if halves else None
 
     def _planned(self, records: bytes) -> Iterator[bytes | Plan]:
         if records and self._joiner is not None:
             records = self._joiner.feed(records)
         if records:
             changed = None if self._way is None else self._way(records)
-            yield self._plan(records) if changed is None else changed
+            if changed is None:
+                yield from self._plans(records)
+            else:
+                self._records = 1
+                yield changed
+
+    def _plans(self, records: bytes) -> Iterator[Plan]:
+        """Yield a plan for some whole records, or those for their halves where there is none."""
+        halves: tuple[bytes, ...] = ()
+        try:
+            plan = self._plan(records)
+        except MessageError:
+            halves = self._halves(records)
+            if not halves:
+                raise
+        else:
+            self._records += plan.records
+            yield plan
+        for half in halves:
+            yield from self._plans(half)
+
+    def _halves(self, records: bytes) -> tuple[bytes, ...]:
+        """Return some whole records in two parts; nothing for a single one."""
+        splitter = type(self._splitter)(len(records))
+        lines = paused(records.splitlines(keepends=True))
+        singly = [one for line in lines if (one := splitter.feed(line))]
+        if rest := splitter.end():
+            singly.append(rest)
+        middle = len(singly) // 2
+        return (b"".join(singly[:middle]), b"".join(singly[middle:])) if middle else ()
 
 
 def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:

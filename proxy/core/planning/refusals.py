@@ -6,7 +6,7 @@ What has another name is not selected. Where a rule says `only`, it does not pas
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..compiled.block import CompiledBlock
@@ -20,6 +20,8 @@ from ..expressions.selectors import JsonSelector
 from ..formats import json as json_format
 from ..formats.body_format import Packets
 from ..formats.json import Findings
+from ..formats.markup import MARKUP, surroundings_of
+from ..http.message import Head, ResponseHead, media_type
 from ..slices import paused
 from .exchange import Exchange
 
@@ -134,7 +136,19 @@ def _needed(compiled: CompiledBlock) -> str:
     return f"At least one of these is needed: {', '.join(fields)}."
 
 
-def shielded(edit: Edit | FrameEdit) -> Edit | FrameEdit:
+def for_page(
+    compiled: CompiledBlock, head: Head, edits: Sequence[Edit | FrameEdit]
+) -> list[Edit | FrameEdit]:
+    """Return edits that make no tag of what they open, where the body may be a page."""
+    if type(head) is ResponseHead and compiled.escape != "none":
+        media = media_type(head.facts)
+        page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
+        if page or head.facts.as_page:
+            return [_shielded_if_opens(one) for one in paused(edits)]
+    return [*edits]
+
+
+def _shielded_if_opens(edit: Edit | FrameEdit) -> Edit | FrameEdit:
     """Return an edit that spells what it opens in JSON so that there is no tag in it."""
     if isinstance(edit, OwnEdit):
         return OwnEdit(_shielded(edit.edit), edit.block) if _opens(edit.edit) else edit

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
+from itertools import chain
 
 from ...core.apply.forwardable import Forwardable
+from ...core.errors import MessageError
 from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
@@ -25,7 +27,7 @@ Apply = Callable[[Plan], Awaitable[Forwardable]]
 class StreamedBody(TransformedBody):
     """A body as its records or parts come out."""
 
-    __slots__ = ("_apply", "_incoming", "_stopped")
+    __slots__ = ("_apply", "_held", "_incoming", "_stopped")
 
     def __init__(self, incoming: AsyncIterator[bytes], message: Forwardable, apply: Apply) -> None:
         """Begin; `incoming` is the body as it comes, and `apply` carries out a plan for it."""
@@ -34,29 +36,46 @@ class StreamedBody(TransformedBody):
         super().__init__(message.flow, CHUNKED)
         self._incoming = incoming
         self._apply = apply
+        self._held: list[bytes] = []
         self._stopped = False
         self._changed = self._through(message.flow)
 
-    async def prime(self) -> bool:
-        """Wait for the first piece and raise its error; return whether there is any."""
+    async def prime(self) -> None:
+        """Wait for the first piece; raise its error."""
         self._first = await anext(self._changed, b"")
-        return bool(self._first)
 
     async def _through(self, flow: PlannedFlow) -> AsyncIterator[bytes]:
-        held: list[bytes] = []
         joins = flow if isinstance(flow, RecordFlow) and flow.joins else None
         incoming = self._incoming if joins is None else until_due(self._incoming, joins)
         async for data in incoming:
-            for step in flow.feed(data) if data is not None else _let_go(flow):
-                held.append(await self._carried_out(step))
-                if not flow.holds:
-                    pieces, held = b"".join(held), []
-                    if pieces:
-                        yield pieces
+            steps = flow.feed(data) if data is not None else _let_go(flow)
+            async for pieces in self._let_out(flow, steps):
+                yield pieces
         # A stopped body has not ended: a part of a record is not a record.
-        for step in flow.end() if not self._stopped else _let_go(flow):
-            yield await self._carried_out(step)
+        steps = flow.end() if not self._stopped else _let_go(flow)
+        async for pieces in self._let_out(flow, steps):
+            yield pieces
         self._whole = True
+
+    async def _let_out(
+        self, flow: PlannedFlow, steps: Iterable[bytes | Plan]
+    ) -> AsyncIterator[bytes]:
+        """Carry out steps, and yield what may go on; one that fails is taken apart if it can be."""
+        left = iter(steps)
+        while (step := next(left, None)) is not None:
+            try:
+                self._held.append(await self._carried_out(step))
+            except MessageError:
+                smaller = _apart(flow, step)
+                if smaller is None:
+                    raise
+                left = chain(smaller, left)
+                continue
+            if not flow.holds:
+                pieces = b"".join(self._held)
+                self._held.clear()
+                if pieces:
+                    yield pieces
 
     async def _carried_out(self, step: bytes | Plan) -> bytes:
         if isinstance(step, bytes):
@@ -65,6 +84,13 @@ class StreamedBody(TransformedBody):
         if message.body is None:
             raise TypeError("a changed piece has a body of bytes")
         return message.body
+
+
+def _apart(flow: PlannedFlow, step: bytes | Plan) -> Iterable[Plan] | None:
+    """Return what there is to do in place of a step that failed; None: it is the smallest one."""
+    if isinstance(flow, RecordFlow) and isinstance(step, Plan):
+        return flow.apart(step)
+    return None
 
 
 def _let_go(flow: PlannedFlow) -> Iterable[bytes | Plan]:

@@ -187,6 +187,8 @@ class ResponseWriter:
                     # A Unix socket has no resets: cut and complete would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
         self._send(message, framing, location_rewrite)
+        if isinstance(message.flow, RecordFlow):
+            await self._link.drain()  # the head has gone, whatever becomes of the first record
         boundaries = None
         chunks = response.chunks()
         if framing.length is None and not as_one and streams_events(response.head.headers):

@@ -30,9 +30,13 @@ from .steps import Steps
 
 @dataclass(slots=True)
 class Notes:
-    """What has happened to the messages of one exchange so far."""
+    """What has happened to the messages of one exchange so far.
+
+    `failed` is a plan that could not be carried out, and may be tried again in smaller steps.
+    """
 
     plans: list[tuple[Direction, Described]] = field(default_factory=list)
+    failed: tuple[Direction, Described] | None = None
     refusals: list[tuple[Direction, TrafficError, int]] = field(default_factory=list)
     record: MessageRecord | None = None
 
@@ -50,6 +54,9 @@ class ExplainedRecord(MessageRecord):
     def refused(self, error: TrafficError, status: int) -> None:
         """Note that the message was refused, and why."""
         super().refused(error, status)
+        failed, self._notes.failed = self._notes.failed, None
+        if failed is not None:
+            self._notes.plans.append(failed)
         self._notes.refusals.append((self.direction, error, status))
 
 
@@ -78,18 +85,24 @@ class ExplainedSteps(Steps):
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan, and note what it comes to."""
-        self._note(plan, keys, record)
+        self._notes.plans.append(self._described(plan, keys, record))
         return super().apply(plan, keys, record, piece=piece)
 
     async def apply_in_turn(
         self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as `apply`, in slices if the work of the message is run so."""
-        self._note(plan, keys, record)
-        return await super().apply_in_turn(plan, keys, record, run, piece=piece)
+        described = self._described(plan, keys, record)
+        self._notes.failed = described
+        message = await super().apply_in_turn(plan, keys, record, run, piece=piece)
+        self._notes.failed = None
+        self._notes.plans.append(described)
+        return message
 
-    def _note(self, plan: Plan, keys: Keys, record: MessageRecord) -> None:
-        self._notes.plans.append((record.direction, describe(plan, keys, self.clock())))
+    def _described(
+        self, plan: Plan, keys: Keys, record: MessageRecord
+    ) -> tuple[Direction, Described]:
+        return record.direction, describe(plan, keys, self.clock())
 
 
 class ExplainedHandler(Handler):

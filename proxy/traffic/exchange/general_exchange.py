@@ -291,8 +291,10 @@ class GeneralExchange:
         head = response.head
         if isinstance(treatment, Pass):
             return pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
+        if steps.as_it_arrives(exchange, treatment, response) is not treatment:
+            return None  # it passes piece by piece, although all of it has come
         if response.size > self._known.limit:
-            return None  # the handler streams it, or refuses it
+            return None  # the handler refuses it
         body = response.take()
         if is_long(body, coded=b"content-encoding" in head.facts):
             return None

@@ -231,10 +231,12 @@ class Handler(FastPath):
                 asked = exchange.head
                 way = self.steps.record_way(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
-                streamed = StreamedBody(body.chunks(), message, self._applying(record))
-                if await streamed.prime():
+                pieces = Pieces(body, body.framing, None)
+                whole = await pieces.beginning(bool)
+                if whole:
+                    streamed = StreamedBody(pieces.all(), message, self._applying(record))
+                    await streamed.prime()
                     return message, streamed, None
-                whole = b""
             case StreamBody(block) as treatment:
                 pieces = Pieces(body, body.framing, self.steps.flow_limit)
                 whole = await pieces.beginning(treatment.suffices)

@@ -108,16 +108,27 @@ def test_only_what_is_bound_has_a_name() -> None:
     }
 
 
-def test_a_sentinel_is_told_and_stays() -> None:
+def lines() -> RuleTable:
     item = Item(parse_selector("$.v"), "v", frozenset({"tenant", "field"}))
     block = Block(encrypt=(item,), format="ndjson")
     names = Names(tenant=parse_source("const:t"))
-    table = RuleTable(
+    return RuleTable(
         (Rule("feed", (parse_pattern("POST /feed"),), names, request=(block,)),),
         pass_unmatched=True,
     )
 
-    explained = told(table, "/feed", b'{"v":"canary"}\n[DONE]\n')
+
+def test_the_values_before_a_record_at_fault_are_told_beside_the_refusal() -> None:
+    explained = told(lines(), "/feed", b'{"v":"canary"}\n{}\n{"v":"canary"}\n')
+
+    assert [one.action for one in explained.values] == ["sealed"]
+    assert explained.refusal is not None
+    assert explained.refusal.reason == "missing-value"
+    assert explained.outgoing is None
+
+
+def test_a_sentinel_is_told_and_stays() -> None:
+    explained = told(lines(), "/feed", b'{"v":"canary"}\n[DONE]\n')
 
     assert explained.outgoing is not None
     assert explained.outgoing.endswith(b"\n[DONE]\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.core.apply.apply import apply
@@ -18,6 +19,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
     InvalidBody,
+    MessageError,
     MissingValue,
     OpenFailed,
     SealyardError,
@@ -26,10 +28,12 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
+from proxy.core.formats.records.json_lines import RECORDS_MAX
 from proxy.core.formats.table import splitter
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.deltas import DeltaJoiner
+from proxy.core.planning.find import needs_of
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
@@ -45,6 +49,7 @@ from tests.factories import (
     a_session,
     an_item,
     keys_for,
+    reply,
     streaming_request,
 )
 
@@ -61,6 +66,7 @@ OPEN = a_rule(
 )
 SEAL = a_rule(response=a_block(encrypt=["$.v"]), names=CONST)
 STRICT = a_rule(response=a_block(decrypt=["$.v"]), names=CONST)
+DONE = ("[DONE]",)
 LIMIT = 100_000
 
 
@@ -173,11 +179,97 @@ def test_a_record_that_fails_comes_out_as_nothing() -> None:
         flowed(begun(SEAL, head, limit=10), [b'data: {"v":"long'])
 
 
-def test_a_stream_without_a_record_is_a_stream() -> None:
-    head = a_response(headers=TYPES["ndjson"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        *((kind, b"") for kind in TYPES),
+        ("ndjson", b"\n"),
+        ("ndjson", b"[DONE]\n"),
+        ("sse", b": ping\n\n"),
+        ("sse", b"id: 1\n\ndata: [DONE]\n\n"),
+        ("json-seq", b"\x1e\n"),
+    ],
+)
+def test_a_stream_without_a_record_lacks_the_value_that_its_rule_needs(
+    kind: Kind, body: bytes
+) -> None:
+    head = a_response(headers=TYPES[kind])
+    seals = a_rule(response=replace(a_block(encrypt=["$.v"]), sentinels=DONE), names=CONST)
 
-    assert flowed(begun(SEAL, head), []) == [b""]
-    assert flowed(begun(SEAL, head), [b"\n"]) == [b"\n", b""]
+    with pytest.raises(MissingValue):
+        reply(seals, body, head)
+    with pytest.raises(MissingValue):
+        flowed(begun(seals, head), [body] if body else [])
+    optional = a_rule(response=a_block(encrypt=["optional $.v"]), names=CONST)
+    assert b"".join(flowed(begun(optional, head), [body] if body else [])) == body
+
+
+def broken_off(rule: Rule, head: ResponseHead, parts: list[bytes]) -> tuple[bytes, str]:
+    """Return what comes out before a stream is refused, and why it is."""
+    flow = begun(rule, head).flow
+    assert isinstance(flow, RecordFlow)
+    out: list[bytes] = []
+
+    def carry_out(steps: Iterable[bytes | Plan]) -> None:
+        for step in steps:
+            try:
+                out.append(carried_out(step))
+            except MessageError:
+                assert isinstance(step, Plan)
+                smaller = flow.apart(step)
+                if smaller is None:
+                    raise
+                carry_out(smaller)
+
+    steps = chain(chain.from_iterable(map(flow.feed, parts)), flow.end())
+    with pytest.raises(MessageError) as caught:
+        carry_out(steps)
+    return b"".join(out), caught.value.reason
+
+
+FINE = json.dumps({"v": a_session().seal(b"a", Context(Scope("clinic", "c1"), field="v")).decode()})
+FAULTS = ('{"v":"plain"}', "{", f'{{"v":"{FINE[7:40]}"}}')
+
+
+@given(
+    st.lists(st.sampled_from([FINE, "{}", "[DONE]", *FAULTS]), max_size=8),
+    st.lists(st.integers(0, 3000), max_size=8),
+    st.sampled_from(["ndjson", "json-seq"]),
+)
+def test_in_any_pieces_the_first_fault_is_told_and_what_goes_before_it_goes_on(
+    texts: list[str], cuts: list[int], kind: Kind
+) -> None:
+    before = "\x1e" if kind == "json-seq" else ""
+    rule = a_rule(response=replace(a_block(decrypt=["$.v"]), sentinels=DONE), names=CONST)
+    first = next((at for at, one in enumerate(texts) if one in FAULTS), None)
+    assume(first is not None)
+    written = [f"{before}{one}\n".encode() for one in texts]
+    opened = [one.replace(FINE.encode(), b'{"v": "a"}') for one in written[:first]]
+    head = a_response(headers=TYPES[kind])
+
+    out, reason = broken_off(rule, head, parted(b"".join(written), cuts))
+
+    assert out == b"".join(opened)
+    with pytest.raises(MessageError) as caught:
+        reply(rule, b"".join(written), head)
+    assert caught.value.reason == reason
+
+
+def test_a_body_where_none_may_be_is_refused_in_pieces_too() -> None:
+    head = a_response(headers=TYPES["ndjson"])
+    rule = a_rule(response=a_block(encrypt=["$.v"], absent=["body"]), names=CONST)
+
+    assert broken_off(rule, head, [b'{"v":1}\n{"v":2}\n']) == (b"", "body-present")
+
+
+def test_more_records_than_a_body_may_have_pass_as_a_stream() -> None:
+    head = a_response(headers=TYPES["ndjson"])
+    optional = a_rule(response=a_block(encrypt=["optional $.v"]), names=CONST)
+    body = b"{}\n" * (RECORDS_MAX + 1)
+
+    assert b"".join(flowed(begun(optional, head), [body])) == body
+    with pytest.raises(BodyTooLarge):
+        reply(optional, body, head)
 
 
 @pytest.mark.parametrize(
@@ -323,9 +415,7 @@ def test_what_is_done_at_once_is_what_would_have_been_done(
         def way(records: bytes) -> bytes | None:
             return None if b"!" in records else b"changed " + records
 
-        return RecordFlow(
-            splitter(kind, LIMIT), lambda records: cast("Plan", b"planned " + records), None, way
-        )
+        return RecordFlow(splitter(kind, LIMIT), planned, nothing, None, way)
 
     quick, usual = flow(), flow()
     for part in map(b"".join, parts):
@@ -335,19 +425,26 @@ def test_what_is_done_at_once_is_what_would_have_been_done(
     assert [*quick.end()] == [*usual.end()]
 
 
+def planned(records: bytes) -> Plan:
+    """Return a plan that does nothing."""
+    return Plan(a_response(), records, None, (), needs_of(()), ruled=True, records=1)
+
+
+def nothing() -> None:
+    """Let a body without a record pass."""
+
+
 def test_whole_records_alone_are_done_at_once() -> None:
     def flow(kind: Kind, *, joins: bool = False) -> RecordFlow:
         joiner = cast("DeltaJoiner", object()) if joins else None
-        return RecordFlow(
-            splitter(kind, LIMIT), lambda _: cast("Plan", b"plan"), joiner, bytes.upper
-        )
+        return RecordFlow(splitter(kind, LIMIT), planned, nothing, joiner, bytes.upper)
 
     assert flow("sse").at_once(b"data: a\n\n") == b"DATA: A\n\n"
     assert flow("ndjson").at_once(b"a\n") == b"A\n"
     assert flow("json-seq").at_once(b"\x1e1\n") is None
     assert flow("sse").at_once(b"data: a\n") is None
     assert flow("sse", joins=True).at_once(b"data: a\n\n") is None
-    assert RecordFlow(splitter("sse", LIMIT), lambda _: cast("Plan", b"")).at_once(b"a\n\n") is None
+    assert RecordFlow(splitter("sse", LIMIT), planned, nothing).at_once(b"a\n\n") is None
     held = flow("sse")
     assert not [*held.feed(b"data: a")]
     assert held.at_once(b"\n\n") is None

@@ -155,18 +155,17 @@ class SequenceFormat(RecordFormat):
     splitter = SequenceSplitter
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
-        """Return each text.
+        """Yield each text.
 
         Raises InvalidBody where the body does not begin with a separator or a text in it not end
         with a line feed (it may be cut), BodyTooLarge for more than thirty thousand texts.
         """
-        spans = list(_parted(body, _SEPARATOR))
-        for start, end in spans:
+        for start, end in _parted(body, _SEPARATOR):
             if start == 0:
                 raise InvalidBody("not-a-sequence")
             if not body.endswith(b"\n", start, end):
                 raise InvalidBody("record-not-ended")
-        return (TextRecord(body, start, end) for start, end in spans)
+            yield TextRecord(body, start, end)
 
 
 NDJSON: Final = LinesFormat()

@@ -35,7 +35,8 @@ _EMPTY_LINES: Final = (b"\n\n", b"\r\r", b"\n\r")
 _AROUND: Final = rb"(?:(?:event|id|retry|):[^\r\n]*+\n)*+"
 _BEFORE: Final = re.compile(rb"%bdata: ?+(?=[^\r\n])" % _AROUND)
 _BEHIND: Final = re.compile(rb"%b\n" % _AROUND)
-_COMMENTS: Final = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\r|\n))*+")
+_BETWEEN: Final = re.compile(rb"(?:(?::[^\r\n]*+)?+(?:\r\n|\r|\n))*+")
+"""Comments and empty lines."""
 
 
 class SseLine(NamedTuple):
@@ -173,7 +174,7 @@ class EventSplitter(Splitter):
     """Server-sent events: an event ends with an empty line (WHATWG HTML section 9.2.6).
 
     It ends at a carriage return already, which a line feed may follow: readers that wait for one
-    would wait for the next event. The line feed then precedes that event, as an empty line.
+    would wait for the next event. What lies between two events belongs to neither.
     """
 
     __slots__ = ("_last",)
@@ -196,7 +197,7 @@ class EventSplitter(Splitter):
             cut += 1
         if cut or not self._held:
             # Comments keep a connection alive, so they are not kept waiting either.
-            cut = _COMMENTS.match(data, cut).end()  # type: ignore[union-attr]  # it matches nothing
+            cut = _BETWEEN.match(data, cut).end()  # type: ignore[union-attr]  # it matches nothing
         return cut
 
 
