@@ -39,6 +39,7 @@ async def shown(page: Page, scene: Stage) -> None:
     await page.until("document.querySelectorAll('#messages li').length === 5")
     await page.until("document.getElementById('n-sealed').textContent === '3'")
     await page.until("document.querySelectorAll('#sessions .due').length === 2")
+    await page.until("document.querySelector('#ladder .n').textContent === '4'")
 
 
 async def take(folder: Path) -> None:

@@ -1,6 +1,6 @@
 'use strict';
 // The status page. Data from a response is inserted as text, never as markup.
-const KEPT = 40, WAIT = 2000, SPARK = 60, CLIMB = 30;
+const KEPT = 40, WAIT = 2000, SPARK = 60, CLIMB = 10;
 const $ = (id) => document.getElementById(id);
 const store = window.sessionStorage;
 let token = store.getItem('token') || '';
