@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
 from proxy.core.apply.json_way import JsonWay
 from proxy.core.compiled.rule_table import RuleTable
@@ -148,7 +149,7 @@ class Way:
         heard, self.ours.ear.heard = self.ours.ear.heard, []
         forwarded = bytes(self.echo.got).replace(self.host, b"origin")
         self.echo.got.clear()
-        told = tuple((event, _facts(fields)) for event, fields in heard)
+        told = tuple((event, _facts(fields)) for event, fields in heard if "status" in fields)
         return Exchanged(_alike(answer), _alike(forwarded), told)
 
 
@@ -194,7 +195,9 @@ async def _in_turn(port: int, messages: Iterable[bytes]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterator[Way]:
+async def a_way(
+    rule_table: RuleTable, *, chunked: bool = False, ladder: LadderSettings | None = None
+) -> AsyncIterator[Way]:
     """Run a Sealyard in front of an echo."""
     echo = Echo(chunked)
     server = await asyncio.get_running_loop().create_server(lambda: _Line(echo), "127.0.0.1", 0)
@@ -202,7 +205,7 @@ async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterato
     world = a_world(keyring=create("k1", now=NOW, random=bytes), random=bytes)
     keys = WarmSessions(world.sessions)
     try:
-        async with proxied(local(port), rule_table=rule_table, keys=keys) as ours:
+        async with proxied(local(port), rule_table=rule_table, keys=keys, ladder=ladder) as ours:
             # Ids of one length, or the length of an answer would tell how many went before.
             answerer: Any = ours.listener.answerer
             answerer.steps._numbers = itertools.count(0x10000)

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.ladder_settings import LadderSettings
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
+from proxy.telemetry.per_second import PerSecond
+from proxy.traffic.exchange.copies import Copies
 from tests.smuggling.corpus import rows
 
 from .both_ways import a_way, departures, nothing_is_fast
@@ -154,6 +157,32 @@ async def test_every_byte_is_the_same(
                 assert await way.send(data, monkeypatch) == before, data
     assert len(made) >= len(inputs) // 30
     assert not none
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["whole", "chunked"])
+async def test_what_is_copied_while_it_passes_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, *, chunked: bool
+) -> None:
+    inputs = list(_combined())
+    copied: list[Copies] = []
+    conclude = Copies.conclude
+
+    async def concluded(self: Copies) -> None:
+        copied.append(self)
+        await conclude(self)
+
+    monkeypatch.setattr(Copies, "conclude", concluded)
+    monkeypatch.setattr(PerSecond, "takes", lambda _: True)
+    async with a_way(a_rulebook(), chunked=chunked) as way:
+        with nothing_is_fast(monkeypatch):
+            plainly = [await way.send(data, monkeypatch) for data in inputs]
+    assert not copied
+    looking = LadderSettings(finds_sensitive=True)
+    async with a_way(a_rulebook(), chunked=chunked, ladder=looking) as way:
+        with nothing_is_fast(monkeypatch):
+            for data, before in zip(inputs, plainly, strict=True):
+                assert await way.send(data, monkeypatch) == before, data
+    assert len(copied) >= len(inputs) // 30
 
 
 async def test_a_body_that_only_the_handler_can_stream_is_left_to_it(
