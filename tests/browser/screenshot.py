@@ -39,7 +39,6 @@ async def shown(page: Page, scene: Stage) -> None:
     await page.until("document.querySelectorAll('#messages li').length === 5")
     await page.until("document.getElementById('n-sealed').textContent === '3'")
     await page.until("document.querySelectorAll('#sessions .due').length === 2")
-    await page.until("document.querySelector('#ladder .n').textContent === '4'")
 
 
 async def take(folder: Path) -> None:
@@ -49,6 +48,7 @@ async def take(folder: Path) -> None:
             await page.prefer(prefers_reduced_motion="reduce")
             await page.open(f"http://127.0.0.1:{scene.page}/", width=1200, height=1340)
             await shown(page, scene)
+            await page.until("document.querySelector('#ladder .n').textContent === '4'")
             for name, scheme in (("status-page", "light"), ("status-page-dark", "dark")):
                 await page.prefer(prefers_reduced_motion="reduce", prefers_color_scheme=scheme)
                 await asyncio.sleep(0.3)  # for the colours to change

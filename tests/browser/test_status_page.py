@@ -81,6 +81,66 @@ async def test_the_ladder_is_shown(tmp_path: Path) -> None:
         assert page.complaints == []
 
 
+LADDER = {
+    "days": 7,
+    "at": 9 * 86400,
+    "counted_since": 0,
+    "kept": True,
+    "rules": [
+        {
+            "listener": "api",
+            "rule": "list",
+            "mode": "permissive",
+            "until": 5e9,
+            "since": 0,
+            "seen": True,
+            "messages": 8800,
+            "refused": 0,
+            "plain": 45,
+            "next": "enforce",
+            "would_refuse": [
+                {
+                    "rule": "list",
+                    "direction": "response",
+                    "reason": "not-a-token",
+                    "caller": "ios",
+                    "messages": 40,
+                }
+            ],
+            "safe": False,
+            "because": ["40 of 8800 messages would be refused"],
+        }
+    ],
+    "unruled": [
+        {
+            "listener": "api",
+            "rule": None,
+            "method": "POST",
+            "shape": "/visits/*",
+            "direction": "request",
+            "member": "$.email",
+            "kind": "name: contact",
+            "messages": 17,
+        }
+    ],
+}
+
+
+async def test_the_ladder_says_what_would_break_and_for_whom(tmp_path: Path) -> None:
+    async with stage(tmp_path / "stage") as scene, chromium() as page:
+        await page.open(f"http://127.0.0.1:{scene.page}/")
+        await page.until("document.querySelector('#ladder tr')")
+        await page.value(f"ladder({json.dumps(LADDER)})")
+        row = await page.value("document.getElementById('ladder').innerText")
+        unruled = await page.value("document.getElementById('unruled').innerText")
+
+    assert "45 plain values" in row
+    assert "40 response not-a-token from ios" in row
+    assert "40 of 8800 messages would be refused" in row
+    assert "$.email looks sensitive (name: contact)" in " ".join(unruled.split())
+    assert "POST /visits/*, 17 requests" in unruled
+
+
 async def test_a_message_is_explained(tmp_path: Path) -> None:
     async with stage(tmp_path / "stage") as scene, chromium() as page:
         await page.open(f"http://127.0.0.1:{scene.page}/")

@@ -154,7 +154,7 @@ function ladder(l) {
     const mode = one.mode + (one.mode === 'permissive' ? ' until ' + new Date(one.until * 1000).toLocaleDateString('en-GB') : '');
     const safe = one.next === null ? make('span', 'quiet', 'on top') : one.safe ? make('span', 'tag seal', 'yes, to ' + one.next) : make('span', '', make('span', 'tag no', 'no'), ' ' + one.because.join(' and '));
     return make('tr', '', make('td', '', make('strong', '', one.rule), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),
-      make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en')), make('td', 'mono', ...refused), make('td', '', safe));
+      make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en'), ...(one.plain ? [make('span', 'does', many(one.plain, 'plain value'))] : [])), make('td', 'mono', ...refused), make('td', '', safe));
   }));
   heads('ladder', 1);
   fill($('unruled'), ...(l.unruled || []).map((one) => make('li', 'half', make('span', 'sign', '!'),

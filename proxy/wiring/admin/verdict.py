@@ -68,11 +68,13 @@ def _because(
     stage: RuleStage, counts: Counts, unnamed: Counts, now: float, days: int
 ) -> Iterator[str]:
     """Yield the reasons against a step up."""
-    if number := sum(counts.would_refuse.values()):
-        yield f"{number} of {counts.messages} messages would be refused"
+    number = sum(counts.would_refuse.values())
+    messages = max(counts.messages, number)  # a WebSocket is counted at its end
+    if number:
+        yield f"{number} of {messages} messages would be refused"
     if number := sum(unnamed.would_refuse.values()):
         yield f"{number} requests beside the rules would be refused for their path or method"
-    if not counts.messages:
+    if not messages:
         yield "no message came"
     passed = (now - stage.since) / DAY
     if passed < days:

@@ -167,6 +167,13 @@ def test_what_no_rule_is_named_for_counts_against_all_that_observe() -> None:
     assert (second["safe"], second["because"], second["would_refuse"]) == (None, [], [])
 
 
+def test_a_websocket_that_is_still_open_counts_as_a_message() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    ledger.take(settings(rule), samples(0, ("not-a-token", 1)), LATE)
+
+    assert told(ledger, rule, LATE)["because"] == ["1 of 1 messages would be refused"]
+
+
 def test_what_could_not_be_counted_makes_nothing_safe() -> None:
     rule, ledger, made = a_rule(observes=True), Ledger({}), samples(3)
     made.add(table.WOULD_REFUSE, 1, labels=("other",) * 5)
