@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from proxy.config.load import load
 from proxy.core.compiled.rule_table import RuleTable
+from tests.factories import a_block, a_rule
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
 from tests.servers import serving
@@ -32,6 +34,7 @@ class Room:
 
     port: int = 0
     chunked: bool = False
+    closes: bool = False
     events: list[list[object]] = field(default_factory=list)
     attached: list[bytes] = field(default_factory=list)
     waiting: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -42,6 +45,8 @@ class Room:
             return ["3probe"]
         if packet.startswith("40"):
             return ['40{"sid":"n1"}']
+        if packet.startswith("b"):
+            self.attached.append(base64.b64decode(packet[1:]))
         if not packet.startswith(("42", "451-")):
             return []
         head, bracket, rest = packet.partition("[")
@@ -81,13 +86,16 @@ async def backend() -> AsyncIterator[Room]:
         if request.method == "POST":
             for packet in (await request.text()).split("\x1e"):
                 room.waiting[sid or ""] += room.answers(packet)
-            return web.Response(text="ok", content_type="text/html")
-        if sid is None:
-            return web.Response(text=OPEN)
-        packets, room.waiting[sid] = room.waiting[sid], []
-        answer = web.Response(text="\x1e".join(packets or ["6"]))
+            answer = web.Response(text="ok", content_type="text/html")
+        elif sid is None:
+            answer = web.Response(text=OPEN)
+        else:
+            packets, room.waiting[sid] = room.waiting[sid], []
+            answer = web.Response(text="\x1e".join(packets or ["6"]))
         if room.chunked:
             answer.enable_chunked_encoding()
+        if room.closes:
+            answer.force_close()
         return answer
 
     app = web.Application()
@@ -170,6 +178,52 @@ async def test_attachments_pass_behind_their_event_and_nowhere_else() -> None:
         told = await asyncio.wait_for(socket.receive(), 5)
         assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert room.attached == [b"\x00\x01"]
+
+
+PLACE = {"_placeholder": True, "num": 0}
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_packet_settles_once_whether_a_connection_is_idle_or_not(
+    closes: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Planned again after it has settled, a packet would stand where its attachment must."""
+    async with chat() as (room, session, url):
+        room.closes = closes
+        polling = url + "polling&sid=s1"
+        event = ["message:send", {"conversationId": "c1", "content": CANARY, "file": PLACE}]
+        packets = [f"42{sending()}"]  # from here on, its key is at hand
+        packets += [f"451-{json.dumps(event)}", "bAAE=", f"451-{json.dumps(event)}", "bAAI="]
+        for packet in packets:
+            async with session.post(polling, data=packet) as posted:
+                assert (posted.status, await posted.text()) == (200, "ok")
+        async with session.post(polling, data="bAAM=") as posted:
+            assert posted.status == 400
+    assert room.attached == [b"\x00\x01", b"\x00\x02"]
+    assert len(room.events) == 3
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_what_is_answered_settles_once_where_the_request_passes_unread(
+    closes: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    opening = replace(a_block(decrypt=["$[1].content"]), format="socketio", keep_unopened=True)
+    book = RuleTable((a_rule("GET /socket.io/", response=opening),), pass_unmatched=True)
+    packet = f'451-["sent",{json.dumps({"conversationId": "c1", "file": PLACE})}]'
+    async with (
+        backend() as room,
+        proxied(local(room.port), rule_table=book, keys=a_world().sessions) as ours,
+        aiohttp.ClientSession() as session,
+    ):
+        room.closes = closes
+        url = f"http://127.0.0.1:{ours.port}/socket.io/?EIO=4&transport=polling&sid=s1"
+        for answer in (packet, "bAAE=", packet, "bAAI="):
+            room.waiting["s1"] = [answer]
+            async with session.get(url) as polled:
+                assert (polled.status, await polled.text()) == (200, answer)
+        room.waiting["s1"] = ["bAAM="]
+        async with session.get(url) as polled:
+            assert polled.status == 502
 
 
 @pytest.mark.parametrize(
