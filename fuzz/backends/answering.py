@@ -10,6 +10,7 @@ from typing import Final
 
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _CHUNKED: Final = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
+_REQUEST: Final = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.1\r\n")
 
 
 def echo(_: bytes, body: bytes) -> bytes:
@@ -18,15 +19,26 @@ def echo(_: bytes, body: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: Callable[[bytes, bytes], bytes]) -> AsyncIterator[int]:
-    """Serve until the context ends; yield the port. `answer` gets head and body."""
+async def answering(
+    answer: Callable[[bytes, bytes], bytes], strays: list[bytes] | None = None
+) -> AsyncIterator[int]:
+    """Serve until the context ends; yield the port. `answer` gets head and body.
+
+    What comes in the place of a request and is none is added to `strays`: the message before it has
+    been cut in two.
+    """
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                told = answer(*await _request(reader))
+                head = await reader.readuntil(b"\r\n\r\n")
+                if not _REQUEST.match(head):
+                    if strays is not None:
+                        strays.append(head)
+                    break
+                told = answer(head, await _body(reader, head))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told))
                 await writer.drain()
         writer.close()
@@ -43,12 +55,11 @@ async def answering(answer: Callable[[bytes, bytes], bytes]) -> AsyncIterator[in
         await asyncio.sleep(0)
 
 
-async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     if _CHUNKED.search(head):
-        return head, await _chunks(reader)
+        return await _chunks(reader)
     length = _LENGTH.search(head)
-    return head, await reader.readexactly(int(length[1]) if length else 0)
+    return await reader.readexactly(int(length[1]) if length else 0)
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

@@ -74,17 +74,35 @@ async def mint(port: int, count: int) -> dict[int, str]:
     return made
 
 
+class Echo:
+    """The listener before a server that notes in `strays` what is no request (`answering`)."""
+
+    def __init__(self, port: int, strays: list[bytes]) -> None:
+        self.port = port
+        self._client = Client(port)
+        self._strays = strays
+        self._asking = asyncio.Lock()
+
+    async def stray(self, raw: bytes) -> str:
+        """Send a request; return what came behind it that no client sent, empty for nothing."""
+        async with self._asking:
+            self._strays.clear()
+            await self._client.ask(raw)
+            return repr(self._strays[0]) if self._strays else ""
+
+
 class Backend:
     """One backend, its listener and its record."""
 
-    def __init__(self, name: str, port: int, record: Path, pool: Pool, echo: int) -> None:
+    def __init__(self, name: str, port: int, record: Path, pool: Pool, echo: Echo) -> None:
         self.name = name
         self.port = port
         self.pool = pool
         self.counts: Counter[str] = Counter()
         self._record = record
         self._offset = 0
-        self._echo = Client(echo)
+        self._echoing = echo
+        self._echo = Client(echo.port)
         self._asking = asyncio.Lock()
         self._seen: dict[str, list[Reading]] = {}
 
@@ -112,6 +130,9 @@ class Backend:
             if one.wrong:
                 outcome.wrong, outcome.detail = one.wrong, one.detail
                 return outcome
+        if case.chunked and (stray := await self._echoing.stray(raw)):
+            outcome.wrong, outcome.detail = "cut", stray
+            return outcome
         await self._judge(case, outcome, sealed, doubtful=marks.mine.encode() in raw)
         return outcome
 

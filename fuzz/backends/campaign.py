@@ -18,7 +18,7 @@ from typing import Final
 
 from . import servers
 from .answering import answering, echo
-from .backend import Backend, Find, Outcome, Pool, mint
+from .backend import Backend, Echo, Find, Outcome, Pool, mint
 from .case import Case, Kept
 from .client import Client
 from .honest import base
@@ -58,18 +58,18 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rigged(names: Sequence[str], command: Sequence[str]) -> AsyncIterator[Rig]:
     """Run the backends, and a sidecar with a listener before each."""
-    async with answering(echo) as echoing:
+    strays: list[bytes] = []
+    async with answering(echo, strays) as echoing:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-backends-")))
             places = await asyncio.to_thread(_start, names, folder, stack)
             upstreams = {name: place.port for name, place in places.items()} | {_ECHO: echoing}
             sidecar = stack.enter_context(serving(folder / "sealyard", command, upstreams))
-            backends = []
+            backends, shared = [], Echo(sidecar.ports[_ECHO], strays)
             for name, place in places.items():
-                port = sidecar.ports[_ECHO]
-                tokens = await mint(port, _TOKENS)
+                tokens = await mint(shared.port, _TOKENS)
                 pool = Pool(tokens, deque(tokens))
-                backends.append(Backend(name, sidecar.ports[name], place.record, pool, port))
+                backends.append(Backend(name, sidecar.ports[name], place.record, pool, shared))
             yield Rig(sidecar, backends)
 
 

@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,18 @@ CANARY: Final = "<<canary>>"
 TOKEN: Final = "<<token>>"  # noqa: S105 - a mark
 VICTIM: Final = "<<victim>>"
 MINE: Final = "<<mine>>"
+
+
+def _in_chunks(data: bytes, size: int) -> bytes:
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    return b"".join([*(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces), b"0\r\n\r\n"])
+
+
+CHUNKS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "chunked": lambda data: _in_chunks(data, max(len(data), 1)),
+    **{f"chunked by {size}": partial(_in_chunks, size=size) for size in (1, 2, 3, 7, 40)},
+}
+"""How a body is sent in chunks, by name: one, or each of so many bytes."""
 CODINGS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "gzip": lambda data: gzip.compress(data, 1, mtime=0),
     "deflate": zlib.compress,
@@ -25,9 +38,9 @@ CODINGS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "utf-16-le": lambda data: data.decode("utf-8", "replace").encode("utf-16-le"),
     "utf-32": lambda data: data.decode("utf-8", "replace").encode("utf-32"),
     "utf-7": lambda data: data.decode("utf-8", "replace").encode("utf-7"),
-    "chunked": lambda data: b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n",
+    **CHUNKS,
 }
-"""What is done to a body before it is sent, by name; `chunked` comes last."""
+"""What is done to a body before it is sent, by name; chunks come last."""
 _HEADER: Final = {"gzip": "gzip", "deflate": "deflate"}
 
 
@@ -69,6 +82,11 @@ class Case:
         """Whether nothing was done to it."""
         return not self.mutators
 
+    @property
+    def chunked(self) -> bool:
+        """Whether its body comes in chunks."""
+        return any(one in CHUNKS for one in self.codings)
+
     def render(self, marks: Marks) -> bytes:
         """Return the bytes to send, framed as they must be."""
         body = marks.into(self.body).encode("latin-1")
@@ -76,8 +94,8 @@ class Case:
             body = CODINGS[coding](body)
         lines = [f"{self.method} {marks.into(self.target)} HTTP/1.1"]
         lines += [f"{name}: {marks.into(value)}" for name, value in self.headers]
-        chunked = "chunked" in self.codings
-        lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}")
+        length = f"Content-Length: {len(body)}"
+        lines.append("Transfer-Encoding: chunked" if self.chunked else length)
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
 
     def smaller(self, **changes: object) -> Case:

@@ -6,7 +6,7 @@ import json
 import random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
 from typing import Final
 
-from .case import CANARY, VICTIM
+from .case import CANARY, CHUNKS, VICTIM
 from .draft import TYPES, Draft, Part, bracketed, disposition
 from .routes import Route
 
@@ -102,11 +102,15 @@ def base(route: Route, rng: random.Random) -> Draft:
     rng.shuffle(draft.query)
     if rng.random() < 0.08 and kind in {"json", "form"}:
         draft.codings = rng.choice((["gzip"], ["chunked"], ["gzip", "chunked"]))
+    if rng.random() < 0.5 and kind == "parts":
+        draft.codings = [rng.choice([*CHUNKS])]
     return draft
 
 
 def _fields(route: Route, rng: random.Random) -> list[str]:
     first, *others = route.fields
+    if route.optional and rng.random() < 0.4:
+        return []
     return [first, *(name for name in others if rng.random() < 0.4)]
 
 
@@ -159,7 +163,7 @@ def _body(draft: Draft, fields: dict[str, str], rng: random.Random) -> None:
         rng.shuffle(draft.members)
     elif draft.kind == "parts":
         draft.parts = [_part(bracketed(name), value) for name, value in fields.items()]
-        draft.parts += [_part(f"extra{at}", "x") for at in range(more)]
+        draft.parts += [_part(f"extra{at}", rng.choice(("x", ""))) for at in range(more)]
         rng.shuffle(draft.parts)
     else:
         draft.raw = f"some text with {CANARY} in it"

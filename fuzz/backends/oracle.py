@@ -9,7 +9,10 @@ from typing import Any, Final, Literal
 
 from .routes import BY_NAME, Route
 
-What = Literal["plain", "opened elsewhere", "sealed elsewhere", "refused", "500", "hung", "log"]
+What = Literal[
+    "plain", "opened elsewhere", "sealed elsewhere", "cut", "refused", "500", "hung", "log"
+]
+"""What was wrong; `cut`: a message became two on its way to the backend."""
 CANARY: Final = re.compile(r"7750\d{12}")
 OPENED: Final = re.compile(r"7751\d{12}")
 IN_LOG: Final = re.compile(rb"775[01]\d{12}")

@@ -21,7 +21,8 @@ class Route:
     """One route: how it is ruled, and what its handler reads.
 
     `path` holds `{name}` where the application reads a name from the path. `fields` are the ruled
-    names; the first is always there. `kinds` are the bodies that honest clients send.
+    names; the first is always there, unless they are `optional`. `kinds` are the bodies that honest
+    clients send.
     """
 
     name: str
@@ -34,10 +35,14 @@ class Route:
     action: Action = "encrypt"
     when: str = ""
     """A member that decides: only where the handler reads `secret` there is a value ruled."""
+    optional: bool = False
+    """Whether all ruled names may be missing, the first too."""
 
     def contract(self) -> dict[str, object]:
         """Return what a backend must know of it, as plain data."""
-        return asdict(self)
+        told = asdict(self)
+        del told["optional"]
+        return told
 
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -60,6 +65,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("order", "/api/orders", ("card",), "POST", "query", "roomId", ("form", "parts")),
     Route("booking", "/api/bookings", ("order.card", "order.note"), kinds=("form", "parts")),
+    Route("survey", "/api/surveys", ("answer", "remark"), kinds=("parts",), optional=True),
     Route("stamp", "/api/stamps", ("x-card",)),
     Route("script", "/files/pay.php", ("card",), kinds=("form",)),
     Route(
@@ -144,6 +150,9 @@ RULES: Final = """\
         request:
           - encrypt: ['form:order[card]', 'optional form:order[note]']
           - encrypt: ['part:order[card]', 'optional part:order[note]']
+      - name: survey
+        match: POST /api/surveys
+        request: {encrypt: [optional part:answer, optional part:remark]}
       - name: stamp
         match: POST /api/stamps
         request: {encrypt: header:x-card}

@@ -42,17 +42,19 @@ class Rig:
     recorder: Recorder
     port: int
     token: tuple[int, str]
+    strays: list[bytes]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     recorder = Recorder()
-    async with answering(recorder.answer) as port, answering(echo) as echoing:
+    strays: list[bytes] = []
+    async with answering(recorder.answer, strays) as port, answering(echo) as echoing:
         upstreams = {"case": port, "echo": echoing}
         folder = tmp_path_factory.mktemp("cases") / "sealyard"
         with serving(folder, own(), upstreams) as sidecar:
             tokens = await mint(sidecar.ports["echo"], 1)
-            yield Rig(recorder, sidecar.ports["case"], next(iter(tokens.items())))
+            yield Rig(recorder, sidecar.ports["case"], next(iter(tokens.items())), strays)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -73,3 +75,4 @@ async def test_what_was_found_stays_mended(rig: Rig, kept: Kept) -> None:
         assert answer.status not in {0, 500}, answer
         assert canary(NUMBER).encode() not in forwarded
         assert opened(key).encode() not in forwarded
+    assert not rig.strays

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
+from fuzz.backends.answering import answering, echo
+from fuzz.backends.backend import Echo
 from fuzz.backends.campaign import generated
-from fuzz.backends.case import Case, Marks, from_json
+from fuzz.backends.case import CANARY, CHUNKS, Case, Marks, from_json
 from fuzz.backends.minimise import minimise
 from fuzz.backends.mutators import MUTATORS
 from fuzz.backends.oracle import canary, opened, readings, victim
@@ -38,6 +40,30 @@ def test_every_route_and_every_mutator_gets_its_turn() -> None:
     assert {case.route for case in cases} == {route.name for route in ROUTES}
     assert {name for case in cases for name in case.mutators} == set(MUTATORS)
     assert sum(case.honest for case in cases) > 300
+
+
+def test_forms_come_in_chunks_of_every_size_some_with_nothing_to_seal() -> None:
+    cases = [generated(1, "go", number) for number in range(6000)]
+    forms = [case for case in cases if case.honest and "; boundary=" in str(case.headers)]
+    assert {one for case in forms for one in case.codings} == set(CHUNKS)
+    nothing = [case for case in forms if case.route == "survey" and CANARY not in case.body]
+    assert any(case.chunked for case in nothing)
+
+
+def test_chunks_are_as_long_as_they_say() -> None:
+    case = Case("survey", "POST", "/", (), "abcdefgh", ("chunked by 3",))
+    body = case.render(MARKS).partition(b"\r\n\r\n")[2]
+    assert body == b"3\r\nabc\r\n3\r\ndef\r\n2\r\ngh\r\n0\r\n\r\n"
+
+
+async def test_what_comes_behind_a_message_that_was_cut_is_seen() -> None:
+    strays: list[bytes] = []
+    head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with answering(echo, strays) as port:
+        seen = Echo(port, strays)
+        assert not await seen.stray(f"{head}2\r\nok\r\n0\r\n\r\n".encode())
+        cut = await seen.stray(f"{head}0\r\n\r\n4\r\n--\r\n\r\n0\r\n\r\n".encode())
+    assert cut == repr(b"4\r\n--\r\n\r\n")
 
 
 def test_a_case_is_kept_as_it_is() -> None:

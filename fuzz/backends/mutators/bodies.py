@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..case import CODINGS, MINE
+from ..case import CHUNKS, CODINGS, MINE
 from ..draft import BOUNDARY, TYPES, Draft, Part, bracketed, disposition
 
 _TYPES: Final = (
@@ -220,9 +220,8 @@ def _lenient(draft: Draft, rng: random.Random) -> bool:
 
 def _coded(draft: Draft, rng: random.Random) -> bool:
     """Another coding or charset, told or not."""
-    if "chunked" in draft.codings:
-        draft.codings.remove("chunked")
-    coding = rng.choice([one for one in CODINGS if one != "chunked"])
+    draft.codings = [one for one in draft.codings if one not in CHUNKS]
+    coding = rng.choice([one for one in CODINGS if one not in CHUNKS])
     draft.codings += [coding] * rng.choice((1, 1, 1, 2))
     if rng.random() < 0.4 and coding.startswith("utf"):
         draft.set_header("Content-Type", f"{TYPES[draft.kind]}; charset={coding}")
