@@ -8,7 +8,6 @@ from typing import Final
 
 from ..core.errors import ConfigurationError
 from .schema.addresses import Files
-from .sections import document
 from .settings import Loaded
 from .yaml import composer, nodes
 from .yaml.composer import compose
@@ -55,6 +54,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
     """Do as `load` with `text`, the content of the file at `path`."""
+    from .sections import document  # noqa: PLC0415 - takes memory, and there may be no file
+
     problems = Problems(str(path))
     root = compose(text, environ, problems)
     settings = None

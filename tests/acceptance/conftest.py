@@ -36,7 +36,7 @@ use = egg:kinto
 kinto.storage_backend = kinto.core.storage.memory
 kinto.cache_backend = kinto.core.cache.memory
 kinto.permission_backend = kinto.core.permission.memory
-kinto.includes = kinto.plugins.accounts kinto.plugins.history
+kinto.includes = kinto.plugins.accounts{plugins}
 kinto.experimental_collection_schema_validation = true
 kinto.account_create_principals = system.Everyone
 kinto.bucket_create_principals = system.Authenticated
@@ -161,14 +161,16 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
 
 
 @contextmanager
-def kinto(folder: Path, *, threads: int = 4) -> Iterator[Process]:
+def kinto(folder: Path, *, threads: int = 4, history: bool = True) -> Iterator[Process]:
     """Run a Kinto of its own with an account and nothing else.
 
-    With one thread it compares `If-Match` and writes without another request in between.
+    With one thread it compares `If-Match` and writes without another request in between. In memory,
+    its history makes each write take longer than the one before.
     """
     port = free_port()
     ini = folder / "kinto.ini"
-    ini.write_text(_INI.format(port=port, threads=threads))
+    plugins = " kinto.plugins.history" if history else ""
+    ini.write_text(_INI.format(port=port, threads=threads, plugins=plugins))
     command = [str(KINTO), "start", "--ini", str(ini), "--port", str(port)]
     with running(command, port, folder / "kinto.log", PYTHONWARNINGS="ignore") as process:
         account = Client(port).ask(

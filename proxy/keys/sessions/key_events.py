@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import RecordKey
 from ...core.edits.key_needs import Attempt
 from ...core.errors import KeyUnavailable, UnfitEnvironment, Unopened
-from ...telemetry.reporter import Reporter
 from ..audit import Trail, Value
 from ..audit.trail import LineLimit
 from ..keyring.poison import is_poison
+
+if TYPE_CHECKING:  # takes memory, with the library of the logs
+    from ...telemetry.reporter import Reporter
 
 Cause = Literal["first", "age", "use", "revoked", "admin"]
 

@@ -17,7 +17,6 @@ from ..values.sealing import RunSessions
 from ..values.treatment import RowTreatment, Treatment
 from .pipe import PipeSource
 from .source import Source
-from .sqlite import SqliteSource
 
 _MOST_BYTES = 4096
 _VISIBLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
@@ -40,6 +39,8 @@ def open_source(
     if isinstance(place, Pipe):
         return PipeSource(place.format, table, *streams)
     if isinstance(place, Sqlite):
+        from .sqlite import SqliteSource  # noqa: PLC0415 - takes memory
+
         return SqliteSource(place.file, table)
     if isinstance(place, Postgresql):
         return _postgresql(place, table, environ)

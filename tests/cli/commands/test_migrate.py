@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
-from tests.migration.builders import CANARY, SQLITE_JOB, sqlite_clinic, stored
+from tests.migration.builders import CANARY, SET, SQLITE_JOB, sqlite_clinic, stored
 
 CSV = f"org,conv,content\r\nclinic,c1,{CANARY}\r\nclinic,c2,\r\n"
 CSV_JOB = """\
@@ -283,3 +285,14 @@ def test_the_rate_limits_how_fast_rows_are_read(clinic: Path, run: Run) -> None:
 
 def test_the_schema_of_a_job_is_printed(run: Run) -> None:
     assert json.loads(run("schema", "--job").stdout)["title"] == "Sealyard migration job"
+
+
+def test_a_run_loads_no_library_that_it_does_not_use() -> None:
+    code = "import sys, proxy.cli.commands.migrate; print(*sys.modules)"
+    loaded = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=SET
+    ).stdout.split()
+
+    assert "proxy.migration.runner" in loaded
+    heavy = {"structlog", "sqlite3", "psycopg", "pymysql", "proxy.config.sections.document"}
+    assert heavy.isdisjoint(loaded)
