@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 
 import pytest
 
@@ -67,6 +68,15 @@ def test_the_operators_policy_reaches_the_injector(render: Render) -> None:
     assert "--enforcement=deny" in by_default
     assert not any(one.startswith("--allow") for one in by_default)
     assert {"--enforcement=warn", "--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
+
+
+def test_the_command_of_the_page_on_meshes_permits_their_init_containers(render: Render) -> None:
+    page = (ROOT / "docs" / "how-to" / "mesh.md").read_text()
+    (command,) = re.findall(r"```sh\n(helm upgrade .*?)```", page, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", " "))
+    settings = words[words.index("--reset-then-reuse-values") + 1 :]
+
+    assert "--allow=shop=mesh-init" in pod_of(render(DEFAULT, *settings))["containers"][0]["args"]
 
 
 def test_every_permission_can_be_given_and_is_documented() -> None:

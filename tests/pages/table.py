@@ -55,6 +55,7 @@ NOT_RUN: Final = {
     ("docs/how-to/kubernetes-platforms.md", "buildah bud"): "buildah, and a registry",
     ("docs/how-to/kubernetes-platforms.md", "docker buildx"): _DOCKER,
     ("docs/how-to/kubernetes-platforms.md", "kubectl"): _CLUSTER,
+    ("docs/how-to/mesh.md", "helm upgrade"): f"{_CLUSTER}; tests/chart/test_policy.py renders it",
     ("docs/how-to/mesh.md", "kubectl"): _CLUSTER,
     ("docs/testing-on-a-cluster.md", "kind create cluster"): _CLUSTER,
     ("docs/how-to/participants.md", "sealyard sessions package"): _PACKAGE,
