@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from proxy.cli import main
+from proxy.__main__ import run
 from proxy.telemetry.logs.events import EVENTS
 
 _LINE = "message.handled"
 
 if __name__ == "__main__":
     EVENTS[_LINE] = dataclasses.replace(EVENTS[_LINE], level="debug")
-    main()
+    run()

@@ -1,5 +1,6 @@
 """Run the `sealyard` command, as `python -m proxy` or as the script that is installed."""
 
+import os
 import sys
 
 from .process.hardening import guard_memory
@@ -8,6 +9,9 @@ from .process.hardening import guard_memory
 def run() -> None:
     """Guard the memory before anything is imported that might read a secret; run the command."""
     guard_memory()
+    # frozenlist's own switch: of all that is loaded, its form in C++ alone needs libstdc++ (1.5 MiB).
+    # aiohttp keeps handlers of signals in it, none of which a message has.
+    os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
 
     from .cli import main  # noqa: PLC0415 - only now
 

@@ -21,10 +21,10 @@ from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import PassphraseRoot
 from proxy.migration import report
 
+from ..absent import AS_INSTALLED
 from .clinic import JOB, Writer, changed, context, examine, row
 from .places import Database
 
-_ROOT: Final = Path(__file__).parents[2]
 _SECRET: Final = {"SEALYARD_PASSPHRASE": "seven violins under glass 41"}
 _LONGEST: Final = 2.0
 """How many seconds after its start a run is killed at most."""
@@ -51,11 +51,7 @@ class Bench:
     def __init__(self, folder: Path, job: str, **environment: str) -> None:
         """Write the job and make the keyring."""
         self.folder = folder
-        # The development environment has rich, which structlog loads where it is: an installation
-        # does not have it, nor the 5 MiB that it takes.
-        (folder / "rich.py").write_text("raise ImportError\n", "utf-8")
-        self._environment = os.environ | _SECRET | environment
-        self._environment["PYTHONPATH"] = f"{folder}:{_ROOT}"
+        self._environment = os.environ | AS_INSTALLED | _SECRET | environment
         (folder / "job.yaml").write_text(job, "utf-8")
         self.run("keys", "init", "--keyring", "keyring.jwe")
 

@@ -16,6 +16,7 @@ from typing import Final
 import proxy
 from proxy import __version__
 
+from ..absent import AS_INSTALLED
 from ..ports import free_port
 from .base import PASSING, SEALING, Peer, Place, fill
 
@@ -23,8 +24,8 @@ NAME: Final = "Sealyard"
 PYTHON: Final = "Sealyard, Python only"
 UNLOGGED: Final = "Sealyard, no line per message"
 _WORKS: Final = PASSING | SEALING | {"tokens", "events", "websocket"}
-_PYTHON_ONLY: Final = {"SEALYARD_NATIVE": "0"}
-_NATIVE: Final = {"SEALYARD_NATIVE": "1"}
+_PYTHON_ONLY: Final = {**AS_INSTALLED, "SEALYARD_NATIVE": "0"}
+_NATIVE: Final = {**AS_INSTALLED, "SEALYARD_NATIVE": "1"}
 _FOUND: Final = "from proxy.core.leaves import NATIVE; print(NATIVE)"
 
 
@@ -92,5 +93,12 @@ FORMS: Final = (
 )
 PEERS: Final = (
     *FORMS,
-    Peer(UNLOGGED, frozenset({"pass", "seal"}), lambda: None, version, _with("bench.unlogged")),
+    Peer(
+        UNLOGGED,
+        frozenset({"pass", "seal"}),
+        lambda: None,
+        version,
+        _with("bench.unlogged"),
+        environment=AS_INSTALLED,
+    ),
 )

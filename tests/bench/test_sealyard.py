@@ -31,6 +31,19 @@ def test_sealyard_does_all_its_work_with_and_without_a_line_per_message(
     assert '"event":"server.ready"' in log
 
 
+@pytest.mark.parametrize("peer", sealyard.PEERS, ids=lambda peer: peer.name)
+def test_sealyard_is_measured_without_what_only_development_has(peer: Peer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import structlog.dev; print(structlog.dev.rich)"],
+        env={**os.environ, **peer.environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.strip() == "None"
+
+
 @pytest.mark.parametrize("form", sealyard.FORMS, ids=lambda form: form.name)
 def test_each_form_of_sealyard_is_what_its_name_says(form: Peer) -> None:
     told = subprocess.run(

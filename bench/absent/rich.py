@@ -1,0 +1,3 @@
+"""What structlog asks for, and an installation lacks."""
+
+raise ImportError
