@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config.settings import ListenerSettings, Settings
 from ..core.crypto.context import Scope
-from ..core.explain.explanation import Explained, Wanted
 from ..keys.operations.session_operations import SessionCall, SessionResult
 from ..keys.operations.values import ValueCall, ValueResult
 from ..keys.participants.operations import ParticipantCall, ParticipantResult
 from ..telemetry.metrics.samples import Check, Samples
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ..core.explain.explanation import Explained, Wanted
 
 
 @dataclass(frozen=True, slots=True)

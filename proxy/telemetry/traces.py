@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
-_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CLOSE_SECONDS: Final = 3.0
 _REDACTED: Final = "/REDACTED"
 """In place of a path without a pattern in the configuration: paths hold names."""
@@ -86,15 +85,6 @@ class TracedMessage:
     error: str
     parent: str
     parts: tuple[TracedPart, ...]
-
-
-def wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment enables tracing."""
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return False
-    if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() not in {"", "otlp"}:
-        return False
-    return any(environ.get(name, "").strip() for name in _ENDPOINTS)
 
 
 class Traces:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from ..config.settings import Address, RuleLog, Settings, TcpAddress
 from ..telemetry.logs import code_location
 from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
 from ..telemetry.reporter import CountingReporter, Reporter
-from ..telemetry.traces import End, Traces, wanted
+
+if TYPE_CHECKING:  # only where traces are wanted: it takes memory
+    from ..telemetry.traces import End, Traces
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment enables tracing."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() not in {"", "otlp"}:
+        return False
+    return any(environ.get(name, "").strip() for name in _ENDPOINTS)
 
 
 def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
@@ -19,6 +33,9 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
     """
     if not wanted(environ):
         return None
+    from ..telemetry.traces import Traces  # noqa: PLC0415 - see above
+    from ..traffic.exchange import traced_steps  # noqa: F401, PLC0415 - before the first message
+
     try:
         traces = Traces(environ)
     except ImportError:
@@ -33,6 +50,8 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
 
 def end(address: Address, *, secure: bool) -> End:
     """Return an address as the attributes of spans need it."""
+    from ..telemetry.traces import End  # noqa: PLC0415 - where there are traces
+
     scheme = "https" if secure else "http"
     if isinstance(address, TcpAddress):
         return End(scheme, address.host, address.port)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import TcpAddress, UnixAddress
-from proxy.telemetry.traces import wanted
-from proxy.wiring.telemetry_setup import begin, end
+from proxy.wiring.telemetry_setup import begin, end, wanted
 from tests.factories import Ear
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
 from ...config.settings import ListenerSettings, Settings
-from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted, explained_document
 from ...core.http.message import DIRECTIONS, Headers, header_values
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Success
 from ..service import AdminService
 from ..strict_reader import Malformed
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...core.explain.explanation import Explained, SocketMessage, Wanted
 
 _TEXT: Final = {"type": "string"}
 _LOWEST_STATUS: Final = 200
@@ -80,17 +83,19 @@ class ExplainRoutes:
         listener = _listener(
             self._service.settings, strict_reader.text(members, "listener", nullable=True)
         )
-        wanted = _wanted(members)
+        wanted = await asyncio.to_thread(_wanted, members)
         if "\r" in (text := wanted.method + wanted.target) or "\n" in text or not wanted.method:
             raise Malformed("`method` or `path` is empty or holds a line break.")
         if wanted.messages and not wanted.websocket:
             raise Malformed("`messages` are for the method WS.")
         explained = await self._service.explain(listener, wanted)
-        made = {"listener": listener.name, **explained_document(explained)}
-        return web.Response(body=json.dumps(made).encode(), content_type="application/json")
+        return web.Response(body=_told(listener.name, explained), content_type="application/json")
 
 
 def _wanted(members: Mapping[str, Any]) -> Wanted:
+    """Return what is asked; it belongs into a thread, since it imports what explains."""
+    from ...core.explain.explanation import PlayedAnswer, Wanted  # noqa: PLC0415 - as it says
+
     method, target = (
         strict_reader.required(members, "method"),
         strict_reader.required(members, "path"),
@@ -107,6 +112,12 @@ def _wanted(members: Mapping[str, Any]) -> Wanted:
     return Wanted(method, target, headers, sent, answer, _messages(members))
 
 
+def _told(listener: str, explained: Explained) -> bytes:
+    from ...core.explain.explanation import explained_document  # noqa: PLC0415 - see _wanted
+
+    return json.dumps({"listener": listener, **explained_document(explained)}).encode()
+
+
 def _with_type(headers: Headers, body: bytes) -> Headers:
     if not body or header_values(headers, b"content-type"):
         return headers
@@ -114,6 +125,8 @@ def _with_type(headers: Headers, body: bytes) -> Headers:
 
 
 def _messages(members: Mapping[str, Any]) -> tuple[SocketMessage, ...]:
+    from ...core.explain.explanation import SocketMessage  # noqa: PLC0415 - see _wanted
+
     given = members.get("messages", [])
     if not isinstance(given, list) or len(given) > _MOST_MESSAGES:
         raise Malformed(f"`messages` is not a list of at most {_MOST_MESSAGES}.")

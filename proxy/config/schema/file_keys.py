@@ -1,18 +1,11 @@
-"""The keys of the file, of its small sections, and the list of all tables of keys."""
+"""The keys of the file, and of its small sections."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from . import tables
-from .addresses import ADDRESS, SECRET
-from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
-from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
-from .listener_keys import CALLER, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
-from .root_kinds import ROOT_TABLES
-from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
-from .store_kinds import STORE_TABLES
-from .stream_keys import BATCH
+from .addresses import ADDRESS
 from .tables import Key, Table
 
 HEALTH: Final = Table(
@@ -104,39 +97,4 @@ FILE: Final = Table(
             required=True,
         ),
     ),
-)
-
-TABLES: Final = (
-    FILE,
-    KEYS,
-    KEYRING,
-    IDENTITY,
-    PINS,
-    PIN,
-    ROOT,
-    *ROOT_TABLES,
-    *STORE_TABLES,
-    SECRET,
-    SESSIONS,
-    ADMIN,
-    ADMIN_TOKEN,
-    ADMIN_CLIENT,
-    ADMIN_KUBERNETES,
-    ADMIN_ACCOUNT,
-    HEALTH,
-    AUDIT,
-    FIELD,
-    LISTENER,
-    TLS,
-    UPSTREAM_TLS,
-    LIMITS,
-    TIMEOUTS,
-    CALLER,
-    DEFAULTS,
-    RULE,
-    LOG,
-    SOURCES,
-    BLOCK,
-    BATCH,
-    ITEM,
 )

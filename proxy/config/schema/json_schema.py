@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .file_keys import TABLES
+from .all_tables import TABLES
 from .renamed_keys import RENAMED_KEYS
 from .rule_keys import BLOCK, SOURCES
 from .tables import TEXT, Key, Schema, Table, many, table

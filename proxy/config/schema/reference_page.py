@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from .file_keys import TABLES
+from .all_tables import TABLES
 from .renamed_keys import RENAMED_KEYS
 from .tables import Key, Table
 

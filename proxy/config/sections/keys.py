@@ -188,7 +188,7 @@ def _root(
 ) -> RootSettings | None:
     for name, kind in ROOT_KINDS.items():
         if kind.key.name == chosen:
-            options = kind.read(fields[chosen], files, problems)
+            options = kind.options().read(fields[chosen], files, problems)
             return None if options is None else RootSettings(name, options)
     return None
 

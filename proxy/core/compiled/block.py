@@ -114,6 +114,8 @@ class CompiledBlock(MessageMatch):
         the time at which a value ends.
         """
         _refuse_short_forms(block)
+        if block.format is not None:
+            FORMATS[block.format].load()
         super().__init__(block, direction)
         self.sources, self.from_message = choose_sources(block.names, names, direction)
         self.keeps = keeps

@@ -278,6 +278,9 @@ class BodyFormat:
     example_type: ClassVar[str] = "text/plain"
     """The media type of the example where the format has none of its own."""
 
+    def load(self) -> None:
+        """Import what only rules need that name this format. A block that does calls it."""
+
     def manner(self, escape: Escape, media: MediaType | None) -> Manner:
         """Return how a block writes what it opens into a body of this type."""
         return Manner(escape)

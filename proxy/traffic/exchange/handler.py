@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
@@ -23,7 +24,6 @@ from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
 from ...telemetry.tap import Tap
-from ...telemetry.traces import LaneTraces
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
@@ -46,11 +46,13 @@ from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, Steps
-from .traced_steps import TracedHeads, TracedSteps
 from .tunnel import Tunnel
 from .way_steps import KeySource
 from .websocket_dry_run import overhearing, tee_socket
 from .websocket_relay import Relay
+
+if TYPE_CHECKING:  # only where traces are wanted: it takes memory
+    from ...telemetry.traces import LaneTraces
 
 __all__ = ["Handler", "KeySource"]
 
@@ -81,8 +83,11 @@ class Handler(FastPath):
         make_steps: Callable[..., Steps] = Steps,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        # Only if they are wanted is anything measured for traces.
-        make = make_steps if traces is None else partial(TracedSteps, traces=traces)
+        make, heads = make_steps, KnownHeads
+        if traces is not None:  # only then is anything measured for them
+            from .traced_steps import TracedHeads, TracedSteps  # noqa: PLC0415 - as above
+
+            make, heads = partial(TracedSteps, traces=traces), TracedHeads
         steps = make(
             rule_table,
             keys,
@@ -99,7 +104,6 @@ class Handler(FastPath):
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
         )
-        heads = KnownHeads if traces is None else TracedHeads
         super().__init__(steps, heads(steps), upstream)
 
     async def handle(self, request: Request) -> None:

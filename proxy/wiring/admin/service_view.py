@@ -7,14 +7,13 @@ import platform
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
 from ...config.settings import STALLED_SECONDS, ListenerSettings, Settings
 from ...core import leaves
 from ...core.crypto.context import Scope
-from ...core.explain.explanation import Explained, Wanted
 from ...keys.audit import Trail
 from ...keys.operations.session_operations import SessionCall, SessionResult
 from ...keys.operations.values import ValueCall, ValueResult
@@ -22,11 +21,14 @@ from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
-from .. import auditing, explaining, operator_calls
+from .. import auditing, operator_calls
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader, problems_shown
 from .ladder import LadderKeeper
 from .overview import overview
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...core.explain.explanation import Explained, Wanted
 
 MOST_KEPT: Final = 400
 PATIENCE_SECONDS: Final = 2.0
@@ -287,7 +289,7 @@ class ServiceView:
         It has an event loop of its own: to compile ten thousand rules takes a while, which the
         traffic must not wait for.
         """
-        return await asyncio.to_thread(asyncio.run, explaining.explain(listener, wanted))
+        return await asyncio.to_thread(_explain, listener, wanted)
 
     async def ladder(self, days: int) -> Mapping[str, Any]:
         """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
@@ -296,3 +298,9 @@ class ServiceView:
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""
         return await self._reload()
+
+
+def _explain(listener: ListenerSettings, wanted: Wanted) -> Explained:
+    from .. import explaining  # noqa: PLC0415 - for those who ask, in their thread
+
+    return asyncio.run(explaining.explain(listener, wanted))

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...keys.end_to_end.key_source import EndToEnd
@@ -18,7 +18,6 @@ from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...telemetry.tap import Tap
-from ...telemetry.traces import LaneTraces, Traces
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
@@ -31,6 +30,9 @@ from ...traffic.upstream.client import HttpUpstream
 from ...traffic.upstream.permits import KINDS
 from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
+
+if TYPE_CHECKING:  # only where traces are wanted: it takes memory
+    from ...telemetry.traces import LaneTraces, Traces
 
 _LOOK_SECONDS: Final = 0.5
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.schema.file_keys import TABLES
+from proxy.config.schema.all_tables import TABLES
 from proxy.config.schema.renamed_keys import RENAMED_KEYS, RenamedKey
 from tests.config.builders import changed, loaded, problems_of, warnings_of
 

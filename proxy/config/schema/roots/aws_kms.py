@@ -12,7 +12,7 @@ from ...yaml.scalars import text
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, address_key, addresses, ca_file, ca_key
+from .kind import RootOptions, address_key, addresses, ca_file, ca_key
 
 _KEY: Final = re.compile(
     r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(?:key/[A-Za-z0-9-]+|alias/[\w/-]+)"
@@ -87,14 +87,4 @@ def _region(fields: Fields, key: str | None, problems: Problems) -> str:
     return written
 
 
-AWS_KMS: Final = RootKind(
-    Key(
-        "aws-kms",
-        "mapping",
-        "A key of AWS KMS opens the keyring. Credentials are found where AWS' libraries look.",
-        tables.table("aws_kms"),
-    ),
-    _options,
-    (_TABLE,),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE,))

@@ -12,7 +12,7 @@ from ...yaml.scalars import choice
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, addresses, ca_file, ca_key, matching
+from .kind import RootOptions, addresses, ca_file, ca_key, matching
 
 MECHANISMS: Final = ("RSA-OAEP-256", "A256GCM")
 _KEY: Final = re.compile(r"[A-Za-z0-9-]{1,127}")
@@ -103,14 +103,4 @@ def _options(place: Place, files: Files, problems: Problems) -> AzureKvOptions |
     return AzureKvOptions(key=key, mechanism=mechanism or "", client=client, ca=ca, **urls)
 
 
-AZURE_KV: Final = RootKind(
-    Key(
-        "azure-kv",
-        "mapping",
-        "A key of Azure Key Vault or of a Managed HSM opens the keyring.",
-        tables.table("azure_kv"),
-    ),
-    _options,
-    (_TABLE,),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE,))

@@ -11,7 +11,7 @@ from ...yaml.nodes import Place, Problems
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, address_key, addresses, ca_file, ca_key, matching
+from .kind import RootOptions, address_key, addresses, ca_file, ca_key, matching
 
 _KEY: Final = re.compile(
     r"projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/keyRings/[\w-]{1,63}/cryptoKeys/[\w-]{1,63}",
@@ -121,14 +121,4 @@ def _federation(place: Place, files: Files, problems: Problems) -> GcpFederation
     return GcpFederation(audience, str(token), account)
 
 
-GCP_KMS: Final = RootKind(
-    Key(
-        "gcp-kms",
-        "mapping",
-        "A key of Google Cloud KMS opens the keyring.",
-        tables.table("gcp_kms"),
-    ),
-    _options,
-    (_TABLE, _FEDERATION),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE, _FEDERATION))

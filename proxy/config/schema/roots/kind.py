@@ -26,17 +26,26 @@ them that changes causes a reload.
 
 
 @dataclass(frozen=True, slots=True)
-class RootKind:
-    """A kind of root: its key in `keys.keyring` and how the key's value is read.
+class RootOptions:
+    """How the value of a kind's key is read.
 
-    `tables` describes the mappings inside the value, for the JSON Schema and the reference. A
-    `service` is one that others may use as well: it opens whatever they wrapped with its key, so
+    `tables` describes the mappings inside the value, for the JSON Schema and the reference.
+    """
+
+    read: OptionsReader
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootKind:
+    """A kind of root: its key in `keys.keyring`, and what returns its options.
+
+    A `service` is one that others may use as well: it opens whatever they wrapped with its key, so
     the keyring must be pinned by its id.
     """
 
     key: Key
-    read: OptionsReader
-    tables: tuple[Table, ...] = ()
+    options: Callable[[], RootOptions]
     service: bool = False
 
 

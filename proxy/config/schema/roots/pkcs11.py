@@ -13,7 +13,7 @@ from ...yaml.scalars import choice, elements, positive_duration, texts
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, matching, secret_file
+from .kind import RootOptions, matching, secret_file
 
 MECHANISMS: Final = ("aes-gcm", "rsa-oaep", "rsa-oaep-256")
 _LABEL: Final = re.compile(r"[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")
@@ -102,15 +102,4 @@ def _variables(place: Place | None, problems: Problems) -> tuple[str, ...]:
     return tuple(written for written, _ in found)
 
 
-PKCS11: Final = RootKind(
-    Key(
-        "pkcs11",
-        "mapping",
-        "A key of a token (an HSM, a smart card, a TPM) opens the keyring; needs the extra"
-        " `sealyard[pkcs11]`.",
-        tables.table("pkcs11"),
-    ),
-    _options,
-    (_TABLE,),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE,))

@@ -10,7 +10,7 @@ from ...yaml.scalars import whole
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind
+from .kind import RootOptions
 
 MOST_SHARES: Final = 32
 
@@ -72,15 +72,4 @@ def _options(place: Place, files: Files, problems: Problems) -> SharesOptions | 
     return SharesOptions(needed, made, str(socket))
 
 
-SHARES: Final = RootKind(
-    Key(
-        "shares",
-        "mapping",
-        "Operators open the keyring: as many as needed hand in their shares with `sealyard keys"
-        " unlock`. Sealyard is not ready before.",
-        tables.table("shares"),
-    ),
-    _options,
-    (_TABLE,),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE,))

@@ -13,7 +13,7 @@ from ...yaml.scalars import text
 from .. import tables
 from ..addresses import Files
 from ..tables import Fields, Key, Table
-from .kind import RootKind, ca_file, ca_key, secret_file, service_url
+from .kind import RootOptions, ca_file, ca_key, secret_file, service_url
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _PATH: Final = re.compile(rf"{_NAME.pattern}(?:/{_NAME.pattern})*")
@@ -252,14 +252,4 @@ def _word(fields: Fields, name: str, form: re.Pattern[str], problems: Problems) 
     return written
 
 
-VAULT: Final = RootKind(
-    Key(
-        "vault",
-        "mapping",
-        "A key of the transit engine of Vault or OpenBao opens the keyring.",
-        tables.table("vault"),
-    ),
-    _options,
-    (_TABLE, _KUBERNETES, _JWT, _APPROLE, _CERT),
-    service=True,
-)
+OPTIONS: Final = RootOptions(_options, (_TABLE, _KUBERNETES, _JWT, _APPROLE, _CERT))

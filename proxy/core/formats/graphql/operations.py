@@ -21,6 +21,7 @@ from ..json.lexer import FoundValue, PlaceMap
 from ..json.nested import Escaped, Shifted, spell_in_string
 from .arguments import Arguments, Given, arguments_of
 from .document import Document, ListValue, Literal, ObjectValue, Value, Variable, read
+from .members import BLANK, MEMBERS
 
 _QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _ID = range(8)
 _SELECTION: Final = json_format.Selection(
@@ -40,11 +41,7 @@ _SELECTION: Final = json_format.Selection(
         )
     )
 )
-MEMBERS: Final = ("query", "operationName", "variables", "extensions", "documentId")
-"""What a request consists of; servers read some of them from the query of the address as well."""
 _NAME_MAX: Final = 100
-BLANK: Final = b" \t\r\n"
-"""White space of JSON."""
 _ROOM: Final = 65_536
 """So many bytes more than the request may the text of an operation have."""
 
