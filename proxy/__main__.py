@@ -9,7 +9,7 @@ from .process.hardening import guard_memory
 def run() -> None:
     """Guard the memory before anything is imported that might read a secret; run the command."""
     guard_memory()
-    # frozenlist's own switch: of all that is loaded, only its form in C++ needs libstdc++ (1.5 MiB).
+    # frozenlist's own switch: of all that is loaded, only its C++ form needs libstdc++ (1.5 MiB).
     # aiohttp keeps middlewares and signals of the admin API in it; no message meets one.
     os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from ..keys.participants import x_wing
-from ..keys.participants.participant import MAX_REASON_CHARS
-from ..keys.participants.public_key import RSA_BITS
+from ..keys.participants.calls import MAX_REASON_CHARS, RSA_BITS, X_WING
 from .operation import Parameter, Schema
 
 
@@ -102,7 +100,7 @@ JWK: Final = {
                 "kty": {"const": "AKP"},
                 "pub": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1622}$"},
                 **_OURS,
-                "alg": {"const": x_wing.ALG},
+                "alg": {"const": X_WING},
             },
             ("kty", "alg", "pub"),
         ),

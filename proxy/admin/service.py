@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config.settings import ListenerSettings, Settings
 from ..core.crypto.context import Scope
-from ..keys.operations.session_operations import SessionCall, SessionResult
+from ..keys.operations.session_calls import SessionCall, SessionResult
 from ..keys.operations.values import ValueCall, ValueResult
-from ..keys.participants.operations import ParticipantCall, ParticipantResult
+from ..keys.participants.calls import ParticipantCall
 from ..telemetry.metrics.samples import Check, Samples
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
     from ..core.explain.explanation import Explained, Wanted
+    from ..keys.participants.operations import ParticipantResult
 
 
 @dataclass(frozen=True, slots=True)

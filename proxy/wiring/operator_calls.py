@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..config.settings import KeySettings, Settings
-from ..core.crypto.derivation import audit_key
-from ..keys.keyring.keyring import Keyring
 from ..keys.keyring.roots import configured
-from ..keys.operations.session_operations import (
-    KeyringRevocations,
-    SessionCall,
-    SessionResult,
-)
-from ..keys.participants.key_generation import KeyMaker
-from ..keys.participants.operations import ParticipantCall, ParticipantOperations, ParticipantResult
-from ..keys.participants.pins import PinBook
-from ..keys.participants.registry import Participants
+from ..keys.operations.keyring_revocations import KeyringRevocations
+from ..keys.operations.session_calls import SessionCall, SessionResult
+from ..keys.participants.calls import ParticipantCall
 from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations, files
 from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ..keys.participants.operations import ParticipantResult
 
 PARTICIPANT_CHANGES: Final = frozenset({"add", "rotate", "revoke", "expire", "accept"})
 """Actions that change a participant's keys: they are reported, and other workers notified."""
@@ -73,26 +67,6 @@ def pending_revocations(
         reporter=PendingLog(reporter),
         keep=keyring_revocations(settings, environ, reporter, clock).revoke,
     )
-
-
-def participant_operations(  # noqa: PLR0913 - what the sidecar hands in
-    participants: Participants,
-    pins: PinBook,
-    keyring: Keyring,
-    settings: Settings,
-    *,
-    maker: KeyMaker,
-    reporter: Reporter,
-    clock: Callable[[], float],
-) -> ParticipantOperations:
-    """Return the operations on participants in the store of this process."""
-    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
-    key = audit_key(keyring.record_key)
-
-    async def write(event: str, values: Mapping[str, str]) -> None:
-        await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
-
-    return ParticipantOperations(participants, pins, maker, write, clock=clock)
 
 
 def report_session_call(

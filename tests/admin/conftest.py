@@ -25,9 +25,10 @@ from proxy.config.settings import ADMIN_SCOPES, AdminScope, ListenerSettings, Se
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import SealyardError
 from proxy.core.explain.explanation import Explained, Wanted
-from proxy.keys.operations.session_operations import SessionCall, SessionResult
+from proxy.keys.operations.session_calls import SessionCall, SessionResult
 from proxy.keys.operations.values import ValueCall, ValueResult
-from proxy.keys.participants.operations import ParticipantCall, ParticipantResult
+from proxy.keys.participants.calls import ParticipantCall
+from proxy.keys.participants.operations import ParticipantResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
 from proxy.wiring import explaining

@@ -13,10 +13,8 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_operations import (
-    SessionCall,
-    SessionOperations,
-)
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.stores import erased
 from tests.keys.builders import Time, seal_need
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key

@@ -14,7 +14,8 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.end_to_end import package_records, rotation_marker
-from proxy.keys.operations.session_operations import SessionCall, SessionOperations
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings

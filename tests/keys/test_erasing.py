@@ -12,10 +12,8 @@ from proxy.core.crypto.context import Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_operations import (
-    SessionCall,
-    SessionOperations,
-)
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
 

@@ -16,7 +16,8 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError
-from proxy.keys.operations.session_operations import SessionCall, SessionOperations
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store
 from proxy.keys.stores.redis import client

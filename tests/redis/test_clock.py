@@ -22,7 +22,8 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
-from proxy.keys.operations.session_operations import SessionCall, SessionOperations
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode
 from tests.servers import free_port

@@ -16,10 +16,8 @@ from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.operations import values
-from proxy.keys.operations.session_operations import (
-    SessionCall,
-    SessionOperations,
-)
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.sessions.settings import SessionMode

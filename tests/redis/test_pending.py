@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_operations import SessionCall, SessionOperations
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.pending_revocations import (
     SUFFIX,

@@ -22,7 +22,8 @@ from proxy.config.settings import (
 from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.operations.session_operations import SessionCall, SessionOperations
+from proxy.keys.operations.session_calls import SessionCall
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import FoundRecords, HeldRecords, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.guarded import GuardedStore

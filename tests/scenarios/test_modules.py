@@ -7,7 +7,9 @@ What a configuration does ask for is there before the first message, and not wit
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 import trustme
@@ -37,13 +39,22 @@ HEAVY = {
     "opentelemetry",
     "pkcs11",
     "proxy.admin.auth.certificates",
+    "proxy.config.schema.all_tables",
+    "proxy.config.schema.roots.vault",
+    "proxy.core.explain.explanation",
+    "proxy.core.formats.graphql.operations",
+    "proxy.keys.end_to_end.key_source",
     "proxy.keys.keyring.roots.aws_kms",
     "proxy.keys.keyring.roots.key_service",
     "proxy.keys.keyring.roots.pkcs11",
     "proxy.keys.keyring.roots.shares",
+    "proxy.keys.operations.session_operations",
     "proxy.keys.participants.package_jwe",
+    "proxy.keys.participants.public_key",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
+    "proxy.telemetry.traces",
+    "proxy.wiring.explaining",
     "proxy.wiring.workers.supervisor",
     "proxy.wiring.workers.worker",
     "redis",
@@ -65,13 +76,15 @@ COMPILED = {
 async def modules(
     folder: Path,
     *options: str,
+    sent: bool = False,
     used: bool = False,
     rules: str | None = None,
     admin_more: str = "",
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
-    """Return the modules of a sidecar; `used` gives it a message and calls of its admin API."""
-    (folder / "sitecustomize.py").write_text(WRITTEN_AT_THE_END)
-    variables = {"PYTHONPATH": f"{ROOT}:{folder}"}
+    """Return the modules of a sidecar; `sent` gives it messages, `used` calls of its admin API."""
+    prepare(folder)
+    variables = {"PYTHONPATH": f"{ROOT}:{folder}", **variables}
     async with backend() as behind:
         with served(
             folder,
@@ -83,40 +96,83 @@ async def modules(
             trusted=rules is not None,
         ) as ours:
             await ours.event("server.ready")
+            if sent:
+                await send(ours.port)
             if used:
-                await use(ours.port, ours.admin)
+                await use(ours.admin)
             ours.process.terminate()
             await ours.ended()
     return written_in(folder)
+
+
+def prepare(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(WRITTEN_AT_THE_END)
 
 
 def written_in(folder: Path) -> set[str]:
     return {name for file in folder.glob("modules.*") for name in file.read_text().split()}
 
 
-async def use(port: int, admin: int) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
+async def send(port: int) -> None:
     body = {"conversationId": "c1", "content": "canary", "note": "n"}
+    messages = f"http://127.0.0.1:{port}/api/messages"
     async with aiohttp.ClientSession() as client:
-        async with client.post(f"http://127.0.0.1:{port}/api/messages", json=body) as answer:
+        async with client.post(messages, json=body) as answer:
             assert await answer.json() == body
+        async with client.post(messages, json={"content": 7}) as answer:
+            assert answer.headers["Sealyard-Error"] == "missing-value"
+
+
+async def use(admin: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession() as client:
         for path in ("/readyz", "/metrics", "/v1/status", "/"):
             async with client.get(f"http://127.0.0.1:{admin}{path}", headers=headers) as answer:
                 assert answer.status == 200
 
 
 async def test_a_sidecar_at_work_holds_nothing_heavy(tmp_path: Path) -> None:
-    found = await modules(tmp_path, used=True, admin_more="status_page: true, tap: true")
+    more = "status_page: true, tap: true"
+    found = await modules(tmp_path, sent=True, used=True, admin_more=more)
 
     assert "proxy.admin.routes.page" in found  # or the sidecar told of nothing
     assert not found & HEAVY
     assert found >= COMPILED
 
 
+async def test_messages_import_nothing(tmp_path: Path) -> None:
+    before = await modules(tmp_path / "before")
+
+    assert await modules(tmp_path / "after", sent=True) - before == set()
+
+
 async def test_rules_end_to_end_have_their_library_before_the_first_message(
     tmp_path: Path,
 ) -> None:
-    assert "joserfc" in await modules(tmp_path, rules=RULES)
+    found = await modules(tmp_path, rules=RULES)
+
+    assert {"joserfc", "proxy.keys.end_to_end.key_source"} <= found
+
+
+async def test_rules_for_graphql_have_their_reader_before_the_first_message(
+    tmp_path: Path,
+) -> None:
+    rules = """
+      - name: operations
+        match: POST /graphql
+        conversation: const:c
+        request: {format: graphql, encrypt: $.fields.send.note}
+"""
+    assert "proxy.core.formats.graphql.operations" in await modules(tmp_path, rules=rules)
+
+
+async def test_traces_have_their_steps_before_the_first_message(tmp_path: Path) -> None:
+    wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+    found = await modules(tmp_path, variables=wanted)
+
+    assert {"opentelemetry", "proxy.traffic.exchange.traced_steps"} <= found
 
 
 async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> None:

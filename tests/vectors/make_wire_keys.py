@@ -24,11 +24,11 @@ from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import PassphraseRoot
 from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, pins, private_key, registry
+from proxy.keys.participants.calls import Use as KeyUse
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.pins import Pins
 from proxy.keys.participants.public_key import PublicKey, from_members
-from proxy.keys.participants.public_key import Use as KeyUse
 from proxy.keys.sessions import agreement, kek_usage
 from proxy.keys.sessions.kek_usage import Use, Uses
 from proxy.keys.stores import records

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import hdrs, web
 
@@ -19,18 +20,19 @@ from ...core.errors import (
     ParticipantsUnavailable,
     UnknownParticipantKey,
 )
-from ...keys.participants import public_key
-from ...keys.participants.operations import ParticipantAction, ParticipantCall, ParticipantResult
-from ...keys.participants.participant import Participant, ParticipantKey
-from ...keys.participants.pins import Pins
-from ...keys.participants.public_key import Use
-from ...keys.participants.registry import MAX_ID_BYTES
+from ...keys.participants.calls import MAX_ID_BYTES, ParticipantAction, ParticipantCall, Use
 from .. import problem, strict_reader
 from .. import schemas as shapes
 from ..operation import Endpoint, Operation, Success
 from ..schemas import GRACE_SECONDS, MAX_GRACE_SECONDS
 from ..service import AdminService
 from ..strict_reader import Malformed
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...keys.participants.operations import ParticipantResult
+    from ...keys.participants.participant import Participant, ParticipantKey
+    from ...keys.participants.pins import Pins
+    from ...keys.participants.public_key import PublicKey
 
 _AT: Final = "/v1/participants/{id}"
 _LOOKED_UP: Final = (problem.MALFORMED, problem.NO_COMMON_STORE, problem.PARTICIPANTS_UNAVAILABLE)
@@ -220,13 +222,14 @@ class ParticipantRoutes:
 
     async def _add(self, request: web.Request) -> web.Response:
         members = await strict_reader.body(request, _NEW_KEY)
-        return await self._changed(_new_key("add", _who(request), members), HTTPStatus.CREATED)
+        call = await asyncio.to_thread(_new_key, "add", _who(request), members)
+        return await self._changed(call, HTTPStatus.CREATED)
 
     async def _rotate(self, request: web.Request) -> web.Response:
         members = await strict_reader.body(request, (*_NEW_KEY, "grace"))
         grace = strict_reader.integer(members, "grace", low=0, high=MAX_GRACE_SECONDS)
         seconds = GRACE_SECONDS if grace is None else grace
-        call = _new_key("rotate", _who(request), members, seconds=seconds)
+        call = await asyncio.to_thread(_new_key, "rotate", _who(request), members, seconds=seconds)
         return await self._changed(call, HTTPStatus.CREATED)
 
     async def _revoke(self, request: web.Request) -> web.Response:
@@ -293,6 +296,7 @@ def _who(request: web.Request) -> str:
 def _new_key(
     action: ParticipantAction, who: str, members: Mapping[str, Any], *, seconds: int = 0
 ) -> ParticipantCall:
+    """Return the call; it belongs into a thread, since a public key is read with what reads it."""
     jwk, passphrase = members.get("jwk"), strict_reader.text(members, "passphrase")
     under = strict_reader.choice(members, "under", ("keyring",), "")
     if sum(("jwk" in members, passphrase is not None, bool(under))) != 1:
@@ -317,7 +321,9 @@ def _new_key(
     )
 
 
-def _public(jwk: object, use: Use) -> public_key.PublicKey:
+def _public(jwk: object, use: Use) -> PublicKey:
+    from ...keys.participants import public_key  # noqa: PLC0415 - for those who bring one
+
     if not isinstance(jwk, dict):
         raise Malformed("`jwk` is not an object.")
     try:

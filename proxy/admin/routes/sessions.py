@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, OperatorError
-from ...keys.operations.session_operations import STILL_OPEN, Action, SessionCall
+from ...keys.operations.session_calls import STILL_OPEN, Action, SessionCall
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..service import AdminService

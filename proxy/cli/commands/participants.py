@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import click
 
+from ...keys.participants.calls import Use
 from ...keys.participants.participant import DEFAULT_SECONDS, ParticipantKey
-from ...keys.participants.public_key import Use
 from ...keys.private_file import write
 from ..support import console
 from ..support.console import ask, parse_time, utc, yes_option

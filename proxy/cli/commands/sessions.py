@@ -20,14 +20,9 @@ from ...core.crypto.joined_names import Name, to_json
 from ...core.errors import KeyUnavailable, NotErasable
 from ...keys.end_to_end.package_records import StoredPackage
 from ...keys.end_to_end.package_store import PackageStore
-from ...keys.operations.session_operations import (
-    STILL_OPEN,
-    UNKNOWN,
-    KeyringRevocations,
-    SessionCall,
-    SessionOperations,
-    SessionResult,
-)
+from ...keys.operations.keyring_revocations import KeyringRevocations
+from ...keys.operations.session_calls import STILL_OPEN, SessionCall, SessionResult
+from ...keys.operations.session_operations import UNKNOWN, SessionOperations
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import MAX_SKEW_SECONDS

@@ -16,10 +16,11 @@ from ...core.errors import ParticipantError
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import PassphraseRoot, Roots
 from ...keys.participants import private_key, public_key
+from ...keys.participants.calls import Use
 from ...keys.participants.participant import Participant, ParticipantKey, sign_prekey
 from ...keys.participants.pins import PinBook, Pins
 from ...keys.participants.private_key import Opener
-from ...keys.participants.public_key import Kind, Use
+from ...keys.participants.public_key import Kind
 from ...keys.participants.registry import Change, Participants
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store

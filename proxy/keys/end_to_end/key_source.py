@@ -8,7 +8,6 @@ from typing import Final, TypedDict
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
-from ...core.compiled.rule_table import RuleTable
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
@@ -81,10 +80,6 @@ class EndToEnd:
     def cached(self) -> tuple[int, int]:
         """How many sessions are held for sealing, and how many session ids are known."""
         return len(self._sealing), len(self._opening)
-
-    def keys_for(self, rule_table: RuleTable) -> Sessions | EndToEnd:
-        """Return the key source of a rule table: the sessions alone if no rule is end to end."""
-        return self if rule_table.end_to_end else self._sessions
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.

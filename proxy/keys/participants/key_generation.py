@@ -12,7 +12,8 @@ from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
 from ...process import child_process
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key
-from .public_key import PublicKey, Use
+from .calls import Use
+from .public_key import PublicKey
 
 SECONDS: Final = 60.0
 MOST_WAITING: Final = 8

@@ -7,55 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any
 
 from ...core.crypto import derivation
 from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, registry
+from .calls import ParticipantCall
 from .key_generation import KeyMaker
 from .participant import Participant, ParticipantKey
 from .pins import PinBook, Pins
-from .public_key import Use
 from .registry import Change, Participants
-
-ParticipantAction = Literal["find", "add", "rotate", "revoke", "expire", "accept", "private"]
-ACTIONS: tuple[ParticipantAction, ...] = get_args(ParticipantAction)
 
 Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 """Writes an event and its values into the audit log; raises SealyardError where that fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantCall:
-    """A call about a participant. Times are seconds since 1970, 0 where there is none.
-
-    For `add` and `rotate`: the public `jwk` that they made themselves, or else what encrypts the
-    private key of a new pair: the `passphrase`, or the `keyring`. `seconds` is the grace of
-    `rotate` and the time of `expire`. `kid` names the key of the other actions.
-    """
-
-    action: ParticipantAction
-    participant: str
-    device: str = "main"
-    use: Use = "enc"
-    expires: int = 0
-    jwk: Mapping[str, Any] | None = None
-    passphrase: str | None = field(default=None, repr=False)
-    keyring: bool = False
-    kid: str = ""
-    reason: str = ""
-    seconds: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the call as JSON, for another process."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ParticipantCall:
-        """Return the call that another process of the same version sent."""
-        return cls(**value)
 
 
 @dataclass(frozen=True, slots=True)

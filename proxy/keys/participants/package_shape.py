@@ -10,8 +10,8 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
 from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
+from .calls import RSA_BITS, X_WING
 from .points import POINT_BYTES
-from .public_key import RSA_BITS
 
 TYP: Final = "sy1-package"
 RSA: Final = "RSA-OAEP-256"
@@ -28,7 +28,7 @@ _HEADER: Final = {"typ": TYP, "enc": ENC}
 _MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_WRAPPED_BYTES: Final = {RSA: RSA_BITS // 8, ECDH: 40, x_wing.ALG: x_wing.WRAPPED_BYTES}
+_WRAPPED_BYTES: Final = {RSA: RSA_BITS // 8, ECDH: 40, X_WING: x_wing.WRAPPED_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _kid(entry: object) -> str:
     if not isinstance(entry, dict) or set(entry) != {"header", "encrypted_key"}:
         raise OpenFailed("package-recipients")
     header = entry["header"]
-    if not isinstance(header, dict) or header.get("alg") not in (*JOSE_ALGS, x_wing.ALG):
+    if not isinstance(header, dict) or header.get("alg") not in (*JOSE_ALGS, X_WING):
         raise OpenFailed("package-recipients")
     alg = header["alg"]
     ecdh = alg == ECDH

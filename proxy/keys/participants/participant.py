@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
 from . import signature
-from .public_key import PublicKey, Use
+from .calls import MAX_REASON_CHARS, Use
+from .public_key import PublicKey
 
 TYP: Final = "sy1-prekey"
 DEFAULT_SECONDS: Final = 7 * 86_400
@@ -42,7 +43,6 @@ def _claims(key: PublicKey, device: str, expires: int) -> dict[str, Any]:
 Status = Literal["active", "rotated", "revoked", "expired"]
 
 MAX_KEYS: Final = 32
-MAX_REASON_CHARS: Final = 200
 _DEVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

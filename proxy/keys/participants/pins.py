@@ -24,8 +24,8 @@ from ..keyring.keyring import Keyring
 from ..stores import records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
+from .calls import Use
 from .participant import Participant, ParticipantKey
-from .public_key import Use
 from .registry import record_name
 from .stored_records import RecordForm, StoredRecords
 

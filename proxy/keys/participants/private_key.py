@@ -25,8 +25,9 @@ from ..keyring.jwk_set import decoded, parse_object
 from ..keyring.keyring import Keyring
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, x_wing
+from .calls import RSA_BITS, X_WING, Use
 from .points import POINT_BYTES
-from .public_key import RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer
+from .public_key import RSA_EXPONENT, Kind, PublicKey, integer
 
 CTY: Final = "jwk+json"
 _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
@@ -179,7 +180,7 @@ def _rsa_members(key: RSAPrivateKey) -> _Members:
 def _x_wing_members(seed: bytes) -> _Members:
     return {
         "kty": "AKP",
-        "alg": x_wing.ALG,
+        "alg": X_WING,
         "pub": base64url.encode(x_wing.public_bytes(seed)).decode(),
         "priv": base64url.encode(seed).decode(),
     }

@@ -22,12 +22,11 @@ from ...core.crypto import base64url
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
+from .calls import RSA_BITS, X_WING, Use
 from .points import POINT_BYTES, check_ed25519, check_x25519
 
-Use = Literal["enc", "sig"]
 Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]
 
-RSA_BITS: Final = 4096
 RSA_EXPONENT: Final = 65537
 
 _REQUIRED: Final = {
@@ -38,7 +37,7 @@ _REQUIRED: Final = {
 _ALG: Final = {
     "RSA": "RSA-OAEP-256",
     "X25519": "ECDH-ES+A256KW",
-    "X-Wing": x_wing.ALG,
+    "X-Wing": X_WING,
     "Ed25519": "EdDSA",
     "RSA-PSS": "PS256",
 }

@@ -24,11 +24,11 @@ from ..stores import records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
+from .calls import MAX_ID_BYTES
 from .participant import Participant, ParticipantKey
 from .stored_records import RecordForm, StoredRecords
 
 VERSION: Final = 1
-MAX_ID_BYTES: Final = 256
 
 _LABEL: Final = b"sealyard/v1/record/participant\x00"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.

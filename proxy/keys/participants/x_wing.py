@@ -26,9 +26,6 @@ from cryptography.hazmat.primitives.hpke import (
 from ...core.errors import ParticipantError
 from .points import check_x25519
 
-ALG: Final = "x-sealyard-HPKE-X-Wing"
-"""HPKE, base mode: MLKEM768-X25519 (0x647a), HKDF-SHA256, AES-256-GCM."""
-
 SEED_BYTES: Final = 32
 PUBLIC_BYTES: Final = 1216
 WRAPPED_BYTES: Final = 1120 + 32 + 16

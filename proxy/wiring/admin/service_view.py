@@ -15,9 +15,9 @@ from ...config.settings import STALLED_SECONDS, ListenerSettings, Settings
 from ...core import leaves
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
-from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.session_calls import SessionCall, SessionResult
 from ...keys.operations.values import ValueCall, ValueResult
-from ...keys.participants.operations import ParticipantCall, ParticipantResult
+from ...keys.participants.calls import ParticipantCall
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
@@ -29,6 +29,7 @@ from .overview import overview
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
     from ...core.explain.explanation import Explained, Wanted
+    from ...keys.participants.operations import ParticipantResult
 
 MOST_KEPT: Final = 400
 PATIENCE_SECONDS: Final = 2.0

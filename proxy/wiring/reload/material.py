@@ -86,8 +86,9 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
     if any(one.rule_table.end_to_end for one in listeners.values()):
-        # Its library takes a while to load: here, not while the first message waits.
-        from ...keys.participants import package_jwe  # noqa: F401, PLC0415
+        # What they need takes a while to load: here, not while the first message waits.
+        from ...keys.end_to_end import key_source  # noqa: F401, PLC0415 - see above
+        from ...keys.participants import package_jwe  # noqa: F401, PLC0415 - see above
     return Material(settings, keyring, root, files, took, listeners)
 
 

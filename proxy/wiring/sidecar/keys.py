@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...core.crypto.context import Scope
 from ...core.errors import KeyringError
-from ...keys.end_to_end.key_source import EndToEnd
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.session_operations import SessionCall, SessionOperations, SessionResult
+from ...keys.operations.session_calls import SessionCall, SessionResult
 from ...keys.operations.values import ValueCall, ValueOperations, ValueResult
-from ...keys.participants.key_generation import KeyMaker
-from ...keys.participants.operations import ParticipantCall, ParticipantResult
+from ...keys.participants.calls import ParticipantCall
 from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
@@ -28,8 +27,13 @@ from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
 from ..reload.material import Material, RootAnswer
 from . import session_facts
+from .end_to_end import LateEndToEnd
 from .root_lease import RootLease
 from .verify_reports import VerifyReports
+
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...keys.operations.session_operations import SessionOperations
+    from ...keys.participants.operations import ParticipantResult
 
 
 class SidecarKeys:
@@ -53,7 +57,6 @@ class SidecarKeys:
         self._reporter = reporter
         self._environ = environ
         self._clock = clock
-        self._key_maker = KeyMaker()
         self.store: Store = open_store(
             settings.keys.store,
             time.monotonic,
@@ -86,16 +89,13 @@ class SidecarKeys:
         )
         if self.trail is not None:
             self.trail.changed = self.sessions.block
-        self.end_to_end = EndToEnd(
+        self.end_to_end = LateEndToEnd(
             self.sessions,
-            SessionSettings.of(settings.keys),
-            settings.keys.identities,
+            lambda: self._settings,
+            reporter,
             environ,
-            pins=settings.keys.pins,
-            clock=self.sessions.now,
-            random=os.urandom,
+            clock=clock,
             notice=self._report_store_failure,
-            reporter=reporter,
         )
         self.root = RootLease(
             material,
@@ -171,9 +171,9 @@ class SidecarKeys:
         self.watch.take(material.keyring)
         self.sessions.joins = _joins(material)
         if before.identities != material.settings.keys.identities:
-            self.end_to_end.replace_identities(material.settings.keys.identities)
+            self.end_to_end.replace_identities()
         if before.pins != material.settings.keys.pins:
-            self.end_to_end.replace_pins(material.settings.keys.pins)
+            self.end_to_end.replace_pins()
         self.sessions.shut.clear()  # whoever reloads has seen the alarm
         return not already_accepted
 
@@ -198,7 +198,8 @@ class SidecarKeys:
         keyring = operator_calls.keyring_revocations(
             self._settings, self._environ, self._reporter, self._clock
         )
-        operations = SessionOperations(self.sessions, keyring.revoke, self.pending)
+        kind = await asyncio.to_thread(_session_operations)
+        operations = kind(self.sessions, keyring.revoke, self.pending)
         result = await operations.run(call)
         if call.action == "erase":
             self.end_to_end.changed(erased(result.scope))
@@ -206,20 +207,12 @@ class SidecarKeys:
 
     async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""
-        operations = operator_calls.participant_operations(
-            self.end_to_end.participants(),
-            self.end_to_end.pins(),
-            self.sessions.keyring,
-            self._settings,
-            maker=self._key_maker,
-            reporter=self._reporter,
-            clock=self._clock,
-        )
-        return await operations.run(call)
+        return await self.end_to_end.operate(call)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Return the key packages of a conversation for a participant, newest first."""
-        return [one.facts() for one in await self.end_to_end.packages(scope, recipient)]
+        end_to_end = await self.end_to_end.asked()
+        return [one.facts() for one in await end_to_end.packages(scope, recipient)]
 
     async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
@@ -253,8 +246,8 @@ class SidecarKeys:
     def _use_keyring(self, keyring: Keyring) -> None:
         """Use another keyring, and read again what depends on it."""
         self.sessions.replace_keyring(keyring)
-        self.end_to_end.replace_identities(self._settings.keys.identities)
-        self.end_to_end.replace_pins(self._settings.keys.pins)
+        self.end_to_end.replace_identities()
+        self.end_to_end.replace_pins()
 
     def _give_up(self) -> None:
         """Drop all keys that seal and open, and overwrite the KEKs: the root's lease has ended.
@@ -262,7 +255,7 @@ class SidecarKeys:
         Name key and record key stay, for the audit log and to be known to the fleet.
         """
         self.sessions.withdraw(withdrawn=True)
-        self.end_to_end.replace_identities(self._settings.keys.identities)
+        self.end_to_end.replace_identities()
         self.sessions.keyring.give_up()
         self.watch.lineage.held.give_up()  # of a later reload, if that changed no KEK
 
@@ -294,6 +287,13 @@ class SidecarKeys:
     def _report_store_failure(self, reason: str) -> None:
         store = session_facts.kind_of(self._settings.keys)
         self._reporter.report("store.failed", store=store, reason=reason)
+
+
+def _session_operations() -> type[SessionOperations]:
+    """Return what does operators' calls about sessions; imported in a thread, where one asks."""
+    from ...keys.operations.session_operations import SessionOperations  # noqa: PLC0415 - as it says
+
+    return SessionOperations
 
 
 def _joins(material: Material) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
-from ...keys.end_to_end.key_source import EndToEnd
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
@@ -30,6 +29,7 @@ from ...traffic.upstream.client import HttpUpstream
 from ...traffic.upstream.permits import KINDS
 from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
+from .end_to_end import LateEndToEnd
 
 if TYPE_CHECKING:  # only where traces are wanted: it takes memory
     from ...telemetry.traces import LaneTraces, Traces
@@ -62,7 +62,7 @@ class WiredLane:
     def __init__(  # noqa: PLR0913 - what the sidecar hands in, once
         self,
         material: ListenerMaterial,
-        end_to_end: EndToEnd,
+        end_to_end: LateEndToEnd,
         reporter: MessageReporter,
         clock: Callable[[], float],
         *,

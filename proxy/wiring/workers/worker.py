@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from ...core.errors import InternalError, SealyardError
 from ...keys.fleet.lineage import Accepted
-from ...keys.operations.session_operations import SessionCall, scope_from_json
+from ...keys.operations.session_calls import SessionCall, scope_from_json
 from ...keys.operations.values import ValueCall
-from ...keys.participants.operations import ParticipantCall
+from ...keys.participants.calls import ParticipantCall
 from ...telemetry.logs import code_location
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets

@@ -6,24 +6,23 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...config.settings import KeySettings
 from ...core.crypto.context import Scope
 from ...core.errors import OperatorError, SealyardError, WorkerGone
-from ...keys.operations.session_operations import SessionCall, SessionResult, scope_to_json
+from ...keys.operations.session_calls import SessionCall, SessionResult, scope_to_json
 from ...keys.operations.values import ValueCall, ValueResult
-from ...keys.participants.key_generation import MOST_WAITING, SECONDS
-from ...keys.participants.operations import ParticipantCall, ParticipantResult
+from ...keys.participants.calls import ParticipantCall
 from ..ipc.worker_process import WorkerProcess
 from ..operator_calls import PARTICIPANT_CHANGES
 from ..reload.config_files import Source
 
+if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...keys.participants.operations import ParticipantResult
+
 CALL_SECONDS: Final = 10.0
 """A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
-
-_PARTICIPANT_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
-"""The last caller in the queue for a key pair waits for all the others."""
 
 CHANGE_SECONDS: Final = 30.0
 
@@ -62,8 +61,16 @@ class WorkerOperations:
 
     async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Let one worker do what an operator asks of a participant, and notify the others."""
+        # No message waits for this process.
+        from ...keys.participants.key_generation import (  # noqa: PLC0415 - see above
+            MOST_WAITING,
+            SECONDS,
+        )
+        from ...keys.participants.operations import ParticipantResult  # noqa: PLC0415 - see above
+
+        longest = (MOST_WAITING + 1) * SECONDS  # the last caller waits for all the others
         first, *rest = self._sharing()
-        result = await first.ask("participants", _PARTICIPANT_SECONDS, call=call.to_json())
+        result = await first.ask("participants", longest, call=call.to_json())
         if call.action in PARTICIPANT_CHANGES:
             # Over SQLite they would keep using a revoked key until they read the store again.
             notices = (worker.ask("hear", CALL_SECONDS) for worker in rest)

@@ -6,7 +6,7 @@ import json
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
-from proxy.keys.operations.session_operations import SessionResult
+from proxy.keys.operations.session_calls import SessionResult
 
 from ..conftest import Everything, Listening, Open
 

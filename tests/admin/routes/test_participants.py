@@ -15,12 +15,9 @@ from proxy.core.errors import (
     ParticipantsUnavailable,
     SealyardError,
 )
+from proxy.keys.participants.calls import ParticipantCall
 from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.operations import (
-    ParticipantCall,
-    ParticipantOperations,
-    ParticipantResult,
-)
+from proxy.keys.participants.operations import ParticipantOperations, ParticipantResult
 from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import a_keyring

@@ -11,7 +11,7 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.core.errors import KeyUnavailable, OperatorError
-from proxy.keys.operations.session_operations import SessionCall, SessionFacts, SessionResult
+from proxy.keys.operations.session_calls import SessionCall, SessionFacts, SessionResult
 
 from ..conftest import Everything, Listening, Open
 

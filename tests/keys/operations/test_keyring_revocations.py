@@ -8,7 +8,7 @@ import pytest
 from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.audit import AuditLog, file_beside
 from proxy.keys.keyring.file import create_keyring, open_keyring
-from proxy.keys.operations.session_operations import KeyringRevocations
+from proxy.keys.operations.keyring_revocations import KeyringRevocations
 
 from ..builders import NOW, Time, a_keyring, a_root
 

@@ -10,12 +10,8 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, OperatorError
-from proxy.keys.operations.session_operations import (
-    SessionCall,
-    SessionFacts,
-    SessionOperations,
-    SessionResult,
-)
+from proxy.keys.operations.session_calls import SessionCall, SessionFacts, SessionResult
+from proxy.keys.operations.session_operations import SessionOperations
 
 from ..builders import (
     CONTEXT,

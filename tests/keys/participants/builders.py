@@ -10,6 +10,7 @@ from typing import Any, Final
 from proxy.core.crypto import base64url
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.participants import public_key, x_wing
+from proxy.keys.participants.calls import X_WING
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
 from proxy.keys.stores import MemoryStore
@@ -42,7 +43,7 @@ def a_private_jwk(name: str) -> dict[str, Any]:
         public, private = (
             base64url.encode(one).decode() for one in (x_wing.public_bytes(seed), seed)
         )
-        return {"kty": "AKP", "alg": x_wing.ALG, "pub": public, "priv": private}
+        return {"kty": "AKP", "alg": X_WING, "pub": public, "priv": private}
     if name in _X25519:
         private, public = (base64url.encode(bytes.fromhex(one)).decode() for one in _X25519[name])
         return {"kty": "OKP", "crv": "X25519", "x": public, "d": private}

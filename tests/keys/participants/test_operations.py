@@ -7,13 +7,9 @@ import pytest
 
 from proxy.core.errors import ParticipantError, UnfitEnvironment, UnknownParticipantKey
 from proxy.keys.participants import private_key
+from proxy.keys.participants.calls import ACTIONS, ParticipantCall
 from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.operations import (
-    ACTIONS,
-    ParticipantCall,
-    ParticipantOperations,
-    ParticipantResult,
-)
+from proxy.keys.participants.operations import ParticipantOperations, ParticipantResult
 from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import NOW, a_keyring

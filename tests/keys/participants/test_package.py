@@ -21,6 +21,7 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
 from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
+from proxy.keys.participants.calls import X_WING
 from proxy.keys.participants.package import Identity, OpenedPackage
 from proxy.keys.participants.private_key import native_rsa
 from tests.keys.builders import NOW
@@ -515,7 +516,7 @@ def test_sixteen_x_wing_keys_fit_into_a_package_and_no_more() -> None:
         public_key.from_members(
             {
                 "kty": "AKP",
-                "alg": x_wing.ALG,
+                "alg": X_WING,
                 "pub": base64url.encode(x_wing.public_bytes(seed)).decode(),
             }
         )

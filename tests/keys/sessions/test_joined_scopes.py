@@ -15,11 +15,8 @@ from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import ForbiddenValue, OpenFailed
 from proxy.keys.operations import token_check, values
-from proxy.keys.operations.session_operations import (
-    SessionCall,
-    SessionOperations,
-    SessionResult,
-)
+from proxy.keys.operations.session_calls import SessionCall, SessionResult
+from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.joined_scopes import NEVER, forms, set_apart

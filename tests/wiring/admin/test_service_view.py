@@ -10,7 +10,7 @@ import pytest
 
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_operations import SessionCall, SessionResult
+from proxy.keys.operations.session_calls import SessionCall, SessionResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.admin.service_view import Carrier, ServiceView

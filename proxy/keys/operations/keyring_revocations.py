@@ -1,0 +1,40 @@
+"""Revocations in the keyring's file, which outlive every store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.crypto.derivation import audit_key
+from ..audit import AuditLog, Value
+from ..keyring import file
+from ..keyring.keyring import Keyring
+from ..keyring.roots import RootProvider, Roots
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringRevocations:
+    """Changes the keyring at `path`, unless the change cannot be written to the audit log."""
+
+    path: Path
+    roots: RootProvider | Roots
+    audit: AuditLog
+    clock: Callable[[], float] = time.time
+
+    def revoke(self, name: str, not_before: int) -> None:
+        """Write into the keyring that sessions of `name` from before `not_before` are revoked.
+
+        It blocks, for about 0.3 s under a passphrase. Raises KeyringError or UnfitEnvironment,
+        naming the file; then the keyring is as it was.
+        """
+
+        def change(keyring: Keyring) -> Keyring:
+            changed = keyring.revoke(name, not_before, now=int(self.clock()))
+            key, path = audit_key(keyring.record_key), str(self.path)
+            fields: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
+            self.audit.write(key, "keys.revoke", **fields)
+            return changed
+
+        file.update_keyring(self.path, self.roots, change)
