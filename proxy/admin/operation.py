@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_routedef import RouteDef
 
 from ..config.settings import AdminScope
 from .problem import AdminError
 
 Schema = Mapping[str, Any]
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handle = Callable[[Request], Awaitable[StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,11 @@ class Endpoint:
     operation: Operation
     handle: Handle
 
-    def route(self) -> web.RouteDef:
+    def route(self) -> RouteDef:
         """Return its route alone: no HEAD beside a GET."""
         one = self.operation
         extra = {"allow_head": False} if one.method == "GET" else {}
-        return web.RouteDef(one.method, one.path, self.handle, extra)
+        return RouteDef(one.method, one.path, self.handle, extra)
 
 
 def scopes(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], AdminScope | None]:

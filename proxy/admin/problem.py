@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_response import Response
 
 from ..core.errors import NotErasable, OpenFailed
 
@@ -131,7 +131,7 @@ def answer(
     code: str = "",
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, object] | None = None,
-) -> web.Response:
+) -> Response:
     """Return the response; `code` replaces that of the error where the cause has its own."""
     shown = code or error.code
     body = {
@@ -140,7 +140,7 @@ def answer(
         "status": error.status,
         **(members or {}),
     }
-    return web.Response(
+    return Response(
         status=error.status,
         body=json.dumps(body).encode(),
         content_type="application/problem+json",

@@ -8,7 +8,9 @@ import ssl
 from collections.abc import Sequence
 from typing import Final, cast
 
-from aiohttp import web
+from aiohttp.web_app import Application
+from aiohttp.web_routedef import RouteDef
+from aiohttp.web_runner import AppRunner
 
 from .auth.guard import Guard
 
@@ -32,9 +34,9 @@ class _Reset(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
-def application(guard: Guard, routes: Sequence[web.RouteDef]) -> web.Application:
+def application(guard: Guard, routes: Sequence[RouteDef]) -> Application:
     """Return the application of a listener: its routes behind its guard."""
-    app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
+    app = Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
     app.add_routes(routes)
     return app
 
@@ -42,11 +44,11 @@ def application(guard: Guard, routes: Sequence[web.RouteDef]) -> web.Application
 class AdminServer:
     """Serves routes behind a guard."""
 
-    def __init__(self, guard: Guard, routes: Sequence[web.RouteDef]) -> None:
+    def __init__(self, guard: Guard, routes: Sequence[RouteDef]) -> None:
         self.guard = guard
         self._sockets: tuple[socket.socket, ...] = ()
         self._servers: list[asyncio.Server] = []
-        self._runner = web.AppRunner(
+        self._runner = AppRunner(
             application(guard, routes),
             access_log=None,
             handle_signals=False,

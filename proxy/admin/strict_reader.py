@@ -6,7 +6,9 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp.helpers import RequestKey
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
@@ -19,26 +21,26 @@ LATEST: Final = (1 << 62) - 2
 class Malformed(Exception):
     """A malformed request; `str` is a sentence for the caller."""
 
-    def answer(self) -> web.Response:
+    def answer(self) -> Response:
         """Return the response: 400 with this sentence."""
         return problem.answer(problem.MALFORMED, members={"detail": str(self)})
 
 
-_REQUEST_ID: Final = web.RequestKey("request_id", str)
+_REQUEST_ID: Final = RequestKey("request_id", str)
 
 
-def name_request(request: web.Request, request_id: str) -> None:
+def name_request(request: Request, request_id: str) -> None:
     """Set the id of a request in the log and in the audit log."""
     request[_REQUEST_ID] = request_id
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: Request) -> str:
     """Return the id of a request in the log and in the audit log."""
     return request[_REQUEST_ID]
 
 
 async def body(
-    request: web.Request, known: Collection[str], *, most_bytes: int = 0
+    request: Request, known: Collection[str], *, most_bytes: int = 0
 ) -> Mapping[str, Any]:
     """Return the JSON object of a body without unknown members; raise Malformed.
 
@@ -52,7 +54,7 @@ async def body(
     return only(members, known)
 
 
-def query(request: web.Request, known: Collection[str]) -> Mapping[str, Any]:
+def query(request: Request, known: Collection[str]) -> Mapping[str, Any]:
     """Return the parameters of a query; raise Malformed for a repeated or unknown one."""
     if len(request.query) != len(set(request.query)):
         raise Malformed("A query parameter is repeated.")

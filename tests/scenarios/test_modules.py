@@ -6,6 +6,7 @@ What a configuration does ask for is there before the first message, and not wit
 
 from __future__ import annotations
 
+import secrets
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import MappingProxyType
 import aiohttp
 import trustme
 
-from tests.scenarios.end_to_end import RULES
+from tests.scenarios.end_to_end import RULES, a_world
 from tests.scenarios.rig import ROOT, TOKEN, backend, served
 
 WRITTEN_AT_THE_END = textwrap.dedent(
@@ -28,6 +29,8 @@ WRITTEN_AT_THE_END = textwrap.dedent(
     """
 )
 HEAVY = {
+    "aiohttp.web",
+    "argparse",
     "cryptography.hazmat.primitives.serialization.ssh",
     "cryptography.x509",
     "frozenlist._frozenlist",
@@ -39,6 +42,7 @@ HEAVY = {
     "opentelemetry",
     "pkcs11",
     "proxy.admin.auth.certificates",
+    "proxy.admin.auth.token_review",
     "proxy.config.schema.all_tables",
     "proxy.config.schema.roots.vault",
     "proxy.core.explain.explanation",
@@ -63,6 +67,12 @@ HEAVY = {
     "zipfile",
     "zstandard",
 }
+OTHER_RULES = """\
+      - name: another
+        match: POST /other/{id}
+        conversation: path:id
+        request: {encrypt: $.content}
+"""
 COMPILED = {
     "aiohttp._http_parser",
     "aiohttp._http_writer",
@@ -78,11 +88,16 @@ async def modules(
     *options: str,
     sent: bool = False,
     used: bool = False,
+    asked: bool = False,
     rules: str | None = None,
     admin_more: str = "",
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
-    """Return the modules of a sidecar; `sent` gives it messages, `used` calls of its admin API."""
+    """Return the modules of a sidecar.
+
+    `sent` gives it messages, `used` the calls of its admin API that come all the time, `asked`
+    those that operators make.
+    """
     prepare(folder)
     variables = {"PYTHONPATH": f"{ROOT}:{folder}", **variables}
     async with backend() as behind:
@@ -100,9 +115,24 @@ async def modules(
                 await send(ours.port)
             if used:
                 await use(ours.admin)
+            if asked:
+                await ask(ours.admin)
             ours.process.terminate()
             await ours.ended()
     return written_in(folder)
+
+
+async def ask(admin: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    asked = {"method": "POST", "path": "/api/messages", "body": '{"content": "x"}'}
+    names = {"tenant": "alpha", "conversation": "c1"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{admin}", headers=headers) as client:
+        async with client.post("/v1/explain", json=asked) as answer:
+            assert (await answer.json())["request"]["rule"] == "alpha"
+        async with client.get("/v1/participants/ada") as answer:
+            assert await answer.json() == {"keys": []}
+        async with client.get("/v1/sessions", params=names) as answer:
+            assert (await answer.json())["sessions"] == []
 
 
 def prepare(folder: Path) -> None:
@@ -145,6 +175,29 @@ async def test_messages_import_nothing(tmp_path: Path) -> None:
     before = await modules(tmp_path / "before")
 
     assert await modules(tmp_path / "after", sent=True) - before == set()
+
+
+async def test_what_operators_ask_for_is_imported_then(tmp_path: Path) -> None:
+    found = await modules(tmp_path, asked=True)
+
+    assert found >= {
+        "proxy.core.explain.explanation",
+        "proxy.keys.end_to_end.key_source",
+        "proxy.keys.operations.session_operations",
+    }
+
+
+async def test_rules_end_to_end_may_come_with_a_reload(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    async with a_world(tmp_path, rules=OTHER_RULES) as world:
+        file = tmp_path / "sealyard.yaml"
+        file.write_text(file.read_text().replace(OTHER_RULES, RULES))
+        await world.ours.event("config.loaded", 2)
+
+        token = await world.send(canary, "bob")
+
+        assert await world.read(token, "bob") == canary
+        assert await world.read(token, "eve") == token
 
 
 async def test_rules_end_to_end_have_their_library_before_the_first_message(

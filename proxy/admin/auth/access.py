@@ -6,15 +6,18 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+from aiohttp.web_request import Request
 
 from ...config.settings import AdminClient, AdminScope, AdminSettings
 from .. import problem
 from ..problem import AdminError
-from .token_review import TokenReviews
 from .tokens import Caller, ReviewFailed, Tokens, read_tokens
+
+if TYPE_CHECKING:
+    from .token_review import TokenReviews
 
 _SCHEME: Final = b"bearer "
 
@@ -29,7 +32,7 @@ class Access:
     reviews: TokenReviews | None = None
     clock: Callable[[], float] = time.time
 
-    async def caller(self, request: web.Request, *, patient: bool) -> Caller | AdminError:
+    async def caller(self, request: Request, *, patient: bool) -> Caller | AdminError:
         """Return who sent the request, or the error to refuse it with.
 
         Unless `patient`, the API server is not asked: only tokens that it reviewed lately pass.
@@ -49,7 +52,7 @@ class Access:
                 return problem.NOT_REVIEWED
         return caller or problem.UNAUTHORIZED
 
-    def _by_certificate(self, request: web.Request) -> Caller | None:
+    def _by_certificate(self, request: Request) -> Caller | None:
         transport = request.transport
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         if not self.clients or not isinstance(tls, ssl.SSLObject):
@@ -73,10 +76,13 @@ def read_access(
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
-    reviewed = settings.kubernetes
-    reviews = TokenReviews(reviewed, clock) if reviewed is not None else None
-    # X.509 takes a megabyte, so it is imported only where the settings need it: now, not while a
-    # caller waits.
+    reviewed, reviews = settings.kubernetes, None
+    # X.509 takes a megabyte, a client of the API server a tenth of one, so they are imported only
+    # where the settings need them: now, not while a caller waits.
+    if reviewed is not None:
+        from .token_review import TokenReviews  # noqa: PLC0415 - see above
+
+        reviews = TokenReviews(reviewed, clock)
     if settings.clients:
         from . import certificates  # noqa: F401, PLC0415 - see above
     each = [

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_exceptions import HTTPException, HTTPMethodNotAllowed, HTTPRequestEntityTooLarge
+from aiohttp.web_middlewares import middleware
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response, StreamResponse
 
 from ...config.settings import Address, AdminScope, TcpAddress
 from ...core.errors import SealyardError, WorkerGone
@@ -102,13 +106,13 @@ class Guard:
     def middleware(self) -> Middleware:
         """Return the middleware, which aiohttp also runs where no route matches."""
 
-        @web.middleware
-        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        @middleware
+        async def guarded(request: Request, handler: Handler) -> StreamResponse:
             request_id = f"{self._prefix}-{next(self._numbers):x}"
             name_request(request, request_id)
             caller = await self._caller(request)
             if isinstance(caller, AdminError):
-                response: web.StreamResponse = _refused(caller)
+                response: StreamResponse = _refused(caller)
             else:
                 response = await self._handled(request, handler)
             if self._gate is not None:
@@ -123,7 +127,7 @@ class Guard:
 
         return guarded
 
-    async def _caller(self, request: web.Request) -> Caller | AdminError | None:
+    async def _caller(self, request: Request) -> Caller | AdminError | None:
         """Return the authorized caller, None where no credentials are needed, or the error."""
         sent = request.headers.getall(hdrs.HOST, [])
         if len(sent) != 1 or not allowed(sent[0], self._listen):
@@ -145,23 +149,23 @@ class Guard:
             caller if self._gate.scopes.get(operation) in caller.scopes else problem.FORBIDDEN_SCOPE
         )
 
-    async def _authenticated(self, request: web.Request, access: Access) -> Caller | AdminError:
+    async def _authenticated(self, request: Request, access: Access) -> Caller | AdminError:
         failures = self._failures.of(peer(request.remote))
         caller = await access.caller(request, patient=not failures.spent())
         if isinstance(caller, AdminError):
             return caller if failures.take() else problem.TOO_MANY
         return caller if self._calls.of(caller.name).take() else problem.TOO_MANY
 
-    async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handled(self, request: Request, handler: Handler) -> StreamResponse:
         try:
             return await handler(request)
         except Malformed as malformed:
             return malformed.answer()
-        except web.HTTPMethodNotAllowed as error:
+        except HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
             return problem.answer(problem.METHOD_NOT_ALLOWED, headers={"Allow": allow})
-        except web.HTTPException as error:
-            large = isinstance(error, web.HTTPRequestEntityTooLarge)
+        except HTTPException as error:
+            large = isinstance(error, HTTPRequestEntityTooLarge)
             return problem.answer(problem.TOO_LARGE if large else problem.NOT_FOUND)
         except WorkerGone:
             return problem.answer(problem.WORKER_GONE)
@@ -175,8 +179,8 @@ class Guard:
             return problem.answer(problem.INTERNAL)
 
     async def _recorded(
-        self, request: web.Request, response: web.StreamResponse, caller: str, request_id: str
-    ) -> web.StreamResponse:
+        self, request: Request, response: StreamResponse, caller: str, request_id: str
+    ) -> StreamResponse:
         """Record the call; return its response, or a refusal where that failed."""
         resource = request.match_info.route.resource
         entry: dict[str, str | int] = {
@@ -202,11 +206,11 @@ class Guard:
         return response
 
 
-def _too_many(response: web.StreamResponse) -> bool:
+def _too_many(response: StreamResponse) -> bool:
     return response.status == problem.TOO_MANY.status
 
 
-def _refused(error: AdminError) -> web.Response:
+def _refused(error: AdminError) -> Response:
     if error is problem.UNAUTHORIZED:
         return problem.answer(error, headers={"WWW-Authenticate": "Bearer"})
     waits = error in {problem.TOO_MANY, problem.NOT_REVIEWED}

@@ -10,7 +10,11 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp.web_exceptions import HTTPNotFound
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
+from aiohttp.web_routedef import RouteDef, get
 
 from ...core.errors import UnfitEnvironment
 
@@ -65,20 +69,20 @@ _MOST_REDIRECTS: Final = 10
 _HEADERS: Final = {"User-Agent": "kube-probe/sealyard", "Accept": "*/*"}
 
 
-def app_probe_routes(probes: Mapping[str, AppProbe]) -> list[web.RouteDef]:
+def app_probe_routes(probes: Mapping[str, AppProbe]) -> list[RouteDef]:
     """Return the routes that the kubelet probes."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: Request) -> Response:
         info = request.match_info
         probe = probes.get(f"{info['container']}/{info['kind']}")
         if probe is None:
-            raise web.HTTPNotFound
+            raise HTTPNotFound
         failure = await ask(probe)
         if failure:
-            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{failure}\n")
-        return web.Response(text="ok\n")
+            return Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{failure}\n")
+        return Response(text="ok\n")
 
-    return [web.get("/app-probe/{container}/{kind}", answer)]
+    return [get("/app-probe/{container}/{kind}", answer)]
 
 
 async def ask(probe: AppProbe) -> str:

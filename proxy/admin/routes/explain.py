@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ...config.settings import ListenerSettings, Settings
 from ...core.http.message import DIRECTIONS, Headers, header_values
@@ -78,7 +79,7 @@ class ExplainRoutes:
         """Return the endpoint."""
         return [Endpoint(EXPLAIN, self._explain)]
 
-    async def _explain(self, request: web.Request) -> web.Response:
+    async def _explain(self, request: Request) -> Response:
         members = await strict_reader.body(request, _MEMBERS)
         listener = _listener(
             self._service.settings, strict_reader.text(members, "listener", nullable=True)
@@ -89,7 +90,7 @@ class ExplainRoutes:
         if wanted.messages and not wanted.websocket:
             raise Malformed("`messages` are for the method WS.")
         explained = await self._service.explain(listener, wanted)
-        return web.Response(body=_told(listener.name, explained), content_type="application/json")
+        return Response(body=_told(listener.name, explained), content_type="application/json")
 
 
 def _wanted(members: Mapping[str, Any]) -> Wanted:

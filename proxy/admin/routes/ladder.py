@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Parameter, Schema, Success
@@ -101,10 +102,10 @@ class LadderRoutes:
         """Return the endpoint."""
         return [Endpoint(LADDER, self._ladder)]
 
-    async def _ladder(self, request: web.Request) -> web.Response:
+    async def _ladder(self, request: Request) -> Response:
         said = strict_reader.query(request, ("days",)).get("days")
         report = await self._service.ladder(DAYS if said is None else _days(said))
-        return web.Response(body=json.dumps(report).encode(), content_type="application/json")
+        return Response(body=json.dumps(report).encode(), content_type="application/json")
 
 
 def _days(said: str) -> int:

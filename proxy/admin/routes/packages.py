@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ...core.errors import KeyUnavailable, OperatorError, ParticipantError
 from .. import problem, schemas, strict_reader
@@ -59,7 +60,7 @@ class PackageRoutes:
         """Return the operation."""
         return [Endpoint(PACKAGE, self._package)]
 
-    async def _package(self, request: web.Request) -> web.Response:
+    async def _package(self, request: Request) -> Response:
         members = strict_reader.query(request, (*IN_QUERY, "recipient", "sid"))
         scope, recipient = named_scope(members), strict_reader.required(members, "recipient")
         sid = strict_reader.text(members, "sid")
@@ -77,5 +78,5 @@ class PackageRoutes:
             if sid is None or one["sid"] == sid:
                 headers = {"Sealyard-Sid": one["sid"], "Sealyard-Signer": one["kid"]}
                 body = json.dumps(one["package"], separators=(",", ":")).encode()
-                return web.Response(body=body, content_type=MEDIA_TYPE, headers=headers)
+                return Response(body=body, content_type=MEDIA_TYPE, headers=headers)
         return problem.answer(problem.NO_PACKAGE)

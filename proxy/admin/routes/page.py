@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ..operation import Endpoint, Operation, Success
 
@@ -46,8 +47,8 @@ def page() -> list[Endpoint]:
 def _endpoint(path: str, name: str, content_type: str) -> Endpoint:
     body = (_FOLDER / name).read_bytes()
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
+    async def answer(_: Request) -> Response:
+        return Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
 
     successes = (Success("The file.", {"type": "string"}, media_type=content_type),)
     operation = Operation(name, "GET", path, None, "A file of the status page.", successes)

@@ -11,7 +11,9 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ...core.errors import (
     KeyMakerBusy,
@@ -187,25 +189,25 @@ class ParticipantRoutes:
             Endpoint(PRIVATE, self._private),
         ]
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: Request) -> Response:
         strict_reader.query(request, ())
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, web.Response):
+        if isinstance(found, Response):
             return found
         keys = [self._facts(one, found.pins) for one in found.participant.keys]
         return _json({"keys": keys})
 
-    async def _has_valid(self, request: web.Request) -> web.Response:
+    async def _has_valid(self, request: Request) -> Response:
         use = _use(strict_reader.query(request, ("use",)), "enc")
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, web.Response):
+        if isinstance(found, Response):
             return found
         return _json({"has_valid_keys": found.participant.has_valid_keys(self._clock(), use)})
 
-    async def _jwks(self, request: web.Request) -> web.Response:
+    async def _jwks(self, request: Request) -> Response:
         strict_reader.query(request, ())
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, web.Response):
+        if isinstance(found, Response):
             return found
         now = self._clock()
         body = json.dumps(found.participant.jwks(now), separators=(",", ":")).encode()
@@ -217,56 +219,54 @@ class ParticipantRoutes:
             "Expires": formatdate(now + age, usegmt=True),
         }
         if _matches(request.headers.getall(hdrs.IF_NONE_MATCH, []), etag):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return web.Response(body=body, content_type="application/jwk-set+json", headers=headers)
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(body=body, content_type="application/jwk-set+json", headers=headers)
 
-    async def _add(self, request: web.Request) -> web.Response:
+    async def _add(self, request: Request) -> Response:
         members = await strict_reader.body(request, _NEW_KEY)
         call = await asyncio.to_thread(_new_key, "add", _who(request), members)
         return await self._changed(call, HTTPStatus.CREATED)
 
-    async def _rotate(self, request: web.Request) -> web.Response:
+    async def _rotate(self, request: Request) -> Response:
         members = await strict_reader.body(request, (*_NEW_KEY, "grace"))
         grace = strict_reader.integer(members, "grace", low=0, high=MAX_GRACE_SECONDS)
         seconds = GRACE_SECONDS if grace is None else grace
         call = await asyncio.to_thread(_new_key, "rotate", _who(request), members, seconds=seconds)
         return await self._changed(call, HTTPStatus.CREATED)
 
-    async def _revoke(self, request: web.Request) -> web.Response:
+    async def _revoke(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("kid", "reason"))
         reason = strict_reader.required(members, "reason")
         return await self._changed(
             ParticipantCall("revoke", _who(request), kid=_kid(members), reason=reason)
         )
 
-    async def _expire(self, request: web.Request) -> web.Response:
+    async def _expire(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("kid", "at"))
         seconds = strict_reader.integer(members, "at") or 0
         return await self._changed(
             ParticipantCall("expire", _who(request), kid=_kid(members), seconds=seconds)
         )
 
-    async def _accept(self, request: web.Request) -> web.Response:
+    async def _accept(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("kid",))
         return await self._changed(ParticipantCall("accept", _who(request), kid=_kid(members)))
 
-    async def _private(self, request: web.Request) -> web.Response:
+    async def _private(self, request: Request) -> Response:
         kid = _kid(strict_reader.query(request, ("kid",)))
         found = await self._do(ParticipantCall("private", _who(request), kid=kid))
-        if isinstance(found, web.Response):
+        if isinstance(found, Response):
             return found
         sealed = found.participant.find(kid).private
-        return web.Response(body=sealed.encode(), content_type="application/jose")
+        return Response(body=sealed.encode(), content_type="application/jose")
 
-    async def _changed(
-        self, call: ParticipantCall, status: HTTPStatus = HTTPStatus.OK
-    ) -> web.Response:
+    async def _changed(self, call: ParticipantCall, status: HTTPStatus = HTTPStatus.OK) -> Response:
         result = await self._do(call)
-        if isinstance(result, web.Response):
+        if isinstance(result, Response):
             return result
         return _json(self._facts(result.participant.find(result.kid), result.pins), status)
 
-    async def _do(self, call: ParticipantCall) -> ParticipantResult | web.Response:
+    async def _do(self, call: ParticipantCall) -> ParticipantResult | Response:
         try:
             return await self._service.participants(call)
         except OperatorError as error:
@@ -281,7 +281,7 @@ class ParticipantRoutes:
         return {**key.facts(self._clock()), **pins.facts(key), "jwk": key.public.to_jwk()}
 
 
-def _who(request: web.Request) -> str:
+def _who(request: Request) -> str:
     """Return the participant id in the path; raise Malformed for an invalid one."""
     who = request.match_info["id"]
     try:
@@ -355,6 +355,6 @@ def _matches(sent: Collection[str], etag: str) -> bool:
     return etag in listed or "*" in listed
 
 
-def _json(value: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def _json(value: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
     body = json.dumps(value).encode()
-    return web.Response(status=status, body=body, content_type="application/json")
+    return Response(status=status, body=body, content_type="application/json")

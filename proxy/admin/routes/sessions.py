@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, OperatorError
@@ -141,19 +142,19 @@ class SessionRoutes:
             Endpoint(REVOKE, self._revoke),
         ]
 
-    async def _show(self, request: web.Request) -> web.Response:
+    async def _show(self, request: Request) -> Response:
         return await self._do("show", strict_reader.query(request, IN_QUERY))
 
-    async def _create(self, request: web.Request) -> web.Response:
+    async def _create(self, request: Request) -> Response:
         return await self._do("create", await strict_reader.body(request, _PARTS))
 
-    async def _rotate(self, request: web.Request) -> web.Response:
+    async def _rotate(self, request: Request) -> Response:
         return await self._do("rotate", await strict_reader.body(request, _PARTS))
 
-    async def _revoke(self, request: web.Request) -> web.Response:
+    async def _revoke(self, request: Request) -> Response:
         return await self._do("revoke", await strict_reader.body(request, (*_PARTS, "not_before")))
 
-    async def _do(self, action: Action, members: Mapping[str, Any]) -> web.Response:
+    async def _do(self, action: Action, members: Mapping[str, Any]) -> Response:
         call = self._call(action, members)
         try:
             result = await self._service.operate(call)
@@ -166,7 +167,7 @@ class SessionRoutes:
         if action == "revoke" and not result.reaches_others:
             return problem.answer(problem.NOT_KEPT, members=result.to_json())
         body = json.dumps(result.to_json()).encode()
-        return web.Response(body=body, content_type="application/json")
+        return Response(body=body, content_type="application/json")
 
     def _call(self, action: Action, members: Mapping[str, Any]) -> SessionCall:
         scope = named_scope(members)
@@ -235,7 +236,7 @@ class EraseRoutes:
         """Return the operation."""
         return [Endpoint(ERASE, self._erase)]
 
-    async def _erase(self, request: web.Request) -> web.Response:
+    async def _erase(self, request: Request) -> Response:
         scope = named_scope(strict_reader.query(request, IN_QUERY))
         call = SessionCall("erase", scope)
         try:
@@ -247,4 +248,4 @@ class EraseRoutes:
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
         body = json.dumps(result.to_json()).encode()
-        return web.Response(body=body, content_type="application/json")
+        return Response(body=body, content_type="application/json")

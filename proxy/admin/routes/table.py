@@ -11,7 +11,9 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ... import __version__
 from ...telemetry.metrics.metric import OPENMETRICS, TEXT
@@ -142,28 +144,28 @@ class HealthRoutes:
             Endpoint(METRICS, self._metrics),
         ]
 
-    async def _livez(self, _: web.Request) -> web.Response:
+    async def _livez(self, _: Request) -> Response:
         if silent := self._service.stalled():
             text = f"stalled: no heartbeat for {silent:.0f} s\n"
-            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=text)
-        return web.Response(text="ok\n")
+            return Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=text)
+        return Response(text="ok\n")
 
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _readyz(self, request: Request) -> Response:
         checks = await self._service.checks()
         ready = all(check.ok for check in checks)
         lines = [_line(check) for check in checks] if "verbose" in request.query else []
         lines.append("ready" if ready else "not ready")
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return web.Response(status=status, text="\n".join(lines) + "\n")
+        return Response(status=status, text="\n".join(lines) + "\n")
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: Request) -> Response:
         from ...telemetry.metrics.prometheus_text import exposed  # noqa: PLC0415 - two MiB, for those who scrape
 
         samples = await self._service.samples()
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         # In a thread: thousands of series take a tenth of a second and more.
         shown = await asyncio.to_thread(exposed, samples, accept)
-        return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
+        return Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
 
 class Routes:
@@ -197,7 +199,7 @@ class Routes:
             *self._values.all(),
         ]
 
-    async def _reload(self, _: web.Request) -> web.Response:
+    async def _reload(self, _: Request) -> Response:
         outcome = await self._service.reload()
         if not outcome.accepted:
             return problem.answer(
@@ -207,13 +209,13 @@ class Routes:
             )
         return _json({"reloaded": True, "sha256": outcome.sha256, "swap_ms": outcome.swap_ms})
 
-    async def _status(self, _: web.Request) -> web.Response:
+    async def _status(self, _: Request) -> Response:
         return _json(await self._service.status())
 
-    async def _config(self, _: web.Request) -> web.Response:
+    async def _config(self, _: Request) -> Response:
         return _json(redacted(self._service.settings))
 
-    async def _openapi(self, _: web.Request) -> web.Response:
+    async def _openapi(self, _: Request) -> Response:
         return _json(api())
 
 
@@ -233,5 +235,5 @@ def _line(check: Check) -> str:
     return f"[{mark}] {check.name}{detail}"
 
 
-def _json(value: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=json.dumps(value).encode(), content_type="application/json")
+def _json(value: Mapping[str, Any]) -> Response:
+    return Response(body=json.dumps(value).encode(), content_type="application/json")

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import StreamResponse
 
 from .. import problem
 from ..operation import Endpoint, Operation, Parameter, Success
@@ -17,7 +18,7 @@ from ..service import AdminService
 LINE_TYPE = "application/x-ndjson"
 
 
-class EventLines(web.StreamResponse):
+class EventLines(StreamResponse):
     """Sends what `events` yields as NDJSON, an empty line for None.
 
     It starts once the handler has returned, as aiohttp sends any response, so the middleware has
@@ -86,7 +87,7 @@ class TapRoutes:
         """End every stream: a shutdown does not wait for viewers."""
         self._closed.set()
 
-    async def _tap(self, request: web.Request) -> web.StreamResponse:
+    async def _tap(self, request: Request) -> StreamResponse:
         if self._streams >= _MOST_STREAMS or self._closed.is_set():
             return problem.answer(problem.TOO_MANY, headers={"Retry-After": "5"})
         return EventLines(self._events(with_status="status" in request.query))

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
 
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.token import FORMS, Form
@@ -87,26 +88,26 @@ class ValueRoutes:
         """Return the operations."""
         return [Endpoint(SEAL, self._seal), Endpoint(OPEN, self._open)]
 
-    async def _seal(self, request: web.Request) -> web.Response:
+    async def _seal(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("values",), most_bytes=MOST_BYTES)
         call = ValueCall("seal", tuple(map(_to_seal, _each(members, "values", _TO_SEAL))))
         done = await self._done(call)
-        if isinstance(done, web.Response):
+        if isinstance(done, Response):
             return done
         return _json({"tokens": [one.text for one in done]})
 
-    async def _open(self, request: web.Request) -> web.Response:
+    async def _open(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
         asked = tuple(
             ValueBinding(ValueResult(strict_reader.required(one, "token")), _context(one))
             for one in _each(members, "tokens", _TO_OPEN)
         )
         done = await self._done(ValueCall("open", asked, strict_reader.request_id(request)))
-        if isinstance(done, web.Response):
+        if isinstance(done, Response):
             return done
         return _json({"values": [{"value": one.text, "json": one.json_value} for one in done]})
 
-    async def _done(self, call: ValueCall) -> list[ValueResult] | web.Response:
+    async def _done(self, call: ValueCall) -> list[ValueResult] | Response:
         try:
             return await self._service.values(call)
         except OpenFailed:
@@ -154,5 +155,5 @@ def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
     return ValueBinding(ValueResult(text, json_value), _context(one), form)
 
 
-def _json(body: Mapping[str, object]) -> web.Response:
-    return web.Response(body=json.dumps(body).encode(), content_type="application/json")
+def _json(body: Mapping[str, object]) -> Response:
+    return Response(body=json.dumps(body).encode(), content_type="application/json")

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,7 +28,6 @@ from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
 from ...telemetry.logs.scrub import without_quotes
 from ...wiring.admin.service_view import Carrier
-from ...wiring.ipc.worker_process import WorkerCommand
 from ...wiring.reload import config_files
 from ...wiring.reload.config_files import Source
 from ...wiring.reload.reload import report_loaded
@@ -37,6 +37,9 @@ from ...wiring.sidecar.sidecar import build, counting
 from ..support import console, run_until_stopped
 from ..support.configuration import config_option
 from ..support.run_until_stopped import Signals
+
+if TYPE_CHECKING:
+    from ...wiring.ipc.worker_process import WorkerCommand
 
 _MOST_WORKERS = 64
 
@@ -141,6 +144,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     named = tuple(one.name for one in log_processors)
     command = None
     if workers > 1:
+        from ...wiring.ipc.worker_process import WorkerCommand  # noqa: PLC0415 - as above
+
         command = WorkerCommand(log_format, log_level, workers, accept_older, named)
         _warn_of_workers(read, logs)
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)

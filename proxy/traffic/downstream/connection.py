@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-from aiohttp import web
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
 
 from ...core.errors import MalformedRequest, SlowRequest, TrafficError
 from ..bodies.response_writer import ResponseWriter
@@ -46,7 +46,7 @@ class ClientConnection(Outgoing):
     present: ResponseWriter | None
 
     def __init__(
-        self, server: web.Server, owner: RequestServer, loop: asyncio.AbstractEventLoop
+        self, server: Server, owner: RequestServer, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(server, owner, loop)
         self._gone: asyncio.Future[None] | None = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
 
 from ...core.errors import HeadTooLarge, MalformedRequest, TrafficError, UnsupportedTransferCoding
 from ..http1.boundaries import MessageBoundaries
@@ -57,7 +57,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
     )
 
     def __init__(
-        self, server: web.Server, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop
+        self, server: Server, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop
     ) -> None:
         limits = owner.limits
         RequestHandler.__init__(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 from aiohttp.streams import StreamReader
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_server import Server
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
@@ -201,7 +203,7 @@ class HttpListener:
 
         Return whether the connection stays open for writing.
         """
-        successor = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
+        successor = ClientConnection(Server(_never), self, asyncio.get_running_loop())
         self._clients.replace(client, successor)
         successor.take_over(transport, client.peer)
         successor.data_received(data)
@@ -229,7 +231,7 @@ class HttpListener:
         self.answerer.reject(deliberate(error))
 
 
-async def _never(_: web.BaseRequest) -> NoReturn:
+async def _never(_: BaseRequest) -> NoReturn:
     """Serve as the handler that aiohttp requires; our connections have their own."""
     raise NotImplementedError("ClientConnection has its own handler")
 
