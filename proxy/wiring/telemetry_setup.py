@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..config.settings import Address, RuleLog, Settings, TcpAddress
@@ -10,6 +11,8 @@ from ..telemetry.logs import code_location
 from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
 from ..telemetry.reporter import CountingReporter, Reporter
+from ..traffic.exchange.known_heads import KnownHeads
+from ..traffic.exchange.steps import Steps
 
 if TYPE_CHECKING:  # only where traces are wanted: it takes memory
     from ..telemetry.traces import End, Traces
@@ -56,6 +59,15 @@ def end(address: Address, *, secure: bool) -> End:
     if isinstance(address, TcpAddress):
         return End(scheme, address.host, address.port)
     return End(scheme, str(address.path), None)
+
+
+def timed(
+    traces: Traces, server: End, upstream: End
+) -> tuple[Callable[..., Steps], type[KnownHeads]]:
+    """Return what makes steps and heads that measure the times of spans between two ends."""
+    from ..traffic.exchange.traced_steps import TracedHeads, TracedSteps  # noqa: PLC0415 - as above
+
+    return partial(TracedSteps, traces=traces.between(server, upstream)), TracedHeads
 
 
 def follow(reporter: Reporter, settings: Settings) -> None:

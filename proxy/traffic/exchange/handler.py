@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
@@ -51,9 +50,6 @@ from .way_steps import KeySource
 from .websocket_dry_run import overhearing, tee_socket
 from .websocket_relay import Relay
 
-if TYPE_CHECKING:  # only where traces are wanted: it takes memory
-    from ...telemetry.traces import LaneTraces
-
 __all__ = ["Handler", "KeySource"]
 
 
@@ -74,21 +70,16 @@ class Handler(FastPath):
         trusted_proxies: Sequence[Network] = (),
         upstream_names: frozenset[bytes] = frozenset(),
         tap: Tap | None = None,
-        traces: LaneTraces | None = None,
         lag: LoopLag | None = None,
         slices: Slices | None = None,
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
         make_steps: Callable[..., Steps] = Steps,
+        make_heads: Callable[[Steps], KnownHeads] = KnownHeads,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        make, heads = make_steps, KnownHeads
-        if traces is not None:  # only then is anything measured for them
-            from .traced_steps import TracedHeads, TracedSteps  # noqa: PLC0415 - as above
-
-            make, heads = partial(TracedSteps, traces=traces), TracedHeads
-        steps = make(
+        steps = make_steps(
             rule_table,
             keys,
             reporter,
@@ -104,7 +95,7 @@ class Handler(FastPath):
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
         )
-        super().__init__(steps, heads(steps), upstream)
+        super().__init__(steps, make_heads(steps), upstream)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""

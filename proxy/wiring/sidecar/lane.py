@@ -22,7 +22,9 @@ from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.announcements import Announcements
 from ...traffic.exchange.handler import Handler
+from ...traffic.exchange.known_heads import KnownHeads
 from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+from ...traffic.exchange.steps import Steps
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
@@ -32,7 +34,7 @@ from ..reload.material import ListenerMaterial
 from .end_to_end import LateEndToEnd
 
 if TYPE_CHECKING:  # only where traces are wanted: it takes memory
-    from ...telemetry.traces import LaneTraces, Traces
+    from ...telemetry.traces import Traces
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -179,6 +181,7 @@ class WiredLane:
 
     def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
         settings = material.settings
+        make_steps, make_heads = self._makers(material, upstream.address)
         return Handler(
             material.rule_table,
             self._end_to_end.keys_for(material.rule_table),
@@ -191,22 +194,27 @@ class WiredLane:
             trusted_proxies=settings.trusted_proxies,
             upstream_names=frozenset(one.encode() for one in settings.upstream_names),
             tap=self._tap,
-            traces=self._lane_traces(material, upstream.address),
             lag=self._lag,
             slices=self._slices,
             announcements=self._announced_at(upstream.address),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
+            make_steps=make_steps,
+            make_heads=make_heads,
         )
 
     def _announced_at(self, address: Address) -> Announcements:
         """Return what is announced in the sessions of an upstream, also before a reload."""
         return self._announcements.setdefault(address, Announcements(time.monotonic))
 
-    def _lane_traces(self, material: ListenerMaterial, address: Address) -> LaneTraces | None:
+    def _makers(
+        self, material: ListenerMaterial, address: Address
+    ) -> tuple[Callable[..., Steps], type[KnownHeads]]:
+        """Return what makes steps and heads: only where traces are wanted is anything timed."""
         if self._traces is None:
-            return None
-        return self._traces.between(
+            return Steps, KnownHeads
+        return telemetry_setup.timed(
+            self._traces,
             telemetry_setup.end(material.settings.listen, secure=material.tls is not None),
             telemetry_setup.end(address, secure=material.upstream_tls is not None),
         )
