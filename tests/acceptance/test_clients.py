@@ -164,7 +164,8 @@ RECORDS: Final[dict[str, Record]] = {}
 def told(command: list[str], port: int, canary: str) -> dict[str, Any]:
     """Return what a client was told at a port, less the numbers that the application gives."""
     output = printed(*command, f"http://127.0.0.1:{port}", canary, TOKEN)
-    lines = (line.split("\t") for line in output.splitlines())
+    lines = [line.split("\t") for line in output.splitlines()]
+    assert {len(one) for one in lines} == {4}, output
     return {
         name: {"told": [int(status), kind, _shown(name, base64.b64decode(body), canary)]}
         for name, status, kind, body in lines
@@ -216,7 +217,7 @@ def recorded(backend: Backend) -> Iterator[None]:
     """Write one record of all clients, if all of them ran."""
     yield
     if RECORDS.keys() == CLIENTS.keys():
-        every = RECORDS.values()
+        every = [RECORDS[one] for one in CLIENTS]
         keep(
             Record(
                 backend=backend.name,
