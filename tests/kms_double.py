@@ -9,26 +9,37 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import trustme
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.servers import free_port
 
 _NONCE = 12
+ROLE_SECRETS = (b"canary-secret-of-the-role", b"canary-session-token-of-the-role")
+_ROLE = (
+    b"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+    b"<AccessKeyId>A</AccessKeyId><SecretAccessKey>%b</SecretAccessKey>"
+    b"<SessionToken>%b</SessionToken>"
+    b"</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+) % ROLE_SECRETS
 
 
 @dataclass
 class KmsDouble:
     """One symmetric key at an address of this machine.
 
-    `/credentials` gives credentials of a container whoever has the text of `allowed`.
+    `/credentials` gives credentials of a container to whoever has the text of `allowed`, and the
+    token service those of a role. With `ca`, it speaks TLS by a certificate of a CA in that file.
     """
 
     port: int = field(default_factory=free_port)
@@ -38,17 +49,20 @@ class KmsDouble:
     calls: list[str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     bearers: list[str] = field(default_factory=list)
+    ca: Path | None = None
     _server: ThreadingHTTPServer | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.ca else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def configuration(self) -> str:
         """The root in a configuration."""
         url = f"{self.url}/"
-        return f"{{key: alias/sealyard, region: eu-central-1, endpoint: '{url}', sts: '{url}'}}"
+        trusted = f", ca: {self.ca}" if self.ca else ""
+        place = f"region: eu-central-1, endpoint: '{url}', sts: '{url}'{trusted}"
+        return f"{{key: alias/sealyard, {place}}}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,8 +81,12 @@ class KmsDouble:
             def do_POST(self) -> None:
                 size = int(self.headers.get("Content-Length", 0))
                 action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-                double.calls.append(action)
-                double.asked.append(json.loads(self.rfile.read(size)))
+                double.calls.append(action or "AssumeRoleWithWebIdentity")
+                body = self.rfile.read(size)
+                if not action:
+                    self.send(200, _ROLE)
+                    return
+                double.asked.append(json.loads(body))
                 self.answer(*double.answer(action, double.asked[-1]))
 
             def do_GET(self) -> None:
@@ -79,7 +97,9 @@ class KmsDouble:
                 self.answer(200 if good else 403, given if good else {})
 
             def answer(self, status: int, found: dict[str, Any]) -> None:
-                body = json.dumps(found).encode()
+                self.send(status, json.dumps(found).encode())
+
+            def send(self, status: int, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -90,6 +110,11 @@ class KmsDouble:
 
         ThreadingHTTPServer.allow_reuse_address = True
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        if self.ca is not None:
+            authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.cert_pem.write_to_path(self.ca)
+            authority.issue_cert("127.0.0.1").configure_cert(context)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
@@ -120,9 +145,9 @@ class KmsDouble:
 
 
 @contextmanager
-def kms_double() -> Iterator[KmsDouble]:
-    """Run one."""
-    made = KmsDouble()
+def kms_double(ca: Path | None = None) -> Iterator[KmsDouble]:
+    """Run one; with `ca`, by TLS."""
+    made = KmsDouble(ca=ca)
     made.start()
     try:
         yield made

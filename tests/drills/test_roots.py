@@ -1,8 +1,9 @@
-"""Drills of the roots: one of two is lost, one has leaked."""
+"""Drills of the roots: one of two is lost, one has leaked, the lease of one has ended."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import PassphraseRoot
 from tests.drills.scene import Scene, a_fleet, a_scene, clear, told
 from tests.drills.test_keyring import replaced
+from tests.kms_double import kms_double
+from tests.redis.pods import Pod
 from tests.redis.server import Server, needs_redis
+from tests.redis.test_keyrings import ready
 
 pytestmark = needs_redis
 
@@ -73,3 +77,53 @@ async def test_a_root_that_has_leaked_opens_nothing_new(server: Server, tmp_path
         assert open_keyring(tmp_path / "stolen.jwe", thief)  # as the page says
         with pytest.raises(KeyringError, match="no wrapping"):
             open_keyring(scene.places[0].folder / "keyring.jwe", thief)
+
+
+async def test_a_lease_that_has_ended_goes_on_by_the_root_that_is_put_first(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with kms_double() as kms:
+        for name, value in kms.environment.items():
+            monkeypatch.setenv(name, value)
+        service = f"{{aws-kms: {kms.configuration}}}"
+        async with a_scene(tmp_path / "scene", server, "The lease of a root has ended") as scene:
+            everywhere = scene.mine, *scene.places
+            pin = scene.operator.follow("sealyard keys list").partition("keyring ")[2][:22]
+            for place in everywhere:
+                leased = f"roots: [{service}, {ONE}], lease: 4s, id: {pin}"
+                replaced(place, "key: {file: root.key}", leased)
+            scene.operator.follow(
+                "sealyard keys roots add; distribute keyring.jwe; sealyard keys roots check"
+            )
+            async with a_fleet(scene.places, session=scene.session) as pods:
+                token = await pods[0].sealed()
+                scene.keep_token(token)
+                assert all([await pod.opens(token) for pod in pods])
+                kms.refuses = "DisabledException"
+                for pod in pods:
+                    await scene.logs(pod, "root.lease_ended")
+                    await scene.seen("not ready", unready(pod, "has ended: "))
+                    assert await read(pod, token) == (503, "key-unavailable")
+                assert "opens" in await scene.follow()
+                for place in everywhere:
+                    replaced(place, f"{service}, {ONE}", f"{ONE}, {service}")
+                for pod in pods:
+                    await scene.happens("over", clear(pod))
+                    assert await pod.opens(token)
+
+
+async def read(pod: Pod, token: str) -> tuple[int, str]:
+    """Return the status of a read, and the code of its error."""
+    url = f"http://127.0.0.1:{pod.served.port}/read"
+    async with pod.session.post(url, json={"conversation": "c1", "content": token}) as response:
+        return response.status, response.headers.get("Sealyard-Error", "")
+
+
+def unready(pod: Pod, text: str) -> Callable[[], Awaitable[bool]]:
+    """Return a look at whether a pod is not ready and says something."""
+
+    async def look() -> bool:
+        status, found = await ready(pod)
+        return status == 503 and text in found
+
+    return look

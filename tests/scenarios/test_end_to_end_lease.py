@@ -13,7 +13,8 @@ import pytest
 
 from tests.kms_double import KmsDouble, kms_double
 from tests.scenarios.end_to_end import LeasedKeyring, World, a_world
-from tests.scenarios.test_roots import make_keyring, root_of, shows_no_canary, until
+from tests.scenarios.root_scenes import make_keyring
+from tests.scenarios.test_roots import root_of, shows_no_canary, until
 
 WORKERS = ("--workers", "2")
 

@@ -7,23 +7,20 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from proxy.config.settings import SecretReference
 from proxy.core.crypto import base64url
 from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.roots import FileRoot, Roots, create_root_file
+from proxy.keys.keyring.roots import Roots
 from tests.kms_double import kms_double
 from tests.process.searching import can_read, places, whole
 from tests.scenarios.rig import Served, backend
-from tests.scenarios.test_roots import make_keyring, root_of, send, sidecar, until
-from tests.softhsm import a_token
+from tests.scenarios.root_scenes import SCENES, make_keyring
+from tests.scenarios.test_roots import root_of, send, sidecar, until
 
 pytestmark = pytest.mark.skipif(
     not can_read(),
@@ -42,40 +39,7 @@ async def standing(served: Served, text: bytes, seconds: float = 15) -> list[str
         await asyncio.sleep(1)
 
 
-@dataclass
-class Scene:
-    """A root: its part of the configuration, and the secret that is in its file."""
-
-    roots: str
-    keyring: Keyring
-    secret: bytes
-
-
-@contextmanager
-def file_scene(folder: Path) -> Iterator[Scene]:
-    create_root_file(folder / "root.key", random=os.urandom)
-    text = (folder / "root.key").read_bytes().strip()
-    root = FileRoot(SecretReference(file=folder / "root.key"))
-    keyring = make_keyring(folder, root)
-    yield Scene("key: {file: root.key}", keyring, text)
-
-
-@contextmanager
-def token_scene(folder: Path) -> Iterator[Scene]:
-    token = a_token(folder / "hsm", folder / "pin")
-    options = token.options
-    keyring = make_keyring(folder, token.root())
-    root = (
-        f"pkcs11: {{module: {options.module}, token: {options.token}, serial: '{options.serial}',"
-        f" key: {options.key}, pin: {{file: pin}}, environment: [{options.environment[0]}]}}"
-    )
-    yield Scene(root, keyring, token.pin.encode())
-
-
-SCENES = {"file": file_scene, "pkcs11": token_scene}
-
-
-@pytest.mark.parametrize("kind", SCENES)
+@pytest.mark.parametrize("kind", ["file", "pkcs11"])
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
 async def test_no_process_keeps_what_opens_the_root(
     tmp_path: Path, kind: str, options: tuple[str, ...]
@@ -87,7 +51,7 @@ async def test_no_process_keeps_what_opens_the_root(
         async with backend() as behind:
             variables = {"SEALYARD_CONTROL": control}
             served = stack.enter_context(
-                sidecar(tmp_path, behind.port, scene.roots, scene.keyring, variables, *options)
+                sidecar(tmp_path, behind.port, scene.root, scene.keyring, variables, *options)
             )
             await until(served, 200)
             assert (await send(served))[0] == 200
@@ -95,7 +59,8 @@ async def test_no_process_keeps_what_opens_the_root(
             await served.event("config.loaded", 2)
             for pid in whole(served.process.pid):
                 assert {"environ"} < set(places(pid, control[24:].encode())), pid
-            assert await standing(served, scene.secret[len(scene.secret) // 2 :]) == []
+            (secret,) = scene.secrets
+            assert await standing(served, secret[len(secret) // 2 :]) == []
             served.process.send_signal(signal.SIGTERM)
             await served.ended()
 

@@ -19,35 +19,18 @@ import pytest
 
 from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring.file import create_keyring, update_keyring
-from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.keyring.roots import (
-    FileRoot,
-    PassphraseRoot,
-    RootProvider,
-    Roots,
-    create_root_file,
-)
+from proxy.keys.keyring.file import update_keyring
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, Roots, create_root_file
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
 from tests.kms_double import KmsDouble, kms_double
-from tests.scenarios.rig import (
-    Load,
-    Served,
-    backend,
-    environment,
-    served,
-)
+from tests.scenarios.rig import Load, Served, backend, environment, served
+from tests.scenarios.root_scenes import make_keyring
 
 
 def root_of(kms: KmsDouble) -> AwsKmsRoot:
     options = AwsKmsOptions("alias/sealyard", "eu-central-1", f"{kms.url}/", f"{kms.url}/")
     return AwsKmsRoot(options, kms.environment)
-
-
-def make_keyring(folder: Path, *roots: RootProvider) -> Keyring:
-    keyring = create("k1", now=int(time.time()), random=os.urandom)
-    create_keyring(folder / "keyring.jwe", keyring, Roots(roots))
-    return keyring
 
 
 @contextmanager

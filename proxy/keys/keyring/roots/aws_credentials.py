@@ -6,8 +6,8 @@ https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 
 from __future__ import annotations
 
+import re
 import ssl
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +24,11 @@ _CONTAINER_HOSTS: Final = frozenset(
 )
 """Where credentials may come from without TLS: ECS, EKS, and this machine."""
 _METADATA_SECONDS: Final = 1.0
+_MEMBERS: Final = tuple(
+    re.compile(rf"<{name}>\s*([\w+/=-]+)\s*</{name}>".encode())
+    for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+)
+"""The members of STS' XML. A parser would be 0.4 MiB of memory, for three texts without escapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,10 @@ class CredentialChain:
         answer = call("POST", url, headers, urlencode(query).encode(), tls=self.tls)
         if not answer.ok:
             raise KeyringError(f"AWS STS: AssumeRoleWithWebIdentity: status {answer.status}")
-        try:
-            found = {
-                one.tag.rpartition("}")[2]: one.text or ""
-                for one in ET.fromstring(answer.body).iter()  # noqa: S314 - of AWS, over TLS; 64 KiB
-            }
-            names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-            return AwsCredentials(*(found[name] for name in names))
-        except (ET.ParseError, KeyError):
-            raise KeyringError("AWS STS: the answer has no credentials") from None
+        found = [match[1].decode() for one in _MEMBERS if (match := one.search(answer.body))]
+        if len(found) != len(_MEMBERS):
+            raise KeyringError("AWS STS: the answer has no credentials")
+        return AwsCredentials(*found)
 
     def _container(self, url: str) -> AwsCredentials:
         parts = urlsplit(url)

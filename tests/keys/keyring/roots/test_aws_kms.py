@@ -190,6 +190,30 @@ def double() -> Iterator[Double]:
 GIVEN = json.dumps({"AccessKeyId": "A", "SecretAccessKey": "B", "Token": "C"}).encode()
 
 
+def test_the_credentials_of_a_role_are_those_of_the_answer(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a.b.c")
+    environ = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token), "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}
+    members = "<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>a/+b=</SecretAccessKey>"
+    whole = f'<R xmlns="https://x/">{members}\n<SessionToken>\n  c==\n </SessionToken></R>'
+    with double() as there:
+        chain = CredentialChain(environ, REGION, sts=f"{there.url}/")
+        there.answers["/"] = (200, whole.encode())
+        assert chain.find() == AwsCredentials("ASIA1", "a/+b=", "c==")
+        for status, body, reason in (
+            (403, whole, "AssumeRoleWithWebIdentity: status 403"),
+            (200, "", "no credentials"),
+            (200, members, "no credentials"),
+            (200, whole.replace("ASIA1", "&canary;"), "no credentials"),
+            (200, whole.replace("a/+b=", ""), "no credentials"),
+            (200, whole.replace("c==", "canary\r\nX: y"), "no credentials"),
+        ):
+            there.answers["/"] = (status, body.encode())
+            with pytest.raises(KeyringError, match=reason) as refused:
+                chain.find()
+            assert "canary" not in str(refused.value)
+
+
 def test_a_container_gets_the_credentials_of_its_platform(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("canary-of-the-container\n")
     with double() as there:
