@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,8 @@ LONG_SECONDS: Final = 120
 AFTER_SECONDS: Final = 6.0
 _SLOTS, _SLOT_SECONDS = 20, 0.1
 _TIMES: Final = 3.0
-_FIELDS: Final = 200
+_FIELDS: Final = (200, 1_000)
+"""The second is worked at in slices, as any message of many values."""
 _PROBE_SECONDS: Final = 0.1
 _SPARE_SECONDS: Final = 60
 _CAPACITY_SECONDS: Final = 4
@@ -59,7 +60,9 @@ def main() -> int:
             record.backend.extend(_by_the_backend(one, phases) for one in chosen)
         if options.scenario != "backend":
             sealing = [one for one in chosen if "seal" in one.peer.works]
-            record.processor.extend(_by_the_processor(one, phases) for one in sealing)
+            record.processor.extend(
+                _by_the_processor(one, phases, fields) for one in sealing for fields in _FIELDS
+            )
     except DidNotStart as error:
         say(f"DidNotStart: {error}")
         return 1
@@ -95,16 +98,17 @@ def _by_the_backend(proxy: Proxy, phases: Phases) -> Delivered:
         return _overload(proxy, running, work, _SLOTS / _SLOT_SECONDS, phases)
 
 
-def _by_the_processor(proxy: Proxy, phases: Phases) -> Delivered:
-    """Overload the proxy itself, by messages of hundreds of fields, before a fast backend."""
-    fields = {f"f{number}": a_text(32) for number in range(_FIELDS)}
-    body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
+def _by_the_processor(proxy: Proxy, phases: Phases, fields: int) -> Delivered:
+    """Overload the proxy itself, by messages of so many fields, before a fast backend."""
+    values = {f"f{number}": a_text(32) for number in range(fields)}
+    body = json.dumps({"conversationId": "c-1", "fields": values}).encode()
     work = Work("form", "", "sealed", "/api/forms", body)
     module = ("bench.overload.backend", "0", "0")
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
         load.run(running, work, _AT_A_TIME, 1)
         capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
-        return _overload(proxy, running, work, capacity, phases)
+        found = _overload(proxy, running, work, capacity, phases)
+        return replace(found, limits=f"{found.limits}, {fields:,} fields")
 
 
 def _overload(

@@ -3,11 +3,15 @@
 A burst makes a long queue, too, but the queue is soon empty again. So what counts is not how long a
 delay is, but whether it has not once been short for some time: a standing delay, as CoDel says
 (K. Nichols and V. Jacobson, Controlling Queue Delay, ACM Queue 10(5), RFC 8289). What follows from
-it for a server, a short deadline and the newest first, is from B. Maurer, Fail at Scale, ACM Queue
-13(8).
+it for a server, a short deadline, is from B. Maurer, Fail at Scale, ACM Queue 13(8).
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+_NEWEST: Final = 0.3
+"""What the last interval counts in the pace of a `QueueRoom`."""
 
 
 class StandingDelay:
@@ -53,3 +57,34 @@ class StandingDelay:
 
     def _over(self, now: float) -> bool:
         return self._short_at is not None and now - self._short_at > self._interval / 5
+
+
+class QueueRoom:
+    """How many may wait in an overload: as many as have their turn before their deadline.
+
+    Whoever else waited would wait in vain, and be refused at a higher price (J. D. C. Little, A
+    Proof for the Queuing Formula L = λW, Operations Research 9(3)).
+
+    Attributes:
+        given: How many turns there have been since `measure`; the owner counts them.
+        most: How many may wait; infinite where there is no overload.
+    """
+
+    __slots__ = ("_pace", "_since", "given", "most")
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.most = float("inf")
+        self._pace = 0.0
+        self._since: float | None = None
+
+    def measure(self, now: float, seconds: float, *, stands: bool, least: int) -> None:
+        """Learn the pace; where an overload `stands`, let those wait who have `seconds`.
+
+        `least` may wait always.
+        """
+        if self._since is not None and now > self._since:
+            pace = self.given / (now - self._since)
+            self._pace += (pace - self._pace) * _NEWEST
+        self.given, self._since = 0, now
+        self.most = max(least, self._pace * seconds) if stands else float("inf")

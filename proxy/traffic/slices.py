@@ -11,8 +11,9 @@ import asyncio
 import gc
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -24,12 +25,12 @@ T = TypeVar("T")
 SLICE_SECONDS: Final = 0.0005
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
+_ANSWERS_IN_A_ROW: Final = 2
+"""So many answers have their turn before a request that waits as well."""
 LONG_BYTES: Final = 2048 * 1024
 """A body of so many bytes is found, sealed and spliced in a slice or two, if it has few values."""
 _TRIED_BYTES: Final = LONG_BYTES if FORM == "native" else 128 * 1024
 _NEVER: Final = 1_000_000_000
-_NEWEST: Final = 0.2
-"""What the newest message counts in the pace of all."""
 _COLLECTED_SECONDS: Final = 30.0
 SHORT_BYTES: Final = 2048
 _MANY: Final = 256
@@ -86,47 +87,73 @@ class Run(Protocol):
         """Return what the work returns; raise what it raises."""
 
 
+class _Places:
+    """The places of long messages, in the order in which they ask; answers go before requests.
+
+    Much has been done already for an answer, and its client has waited longest. Beside others that
+    wait, one of three turns is a request's, so that none waits for ever behind long answers.
+    """
+
+    __slots__ = ("_answers", "_free", "_in_a_row", "_requests")
+
+    def __init__(self) -> None:
+        self._free = AT_ONCE
+        self._answers: deque[asyncio.Future[None]] = deque()
+        self._requests: deque[asyncio.Future[None]] = deque()
+        self._in_a_row = 0
+
+    async def take(self, *, answer: bool) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        waiting = self._answers if answer else self._requests
+        waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.give_back()
+            else:
+                with suppress(ValueError):  # it was passed over
+                    waiting.remove(turn)
+            raise
+
+    def give_back(self) -> None:
+        answers, requests = self._answers, self._requests
+        while answers or requests:
+            answer = bool(answers) and (not requests or self._in_a_row < _ANSWERS_IN_A_ROW)
+            turn = (answers if answer else requests).popleft()
+            if not turn.done():
+                self._in_a_row = self._in_a_row + 1 if answer else 0
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Slices:
     """The long messages of one event loop."""
 
-    __slots__ = (
-        "_collected",
-        "_ended",
-        "_pace",
-        "_places",
-        "_thresholds",
-        "_under_way",
-        "_waiting",
-    )
+    __slots__ = ("_collected", "_places", "_thresholds", "_under_way")
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._under_way = self._waiting = 0
-        self._ended = self._pace = 0.0
+        self._places = _Places()
+        self._under_way = 0
         self._collected = 0.0
         self._thresholds = gc.get_threshold()
 
-    @property
-    def wait(self) -> float:
-        """For how many seconds a long message would wait for its turn, as others did."""
-        return self._waiting * self._pace
-
     @asynccontextmanager
-    async def turn(self, *, long: bool) -> AsyncIterator[Run]:
+    async def turn(self, *, long: bool, answer: bool = False) -> AsyncIterator[Run]:
         """Give what runs the work of one message, all of it behind each other.
 
-        A long message waits for its turn. When the block is left, whatever of it is still under way
-        ends, without a result.
+        A long message waits for its turn, an answer less than others. When the block is left,
+        whatever of it is still under way ends, without a result.
         """
         if not long:
             yield _at_once
             return
-        self._waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
+        await self._places.take(answer=answer)
         try:
             self._begin()
             sliced = _Sliced()
@@ -136,7 +163,7 @@ class Slices:
                 sliced.end()
                 self._end()
         finally:
-            self._places.release()
+            self._places.give_back()
 
     def _begin(self) -> None:
         """Collect no cycles of the oldest generation while a plan is held, for half a minute.
@@ -145,7 +172,6 @@ class Slices:
         """
         now = time.monotonic()
         if not self._under_way:
-            self._ended = now
             self._thresholds = gc.get_threshold()
             gc.set_threshold(*self._thresholds[:2], _NEVER)
             self._collected = now
@@ -155,9 +181,6 @@ class Slices:
         self._under_way += 1
 
     def _end(self) -> None:
-        now = time.monotonic()
-        self._pace += (now - self._ended - self._pace) * _NEWEST
-        self._ended = now
         self._under_way -= 1
         if not self._under_way:
             gc.set_threshold(*self._thresholds)

@@ -242,7 +242,7 @@ class WaitingSlices(Slices):
     __slots__ = ()
 
     @contextlib.asynccontextmanager
-    async def turn(self, *, long: bool) -> AsyncIterator[Run]:
+    async def turn(self, *, long: bool, answer: bool = False) -> AsyncIterator[Run]:
         async def waiting(work: Callable[..., T], *args: object, **named: object) -> T:
             await turn()
             return await run(work, *args, **named)

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -269,31 +269,54 @@ async def test_nothing_of_a_message_stays_behind_its_work(fails: bool) -> None: 
         gc.enable()
 
 
-async def test_the_wait_for_a_turn_grows_with_those_who_wait() -> None:
-    slices = Slices()
-    began = [asyncio.Event() for _ in range(12)]
+async def test_answers_go_first_and_requests_have_one_turn_of_three() -> None:
+    slices, begun = Slices(), []
     over = asyncio.Event()
 
-    async def work(number: int) -> None:
+    async def hold() -> None:
         async with slices.turn(long=True):
-            began[number].set()
             await over.wait()
 
-    tasks = [asyncio.get_running_loop().create_task(work(number)) for number in range(12)]
-    await began[3].wait()
-    await asyncio.sleep(0.2)
-    unknown = slices.wait
-    tasks[0].cancel()  # a turn that took 0.2 s and more
-    await asyncio.gather(tasks[0], return_exceptions=True)
-    await began[4].wait()
-    known = slices.wait
-    tasks[11].cancel()  # one that waits
-    await asyncio.gather(tasks[11], return_exceptions=True)
-    less = slices.wait
+    async def work(name: str) -> None:
+        async with slices.turn(long=True, answer=name[0] == "a"):
+            begun.append(name)
+
+    loop = asyncio.get_running_loop()
+    held = [loop.create_task(hold()) for _ in range(AT_ONCE)]
+    await asyncio.sleep(0)
+    names = ["r1", "r2", "r3", "a1", "a2", "a3", "a4", "a5"]
+    tasks = {name: loop.create_task(work(name)) for name in names}
+    await asyncio.sleep(0)
+    tasks["a2"].cancel()
+    held[0].cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
     over.set()
+    await asyncio.gather(*held, return_exceptions=True)
+
+    assert begun == ["a1", "a3", "r1", "a4", "a5", "r2", "r3"]
+
+
+async def test_no_place_is_lost_with_who_leaves_while_it_waits_or_has_just_got_one() -> None:
+    slices = Slices()
+    over = asyncio.Event()
+
+    async def work() -> None:
+        async with slices.turn(long=True):
+            await over.wait()
+
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(work()) for _ in range(3 * AT_ONCE)]
+    await asyncio.sleep(0)
+    over.set()  # those that have a place end in the next turn, and give it to the next
+    for _ in range(2):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert unknown == 0
-    assert known >= 7 * 0.2 * 0.2
-    assert 0 < less < known
-    assert slices.wait == 0
+    async def all_at_once() -> None:
+        async with AsyncExitStack() as held:
+            for _ in range(AT_ONCE):
+                await held.enter_async_context(slices.turn(long=True))
+
+    await asyncio.wait_for(all_at_once(), 5)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ...core.apply.forwardable import Changed, Forwardable
-from ...core.apply.json_way import JsonWay
+from ...core.apply.forwardable import Forwardable
 from ...core.apply.record_way import MessageWay
 from ...core.edits.key_needs import Keys
 from ...core.errors import TrafficError
 from ...core.explain.describe import describe
 from ...core.explain.explanation import Described
 from ...core.http.message import Direction
-from ...core.planning.exchange import Kept, Messages
+from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
 from ...telemetry.tap import Piece
 from ..http1.fast_heads import FastHead
@@ -67,11 +66,8 @@ class ExplainedSteps(Steps):
         super().__init__(*args, make_record=partial(ExplainedRecord, notes=notes), **named)
         self._notes = notes
 
-    async def go(
-        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
-    ) -> Changed | None:
+    async def go(self, *_: object, **__: object) -> None:
         """Return None: the message takes the general way."""
-        return None
 
     def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
         """Return None, as `go`."""

@@ -259,10 +259,10 @@ class Handler(FastPath):
         The permit is taken before the work: in an overload, what is refused after its wait has cost
         little. A long request waits for its turn, so it takes its permit when it is sent.
         """
-        exchange, permit = admitted.exchange, None
+        exchange, place, permit = admitted.exchange, None, None
         long = is_long(whole, coded=b"content-encoding" in exchange.head.facts)
         if long:
-            self._refuse_if_late()
+            place = await self._place_of_long(admitted)
         elif self.upstream.health.sound:
             permit = await self.upstream.permits.take(admitted.claim)
         try:
@@ -278,6 +278,9 @@ class Handler(FastPath):
             if permit is not None:
                 permit.release("unsent")
             raise
+        finally:
+            if place is not None:
+                place.release("unsent")
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
@@ -321,20 +324,19 @@ class Handler(FastPath):
                 whole = await response.read(limit)
         long = is_long(whole, coded=b"content-encoding" in head.facts)
         lone = self.heads.lone_way(exchange, whole, (treatment, head))
-        changed = await steps.go(lone, whole, record, exchange.kept, long=long)
+        changed = await steps.go(lone, whole, record, exchange.kept, long=long, answer=True)
         if changed is not None:
             return changed, response
-        async with steps.slices.turn(long=long) as run:
+        async with steps.slices.turn(long=long, answer=True) as run:
             plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
             return await steps.carry_out(plan, record, run), response
 
-    def _refuse_if_late(self) -> None:
-        """Raise Busy where a long request would wait too long for its turn.
-
-        What waits here and at the upstream is to be answered within `timeouts.queue`.
-        """
-        if self.steps.slices.wait > self._timeouts.queue / 2:
-            raise Busy("long-messages")
+    async def _place_of_long(self, admitted: AdmittedExchange) -> Permit:
+        """Return the right of a long request to be worked at; raise Busy if it waits too long."""
+        try:
+            return await self.upstream.long_requests.take(admitted.claim)
+        except Busy:
+            raise Busy("long-messages") from None
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)

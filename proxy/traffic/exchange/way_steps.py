@@ -57,8 +57,15 @@ class WaySteps:
         self.clock: Final = clock
         self.slices: Final = slices
 
-    async def go(
-        self, way: JsonWay | None, body: bytes, record: MessageRecord, kept: Kept, *, long: bool
+    async def go(  # noqa: PLR0913 - what one message consists of, each by name
+        self,
+        way: JsonWay | None,
+        body: bytes,
+        record: MessageRecord,
+        kept: Kept,
+        *,
+        long: bool,
+        answer: bool = False,
     ) -> Changed | None:
         """Return a message that goes its way, in slices if it is long; None for the general way.
 
@@ -71,7 +78,7 @@ class WaySteps:
         if not long or may_go_a_way(body):
             changed = way.change(body, now, kept)
         if changed is None and long:
-            async with self.slices.turn(long=long) as run:
+            async with self.slices.turn(long=long, answer=answer) as run:
                 began = time.perf_counter()
                 changed = await run(way.change, body, now, kept, any_number=True)
         if changed is not None:

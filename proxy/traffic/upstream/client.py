@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from dataclasses import replace
 from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
@@ -22,11 +23,13 @@ from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
 from ..http1.outgoing_heads import KnownLines, Lines, request_lines
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
+from ..slices import AT_ONCE
+from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from .connection import Asker, UpstreamConnection
 from .health import UpstreamHealth
 from .outgoing_request import OutgoingRequest, Upload
-from .permits import Claim, Kind, Permit, Permits
+from .permits import Claim, FixedLimit, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]
@@ -45,10 +48,12 @@ class HttpUpstream:
         "_limits",
         "_server_name",
         "_timeouts",
+        "_timer",
         "_tls",
         "_write_buffer",
         "address",
         "health",
+        "long_requests",
         "names",
         "permits",
         "pool",
@@ -74,6 +79,12 @@ class HttpUpstream:
         self._timeouts = timeouts or Timeouts()
         self._write_buffer = WriteBuffer(asyncio.get_running_loop())
         self.permits: Final = Permits(self._limits, self._timeouts)
+        # What waits there and for a permit is to be answered within `timeouts.queue`.
+        half = replace(self._timeouts, queue=self._timeouts.queue / 2)
+        self.long_requests: Final = Permits(self._limits, half, FixedLimit(AT_ONCE))
+        """The rights of long requests to be worked at before they are sent."""
+        self._timer = RepeatingTimer(self.long_requests.check, interval=interval(half))
+        self._timer.start()
         self.health: Final = UpstreamHealth(self._limits, self._timeouts)
         self.pool: Final = Pool(
             self._connect, self.permits, self.health, self._limits, self._timeouts
@@ -196,6 +207,8 @@ class HttpUpstream:
 
     async def close(self) -> None:
         """Drop all connections."""
+        self._timer.stop()
+        self.long_requests.close()
         self.permits.close()
         self.pool.close()
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..overload import StandingDelay
+from ..overload import QueueRoom, StandingDelay
 
 _UNDIVIDED: Final = 5
 """Fewer places than this are not divided: one of them would be more than a fifth."""
@@ -123,12 +123,14 @@ class ClientShare(Share):
 class Flow(Share):
     """What a client has on a route.
 
-    `delay` is that of its queue; `ring` is where it waits for its turn, None if it does not.
+    `delay` is that of its queue, and `room` how many may be in it; `ring` is where it waits for its
+    turn, None if it does not.
     """
 
     client: ClientShare
     route: Share
     delay: StandingDelay
+    room: QueueRoom = field(default_factory=QueueRoom)
     waiters: OrderedDict[Waiter, None] = field(default_factory=OrderedDict)
     ring: OrderedDict[Flow, None] | None = None
 
@@ -156,6 +158,11 @@ class FairQueue:
 
     def __len__(self) -> int:
         return len(self.waiters)
+
+    def resize(self, most: int) -> None:
+        """Take at most so many from now on; those that wait already stay."""
+        if most != self._scale.places:
+            self._scale = Scale.of(most)
 
     def full_for(self, flow: Flow) -> bool:
         """Return whether there is no room for another waiter of a flow."""
@@ -186,15 +193,10 @@ class FairQueue:
                 self.freed(flow.client)
                 self.freed(flow.route)
 
-    def next(
-        self,
-        full: Callable[[Flow], Share | None],
-        *,
-        newest: Callable[[Flow], bool] = lambda _: False,
-    ) -> Waiter | None:
+    def next(self, full: Callable[[Flow], Share | None]) -> Waiter | None:
         """Return whose turn it is; None where all must leave room to others.
 
-        Of a flow, that is who has waited longest, or the newest if `newest` says so.
+        Of a flow, that is who has waited longest.
 
         `full` returns the share of a flow that has all it may have, or None. The caller removes the
         waiter once it has what it waits for.
@@ -215,7 +217,7 @@ class FairQueue:
                         self.freed(other)
                 continue
             self._make_ready(flow)
-            return next(reversed(flow.waiters) if newest(flow) else iter(flow.waiters))
+            return next(iter(flow.waiters))
         return None
 
     def freed(self, share: Share) -> None:

@@ -4,9 +4,9 @@ How many there are is the `value` of a `Limit`, and never more than `limits.conn
 divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
 in, first out, and ends at the deadline `timeouts.queue`. If that of a flow has not been empty for
 so long, or no permit has been free, more is asked than can be done (`StandingDelay`). Then the
-newest is first, since the oldest is the next to be given up by its client, and the deadline is a
-tenth. A pool of connections has no limit and no queue of its own: whoever has a permit gets a
-connection.
+deadline is a tenth, and only as many wait as have their turn before it (`QueueRoom`): the others
+are refused at once, which costs a fourth of a wait in vain. A pool of connections has no limit and
+no queue of its own: whoever has a permit gets a connection.
 
 What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
 them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
-from ..overload import StandingDelay
+from ..overload import QueueRoom, StandingDelay
 from .concurrency_limit import ConcurrencyLimit
 from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
 
@@ -41,6 +41,10 @@ the response was not read to its end. `unsent`: nothing was sent upstream."""
 _IN_USE: Final = attrgetter("in_use")
 _OVERLOADED_SHARE: Final = 0.1
 """The share of `timeouts.queue` for which a request waits while more is asked than can be done."""
+_IN_TIME: Final = 0.6
+"""What waits then is to have its turn in this part of that time: the pace may fall meanwhile."""
+_LEAST_WAITING: Final = 10
+"""So many may always wait: a tenth of them is left to other clients."""
 
 
 class Limit(Protocol):
@@ -52,6 +56,18 @@ class Limit(Protocol):
 
     def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
         """Learn how long a request was under way, how it ended, and whether others waited."""
+
+
+class FixedLimit:
+    """So many at any time."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value: Final = value
+
+    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
+        """Learn nothing."""
 
 
 class Claim:
@@ -128,8 +144,10 @@ class Permits:
         "_loop",
         "_most",
         "_most_of_a_route",
+        "_most_waiting",
         "_patience",
         "_queue",
+        "_room",
         "_routes",
         "_scale",
         "_seen",
@@ -150,7 +168,9 @@ class Permits:
         self._loop = asyncio.get_running_loop()
         self._scale = Scale.of(0)
         self._rescale()
+        self._most_waiting: Final = limits.waiting
         self._queue = FairQueue(limits.waiting)
+        self._room = QueueRoom()
         self._standing = StandingDelay(self._patience)
         self._beyond = NOTHING_BEYOND
         self._closed = False
@@ -238,7 +258,12 @@ class Permits:
         if self._closed:
             raise Busy("closing")
         flow = self._flow_of(claim)
-        if self._queue.full_for(flow) and (self._none_free() or self._full(flow)):
+        now = self._loop.time()
+        # What a flow may have in the queue was measured while it stood there.
+        late = flow.waiting >= flow.room.most and flow.delay.stands(now)
+        if (late or self._queue.full_for(flow)) and (self._none_free() or self._full(flow)):
+            self._standing.long(now)
+            flow.delay.long(now)
             raise Busy("queue-full")
 
     def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
@@ -259,6 +284,7 @@ class Permits:
             self._beyond = self._scale.beyond(self._clients.values(), self._routes.values())
         self._queue.look_again()
         self._give_free()
+        self._measure()
 
     def close(self) -> None:
         """Refuse those who wait, and whoever asks from now on."""
@@ -322,9 +348,6 @@ class Permits:
         """Whether no permit has been free for as long as a request may wait."""
         return self._standing.stands(self._loop.time())
 
-    def _stands(self, flow: Flow) -> bool:
-        return self.overloaded or flow.delay.stands(self._loop.time())
-
     def _expire(self, now: float, flows: Iterable[Flow]) -> None:
         """End the waits of all, and those of some flows by their own queues."""
         short = self._patience * _OVERLOADED_SHARE
@@ -340,6 +363,15 @@ class Permits:
             if not waiter.given.done():
                 self.waits, self.waited = self.waits + 1, self.waited + now - waiter.since
                 waiter.given.set_exception(Busy(reason))
+
+    def _measure(self) -> None:
+        """Let only so many wait in an overload as have their turn before the deadline."""
+        now, most = self._loop.time(), self._patience * _OVERLOADED_SHARE * _IN_TIME
+        least = max(self._scale.places, _LEAST_WAITING)
+        self._room.measure(now, most, stands=self.overloaded, least=least)
+        self._queue.resize(round(min(self._most_waiting, self._room.most)))
+        for flow in self._queue.flows():
+            flow.room.measure(now, most, stands=flow.delay.stands(now), least=_LEAST_WAITING)
 
     def _rescale(self) -> None:
         self._seen = self._limit.value
@@ -366,7 +398,7 @@ class Permits:
 
     def _give_free(self) -> None:
         while self._queue and not self._none_free():
-            waiter = self._queue.next(self._full, newest=self._stands)
+            waiter = self._queue.next(self._full)
             if waiter is None:
                 return
             if not waiter.given.done():
@@ -374,6 +406,8 @@ class Permits:
                 self.waits, self.waited = self.waits + 1, self.waited + waited
                 permit = Permit(self, waiter.flow)
                 self._count(permit, waiter.flow, 1)
+                self._room.given += 1
+                waiter.flow.room.given += 1
                 waiter.given.set_result(permit)
             self._queue.remove(waiter)
             if not waiter.flow.waiters:

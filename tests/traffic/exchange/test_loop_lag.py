@@ -6,11 +6,13 @@ import time
 
 import pytest
 
+from proxy.config.limits import Timeouts
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.handler import Handler
-from proxy.traffic.slices import Slices
+from proxy.traffic.slices import AT_ONCE
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
+from proxy.traffic.upstream.permits import Claim
 from tests.factories import Ear
 from tests.traffic.exchange.test_handler import BrokenKeys, a_rulebook
 from tests.traffic.ours import ANY_PORT, PASSING, NoKeys, local
@@ -69,14 +71,6 @@ async def test_they_are_refused_and_their_connection_stays(request_bytes: bytes)
     assert CANARY.decode() not in repr(ear.heard) + refused.raw.decode()
 
 
-class Late(Slices):
-    """Long messages that would have to wait for three seconds."""
-
-    @property
-    def wait(self) -> float:
-        return 3.0
-
-
 async def test_long_messages_that_would_wait_too_long_are_refused_and_others_not() -> None:
     ear = Ear()
     json_type = b"Content-Type: application/json"
@@ -84,13 +78,19 @@ async def test_long_messages_that_would_wait_too_long_are_refused_and_others_not
     long = b'{"content": "' + CANARY + b'", ' + values + b"}"
     short = b'{"content": "' + CANARY + b'"}'
     async with running(Origin()) as origin:
-        upstream = HttpUpstream(local(origin.port))
-        handler = Handler(a_rulebook(), BrokenKeys(), upstream, ear, clock=time.time, slices=Late())
+        upstream = HttpUpstream(local(origin.port), timeouts=Timeouts(queue=0.4))
+        handler = Handler(a_rulebook(), BrokenKeys(), upstream, ear, clock=time.time)
         listener = HttpListener(ANY_PORT, handler)
         server = TrafficServer([Lane(listener, upstream)])
         await server.start()
+        others = [upstream.long_requests.take_at_once(Claim("other", "")) for _ in range(AT_ONCE)]
         try:
+            began = time.monotonic()
             refused = await talk(listener.port, post(long, json_type, target=b"/seal"))
+            waited = time.monotonic() - began
+            for permit in filter(None, others):
+                permit.release("unsent")
+            let_in = await talk(listener.port, post(long, json_type, target=b"/seal"))
             keyless = await talk(listener.port, post(short, json_type, target=b"/seal"))
             passed = await talk(listener.port, post(long, json_type, target=b"/other"))
         finally:
@@ -99,6 +99,9 @@ async def test_long_messages_that_would_wait_too_long_are_refused_and_others_not
     assert refused.status == 503
     assert refused.values(b"sealyard-error") == [b"busy"]
     assert refused.values(b"retry-after") == [b"1"]
+    assert 0.2 <= waited < 0.4
+    assert let_in.values(b"sealyard-error") == [b"key-unavailable"]
+    assert upstream.long_requests.in_use == 0
     assert keyless.values(b"sealyard-error") == [b"key-unavailable"]
     assert passed.status == 200
     assert [one.body for one in origin.seen] == [long]
