@@ -12,6 +12,10 @@ from typing import Final
 
 _NEWEST: Final = 0.3
 """What the last interval counts in the pace of a `QueueRoom`."""
+_IN_TIME: Final = 0.6
+"""Those who wait are to have their turn in this part of their time: the pace may fall meanwhile."""
+_LEAST_WAITING: Final = 10
+"""So many may always wait: a tenth of them is left to other clients."""
 
 
 class StandingDelay:
@@ -78,13 +82,14 @@ class QueueRoom:
         self._pace = 0.0
         self._since: float | None = None
 
-    def measure(self, now: float, seconds: float, *, stands: bool, least: int) -> None:
+    def measure(self, now: float, seconds: float, *, stands: bool, places: int = 0) -> None:
         """Learn the pace; where an overload `stands`, let those wait who have `seconds`.
 
-        `least` may wait always.
+        As many as there are `places` may wait always.
         """
         if self._since is not None and now > self._since:
             pace = self.given / (now - self._since)
             self._pace += (pace - self._pace) * _NEWEST
         self.given, self._since = 0, now
-        self.most = max(least, self._pace * seconds) if stands else float("inf")
+        in_time = self._pace * seconds * _IN_TIME
+        self.most = max(_LEAST_WAITING, places, in_time) if stands else float("inf")

@@ -28,8 +28,9 @@ from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from .connection import Asker, UpstreamConnection
 from .health import UpstreamHealth
+from .limit import FixedLimit
 from .outgoing_request import OutgoingRequest, Upload
-from .permits import Claim, FixedLimit, Kind, Permit, Permits
+from .permits import Claim, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]

@@ -4,9 +4,8 @@ How many there are is the `value` of a `Limit`, and never more than `limits.conn
 divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
 in, first out, and ends at the deadline `timeouts.queue`. If that of a flow has not been empty for
 so long, or no permit has been free, more is asked than can be done (`StandingDelay`). Then the
-deadline is a tenth, and only as many wait as have their turn before it (`QueueRoom`): the others
-are refused at once, which costs a fourth of a wait in vain. A pool of connections has no limit and
-no queue of its own: whoever has a permit gets a connection.
+deadline is a tenth, and only as many wait as have their turn before it (`QueueRoom`). A pool of
+connections has no limit and no queue of its own: whoever has a permit gets a connection.
 
 What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
 them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
@@ -22,7 +21,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from ...config.limits import Timeouts, TrafficLimits
@@ -30,44 +29,14 @@ from ...core.errors import Busy
 from ..overload import QueueRoom, StandingDelay
 from .concurrency_limit import ConcurrencyLimit
 from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
+from .limit import Limit, Outcome
 
 Kind = Literal["websocket", "event-stream", "long-transfer"]
 KINDS: Final[tuple[Kind, ...]] = ("websocket", "event-stream", "long-transfer")
 
-Outcome = Literal["answered", "failed", "timeout", "abandoned", "unsent"]
-"""How a request ended. `failed` and `timeout`: by the upstream. `abandoned`: the client left, or
-the response was not read to its end. `unsent`: nothing was sent upstream."""
-
 _IN_USE: Final = attrgetter("in_use")
 _OVERLOADED_SHARE: Final = 0.1
 """The share of `timeouts.queue` for which a request waits while more is asked than can be done."""
-_IN_TIME: Final = 0.6
-"""What waits then is to have its turn in this part of that time: the pace may fall meanwhile."""
-_LEAST_WAITING: Final = 10
-"""So many may always wait: a tenth of them is left to other clients."""
-
-
-class Limit(Protocol):
-    """How many requests may be under way at the upstream."""
-
-    @property
-    def value(self) -> int:
-        """The number, at least 1."""
-
-    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
-        """Learn how long a request was under way, how it ended, and whether others waited."""
-
-
-class FixedLimit:
-    """So many at any time."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: int) -> None:
-        self.value: Final = value
-
-    def ended(self, seconds: float, outcome: Outcome, *, full: bool) -> None:
-        """Learn nothing."""
 
 
 class Claim:
@@ -365,13 +334,11 @@ class Permits:
                 waiter.given.set_exception(Busy(reason))
 
     def _measure(self) -> None:
-        """Let only so many wait in an overload as have their turn before the deadline."""
-        now, most = self._loop.time(), self._patience * _OVERLOADED_SHARE * _IN_TIME
-        least = max(self._scale.places, _LEAST_WAITING)
-        self._room.measure(now, most, stands=self.overloaded, least=least)
+        now, short = self._loop.time(), self._patience * _OVERLOADED_SHARE
+        self._room.measure(now, short, stands=self.overloaded, places=self._scale.places)
         self._queue.resize(round(min(self._most_waiting, self._room.most)))
         for flow in self._queue.flows():
-            flow.room.measure(now, most, stands=flow.delay.stands(now), least=_LEAST_WAITING)
+            flow.room.measure(now, short, stands=flow.delay.stands(now))
 
     def _rescale(self) -> None:
         self._seen = self._limit.value

@@ -12,7 +12,8 @@ from ..interfaces import Change, Outlet, RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
 from .health import UpstreamHealth
-from .permits import Outcome, Permit, Permits
+from .limit import Outcome
+from .permits import Permit, Permits
 
 Connect = Callable[[], Awaitable[UpstreamConnection]]
 

@@ -237,7 +237,7 @@ def test_usage_joins_proofs_of_what_is_stored(run: Run) -> None:
 
     assert f"safe to retire {first}: no, because it is the primary KEK" in told.stdout
     assert f"safe to retire {second}: yes, proven at 20" in told.stdout
-    assert "not covered: backups" in told.stderr
+    assert "not covered: what the stream was made from" in told.stderr
     assert [kek["retire"]["safe"] for kek in answer["keks"]] == [False, True]
     run("keys", "usage", "--report", "proof.jws", status=1)
 

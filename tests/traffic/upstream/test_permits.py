@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.core.errors import Busy
 from proxy.traffic.upstream.fair_queue import Scale, without_rest
-from proxy.traffic.upstream.permits import KINDS, Claim, Outcome, Permit, Permits
+from proxy.traffic.upstream.limit import Outcome
+from proxy.traffic.upstream.permits import KINDS, Claim, Permit, Permits
 
 LIMITS = TrafficLimits(connections=20, waiting=40, websockets=5, event_streams=5, long_transfers=5)
 HOUR = Timeouts(queue=3600.0)
