@@ -92,7 +92,7 @@ def test_a_value_comes_back_from_any_depth_and_nothing_beside_it_changes(
     sealed = sent(rule, a_message(body))
     token = json.loads(unwrapped(sealed, depth))["note"]
     assert token.startswith("eyJ0eXAiOiJzeTEi")
-    before = inner.replace(json.dumps(value, ensure_ascii=False), f'"{token}"', 1)
+    before = f'{BESIDE}"{token}", "t":"\\n\\"" }}'
     assert before in {unwrapped(sealed, depth), inner}
     begin, end = sealed.split(token.encode())
     assert body.startswith(begin)
