@@ -473,7 +473,8 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
         listener.answerer = faulty
         _make_writes_wait(ours)
-        ours.upstream.permits.__class__ = WaitingPermits
+        for permits in (ours.upstream.permits, ours.upstream.long_requests):
+            permits.__class__ = WaitingPermits
         with _tasks_through(answerer):
             yield Rig(ours, origin, keys, answerer, setup.say)
     assert setup.holds()
