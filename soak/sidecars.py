@@ -7,7 +7,6 @@ shares a keyring, an audit log, and all messages.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ import aiohttp
 
 from chaos.sealyard import Mode
 from tests.scenarios.rig import TOKEN, environment, write_keys
-from tests.servers import PATIENCE_SECONDS, free_port
+from tests.servers import PATIENCE_SECONDS, free_port, is_ready
 
 MAX_AGE_SECONDS: Final = 5
 """How long a process may go on under a key that Redis has lost (`revocation_max_age`)."""
@@ -184,20 +183,10 @@ class Sidecar:
             self._log.stdin.close()
         self.starts += 1
         deadline = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
+        while not is_ready(self.ports[2], 1):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{self.name} does not start:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.05)
-
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[2], timeout=1)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def end(self, how: signal.Signals) -> int:
         """End it by a signal, and by SIGKILL if it does not end; return its exit code."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import http.client
 import itertools
 import os
 import secrets
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +51,18 @@ def listens(port: int) -> bool:
     """Return whether a server of 127.0.0.1 accepts at a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def is_ready(port: int, seconds: float) -> bool:
+    """Return whether the health listener at a port says within `seconds` that it is ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -12,7 +12,6 @@ first two are asked over TLS.
 from __future__ import annotations
 
 import argparse
-import http.client
 import statistics
 import sys
 import tempfile
@@ -20,12 +19,12 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 
 from bench import cpu
 from tests.scenarios.root_scenes import SCENES, RootScene
 from tests.scenarios.test_roots import sidecar
+from tests.servers import is_ready
 
 _REST_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
@@ -62,7 +61,7 @@ def measure(folder: Path, rounds: int, names: Iterable[str] = ()) -> dict[str, W
 def _weigh(scene: RootScene, weights: Weights) -> None:
     began = time.monotonic()
     with sidecar(scene.folder, 1, scene.root, scene.keyring, dict(scene.variables)) as served:
-        while not _ready(served.health):
+        while not is_ready(served.health, _PATIENCE_SECONDS):
             assert served.process.poll() is None, served.log.read_text()[-2000:]
             assert time.monotonic() - began < _PATIENCE_SECONDS, served.log.read_text()[-2000:]
             time.sleep(0.005)
@@ -70,17 +69,6 @@ def _weigh(scene: RootScene, weights: Weights) -> None:
         weights.cpu.append(cpu.cpu_seconds(served.process.pid))
         time.sleep(_REST_SECONDS)
         weights.mebibytes.append(cpu.resident_mebibytes(served.process.pid))
-
-
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def main() -> None:
