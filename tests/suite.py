@@ -13,13 +13,14 @@ not known which tests ran: the check ends with the status of pytest.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,10 @@ _STATUSES: Final = {
     4: "it was called wrongly",
     5: "it found no tests",
 }
+HUNG_SECONDS: Final = 900
+"""A test that takes longer fails and tells where it stood, rather than hold up all of CI."""
+_STDERR: Final = os.dup(2)
+"""That of the process, before pytest captures it."""
 _PROCESSORS: Final = os.cpu_count() or 1
 _MOST_WORKERS: Final = 8
 Form = Literal["native", "python"]
@@ -45,6 +50,7 @@ ONCE: Final = {
     "bypass": "ten real servers, for minutes: tests/smuggling sends the same kinds of requests",
     "chart": "manifests and charts",
     "cli": "commands, whose messages are those of tests/core",
+    "cluster": "the suite for a cluster, whose messages are those of tests/scenarios",
     "config": "configuration files",
     "demo": "the demo runs in both forms in CI",
     "drills": "disasters of keys and stores, for minutes",
@@ -58,7 +64,9 @@ ONCE: Final = {
     "pages": "documentation, whose messages are those of tests/scenarios",
     "process": "the environment of a process",
     "redis": "the store",
+    "release": "packages: the forms are chosen where they are installed",
     "scorecard": "the scorecard itself",
+    "site": "documentation",
     "soak": "the soak itself",
     "telemetry": "logs and metrics",
     "test_dev.py": "these checks",
@@ -116,6 +124,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """End where the setup hangs, although its time is over."""
+    return (yield from _watched(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """End where the test hangs, although its time is over."""
+    return (yield from _watched(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """End where the teardown hangs: the time of a test is over only once."""
+    return (yield from _watched(item))
+
+
+def _watched(item: pytest.Item) -> Generator[None, object, object]:
+    """Print where all threads stand, and end the process, once a phase takes far too long."""
+    seconds = item.config.getoption("timeout", None)
+    if not seconds:
+        return (yield)
+    faulthandler.dump_traceback_later(1.25 * seconds, exit=True, file=_STDERR)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 class _Logger:
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -163,6 +201,7 @@ def run(arguments: Sequence[str], folder: Path, scratch: Path, form: Form | None
     file = scratch / "log.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "tests.suite", "--suite-log", str(file)]
+    command += ["-p", "timeout", f"--timeout={HUNG_SECONDS}"]
     # A cache of its own: what failed in another run is not run again in this one's name.
     command += ["-o", f"cache_dir={scratch / 'cache'}", *arguments]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -23,6 +23,24 @@ def test_that_fails_once():
         flag.touch()
         assert False
 """
+HUNG = """
+import threading
+from pathlib import Path
+def test_that_hangs_once():
+    flag = Path(__file__).with_name("hung")
+    if not flag.exists():
+        flag.touch()
+        threading.Event().wait()
+"""
+
+HUNG_AGAIN = """
+import threading
+def test_that_hangs():
+    try:
+        threading.Event().wait()
+    finally:
+        threading.Event().wait()
+"""
 
 
 class Tree:
@@ -72,6 +90,22 @@ def test_what_fails_twice_has_failed(tree: Tree) -> None:
     tree.write("test_a.py", TWO + "def test_three():\n    assert False\n")
 
     assert tree.ended().status == 1
+
+
+def test_what_hangs_fails_and_lets_the_others_run(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "HUNG_SECONDS", 1)
+    tree.write("test_a.py", TWO + HUNG)
+
+    assert tree.run().failed == ["test_a.py::test_that_hangs_once"]
+
+
+def test_what_hangs_for_ever_ends_the_check(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "HUNG_SECONDS", 1)
+    tree.write("test_a.py", TWO + HUNG_AGAIN)
+
+    assert tree.ended().status == suite.NO_LOG
 
 
 @pytest.mark.parametrize(
