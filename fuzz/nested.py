@@ -97,9 +97,9 @@ class Holder(NamedTuple):
 
 _JSON: Final[Headers] = ((b"Content-Type", b"application/json"),)
 _FORM: Final[Headers] = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-_PARTS: Final[Headers] = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
-_BEFORE: Final = '--X-1\r\nContent-Disposition: form-data; name="p"\r\n\r\n'
-_BEHIND: Final = "\r\n--X-1--\r\n"
+_PARTS: Final[Headers] = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
+_BEFORE: Final = '--of-parts\r\nContent-Disposition: form-data; name="p"\r\n\r\n'
+_BEHIND: Final = "\r\n--of-parts--\r\n"
 
 HOLDERS: Final = (
     Holder(

@@ -1,7 +1,8 @@
-"""`./dev scorecard [--long] [--only NUMBERS] [--resume]`: measure items, and write the page.
+"""`./dev scorecard [--long] [--only NUMBERS] [--except NUMBERS] [--resume]`: measure the items.
 
-Each figure comes from a run that really took place; an item that is not chosen keeps its own. Each
-item is kept as soon as it was measured, so that a run that was ended can go on with --resume.
+It writes docs/scorecard.md. Each figure comes from a run that really took place; an item that is
+not chosen keeps its own. Each item is kept as soon as it was measured, so that a run that was ended
+can go on with --resume.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> int:
         missed = missed or record.verdict == "missed"
         if record.verdict != results.NOTHING.verdict:
             # At once: a later item may take hours, and be ended.
-            results.write(record)
+            if results.write(record) is None:
+                sys.stdout.write("    not kept: a whole run has found no failure before\n")
             PAGE.write_text(render(known, results.read()))
     PAGE.write_text(render(known, results.read()))
     return int(missed)

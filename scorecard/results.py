@@ -110,10 +110,18 @@ def read(folder: Path = RECORDS) -> Records:
     return records
 
 
-def write(record: Record, folder: Path = RECORDS, file: Path | None = None) -> Path:
-    """Keep a record in place of the one before it, or in a file of its own; return where."""
+def write(record: Record, folder: Path = RECORDS, file: Path | None = None) -> Path | None:
+    """Keep a record in place of the one before it, or in a file of its own; return where.
+
+    Returns None where the one before it stays: it found no failure in a whole run, and this one
+    found none in a part.
+    """
     folder.mkdir(exist_ok=True)
     place = file or folder / f"{record.item:02}-{record.form}.json"
+    if file is None and record.verdict == "ok short" and place.exists():
+        before = Record(**json.loads(place.read_text()))
+        if before.verdict == "ok":
+            return None
     place.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n")
     return place
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,11 @@ from .items import Item
 from .results import NOTHING, Outcome
 
 ROOT: Final = Path(__file__).parents[1]
-PATIENCE: Final = {False: 900, True: 7200}
+PATIENCE: Final = {False: 900, True: 14_400}
 """How many seconds a short and a long form may take."""
+_FIGURE: Final = re.compile(r"(\d+(?:\.\d+)?) (\S+)")
+_MANY: Final = 4
+"""From so many figures on of one name, the least and the largest are told."""
 
 
 def run(item: Item, *, long: bool) -> Outcome:
@@ -67,7 +71,8 @@ def judge(
     told = f"{passed} tests passed, {failed} failed"
     if skipped:
         told += f", {skipped} skipped"
-    told += "".join(f"; {name} {value}" for name, value in dict.fromkeys(noted))
+    noted = _in_short(noted)
+    told += "".join(f"; {name} {value}" for name, value in noted)
     if item.short and not long:
         told += f"; short form: {item.short}"
     if item.less:
@@ -78,3 +83,21 @@ def judge(
         return Outcome(f"not measured here: all {skipped} tests were skipped", "missing")
     whole = not skipped and not item.less and (long or not item.short)
     return Outcome(told, "ok" if whole else "ok short", dict(noted))
+
+
+def _in_short(noted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what was noted, each only once, and of many figures of one kind their range."""
+    values: dict[str, dict[str, None]] = {}
+    for name, value in noted:
+        values.setdefault(name, {})[value] = None
+    short: list[tuple[str, str]] = []
+    for name, some in values.items():
+        found = [_FIGURE.fullmatch(one) for one in some]
+        figures = [(float(one[1]), one[1]) for one in found if one is not None]
+        units = {one[2] for one in found if one is not None}
+        if len(figures) == len(some) >= _MANY and len(units) == 1:
+            least, most = min(figures)[1], max(figures)[1]
+            short.append((name, f"{least} to {most} {units.pop()}"))
+        else:
+            short += [(name, one) for one in some]
+    return short

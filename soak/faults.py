@@ -53,12 +53,16 @@ _OUTAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind. `ends_ephemeral`: Redis loses the keys of ephemeral sessions by it."""
+    """One kind. `ends_ephemeral`: Redis loses the keys of ephemeral sessions by it.
+
+    `possible` is false where this machine lacks what it takes.
+    """
 
     name: str
     layer: Layer
     breaks: Break
     ends_ephemeral: bool = False
+    possible: bool = True
 
 
 # --- Redis -------------------------------------------------------------------------------------
@@ -318,7 +322,7 @@ async def _backend_frozen(world: World, _: Random, __: float) -> AsyncIterator[N
 
 
 def table() -> dict[str, Fault]:
-    """Return all faults that can be had here, by name."""
+    """Return all faults by name; those of clocks are possible where faketime is."""
     by_name: dict[str, Any] = {one.name: one for one in OUTAGES}
     faults = [
         Fault(
@@ -346,9 +350,10 @@ def table() -> dict[str, Fault]:
         Fault("backend killed", "backend", _backend_killed),
         Fault("backend frozen", "backend", _backend_frozen),
     ]
-    if faketime() is not None:
-        faults += [
-            Fault("clock moved by up to 60 s", "sidecar", partial(_clock, _NEAR_SECONDS)),
-            Fault("clock moved by up to 40 days", "sidecar", partial(_clock, _FAR_SECONDS)),
-        ]
+    clocks = {"up to 60 s": _NEAR_SECONDS, "up to 40 days": _FAR_SECONDS}
+    possible = faketime() is not None
+    faults += [
+        Fault(f"clock moved by {far}", "sidecar", partial(_clock, seconds), possible=possible)
+        for far, seconds in clocks.items()
+    ]
     return {one.name: one for one in faults}

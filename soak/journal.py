@@ -165,6 +165,13 @@ class Journal:
         """Whether the machine was too busy for a request that began then, and ends now."""
         return self._busy_until >= began
 
+    def recovered(self, window: Window, seconds: float, promised: float) -> bool:
+        """Note how long a recovery took; return whether that was in time, or cannot be told."""
+        untold = seconds > promised and self.busy(window.ended)
+        self.rows[window.name].times += 1
+        self.rows[BUSY if untold else window.name].recoveries.append(seconds)
+        return untold or seconds <= promised
+
     def disturbed(self, layer: str, for_seconds: float) -> bool:
         """Whether a fault of that layer lasts, or ended less than that long ago."""
         now = time.monotonic()

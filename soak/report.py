@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from scorecard.results import Outcome
 
-from .journal import Journal
+from .faults import table
+from .journal import BUSY, Journal
 from .run import SHORT, Pace, Soak, say, soak
 
 _SHORT_SECONDS: Final = 300
@@ -57,7 +58,8 @@ def _judge(made: Soak, seed: int, lasted: float) -> Outcome:
     journal, processes = made.journal, made.watch.slopes(lasted / 2)
     if made.load_seconds >= _SLOPES_FROM_SECONDS:
         _slopes(journal, processes)
-    missing = [name for name in made.faults if not journal.rows[name].times]
+    kinds = table()
+    missing = [name for name in kinds if not journal.rows[name].times]
     figures = {
         "load_seconds": round(made.load_seconds, 1),
         "busy_seconds": round(journal.busy_seconds, 1),
@@ -74,16 +76,20 @@ def _judge(made: Soak, seed: int, lasted: float) -> Outcome:
         "breaches": dict(+journal.breaches),
         "examples": {kind: found[:4] for kind, found in journal.examples.items()},
     }
-    recoveries = [one for row in journal.rows.values() for one in row.recoveries]
+    late = journal.rows[BUSY].recoveries
+    recoveries = [
+        one for name, row in journal.rows.items() if name != BUSY for one in row.recoveries
+    ]
     grown = [float(one["grown_MiB"]) for one in processes]
     told = (
         f"{figures['requests']:,} requests, {figures['acknowledged']:,} messages acknowledged,"
-        f" {len(recoveries)} faults of {len(made.faults) - len(missing)} kinds;"
+        f" {len(recoveries) + len(late)} faults of {len(kinds) - len(missing)} kinds;"
         f" {figures['lost']} lost, {figures['plain']} plain,"
         f" {sum(journal.breaches.values())} broken promises;"
         f" recovery at most {max(recoveries, default=0):.1f} s;"
         f" memory at most {max(grown, default=0):+.1f} MiB;"
         f" machine too busy for {journal.busy_seconds / max(lasted, 1):.1%} of the time"
+        + (f", and then recovery at most {max(late):.1f} s" if late else "")
     )
     whole = not missing and journal.busy_seconds <= _MOST_BUSY * lasted
     verdict = "missed" if +journal.breaches else "ok" if whole else "ok short"

@@ -72,7 +72,8 @@ class Soak:
         self.journal = Journal(canary)
         self.seconds = seconds
         self.pace = pace
-        self.faults = {name: one for name, one in table().items() if only in name}
+        every = table().items()
+        self.faults = {name: one for name, one in every if one.possible and only in name}
         self.watch = watch.Watch()
         self.operator = Operator(Random(f"{seed} operator"))  # noqa: S311 - as above
         self.checked = 0
@@ -177,27 +178,24 @@ class Soak:
             window.ended = time.monotonic()
             if fault.ends_ephemeral:
                 journal.end("ephemeral", window.ended + MAX_AGE_SECONDS + 1)
-        recovery = await self._recovery(window)
-        row = journal.rows[fault.name]
-        row.times += 1
-        row.recoveries.append(recovery)
+        recovery, failed = await self._recovery(window)
+        if not journal.recovered(window, recovery, self.pace.recovery):
+            journal.breach("slow recovery", f"{window.name}: {recovery:.2f} s: {failed}")
         self._say(
             f"{fault.name}: {seconds:.1f} s, well again after {recovery:.2f} s;"
             f" {sum(map(len, journal.acknowledged.values())):,} messages,"
             f" {sum(journal.breaches.values())} broken promises"
         )
 
-    async def _recovery(self, window: Window) -> float:
+    async def _recovery(self, window: Window) -> tuple[float, str]:
         """Return how many seconds after its end every sidecar takes, gives and is ready.
 
-        What the backend alone takes in that time is the machine's, and is not counted.
+        The text is what failed last. What the backend alone takes in that time is the machine's,
+        and is not counted.
         """
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._well(one, window)) for one in self.world.sidecars]
-        worst, which = max(task.result() for task in tasks)
-        if worst > self.pace.recovery and not self.journal.busy(window.ended):
-            self.journal.breach("slow recovery", f"{window.name}: {worst:.2f} s: {which}")
-        return worst
+        return max(task.result() for task in tasks)
 
     async def _well(self, one: Sidecar, window: Window) -> tuple[float, str]:
         """Return how long it took, and what was the last that failed."""

@@ -60,6 +60,11 @@ def a_session(
     )
 
 
+def forged(token: str) -> str:
+    """Return a token in the form `jwe` with another tag, which is spelled as canonically."""
+    return token[:-1] + ("A" if token[-1] != "A" else "Q")
+
+
 def keys_for(needs: Needs, *, ephemeral: bool = False) -> Keys:
     """Return what the keys would answer if nothing but the KEK `k1` were known."""
     sealing = {scope: a_session(scope, ephemeral=ephemeral) for scope in needs.seals}

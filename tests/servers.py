@@ -97,8 +97,9 @@ def child(
 
     `environment` is added to that of this process.
     """
+    log.write_bytes(b"")
     with (
-        log.open("wb") as sink,
+        log.open("ab") as sink,  # behind its end, also once a test has emptied it
         subprocess.Popen(  # noqa: S603 - the callers are tests, which name programs of their own
             command, stdout=sink, stderr=sink, cwd=cwd, env={**os.environ, **(environment or {})}
         ) as process,

@@ -87,6 +87,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.write and (options.proxy or options.scenario):
         parser.error("only a whole run is written")
+    if options.write and options.seconds < LONG_SECONDS:
+        parser.error(f"a run that is written takes {LONG_SECONDS} s for each proxy")
     return options
 
 

@@ -64,6 +64,11 @@ impl Node {
         child.insert(path, rest);
     }
 
+    /// Whether a path ends at this element, or at one of its elements.
+    fn ends_a_path(&self) -> bool {
+        !self.ends.is_empty() || self.any.as_ref().is_some_and(|any| any.ends_a_path())
+    }
+
     fn place(&self, name: &[u8]) -> Option<usize> {
         self.names.iter().position(|one| *one.spelled == *name)
     }
@@ -140,6 +145,8 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
             (b'{', Some(_)) => return None, // the walk goes through all members
             (b'{', None) if !node.names.is_empty() => self.object(at, node)?,
             (b'[', Some(any)) => self.array(at, node, any)?,
+            // To some readers it is a list of one, unless it is null.
+            (first, Some(any)) if first != b'n' && any.ends_a_path() => return None,
             _ => {
                 self.missing |= node.beyond;
                 self.skip(at)?

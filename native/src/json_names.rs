@@ -44,8 +44,16 @@ pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
         .chain(bare.map(u8::to_ascii_lowercase))
 }
 
-/// The first step of a name that some read as a path: `a` of `a.b`, `a[b]` and `[a]`.
+/// The first step of a name that some read as a path: `a` of `a.b`, `a[b]`, `[a]` and `['a']`. One
+/// in double quotes has escapes, and comes to no native leaf.
 fn first_step(name: &[u8]) -> Option<&[u8]> {
+    if let Some(quoted) = name.strip_prefix(b"['") {
+        if let Some(size) = quoted.windows(2).position(|pair| pair == b"']") {
+            if size > 0 {
+                return Some(&quoted[..size]);
+            }
+        }
+    }
     let name = name.strip_prefix(b"[").unwrap_or(name);
     let size = name
         .iter()

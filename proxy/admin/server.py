@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from aiohttp.web_app import Application
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 from aiohttp.web_routedef import RouteDef
 from aiohttp.web_runner import AppRunner
+from aiohttp.web_server import Server
 
-from .auth.guard import Guard
+from .auth.guard import LINE_BYTES, MOST_HEADERS, Guard
 
 _BODY_BYTES: Final = 16 * 1024
-_LINE_BYTES: Final = 4096
 _KEEPALIVE_SECONDS: Final = 15.0
 _SHUTDOWN_SECONDS: Final = 2.0
 _BACKLOG: Final = 128
@@ -34,6 +37,38 @@ class _Reset(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
+class _Connection(RequestHandler):
+    """A connection whose requests are answered by the guard, also those that are no HTTP."""
+
+    __slots__ = ("_guard",)
+
+    def __init__(self, server: Server, guard: Guard) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=MOST_HEADERS,
+        )
+        self._guard = guard
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Answer what no route was asked for; it ends the connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the response has been sent")
+        response = self._guard.unread(request, exc)
+        response.force_close()
+        return response
+
+
 def application(guard: Guard, routes: Sequence[RouteDef]) -> Application:
     """Return the application of a listener: its routes behind its guard."""
     app = Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
@@ -50,13 +85,8 @@ class AdminServer:
         self._servers: list[asyncio.Server] = []
         self._runner = AppRunner(
             application(guard, routes),
-            access_log=None,
             handle_signals=False,
-            keepalive_timeout=_KEEPALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,
-            max_line_size=_LINE_BYTES,
-            max_field_size=_LINE_BYTES,
-            max_headers=64,
         )
 
     async def start(
@@ -68,30 +98,38 @@ class AdminServer:
         await self.renew_tls(tls)
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Use another certificate for new connections."""
-        before, self._servers = self._servers, []
-        create = asyncio.get_running_loop().create_server
-        handshake_seconds = None if tls is None else _KEEPALIVE_SECONDS
-        for sock in self._sockets:
-            server = await create(
-                self._connection,
-                sock=sock.dup(),
-                ssl=tls,
-                backlog=_BACKLOG,
-                ssl_handshake_timeout=handshake_seconds,
-            )
-            self._servers.append(server)
-        for server in before:
-            server.close()
+        """Use another certificate for new connections; whatever it raises leaves the one before."""
+        made: list[asyncio.Server] = []
+        try:
+            for sock in self._sockets:
+                made.append(await self._serve(sock, tls))  # noqa: PERF401 - what was made must be closed
+        except BaseException:
+            _close(made)
+            raise
+        before, self._servers = self._servers, made
+        _close(before)
+
+    async def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
+            self._connection,
+            sock=sock.dup(),
+            ssl=tls,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=None if tls is None else _KEEPALIVE_SECONDS,
+        )
 
     async def close(self) -> None:
         """Finish the requests in progress and stop."""
-        for server in self._servers:
-            server.close()
+        _close(self._servers)
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
         served = self._runner.server
         if served is None or len(served.connections) >= MOST_CONNECTIONS:
             return _Reset()
-        return served()
+        return _Connection(served, self.guard)
+
+
+def _close(servers: Sequence[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()

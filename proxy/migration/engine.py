@@ -97,7 +97,8 @@ async def run(
             if not left:
                 break
             if attempt == _ATTEMPTS - 1:
-                batch.count_left(left, counted)
+                for one in left:
+                    batch.count_left(one, counted)
                 break
             page = source.again(part.after, last, {one.row.key for one in left})
         part.after = last
@@ -121,10 +122,15 @@ class _Batch:
         keys: Collection[Key] = ()
         if writes:
             keys = set(self.source.write([(one.row, one.cells) for one in changing]))
-        left = [one for one in changing if writes and one.row.key not in keys]
+        left: list[Treated] = []
         labels = self.source.table.labels
         for one in treated:
             if one.changed and writes and one.row.key not in keys:
+                refused = self.source.refused.get(one.row.key)
+                if refused is None:
+                    left.append(one)
+                else:
+                    self.count_left(one, counted, refused)
                 continue
             for at, outcome in one.kept:
                 counted.add(labels[at], outcome)
@@ -135,14 +141,14 @@ class _Batch:
                     counted.grew(labels[at], len(cell.decode()))
         return left
 
-    def count_left(self, left: Sequence[Treated], counted: Tally) -> None:
-        """Count rows that were changed whenever they were to be written."""
+    def count_left(self, one: Treated, counted: Tally, refused: str | None = None) -> None:
+        """Count a row that was refused, or changed whenever it was to be written."""
         labels = self.source.table.labels
-        for one in left:
-            for at, outcome in one.kept:
-                counted.add(labels[at], outcome)
-            for changed in one.changed:
-                counted.add(labels[changed.column], _CHANGED)
+        for at, outcome in one.kept:
+            counted.add(labels[at], outcome)
+        for at, before, _ in one.changed:
+            why = _CHANGED if refused is None else Outcome("refused", before.kek, refused)
+            counted.add(labels[at], why)
 
     def _planned(self, one: Treated, at: int, before: Outcome) -> Outcome:
         """Return what a value is that would change, or that it would not fit."""

@@ -33,9 +33,9 @@ _NOT_IN_BACKEND: Final = (
     "other lists, and other members than those that the rules seal",
 )
 Proof = Literal["snapshot", "pages"]
-"""What a run has read: one state of each table, or pages one after the other.
+"""What a run has read: one state of each table at a time that is known, or else pages.
 
-Rows that were written while pages were read may have been missed.
+Rows that were written while pages were read, or since a stream was made, may have been missed.
 """
 
 
@@ -43,7 +43,7 @@ Rows that were written while pages were read may have been missed.
 class MigrationRun:
     """What one run did; times are seconds since 1970.
 
-    `advice` is what a plan says beside, and `seconds` how long `seal` will take.
+    `advice` is what is said beside the counts, and `seconds` how long `seal` will take, of a plan.
     """
 
     verb: Verb
@@ -63,6 +63,7 @@ class SignedReport:
 
     verb: Verb
     keyring: str
+    primary: str
     proof: Proof
     began: int
     ended: int
@@ -106,11 +107,10 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     tally.rows = said["rows"]
     for one in said["values"]:
         tally.add(one["column"], Outcome(one["state"], one["kek"], one["reason"]), one["count"])
-    verb, keyring, proof = said["migration"], said["keyring"], said["proof"]
+    verb, keyring, primary = said["migration"], said["keyring"], said["primary"]
+    proof, began, ended = said["proof"], said["began"], said["ended"]
     excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
-    return SignedReport(
-        verb, keyring, proof, said["began"], said["ended"], tally, excluded, not_covered
-    )
+    return SignedReport(verb, keyring, primary, proof, began, ended, tally, excluded, not_covered)
 
 
 def _excluded(job: Job) -> Sequence[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..keys.keyring.kek import KekEntry
 from ..keys.keyring.keyring import Keyring
-from ..keys.sessions.kek_usage import Use
+from ..keys.sessions.kek_usage import Use, Uses
 from ..keys.sessions.settings import MAX_AGE_SECONDS
 from .report import SignedReport
 from .values.states import Outcome, Tally
@@ -26,24 +26,33 @@ class Retirement:
 
 
 def retirement(
-    kek: KekEntry, keyring: Keyring, use: Use, reports: Sequence[SignedReport]
+    kek: KekEntry, keyring: Keyring, uses: Uses, reports: Sequence[SignedReport]
 ) -> Retirement:
     """Return whether nothing that the reports are about needs a KEK.
 
-    Each is of `verify`, and of one state of its database. A session seals for at most 24 hours:
-    one that began under the KEK less than that before a report may have sealed after it.
+    Each is of `verify`, of one state of its database, and made when another KEK was the primary. A
+    session seals for at most 24 hours: one that began under the KEK less than that before a report
+    may have sealed after it. `uses` is what is known of that; its `since` is 0 where nothing is.
     """
     if kek.id == keyring.primary.id:
         return Retirement(safe=False, reason="it is the primary KEK")
     if not reports:
         return Retirement(safe=False, reason="nothing was proven: give --report")
+    last = uses.of.get(kek.number, Use()).last_session
     for report in reports:
-        reason = _needed(kek, keyring, report)
-        if not reason and use.last_session + MAX_AGE_SECONDS > report.began:
-            reason = "a session that began under it could seal within 24 hours before the proof"
+        reason = _needed(kek, keyring, report) or _may_have_sealed(last, uses.since, report.began)
         if reason:
             return Retirement(safe=False, reason=reason)
     return Retirement(safe=True, reason="", proven=min(one.began for one in reports))
+
+
+def _may_have_sealed(last_session: int, since: int, proven: int) -> str:
+    """Return why a session could seal under the KEK after the proof, or an empty text."""
+    if not since or since + MAX_AGE_SECONDS > proven:
+        return "no process has counted its sessions for all of the 24 hours before the proof"
+    if last_session + MAX_AGE_SECONDS > proven:
+        return "a session that began under it could seal within 24 hours before the proof"
+    return ""
 
 
 def _needed(kek: KekEntry, keyring: Keyring, report: SignedReport) -> str:
@@ -54,6 +63,8 @@ def _needed(kek: KekEntry, keyring: Keyring, report: SignedReport) -> str:
         return "the report is of another keyring"
     if report.proof != "snapshot":
         return "the report is not of one state of the database"
+    if report.primary == kek.id:
+        return "the report was made when it was the primary KEK"
     return _counted(kek, report.tally)
 
 
@@ -65,7 +76,7 @@ def _counted(kek: KekEntry, tally: Tally) -> str:
         if outcome.state in _UNREAD and not outcome.kek:
             return f"{values:,} values of {label} could not be read"
     if nowhere := sorted(tally.nowhere):
-        return f"no record has {nowhere[0]}: correct its name in the job"
+        return f"nothing is found where {nowhere[0]} says: correct its name or `select` in the job"
     return ""
 
 

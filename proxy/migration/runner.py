@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from itertools import pairwise
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
+from ..core.errors import MigrationFailed
 from . import estimate
 from .engine import RowRange, total
+from .job.collections import HttpCollection
+from .job.model import SEALING
 from .progress import Progress
 from .report import MigrationRun, Proof
+from .sources.source import Source
+from .sources.sql_table import SqlTable
 from .worker import Order, Worker
 
 if TYPE_CHECKING:  # only with several workers: it takes memory
@@ -25,22 +30,23 @@ _RANGES: Final = 4
 async def run(order: Order, progress: Progress, team: Team | None = None) -> MigrationRun:
     """Return what the run did, by a team, or in this process.
 
-    Raises MigrationFailed where a place cannot be read or written; what was done stays done, and
-    the state says how far it is.
+    Raises MigrationFailed where a place cannot be read or written, or where another KEK has become
+    the primary; what was done stays done, and the state says how far it is.
     """
     began, clock = int(order.clock()), monotonic()
     with closing(Worker(order)) as worker:
         work = _Work(order, worker, progress, team)
         parts = await work.run()
-        advice = None
+        advice = estimate.Advice(tuple(work.fewer()), None)
         if order.verb == "plan":
-            advice = await estimate.advice(order, worker, parts, monotonic() - clock)
+            planned = await estimate.advice(order, worker, parts, monotonic() - clock)
+            advice = planned._replace(lines=advice.lines + planned.lines)
         places = tuple(worker.source(at).name for at in range(len(order.job.tables)))
     if order.state is not None:
         order.state.remove()
     ended = int(order.clock())
-    run = MigrationRun(order.verb, order.job, places, total(parts), work.proof, began, ended)
-    return run if advice is None else replace(run, advice=advice.lines, seconds=advice.seconds)
+    tally = total(parts)
+    return MigrationRun(order.verb, order.job, places, tally, work.proof, began, ended, *advice)
 
 
 class _Work:
@@ -54,6 +60,8 @@ class _Work:
         self._began = self._kept = monotonic()
         self._rows = 0
         self._parts: list[RowRange] = []
+        self._places: list[str] = []
+        self._counts: list[int | None] = []
         self.proof: Proof = "pages"
 
     async def run(self) -> list[RowRange]:
@@ -64,7 +72,8 @@ class _Work:
             states = [one.begin_proof() for one in sources]
             shared = all(states) if team else None not in states
             self.proof = "snapshot" if shared else "pages"
-        held = order.state.read() if order.state is not None else None
+        self._places = [one.name for one in sources]
+        held = order.state.read(self._places) if order.state is not None else None
         self._parts = held or [
             RowRange(at, after, until)
             for at, source in enumerate(sources)
@@ -72,7 +81,7 @@ class _Work:
                 [None, *(source.borders(team.size * _RANGES) if team else ()), None]
             )
         ]
-        counts = [one.count() for one in sources]
+        self._counts = counts = [one.count() for one in sources]
         rows = None if None in counts else sum(one or 0 for one in counts)
         self._progress.begin(rows, sum(part.tally.rows for part in self._parts))
         try:
@@ -85,13 +94,38 @@ class _Work:
         finally:
             self._progress.end()
             self._keep()
+        if self.proof == "snapshot":
+            self._require_all(sources)
         return self._parts
+
+    def _rows_of(self, table: int) -> int:
+        """Return how many rows of a table were read."""
+        return total(part for part in self._parts if part.table == table).rows
+
+    def _require_all(self, sources: Sequence[Source]) -> None:
+        """Raise MigrationFailed where a table has other rows than those that its key led to."""
+        for at, source in enumerate(sources):
+            if isinstance(source, SqlTable):
+                read = self._rows_of(at)
+                if (rows := source.counted()) != read:
+                    told = f"it has {rows:,} rows, and {read:,} were read: is its key unique?"
+                    raise MigrationFailed("rows-missed", detail=f"{source.table.name}: {told}")
+
+    def fewer(self) -> Iterator[str]:
+        """Yield what to say of lists of which less was read than they say that they have."""
+        for at, (table, said) in enumerate(zip(self._order.job.tables, self._counts, strict=True)):
+            read = self._rows_of(at)
+            if isinstance(table, HttpCollection) and said is not None and read < said:
+                told = f"the list says that it has {said:,} elements, and {read:,} were read"
+                yield f"{table.name}: {told}: see `next`"
 
     def _reached(self, part: RowRange, rows: int) -> None:
         now = monotonic()
         if now - self._kept >= _STATE_SECONDS:
             self._kept = now
             self._keep()
+        if self._order.verb in SEALING and self._order.outdated():
+            raise MigrationFailed("primary-changed", detail="run it again to go on")
         self._progress.reached(self._order.job.tables[part.table].name, rows)
         self._rows += rows
         if self._order.rate is not None:
@@ -99,4 +133,4 @@ class _Work:
 
     def _keep(self) -> None:
         if self._order.state is not None:
-            self._order.state.write(self._parts)
+            self._order.state.write(self._parts, self._places)

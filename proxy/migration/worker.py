@@ -27,7 +27,8 @@ _LEAST_SCOPES: Final = 256
 class Order:
     """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
 
-    `streams` are what a pipe reads and writes; `clock` gives seconds since 1970.
+    `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
+    `outdated` says that another KEK is to seal.
     """
 
     job: Job
@@ -37,6 +38,7 @@ class Order:
     clock: Callable[[], float]
     rate: float | None = None
     state: StateFile | None = None
+    outdated: Callable[[], bool] = lambda: False
 
 
 class Worker:

@@ -7,13 +7,18 @@ as Envoy's outlier detection lengthens an ejection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 BreakerState = Literal["closed", "open", "half-open"]
+NO_TRIAL: Final = 0
 
 
 class CircuitBreaker:
-    """Closed: all requests pass. Open: none. Half-open: one passes, and its result decides."""
+    """Closed: all requests pass. Open: none. Half-open: one passes, and its result decides.
+
+    Requests that began while it was closed may end while it is half-open. So the one has a number,
+    with which its end is told. A success of any closes it: what is tried has answered.
+    """
 
     __slots__ = (
         "_clock",
@@ -21,11 +26,12 @@ class CircuitBreaker:
         "_in_a_row",
         "_longest_rest",
         "_present_rest",
-        "_probing",
         "_rest",
         "_since",
+        "_trials",
         "calm",
         "opened",
+        "trial",
     )
 
     def __init__(
@@ -43,7 +49,9 @@ class CircuitBreaker:
         self._longest_rest = max(rest, longest_rest or rest)
         self._in_a_row = 0
         self._since: float | None = None
-        self._probing = False
+        self._trials = 0
+        self.trial = NO_TRIAL
+        """The number of the trial under way. Right behind `admits`: of what it has let through."""
         self.calm = True
         """Whether it is closed, and nothing has failed since a success: another changes nothing."""
         self.opened = 0
@@ -64,36 +72,39 @@ class CircuitBreaker:
         return self._since + self._present_rest - self._clock()
 
     def admits(self) -> bool:
-        """Whether a request may pass now; the caller must then report how it ended."""
+        """Whether a request may pass now; the caller then reports how it ended, with `trial`."""
         if self._since is None:
             return True
-        if self._probing or self._resting(self._since):
+        if self.trial or self._resting(self._since):
             return False
-        self._probing = True
+        self._trials += 1
+        self.trial = self._trials
         return True
 
     def succeeded(self) -> None:
         """Close."""
-        self._since, self._in_a_row, self._probing = None, 0, False
+        self._since, self._in_a_row, self.trial = None, 0, NO_TRIAL
         self._present_rest = self._rest
         self.calm = True
 
-    def failed(self, *, slow: bool = False) -> None:
-        """Open after one slow failure, several fast ones in a row, or a probe in vain."""
-        if self._since is not None and not self._probing:
+    def failed(self, trial: int, *, slow: bool = False) -> None:
+        """Open after one slow failure, several fast ones in a row, or a trial in vain."""
+        tried = self._since is not None
+        if tried and (not trial or trial != self.trial):
             return  # it began before
         self.calm = False
         self._in_a_row += 1
-        if self._probing:
+        if tried:
             self._present_rest = min(2 * self._present_rest, self._longest_rest)
-        if slow or self._probing or self._in_a_row >= self._failures:
+        if slow or tried or self._in_a_row >= self._failures:
             self._since = self._clock()
             self.opened += 1
-        self._probing = False
+        self.trial = NO_TRIAL
 
-    def released(self) -> None:
+    def released(self, trial: int) -> None:
         """Take back a request that was cancelled."""
-        self._probing = False
+        if trial == self.trial:
+            self.trial = NO_TRIAL
 
     def _resting(self, since: float) -> bool:
         # A clock that was set back must not prolong the rest.

@@ -43,8 +43,15 @@ class WriteBuffer:
 
     def _send(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for connection in waiting:
-            connection.flush()
+        sent = 0
+        try:
+            for connection in waiting:
+                sent += 1
+                connection.flush()
+        except BaseException:  # it must not keep back the others, nor what is to be reported
+            self.waiting = waiting[sent:] + self.waiting
+            self.begin()
+            raise
         if self._unopened:
             # uvloop before 0.22 sends after the callbacks of this iteration, and the time of an
             # answer must not tell what is reported of it.

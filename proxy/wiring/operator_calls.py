@@ -50,6 +50,10 @@ class PendingLog:
         fields: dict[str, object] = {"scope": one.name, "not_before": one.not_before}
         self.reporter.report("key.revocation_stored", **fields, waited_s=round(waited, 1))
 
+    def failed(self, reason: str) -> None:
+        """Do as PendingReporter says."""
+        self.reporter.report("key.revocations_failed", reason=reason)
+
 
 def pending_revocations(
     sessions: Sessions,

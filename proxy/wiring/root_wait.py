@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, TypeVar
 
-from ..core.errors import ConfigurationError, RootUnavailable
+from ..core.errors import ConfigurationError, RootUnavailable, UnfitEnvironment
 from ..telemetry.reporter import Reporter
 from .admin.listeners import AdminListeners
 from .admin.waiting import WaitingView
@@ -24,15 +24,16 @@ _REPORT_SECONDS: Final = 60.0
 
 async def until_open(
     source: Source,
-    make: Callable[[Source], Awaitable[_Result]],
+    make: Callable[[Source], Coroutine[object, object, _Result]],
     stop: asyncio.Future[str],
     reporter: Reporter,
     environ: Mapping[str, str],
 ) -> tuple[Source, _Result] | None:
     """Return what `make` returns once a root opens the keyring; None where `stop` comes first.
 
-    Each attempt reads the configuration anew, so that one that names a wrong key can be mended. All
-    the while `/livez` is good, and `/readyz?verbose` says why it is not ready. Any other error than
+    Each attempt reads the configuration anew, so that one that names a wrong key can be mended, or
+    one that waits for a key service can have operators hand in shares instead. All the while
+    `/livez` is good, and `/readyz?verbose` says why it is not ready. Any other error than
     RootUnavailable is raised: it would not end by waiting.
     """
     view, listeners = WaitingView(), AdminListeners(source.loaded.settings, reporter, environ)
@@ -40,15 +41,22 @@ async def until_open(
     said, said_at = "", 0.0
     try:
         while True:
+            making = asyncio.get_running_loop().create_task(make(source))
             try:
-                return source, await make(source)
+                await asyncio.wait((making, stop), return_when=asyncio.FIRST_COMPLETED)
+                return (source, making.result()) if making.done() else None
             except RootUnavailable as error:
-                view.reason = error.reason
+                reason = error.reason
+            finally:
+                making.cancel()
+            if said and (problem := await _follow(unlocking, source)):
+                reason = f"{reason}; {problem}"
+            view.reason = reason
             if not said:
                 await listeners.start_waiting(view)
                 await unlocking.start(source.loaded.settings)
-            if view.reason != said or time.monotonic() - said_at > _REPORT_SECONDS:
-                said, said_at = view.reason, time.monotonic()
+            if reason != said or time.monotonic() - said_at > _REPORT_SECONDS:
+                said, said_at = reason, time.monotonic()
                 reporter.report("root.unavailable", reason=said, retry_in_s=LONGEST_PAUSE)
             await asyncio.wait((stop,), timeout=pause(LONGEST_PAUSE))
             if stop.done():
@@ -57,6 +65,16 @@ async def until_open(
     finally:
         await listeners.close()
         await unlocking.close()
+
+
+async def _follow(unlocking: Unlocking, source: Source) -> str:
+    """Take shares where the configuration says now; return why that is impossible, if it is."""
+    try:
+        change = await unlocking.prepare(source)
+    except UnfitEnvironment as error:
+        return error.detail
+    await change.apply()
+    return ""
 
 
 def _latest(source: Source, environ: Mapping[str, str]) -> Source:

@@ -194,11 +194,11 @@ def test_no_other_part_or_literal_of_a_variable_gets_to_the_server(tmp_path: Pat
 
         def asked(*parts: tuple[str, str]) -> int:
             body = "".join(
-                f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+                f'--of-parts\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
                 for name, text in parts
             )
-            kind = "multipart/form-data; boundary=x"
-            return one.ask("POST", "/graphql", f"{body}--x--\r\n".encode(), kind).status
+            kind = "multipart/form-data; boundary=of-parts"
+            return one.ask("POST", "/graphql", f"{body}--of-parts--\r\n".encode(), kind).status
 
         found = [
             asked(("operations", query % ""), ("other", one.canary)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,6 +222,54 @@ async def test_more_connections_than_a_listener_answers_are_dropped_at_once(name
         sockets.close(opened)
 
 
+UNREAD = {
+    "a long request line": b"GET /livez?q=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (5000 * b"q"),
+    "a long header": b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: %b\r\n\r\n" % (5000 * b"q"),
+    "many headers": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (100 * b"X: y\r\n"),
+    "no HTTP": b"\x16\x03\x01\x02\x00secret-of-a-caller\r\n\r\n",
+    "another version": b"GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "a header without a name": b"GET /livez HTTP/1.1\r\n: secret-of-a-caller\r\n\r\n",
+    "two lengths": b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
+    b"Content-Length: 2\r\n\r\nsecret-of-a-caller",
+}
+"""What the HTTP library does not read, and answers before there is a request for a route."""
+
+
+@pytest.mark.parametrize("name", ["admin", "health"])
+@pytest.mark.parametrize("sent", UNREAD.values(), ids=UNREAD)
+async def test_what_is_no_http_is_answered_as_any_other_mistake(
+    name: str, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ear = Ear()
+    server = AdminServer(*a_guard(name, Everything(), ear))
+    opened = sockets.open_sockets(ANY_PORT)
+    await server.start(opened)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sockets.port_of(opened))
+        writer.write(sent)
+        answered = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    finally:
+        await server.close()
+        sockets.close(opened)
+
+    head, _, body = answered.partition(b"\r\n\r\n")
+    status, *lines = head.decode().splitlines()
+    headers = dict(line.split(": ", 1) for line in lines)
+    told = json.loads(body)
+    assert status.split(" ")[1:2] == ["400"]
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Sealyard-Error"] == "malformed-call"
+    assert (headers["Server"], headers["Cache-Control"]) == ("sealyard", "no-store")
+    assert headers["Sealyard-Request-Id"]
+    assert told["type"] == "urn:sealyard:error:malformed-call"
+    assert told["detail"]
+    assert "secret-of-a-caller" not in answered.decode() + str(ear.heard) + caplog.text
+    assert "qqqq" not in answered.decode() + str(ear.heard) + caplog.text
+    called = [fields for event, fields in ear.heard if event == "admin.called"]
+    assert [one["status"] for one in called] == ([400] if name == "admin" else [])
+
+
 @pytest.mark.parametrize("name", ["admin", "health"])
 async def test_livez_tells_that_the_traffic_stands_still(listening: Listening, name: str) -> None:
     ours = await listening(name, Everything(silent=12.3))
@@ -227,3 +277,26 @@ async def test_livez_tells_that_the_traffic_stands_still(listening: Listening, n
     status, _, text = await ours.call("GET", "/livez")
 
     assert (status, text) == (503, "stalled: no heartbeat for 12 s\n")
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_certificate_that_cannot_be_put_in_force_leaves_the_one_before() -> None:
+    opened = [one for _ in range(2) for one in sockets.open_sockets(ANY_PORT)]
+    server = AdminServer(*a_guard("health", Everything(), Ear()))
+    await server.start(opened)
+    try:
+        before = list(server._servers)
+        held = descriptors()
+        opened[1].close()
+        with pytest.raises(OSError, match="descriptor"):
+            await server.renew_tls(None)
+        await asyncio.sleep(0)  # the event loop closes the sockets of servers that end
+        assert server._servers == before
+        assert all(one.is_serving() for one in before)
+        assert descriptors() == held - 1
+    finally:
+        await server.close()
+        opened[0].close()

@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +66,7 @@ def main(words: list[str]) -> None:
     place = HERE / name
     if name != NEXT and place.exists():
         sys.exit(f"{place} is there already, and is not written over")
-    missing = sorted(_unused_keys())
+    missing = sorted(unused_keys(_configurations()))
     if missing:
         sys.exit(f"no file of {HERE / 'configuration'} has the keys: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as made:
@@ -243,9 +243,9 @@ def _configurations() -> Iterator[Path]:
     yield from (HERE / "configuration").glob("*.yaml")
 
 
-def _unused_keys() -> Iterator[str]:
-    """Yield the names of keys that no configuration of the archive has."""
-    text = "\n".join(one.read_text() for one in _configurations())
+def unused_keys(configurations: Iterable[Path]) -> Iterator[str]:
+    """Yield the names of keys that none of the configurations has."""
+    text = "\n".join(one.read_text() for one in configurations)
     for table in TABLES:
         for key in table.keys:
             if not key.later and not re.search(rf"(?<![\w-]){re.escape(key.name)}'?:", text):

@@ -203,6 +203,13 @@ def test_every_configuration_is_understood(archive: Archive) -> None:
         assert load(path, {}).settings.listeners
 
 
+def test_what_is_released_next_has_every_key_of_a_configuration() -> None:
+    made = make.HERE / make.NEXT / "configuration"
+    if not made.exists():
+        pytest.skip("nothing was archived since the last release")
+    assert list(make.unused_keys(made.glob("*.yaml"))) == []
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [(__version__, "not written over"), ("9.9.9", "the code of")]
 )

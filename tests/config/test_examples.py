@@ -78,6 +78,8 @@ WARNED = {
 @pytest.mark.parametrize("path", LOADING, ids=lambda path: path.name)
 def test_an_example_loads(path: Path) -> None:
     warnings = load(path, {}).warnings
+    if path.name == "clinic.yaml":  # a mode of it has an end, which is told from its day on
+        warnings = tuple(one for one in warnings if "which has passed" not in one)
 
     expected = WARNED.get(path.name, [])
     assert len(expected) == len(warnings)

@@ -64,7 +64,10 @@ async def send_back(socket: web.WebSocketResponse | aiohttp.ClientWebSocketRespo
 
 
 async def suite(*arguments: str) -> dict[str, str]:
-    """Run a module of the suite's environment; return how each case behaved."""
+    """Run a module of the suite's environment; return how each case behaved.
+
+    It ends with whoever waits for it.
+    """
     process = await asyncio.create_subprocess_exec(
         str(SUITE),
         str(Path(__file__).with_name("cases.py")),
@@ -72,6 +75,11 @@ async def suite(*arguments: str) -> dict[str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=sys.stderr,
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     found: dict[str, str] = json.loads(output)
     return found

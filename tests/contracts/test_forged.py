@@ -222,11 +222,11 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
 
 async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(subject: Subject) -> None:
     one = a_process(subject)
-    desk = SessionOperations(one.sessions, lambda *_: None)
-    answer = await desk.run(SessionCall("revoke", SCOPE, int(WALL())))
+    desk, now = SessionOperations(one.sessions, lambda *_: None), int(WALL())
+    answer = await desk.run(SessionCall("revoke", SCOPE, now))
     assert answer.unknown is True
-    assert answer.not_before == int(WALL())
-    assert (await desk.run(SessionCall("revoke", SCOPE, int(WALL())))).unknown is None
+    assert answer.not_before == now
+    assert (await desk.run(SessionCall("revoke", SCOPE, now))).unknown is None
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])

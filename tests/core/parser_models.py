@@ -145,6 +145,12 @@ def mongo(name: str) -> Path:
     return tuple(one for one in re.split(r"[.\[\]]", name) if one)
 
 
+def lodash(name: str) -> Path:
+    """lodash.set: as the others, and `['a']`."""
+    quoted = re.match(r"\[(['\"])(.*?)\1\]", name)
+    return mongo(name) if quoted is None else (quoted[2], *mongo(name[quoted.end() :]))
+
+
 def normalising_json(name: str) -> Path:
     """What normalises names before it compares them."""
     return (unicodedata.normalize("NFKC", name).casefold().strip(" "),)
@@ -153,7 +159,8 @@ def normalising_json(name: str) -> Path:
 MEMBERS: dict[str, Model] = {
     one.__name__: one
     for one in (
-        go_json, java_ignoring_case, snake_strategy, proto3, c_json, mongo, normalising_json,
+        go_json, java_ignoring_case, snake_strategy, proto3, c_json, mongo, lodash,
+        normalising_json,
     )
 }  # fmt: skip
 

@@ -29,7 +29,8 @@ from tests.factories import JSON_TYPE, a_block, a_message, a_rule, an_item, send
 
 TABLE = Path(__file__).parent.parent / "vectors" / "smuggling" / "path-bypass.tsv"
 OF_THE_GATE = {"m02", "m03", "m05", "p36", "p37", "p38"}
-CARD = "4111-CANARY"
+NUMBER = "4111222233334444"  # so long that no token has it by chance
+CARD = f"{NUMBER}-CANARY"
 
 SEALED = an_item("$.card", bind=["tenant", "field"])
 RULE = a_rule("POST /api/pay", request=a_block(encrypt=[SEALED]))
@@ -135,13 +136,13 @@ def test_a_body_that_backends_could_read_otherwise_is_refused(
         ("b01", f'{{"\\u0063ard":"{CARD}"}}', JSON_TYPE),
         ("b16", f'{{"card":"{CARD}"}}', (*JSON_TYPE, (b"Content-Encoding", b"Identity"))),
         ("b16", f'{{"card":"{CARD}"}}', (*JSON_TYPE, (b"Content-Encoding", b""))),
-        ("b22", '{"card":4111}', JSON_TYPE),
+        ("b22", f'{{"card":{NUMBER}}}', JSON_TYPE),
         ("+json", f'{{"card":"{CARD}"}}', ((b"content-type", b"application/x+json"),)),
     ],
 )
 def test_a_body_that_all_read_alike_is_sealed(row: str, body: str, headers: Headers) -> None:
     out = sent(RULE, a_message(body, target="/api/pay", headers=headers))
-    assert b"4111" not in out
+    assert NUMBER.encode() not in out
     assert b"eyJ0eXAiOiJzeTEi" in out
 
 

@@ -43,7 +43,7 @@ from tests.factories import (
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
-PARTS = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 TEXT = ((b"Content-Type", b"text/plain"),)
 
 
@@ -196,8 +196,8 @@ def test_a_file_in_a_form_ends_as_well() -> None:
     for size in (3, BODY_TOKEN_MAX + 1):
         content = "a" * size
         body = (
-            '--x\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n'
-            f"Content-Type: image/png\r\n\r\n{content}\r\n--x--\r\n"
+            '--of-parts\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n'
+            f"Content-Type: image/png\r\n\r\n{content}\r\n--of-parts--\r\n"
         )
         out = sealed(sealing("part:content", expires=HOUR), body, PARTS)
         made = opening("part:content")

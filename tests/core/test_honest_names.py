@@ -17,7 +17,7 @@ from tests.factories import JSON_TYPE, Message, Trip, a_block, a_message, a_rule
 
 CONST = Names(parse_source("const:clinic"), parse_source("const:c1"))
 FORM: Headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 BROWSER: Headers = (
     (b"Accept", b"*/*"),
     (b"Accept-Language", b"de,en;q=0.8"),
@@ -48,7 +48,7 @@ def form(*pairs: tuple[str, str]) -> str:
 
 
 def part(name: str, text: str) -> str:
-    return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+    return f'--of-parts\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
 
 
 CORPUS = {
@@ -183,7 +183,7 @@ CORPUS = {
     "many files under one name": Honest(
         seals("part:files", "optional part:note"),
         part("note", "n") + part("files", "a") + part("files", "b") + part("tags[]", "c")
-        + "--x--\r\n",
+        + "--of-parts--\r\n",
         3,
         headers=PARTS,
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import InvalidBody
+from proxy.core.errors import ForbiddenValue, InvalidBody
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.formats.json import Selection, validate
 from tests.factories import a_block, a_message, a_rule, an_item, replied, sent
@@ -54,6 +54,14 @@ def duplicates(body: bytes, selector: str) -> bool:
     if selector.endswith(".a"):
         return any(names["a"] > 1 for names in twice)
     return bool(twice) and selector.endswith(".*")
+
+
+def stands_for_a_list(body: bytes, selector: str) -> bool:
+    """Tell whether one value stands where the selector has elements of a list."""
+    value = json.loads(body)
+    if selector.startswith("$.v"):
+        value = value["v"]
+    return selector.endswith((".*", "[0]")) and not isinstance(value, list | dict | None)
 
 
 def pieces(body: bytes, selector: str) -> tuple[list[bytes], list[bytes]]:
@@ -106,6 +114,9 @@ def test_what_is_json_changes_only_where_selected(body: bytes, selector: str) ->
     validate(body)
     if duplicates(body, selector):
         with pytest.raises(InvalidBody, match="duplicate-member"):
+            there_and_back(body, selector)
+    elif stands_for_a_list(body, selector):
+        with pytest.raises(ForbiddenValue, match="name-hidden"):
             there_and_back(body, selector)
     else:
         assert_only_the_selected_changes(body, selector)

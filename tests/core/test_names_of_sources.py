@@ -40,7 +40,7 @@ VICTIM = Scope("clinic", "victim")
 TOKEN = a_session(VICTIM).seal(b"CANARY", Context(VICTIM)).decode()
 BIND: tuple[Part, ...] = ("tenant", "conversation")
 FORM: Headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 
 
 def names(conversation: str | Source) -> Names:
@@ -59,7 +59,7 @@ def sealing(conversation: str | Source, *patterns: str, select: str = "$.content
 
 
 def a_part(name: str, text: str) -> str:
-    return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+    return f'--of-parts\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
 
 
 def outcome(rule: Rule, body: str, target: str = "/api/messages", headers: Headers = ()) -> str:
@@ -211,13 +211,13 @@ def test_a_parameter_that_binds_has_one_spelling_and_stands_once(make: object, m
         ("form:content", "content=T&conversationId=victim", FORM, "opened"),
         (
             "part:content",
-            a_part("content", "T") + a_part("conversationId", "mine") + "--x--\r\n",
+            a_part("content", "T") + a_part("conversationId", "mine") + "--of-parts--\r\n",
             PARTS,
             "name-differs",
         ),
         (
             "part:content",
-            a_part("content", "T") + a_part("conversationId", "victim") + "--x--\r\n",
+            a_part("content", "T") + a_part("conversationId", "victim") + "--of-parts--\r\n",
             PARTS,
             "opened",
         ),
@@ -263,7 +263,7 @@ def test_a_member_that_binds_a_record_needs_no_parameter() -> None:
 
 def test_a_file_under_the_name_of_a_parameter_is_not_the_same() -> None:
     file = a_part("conversationId", "victim").replace('Id"', 'Id"; filename="a"')
-    body = a_part("content", TOKEN) + file + "--x--\r\n"
+    body = a_part("content", TOKEN) + file + "--of-parts--\r\n"
     rule = opening("query:conversationId", select="part:content")
     assert outcome(rule, body, QUERY, PARTS) == "name-differs"
 
@@ -490,7 +490,7 @@ def test_what_flows_is_looked_at_before_it_goes_on() -> None:
 def test_parts_that_flow_are_compared_as_they_come(room: str, expected: str) -> None:
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
-    body = (a_part("conversationId", room) + a_part("content", TOKEN) + "--x--\r\n").encode()
+    body = (a_part("conversationId", room) + a_part("content", TOKEN) + "--of-parts--\r\n").encode()
     compiled = flowing_request(exchange, None, 10)
     assert compiled is not None
     plan = plan_flowing_request(exchange, compiled, body, 1000)
@@ -534,7 +534,9 @@ def test_a_body_beyond_ascii_is_read_for_a_parameter() -> None:
 def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
-    body = (a_part("content", TOKEN) + a_part("conversationId", "mine") + "--x--\r\n").encode()
+    body = (
+        a_part("content", TOKEN) + a_part("conversationId", "mine") + "--of-parts--\r\n"
+    ).encode()
     compiled = flowing_request(exchange, None, 10)
     assert compiled is not None
     plan = plan_flowing_request(exchange, compiled, body[:50], 1000)

@@ -39,7 +39,7 @@ from tests.factories import (
 
 CANARY = "CANARY-penicillin"
 FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS = ((b"Content-Type", b"multipart/form-data; boundary=XX"),)
+PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 LINES = ((b"Content-Type", b"application/x-ndjson"),)
 EVENTS = ((b"Content-Type", b"text/event-stream"),)
 
@@ -286,8 +286,8 @@ def test_a_form_without_one_reading_is_refused(body: str, error: type[Exception]
 
 
 def parts(*found: tuple[str, str]) -> str:
-    lines = [f'--XX\r\nContent-Disposition: form-data; name="{a}"{b}\r\n' for a, b in found]
-    return "".join(lines) + "--XX--\r\n"
+    lines = [f'--of-parts\r\nContent-Disposition: form-data; name="{a}"{b}\r\n' for a, b in found]
+    return "".join(lines) + "--of-parts--\r\n"
 
 
 def operations(text: str, head: str = "") -> tuple[str, str]:
@@ -357,7 +357,7 @@ def test_a_value_that_must_be_absent_is_found_in_a_part() -> None:
 def test_a_delimiter_in_an_opened_value_is_refused() -> None:
     rule = rule_of("part:operations $.variables.text")
     other = rule_of("$.text")
-    token = json.loads(sent(other, a_message('{"text":"a\\r\\n--XX\\r\\n"}')))["text"]
+    token = json.loads(sent(other, a_message('{"text":"a\\r\\n--of-parts\\r\\n"}')))["text"]
     body = parts(operations(QUERY.replace(CANARY, token)))
     with pytest.raises(OpenFailed):
         opened(rule, body, a_response(headers=PARTS))

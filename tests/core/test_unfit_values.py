@@ -38,7 +38,7 @@ from tests.factories import (
 FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
 SSE = ((b"Content-Type", b"text/event-stream"),)
-PARTS = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 TEXT = ((b"Content-Type", b"text/plain"),)
 NO_STRINGS = ("12", "1.0", "true", "false", "[]", '["a long text"]', "{}", '{"a":"long text"}')
 
@@ -54,9 +54,13 @@ def said(content: str, **members: str) -> str:
     return f'{{"conversationId":"c1","content":{content}}}'
 
 
+def a_part(content: str, more: str = "") -> str:
+    head = f'Content-Disposition: form-data; name="content"{more}'
+    return f"--of-parts\r\n{head}\r\n\r\n{content}\r\n--of-parts--\r\n"
+
+
 def a_file(name: str) -> str:
-    head = f'Content-Disposition: form-data; name="content"; filename="{name}"'
-    return f"--x\r\n{head}\r\n\r\n\r\n--x--\r\n"
+    return a_part("", f'; filename="{name}"')
 
 
 def refusal(rule: Rule, message: Message) -> UnfitValue:
@@ -157,8 +161,8 @@ def test_a_token_that_is_not_kept_counts_as_a_text() -> None:
         (
             "part:content",
             PARTS,
-            '--x\r\nContent-Disposition: form-data; name="content"\r\n\r\nab\r\n--x--\r\n',
-            '--x\r\nContent-Disposition: form-data; name="content"\r\n\r\nabc\r\n--x--\r\n',
+            a_part("ab"),
+            a_part("abc"),
         ),
         (
             "filename:content",
@@ -199,8 +203,8 @@ def test_a_file_is_no_string(size: int) -> None:
     bound = an_item("part:content", min_chars=0, bind=["tenant", "field"], field="content")
     made = a_rule("POST /api/messages", request=a_block(encrypt=[bound]))
     body = (
-        '--x\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n'
-        f"Content-Type: image/png\r\n\r\n{'a' * size}\r\n--x--\r\n"
+        '--of-parts\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n'
+        f"Content-Type: image/png\r\n\r\n{'a' * size}\r\n--of-parts--\r\n"
     )
     assert refusal(made, a_message(body, headers=PARTS)).reason == "not-a-string"
 

@@ -285,8 +285,8 @@ def encoded(media_type: str, pairs: list[tuple[str, str]]) -> tuple[bytes, str]:
         return urlencode(pairs).encode(), FORM
     lines = []
     for name, value in pairs:
-        lines += ["--cut", f'Content-Disposition: form-data; name="{name}"', "", value]
-    return "\r\n".join([*lines, "--cut--", ""]).encode(), f"{media_type}; boundary=cut"
+        lines += ["--of-parts", f'Content-Disposition: form-data; name="{name}"', "", value]
+    return "\r\n".join([*lines, "--of-parts--", ""]).encode(), f"{media_type}; boundary=of-parts"
 
 
 def decoded(media_type: str, body: bytes) -> list[tuple[str, str]]:

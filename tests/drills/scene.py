@@ -15,13 +15,12 @@ import aiohttp
 import redis
 
 from tests.drills.page import Drill, Operator, drills
-from tests.redis.pods import Place, Pod
+from tests.redis.pods import CANARY, Place, Pod
 from tests.redis.server import Server
 from tests.redis.test_keyrings import ready
 from tests.redis.test_operator import url
 from tests.scenarios.rig import Backend, backend
 
-CANARY = b"canary"
 NEW_KEK = (
     'new=$(sealyard keys add); distribute keyring.jwe; until sealyard keys promote "$new";'
     " do sleep 1; done; distribute keyring.jwe; sealyard keys export newest.jwe"
@@ -89,18 +88,16 @@ class Scene:
 
     async def metric(self, pod: Pod, line: str) -> bool:
         """Return whether the metrics have a line."""
-        address = f"http://127.0.0.1:{pod.served.health}/metrics"
-        async with self.session.get(address) as response:
-            return line in await response.text()
+        return line in await pod.served.metrics()
 
     def leaks(self) -> list[str]:
         """Return where the canary is: nowhere but with the clients."""
-        found = [f"backend {one[:80]!r}" for one in self.behind.bodies if CANARY in one]
+        found = [f"backend {one[:80]!r}" for one in self.behind.bodies if CANARY.encode() in one]
         for folder in (self.mine.folder, *(place.folder for place in self.places)):
             files = (one for one in folder.rglob("*") if one.is_file())
-            found += [str(one) for one in files if CANARY in one.read_bytes()]
+            found += [str(one) for one in files if CANARY.encode() in one.read_bytes()]
         if self.server.process is not None:
-            found += [str(one) for one in kept_in(self.server) if CANARY in one]
+            found += [str(one) for one in kept_in(self.server) if CANARY.encode() in one]
         return found
 
 

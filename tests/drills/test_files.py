@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tests.drills.scene import Scene, a_fleet, a_scene
 from tests.drills.test_keyring import replaced
-from tests.redis.pods import Place
+from tests.redis.pods import CANARY, Place
 from tests.redis.server import Server, needs_redis
 from tests.servers import free_port
 
@@ -77,7 +77,9 @@ async def test_an_audit_log_lost_while_no_process_ran_is_told_by_its_number_and_
         lose_the_log(place)
         async with a_fleet(scene.places[:1], session=scene.session) as (pod,):
             assert int(anchor.partition(":")[0]) > 2
-            assert await scene.metric(pod, "sealyard_audit_last_sequence 3.0")
+            await scene.happens(
+                "sequence", lambda: scene.metric(pod, "sealyard_audit_last_sequence 3.0")
+            )
         checked = f"cd '{place.folder}'; sealyard audit verify"
         assert "intact" in scene.operator.follow(checked)
         scene.operator.follow(f"{checked} --anchor {anchor}", status=1)
@@ -110,7 +112,7 @@ async def test_a_listener_with_an_expired_certificate_takes_a_renewed_one(
         replaced(place, "unmatched: reject", tls)
         async with a_fleet([place], session=scene.session) as (pod,):
             url = f"https://127.0.0.1:{pod.served.port}/write"
-            body = {"conversation": "c1", "content": "canary"}
+            body = {"conversation": "c1", "content": CANARY}
 
             async def answers() -> bool:
                 try:
@@ -137,7 +139,7 @@ async def test_a_backend_with_an_expired_certificate_is_told_and_taken_again(
         certificate(authority, tmp_path, -1)
         async with a_fleet([place], session=scene.session) as (pod,):
             url = f"http://127.0.0.1:{pod.served.port}/write"
-            body = {"conversation": "c1", "content": "canary"}
+            body = {"conversation": "c1", "content": CANARY}
 
             async def status() -> int:
                 async with scene.session.post(url, json=body) as response:
@@ -160,7 +162,7 @@ async def over_tls(folder: Path, port: int) -> AsyncIterator[None]:
 
     async def echo(request: web.Request) -> web.Response:
         body = await request.read()
-        assert b"canary" not in body
+        assert CANARY.encode() not in body
         return web.Response(body=body, content_type=request.content_type)
 
     app = web.Application()

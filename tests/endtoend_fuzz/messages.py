@@ -56,6 +56,8 @@ _PIECES: Final = (
     *(b"chunked", b"Chunked", b"\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"content"),
 )
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n|\r\r|\n\r")
+_REQUEST_LINE: Final = re.compile(rb"\A[A-Za-z]+ |HTTP/1\.\d[ \t]*[\r\n]")
+"""One, or its beginning."""
 
 
 class Fuzzer:
@@ -140,11 +142,19 @@ class Fuzzer:
         return self._random.choice(kinds)
 
     def _marked(self, data: bytes) -> bytes:
-        """Put the canary where the first mark is behind a head, and nothing where others are."""
+        """Put the canary where the first mark is in a body, and nothing where others are.
+
+        A head may have anything but a canary. A mistake may leave that of a second request in front
+        of a mark: a request line, and no blank line behind it.
+        """
         canary = BEGINNING + b"%012x" % self._random.getrandbits(48)
-        blank = _BLANK_LINE.search(data)
-        head = blank.end() if blank else len(data)
         filler = b"x" * len(canary)
-        return data[:head].replace(MARK, filler) + (
-            data[head:].replace(MARK, canary, 1).replace(MARK, filler)
-        )
+        blanks = [blank.end() for blank in _BLANK_LINE.finditer(data)]
+        pieces = data.split(MARK)
+        marked, at = pieces[0], len(pieces[0])
+        for piece in pieces[1:]:
+            behind = [end for end in blanks if end <= at]
+            in_body = bool(behind) and not _REQUEST_LINE.search(data[behind[-1] : at])
+            marked += (canary if in_body and canary not in marked else filler) + piece
+            at += len(MARK) + len(piece)
+        return marked

@@ -12,7 +12,7 @@ import pytest
 
 from tests.smuggling.parsers import Read, as_logged
 
-from .messages import BEGINNING, Fuzzer
+from .messages import BEGINNING, MARK, Fuzzer
 from .rig import Origin, Rig, leaks, rigged
 
 ROUND = 400
@@ -87,6 +87,19 @@ async def test_changed_bytes_leak_nothing_and_are_seen_alike_on_both_sides(
 )
 def test_a_leak_is_told_from_what_no_rule_selects(body: bytes, *, leak: bool) -> None:
     assert leaks(Read(b"POST", b"/", body.replace(b"%b", BEGINNING + b"0123456789ab"))) is leak
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET / HTTP/1.1\r\nUser-Agent: %b\r\n\r\n", b"GET /?%b HTTP/1.1\r\nHost: h\r\n\r\n"],
+)
+def test_a_canary_is_in_a_body_and_in_no_head(head: bytes) -> None:
+    made = Fuzzer(1)._marked((2 * head) % (MARK, MARK) + b'{"content":"%b"} %b' % (MARK, MARK))
+    heads, _, body = made.rpartition(b"\r\n\r\n")
+    assert MARK not in made
+    assert BEGINNING not in heads
+    assert body.startswith(b'{"content":"' + BEGINNING)
+    assert body.count(BEGINNING) == 1
 
 
 async def test_a_leak_would_be_seen(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ async def test_the_comparison_tells_two_microseconds_apart() -> None:
     known = await causes()
     bodies = dict.fromkeys(("one", "other"), known.bodies["bad-tag"])
     usual = mean(samples(Opener(known.sessions, NOW), bodies, 2000)["one"])
-    opener = Opener(known.sessions, NOW, slowed={"one": usual, "other": usual + 2e-6})
+    # Twice as long as usual: a machine that has become slower meanwhile takes no longer.
+    slowed = {"one": 2 * usual, "other": 2 * usual + 2e-6}
+    opener = Opener(known.sessions, NOW, slowed=slowed)
     ((_, _, t, difference),) = pairs(samples(opener, bodies, 4000))
     assert abs(t) > SEPARABLE, difference
 

@@ -22,19 +22,19 @@ RULE = a_rule(
     request=a_block(encrypt=[an_item("part:file", field="f"), an_item("filename:file", field="n")]),
     names=NAMES,
 )
-TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+TYPE = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 
 
 @pytest.mark.parametrize("content", [b"x", bytes(range(256)) * 192, bytes(64 * 1024)])
 def test_joserfc_opens_a_file_and_its_name(content: bytes) -> None:
     head = b'Content-Disposition: form-data; name="file"; filename="\xc3\xa9.png"\r\n'
-    body = b"--X-1\r\n%bContent-Type: image/png\r\n\r\n%b\r\n--X-1--" % (head, content)
+    body = b"--of-parts\r\n%bContent-Type: image/png\r\n\r\n%b\r\n--of-parts--" % (head, content)
     key = derivation.session_key(KEK, a_sid(), SCOPE)
     jwk = OctKey.import_key({"kty": "oct", "k": base64url.encode(key.reveal()).decode()})
 
     sealed = sent(RULE, a_message(body, headers=TYPE))
 
-    (part,) = reader.parts(sealed, Boundary(b"--X-1", quoted=False))
+    (part,) = reader.parts(sealed, Boundary(b"--of-parts", quoted=False))
     assert part.filename is not None
     registry = REGISTRY if len(content) <= 48 * 1024 else ROOMY
     file = jwe.decrypt_compact(sealed[part.start : part.end], jwk, registry=registry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.crypto.context import Scope
+from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
@@ -12,7 +12,9 @@ from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.merging import merge
 from proxy.keys.sessions import session_control
-from proxy.keys.stores import records
+from proxy.keys.sessions.revocation_state import RevocationStates
+from proxy.keys.sessions.settings import SessionSettings
+from proxy.keys.stores import HeldRecords, Offer, StoreFull, records
 
 from .builders import (
     CONTEXT,
@@ -85,6 +87,46 @@ async def test_what_was_made_in_the_second_of_the_revocation_is_revoked_and_the_
     after = await sealing(world)
     assert (after.sid != before.sid, await opens(world, text)) == (True, False)
     assert await opens(world, after.seal(b"hello", CONTEXT))
+
+
+class FullStore(SharedStore):
+    """Takes no more sessions once it is `full`, and gives what it has."""
+
+    full = False
+
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
+        """Do as memory does, or refuse."""
+        if self.full:
+            raise StoreFull
+        return await super().replace(offer, seen=seen)
+
+
+async def test_a_revoked_session_seals_no_more_though_its_scope_was_pushed_out_meanwhile() -> None:
+    time = Time()
+    store = FullStore(time)
+    world = a_world(time=time, store=store, settings=SessionSettings(max_scopes=2))
+    other = world.another_process()
+    first = await sealing(world)
+    for scope in (Scope("b"), Scope("c")):
+        token = decode(
+            (await sealing(other, scope)).seal(b"hello", Context(scope, field="content"))
+        )
+        await world.sessions.resolve(Needs({}, frozenset({(scope, token.key_id)})))
+    time.advance(5)
+    assert await session_control.revoke(other.sessions, SCOPE, NOW + 5)
+    store.full = True
+    time.advance(30)
+    assert (await sealing(world)).sid != first.sid
+
+
+def test_an_earlier_revocation_that_is_learned_late_takes_nothing_back() -> None:
+    states = RevocationStates(a_keyring(), 1, shared=True, begun=lambda _: True)
+    pushed_out = states.of(SCOPE)
+    states.of(Scope("b"))
+    states.revoke(states.of(SCOPE), NOW + 5)
+    states.revoke(pushed_out, NOW)
+    states.of(Scope("b"))
+    assert (states.of(SCOPE).not_before, pushed_out.not_before) == (NOW + 5, NOW + 5)
 
 
 async def test_a_session_made_without_the_store_is_revoked_too() -> None:

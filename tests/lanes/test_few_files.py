@@ -20,11 +20,11 @@ import proxy
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.reporter import CountingReporter
-from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
+from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.keys.builders import a_world
-from tests.traffic.ours import ANY_PORT, PASSING, local
+from tests.traffic.ours import ANY_PORT, PASSING, local, serving
 from tests.traffic.wire import PATIENCE, Origin, Peer, connected, running
 
 from .test_same_bytes import a_rulebook
@@ -100,12 +100,8 @@ async def _serving(rules: RuleTable, port: int, log: list[bytes]) -> AsyncIterat
     reporter, sessions = CountingReporter(Logs(log.append)), a_world().sessions
     handler = Handler(rules, sessions, upstream, reporter, clock=time.time, name="in")
     listener = HttpListener(ANY_PORT, handler)
-    server = TrafficServer([Lane(listener, upstream)])
-    await server.start()
-    try:
+    async with serving(listener, upstream):
         yield listener.port
-    finally:
-        await server.close()
 
 
 @pytest.mark.parametrize(("rules", "most"), [(a_rulebook(), _MOST), (PASSING, _MOST_PASSING)])

@@ -392,6 +392,16 @@ GROWTHS: Final = (
         _PLAIN,
         lambda n: json.dumps({"card": "4", **{f"a{at}": 1 for at in range(n)}}).encode(),
     ),
+    Growth(
+        "constructors",
+        _PLAIN,
+        lambda n: b'{"card":"4"' + b',"constructor":{}' * (8 * n) + b"}",
+    ),
+    Growth(
+        "constructors in elements",
+        _STARS,
+        lambda n: b'{"conversationId":"c1","items":[{}' + b',{"constructor":{}}' * (8 * n) + b"]}",
+    ),
     Growth("elements", _PLAIN, lambda n: b'{"card":"4","a":[' + b"1," * n + b"1]}"),
     Growth(
         "values that read like the name",

@@ -29,7 +29,8 @@ class Store:
     `before` is called with the method and the path of each request, and may change `elements`; what
     it returns, if not None, is the status and the headers of the answer. `checks` says whether
     preconditions are checked, `heads` whether HEAD is answered, `etag` how the tag of a version is
-    written.
+    written, `untagged` which elements have a time instead, `spell` how the id is that leads to the
+    next page, if there is one.
     """
 
     elements: dict[str, bytes] = field(default_factory=dict)
@@ -37,7 +38,9 @@ class Store:
     before: Callable[[str, str], tuple[int, dict[str, str]] | None] = lambda *_: None
     checks: bool = True
     etag: str = '"{}"'
+    untagged: frozenset[str] = frozenset()
     heads: bool = True
+    spell: Callable[[str | None], object] = lambda name: name
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     lock: Any = field(default_factory=Lock)
@@ -101,9 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _validators(self, name: str) -> dict[str, str]:
         version = self.store.versions[name]
-        return {"ETag": self.store.etag.format(version)} if self.store.etag else {
-            "Last-Modified": formatdate(version, usegmt=True)
-        }  # fmt: skip
+        if self.store.etag and name not in self.store.untagged:
+            return {"ETag": self.store.etag.format(version)}
+        return {"Last-Modified": formatdate(version, usegmt=True)}
 
     def _list(self, query: dict[str, list[str]]) -> None:
         store = self.store
@@ -116,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = b'{"room": "r1", "total": %d, "items": [%b], "next": %b}' % (
             len(store.elements),
             b", ".join(store.elements[one] for one in page),
-            json.dumps(following).encode(),
+            json.dumps(store.spell(following)).encode(),
         )
         link = f'</items?org=clinic&after={following}>; rel="next", </items>; rel="first"'
         link = link if rest else '</items>; rel="first"'

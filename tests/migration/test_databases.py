@@ -56,6 +56,15 @@ tables:
         form: short
       - column: history
 """
+STREAM = """\
+version: 1
+source: {pipe: csv}
+tables:
+  - table: Letters
+    tenant: column:org
+    conversation: column:conv
+    columns: [{column: content, form: short}]
+"""
 SCHEMA = (
     "CREATE TABLE threads (id integer PRIMARY KEY, name varchar(20))",
     "INSERT INTO threads VALUES (1, 'c1')",
@@ -177,12 +186,56 @@ def test_what_postgresql_refuses_is_reported_by_its_code_alone(
 ) -> None:
     database, _ = clinic
     database.execute(
-        "ALTER TABLE \"Letters\" ADD CHECK (content LIKE 'canary%'), ALTER COLUMN subject TYPE text"
+        "ALTER TABLE \"Letters\" ADD CHECK (id <> 3 OR content LIKE 'canary%'),"
+        " ALTER COLUMN subject TYPE text"
     )
-    failed = invoke("migrate", "seal", "job.yaml", status=3)
+    sealed = invoke("migrate", "seal", "job.yaml", status=1)
 
-    assert "sqlstate 23514" in failed.output
-    assert CANARY not in failed.output
+    for column in ("subject", "content"):
+        assert f"Letters.{column}: 1 refused (sqlstate 23514)" in sealed.output
+        assert f"Letters.{column}: 1 sealed-now" in sealed.output
+    assert CANARY not in sealed.output
+
+
+@servers.needs_postgresql
+def test_a_token_whose_text_postgresql_cannot_hold_is_left_and_all_others_are_opened(
+    clinic: tuple[psycopg.Connection, Path], folder: Path
+) -> None:
+    database, _ = clinic
+    database.execute('ALTER TABLE "Letters" ALTER COLUMN subject TYPE text')
+    database.execute(insert(5).encode())
+    before = database.execute('SELECT content FROM "Letters" WHERE id IN (1, 5)').fetchall()
+    invoke("migrate", "seal", "job.yaml")
+    (folder / "stream.yaml").write_text(STREAM, "utf-8")
+    made = invoke("migrate", "seal", "stream.yaml", stdin=b"org,conv,content\nclinic,c1,a\0b\n")
+    token = made.stdout.splitlines()[1].split(",")[2]
+    database.execute('UPDATE "Letters" SET content = %s WHERE id = 3', (token,))
+    opened = invoke("migrate", "open", "job.yaml", status=1)
+
+    assert "Letters.content: 2 opened" in opened.output
+    assert re.search(r"Letters.content: 1 refused under \w+ \(DataError\)", opened.output)
+    after = database.execute('SELECT content FROM "Letters" WHERE id % 2 = 1 ORDER BY id')
+    assert after.fetchall() == [before[0], (token,), before[1]]
+
+
+@servers.needs_postgresql
+def test_a_state_of_another_database_that_the_environment_names_is_refused(
+    clinic: tuple[psycopg.Connection, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, _ = clinic
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8").replace(" dbname=postgres", ""), "utf-8")
+    monkeypatch.setenv("PGDATABASE", "postgres")
+    database.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    invoke("migrate", "seal", "job.yaml", status=3)
+    database.execute("CREATE DATABASE hospital TEMPLATE template0")
+    monkeypatch.setenv("PGDATABASE", "hospital")
+    with psycopg.connect(f"{database.info.dsn} dbname=hospital", autocommit=True) as other:
+        for sql in SCHEMA:
+            other.execute(sql.format(json="jsonb").encode())
+        refused = invoke("migrate", "seal", "job.yaml", status=3)
+
+    assert "state-refused" in refused.output
 
 
 @servers.needs_mariadb

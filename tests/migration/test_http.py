@@ -121,6 +121,23 @@ def test_the_time_left_is_known_where_the_list_says_how_many_there_are(
     assert told[-1]["seconds_left"] == 0
 
 
+@pytest.mark.parametrize("verb", ["plan", "seal", "verify"])
+def test_fewer_elements_than_the_list_says_it_has_are_told(store: Store, verb: str) -> None:
+    change_job("    write:", "    total: X-Total\n    write:")
+    status = 1 if verb == "verify" else 0
+    every = invoke("migrate", verb, "job.yaml", status=status)
+    change_job("from: $.next", "from: $.nxet")
+    status = 0 if verb == "plan" else status
+    Path("job.yaml.seal.state").unlink(missing_ok=True)
+    some = invoke("migrate", verb, "job.yaml", status=status)
+    as_json = json.loads(invoke("migrate", verb, "job.yaml", "--json", status=status).stdout)
+
+    said = "items: the list says that it has 10 elements, and 3 were read: see `next`"
+    assert said not in every.output
+    assert said in some.stdout.splitlines()
+    assert said in as_json["advice"]
+
+
 @pytest.mark.parametrize("total", ["X-Nothing", "Link", "$.nothing", "$.room", "$.items"])
 def test_a_total_that_is_none_is_not_needed(
     store: Store, monkeypatch: pytest.MonkeyPatch, total: str
@@ -283,6 +300,15 @@ def test_a_backend_that_ignores_preconditions_is_not_written(store: Store) -> No
 
     assert "precondition-ignored" in failed.output
     assert {one: json.loads(text) for one, text in store.elements.items()} == before
+
+
+def test_a_backend_may_check_one_precondition_and_ignore_another(store: Store) -> None:
+    store.untagged = frozenset({"m2"})
+    failed = invoke("migrate", "seal", "job.yaml", status=3)
+
+    assert "precondition-ignored: If-Unmodified-Since does not keep it" in failed.output
+    assert CANARY not in str(store.elements["m1"])
+    assert json.loads(store.elements["m2"]) == an_element(2)
 
 
 def test_a_backend_without_preconditions_is_compared_and_a_plan_says_what_that_is_worth(
@@ -473,6 +499,31 @@ def test_a_list_that_has_no_end_is_noticed(store: Store) -> None:
     assert "page-repeats" in invoke("migrate", "plan", "job.yaml", status=3).output
 
 
+@pytest.mark.parametrize("following", ["{cursor: after, from: $.next}", "{link: $.next}"])
+@pytest.mark.parametrize("found", [{"href": "/items?after=m2"}, ["m2", "m3"], 1700000000.5, True])
+def test_what_leads_nowhere_is_not_taken_for_the_end_of_the_list(
+    store: Store, following: str, found: object
+) -> None:
+    change_job("{cursor: after, from: $.next}", following)
+    store.spell = lambda _: found
+    failed = invoke("migrate", "seal", "job.yaml", status=3)
+
+    assert "next-not-text: items: see `next`" in failed.output
+
+
+def test_more_than_one_next_is_not_taken_for_the_end_of_the_list(store: Store) -> None:
+    change_job("from: $.next", "from: '$.next[*]'")
+    store.spell = lambda name: [name, name]
+
+    assert "next-not-text" in invoke("migrate", "seal", "job.yaml", status=3).output
+
+
+def test_an_empty_next_is_the_end_of_the_list(store: Store) -> None:
+    store.spell = lambda name: name or ""
+
+    assert migrate("seal")["items $.content sealed-now"] == 10
+
+
 def test_a_link_out_of_the_list_is_not_followed(store: Store) -> None:
     change_job("{cursor: after, from: $.next}", "{link: $.next}")
     store.put("m2", an_element(2) | {"id": "m2"})
@@ -490,7 +541,7 @@ def test_an_id_is_one_segment_of_the_address(store: Store, name: str) -> None:
     store.put(name, an_element(1) | {"id": name})
 
     assert migrate("seal")["items $.content sealed-now"] == 1
-    assert store.elements[name].count(b"eyJ0") == 2
+    assert store.elements[name].count(b"eyJ0eXAiOiJzeTEi") == 2
 
 
 @pytest.mark.parametrize("name", ["a/b", "%2e"])

@@ -98,6 +98,7 @@ def test_copy_reads_what_postgresql_writes(text: str) -> None:
 
 def test_copy_reads_every_escape_and_its_end() -> None:
     assert CopyText().cells(rb"\x41\102\q\\" + b"\n", (0,)) == [b"ABq\\"]
+    assert CopyText().cells(rb"\8\9\08\x" + b"\n", (0,)) == [b"89\x008x"]
     assert CopyText().cells(rb"\xff" + b"\n", (0,)) == [NOT_TEXT]
     assert CopyText().cells(b"\\.\n", (0, 5)) == [None, None]
 
@@ -111,6 +112,8 @@ def pipe(form: str, data: bytes, output: BinaryIO | None = None) -> PipeSource:
     ("form", "data", "reason"),
     [
         ("csv", b"org,thread\n", "no-such-column: content"),
+        ("csv", b"org,thread,content,content\n", "column-twice: content"),
+        ("csv", b"org,org,thread,content\n", "column-twice: org"),
         ("csv", b"org,thread,content\n1,2\n", "record 1: too-few-cells"),
         ("csv", b'org,thread,content\n1,2,"a"b\n', "record 1: not-csv"),
         ("csv", b'org,thread,content\n1,2,"a\n', "quote-not-closed"),

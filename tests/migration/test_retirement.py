@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.sessions.kek_usage import Use
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.kek_usage import Use, Uses
 from proxy.keys.sessions.settings import MAX_AGE_SECONDS
 from proxy.migration.job.collections import Http
 from proxy.migration.job.model import Job, Pipe, Place, Sqlite, StoredTable, Verb
@@ -16,15 +17,21 @@ from tests.keys.builders import NOW, a_keyring
 
 KEYRING = a_keyring("k2").promote("k2")
 OLD = KEYRING.entry("k1")
+UNUSED = Uses(NOW - MAX_AGE_SECONDS, {})
 
 
-def a_report(*outcomes: Outcome, verb: Verb = "verify", proof: Proof = "snapshot") -> SignedReport:
+def a_report(
+    *outcomes: Outcome,
+    verb: Verb = "verify",
+    proof: Proof = "snapshot",
+    keyring: Keyring = KEYRING,
+) -> SignedReport:
     tally = Tally()
     for one in outcomes:
         tally.add("messages.content", one, 3)
     job = Job(Sqlite(Path("a.db")), (StoredTable("messages", (), where="id > 1"),), "digest")
     run = MigrationRun(verb, job, ("a",), tally, proof, NOW, NOW + 5)
-    found = verified(sign(run, KEYRING).encode(), KEYRING.record_key)
+    found = verified(sign(run, keyring).encode(), KEYRING.record_key)
     assert found is not None
     return found
 
@@ -34,10 +41,17 @@ SEALED = Outcome("sealed", "k2")
 
 def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
     report = a_report(
-        SEALED, Outcome("plain"), Outcome("null"), Outcome("absent"), Outcome("poison", "k1")
+        SEALED,
+        Outcome("plain"),
+        Outcome("null"),
+        Outcome("absent"),
+        Outcome("unselected"),
+        Outcome("poison", "k1"),
     )
 
-    assert retirement(OLD, KEYRING, Use(), [report]) == Retirement(safe=True, reason="", proven=NOW)
+    found = retirement(OLD, KEYRING, UNUSED, [report])
+
+    assert found == Retirement(safe=True, reason="", proven=NOW)
     assert report.excluded == ("rows of messages other than: id > 1",)
 
 
@@ -52,31 +66,46 @@ def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
         (a_report(Outcome("unreadable", "", "malformed-token")), "could not be read"),
         (a_report(Outcome("not-json")), "could not be read"),
         (a_report(Outcome("not-text")), "could not be read"),
-        (a_report(Outcome("absent")), "no record has messages.content"),
+        (a_report(Outcome("absent")), "nothing is found where messages.content says"),
+        (a_report(Outcome("unselected")), "nothing is found where messages.content says"),
+        (a_report(Outcome("null"), Outcome("unselected")), "nothing is found where"),
         (a_report(SEALED, verb="reseal"), "a report of `reseal` proves nothing"),
         (a_report(SEALED, proof="pages"), "not of one state"),
+        (a_report(SEALED, keyring=KEYRING.promote("k1")), "when it was the primary KEK"),
         (replace(a_report(SEALED), keyring="another"), "of another keyring"),
     ],
 )
 def test_a_kek_is_not_safe_to_retire(report: SignedReport, reason: str) -> None:
-    found = retirement(OLD, KEYRING, Use(), [a_report(SEALED), report])
+    found = retirement(OLD, KEYRING, UNUSED, [a_report(SEALED), report])
 
     assert not found.safe
     assert reason in found.reason
 
 
 def test_the_primary_kek_is_not_safe_and_nothing_is_without_a_proof() -> None:
-    assert not retirement(KEYRING.primary, KEYRING, Use(), [a_report()]).safe
-    assert retirement(OLD, KEYRING, Use(), []).reason == "nothing was proven: give --report"
+    assert not retirement(KEYRING.primary, KEYRING, UNUSED, [a_report()]).safe
+    assert retirement(OLD, KEYRING, UNUSED, []).reason == "nothing was proven: give --report"
 
 
 def test_a_session_of_less_than_a_day_before_the_proof_may_have_sealed_after_it() -> None:
     report = a_report(SEALED)
-    recent = Use(last_session=NOW - MAX_AGE_SECONDS + 1)
-    older = Use(last_session=NOW - MAX_AGE_SECONDS)
+    recent, older = (
+        replace(UNUSED, of={OLD.number: Use(last_session=NOW - MAX_AGE_SECONDS + one)})
+        for one in (1, 0)
+    )
 
     assert not retirement(OLD, KEYRING, recent, [report]).safe
     assert retirement(OLD, KEYRING, older, [report]).safe
+
+
+def test_nothing_is_safe_where_no_process_counted_for_the_day_before_the_proof() -> None:
+    report = a_report(SEALED)
+    lost, young = Uses(0, {}), Uses(NOW - MAX_AGE_SECONDS + 1, {})
+
+    for uses in (lost, young):
+        found = retirement(OLD, KEYRING, uses, [report])
+        assert not found.safe
+        assert "no process has counted" in found.reason
 
 
 def test_a_report_of_another_keyring_does_not_verify() -> None:

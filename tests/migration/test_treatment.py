@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 
@@ -57,6 +58,52 @@ async def test_what_is_sealed_and_opened_has_the_bytes_that_it_had(form: str, te
     assert [one.after for one in sealed.changed] == [Outcome("sealed-now", "k1")]
     assert (again.changed, outcomes(again)) == ([], [Outcome("sealed", "k1")])
     assert opened.cells == [text]
+
+
+ESCAPES = {"all": r"\u{:04x}", "PHP": "\\/", ".NET": r"\u002B", "Gson": r"\u003d"}
+
+
+def escaped(text: bytes, by: str) -> bytes:
+    """Return a JSON string as a serializer writes it that escapes more than it must."""
+    spelled = ESCAPES[by]
+    letters = {"PHP": "/", ".NET": "+", "Gson": "="}.get(by)
+    return (
+        b'"%s"'
+        % "".join(
+            spelled.format(ord(one)) if letters is None or one == letters else one
+            for one in text.decode()
+        ).encode()
+    )
+
+
+@pytest.mark.parametrize("by", ESCAPES)
+@pytest.mark.parametrize("form", ["jwe", "short", "base64"])
+async def test_a_token_is_found_however_a_serializer_escapes_it(form: str, by: str) -> None:
+    bench = Bench(a_keyring())
+    column = Column("content", BINDING, parse_json_selector("$[*].text"), form=form)  # type: ignore[arg-type] # one of FORMS
+    plain = base64.b64encode(bytes(range(255)) * 4)
+    (sealed,) = await bench.treat("seal", a_table(column), a_row(b'[{"text": "%s"}]' % plain))
+    token = json.loads(sealed.cells[0] or b"")[0]["text"].encode()
+    cell = b'[{"text": %s}]' % escaped(token, by)
+    assert (escaped(token, by) != b'"%s"' % token) == (by == "all" or form == "base64")
+    (again,) = await bench.treat("seal", a_table(column), a_row(cell))
+    (opened,) = await bench.treat("open", a_table(column), a_row(cell))
+
+    assert (again.changed, outcomes(again)) == ([], [Outcome("sealed", "k1")])
+    assert opened.cells == [b'[{"text": "%s"}]' % plain]
+
+
+async def test_an_escaped_text_that_looks_like_a_token_comes_back_byte_for_byte() -> None:
+    bench = Bench(a_keyring())
+    column = Column("content", BINDING, parse_json_selector("$.a"))
+    cell = b'{"a": "sy1. is \\/ a name"}'
+    (left,) = await bench.treat("seal", a_table(column), a_row(cell))
+    demanded = a_table(replace(column, lookalikes=True))
+    (sealed,) = await bench.treat("seal", demanded, a_row(cell))
+    (opened,) = await bench.treat("open", demanded, a_row(sealed.cells[0]))
+
+    assert [one.state for one in outcomes(left)] == ["unreadable"]
+    assert opened.cells == [cell]
 
 
 async def test_the_states_of_tokens_are_told_apart() -> None:

@@ -53,4 +53,4 @@ async def test_keys_are_taken_made_and_given_out_by_any_number_of_workers(
     assert [one["use"] for one in keys["keys"]] == ["sig"]
     assert (changed["action"], changed["kid"]) == ("revoke", KEY.kid)
     assert all(f'"participants.{one}"' in ours.audit for one in ("add", "revoke"))
-    assert b"canary" not in kept  # neither who it is nor the passphrase: log, audit log, store
+    assert b"canary-" not in kept  # neither who it is nor the passphrase: log, audit log, store

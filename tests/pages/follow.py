@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ _ANY: Final = {
 }
 _SERVERS: Final = {"sealyard serve": "server.ready", "prometheus ": "Server is ready"}
 """Commands that go on until they are stopped, and what their log says when they serve."""
+_LOGGED_SECONDS: Final = 5.0
 _SERVED: Final = """\
 if [ -n "${{serving:-}}" ]; then kill $serving; wait $serving; fi
 {command} >serving.log 2>&1 &
@@ -124,10 +126,18 @@ class Reader:
         for begin in [one for one in self.before if step.command.startswith(one)]:
             self.before.pop(begin)()
         command = self.filled(step.command)
-        status, printed = self.shell.run(self._in_background(command))
         due = next(
             (code for begin, code in self.statuses.items() if step.command.startswith(begin)), 0
         )
+        began = time.monotonic()
+        status, printed = self.shell.run(self._in_background(command))
+        while (
+            status != due
+            and command.startswith("grep ")
+            and time.monotonic() - began < _LOGGED_SECONDS
+        ):
+            time.sleep(0.05)  # the line of a message is written behind its answer
+            status, printed = self.shell.run(command)
         assert status == due, f"{block.name}: {command}\nended with {status}:\n{printed}"
         if step.shown is not None:
             self._compare(block, step.shown, printed)

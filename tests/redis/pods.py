@@ -45,6 +45,7 @@ listeners:
         request: pass
         response: {{decrypt: [$.content]}}
 """
+CANARY = "canary-of-the-pods-5b21"
 NAMED = ("--tenant", "clinic", "--conversation", "c1")
 
 
@@ -138,7 +139,7 @@ class Pod:
 
     async def sealed(self, conversation: str = "c1") -> str:
         """Write a message and return its token, which the backend echoes."""
-        body = {"conversation": conversation, "content": "canary"}
+        body = {"conversation": conversation, "content": CANARY}
         url = f"http://127.0.0.1:{self.served.port}/write"
         async with self.session.post(url, json=body) as response:
             text = await response.text()
@@ -152,8 +153,8 @@ class Pod:
         async with self.session.post(url, json=body) as response:
             text = await response.text()
             assert response.status in {200, 502}, text
-            opened = response.status == 200 and json.loads(text)["content"] == "canary"
-            assert opened or "canary" not in text
+            opened = response.status == 200 and json.loads(text)["content"] == CANARY
+            assert opened or CANARY not in text
             return opened
 
     async def admin(self, method: str, path: str, **body: object) -> tuple[int, Any]:

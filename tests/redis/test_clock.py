@@ -22,12 +22,16 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
+from proxy.core.errors import KeyUnavailable
 from proxy.keys.operations.session_calls import SessionCall
 from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode
+from tests.keys.builders import Time
+from tests.keys.end_to_end.builders import Process, a_held_key
 from tests.servers import free_port
 
+from .pods import CANARY as POD_CANARY
 from .pods import Pod as Sidecar
 from .server import Server, another_clock, needs_faketime, needs_redis
 from .test_fleet import CANARY, PATIENT, ROOT, a_process, opened, sealed
@@ -137,6 +141,19 @@ async def test_a_session_from_the_future_does_not_escape_a_revocation(server: Se
         assert await opened(sessions, early, scope) is None
         after = await sealed(sessions, scope)
         assert await opened(sessions, after, scope) == CANARY
+
+
+@pytest.mark.parametrize("days", [DAYS, -DAYS])
+async def test_a_pod_with_a_wrong_clock_seals_nothing_end_to_end(server: Server, days: int) -> None:
+    """Its package would begin in the future for every reader, or have ended."""
+    async with a_process(server) as (_, store, *_rest):
+        pod = Process(store, Time(time.time() + days * 86400))
+        await pod.add("alice", a_held_key("alice-sig", created=0))
+        await pod.add("bob", a_held_key("bob-enc", created=0))
+        with pytest.raises(KeyUnavailable) as refused:
+            await pod.seal(b"hello", "alice", ["bob"])
+        assert refused.value.reason == "store-clock-skew"
+        assert server.command("KEYS", "*:k:*") == b"*0\r\n"
 
 
 @MODES
@@ -272,4 +289,4 @@ async def test_sidecars_whose_clocks_differ_revoke_for_each_other_and_tell(
                 again = await pod.sealed()
                 assert [await one.opens(again) for one in pods] == [True, True]
         for place in places:
-            assert "canary" not in (place.folder / "sealyard.log").read_text()
+            assert POD_CANARY not in (place.folder / "sealyard.log").read_text()

@@ -17,6 +17,7 @@ from proxy.keys.stores import StoreFailed, open_store
 
 from .everything import ENVIRON, OFFER, RIGHTS, all_done
 from .server import Server, asking_for_certificates, needs_redis, write_tls
+from .test_fleet import until
 
 pytestmark = needs_redis
 
@@ -80,16 +81,17 @@ async def test_a_password_that_cannot_be_read_for_a_while_leaves_nothing_behind(
 async def test_who_listens_finds_out_that_redis_is_frozen_and_hears_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "_LISTEN_SECONDS", 0.2)
+    monkeypatch.setattr(redis_store, "_LISTEN_SECONDS", 1.0)
     heard: list[str | None] = []
     store = open_store("redis", options=server.settings)
     await store.open(heard.append)
-    await asyncio.sleep(1)  # answered pings are no silence
+    await until(lambda: store.subscribed, 5)
+    await asyncio.sleep(2.5)  # answered pings are no silence
     assert heard == [None]
     server.freeze()
-    await asyncio.sleep(0.7)
+    await until(lambda: not store.subscribed, 20)
     server.thaw()
-    await asyncio.sleep(1.5)
+    await until(lambda: store.subscribed, 20)
     assert heard == [None, None]
     await store.close()
 

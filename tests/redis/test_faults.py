@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -52,9 +52,16 @@ async def test_spoilt_replies_break_no_promise(
 @pytest.mark.parametrize("family", faults.FAMILIES)
 @pytest.mark.parametrize("topology", faults.TOPOLOGIES)
 async def test_a_thousand_spoilt_replies_break_no_promise(
-    topology: str, family: str, mode: Mode, tmp_path: Path
+    topology: str,
+    family: str,
+    mode: Mode,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     outcome = await faults.run(topology, family, mode, LONG, tmp_path)
+    record_property(f"spoilt replies ({family})", f"{sum(outcome.faults.values())} replies")
+    record_property("answers", f"{sum(outcome.statuses.values())} answers")
+    record_property("listener back after", f"{outcome.back_seconds:.1f} s")
     assert sum(outcome.faults.values()) >= LONG
     assert outcome.broken(mode) == [], outcome
 

@@ -32,7 +32,7 @@ pytestmark = needs_redis
 ROOT = Path(__file__).parents[2]
 PATIENT = SessionSettings(store_timeout=20.0)  # where a law has nothing to do with deadlines
 CANARY = b"canary-3f9a61c07d"
-SCOPE = Scope("clinic", "conversation-canary-77")
+SCOPE = Scope("tenant-canary-77", "conversation-canary-77")
 CONTEXT = Context(SCOPE, field="content")
 
 
@@ -212,5 +212,5 @@ async def test_nothing_in_redis_is_a_secret(server: Server, mode: SessionMode) -
     keys = [keyring.name_key, keyring.record_key, keyring.primary.key, derived]
     wanted = [key.reveal() for key in keys] + [one for one in drawn if len(one) == 32]
     assert len(wanted) >= (5 if mode == "durable" else 7)
-    wanted += [CANARY, b"conversation-canary-77", b"clinic"]
+    wanted += [CANARY, b"conversation-canary-77", b"tenant-canary-77"]
     assert traces.holders(wanted, {"Redis": on_the_disk}) == []

@@ -17,7 +17,7 @@ from proxy.core.crypto.token import decode
 from tests.scenarios.rig import backend
 
 from .everything import RIGHTS
-from .pods import NAMED, Place, Pod
+from .pods import CANARY, NAMED, Place, Pod
 from .server import Server, needs_redis
 
 pytestmark = needs_redis
@@ -61,6 +61,19 @@ async def refused_by(pod: Pod, token: str, seconds: float) -> float:
         while await pod.opens(token):  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.05)
     return time.monotonic() - began
+
+
+def session_of(text: str) -> bytes:
+    """Return under which session a token is sealed."""
+    return decode(text.encode()).key_id.sid
+
+
+async def sealed_anew(pod: Pod, old: bytes) -> bytes:
+    """Return under which session a pod seals once it is another than the old one, soon."""
+    async with asyncio.timeout(3):
+        while (sid := session_of(await pod.sealed())) == old:  # noqa: ASYNC110 - another process sets no event
+            await asyncio.sleep(0.05)
+    return sid
 
 
 async def test_a_revocation_by_command_is_refused_by_every_pod(
@@ -128,7 +141,7 @@ async def test_a_forged_revocation_is_overwritten_and_another_pod_refuses(
         assert await refused_by(pods[1], token, 3) < 3
         assert server.command("GETRANGE", place, "0", "9")[:5] == b"$10\r\n"
         for pod in pods:
-            assert "canary" not in pod.served.log.read_text()
+            assert CANARY not in pod.served.log.read_text()
 
 
 async def test_a_mistyped_scope_is_told_by_command_and_admin_port(
@@ -237,10 +250,9 @@ async def test_a_rotation_by_command_reaches_every_pod_and_old_tokens_open(
         ):
             old = await pods[0].sealed()
             answer = await asyncio.to_thread(mine.sealyard, "sessions", "rotate", *NAMED)
-            await asyncio.sleep(0.3)
+            sids = {await sealed_anew(pod, session_of(old)) for pod in pods}
             new = [await pod.sealed() for pod in pods]
-            sids = {decode(text.encode()).key_id.sid for text in new}
-            assert decode(old.encode()).key_id.sid not in sids
+            assert {session_of(text) for text in new} == sids
             assert len(sids) == 1
             assert answer["agreed"] is True
             for pod in pods:
@@ -257,9 +269,10 @@ async def test_the_admin_port_rotates_and_revokes_for_every_worker_and_pod(
         scope = {"tenant": "clinic", "conversation": "c1"}
         old = await pods[0].sealed()
         assert (await pods[0].admin("POST", "/v1/sessions/rotate", **scope))[0] == 200
-        await asyncio.sleep(0.3)
-        # Each message on a connection of its own, so that every worker gets some.
-        new = {decode((await a_message(pod)).encode()).key_id.sid for pod in pods * 6}
+        new = set()
+        for pod in pods * 6:  # each on a connection of its own, so that every worker gets some
+            async with aiohttp.ClientSession() as fresh:
+                new.add(await sealed_anew(Pod(pod.served, fresh), session_of(old)))
         status, shown = await pods[1].admin("GET", "/v1/sessions?tenant=clinic&conversation=c1")
         assert (status, len(new), len(shown["sessions"])) == (200, 1, 1)
         status, answer = await pods[1].admin("POST", "/v1/sessions/revoke", **scope)
@@ -289,8 +302,8 @@ async def test_without_a_store_in_common_the_admin_port_reaches_every_worker(
             old = {await a_message(pod) for _ in range(12)}
             status, rotated = await pod.admin("POST", "/v1/sessions/rotate", **scope)
             assert (status, len(rotated["sessions"])) == (200, 2)
-            new = {decode((await a_message(pod)).encode()).key_id.sid for _ in range(12)}
-            assert not new & {decode(text.encode()).key_id.sid for text in old}
+            new = {session_of(await a_message(pod)) for _ in range(12)}
+            assert not new & {session_of(text) for text in old}
             _, answer = await pod.admin("POST", "/v1/sessions/revoke", **scope)
             assert (answer["durable"], "store" in answer) == (True, False)
             for text in old:

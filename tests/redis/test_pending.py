@@ -28,7 +28,7 @@ from tests.scenarios.rig import command, environment
 from tests.servers import child
 
 from .fault_proxy import FaultProxy
-from .pods import NAMED, Place, Pod
+from .pods import CANARY, NAMED, Place, Pod
 from .server import Server, needs_redis
 from .test_fleet import PATIENT, SCOPE, a_process, opened, sealed
 from .test_operator import a_fleet, a_scene, refused_by, url
@@ -94,7 +94,7 @@ async def test_a_revocation_without_redis_binds_everywhere_once_it_is_back(
         assert [await pod.opens(again) for pod in pods] == [True, True]
         for place in places:
             log = (place.folder / "sealyard.log").read_text()
-            assert "canary" not in log
+            assert CANARY not in log
 
 
 async def test_a_sidecar_that_is_killed_meanwhile_remembers(server: Server, tmp_path: Path) -> None:
@@ -160,6 +160,9 @@ class Heard:
     def stored(self, one: PendingRevocation, waited: float) -> None:
         assert waited >= 0
         self.told.append(("stored", one.name, one.not_before))
+
+    def failed(self, reason: str) -> None:
+        self.told.append(("failed", reason, 0))
 
 
 async def stored(sessions: Sessions, name: str) -> int:

@@ -67,7 +67,8 @@ async def test_a_killed_master_is_replaced_and_records_stay(watched: Watched) ->
     store = open_store("redis", options=watched.settings)
     await store.open(heard.append)
     await store.get_or_create(OFFER)
-    await asyncio.sleep(0.3)  # the replica has it
+    master, replica = watched.redises
+    await until(lambda: b":0\r\n" != master.command("DBSIZE") == replica.command("DBSIZE"))
     watched.redises[0].kill()
     await until(watched.failed_over)
     took = await holds(store, 5)

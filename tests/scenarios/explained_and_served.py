@@ -51,7 +51,7 @@ _OWN = re.compile(
 )
 
 
-_STREAM = re.compile(rb"SYST\x01.*?(?=\r\n--cut|\Z)", re.DOTALL)
+_STREAM = re.compile(rb"SYST\x01.*?(?=\r\n--cut-here|\Z)", re.DOTALL)
 
 
 def comparable(data: bytes) -> bytes:

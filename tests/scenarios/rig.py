@@ -207,6 +207,18 @@ class Served:
         message = f"no {name}: {self.log.read_text()[-3000:]}"
         raise AssertionError(message)
 
+    async def metrics(self) -> str:
+        """Return the metrics as the admin listener tells them.
+
+        The health listener, beside the loop of the traffic, waits for it for a moment only, and
+        then tells what it has seen before.
+        """
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://127.0.0.1:{self.admin}/metrics"
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+            assert answer.status == 200
+            return await answer.text()
+
     async def ended(self) -> int:
         """Return the exit code."""
         return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)

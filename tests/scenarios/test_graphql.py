@@ -20,6 +20,7 @@ from tests.traffic.ours import local, proxied
 CANARY = "canary-90bd17"
 EXAMPLE = ROOT / "config" / "examples" / "graphql.yaml"
 CLAIMS = base64.urlsafe_b64encode(b'{"org":"acme"}').decode().rstrip("=")
+JWE = "eyJ0eXAiOiJzeTEi"
 BEARER = {"Authorization": f"Bearer e30.{CLAIMS}.c2ln"}
 
 
@@ -66,7 +67,7 @@ async def test_variables_are_sealed_by_the_name_of_their_operation(
     body = {"operationName": name, "query": "mutation", "variables": variables}
     async with graphql() as (got, session, url), session.post(url, json=body) as answer:
         assert (await answer.json())["data"]["renamed"] == variables
-    assert got[0].count("eyJ") == 1
+    assert got[0].count(JWE) == 1
 
 
 async def test_an_operation_that_must_have_a_value_is_refused_without() -> None:
@@ -94,4 +95,4 @@ async def test_subscriptions_are_sealed_and_opened_message_by_message() -> None:
         assert await socket.receive_json() == {"type": "connection_init"}
         await socket.send_json(message)
         assert await socket.receive_json() == message
-    assert got[1].count("eyJ") == 1
+    assert got[1].count(JWE) == 1

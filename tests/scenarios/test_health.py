@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.scenarios.rig import Load, Served, backend, served
+from tests.servers import free_port
 
 HELD = """
 import os, time
@@ -22,6 +24,15 @@ def hold(_logger, _level, entry):
     return entry
 """
 """An operator's processor of log lines: it blocks the event loop of the traffic."""
+LOADED = """
+import json, os, sys
+def tell(_logger, _level, entry):
+    if entry["event"] == "server.ready":
+        with open(os.environ["LOADED"], "w") as file:
+            json.dump(list(sys.modules), file)
+    return entry
+"""
+"""Another: it tells which modules are loaded when all listeners accept connections."""
 SOON = ", stalled_after: 1s"
 
 
@@ -56,10 +67,17 @@ def hold(folder: Path, seconds: float) -> None:
 
 def holding(folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return options and variables of a server whose event loop can be held up."""
-    (folder / "holding.py").write_text(HELD)
+    return processed(folder, "holding:hold", HELD, HELD_BY=folder / "held")
+
+
+def processed(
+    folder: Path, name: str, text: str, **variables: Path
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return options and variables of a server with a processor of log lines."""
+    (folder / f"{name.partition(':')[0]}.py").write_text(text)
     path = os.pathsep.join((str(Path(__file__).parents[2]), str(folder)))
-    variables = {"PYTHONPATH": path, "HELD_BY": str(folder / "held")}
-    return ("--log-processor", "holding:hold"), variables
+    given = {key: str(file) for key, file in variables.items()}
+    return ("--log-processor", name), {"PYTHONPATH": path, **given}
 
 
 async def test_a_loop_that_is_late_is_alive_and_ready(tmp_path: Path) -> None:
@@ -89,6 +107,17 @@ async def test_a_loop_that_is_late_is_alive_and_ready(tmp_path: Path) -> None:
     handled = re.search(r'messages_total{.*outcome="forwarded".*} ([1-9]\d*)', metrics)
     assert handled is not None
     assert load.canary not in "".join(text for _, text, _ in answers) + ours.log.read_text()
+
+
+async def test_what_a_scrape_needs_is_loaded_before_the_first_one(tmp_path: Path) -> None:
+    """To load it takes 25 ms of a processor, and in an overload four times as long."""
+    found = tmp_path / "loaded.json"
+    options, variables = processed(tmp_path, "loaded:tell", LOADED, LOADED=found)
+    with served(tmp_path, free_port(), *options, variables=variables) as ours:
+        await ours.event("server.ready")
+        loaded = json.loads(found.read_text())
+
+    assert "proxy.telemetry.metrics.prometheus_text" in loaded
 
 
 async def test_a_loop_that_stands_still_is_told_and_so_is_its_return(tmp_path: Path) -> None:

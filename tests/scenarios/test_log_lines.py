@@ -40,7 +40,10 @@ async def test_each_answer_has_its_line_through_a_reload_and_to_the_end(
     log.touch()  # it is read before the first line has come
     reader = copying(pipe, log)
     async with backend() as behind:
-        with served(tmp_path, behind.port, "--workers", str(workers), log=pipe) as process:
+        with (
+            os.fdopen(os.open(pipe, os.O_RDWR), "rb"),  # no open of it waits for another
+            served(tmp_path, behind.port, "--workers", str(workers), log=pipe) as process,
+        ):
             ours = replace(process, log=log)
             await ours.event("server.ready")
             load = Load(f"http://127.0.0.1:{ours.port}/api/messages")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -62,10 +61,7 @@ async def test_a_processor_that_fails_costs_lines_and_no_message(tmp_path: Path)
             await ours.event("server.ready")
             await send(ours, times=3)
             failed = await ours.event("log.processor_failed")
-            await asyncio.sleep(0)
-            url = f"http://127.0.0.1:{ours.health}/metrics"
-            async with aiohttp.ClientSession() as client, client.get(url) as answer:
-                metrics = await answer.text()
+            metrics = await ours.metrics()
             text = ours.log.read_text()
 
     assert (failed["processor"], failed["exception.type"]) == ("own_log:fail", "ValueError")

@@ -46,6 +46,7 @@ _OBSERVING = """\
         conversation: const:c
         request: {encrypt: [$.content]}
 """
+PATIENT = "471100815004"
 _PASSING = """\
       - name: elsewhere
         match: POST /elsewhere
@@ -157,7 +158,7 @@ async def _observe_all(
     assert (await _send(port, "/api/messages", {"conversationId": "c1"}))[0] == 200
     assert (await _send(port, "/api/short", {**message, "content": canary * 9}))[0] == 200
     assert (await _send(port, "/api/closed", message))[0] == 200
-    assert (await _send(port, "/api/users/4711/notes", message))[0] == 200
+    assert (await _send(port, f"/api/users/{PATIENT}/notes", message))[0] == 200
     assert (await _send(port, "/api/sealed", message))[0] == 200
     await running.event("message.handled", 6)
     lines = [one for one in running.events if one["event"] == "message.handled"]
@@ -178,7 +179,7 @@ async def _observe_all(
     assert uncovered["number"] == 1
     for text in (running.log.read_text(), told.stdout, json.dumps(document)):
         assert canary not in text
-        assert "4711" not in text
+        assert PATIENT not in text
 
 
 _GRAPHQL = """\
@@ -195,7 +196,7 @@ _GRAPHQL = """\
 
 async def test_operations_of_graphql_are_named_and_their_values_are_not(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
-    document = "mutation Ada($t: String!) {%s(text: $t) {id}}"
+    document = "mutation OfAdaLovelace($t: String!) {%s(text: $t) {id}}"
     async with backend(web.post("/graphql", Raw().answer)) as behind:
         with served(tmp_path, behind.port, rules=_GRAPHQL) as running:
             await running.event("server.ready")
@@ -212,4 +213,4 @@ async def test_operations_of_graphql_are_named_and_their_values_are_not(tmp_path
     assert [one["operations"] for one in lines] == ["mutation send", "mutation note"]
     assert [one.get("would_fail") for one in lines] == [None, "message-fits-no-block"]
     assert canary not in log
-    assert "Ada" not in log
+    assert "OfAdaLovelace" not in log

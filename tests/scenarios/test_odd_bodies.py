@@ -64,7 +64,7 @@ RULES = """\
 CANARY = f"CANARY{secrets.token_hex(8)}"
 JSON = f'{{"content":"{CANARY}"}}'
 FORM = "application/x-www-form-urlencoded"
-PARTS = "multipart/form-data; boundary=X"
+PARTS = "multipart/form-data; boundary=of-parts"
 LINES = "application/x-ndjson"
 SSE = "text/event-stream"
 SEQUENCE = "application/json-seq"
@@ -72,7 +72,7 @@ PART = f'Content-Disposition: form-data; name="content"\r\n\r\n{CANARY}'
 
 
 def a_form(*parts: str) -> str:
-    return "".join(f"--X\r\n{one}\r\n" for one in parts) + "--X--\r\n"
+    return "".join(f"--of-parts\r\n{one}\r\n" for one in parts) + "--of-parts--\r\n"
 
 
 def with_line(line: str) -> str:
@@ -127,13 +127,13 @@ REQUESTS: list[tuple[str, str, str | bytes]] = [
     ("/form", f"{FORM}; charset=utf-16", f"content={CANARY}".encode("utf-16")),
     ("/form", PARTS, a_form(PART)),
     ("/parts", PARTS, a_form(PART)),
-    ("/parts", "multipart/form-data; boundary=Y; boundary=X", a_form(PART)),
-    ("/parts", "multipart/form-data; boundary=X; boundary=Y", a_form(PART)),
-    ("/parts", "multipart/mixed; boundary=X", a_form(PART)),
-    ("/parts", "multipart/form-data; boundary*=utf-8''X", a_form(PART)),
+    ("/parts", "multipart/form-data; boundary=others; boundary=of-parts", a_form(PART)),
+    ("/parts", "multipart/form-data; boundary=of-parts; boundary=others", a_form(PART)),
+    ("/parts", "multipart/mixed; boundary=of-parts", a_form(PART)),
+    ("/parts", "multipart/form-data; boundary*=utf-8''of-parts", a_form(PART)),
     ("/parts", "multipart/form-data", a_form(PART)),
     ("/parts", PARTS, "preamble\r\n" + a_form(PART)),
-    ("/parts", PARTS, a_form(PART) + f"--X\r\n{PART}\r\n--X--"),
+    ("/parts", PARTS, a_form(PART) + f"--of-parts\r\n{PART}\r\n--of-parts--"),
     ("/parts", PARTS, a_form(PART) + PART),
     ("/parts", PARTS, a_form(with_line("Content-Transfer-Encoding: base64"))),
     ("/parts", PARTS, a_form(with_line("Content-Type: text/plain; charset=utf-16"))),

@@ -158,7 +158,8 @@ async def test_b17_a_request_keeps_the_configuration_it_began_with(tmp_path: Pat
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
         behind.pause = 0.4
         asking = asyncio.get_running_loop().create_task(ours.send(content="secret"))
-        await asyncio.sleep(0.15)
+        while not (behind.bodies or asking.done()):  # noqa: ASYNC110 - a backend sets no event
+            await asyncio.sleep(0.01)
         async with backend() as other:
             ours.file.write_text(a_configuration(other.port, form=B_FORM, tenant="beta"))
             outcome = await ours.service.reload("admin")

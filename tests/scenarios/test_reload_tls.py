@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
+import pytest
 import trustme
 
 from tests.scenarios.rig import A_FORM, a_configuration, backend
@@ -53,6 +54,32 @@ async def test_a_renewed_certificate_is_shown_and_a_damaged_one_is_refused(tmp_p
     assert second == third
     assert refused["reason"] == "environment-error"
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_callers_of_the_admin_api_need_a_certificate_once_none_is_configured_by_its_name(
+    tmp_path: Path,
+) -> None:
+    """With `clients`, a caller without a certificate may have a token."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in which the server ends the handshake
+    authority.configure_trust(context)
+    write_certificate(authority, tmp_path)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    admin = "token: {file: admin.token}"
+    alone = f"{admin}, tls: {{cert: server.pem, key: server.key, client_ca: ca.pem}}"
+    clients = f"{alone}, clients: [{{name: ops, subject: CN=ops, scopes: [read]}}]"
+    with_clients = a_configuration(1).replace(admin, clients)
+    async with running(tmp_path, with_clients) as ours:
+        port = ours.service.admin.port("admin")
+        first = await shown(port, context)
+        ours.file.write_text(a_configuration(1).replace(admin, alone))
+        assert (await ours.service.reload("admin")).accepted
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await shown(port, context)
+        ours.file.write_text(with_clients)
+        assert (await ours.service.reload("admin")).accepted
+        assert await shown(port, context) == first
 
 
 async def test_an_upstream_that_was_left_is_closed_once_nobody_uses_it(tmp_path: Path) -> None:

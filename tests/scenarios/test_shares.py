@@ -16,21 +16,25 @@ import pytest
 from proxy.config.schema.roots.shares import SharesOptions
 from proxy.keys.keyring.file import create_keyring, read_form, update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.keyring.roots import Roots, passphrase
+from proxy.keys.keyring.roots import RootProvider, Roots, passphrase
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from proxy.keys.keyring.share import KeyringShare
 from proxy.keys.keyring.wrapping_changes import rewrap
+from tests.kms_double import kms_double
 from tests.scenarios.rig import Load, Served, backend, environment
-from tests.scenarios.test_roots import asked, send, sidecar, until
+from tests.scenarios.test_roots import asked, root_of, send, sidecar, until
 
 
-def made(folder: Path) -> tuple[Keyring, list[KeyringShare]]:
-    """Make a keyring with three shares of which two open; nothing of them stays in this process."""
+def made(folder: Path, *others: RootProvider) -> tuple[Keyring, list[KeyringShare]]:
+    """Make a keyring with three shares of which two open; nothing of them stays in this process.
+
+    The `others` open it as well, and are asked first.
+    """
     before = dict(passphrase._TAKEN)
     shares: list[KeyringShare] = []
     root = SharesRoot(SharesOptions(2, 3, str(folder / "s")), {}, made=shares.extend)
     keyring = create("k1", now=int(time.time()), random=os.urandom)
-    create_keyring(folder / "keyring.jwe", keyring, Roots((root,)))
+    create_keyring(folder / "keyring.jwe", keyring, Roots((*others, root)))
     passphrase._TAKEN.clear()
     passphrase._TAKEN.update(before)
     return keyring, shares
@@ -58,7 +62,9 @@ def shows_no_share(served: Served, shares: list[KeyringShare]) -> None:
     assert "Traceback" not in told
     for one in shares:
         assert one.value.reveal().hex() not in told
-        assert not set(one.text().split()) & set(re.findall(r"\b[0-9A-Z]{5}\b", told))
+        # A group of digits alone may be a port or the number of a process.
+        groups = {group for group in one.text().split() if not group.isdigit()}
+        assert not groups & set(re.findall(r"\b[0-9A-Z]{5}\b", told))
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
@@ -69,7 +75,7 @@ async def test_it_starts_sealed_and_is_opened_by_enough_operators(
     roots = "shares: {needed: 2, of: 3, socket: unlock.sock}"
     async with backend() as behind:
         with sidecar(tmp_path, behind.port, roots, keyring, {}, *options) as served:
-            assert "0 of 2 shares" in await until(served, 503)
+            await until(served, 503, "0 of 2 shares")
             assert (await asked(served, "/livez"))[0] == 200
             assert await unlock(tmp_path, shares[2].text()) == (
                 0,
@@ -81,10 +87,7 @@ async def test_it_starts_sealed_and_is_opened_by_enough_operators(
             assert (status, "of the share is mistyped" in told) == (1, True)
             refused = await served.event("root.share_refused", 2)
             assert refused["uid"] == os.getuid()
-            deadline = time.monotonic() + 10
-            while "1 of 2 shares" not in await until(served, 503):
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+            await until(served, 503, "1 of 2 shares")
 
             status, told = await unlock(tmp_path, shares[0].text())
             assert (status, "the keyring opens now" in told) == (0, True)
@@ -110,6 +113,31 @@ async def test_a_process_that_waits_for_operators_can_be_stopped(tmp_path: Path)
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
         assert not (tmp_path / "unlock.sock").exists()
+
+
+async def test_a_process_that_waits_for_a_key_service_takes_shares_once_they_are_configured(
+    tmp_path: Path,
+) -> None:
+    with kms_double() as kms:
+        keyring, shares = made(tmp_path, root_of(kms))
+        kms.stop()
+        service = f"aws-kms: {kms.configuration}"
+        with sidecar(tmp_path, 1, service, keyring, kms.environment) as served:
+            await until(served, 503, "`aws-kms`")
+            file = tmp_path / "sealyard.yaml"
+            roots = "shares: {needed: 2, of: 3, socket: none/s}"
+            text = file.read_text().replace(service, roots)
+            file.write_text(text)
+            await until(served, 503, f"0 of 2 shares; {tmp_path}/none/s: ")
+            file.write_text(text.replace("none/s", "unlock.sock"))
+            deadline = time.monotonic() + 5
+            while not (tmp_path / "unlock.sock").exists():
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            for one in shares[:2]:
+                assert (await unlock(tmp_path, one.text()))[0] == 0
+            await until(served, 200)
+            shows_no_share(served, shares)
 
 
 def split_again(folder: Path, shares: list[KeyringShare]) -> list[KeyringShare]:
@@ -164,6 +192,33 @@ async def test_shares_of_a_new_split_are_handed_in_to_a_process_that_runs(
             await loading
             assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
             assert load.answered > 0
-            text = (await asked(served, "/metrics"))[1]
+            text = await served.metrics()
             assert re.search(r'sealyard_kek_state\{kek="k2",state="primary"\} [12]\.0', text)
+            shows_no_share(served, [*shares, *newer])
+
+
+async def test_a_worker_that_was_replaced_after_a_new_split_is_opened_by_its_shares(
+    tmp_path: Path,
+) -> None:
+    """It began with the secret of the old split, and waits meanwhile for that of the new one."""
+    keyring, shares = made(tmp_path)
+    roots = "shares: {needed: 2, of: 3, socket: unlock.sock}"
+    async with backend() as behind:
+        with sidecar(tmp_path, behind.port, roots, keyring, {}, "--workers", "2") as served:
+            await until(served, 503)
+            for one in shares[:2]:
+                assert (await unlock(tmp_path, one.text()))[0] == 0
+            await until(served, 200)
+            newer = await asyncio.to_thread(split_again, tmp_path, shares)
+            await served.event("config.refused")
+            first = await served.event("worker.ready")
+            os.kill(int(first["worker_pid"]), signal.SIGKILL)
+            await until(served, 503, "no root opens the keyring")
+
+            for one in newer[1:]:
+                assert (await unlock(tmp_path, one.text()))[0] == 0
+            await until(served, 200)
+            assert (await send(served))[0] == 200
+            named = [one["event"] for one in served.events]
+            assert (named.count("worker.started"), named.count("worker.died")) == (3, 1)
             shows_no_share(served, [*shares, *newer])

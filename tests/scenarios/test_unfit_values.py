@@ -97,12 +97,6 @@ async def sent(
         return answer.status, answer.headers.get("Sealyard-Error", "")
 
 
-async def metrics(process: Served) -> str:
-    url = f"http://127.0.0.1:{process.health}/metrics"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        return await answer.text()
-
-
 def clean(folder: Path, remembers: Backend, text: str) -> None:
     """Nothing of a refused message is anywhere."""
     assert CANARY.encode() not in b"".join(remembers.bodies)
@@ -122,7 +116,7 @@ async def test_what_the_rule_does_not_take_reaches_nobody(tmp_path: Path, *, chu
                 streamed = chunks and media != JSON
                 if not streamed:  # a stream has begun, and is cut
                     assert told == (status, CODES[path[1:]]), (path, media, body)
-            clean(tmp_path, remembers, await metrics(process))
+            clean(tmp_path, remembers, await process.metrics())
 
 
 async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> None:
@@ -135,7 +129,7 @@ async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> Non
             assert (await process.event("message.handled", 2))["unsealed"] == 2
             (number,) = re.findall(
                 r'^sealyard_values_total\{.*outcome="unsealed".*rule="counted"\} (\d+)',
-                await metrics(process),
+                await process.metrics(),
                 re.MULTILINE,
             )
             assert number == "3"
@@ -155,7 +149,7 @@ async def test_an_answer_with_nothing_to_seal_is_not_given(tmp_path: Path) -> No
                 body = json.loads(await told.text())
                 assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
             assert CANARY not in json.dumps(body)
-            clean(tmp_path, remembers, await metrics(process))
+            clean(tmp_path, remembers, await process.metrics())
 
 
 async def test_what_is_sealed_for_an_hour_says_so_and_opens(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,25 @@ class Watched:
 
     async def until(self, messages: int) -> list[dict[str, Any]]:
         """Read until so many messages were seen."""
+        return await self._read(lambda seen: len(seen) >= messages)
+
+    async def over(self) -> list[dict[str, Any]]:
+        """Read until a message that is seen part by part is over; return the parts and its end."""
+        return await self._read(lambda seen: any(one.get("part") is None for one in seen))
+
+    async def _read(self, enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         async with asyncio.timeout(20):
             while True:
                 seen = [one for some in self("messages") for one in some]
-                if len(seen) >= messages:
+                if enough(seen):
                     return seen
-                self.text += (await self.answer.content.readline()).decode()
+                await self.more()
+
+    async def more(self) -> None:
+        """Read another line."""
+        line = await self.answer.content.readline()
+        assert line, "the tap has ended"
+        self.text += line.decode()
 
 
 @asynccontextmanager
@@ -57,7 +70,7 @@ async def watching(ours: Served, query: str = "") -> AsyncIterator[Watched]:
         assert answer.status == 200
         watched = Watched(answer)
         while not watched("messages"):  # the first look, from which on all is seen
-            watched.text += (await answer.content.readline()).decode()
+            await watched.more()
         yield watched
 
 
@@ -85,7 +98,7 @@ async def test_messages_of_all_workers_are_seen_by_shape_and_never_by_value(
                 seen = await watched.until(12)
                 async with asyncio.timeout(20):
                     while watched("status")[-1]["rules"][0]["counts"].get("sealed") != 24:
-                        watched.text += (await watched.answer.content.readline()).decode()
+                        await watched.more()
             status = watched("status")[-1]
 
     for one in seen:

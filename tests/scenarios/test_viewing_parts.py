@@ -38,16 +38,16 @@ RULES = """\
 """
 TAP = "tap: true"
 FORM = """\
---b-1\r
+--between-parts\r
 Content-Disposition: form-data; name="note"\r
 \r
 @\r
---b-1\r
+--between-parts\r
 Content-Disposition: form-data; name="file"; filename="@.txt"\r
 Content-Type: text/plain\r
 \r
 @\r
---b-1--\r
+--between-parts--\r
 """
 
 
@@ -146,11 +146,11 @@ async def test_a_form_that_is_sealed_while_it_passes_shows_nothing_of_its_parts(
             await ours.event("server.ready")
             async with watching(ours) as watched:
                 url = f"http://127.0.0.1:{ours.port}/forms"
-                headers = {"Content-Type": "multipart/form-data; boundary=b-1"}
+                headers = {"Content-Type": "multipart/form-data; boundary=between-parts"}
                 data = by_line(FORM.replace("@", canary))
                 async with session.post(url, data=data, headers=headers) as answer:
                     assert answer.status == 200
-                form, *pieces = await watched.until(3)
+                form, *pieces = await watched.over()
 
     assert form["client"] == form["backend"] == [[0, None, "form", None]]
     end = pieces.pop()
@@ -175,7 +175,7 @@ async def test_records_of_a_stream_are_seen_one_by_one(tmp_path: Path) -> None:
                 headers = {"Content-Type": "application/x-ndjson"}
                 async with session.post(url, data=by_line(body), headers=headers) as answer:
                     assert await answer.text() == body
-                seen = await watched.until(5)
+                seen = await watched.over()
 
     end = next(one for one in seen if one.get("part") is None)
     parts = [one for one in seen if one is not end]

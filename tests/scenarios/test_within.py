@@ -20,7 +20,7 @@ import pytest
 from aiohttp import web
 
 from proxy.demo.screen import search
-from tests.scenarios.rig import TOKEN, Served, backend, served
+from tests.scenarios.rig import Served, backend, served
 
 RULES = """\
       - name: jobs
@@ -136,11 +136,7 @@ class Scene:
 
     async def search(self) -> None:
         """Look for the canary in the backend, the folder of Sealyard, and its metrics."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        url = f"http://127.0.0.1:{self.ours.admin}/metrics"
-        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as got:
-            assert got.status == 200
-            metrics = await got.read()
+        metrics = (await self.ours.metrics()).encode()
         held = [*self.bodies, *self.documents.kept.values(), *self.documents.heads]
         files = {one.name: one.read_bytes() for one in self.folder.iterdir() if one.is_file()}
         assert "store.db" in files

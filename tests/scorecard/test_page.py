@@ -59,6 +59,19 @@ def test_records_come_back_as_they_were_kept(tmp_path: Path) -> None:
     assert results.read(tmp_path / "none") == {}
 
 
+def test_a_part_of_a_run_does_not_take_the_place_of_a_whole_one(tmp_path: Path) -> None:
+    whole_run, part = a_record("long"), a_record("long", verdict="ok short")
+    missed = a_record("long", verdict="missed")
+
+    assert results.write(part, tmp_path)
+    assert results.write(whole_run, tmp_path)
+    assert results.write(part, tmp_path) is None
+    assert results.read(tmp_path) == {7: forms(whole_run)}
+    assert results.write(missed, tmp_path)
+    assert results.read(tmp_path) == {7: forms(missed)}
+    assert results.write(part, tmp_path, tmp_path / "own.txt") == tmp_path / "own.txt"
+
+
 def test_no_row_says_more_than_its_run() -> None:
     known = {item.number: item for item in items.load()}
     for number, found in results.read().items():
@@ -139,6 +152,15 @@ def test_only_all_of_what_the_target_asks_for_is_ok(
     verdict: str,
 ) -> None:
     assert judge(item, tally, [], long=long).verdict == verdict
+
+
+def test_of_many_figures_of_one_kind_the_range_is_told() -> None:
+    held = [("longest hold", f"{number}.5 ms") for number in (9, 10, 2, 40)]
+    told = judge(ITEM, counts(tests=2), [*held, ("p99", "1 ms")], long=True)
+    assert told.measured == "2 tests passed, 0 failed; longest hold 2.5 to 40.5 ms; p99 1 ms"
+    assert told.figures["longest hold"] == "2.5 to 40.5 ms"
+    other = [("longest hold", "1 s"), *held]
+    assert "longest hold 10.5 ms" in judge(ITEM, counts(tests=2), other, long=True).measured
 
 
 def test_what_tests_noted_is_told_once() -> None:

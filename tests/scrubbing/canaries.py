@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import secrets
-import string
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 COUNT: Final = 1000
 _PIECE_BYTES: Final = 8
 _PIECE_CHARS: Final = 12
+_CONSONANTS: Final = "bcdfghjklmnpqrstvwxz"
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,16 @@ def _needles(core: bytes) -> Iterator[bytes]:
                 yield form
 
 
-def _letters(count: int = 20) -> str:
-    # No digit and no capital: nothing but where it stands tells that it is a secret.
-    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(count))
+def letters(count: int = 20) -> str:
+    """Return a secret that is nothing but letters."""
+    # No digit and no capital: nothing but where it stands tells that it is a secret. No vowel: a
+    # piece of it is no piece of an English word.
+    return "".join(secrets.choice(_CONSONANTS) for _ in range(count))
 
 
 def _plain(before: str = "", after: str = "") -> Callable[[], tuple[bytes, bytes]]:
     def make_one() -> tuple[bytes, bytes]:
-        core = _letters()
+        core = letters()
         return f"{before}{core}{after}".encode(), core.encode()
 
     return make_one
@@ -93,7 +95,7 @@ def _jwk(core: bytes) -> bytes:
 
 
 def _token() -> tuple[bytes, bytes]:
-    core = _letters(40).encode()
+    core = letters(40).encode()
     return b"eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIifQ..AAAAAAAAAAAAAAAA." + core + b".AAAAAAAAAA", core
 
 

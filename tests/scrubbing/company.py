@@ -1,7 +1,8 @@
 """Sealyard with bad company in its process: libraries that tell all they know, at every level.
 
 `python company.py FILE LINES serve …` runs the command beside code that puts the canaries of FILE
-into whatever Python lets a library say something by, until LINES records were made.
+into whatever Python lets a library say something by, until LINES records were written. Those that
+a full pipe lost do not count.
 """
 
 from __future__ import annotations
@@ -119,22 +120,24 @@ def rarely(secret: str, loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def tell(logs: Logs, secrets: list[str], lines: int) -> None:
-    """Say secrets until so many records were made."""
+    """Say secrets until so many records were written, then only that this is done."""
     loop = asyncio.get_running_loop()
     logging.getLogger().setLevel(logging.DEBUG)
     warnings.simplefilter("always")
     made = rounds = 0
-    while made < lines:
+    while made - logs.lost < lines:
         for secret in secrets:
             if rounds == 0:
                 rarely(secret, loop)
             made += records(secret) + report(secret, logs)
             await asyncio.sleep(0)
-            if made >= lines and rounds:
+            if made - logs.lost >= lines and rounds:
                 break
         rounds += 1
         gc.collect()
-    logging.getLogger(DONE).error("done")
+    while True:  # the pipe may be full now
+        logging.getLogger(DONE).error("done")
+        await asyncio.sleep(0.1)
 
 
 def beside(secrets: list[str], lines: int) -> None:

@@ -43,6 +43,12 @@ class Searched:
 
     def read(self, descriptor: int) -> None:
         """Read until the end."""
+        try:
+            self._read(descriptor)
+        finally:
+            self.over.set()  # also where the process, or grep, ended by itself
+
+    def _read(self, descriptor: int) -> None:
         command = ["grep", "-a", "-F", "-f", str(self.needles)]
         environment = {**os.environ, "LC_ALL": "C"}
         with subprocess.Popen(  # noqa: S603 - grep of this machine
@@ -59,7 +65,6 @@ class Searched:
                 self._count(whole)
             grep.stdin.close()
             collect.join()
-        self.over.set()  # also where the process ended by itself
 
     def _count(self, whole: bytes) -> None:
         if not whole:

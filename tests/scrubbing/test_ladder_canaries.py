@@ -19,7 +19,7 @@ import pytest
 from tests.scenarios.rig import ROOT, TOKEN, Served, backend, environment, served
 from tests.servers import await_log
 
-from .canaries import Canary, make, own
+from .canaries import Canary, letters, make, own
 from .carriers import request
 from .rig import ask, send_all
 
@@ -74,7 +74,7 @@ def _iban() -> str:
 
 def shapes() -> tuple[Canary, ...]:
     """Return canaries that are told by their shape, each of which would show as a whole."""
-    word = "".join(secrets.choice(string.ascii_lowercase) for _ in range(20))
+    word = letters()
     return (
         Canary("e-mail", f"{word}@example.org".encode(), own([word.encode()])),
         *(

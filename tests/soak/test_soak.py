@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from soak import __main__ as command
 from soak import report
 from soak.backend import opened
 from soak.faults import Fault
-from soak.journal import Message
+from soak.journal import BUSY, Journal, Message, Window
 from soak.run import SHORT, Soak, soak
 from soak.traffic import Client
 from soak.watch import slope
@@ -86,6 +87,20 @@ def test_a_soak_that_cannot_begin_has_a_verdict_all_the_same(
 
     assert told.verdict == "missed"
     assert told.figures["breaches"] == {"the soak was cut short": 1}
+
+
+def test_a_slow_recovery_on_a_busy_machine_breaks_no_promise_and_is_told_apart() -> None:
+    journal = Journal("canary")
+    window = Window("redis killed", "redis", 0.0, 2.0, ended=time.monotonic())
+
+    assert journal.recovered(window, 1.0, 2.0)
+    assert not journal.recovered(window, 3.0, 2.0)
+    journal.late(window.ended, 2.0)
+    assert journal.recovered(window, 4.0, 2.0)
+
+    row = journal.rows[window.name]
+    assert (row.times, row.recoveries) == (3, [1.0, 3.0])
+    assert journal.rows[BUSY].recoveries == [4.0]
 
 
 def test_a_slope_is_that_of_most_points() -> None:

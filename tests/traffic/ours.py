@@ -128,10 +128,17 @@ async def proxied(
         name="ours",
         report=ear.report,
     )
+    async with serving(listener, upstream) as server:
+        yield Ours(server, listener, upstream, ear, tap)
+
+
+@contextlib.asynccontextmanager
+async def serving(listener: HttpListener, upstream: HttpUpstream) -> AsyncIterator[TrafficServer]:
+    """Run a listener in front of an upstream."""
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()
     try:
-        yield Ours(server, listener, upstream, ear, tap)
+        yield server
     finally:
         await server.close()
 

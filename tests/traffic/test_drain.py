@@ -80,6 +80,35 @@ async def test_b16_a_drain_ends_event_streams_between_two_events(reply: bytes) -
         assert await drain
 
 
+@pytest.mark.parametrize(
+    ("late", "carried"),
+    [(b"data: ", b""), (b"data: 2\n\ndata: ", b"9\r\ndata: 2\n\n\r\n")],
+    ids=["a begun event", "an event and a begun one"],
+)
+async def test_b16_bytes_that_come_with_the_drain_do_not_cut_an_event(
+    late: bytes, carried: bytes
+) -> None:
+    upstream: list[Peer] = []
+
+    async def told(peer: Peer, origin: Origin) -> None:
+        upstream.append(peer)
+        await _ticking(peer, origin)
+
+    async with (
+        running(Origin(told)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(KEPT)
+        await client.until(b"data: 1\n\n\r\n")
+        # Both are due in the next turn of the loop, the drain first.
+        upstream[0].send(b"%x\r\n%b\r\n" % (len(late), late))
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+
+        assert await client.rest() == carried + b"0\r\n\r\n"
+        assert await drain
+
+
 async def test_b16_a_kept_connection_may_carry_one_more_request() -> None:
     async with (
         running(Origin()) as origin,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from ipaddress import ip_network
 
+import pytest
+
 from .ours import local, proxied
 from .wire import OK, Origin, Peer, get, running, talk
 
@@ -71,8 +73,38 @@ async def test_a15_a_client_cannot_say_who_it_is() -> None:
     assert seen.values(b"x-forwarded-port") == seen.values(b"forwarded") == []
 
 
+OTHERS = (
+    b"X-Forwarded-User: root",
+    b"x-forwarded-groups: root",
+    b"X-Forwarded-Protocol: root",
+    b"X.Forwarded.For: root",
+    b"X~Real-IP: root",
+    b"X-Forwarded: root",
+)
+
+
+@pytest.mark.parametrize("line", OTHERS)
+@pytest.mark.parametrize("parsed", [False, True], ids=["fast", "parsed"])
+async def test_a15_a_client_cannot_say_who_it_is_in_another_way(
+    line: bytes, *, parsed: bool
+) -> None:
+    request = get(b"/", line, b"X-Other: kept")
+    if parsed:
+        request = request.replace(b"Host: h", b"Host:h")
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, request)
+
+    assert response.status == 200
+    assert b"root" not in origin.seen[0].head
+    assert origin.seen[0].values(b"x-other") == [b"kept"]
+
+
 async def test_a15_a_trusted_proxy_can() -> None:
-    told = (b"X-Forwarded-For: 8.8.8.8", b"X-Forwarded-Proto: https")
+    told = (
+        b"X-Forwarded-For: 8.8.8.8",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-User: root",
+    )
     async with (
         running(Origin()) as origin,
         proxied(local(origin.port), trusted_proxies=LOOPBACK) as ours,
@@ -83,6 +115,7 @@ async def test_a15_a_trusted_proxy_can() -> None:
     assert seen.values(b"x-forwarded-for") == [b"8.8.8.8, 127.0.0.1"]
     assert seen.values(b"x-forwarded-proto") == [b"https"]
     assert seen.values(b"x-forwarded-host") == [b"h"]
+    assert seen.values(b"x-forwarded-user") == [b"root"]
 
 
 async def test_d13_a_redirect_to_the_backend_itself_leads_back_to_sealyard() -> None:

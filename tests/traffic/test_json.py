@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -59,7 +60,8 @@ async def test_e8_a_sealed_value_comes_back_with_its_type_and_spelling(number: b
 
     origin, response = await sealed(body)
 
-    assert number not in origin.seen[0].body
+    # A token may hold so few characters by chance: there is nothing but one.
+    assert re.fullmatch(rb'\{"content":"eyJ0[A-Za-z0-9_.-]+"\}', origin.seen[0].body)
     assert response.body == body
 
 

@@ -20,7 +20,7 @@ from tests.keys.builders import a_world
 
 from .exchange.test_handler import JSON, a_rulebook, mirror, through
 from .ours import local, proxied
-from .wire import Origin, Peer, Response, get, post, running, talk
+from .wire import Origin, Peer, Response, connected, get, post, running, talk
 
 CANARY = b"canary-77aa1c"
 BODY = b'{"n": 1.10, "content": "%b"}' % CANARY
@@ -45,6 +45,29 @@ async def a_sealed_body(keys: KeySource) -> bytes:
     origin = Origin(mirror)
     await through(origin, post(BODY, JSON, target=b"/seal"), keys=keys)
     return origin.seen[0].body
+
+
+async def test_d1_a_strong_tag_behind_weak_ones_is_made_weak() -> None:
+    tags = [b'W/"a"', b'W/"a"', b'W/"b"', b'"c"', b"no tag", b'W/"d"', b'"e"']
+    sent = iter(tags)
+
+    async def tagging(peer: Peer, origin: Origin) -> None:
+        while True:
+            await peer.request()
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            peer.send(b"ETag: %b\r\nContent-Length: 2\r\n\r\n{}" % next(sent))
+
+    async with (
+        running(Origin(tagging)) as origin,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        seen = []
+        for _ in tags:
+            client.send(b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n")
+            seen += (await client.response()).values(b"etag")
+
+    assert seen == [b'W/"a"', b'W/"a"', b'W/"b"', b'W/"c"', b'W/"d"', b'W/"e"']
 
 
 @pytest.mark.parametrize("tag", [b'"x"', b'W/"x"'])

@@ -456,16 +456,16 @@ async def test_h9_a_file_of_a_form_comes_back_with_its_name(size: int) -> None:
     book, origin = RuleTable((seal, rest), pass_unmatched=True), Origin(mirror)
     text = CANARY + b"x" * size
     form = (
-        b'--b\r\nContent-Disposition: form-data; name="scan"; filename="%b.png"\r\n'
-        b"Content-Type: image/png\r\n\r\n%b\r\n--b--\r\n" % (CANARY, text)
+        b'--of-parts\r\nContent-Disposition: form-data; name="scan"; filename="%b.png"\r\n'
+        b"Content-Type: image/png\r\n\r\n%b\r\n--of-parts--\r\n" % (CANARY, text)
     )
-    kind = b"Content-Type: multipart/form-data; boundary=b"
+    kind = b"Content-Type: multipart/form-data; boundary=of-parts"
     await through(origin, post(form, kind, target=b"/seal"), keys=KEYS, rule_table=book)
     kept = origin.seen[0].body
     assert CANARY not in kept
     head, _, rest_of_it = kept.partition(b"\r\n\r\n")
     name = head.partition(b'filename="')[2].partition(b'"')[0]
-    content = rest_of_it.removesuffix(b"\r\n--b--\r\n")
+    content = rest_of_it.removesuffix(b"\r\n--of-parts--\r\n")
 
     response, _ = await through(
         answering(b"image/png", content, more=b'Content-Disposition: inline; filename="%b"' % name),

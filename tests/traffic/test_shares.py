@@ -1,7 +1,7 @@
 """L2, L3b: what one client or one route holds, everyone else is answered as usual.
 
 Real sockets on both sides. The clients that misbehave are at 127.0.0.2, everyone else at 127.0.0.1.
-The figures are printed: `pytest -s -m "slow or not slow" tests/traffic/test_shares.py`.
+`./dev scorecard --long --only 36` writes the figures down.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import json
 import os
 import socket
 import statistics
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -196,9 +195,10 @@ class Figures:
     def p99(self) -> float:
         return statistics.quantiles(self.seconds, n=100)[98]
 
-    def __str__(self) -> str:
-        median = statistics.median(self.seconds)
-        return f"{dict(self.statuses)}, p50 {median * 1000:.1f} ms, p99 {self.p99 * 1000:.1f} ms"
+    @property
+    def served(self) -> str:
+        """The share that was answered with 200."""
+        return f"{self.statuses[200] / self.statuses.total():.1%}"
 
 
 async def everyone_else(house: House, requests: int, at: str = "127.0.0.1") -> Figures:
@@ -251,16 +251,14 @@ class Size:
     noise: float
 
 
-def show(line: str) -> None:
-    """Show a figure to who runs the tests with `-s`."""
-    sys.stdout.write(f"\n{line}")
-
-
 SHORT = Size(100, 400, wait=0.2, noise=0.25)
 LONG = Size(100, 10_000, wait=5.0, noise=0.01)
+Note = Callable[[str, object], None]
+"""Writes a figure down, by its name."""
 
 
-async def trial(kinds: list[str], size: Size) -> None:
+async def trial(kinds: list[str], size: Size) -> tuple[Figures, Figures]:
+    """Return what everyone else usually gets, and what beside harm of these kinds."""
     async with a_house(TrafficLimits()) as house:
         await everyone_else(house, 100)
         usual = await everyone_else(house, size.requests)
@@ -270,14 +268,11 @@ async def trial(kinds: list[str], size: Size) -> None:
         await asyncio.sleep(size.wait)
         beside = await everyone_else(house, size.requests)
         permits = house.permits
-        lasting = {kind: permits.beside(kind) for kind in KINDS}
-        show(f"{size.harmful} each of {', '.join(kinds)}")
-        show(f"  usual:  {usual}")
-        show(f"  beside: {beside}; {permits.in_use} permits in use, beside them {lasting}")
         assert set(beside.statuses) == {200}
         assert beside.p99 <= 2 * usual.p99 + size.noise
         await house.leave(clients)
         await eventually(lambda: not (permits.in_use or any(map(permits.beside, KINDS))))
+    return usual, beside
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_HARM)
@@ -292,8 +287,11 @@ async def test_l2_harm_of_all_kinds_at_once_does_not_reach_everyone_else() -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", [[one] for one in KINDS_OF_HARM] + [list(KINDS_OF_HARM)])
-async def test_l2_in_figures(kinds: list[str]) -> None:
-    await trial(kinds, LONG)
+async def test_l2_in_figures(kinds: list[str], record_property: Note) -> None:
+    usual, beside = await trial(kinds, LONG)
+    record_property("usual p99", f"{usual.p99 * 1000:.1f} ms")
+    of = "one kind" if len(kinds) == 1 else "each kind"
+    record_property(f"p99 beside {LONG.harmful} of {of}", f"{beside.p99 * 1000:.1f} ms")
 
 
 HARMLESS = [kind for kind in KINDS_OF_HARM if kind != "unread downloads"]
@@ -447,11 +445,9 @@ async def hanging_route(limits: TrafficLimits, seconds: float) -> Figures:
         )
         await asyncio.sleep(seconds)
         found = await steady(house, b"/fine", 40, seconds)
-        in_use = house.permits.in_use
         hanging.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await hanging
-    show(f"beside a route that hangs, {in_use} permits in use: {found}")
     return found
 
 
@@ -461,8 +457,9 @@ async def test_l3b_a_route_that_hangs_leaves_the_others_their_answers() -> None:
 
 
 @pytest.mark.slow
-async def test_l3b_a_route_that_hangs_in_figures() -> None:
+async def test_l3b_a_route_that_hangs_in_figures(record_property: Note) -> None:
     found = await hanging_route(TrafficLimits(), 20.0)
+    record_property("served beside a route that hangs", found.served)
     assert found.statuses[200] >= 0.99 * found.statuses.total()
 
 
@@ -494,7 +491,6 @@ async def flooded(limits: TrafficLimits, timeouts: Timeouts, seconds: float) -> 
             await asyncio.sleep(0.5)
             found = await steady(house, b"/work", 10, seconds)
             over.set()
-    show(f"beside a flood: {found} {house.refused()}")
     return found
 
 
@@ -505,6 +501,7 @@ async def test_l3b_a_flood_of_one_client_does_not_drown_another() -> None:
 
 
 @pytest.mark.slow
-async def test_l3b_a_flood_in_figures() -> None:
+async def test_l3b_a_flood_in_figures(record_property: Note) -> None:
     found = await flooded(TrafficLimits(connections=10), PATIENT, 30.0)
+    record_property("served beside a flood", found.served)
     assert found.statuses[200] >= 0.95 * found.statuses.total()

@@ -31,6 +31,11 @@ class Transport:
         return self.closing
 
 
+class Broken(Transport):
+    def write(self, data: bytes) -> None:
+        raise RuntimeError
+
+
 class Connection(Sending):
     def __init__(self, write_buffer: WriteBuffer, transport: Any) -> None:  # noqa: ANN401 - a stand-in
         super().__init__(write_buffer)
@@ -67,6 +72,24 @@ async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest()
     transport.closing = True
     await asyncio.sleep(0)
     assert len(sent) == 1
+
+
+async def test_a_connection_that_cannot_send_keeps_back_no_other() -> None:
+    loop = asyncio.get_running_loop()
+    unhandled: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    sent: list[tuple[str, bytes]] = []
+    write_buffer = WriteBuffer(loop)
+    transports = [Broken(sent, "one"), Transport(sent, "two"), Transport(sent, "three")]
+    told = Told(sent)
+    for transport in transports:
+        Connection(write_buffer, transport).write(b"a")
+    write_buffer.report_behind(told, a_record("first"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert sent == [("two", b"a"), ("three", b"a"), ("first", b"")]
+    assert [type(one["exception"]) for one in unhandled] == [RuntimeError]
 
 
 class Told:

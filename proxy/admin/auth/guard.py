@@ -16,10 +16,11 @@ from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import hdrs
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException, HTTPMethodNotAllowed, HTTPRequestEntityTooLarge
 from aiohttp.web_middlewares import middleware
-from aiohttp.web_request import Request
+from aiohttp.web_request import BaseRequest, Request
 from aiohttp.web_response import Response, StreamResponse
 
 from ...config.settings import Address, AdminScope, TcpAddress
@@ -59,6 +60,13 @@ _FAILURES_PER_SECOND: Final = 1.0
 _FAILURES_AT_ONCE: Final = 10
 _CALLS_PER_SECOND: Final = 50.0
 _CALLS_AT_ONCE: Final = 100
+LINE_BYTES: Final = 4096
+MOST_HEADERS: Final = 64
+"""What the request line and each header may have, and how many headers there may be."""
+_UNREAD: Final = (
+    f"This is no HTTP/1.1, or more than {LINE_BYTES} bytes in a line of its head,"
+    f" or than {MOST_HEADERS} headers."
+)
 
 
 Record = Callable[[Mapping[str, str | int]], Awaitable[None]]
@@ -108,7 +116,7 @@ class Guard:
 
         @middleware
         async def guarded(request: Request, handler: Handler) -> StreamResponse:
-            request_id = f"{self._prefix}-{next(self._numbers):x}"
+            request_id = self._new_id()
             name_request(request, request_id)
             caller = await self._caller(request)
             if isinstance(caller, AdminError):
@@ -118,14 +126,37 @@ class Guard:
             if self._gate is not None:
                 name = caller.name if isinstance(caller, Caller) else ""
                 response = await self._recorded(request, response, name, request_id)
-            headers = response.headers
-            headers["Server"] = "sealyard"  # instead of the name and version of aiohttp
-            headers.setdefault("Cache-Control", "no-store")
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers["Sealyard-Request-Id"] = request_id
-            return response
+            return _signed(response, request_id)
 
         return guarded
+
+    def unread(self, request: BaseRequest, error: BaseException | None) -> StreamResponse:
+        """Return the response to what the HTTP library could not read, or failed at.
+
+        It is no call, so it is in the log alone: an audit log must not be filled by whoever can
+        connect. `request` holds nothing but the connection.
+        """
+        request_id = self._new_id()
+        if not isinstance(error, HttpProcessingError):
+            response = self._failed(error)
+        elif self._calls.of(peer(request.remote)).take():
+            response = Malformed(_UNREAD).answer()
+        else:
+            response = _refused(problem.TOO_MANY)
+        if self._gate is not None:
+            self._reporter.report(
+                "admin.called",
+                listener=self._name,
+                request_id=request_id,
+                method=OTHER_METHOD,
+                status=response.status,
+                error=response.headers["Sealyard-Error"],
+                peer=request.remote or "",
+            )
+        return _signed(response, request_id)
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}-{next(self._numbers):x}"
 
     async def _caller(self, request: Request) -> Caller | AdminError | None:
         """Return the authorized caller, None where no credentials are needed, or the error."""
@@ -169,14 +200,17 @@ class Guard:
             return problem.answer(problem.TOO_LARGE if large else problem.NOT_FOUND)
         except WorkerGone:
             return problem.answer(problem.WORKER_GONE)
-        except Exception as error:  # noqa: BLE001 - aiohttp would send an HTML page
-            self._reporter.report(
-                "exception.unhandled",
-                source="admin",
-                exception=code_location.name(error),
-                raised_at=code_location.raised_at(error.__traceback__),
-            )
-            return problem.answer(problem.INTERNAL)
+        except Exception as error:  # noqa: BLE001 - it is answered as all else
+            return self._failed(error)
+
+    def _failed(self, error: BaseException | None) -> Response:
+        self._reporter.report(
+            "exception.unhandled",
+            source="admin",
+            exception=code_location.name(error or Exception),
+            raised_at=code_location.raised_at(error.__traceback__ if error else None),
+        )
+        return problem.answer(problem.INTERNAL)
 
     async def _recorded(
         self, request: Request, response: StreamResponse, caller: str, request_id: str
@@ -204,6 +238,16 @@ class Guard:
                 entry |= {"status": response.status, "error": problem.NOT_AUDITED.code}
         self._reporter.report("admin.called", listener=self._name, **entry)
         return response
+
+
+def _signed(response: StreamResponse, request_id: str) -> StreamResponse:
+    """Return a response with the headers that each has."""
+    headers = response.headers
+    headers["Server"] = "sealyard"  # instead of the name and version of aiohttp
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Sealyard-Request-Id"] = request_id
+    return response
 
 
 def _too_many(response: StreamResponse) -> bool:

@@ -203,9 +203,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     proofs = [_proof(one, keyring) for one in reports]
-    retired = [
-        retirement(kek, keyring, uses.of.get(kek.number, Use()), proofs) for kek in keyring.keks
-    ]
+    retired = [retirement(kek, keyring, uses, proofs) for kek in keyring.keks]
     excluded = sorted({one for proof in proofs for one in (*proof.excluded, *proof.not_covered)})
     if as_json:
         rows = [

@@ -9,22 +9,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ...core.errors import KeyringError
 from ...keys import private_file
-from ...keys.keyring.file import open_keyring
+from ...keys.keyring.file import MAX_FILE_BYTES, open_keyring
 from ...keys.keyring.keyring import Keyring
 from ...migration import report, runner, summary
 from ...migration.engine import total
 from ...migration.job import reader
 from ...migration.job.model import WRITING, Job, Pipe, Verb
 from ...migration.progress import Progress
-from ...migration.state import StateFile
+from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import Tally
 from ...migration.worker import Order
 from ..support import console
@@ -174,8 +175,8 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
         )
         return
     for verb in WRITING:
-        state = _state_file(job_file, job, verb, keyring)
-        parts = state.read() if state is not None else None
+        mark = mark_of(_mark_path(job_file), verb)
+        parts = _state_file(_state_path(job_file, verb), job, verb, keyring, mark).read()
         if parts is not None:
             told = f"{verb}: ended early; run it again to go on"
             _show(total(parts), verb, {"verb": verb}, told, as_json=as_json)
@@ -196,14 +197,17 @@ def _run(  # noqa: PLR0913 - each is one option
     job = reader.load(job_file, os.environ)
     if workers > 1 and isinstance(job.place, Pipe):
         raise click.UsageError("a stream has one reader: --workers is for databases")
-    keyring = open_keyring(place.path, place.roots)
+    keyring, outdated = _opened(place)
     writes = verb in WRITING
-    kept = _state_file(job_file, job, verb, keyring, state) if writes else None
+    kept = None
     if writes:
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
-        _drop_states_of_others(job_file, verb)
+    if writes and not isinstance(job.place, Pipe):
+        mark = begin_to_write(_mark_path(job_file), verb, random=os.urandom)
+        kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
-    order = Order(job, verb, keyring, (sys.stdin.buffer, output), time.time, rate, kept)
+    streams = (sys.stdin.buffer, output)
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated)
     with _interruptible(), nullcontext() if workers == 1 else _team(order, workers) as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
     left = done.tally.left(verb)
@@ -213,14 +217,32 @@ def _run(  # noqa: PLR0913 - each is one option
     if report_file is not None:
         private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
         console.say(f"wrote {report_file}")
-    about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left}
+    about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left, "advice": done.advice}
     if verb == "plan":
-        about |= {"advice": done.advice, "seconds": done.seconds}
+        about["seconds"] = done.seconds
     err = writes and isinstance(job.place, Pipe)
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in done.advice if not as_json else ():
         click.echo(console.printable(line))
     sys.exit(1 if left else 0)
+
+
+def _opened(place: KeyringPlace) -> tuple[Keyring, Callable[[], bool]]:
+    """Return the keyring, and what tells later whether another KEK has become the primary."""
+    seen = b""
+    with suppress(KeyringError):  # opening says what to do
+        seen = private_file.read(place.path, MAX_FILE_BYTES)
+    keyring = open_keyring(place.path, place.roots)
+
+    def outdated() -> bool:
+        nonlocal seen
+        found = private_file.read(place.path, MAX_FILE_BYTES)
+        if found == seen:
+            return False
+        seen = found
+        return open_keyring(place.path, place.roots).primary.id != keyring.primary.id
+
+    return keyring, outdated
 
 
 @contextmanager
@@ -239,26 +261,19 @@ def _team(order: Order, workers: int) -> Team:
     return Team(order, workers)
 
 
-def _state_file(
-    job_file: Path, job: Job, verb: Verb, keyring: Keyring, chosen: Path | None = None
-) -> StateFile | None:
-    """Return where a run keeps how far it is; a pipe keeps nothing."""
-    if isinstance(job.place, Pipe):
-        return None
-    path = chosen or _state_path(job_file, verb)
-    identity = f"{job.digest} {verb} {keyring.id} {job.place.name}"
-    return StateFile(path, identity, keyring.record_key)
+def _state_file(path: Path, job: Job, verb: Verb, keyring: Keyring, mark: str) -> StateFile:
+    """Return where a run keeps how far it is."""
+    identity = f"{job.digest} {job.given} {verb} {keyring.id} {job.place.name}"
+    return StateFile(path, identity, keyring.record_key, mark)
 
 
 def _state_path(job_file: Path, verb: Verb) -> Path:
     return job_file.with_name(f"{job_file.name}.{verb}.state")
 
 
-def _drop_states_of_others(job_file: Path, verb: Verb) -> None:
-    """Remove how far other verbs are: `open` undoes what `seal` has done, and the other way."""
-    for one in WRITING:
-        if one != verb:
-            _state_path(job_file, one).unlink(missing_ok=True)
+def _mark_path(job_file: Path) -> Path:
+    """Return where the verb is that was the last one to write: it may undo what others did."""
+    return job_file.with_name(f"{job_file.name}.mark")
 
 
 def _read_report(file: Path, keyring: Keyring) -> report.SignedReport:

@@ -116,9 +116,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     an address to listen on is in use.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     began = time.monotonic()
-    signal.signal(
-        signal.SIGHUP, signal.SIG_IGN
-    )  # by default it would end the process before it has started
+    # It waits until the process has started, which it would end by default.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     logs = to_stderr(log_format, level=log_level, processors=dict(log_processors))
     hardening = harden()
     memory.use_one_arena()
@@ -149,7 +148,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         command = WorkerCommand(log_format, log_level, workers, accept_older, named)
         _warn_of_workers(read, logs)
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
-    raise SystemExit(console.OK if run_until_stopped.run(logs, serving) else console.NEGATIVE)
+    raise SystemExit(run_until_stopped.run(logs, run_until_stopped.leaving(serving)))
 
 
 def _warn_of_workers(read: Source, logs: Logs) -> None:
@@ -179,7 +178,7 @@ async def _serve(
     command: WorkerCommand | None,
     stop: _Stop,
     accepted: Accepted | None,
-) -> bool:
+) -> int:
     signals = Signals(asyncio.get_running_loop())
 
     async def carrier_of(source: Source) -> Carrier:
@@ -187,7 +186,7 @@ async def _serve(
 
     opened = await until_open(read, carrier_of, signals.stop, logs, os.environ)
     if opened is None:
-        return True
+        return console.OK
     read, carrier = opened
     service = Service(read, carrier, logs, environ=os.environ)
     await service.start()
@@ -205,7 +204,7 @@ async def _serve(
     stopping = time.monotonic()
     finished = await signals.unless_hurried(service.drain(stop.grace), service.close)
     logs.report("server.stopped", duration_ms=_since(stopping), aborted=not finished)
-    return finished
+    return console.OK if finished else console.NEGATIVE
 
 
 async def _carrier(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -27,8 +30,9 @@ class Signals:
             loop.add_signal_handler(number, self._on_stop, number.name)
 
     def on_hangup(self, act: Callable[[], None]) -> None:
-        """Call `act` at each SIGHUP until a stop is requested."""
+        """Call `act` at each SIGHUP until a stop is requested, also for one that waits, blocked."""
         self._loop.add_signal_handler(signal.SIGHUP, self._unless_stopping, act)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def sleep(self, seconds: float) -> None:
         """Wait; return early for an immediate stop."""
@@ -69,6 +73,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _MOST_SECONDS: Final = 3600.0
+_LEAVING_SECONDS: Final = 5.0
+"""How long a process that has stopped waits for its threads."""
 
 
 class LogProcessor(NamedTuple):
@@ -141,3 +147,16 @@ def run(logs: Logs, running: Coroutine[object, object, _T]) -> _T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.get_loop().set_exception_handler(library_logs.asyncio_handler(logs))
         return runner.run(running)
+
+
+async def leaving(status: Coroutine[object, object, int]) -> int:
+    """Return the status of a process that ends with it; it is ended some seconds later at the most.
+
+    Python waits for all threads, and one may hang: it reads from a volume that has gone away.
+    """
+    found = await status
+    ending = threading.Timer(_LEAVING_SECONDS, os._exit, (found,))
+    ending.daemon = True
+    with suppress(RuntimeError):  # at the limit of threads
+        ending.start()
+    return found

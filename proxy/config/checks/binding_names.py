@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ...core.expressions.name_readings import tells_of_client
 from ...core.expressions.selectors import NamedSelector, Whole
 from ...core.expressions.sources import (
     FirstSource,
@@ -14,7 +15,6 @@ from ...core.expressions.sources import (
     json_sources,
     name_sources,
 )
-from ...core.http.message import TELLING
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..rules.syntax import BlockSyntax, SourceSyntax
@@ -36,8 +36,6 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 """Hop-by-hop headers (RFC 9110 section 7.6.1): the backend gets another value, or none."""
-_REWRITTEN: Final = frozenset(one.decode() for one in TELLING) | {"via"}
-"""The backend gets these as Sealyard writes them, not as the client sent them."""
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
 
 
@@ -89,7 +87,7 @@ def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
         complaint = ""
         if source.name in _HOP_BY_HOP:
             complaint = "is a hop-by-hop header: the backend never gets it"
-        elif source.name in _REWRITTEN:
+        elif source.name == "via" or tells_of_client(source.name.encode()):
             complaint = "is rewritten by Sealyard: the backend gets another value"
         if complaint:
             hint = "use another header, or `jwt:`"

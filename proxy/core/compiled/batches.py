@@ -41,12 +41,13 @@ class Around(NamedTuple):
     """What is checked beside the selected values, and the selectors that find it.
 
     Each element of one of the `batches` must have a value to be sealed; the objects of `closed`
-    have no members but those of their names.
+    have no members but those of their names. `may_nest`: values to be sealed may lie in each other.
     """
 
     batches: tuple[Batch, ...] = ()
     closed: tuple[Closed, ...] = ()
     selectors: tuple[JsonSelector | NamedSelector, ...] = ()
+    may_nest: bool = False
 
 
 def around(
@@ -76,7 +77,9 @@ def around(
         Closed(index, names)
         for index, names in enumerate(objects.values(), start=first + len(batches))
     )
-    return Around(batches, closed, tuple(map(_selector, (*lists, *objects))))
+    sealed = [one.item.selector for one in encrypt]
+    may_nest = any(step.deep for one in sealed if is_in_json(one) for step in one.steps)
+    return Around(batches, closed, tuple(map(_selector, (*lists, *objects))), may_nest)
 
 
 def _selector(steps: _Steps) -> JsonSelector | NamedSelector:

@@ -13,7 +13,7 @@ from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
 from ..formats.json import Selection as JsonSelection
 from ..formats.json.body import JSON
 from ..formats.multipart.selection import PartSelection
-from ..formats.table import FORMATS
+from ..formats.table import FORMATS, RECORDS
 from ..formats.urlencoded import FormSelection
 from ..http.message import Direction
 from ..rules.conditions import Conditions
@@ -32,7 +32,8 @@ class Traits:
 
     `only_opens_responses`: it is for responses, seals nothing and forbids nothing. `optional`: all
     that it seals may be missing. `takes_whole`: an item takes the body as a whole, `takes_body`:
-    that item is `body`. `reads_json`, `reads_parts`: its selectors read such bodies.
+    that item is `body`. `reads_json`, `reads_members`, `reads_parts`: its selectors read JSON, JSON
+    or records of it, parts.
     `flows_in_parts`: it seals or opens parts of a multipart form and reads nothing else from it, so
     that they may pass one by one. `changes_head`: it changes or forbids something in the head.
     """
@@ -42,6 +43,7 @@ class Traits:
     takes_whole: bool
     takes_body: bool
     reads_json: bool
+    reads_members: bool
     reads_parts: bool
     flows_in_parts: bool
     changes_head: bool
@@ -170,6 +172,7 @@ class CompiledBlock(MessageMatch):
             takes_whole=bool(self.wholes),
             takes_body=Whole.BODY in self.wholes,
             reads_json=JSON.kind in self.reads,
+            reads_members=not self.reads.isdisjoint({JSON.kind, *RECORDS}),
             reads_parts=reads_parts,
             flows_in_parts=reads_parts and (acts or Whole.TOKENS in self.wholes) and not others,
             changes_head=bool(self.in_head) or any(_is_of_head(one) for one in block.absent),

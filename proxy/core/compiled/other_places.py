@@ -22,6 +22,7 @@ from ..formats.multipart.reader import Part, text_of_part
 from ..formats.parameters import COOKIE, cookies, fields_of_query
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block
+from ..slices import paused
 from .request_names import RequestNames, refuse_credential
 
 
@@ -84,10 +85,12 @@ class Elsewhere:
     def refuse_misread(self, declared: BodyFormat, body: bytes) -> None:
         """Raise ForbiddenValue where JSON, read as the type that it came with, has a selected name.
 
-        Raises BodyTooLarge where it has more values than such a body may have.
+        So may records of JSON. Raises BodyTooLarge where they have more values than such a body
+        may have.
         """
-        if any(self._in_body.readings(name) for name in declared.misread(body)):
-            _refuse(declared.kind)
+        for name in paused(declared.misread(body)):
+            if self._in_body.readings(name) or self._is_within(name):
+                _refuse(declared.kind)
 
     def _is_clear(self, text: bytes) -> bool:
         """Return whether query and cookies hold no spelling of any name, as nearly always."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, NamedTuple
@@ -44,7 +44,7 @@ class Folding(Enum):
     DECODE = "percent-encoding is decoded again, up to four times, and `%u0063` as well"
     NEST = "`a[]`, `a[b]`, `[a]`, `a['b']` mean `a` or a part of it"
     DOTS = "`a.b` means `a` or a part of it; `a.b`, `a b` and `a_b` are equal"
-    PREFIX = "`_a` and `!a` mean `a`"
+    PREFIX = "`_a` and `!a` mean `a`, `.a` and `-a` mean `_a`"
     SUFFIX = "`a(1i)` and `a:int` mean `a`"
     SEPARATOR = "`;` separates fields as `&` does"
     CGI = "all characters but letters and digits are equal: `X-Room`, `X_Room`, `X.Room`"
@@ -62,7 +62,8 @@ class Parser:
 
 
 PARSERS: Final = (
-    Parser("PHP", "field", (Folding.NUL, Folding.TRIM, Folding.NEST, Folding.DOTS, Folding.PLUS)),
+    Parser("PHP", "field",
+           (Folding.NUL, Folding.TRIM, Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
     Parser("PHP, names of columns", "json", (Folding.CASE,)),
     Parser("Rack, Rails", "field", (Folding.NEST, Folding.PLUS, Folding.SEPARATOR, Folding.SUFFIX)),
     Parser("qs, body-parser (Express)", "field", (Folding.NEST, Folding.DOTS, Folding.PROTOTYPE)),
@@ -79,7 +80,7 @@ PARSERS: Final = (
            (Folding.CASE, Folding.NEST, Folding.DOTS, Folding.DECODE)),
     Parser("Spring data binding, Tomcat", "field",
            (Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
-    Parser("Spring relaxed names", "field", (Folding.CASE, Folding.WORDS)),
+    Parser("Spring relaxed names", "field", (Folding.CASE, Folding.WORDS, Folding.PREFIX)),
     Parser("Symfony, Laravel", "field", (Folding.NEST, Folding.DOTS, Folding.TRIM)),
     Parser("proto3 JSON, grpc-gateway", "json", (Folding.WORDS,)),
     Parser("grpc-gateway", "field", (Folding.WORDS, Folding.DOTS)),
@@ -116,6 +117,7 @@ _SUFFIX: Final = re.compile(r"[(:]")
 _HEADER_JOINTS: Final = bytes(
     one for one in range(256) if not re.fullmatch(r"[A-Za-z0-9]", chr(one))
 )
+_OF_CLIENT: Final = frozenset({b"forwarded", b"xrealip"})
 
 _LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 
@@ -142,14 +144,13 @@ def first_step_of_member(name: str) -> str | None:
     return fold_member(name.replace("\0", "")) if "\0" in name else None
 
 
-def leads_to_prototype(name: str, text: str, start: int) -> bool:
+def leads_to_prototype(name: str, start: int, has_prototype: Callable[[int], bool]) -> bool:
     """Return whether a member reaches the prototype that all JavaScript objects share.
 
-    Its value begins at `start` of a text. `constructor` does it with a `prototype` within alone.
+    Its value begins at `start`. `constructor` does it with a `prototype` within alone:
+    `has_prototype` tells whether there may be one.
     """
-    if name not in PROTOTYPES:
-        return False
-    return name == "__proto__" or (text.startswith("{", start) and "prototype" in text)
+    return name in PROTOTYPES and (name == "__proto__" or has_prototype(start))
 
 
 def beginnings(folded: Iterable[str]) -> frozenset[str]:
@@ -169,6 +170,15 @@ def fold_value(text: str) -> str:
 def fold_header(name: bytes) -> bytes:
     """Return the common form of all twins of a header's name."""
     return name.translate(_LOWER, _HEADER_JOINTS)
+
+
+def tells_of_client(name: bytes) -> bool:
+    """Return whether a reader takes a header for Forwarded, X-Real-IP or any X-Forwarded-*.
+
+    Their values from an untrusted peer are dropped and replaced with what this hop knows.
+    """
+    folded = fold_header(name)
+    return folded in _OF_CLIENT or folded.startswith(b"xforwarded")
 
 
 def fold_field(name: str) -> str:
@@ -258,6 +268,11 @@ def _steps(name: str) -> Iterator[str]:
 def _cut(name: str) -> Iterator[str]:
     """Yield a name, and the name without suffix and prefix."""
     yield name
+    begun = name.lstrip(" ")
+    if begun[:1] in {".", "-"}:  # to PHP, or to Spring, that is `_`
+        rest = begun.lstrip(". _-")
+        name = "_" * (len(begun) - len(rest)) + rest
+        yield name
     suffix = _SUFFIX.search(name)
     if suffix is not None:
         name = name[: suffix.start()]

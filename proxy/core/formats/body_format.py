@@ -302,11 +302,16 @@ class BodyFormat:
         return ()
 
     def misread(self, body: bytes) -> Iterator[str]:
-        """Yield the names of the values that a JSON text has for those who read it as this format.
+        """Yield the names of the values that JSON, or records of it, has to readers of this format.
 
         Raises BodyTooLarge where there are more than such a body may have.
         """
         return iter(())
+
+    @property
+    def misreads(self) -> bool:
+        """Whether `misread` ever yields a name."""
+        return type(self).misread is not BodyFormat.misread
 
 
 class RecordFormat(BodyFormat, ABC):

@@ -44,25 +44,6 @@ _NOT_PLAIN: Final = frozenset(
 )
 
 
-TELLING: Final = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-client-cert",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-real-ip",
-    }
-)
-"""Headers that describe the client, by the names that common backends read. Their values from an
-untrusted peer are dropped and replaced with what this hop knows."""
-
-
 class HeadFacts(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 

@@ -12,9 +12,11 @@ from typing import Final
 PROTOTYPES: Final = frozenset({"__proto__", "constructor", "prototype"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 _PATH: Final = re.compile(r"\[?([^.\[\]]+)[.\[\]]")
+_QUOTED: Final = re.compile(r"\[(['\"])(.+?)\1\]", re.DOTALL)
 _JOINTS: Final = str.maketrans("", "", "_- ")
 _REMEMBERED: Final = 128
 _REMEMBERED_MAX: Final = 32
+_REMEMBERED_CHARS: Final = 4096
 
 
 def is_plain(name: str) -> bool:
@@ -37,16 +39,16 @@ def folded(name: str) -> str:
 
 
 def first_step(name: str) -> str | None:
-    """Return the first step of a name that some read as a path: `a` of `a.b`, `a[b]` and `[a]`."""
-    match = _PATH.match(name)
-    return None if match is None else match[1]
+    """Return the first step of a name that some read as a path: of `a.b`, `a[b]`, `['a']`: `a`."""
+    match = _QUOTED.match(name) or _PATH.match(name)
+    return None if match is None else match[match.lastindex or 0]
 
 
 class PlainNames:
     """Checks whether the names of an object are all plain beside the names that are searched.
 
     Most objects of a rule have the same names, so the result for them is cached, up to 32
-    names of 128 objects.
+    names of 128 objects, of 4096 characters together in each.
     """
 
     __slots__ = ("_folded", "_known", "_told")
@@ -68,7 +70,7 @@ class PlainNames:
         result = self._told.get(names)
         if result is None:
             result = _are_plain(names, self._known, self._folded)
-            if len(names) <= _REMEMBERED_MAX:
+            if len(names) <= _REMEMBERED_MAX and sum(map(len, names)) <= _REMEMBERED_CHARS:
                 if len(self._told) >= _REMEMBERED:
                     self._told.clear()
                 self._told[names] = result

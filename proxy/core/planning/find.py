@@ -40,6 +40,7 @@ from .refusals import (
     for_page,
     pass_unsealed,
     refuse_in_packets,
+    refuse_nested,
     refuse_others,
     refuse_unsealed_elements,
 )
@@ -133,7 +134,7 @@ def _refuse_in_body(
         return
     declared = kind_of(media_type(head.facts))
     kind = compiled.block.format or declared
-    if elsewhere is not None and declared is not None and compiled.traits.reads_json:
+    if elsewhere is not None and declared is not None and compiled.traits.reads_members:
         elsewhere.refuse_misread(FORMATS[declared], body)
     if kind is None:
         return
@@ -333,6 +334,7 @@ def _part_findings(compiled: CompiledBlock, head: Head, body: bytes) -> PartFind
     findings = compiled.parts.find(body, head.facts.get(b"content-type", ()), lenient=lenient)
     refuse_variants(compiled, findings.variants)
     _refuse_second_readings(compiled, findings.values)
+    refuse_nested(compiled, findings.values)
     refuse_others(compiled, findings.values, body)
     refuse_missing(compiled, findings.missing)
     return findings
@@ -364,6 +366,7 @@ def _selected_edits(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of
     edits: list[Edit] = []
     if findings is None or selection is None:
         return edits
+    refuse_nested(compiled, findings)
     if compiled.around.selectors:
         refuse_others(compiled, findings, body)
         refuse_unsealed_elements(compiled, findings)

@@ -78,7 +78,8 @@ def _in_text(edit: SealEdit | OpenEdit | CarriedEdit, part: Part) -> PartEdit:
 def refuse_new_delimiters(facts: HeadFacts, before: bytes, after: bytes) -> None:
     """Raise OpenFailed where a changed body has more delimiters than it came with.
 
-    A value that opened could end its part and begin others.
+    A value that opened could end its part and begin others. A token can hold a boundary of two
+    or three characters by chance.
     """
     delimiter = reader.read_boundary(facts.get(b"content-type", ())).delimiter
     if before.count(delimiter) != after.count(delimiter):

@@ -53,7 +53,7 @@ def seal_value(
     _, start, end, within = found
     raw, reads = found.raw(body), _reads(selection, found)
     if within is not None:
-        start, end = within.start, within.start + len(raw)
+        start, end = within.start, within.end
     quoted, text = reads.spell is None, reads.text(raw)
     if text is None:
         edit = SealEdit(start, end, item, context, raw, CTY_JSON, quoted=quoted)
@@ -76,7 +76,7 @@ def open_value(  # noqa: PLR0913, PLR0917 - what an edit is made of
     path, start, end, within = found
     bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
     if within is not None:
-        start, end = within.start, within.start + len(within.raw)
+        start, end = within.start, within.end
         return carried(OpenEdit(start, end, context, bound, "json", place), within.layers)
     if selection.spell is None:
         return OpenEdit(start, end, context, bound, "json", place)

@@ -21,11 +21,14 @@ from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..formats import json as json_format
 from ..formats import token_places
+from ..formats.json.lexer import LongText
 from ..formats.markup import MARKUP, surroundings_of
 from ..formats.records import json_lines
 from ..formats.table import kind_of
 from ..http.content_coding import coding_of, decode
 from ..http.message import MediaType, ResponseHead, media_type
+from ..leaves.strict_json import MAX_VALUES
+from ..slices import PIECE_BYTES, pieces
 from .block_choice import choose_response
 from .exchange import Exchange
 from .find_whole import BODY_TOKEN_MAX
@@ -52,7 +55,8 @@ _BLANK: Final = b" \t\r\n"
 _BEGINS: Final = b'{["'
 _AT_END: Final = 6
 """The longest piece of JSON, `\\uXXXX`, in which a text may be cut so that it looks wrong."""
-_READER: Final = json.JSONDecoder()
+# `len` takes a number of any length for what it is.
+_READER: Final = json.JSONDecoder(parse_int=len, parse_float=len)
 
 Shape = Literal["never", "more", "whole", "lines"]
 
@@ -236,11 +240,32 @@ def shape_of(text: bytes) -> Shape:
     if ends and line[:1] != b'"' and _is_json(line):
         return "lines"
     characters = begin.decode("latin-1")
+    shape, rest = _shape(characters[:PIECE_BYTES]), characters[PIECE_BYTES:]
+    if shape == "more" and rest:
+        return _shape_of_long(begin, characters)
+    return "never" if rest.strip() else shape
+
+
+def _shape(text: str) -> Shape:
     try:
-        _, end = _READER.raw_decode(characters)
+        _, end = _READER.raw_decode(text)
     except json.JSONDecodeError as error:
-        cut = error.msg.startswith("Unterminated string") or error.pos >= len(begin) - _AT_END
+        cut = error.msg.startswith("Unterminated string") or error.pos >= len(text) - _AT_END
         return "more" if cut else "never"
+    except RecursionError:
+        return "never"
+    return "never" if text[end:].strip() else "whole"
+
+
+def _shape_of_long(text: bytes, characters: str) -> Shape:
+    """Return the shape of a text that is not read in one piece; a broken one may be a cut one."""
+    marks = sum(piece.count(mark) for piece in pieces(text) for mark in (b",", b"[", b"{"))
+    if marks > MAX_VALUES:
+        return "never"  # no more are ever read
+    try:
+        end = LongText(characters).end(0)
+    except (InvalidBody, ValueError, StopIteration):
+        return "more"
     except RecursionError:
         return "never"
     return "never" if characters[end:].strip() else "whole"

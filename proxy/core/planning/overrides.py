@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote
 
 from ..compiled.rule_table import RuleTable
-from ..errors import AmbiguousRequest, SealyardError, UnsupportedBody
+from ..errors import AmbiguousRequest, ForbiddenValue, SealyardError, UnsupportedBody
+from ..expressions.name_readings import FieldNames
 from ..expressions.selectors import NamedSelector
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartSelection
+from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS, kind_of
 from ..http.message import RequestHead, media_type
 from ..http.path import CanonicalPath, canonical
 
 _FIELD: Final = "_method"
+_IN_QUERY: Final = FieldNames({0: _FIELD})
 _INDEX: Final = frozenset({0})
 _NAMED: Final = {
     kind: one.selection.of((NamedSelector("form", _FIELD),), _INDEX, frozenset())
@@ -31,7 +33,10 @@ _PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
 
 def asked_in_query(query: str | None) -> bool:
     """Tell whether a query has the field, in a spelling that a backend may read as it."""
-    return query is not None and _FIELD in unquote(query).lower()
+    try:
+        return any(_IN_QUERY.readings(name) for name, _ in fields_of_query(query or ""))
+    except ForbiddenValue:
+        return True  # it reaches the prototype of all objects, and so any name
 
 
 def may_ask_in_body(head: RequestHead) -> bool:

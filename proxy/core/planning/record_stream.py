@@ -8,7 +8,7 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..errors import MessageError
 from ..formats.body_format import Kind, Splitter
-from ..formats.table import RECORDS
+from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
@@ -142,9 +142,12 @@ def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:
     """Return the kind of records of a request that passes record by record; None: it is read whole.
 
     It is read whole where something must be known of all of it: digests, names that its answer
-    needs, values of its head.
+    needs, values of its head, what its declared type makes of it.
     """
     if compiled.keeps or compiled.traits.changes_head or promised(head.facts):
+        return None
+    declared = kind_of(media_type(head.facts))
+    if declared is not None and FORMATS[declared].misreads:
         return None
     return _kind(compiled, head)
 

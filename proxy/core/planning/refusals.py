@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from ..compiled.block import CompiledBlock
@@ -14,8 +15,8 @@ from ..edits.edit_types import Edit, NothingEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit
 from ..edits.stream_edits import FrameEdit
 from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import BodyTooLarge, ForbiddenValue, NothingSealed
-from ..expressions.name_readings import first_step_of_member, fold_member, leads_to_prototype
+from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, NothingSealed
+from ..expressions.name_readings import first_step_of_member, fold_member
 from ..expressions.selectors import JsonSelector
 from ..formats import json as json_format
 from ..formats.body_format import Packets
@@ -38,6 +39,22 @@ def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> N
                 raise ForbiddenValue("no-object", detail=_detail(compiled))
             if not names <= allowed:
                 raise ForbiddenValue("member-not-listed", detail=_detail(compiled))
+
+
+def refuse_nested(compiled: CompiledBlock, findings: Findings) -> None:
+    """Raise InvalidBody for a value to be sealed that lies in another, before they are copied.
+
+    In a hundred levels of `$..content`, a body could be copied a hundred times.
+    """
+    if not compiled.around.may_nest:
+        return
+    spans = sorted(
+        (one.start, one.end)
+        for placed in compiled.encrypt
+        for one in paused(findings.found[placed.index])
+    )
+    if any(end > start for (_, end), (start, _) in pairwise(paused(spans))):
+        raise InvalidBody("spans-overlap")
 
 
 def _detail(compiled: CompiledBlock) -> str:
@@ -83,8 +100,8 @@ def _selected(compiled_blocks: Iterable[CompiledBlock]) -> Iterable[str]:
 def _refuse_named(text: bytes, names: frozenset[str]) -> None:
     def look(pairs: list[tuple[str, object]]) -> None:
         for name, _ in pairs:
-            leads = leads_to_prototype(name, "{", 0)
-            if leads or fold_member(name) in names or first_step_of_member(name) in names:
+            twin = fold_member(name) in names or first_step_of_member(name) in names
+            if twin or name == "__proto__":
                 raise ForbiddenValue(
                     "name-in-packet",
                     detail="A name that the rule selects occurs in a packet that is no event.",

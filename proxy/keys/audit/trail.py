@@ -130,15 +130,19 @@ class Trail:
         """Write what waits, up to a bound; return whether it is on the disk."""
         batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_AT_ONCE))]
         entries = [one.entry for one in batch]
-        if self._lost:
-            lost = {"number": self._lost}
-            entries.append(Entry("audit.lost", self._log.clock(), dict(lost)))
+        lost = self._lost
+        if lost:
+            entries.append(Entry("audit.lost", self._log.clock(), {"number": lost}))
         try:
             head = await asyncio.to_thread(self._log.append, self._key, entries)
         except UnfitEnvironment as error:
             self._did_not_write(batch, error)
             return False
-        self._lost = 0
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for these lines
+            reason = f"the audit log cannot be written: {type(error).__name__}"
+            self._did_not_write(batch, UnfitEnvironment(reason))
+            return False
+        self._lost -= lost  # others may have been lost during the write
         self.written += len(entries)
         self._head = head
         if self._log.clock() >= self._anchor_at:

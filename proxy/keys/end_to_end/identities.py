@@ -60,16 +60,18 @@ class Identities:
         self._environ = environ
         self._clock = clock
         self._reporter = reporter
-        self._opened: BoundedMap[tuple[str, str], _Opened] = BoundedMap(_HELD)
+        self._opened: BoundedMap[tuple[str, str], _Opened]
+        self.forget()
 
     def replace(self, settings: Sequence[IdentitySettings] | None) -> None:
         """Use other settings, and forget every private key."""
         self._settings = settings
-        self._opened.clear()
+        self.forget()
 
     def forget(self) -> None:
         """Forget every private key."""
-        self._opened.clear()
+        # Not cleared: a thread that opens a key now would put it back.
+        self._opened = BoundedMap(_HELD)
 
     def drop_ended(self, now: float) -> Iterator[None]:
         """Drop private keys that no longer open anything, a few at each step."""
@@ -86,13 +88,13 @@ class Identities:
         return [one for one in found if one is not None]
 
     async def _identity(self, participant_id: str, key: ParticipantKey) -> Identity | None:
-        place = participant_id, key.public.kid
-        opened, now = self._opened.get(place), self._clock()
+        place, held = (participant_id, key.public.kid), self._opened
+        opened, now = held.get(place), self._clock()
         if opened is None or (opened.identity is None and now >= opened.again):
             identity = await asyncio.to_thread(self._open, participant_id, key)
             ends = min((end for end in (key.ends, key.retires) if end), default=_NEVER)
             opened = _Opened(identity, now + _AGAIN_SECONDS, ends)
-            self._opened.put(place, opened)
+            held.put(place, opened)
         return opened.identity
 
     def _open(self, participant_id: str, key: ParticipantKey) -> Identity | None:

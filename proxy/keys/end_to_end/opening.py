@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ...core.crypto.context import Scope
 from ...core.crypto.secret import SessionKey
@@ -54,6 +55,13 @@ class _Known:
     fresh_until: float
 
 
+class _Past(NamedTuple):
+    """How often participants have changed, and all has been forgotten."""
+
+    changes: int = 0
+    clears: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """A package to be opened, with what that takes."""
@@ -86,6 +94,7 @@ class PackagedOpening:
         self._clock = clock
         self._known: BoundedMap[_Place, _Known] = BoundedMap(settings.max_scopes)
         self._keys: BoundedMap[tuple[Scope, str, bytes], _Live] = BoundedMap(settings.max_scopes)
+        self._past = _Past()
 
     def __len__(self) -> int:
         """Return how many session ids are known."""
@@ -113,7 +122,7 @@ class PackagedOpening:
 
     async def obtain(self, scope: Scope, sids: list[bytes]) -> None:
         """Look for the packages of sessions; raise KeyUnavailable where the store is down."""
-        now = self._clock()
+        now, since = self._clock(), self._past
         wanted = []
         for sid in sids:
             known = self._known.get((scope, sid))
@@ -126,22 +135,23 @@ class PackagedOpening:
         jobs: dict[bytes, tuple[_Job, float]] = {}
         for sid, stored in zip(wanted, found, strict=True):
             if stored is None:
-                self._settle(scope, sid, "no-package", self._clock() + ABSENT_SECONDS)
+                self._settle(scope, sid, "no-package", self._clock() + ABSENT_SECONDS, since)
                 continue
             job, fresh_until = await self._job(scope, stored)
             if isinstance(job, str):
-                self._settle(scope, sid, job, fresh_until)
-            elif not self._still_good(scope, sid, stored, fresh_until):
+                self._settle(scope, sid, job, fresh_until, since)
+            elif not self._still_good(scope, sid, stored, self._fresh(fresh_until, since)):
                 jobs[sid] = job, fresh_until
         if jobs:
             # Private operations of RSA: 1.5 ms each, in which OpenSSL lets other threads run.
             now, longest = self._clock(), self._longest
             opened = await asyncio.to_thread(_open_all, jobs, conversation, now, longest)
             for sid, live in opened.items():
-                self._settle(scope, sid, self._unreplaced(scope, live), jobs[sid][1])
+                self._settle(scope, sid, live, jobs[sid][1], since)
 
     def changed(self) -> None:
         """Ask the store about every session when it is next needed."""
+        self._past = self._past._replace(changes=self._past.changes + 1)
         for known in self._known.entries():
             known.fresh_until = 0.0
 
@@ -157,6 +167,7 @@ class PackagedOpening:
 
     def clear(self) -> None:
         """Forget all."""
+        self._past = self._past._replace(clears=self._past.clears + 1)
         self._known.clear()
         self._keys.clear()
 
@@ -232,12 +243,25 @@ class PackagedOpening:
         self._keys.put(place, live)
         return live
 
-    def _settle(self, scope: Scope, sid: bytes, live: _Live | str, fresh_until: float) -> None:
-        """Cache that there is a session, or why there is none."""
+    def _settle(
+        self, scope: Scope, sid: bytes, live: _Live | str, fresh_until: float, since: _Past
+    ) -> None:
+        """Cache that there is a session, or why there is none.
+
+        Nothing is cached where all was forgotten meanwhile: what opened it may be gone.
+        """
+        if since.clears != self._past.clears:
+            return
         known = self._known.get((scope, sid))
         decoy = known.decoy if known is not None else self._decoy(scope, sid)
+        live = self._unreplaced(scope, live)
         held, refusal = (None, live) if isinstance(live, str) else (live, "")
+        fresh_until = self._fresh(fresh_until, since)
         self._known.put((scope, sid), _Known(held, refusal, decoy, fresh_until))
+
+    def _fresh(self, fresh_until: float, since: _Past) -> float:
+        # What changed meanwhile may be that a key was revoked.
+        return fresh_until if since == self._past else 0.0
 
     def _decoy(self, scope: Scope, sid: bytes) -> Session:
         return self._sessions.decoy(scope._replace(parties=None), sid)

@@ -25,8 +25,10 @@ from ..participants import package
 from ..participants.package import Identity
 from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
+from ..sessions.agreement import BEFORE_REVOCATION
 from ..sessions.sessions import Sessions
-from ..sessions.settings import SessionSettings
+from ..sessions.settings import MAX_SKEW_SECONDS, SessionSettings
+from ..stores import ClockRefused
 from ..stores.guarded import REST_SECONDS
 from . import rotation_marker
 from .directory import Directory
@@ -116,6 +118,8 @@ class PackagedSealing:
         self._reporter = reporter
         self._held: BoundedMap[Scope, Held] = BoundedMap(settings.max_scopes)
         self._latest: BoundedMap[Place, Held] = BoundedMap(settings.max_scopes)
+        # Those whose packages are not there yet: what is announced meanwhile is for them too.
+        self._storing: dict[int, Held] = {}
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -182,7 +186,7 @@ class PackagedSealing:
 
         Without a name a notification was missed: participants are looked up, sessions stay.
         """
-        for held in self._held.entries():
+        for held in (*self._held.entries(), *self._storing.values()):
             if name is None:
                 held.fresh_until = 0.0
             elif self._sessions.name(place(held.scope)[0]) == name:
@@ -203,15 +207,20 @@ class PackagedSealing:
         """Drop all; what they sealed opens as long as their packages exist."""
         self._held.clear()
         self._latest.clear()
+        for held in self._storing.values():
+            held.rotated = True
+        self._storing.clear()
 
     def _able(self, held: Held, count: int, now: float) -> bool:
         not_before = self._sessions.not_before(place(held.scope)[0], now)
+        if not_before is None:
+            return False
+        least, most = max(not_before, self._sessions.floor(now)), now + MAX_SKEW_SECONDS
         return (
             not held.rotated
             and now < held.soft_end
             and held.used + count <= self._settings.max_messages
-            and not_before is not None
-            and held.session.created >= max(not_before, self._sessions.floor(now))
+            and least <= held.session.created <= most  # no reader opens one from the future
         )
 
     def _why_unable(self, held: Held) -> Cause:
@@ -270,6 +279,8 @@ class PackagedSealing:
         not_before = self._sessions.not_before(conversation, now) or 0
         # A revocation of this very second must not revoke the new session.
         begins = max(self._sessions.clock.begins(), not_before, self._sessions.floor(now))
+        if not self._sessions.clock.begun(begins):
+            raise KeyUnavailable(BEFORE_REVOCATION)
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)
@@ -277,6 +288,7 @@ class PackagedSealing:
         longest = int(self._settings.package_max_age)
         ends = int(now) + min(int(self._settings.ttl + self._settings.grace), longest)
         held = Held(scope, session, key, audience, soft_end, ends, 0.0)
+        self._sessions.revocations.began(self._sessions.name(conversation), begins)
         await self._store(held, cause)
         held.fresh_until = self._fresh_until(audience)
         self._hold(held)
@@ -299,7 +311,20 @@ class PackagedSealing:
         self._latest.put(place(held.scope), held)
 
     async def _store(self, held: Held, cause: Cause) -> None:
-        """Make the package of a session and store it for its recipients."""
+        """Make the package of a session and store it for its recipients.
+
+        Raises KeyUnavailable where our clock is too far from the store's, which has answered for
+        the audience: to readers with a right clock, the package would be too early or over.
+        """
+        if self._sessions.clock.wrong:
+            raise KeyUnavailable(str(ClockRefused()))
+        self._storing[id(held)] = held
+        try:
+            await self._issue(held, cause)
+        finally:
+            self._storing.pop(id(held), None)
+
+    async def _issue(self, held: Held, cause: Cause) -> None:
         audience, now = held.audience, int(self._clock())
         conversation, _ = place(held.scope)
         try:

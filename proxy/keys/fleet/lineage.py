@@ -100,7 +100,8 @@ class Lineage:
     def take(self, file: Keyring) -> Keyring:
         """Take the keyring of a file, as far as it is not older; return the one to use.
 
-        One with another id is another keyring and replaces the old one.
+        One with another id is another keyring and replaces the old one. Another of the same
+        generation forks, until a later one: to read the same file again mends nothing.
         """
         held = self._held
         if file.id != held.id:
@@ -114,7 +115,8 @@ class Lineage:
             self._disabled |= _disabled_in(file)
             return self.keyring
         same = file.generation == held.generation
-        self._forked = same and file.generation > 0 and file.digest != held.digest
+        differs = file.generation > 0 and file.digest != held.digest
+        self._forked = same and (self._forked or differs)
         self._older = None
         self._held = _merged(file, held)
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()

@@ -247,7 +247,11 @@ def _fetched_once(roots: Roots) -> Roots:
 
 
 def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
-    if not path.exists():
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise KeyringError(f"{path}: {error.strerror}") from None
+    if not found:
         reason = "No such file or directory; `sealyard keys init` makes a keyring"
         raise KeyringError(f"{path}: {reason}, or restore a backup")
     text = private_file.read(path, MAX_FILE_BYTES).strip()

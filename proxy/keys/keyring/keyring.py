@@ -21,6 +21,7 @@ MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
 
 _DAY: Final = 24 * 3600
+_MOST_DRAWS: Final = 9
 CLOCKS_SECONDS: Final = _DAY
 """How far the clock of whoever made a KEK may be from those of the processes that seal under it."""
 LONGEST_SECONDS: Final = _DAY + 366 * _DAY
@@ -178,7 +179,7 @@ class Keyring:
         keyring. Every process should know a KEK before one of them seals under it. Raises
         KeyringError when the id is malformed or taken, or the numbers are used up.
         """
-        key = Kek(random(KEY_BYTES))
+        key = self._drawn(kek_id, random) if marked else Kek(random(KEY_BYTES))
         named = kek.marked_id(kek_id, key) if marked else kek_id
         if self.joined_since is None:
             number = self.highest_number + 1
@@ -187,6 +188,15 @@ class Keyring:
         taken = self.retired.union(one.number for one in self.keks)
         entry = KekEntry(named, kek.new_number(taken, random), now, "decrypt", key)
         return self._changed(keks=(*self.keks, entry))
+
+    def _drawn(self, name: str, random: RandomBytes) -> Kek:
+        """Return a new key whose marked id is free: one in a million has the mark of another."""
+        taken = {one.id for one in self.keks}
+        for _ in range(_MOST_DRAWS):
+            key = Kek(random(KEY_BYTES))
+            if kek.marked_id(name, key) not in taken:
+                break
+        return key
 
     def promote(self, kek_id: str) -> Keyring:
         """Return the keyring with `kek_id` as primary; the old primary still opens.

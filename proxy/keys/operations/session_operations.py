@@ -22,6 +22,7 @@ from ..sessions import joined_scopes, session_control
 from ..sessions.pending_revocations import PendingRevocations
 from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
+from ..stores import erased
 from . import erase_receipt
 from .session_calls import SessionCall, SessionFacts, SessionResult, StillOpen
 
@@ -163,6 +164,8 @@ class SessionOperations:
                 await self._revoke(call)
                 for form in forms:
                     sessions.drop(form)
+            for form in forms:
+                self._drop_packaged(form)
             view = sessions.view(forms[0])
             return SessionResult(view.name, view.not_before)
         listed = [one for form in forms for one in await packages.listed(form)]
@@ -177,12 +180,21 @@ class SessionOperations:
         for form in forms:
             if sessions.ephemeral:
                 gone += await session_control.erase(sessions, form)
-            gone += await packages.erase(form)
+            # Before and after: messages in between begin keys that are destroyed with the others.
+            self._drop_packaged(form)
+            try:
+                gone += await packages.erase(form)
+            finally:  # what timed out may have been done all the same
+                self._drop_packaged(form)
             # A process that has a key of such a package in memory begins another one.
             await rotation_marker.put(sessions, form)
         await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
         unknown = None if gone else revoked.unknown
         return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
+
+    def _drop_packaged(self, scope: Scope) -> None:
+        """Drop the keys of packages in this process, as if the store had told of the erasure."""
+        self._sessions.forward(erased(self._sessions.name(scope)))
 
     def _with_receipt(self, scope: Scope, result: SessionResult) -> SessionResult:
         sessions, key = self._sessions, self._sessions.keyring.record_key

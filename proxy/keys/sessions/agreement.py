@@ -42,6 +42,8 @@ def key_of_record(record: SessionRecord, name: str, keks: TenantKeks) -> Session
     return None
 
 
+BEFORE_REVOCATION: Final = "clock-before-revocation"
+"""The reason where a session, to begin after a revocation, would be one of the future."""
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
 _MOST_DOUBTS: Final = 2
@@ -76,6 +78,8 @@ class ScopeKeys(NamedTuple):
     state: RevocationState
     keyring: Keyring
     keks: TenantKeks
+    changes: int
+    """Those of the state when it was taken."""
 
 
 Fits = Callable[[bytes], bool]
@@ -110,7 +114,8 @@ class Agreement:
         """Return the stored session if it fits, or else a new one that replaces it.
 
         The revocation in the store is learned first. None when there is no agreement.
-        Raises KeysFull where the store has no room for an ephemeral one.
+        Raises KeysFull where the store has no room for an ephemeral one, KeyUnavailable while our
+        clock is far before the revocation: a session that begins after it would not open.
         """
         state = keys.state
         try:
@@ -147,7 +152,8 @@ class Agreement:
     def alone(self, keys: ScopeKeys) -> Agreed:
         """Return a durable session that no other process knows.
 
-        Raises KeyUnavailable where sessions are ephemeral: their keys must be in the store.
+        Raises KeyUnavailable where sessions are ephemeral: their keys must be in the store; and
+        while our clock is far before the revocation.
         """
         if self._ephemeral:
             raise KeyUnavailable("store-unavailable")
@@ -155,7 +161,7 @@ class Agreement:
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
     def _offer(self, keys: ScopeKeys) -> Offer:
-        state, keyring, keks = keys
+        state, keyring, keks, _ = keys
         record = self._new_record(keys)
         if self._ephemeral:
             record = with_key(
@@ -172,12 +178,14 @@ class Agreement:
         )
 
     def _new_record(self, keys: ScopeKeys) -> SessionRecord:
-        state, keyring, keks = keys
+        state, keyring, keks, _ = keys
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
         # A revocation of this very second must not revoke the new session.
         begins = max(self._clock.begins(), state.not_before, joined_scopes.floor(keyring, now))
+        if not self._clock.begun(begins):
+            raise KeyUnavailable(BEFORE_REVOCATION)
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind the others.

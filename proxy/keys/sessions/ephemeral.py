@@ -112,12 +112,13 @@ class EphemeralSessions:
 
     async def find(
         self, scope: Scope, state: RevocationState, sids: Sequence[bytes], record_key: RecordKey
-    ) -> None:
+    ) -> bool:
         """Ask the store, once, for the sessions and for the scope's revocation.
 
-        Raises KeyUnavailable when it does not answer and one of them is not at hand or has ended.
+        Returns whether it answered; what was announced meanwhile is to be asked for again. Raises
+        KeyUnavailable when it does not answer and one of them is not at hand or has ended.
         """
-        own = state.name, record_key
+        own, changes = (state.name, record_key), state.changes
         try:
             found, lives = await self._look(scope, state, sids, own)
             for _ in range(_MOST_DOUBTS):
@@ -127,20 +128,23 @@ class EphemeralSessions:
                 found, lives = await self._look(scope, state, sids, own)
         except StoreFailed:
             self._go_on(scope, sids, self._clock())
-            return
+            return False
         now = self._clock()
-        state.fresh_until = max(state.fresh_until, now + self._max_age)
         for former in state.former:
             try:
                 _, more = await self._look(scope, state, sids, former)
             except StoreFailed:  # what is cached still opens
                 continue
             lives = [one or other for one, other in zip(lives, more, strict=True)]
+        if not self._revocations.unchanged(scope, state, changes):
+            return True
+        state.fresh_until = max(state.fresh_until, now + self._max_age)
         for sid, live in zip(sids, lives, strict=True):
             fresh_until = now + ABSENT_SECONDS
             if live is not None:
                 fresh_until = min(now + self._max_age, live.hard_end)
             self._known.put((scope, sid), _Known(live, self._decoy(scope, sid), fresh_until))
+        return True
 
     def remember(self, session: Session, soft_end: float, hard_end: float) -> None:
         """Keep the session that was just agreed on, with its ends (since 1970)."""

@@ -17,7 +17,6 @@ from .agreement import began
 from .durable import TRIED_SESSIONS, DurableSessions
 from .ephemeral import EphemeralSessions
 from .revocation_state import RevocationState, RevocationStates
-from .settings import MAX_SKEW_SECONDS
 
 # Above all times that a session id can name.
 _NEVER: Final = 1 << 32
@@ -36,13 +35,13 @@ class OpeningSessions:
         revocations: RevocationStates,
         *,
         clock: Callable[[], float],
-        later: Callable[[], float],
+        begun: Callable[[int], bool],
     ) -> None:
         """Take the caches of both kinds of sessions, and what is known of revocations.
 
-        What began after the time that `later` returns began in the future by every clock.
+        `begun` tells whether a time, in seconds since 1970, is not of the future.
         """
-        self._later = later
+        self._begun = begun
         self._durable = durable
         self._ephemeral = ephemeral
         self._revocations = revocations
@@ -107,8 +106,8 @@ class OpeningSessions:
         wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now)]
         if wanted or self._revocations.fresh(scope, now) is None:
             state = self._revocations.of(scope)
-            await self._ephemeral.find(scope, state, wanted, record_key)
-            if self._revocations.fresh(scope, self._clock()) is None:  # the store is down
+            answered = await self._ephemeral.find(scope, state, wanted, record_key)
+            if not answered and self._revocations.fresh(scope, self._clock()) is None:
                 state.fresh_until = self._clock() + REST_SECONDS
 
     def knows(self, scope: Scope) -> bool:
@@ -123,7 +122,7 @@ class OpeningSessions:
     ) -> tuple[Session, str | None] | None:
         """Return the session of a token, or a decoy and why it must not open; None if unknown."""
         not_before = state.not_before
-        if not_before and began(key_id.sid) > self._later() + MAX_SKEW_SECONDS:
+        if not_before and not self._begun(began(key_id.sid)):
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
         if not _is_durable(key_id):

@@ -21,7 +21,7 @@ from ...core.crypto import base64url
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyringError, KeyUnavailable, OpenFailed, SealyardError
 from .. import private_file
-from ..stores import StoreFailed, records
+from ..stores import StoreFailed, StoreRefused, records
 from ..stores.records import RecordRefused
 from ..stores.store import end
 from . import session_control
@@ -87,6 +87,10 @@ class PendingReporter(Protocol):
         """Hear of one that the store has taken after so many seconds."""
         ...
 
+    def failed(self, reason: str) -> None:
+        """Hear why the files could not be read, or why nothing could be retried."""
+        ...
+
 
 _Key = tuple[str, bool]
 
@@ -118,14 +122,20 @@ class PendingRevocations:
         self._since: dict[_Key, float] = {}
         self._seen: tuple[tuple[int, ...], ...] = ()
         self._task: asyncio.Task[None] | None = None
+        self._failure = ""
 
     def __len__(self) -> int:
         """Return how many revocations the store has not taken yet."""
         return len(self._held)
 
     async def start(self) -> None:
-        """Refuse from now on what the files revoke, and retry until the store has it."""
-        await asyncio.to_thread(self._read_changed)
+        """Refuse from now on what the files revoke, and retry until the store has it.
+
+        Raises KeyringError and OSError where a file cannot be read.
+        """
+        failure = await asyncio.to_thread(self._read_changed)
+        if failure is not None:
+            raise failure
         self._refuse()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -145,24 +155,44 @@ class PendingRevocations:
         return kept
 
     async def once(self) -> None:
-        """Look at the files, and offer the store all that is pending."""
+        """Look at the files, and offer the store all that is pending.
+
+        Raises KeyringError and OSError where a file cannot be read, after all else is done; it is
+        read again the next time.
+        """
+        failure = None
         if self._stamps() != self._seen:
-            await asyncio.to_thread(self._read_changed)
+            failure = await asyncio.to_thread(self._read_changed)
             self._refuse()
+        await self._offer_all()
+        if failure is not None:
+            raise failure
+
+    async def _offer_all(self) -> None:
         for one in tuple(self._held.values()):
             try:
                 await self._store(one)
-            except KeyUnavailable:  # another version wrote what the store holds
+            except (KeyUnavailable, StoreRefused):  # another version's record, or another clock
                 continue
             except StoreFailed:
                 return
 
     async def _run(self) -> None:
         while True:
-            # The loop must go on, whatever a disk or a store does.
-            with suppress(SealyardError, OSError):
+            try:
                 await self.once()
+            except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a disk or a machine does
+                self._failed(error)
+            else:
+                self._failure = ""
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _failed(self, error: Exception) -> None:
+        """Report why a try failed, once in a row."""
+        reason = error.reason if isinstance(error, SealyardError) else type(error).__name__
+        if self._reporter is not None and reason != self._failure:
+            self._reporter.failed(reason)
+        self._failure = reason
 
     async def _store(self, one: PendingRevocation) -> None:
         stored = await session_control.put(self._sessions, one.name, lambda: self._time_of(one))
@@ -203,14 +233,23 @@ class PendingRevocations:
     def _stamps(self) -> tuple[tuple[int, ...], ...]:
         return tuple(map(_stamp, self._paths))
 
-    def _read_changed(self) -> None:
-        self._seen = self._stamps()
-        key = self._sessions.keyring.record_key
+    def _read_changed(self) -> Exception | None:
+        """Hold what the files revoke; return what kept one from being read, the last in order."""
+        stamps, key = self._stamps(), self._sessions.keyring.record_key
+        failure: Exception | None = None
         for path in self._paths:
-            for line in _lines(path):
+            try:
+                lines = _lines(path)
+            except (KeyringError, OSError) as error:
+                failure = error
+                continue
+            for line in lines:
                 one = decode(line, key)
                 if one is not None:
                     self._hold(one)
+        if failure is None:
+            self._seen = stamps
+        return failure
 
     def _written(self, one: PendingRevocation) -> bool:
         for path in self._paths:

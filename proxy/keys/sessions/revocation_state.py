@@ -23,13 +23,15 @@ class RevocationState:
     """One scope: its name in the store, its revocation, and how long that stays fresh.
 
     Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
-    its names, and the keys of its records, under keyrings that were merged into this one.
+    its names, and the keys of its records, under keyrings that were merged into this one. `changes`
+    counts how often another process announced a change.
     """
 
     name: str
     not_before: int = 0
     fresh_until: float = 0.0
     former: tuple[tuple[str, RecordKey], ...] = ()
+    changes: int = 0
 
 
 class RevocationStates:
@@ -40,13 +42,17 @@ class RevocationStates:
     """
 
     def __init__(
-        self, keyring: Keyring, limit: int, *, shared: bool, clock: Callable[[], float]
+        self, keyring: Keyring, limit: int, *, shared: bool, begun: Callable[[int], bool]
     ) -> None:
-        """Begin with the revocations of the keyring."""
+        """Begin with the revocations of the keyring.
+
+        `begun` tells whether a time, in seconds since 1970, is not of the future.
+        """
         self._keyring = keyring
         self._listed = _listed(keyring)
         self._shared = shared
-        self._clock = clock
+        self._begun = begun
+        self._newest: BoundedMap[str, int] = BoundedMap(limit)
         self._revocations: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
         # Authentic ones only, so as many as operators have made.
         self._learned: dict[str, int] = {}
@@ -85,6 +91,18 @@ class RevocationStates:
         name, former = self._names(scope)
         return max(map(self._known, (name, *(one for one, _ in former))))
 
+    def began(self, name: str, created: int) -> None:
+        """Note when a session of a name began (seconds since 1970)."""
+        self._newest.put(name, max(created, self.newest(name)))
+
+    def newest(self, name: str) -> int:
+        """Return when the newest session known of a name began, by the clock of then; 0: unknown.
+
+        That may be after now, if the clock was set back since. One of the future does not count.
+        """
+        newest = self._newest.get(name) or 0
+        return newest if self._begun(newest) else 0
+
     def learn(
         self,
         state: RevocationState,
@@ -108,7 +126,8 @@ class RevocationStates:
 
     def revoke(self, state: RevocationState, not_before: int) -> None:
         """Refuse the sessions from before `not_before`; earlier revocations stay."""
-        state.not_before = max(state.not_before, not_before)
+        learned = self._learned.get(state.name, 0)  # more, where the scope has another state by now
+        state.not_before = max(state.not_before, not_before, learned)
         self._learned[state.name] = state.not_before
 
     def know(self, name: str, not_before: int) -> None:
@@ -124,6 +143,14 @@ class RevocationStates:
             names = {None, state.name, *(one for one, _ in state.former)}
             if self._shared and name in names:
                 state.fresh_until = 0.0
+                state.changes += 1
+
+    def unchanged(self, scope: Scope, state: RevocationState, changes: int) -> bool:
+        """Whether no change of the scope was announced since its state had so many of them.
+
+        Else what the store answered may be of before the change.
+        """
+        return self.of(scope) is state and state.changes == changes
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Use the revocations of another keyring; what was learned stays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final, NamedTuple
@@ -49,8 +49,14 @@ class SealingSessions:
     out or dropped by a reload, and comes back from the store, would count from zero.
     """
 
-    def __init__(self, limit: int, max_messages: int, joined_since: int = 0) -> None:
-        """Begin with none; `joined_since` is that of the keyring, see `joined_scopes`."""
+    def __init__(
+        self, limit: int, max_messages: int, joined_since: int = 0, *, begun: Callable[[int], bool]
+    ) -> None:
+        """Begin with none; `joined_since` is that of the keyring, see `joined_scopes`.
+
+        `begun` tells whether a time, in seconds since 1970, is not of the future.
+        """
+        self._begun = begun
         self._max_messages = max_messages
         self.joined_since = joined_since
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
@@ -76,7 +82,7 @@ class SealingSessions:
         sessions: dict[Scope, Session] = {}
         for scope, count in seals.items():
             held = self._held.get(scope)
-            if held is None or now >= held.fresh_until or not self.able(held, count, now):
+            if held is None or now >= held.fresh_until or not self._goes_on(held, count, now):
                 return None
             sessions[scope] = held.session
         for scope, count in seals.items():
@@ -93,7 +99,7 @@ class SealingSessions:
         """
         ((scope, count),) = seals.items()
         held = self._held.peek(scope)
-        if held is None or now >= held.fresh_until or not self.able(held, count, now):
+        if held is None or now >= held.fresh_until or not self._goes_on(held, count, now):
             return None
         self._held.mark(scope)
         held.used += count
@@ -104,15 +110,7 @@ class SealingSessions:
 
     def able(self, held: Sealing, count: int, now: float) -> bool:
         """Return whether a session may seal so many more values."""
-        return (
-            now < held.soft_end
-            and held.used + count <= self._max_messages
-            and held.session.created >= held.state.not_before
-            and (
-                held.session.created >= self.joined_since
-                or now < self.joined_since - MAX_SKEW_SECONDS
-            )
-        )
+        return self._goes_on(held, count, now) and self._begun(held.session.created)
 
     def put(
         self, session: Session, state: RevocationState, *, soft_end: float, fresh_until: float
@@ -141,7 +139,7 @@ class SealingSessions:
         self._held.forget(scope)
 
     def drop_ended(self, now: float) -> Iterator[None]:
-        """Drop sessions that have ended or are revoked, a few at each step."""
+        """Drop sessions that have ended, are revoked or of the future, a few at each step."""
         yield from self._held.dropping(lambda held: not self._alive(held, now))
         yield from self._spent.dropping(lambda spent: now >= spent.soft_end)
 
@@ -156,9 +154,22 @@ class SealingSessions:
         self._held.clear()
         self._spent.clear()
 
-    @staticmethod
-    def _alive(held: Sealing, now: float) -> bool:
-        return now < held.soft_end and held.session.created >= held.state.not_before
+    def _goes_on(self, held: Sealing, count: int, now: float) -> bool:
+        """Do as `able` for a session that is fresh.
+
+        It is none of the future: a clock that goes back leaves none fresh.
+        """
+        created = held.session.created
+        return (
+            now < held.soft_end
+            and held.used + count <= self._max_messages
+            and created >= held.state.not_before
+            and (created >= self.joined_since or now < self.joined_since - MAX_SKEW_SECONDS)
+        )
+
+    def _alive(self, held: Sealing, now: float) -> bool:
+        created = held.session.created
+        return now < held.soft_end and created >= held.state.not_before and self._begun(created)
 
     def _lose(self, held: Sealing | None) -> None:
         if held is not None and held.used:

@@ -12,7 +12,9 @@ from typing import Final
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, OperatorError
 from ..stores import ClockRefused, StoreFailed, records
-from .revocation_state import read
+from ..stores.records import RecordRefused
+from .agreement import began
+from .revocation_state import RevocationState, read
 from .sessions import Sessions
 from .settings import Rotated
 from .shared_clock import latest_not_before
@@ -25,20 +27,42 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
     """Return the time (seconds since 1970) before which every session of a scope began until now.
 
     That is by the clock of the store, if it answers. Sessions that began after a revocation of this
-    very second say its time, so it is later than that one's.
+    very second say its time, and those of before a clock was set back say a later one: so it is
+    later than both. It is the same for each form of the scope.
     Raises OperatorError (`clock-skew`) where our clock is too far from the store's: what this
     process calls now would be another time for all others.
     """
-    state = sessions.revocations.of(scope)
+    states = [sessions.revocations.of(form) for form in sessions.forms(scope)]
     with suppress(StoreFailed, KeyUnavailable):
-        found = await sessions.store.find(state.name, ())
-        sessions.revocations.learn(state, found.revocation, sessions.notice)
+        for state in states:
+            await _look(sessions, state)
     if sessions.clock.wrong:
         ahead = sessions.clock.ahead or 0.0
         way = "ahead of" if ahead > 0 else "behind"
         text = f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
         raise OperatorError("clock-skew", detail=text)
-    return max(_now(sessions), state.not_before + 1)
+    newest = max(_newest(sessions, state) for state in states)
+    for state in states:
+        sessions.revocations.began(state.name, newest)
+    return max(_now(sessions), newest + 1)
+
+
+async def _look(sessions: Sessions, state: RevocationState) -> None:
+    """Learn from the store the revocation of a scope, and when its current session began.
+
+    Where the store keeps the time, none began after now.
+    """
+    found = await sessions.store.find(state.name, (), current=not sessions.store.keeps_time)
+    sessions.revocations.learn(state, found.revocation, sessions.notice)
+    if found.current is not None:
+        with suppress(RecordRefused):
+            key = sessions.keyring.record_key
+            current = records.decode_session(found.current, state.name, key)
+            sessions.revocations.began(state.name, began(current.sid))
+
+
+def _newest(sessions: Sessions, state: RevocationState) -> int:
+    return max(state.not_before, sessions.revocations.newest(state.name))
 
 
 def _now(sessions: Sessions) -> int:
@@ -83,7 +107,7 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     have not begun yet.
     """
     state = sessions.revocations.of(scope)
-    if not_before > max(_now(sessions), state.not_before + 1):
+    if not_before > max(_now(sessions), _newest(sessions, state) + 1):
         raise OperatorError("not-before-in-the-future")
     refuse(sessions, scope, not_before)
     try:

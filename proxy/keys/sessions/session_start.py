@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeysFull
@@ -20,13 +18,13 @@ from .key_events import Beginning, Cause, KeyEvents
 from .revocation_state import FOREVER, RevocationStates
 from .sealing_cache import Sealing, SealingSessions
 from .settings import Rotated, SessionSettings
+from .shared_clock import SharedClock
 
 
 class SessionStarter:
     """Finds or makes the session that seals for a scope, and puts it into the caches.
 
-    Callers hold the lock of the scope. `clock` returns seconds since 1970; `shared` says whether
-    other processes use the same store.
+    Callers hold the lock of the scope. `shared` says whether other processes use the same store.
     """
 
     def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
@@ -42,7 +40,7 @@ class SessionStarter:
         ephemeral: EphemeralSessions,
         key_usage: KekUse,
         key_events: KeyEvents | None,
-        clock: Callable[[], float],
+        clock: SharedClock,
         shared: bool,
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
@@ -72,6 +70,8 @@ class SessionStarter:
         if held is not None and usable and now < held.fresh_until:
             return
         keys = self._keys(scope)
+        if held is not None:  # it may have outlived the state that it was made with
+            held.state = keys.state
         spent = held.session.sid if held is not None and not usable else None
 
         def fits(sid: bytes) -> bool:
@@ -106,7 +106,7 @@ class SessionStarter:
 
     def _keys(self, scope: Scope) -> ScopeKeys:
         state, keks = self._revocations.of(scope), self._keks.of(scope.tenant)
-        return ScopeKeys(state, self.keyring, keks)
+        return ScopeKeys(state, self.keyring, keks, state.changes)
 
     async def _start(
         self, scope: Scope, keys: ScopeKeys, agreed: Agreed | None, *, cause: Cause
@@ -135,32 +135,40 @@ class SessionStarter:
         """Return why the session that is held cannot continue."""
         if held is None:
             return "first"
-        if began(held.session.sid) < held.state.not_before:
+        created = began(held.session.sid)
+        if created < held.state.not_before:
             return "revoked"
-        current = began(held.session.sid) >= joined_scopes.floor(self.keyring, now)
+        floor = joined_scopes.floor(self.keyring, now)
+        current = created >= floor and self._clock.begun(created)
         if now < held.soft_end and current and not self._sealing.able(held, count, now):
             return "use"
         return "age"
 
     def _install(self, scope: Scope, keys: ScopeKeys, agreed: Agreed) -> Session:
-        state, now = keys.state, self._clock()
-        if agreed.shared:
+        if keys.keyring is not self.keyring:  # replaced while the store was asked
+            return _session(agreed, scope, keys.keks)
+        # Other scopes may have pushed out the state of the question meanwhile.
+        state, now = self._revocations.of(scope), self._clock()
+        unchanged = self._revocations.unchanged(scope, keys.state, keys.changes)
+        if not agreed.shared:
+            fresh_until = now + REST_SECONDS
+        elif not unchanged:  # it may be revoked or erased by now
+            fresh_until = 0.0
+        else:
             fresh_until = now + self._settings.revocation_max_age if self._shared else FOREVER
             state.fresh_until = max(state.fresh_until, fresh_until)
-        else:
-            fresh_until = now + REST_SECONDS
         held = self._sealing.get(scope)
         if held is not None and held.session.sid == agreed.sid:
             held.state, held.fresh_until = state, fresh_until
             return held.session
         session = _session(agreed, scope, keys.keks)
-        if keys.keyring is self.keyring:  # may have been replaced while the store was asked
-            ends = {"soft_end": agreed.soft_end, "fresh_until": fresh_until}
-            self._sealing.put(session, state, **ends)
-            self._durable.remember(session)
-            if agreed.key is not None:
-                self._ephemeral.remember(session, agreed.soft_end, agreed.hard_end)
-            self._key_usage.began(keys.keks.primary.number, now)
+        ends = {"soft_end": agreed.soft_end, "fresh_until": fresh_until}
+        self._sealing.put(session, state, **ends)
+        self._revocations.began(state.name, session.created)
+        self._durable.remember(session)
+        if agreed.key is not None and unchanged:
+            self._ephemeral.remember(session, agreed.soft_end, agreed.hard_end)
+        self._key_usage.began(keys.keks.primary.number, now)
         return session
 
 

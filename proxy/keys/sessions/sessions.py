@@ -84,7 +84,8 @@ class Sessions:
         """The time that all processes go by."""
         clock = self.clock
         limit = settings.max_scopes
-        self.revocations = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
+        begun = self.clock.begun
+        self.revocations = RevocationStates(keyring, limit, shared=store.shared, begun=begun)
         """What this process knows of revocations."""
         self._durable = DurableSessions(self._keks, limit, random=random)
         self._ephemeral = EphemeralSessions(
@@ -99,10 +100,10 @@ class Sessions:
             use=self.use,
         )
         since = joined_scopes.joined_since(keyring)
-        self.sealing = SealingSessions(limit, settings.max_messages, since)
+        self.sealing = SealingSessions(limit, settings.max_messages, since, begun=begun)
         """The sessions that seal."""
         self._opening = OpeningSessions(
-            self._durable, self._ephemeral, self.revocations, clock=clock, later=self.clock.later
+            self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
         )
         kept = self.store, settings, self.revocations
         ephemeral = self.ephemeral
@@ -344,7 +345,7 @@ class Sessions:
                 self.drop(scope)
         self.revocations.changed(name)
         self._ephemeral.changed()
-        if self.store.shared:
+        if self.store.shared or name is None:
             self.sealing.ask_anew(name)
 
     def _changed(self, name: str | None) -> None:

@@ -59,10 +59,13 @@ class SharedClock:
             self._went_back()
         return now
 
-    def later(self) -> float:
-        """Return the later of the store's time and ours: what begins after it is of the future."""
+    def begun(self, created: int) -> bool:
+        """Whether a session that says this time (since 1970) began by now, by either clock.
+
+        One from the future is of a clock that was wrong, and escapes revocation.
+        """
         ours, theirs = self.own(), self._store.time()
-        return ours if theirs is None else max(ours, theirs)
+        return created <= (ours if theirs is None else max(ours, theirs)) + MAX_SKEW_SECONDS
 
     @property
     def ahead(self) -> float | None:

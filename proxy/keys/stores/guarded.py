@@ -130,7 +130,9 @@ class GuardedStore:
             async with asyncio.timeout(ERASE_SECONDS):
                 return await self._store.erase(name)
         except Exception as error:  # noqa: BLE001 - as for the others
-            raise StoreFailed(_reason(error)) from None
+            reason = _reason(error)
+            self._notice(reason)
+            raise StoreFailed(reason) from None
 
     async def _ask(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and forks.generation() != self._generation:
@@ -146,6 +148,7 @@ class GuardedStore:
         if not self.breaker.admits():
             self.rejected += 1
             raise StoreFailed("store-resting")
+        trial = self.breaker.trial
         began = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
@@ -157,7 +160,7 @@ class GuardedStore:
         except Exception as error:  # noqa: BLE001 - no message is to fail by what a store does
             reason = _reason(error)
         except BaseException:
-            self.breaker.released()
+            self.breaker.released(trial)
             raise
         else:
             self._succeeded()
@@ -165,7 +168,7 @@ class GuardedStore:
         finally:
             self._count(operation, began)
         self.failed += 1
-        self.breaker.failed(slow=reason == "store-timeout")
+        self.breaker.failed(trial, slow=reason == "store-timeout")
         self._notice(reason)
         raise StoreFailed(reason)
 

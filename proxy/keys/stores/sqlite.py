@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
 from .sqlite_file import SqliteFile
@@ -15,6 +16,11 @@ from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+OVERWRITE_SECONDS: Final = 5.0
+"""How long an erasure waits for readers of the log; less than it may take in all."""
+# Each try keeps the file from other writers for a moment.
+_PAUSE_SECONDS: Final = 0.2
 
 
 class SqliteStore:
@@ -93,8 +99,18 @@ class SqliteStore:
         return await self._do(SqliteFile.note, name, record, epoch, seen)
 
     async def erase(self, name: str) -> dict[str, bytes]:
-        """Delete the current session and the keys, and overwrite their place in the file."""
-        return await self._do(SqliteFile.erase, name)
+        """Delete the current session and the keys, and overwrite their place in file and log.
+
+        Raises StoreFailed where other connections read all the time: the keys are deleted then, and
+        still in the log.
+        """
+        gone = await self._do(SqliteFile.erase, name)
+        deadline = time.monotonic() + OVERWRITE_SECONDS
+        while not await self._do(SqliteFile.overwrite_log):
+            if time.monotonic() > deadline:
+                raise StoreFailed("log-not-overwritten")
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return gone
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

@@ -89,7 +89,8 @@ class SqliteFile:
             try:
                 # A write-ahead log survives a killed process; readers do not wait for writers.
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+                # NORMAL would let a power cut take keys under which messages are sealed already.
+                self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA secure_delete = ON")
                 self._connection.executescript(_SCHEMA)
             except sqlite3.OperationalError as error:
@@ -144,7 +145,10 @@ class SqliteFile:
         return None if row is None else row[0]
 
     def erase(self, name: str) -> dict[str, bytes]:
-        """Do as the store does; what was deleted is overwritten with zeros, in file and log."""
+        """Do as the store does; what was deleted is overwritten with zeros in the file.
+
+        Its old pages are in the write-ahead log until `overwrite_log`.
+        """
         before = f"{name}:{key_place('')}"
         with self._transaction():
             rows = self._connection.execute(
@@ -155,12 +159,18 @@ class SqliteFile:
                 "DELETE FROM records WHERE place = ? OR (place >= ? AND place < ?)",
                 (f"{name}:{CURRENT}", before, f"{before}~"),
             )
-        # Old pages stay in the write-ahead log until it is truncated.
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return {
             str(place).removeprefix(before): record if type(record) is bytes else b""
             for place, record in rows
         }
+
+    def overwrite_log(self) -> bool:
+        """Truncate the write-ahead log; return whether that was possible.
+
+        It is not while another connection reads, however long that takes.
+        """
+        row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(row[0] == 0)
 
     def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

@@ -17,6 +17,9 @@ Verb = Literal["plan", "seal", "verify", "reseal", "open"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
 """The verbs that change what is stored."""
 
+SEALING: Final[tuple[Verb, ...]] = ("seal", "reseal")
+"""The verbs that seal under the primary KEK."""
+
 PipeFormat = Literal["csv", "copy", "ndjson"]
 PIPE_FORMATS: Final[tuple[PipeFormat, ...]] = ("csv", "copy", "ndjson")
 
@@ -222,9 +225,11 @@ Place = Pipe | Sqlite | Postgresql | Mysql | Http
 class Job:
     """What is to be migrated, and where it is stored.
 
-    `digest` is the SHA-256 of the file, hex; with `http`, of it and of the configuration.
+    `digest` is the SHA-256 of the file, hex; with `http`, of it and of the configuration. `given`
+    is that of the values of `${env:…}` in them, which may be secret: it goes into no report.
     """
 
     place: Place
     tables: tuple[StoredTable, ...] | tuple[HttpCollection, ...]
     digest: str
+    given: str = ""

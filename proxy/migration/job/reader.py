@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -64,16 +64,41 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
     problems = Problems(str(path))
     content = composer.read(path, problems)
     problems.raise_if_any()
-    root = compose(content or "", environ, problems)
+    asked = _Asked(environ)
+    root = compose(content or "", asked, problems)
     job = None
     if root is not None:
         digest = hashlib.sha256((content or "").encode()).hexdigest()
-        reader = _Job(Files(Path.cwd() / path.parent), environ, problems)
+        reader = _Job(Files(Path.cwd() / path.parent), asked, problems)
         job = reader.read(yaml.Place(root, ""), digest)
     problems.raise_if_any()
     if job is None:
         raise ConfigurationError((f"{path}: not understood",))
-    return job
+    return replace(job, given=asked.digest)
+
+
+class _Asked(Mapping[str, str]):
+    """An environment that notes which of its variables are asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self._names.add(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
+
+    def __len__(self) -> int:
+        return len(self._environ)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was asked for, hex."""
+        given = [(name, self._environ.get(name)) for name in sorted(self._names)]
+        return hashlib.sha256(repr(given).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class HttpSource(ReadInOrder):
         self._items = Selection((collection.items,))
         self._pages = Pages(http.rules, collection)
         self._refused: dict[Key, str] = {}
-        self._checks_preconditions = False
+        self._checked: set[str] = set()
 
     def treatment(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> RuleTreatment:
         """Return what treats the rows, by the rules of the listener."""
@@ -75,8 +75,12 @@ class HttpSource(ReadInOrder):
             verb=verb,
             sessions=sessions,
             sealing=sealing,
-            refused=self._refused,
         )
+
+    @property
+    def refused(self) -> Mapping[Key, str]:
+        """The elements that the backend did not take when they were last written, and why."""
+        return self._refused
 
     def widths(self) -> tuple[int | None, ...]:
         """Return no limits: the rule knows them."""
@@ -124,7 +128,6 @@ class HttpSource(ReadInOrder):
 
         The key of a page's last row has what leads to the next page.
         """
-        self._refused.clear()  # the page that they are of is done
         return next(self._pages_behind(after), [])
 
     def again(self, after: Key | None, last: Key, keys: Collection[Key]) -> list[StoredRow]:
@@ -138,6 +141,7 @@ class HttpSource(ReadInOrder):
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Write rows one by one, each unless another has written it."""
+        self._refused.clear()
         return [row.key for row, (body, *_) in rows if body is not None and self._write(row, body)]
 
     def close(self) -> None:
@@ -212,7 +216,7 @@ class HttpSource(ReadInOrder):
             precondition = self._precondition(listed)
             if precondition is None:
                 return False
-            checked = not precondition or self._checks_preconditions
+            checked = precondition.keys() <= self._checked
             if not checked and not self._probe(row, precondition):
                 return False
             answer = self._send(listed, body, precondition)
@@ -237,7 +241,7 @@ class HttpSource(ReadInOrder):
         return False
 
     def _probe(self, row: StoredRow, precondition: Mapping[str, str]) -> bool:
-        """Learn, before the first write, whether the backend checks preconditions.
+        """Learn, before the first write with such a precondition, whether the backend checks it.
 
         It is sent what it has, with one that cannot hold. Returns False where nothing was learnt.
         Raises MigrationFailed where it writes all the same: it would lose what others write.
@@ -251,8 +255,10 @@ class HttpSource(ReadInOrder):
                 f"{', '.join(stale)} does not keep it from writing; use `guard: {{compare: …}}`"
             )
             raise MigrationFailed("precondition-ignored", detail=detail)
-        self._checks_preconditions = answer.status in _UNMET
-        return self._checks_preconditions or self._done(row, answer)
+        if answer.status not in _UNMET:
+            return self._done(row, answer)
+        self._checked.update(precondition)
+        return True
 
     def _precondition(self, listed: ListedRow) -> dict[str, str] | None:
         """Return the headers that guard a write; None where the element is another one by now."""

@@ -8,8 +8,9 @@ the server's general and binary logs hold them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
@@ -21,6 +22,7 @@ from ..values.treatment import Key
 from .sql_table import ColumnType, ComparedTable
 
 _JSON: Final = frozenset({"json"})
+_TEXTS: Final = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
 # The other types hold so many bytes, of which a character may need four.
 _COLUMNS: Final = """
 SELECT column_name, data_type, '', CASE WHEN data_type IN ('char', 'varchar')
@@ -32,17 +34,34 @@ SELECT column_name FROM information_schema.statistics
 WHERE table_schema = coalesce(%s, database()) AND table_name = %s AND index_name = 'PRIMARY'
 ORDER BY seq_in_index
 """
+_ENGINE: Final = """
+SELECT engine FROM information_schema.tables
+WHERE table_schema = coalesce(%s, database()) AND table_name = %s
+"""
+_REFUSING: Final = (
+    *(ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, ER.DATA_TOO_LONG, ER.DUP_ENTRY, ER.CONSTRAINT_FAILED),
+    *(1644, 3140, 3819),  # SIGNAL, and of MySQL: no JSON, CHECK
+)
 _TIMEOUT_SECONDS: Final = 600
+_MOST_VARCHAR: Final = 16_000
+"""All columns of a row but texts share 65,535 bytes."""
 
 
 class MysqlSource(ComparedTable):
     """One table, over a connection of its own."""
 
-    kinds = _JSON | {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
+    kinds = _JSON | _TEXTS
     json_kinds = _JSON
+    # ENUM and SET are ordered by number and compared as texts, DECIMAL is compared as a double, and
+    # TIMESTAMP is read in the time of a place, which has an hour twice.
+    key_kinds = _TEXTS | {
+        *("tinyint", "smallint", "mediumint", "int", "bigint"),
+        *("binary", "varbinary", "date", "datetime", "year", "uuid"),
+    }
     waiting = frozenset(
         f"error {one}" for one in (ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD)
     )
+    refusing = tuple(f"error {one}" for one in _REFUSING)
     as_text = "CONVERT({} USING utf8mb4)"
     begin = "START TRANSACTION"
     is_same = "<=>"
@@ -66,7 +85,7 @@ class MysqlSource(ComparedTable):
                 autocommit=True,
                 read_timeout=_TIMEOUT_SECONDS,
                 write_timeout=_TIMEOUT_SECONDS,
-                init_command="SET sql_mode = 'STRICT_ALL_TABLES'",
+                init_command="SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1",
             )
         self.name = f"{place.name}#{table.name}"
         try:
@@ -76,12 +95,30 @@ class MysqlSource(ComparedTable):
             raise
 
     def widen(self, column: int, characters: int) -> str:
-        """Return the ALTER TABLE, which rewrites the table where the width passes 255 bytes."""
-        name = self._quoted(self.table.columns[column].name)
-        return f"ALTER TABLE {self._of} MODIFY {name} varchar({characters});"
+        """Return the ALTER TABLE, which rewrites the table where the width passes 255 bytes.
+
+        MODIFY drops all that it does not repeat. Whoever may read columns alone does not see it:
+        then the statement has a mark that must be replaced before it runs.
+        """
+        name, of = (
+            one.replace("%%", "%")
+            for one in (self._quoted(self.table.columns[column].name), self._of)
+        )
+        kind = _wide(self._types[self.table.columns[column].name].kind, characters)
+        made = ""
+        with suppress(MigrationFailed):
+            made = self._run(f"SHOW CREATE TABLE {self._of}")[0][1]
+        found = re.search(rf"^  {re.escape(name)} \w+(?:\(\d+\))?(.*?),?$", made, re.MULTILINE)
+        rest = " <and all else of SHOW CREATE TABLE>" if found is None else found[1]
+        return f"ALTER TABLE {of} MODIFY {name} {kind}{rest};"
 
     def begin_proof(self, state: str | None = None) -> str | None:
-        """Begin a transaction that sees one state of the database, and shares it with no other."""
+        """Begin a transaction that sees one state of the database, and shares it with no other.
+
+        Only InnoDB is known to have one.
+        """
+        if self._run(_ENGINE, _place(self.table.name)) != (("InnoDB",),):
+            return None
         self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         return ""
@@ -92,8 +129,7 @@ class MysqlSource(ComparedTable):
             self._database.close()
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:
-        schema, _, table = name.rpartition(".")
-        where = (schema or None, table)
+        where = _place(name)
         columns = {one: ColumnType(*rest) for one, *rest in self._run(_COLUMNS, where)}
         return columns, tuple(one for (one,) in self._run(_KEY, where))
 
@@ -128,6 +164,20 @@ class MysqlSource(ComparedTable):
         with _translated(), self._database.cursor() as cursor:
             cursor.execute(sql, tuple(values))
             return cursor.fetchall() if cursor.description else ()
+
+
+def _wide(kind: str, characters: int) -> str:
+    """Return the type of a column that is to hold so many characters of up to four bytes."""
+    if kind in {"char", "varchar"} and characters <= _MOST_VARCHAR:
+        return f"varchar({characters})"
+    sizes = (("text", (1 << 16) - 1), ("mediumtext", (1 << 24) - 1))
+    return next((one for one, most in sizes if 4 * characters <= most), "longtext")
+
+
+def _place(name: str) -> tuple[str | None, str]:
+    """Return the schema of a table, if it is named, and its name in it."""
+    schema, _, table = name.rpartition(".")
+    return schema or None, table
 
 
 @contextmanager

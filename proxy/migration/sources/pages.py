@@ -61,10 +61,10 @@ class Pages:
         if isinstance(paging, PagePaging):
             return int(at) + 1
         if isinstance(paging, LinkPaging):
-            return self._linked(target, _link(paging, answer))
+            return self._linked(target, self._link(paging, answer))
         if isinstance(paging, CursorPaging):
             if paging.selector is not None:
-                return text_at(paging.selector, answer.body)
+                return self._next(paging.selector, answer.body)
             return "" if last == b"{}" else member(last, paging.member or "")
         return ""
 
@@ -86,26 +86,41 @@ class Pages:
             raise MigrationFailed("link-leaves-the-list")
         return f"{path.text}{query}"
 
+    def _link(self, paging: LinkPaging, answer: BackendAnswer) -> str:
+        if paging.selector is not None:
+            return self._next(paging.selector, answer.body)
+        header = (paging.header or "").lower()
+        value = answer.headers.get(header, "")
+        if header != "link":
+            return value.strip()
+        return next((one[1] for one in _NEXT.finditer(value) if _REL_NEXT.search(one[2])), "")
 
-def _link(paging: LinkPaging, answer: BackendAnswer) -> str:
-    if paging.selector is not None:
-        return text_at(paging.selector, answer.body)
-    header = (paging.header or "").lower()
-    value = answer.headers.get(header, "")
-    if header != "link":
-        return value.strip()
-    return next((one[1] for one in _NEXT.finditer(value) if _REL_NEXT.search(one[2])), "")
+    def _next(self, selector: JsonSelector, body: bytes) -> str:
+        """Return what leads on; empty where there is nothing, null or an empty text.
+
+        Raises MigrationFailed for anything else: the list does not end there.
+        """
+        found = _values_at(selector, body)
+        if not found or found in ([None], [""]):
+            return ""
+        text = _name(found[0]) if len(found) == 1 else None
+        if text is None:
+            raise MigrationFailed("next-not-text", detail=f"{self._collection.name}: see `next`")
+        return text
 
 
 def text_at(selector: JsonSelector, body: bytes) -> str:
-    """Return the one text or number that a selector finds, or an empty text."""
+    """Return the one text or whole number that a selector finds, or an empty text."""
+    found = _values_at(selector, body)
+    return (_name(found[0]) if len(found) == 1 else None) or ""
+
+
+def _values_at(selector: JsonSelector, body: bytes) -> list[Any]:
     try:
         found = Selection((selector,)).find(body).found[0]
     except InvalidBody:
         raise MigrationFailed("answer-not-json") from None
-    if len(found) != 1:
-        return ""
-    return _name(json.loads(found[0].raw(body))) or ""
+    return [json.loads(one.raw(body)) for one in found]
 
 
 def member(element: bytes, name: str) -> str:

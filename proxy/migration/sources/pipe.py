@@ -41,8 +41,8 @@ class PipeSource(ReadInOrder):
         return (None,) * len(self.table.columns)
 
     def begin_proof(self, state: str | None = None) -> str | None:
-        """Return a name of nothing: a stream is one state of what it was made from."""
-        return ""
+        """Return None: a stream does not say when it was made."""
+        return None
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next records, wherever the last page ended."""
@@ -89,6 +89,9 @@ class PipeSource(ReadInOrder):
         missing = [one for one in self._wanted if one not in header]
         if missing:
             raise MigrationFailed(f"no-such-column: {missing[0]}")
+        twice = [one for one in self._wanted if header.count(one) > 1]
+        if twice:
+            raise MigrationFailed(f"column-twice: {twice[0]}")
         return [header.index(one) for one in self._wanted]
 
     def _row(self, key: Key, record: bytes, at: Sequence[int]) -> StoredRow:

@@ -24,6 +24,7 @@ _SETTINGS: Final = (
     "SET lock_timeout = '10s'",
     "SET idle_in_transaction_session_timeout = '1h'",
     "SET DateStyle = 'ISO'",
+    "SET row_security = off",  # rows that a policy hides are then an error
 )
 # The modifier of a type is 4 more than the width of its column.
 _COLUMNS: Final = """
@@ -32,10 +33,12 @@ SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod),
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
+# The columns behind `indnkeyatts` are in the index alone.
 _KEY: Final = """
 SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, at)
 JOIN pg_attribute a ON a.attnum = k.attnum
-WHERE i.indrelid = to_regclass(%s) AND i.indisprimary AND a.attrelid = i.indrelid ORDER BY k.at
+WHERE i.indrelid = to_regclass(%s) AND i.indisprimary AND a.attrelid = i.indrelid
+    AND k.at <= i.indnkeyatts ORDER BY k.at
 """
 
 
@@ -46,6 +49,8 @@ class PostgresqlSource(SqlTable):
     kinds = _JSON | {"text", "varchar", "citext"}
     json_kinds = _JSON
     waiting = frozenset({"sqlstate 40P01", "sqlstate 40001", "sqlstate 55P03"})
+    # Values, constraints, RAISE, entries of an index; psycopg itself refuses NUL in a text.
+    refusing = ("sqlstate 22", "sqlstate 23", "sqlstate P0001", "sqlstate 54000", "DataError")
     temporary = "pg_temp."
     as_text = as_key = as_cell = "{}::text"
     version = "{}.xmin::text"
@@ -84,7 +89,7 @@ class PostgresqlSource(SqlTable):
             ((estimate,),) = self._run(sql, (self._of,))
             if estimate > 0:
                 return int(estimate)
-        return super().count()
+        return self.counted()
 
     def begin_proof(self, state: str | None = None) -> str | None:
         """Begin a transaction that sees one state of the database, which it may share."""

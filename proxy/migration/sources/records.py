@@ -152,7 +152,7 @@ class CopyText:
         code = match[1]
         if code[:1] == b"x" and len(code) > 1:
             return bytes((int(code[1:], 16),))
-        if code.isdigit():
+        if b"0" <= code < b"8":
             return bytes((int(code, 8) & 0xFF,))
         return self._READ.get(code, code)
 

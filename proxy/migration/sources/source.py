@@ -6,7 +6,7 @@ SQLSTATE: the messages of databases hold values.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from ..job.collections import HttpCollection
@@ -26,6 +26,13 @@ class Source(Protocol):
     @property
     def table(self) -> StoredTable | HttpCollection:
         """The table; what the place knows of its columns goes before what the job says."""
+
+    @property
+    def refused(self) -> Mapping[Key, str]:
+        """The rows that the last `write` did not write since the place does not take them, and why.
+
+        The reason is a code.
+        """
 
     def widths(self) -> tuple[int | None, ...]:
         """Return how many characters each column may hold; None for no limit."""
@@ -65,8 +72,8 @@ class Source(Protocol):
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
         """Replace cells of rows. All are written when it returns.
 
-        Returns the keys of rows that were not changed since `page` returned them: only these are
-        written.
+        Returns the keys of the rows that were written. The others were changed since `page`
+        returned them, or are `refused`.
         """
 
     def close(self) -> None:
@@ -75,6 +82,11 @@ class Source(Protocol):
 
 class ReadInOrder:
     """What is the same for all that one process reads from its beginning to its end."""
+
+    @property
+    def refused(self) -> Mapping[Key, str]:
+        """None: a stream takes all."""
+        return {}
 
     def widen(self, column: int, characters: int) -> str:
         """Return nothing: no value has a column of a database."""

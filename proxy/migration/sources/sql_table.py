@@ -35,11 +35,18 @@ class SqlTable(ABC):
     kinds: ClassVar[frozenset[str]] = frozenset()
     """The types of columns that hold texts or JSON; empty where a column holds anything."""
     json_kinds: ClassVar[frozenset[str]] = frozenset()
+    key_kinds: ClassVar[frozenset[str]] = frozenset()
+    """The types of columns whose values, read and given back, are compared as they are ordered.
+
+    Empty where those of all types are.
+    """
     nulls_in_keys: ClassVar[bool] = False
     """Whether even a primary key may have them."""
     mark: ClassVar[str] = "%s"
     waiting: ClassVar[frozenset[str]] = frozenset()
     """Reasons for which another writer has rows of a batch: it is to be read again."""
+    refusing: ClassVar[tuple[str, ...]]
+    """What the reasons begin with for which a database does not take the rows that are written."""
     temporary: ClassVar[str] = ""
     """What goes before the name of a temporary table."""
     as_text: ClassVar[str]
@@ -66,6 +73,7 @@ class SqlTable(ABC):
             for one in table.columns
         )
         self.table = replace(table, columns=tuple(columns))
+        self._refused: dict[Key, str] = {}
         self._where = f"({self._escaped(table.where)})" if table.where else "1 = 1"
         self._keys = ", ".join(map(self._column, self._key))
         self._read_key = ", ".join(self.as_key.format(self._column(one)) for one in self._key)
@@ -73,12 +81,21 @@ class SqlTable(ABC):
         cells = (self.as_cell.format(self._column(one.name)) for one in table.columns)
         self._read = ", ".join([self._read_key, self.version.format(self._own), *names, *cells])
 
+    @property
+    def refused(self) -> Mapping[Key, str]:
+        """The rows that the last `write` did not write since the database refuses them, and why."""
+        return self._refused
+
     def widths(self) -> tuple[int | None, ...]:
         """Return how many characters the columns hold."""
         return tuple(self._types[one.name].width for one in self.table.columns)
 
     def count(self) -> int | None:
         """Return how many rows there are."""
+        return self.counted()
+
+    def counted(self) -> int:
+        """Return exactly how many rows there are."""
         ((rows,),) = self._run(f"SELECT count(*) FROM {self._of} WHERE {self._where}")  # noqa: S608 - names of the job, quoted
         return int(rows)
 
@@ -108,15 +125,26 @@ class SqlTable(ABC):
         return found
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
-        """Write the rows that are as they were, in one transaction."""
-        if not rows:
-            return ()
+        """Write the rows that are as they were, in one transaction but for those that are refused.
+
+        A batch with such a row is parted until it is alone.
+        """
+        self._refused.clear()
+        return self._parted(rows) if rows else ()
+
+    def _parted(self, rows: Sequence[Replaced]) -> Collection[Key]:
         try:
             return self._write(rows)
         except MigrationFailed as failed:
             if failed.reason in self.waiting:
                 return ()
-            raise
+            if not failed.reason.startswith(self.refusing):
+                raise
+            if len(rows) == 1:
+                self._refused[rows[0][0].key] = failed.reason
+                return ()
+        middle = len(rows) // 2
+        return [*self._parted(rows[:middle]), *self._parted(rows[middle:])]
 
     def use_copy(self, rows: int) -> None:
         """Copy so many rows from all over the table into a temporary one, and be that from now on.
@@ -200,6 +228,10 @@ class SqlTable(ABC):
                 raise MigrationFailed("not-a-text-column", detail=one.name)
         if not self._key or any(one not in self._types for one in self._key):
             raise MigrationFailed("no-key", detail=table.name)
+        for name in self._key:
+            kind = self._types[name].kind
+            if self.key_kinds and kind not in self.key_kinds:
+                raise MigrationFailed("key-type", detail=f"{table.name}.{name}: {kind}")
         nulls = " OR ".join(f"{self._quoted(one)} IS NULL" for one in self._key)
         sql = f"SELECT 1 FROM {self._of} WHERE {nulls} LIMIT 1"  # noqa: S608 - as above
         if (table.key or self.nulls_in_keys) and self._run(sql):

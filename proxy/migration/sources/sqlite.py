@@ -14,16 +14,19 @@ from typing import Any, Final
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
+from ..values.treatment import StoredRow
 from .sql_table import ColumnType, ComparedTable
 
 _PATIENCE_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 0.0005
+_NOT_KEPT: Final = "not-kept-as-text"
 
 
 class SqliteSource(ComparedTable):
     """One table of a database file, over a connection of its own."""
 
     nulls_in_keys = True
+    refusing = ("SQLITE_CONSTRAINT", "SQLITE_TOOBIG", _NOT_KEPT)
     temporary = "temp."
     mark = "?"
     as_text = "CAST({} AS TEXT)"
@@ -97,6 +100,22 @@ class SqliteSource(ComparedTable):
         finally:
             self._run(f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000:.0f}")
 
+    def _update(self, row: StoredRow, new: Sequence[bytes | None]) -> bool:
+        """Write a row; raise MigrationFailed where SQLite makes a number of a text."""
+        if not super()._update(row, new):
+            return False
+        numbers = [
+            f"typeof({self._column(one.name)}) <> 'text'"
+            for one, cell in zip(self.table.columns, new, strict=True)
+            if cell is not None and _makes_numbers(self._types[one.name].kind)
+        ]
+        if numbers:
+            same = " AND ".join(f"{self._column(one)} = ?" for one in self._key)
+            sql = f"SELECT 1 FROM {self._of} WHERE {same} AND ({' OR '.join(numbers)})"  # noqa: S608 - as above
+            if self._run(sql, row.key):
+                raise MigrationFailed(_NOT_KEPT)
+        return True
+
     @staticmethod
     def _quoted(name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
@@ -112,6 +131,17 @@ class SqliteSource(ComparedTable):
     def _run(self, sql: str, values: Sequence[object] = ()) -> Sequence[tuple[Any, ...]]:
         with _translated():
             return self._database.execute(sql, values).fetchall()
+
+
+def _makes_numbers(declared: str) -> bool:
+    """Return whether a column makes numbers of texts that look like some, by its declared type.
+
+    See section 3.1 of SQLite's "Datatypes": what is named in no rule has the affinity NUMERIC.
+    """
+    kind = declared.upper()
+    if "INT" in kind:
+        return True
+    return kind != "" and not any(one in kind for one in ("CHAR", "CLOB", "TEXT", "BLOB"))
 
 
 @contextmanager

@@ -34,6 +34,11 @@ class Stored(NamedTuple):
     text: bytes
     is_json: bool = False
 
+    @property
+    def string(self) -> bytes:
+        """The text, or what a JSON string holds however it is spelled; empty for other JSON."""
+        return Selection.text(self.text) or b"" if self.is_json else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class WholeCells:
@@ -104,7 +109,7 @@ def _change(found: FoundValue, value: Stored) -> Change:
     assert spelled is not None  # noqa: S101 - it is a token, or was opened as a text
     if found.within is None:
         return Change(found.start, found.end, spelled, "sealed")
-    start, end = found.within.start, found.within.start + len(found.within.raw)
+    start, end = found.within.start, found.within.end
     for layer in reversed(found.within.layers):
         start, end = layer.places[start], layer.places[end]
         spelled = layer.spell(spelled)

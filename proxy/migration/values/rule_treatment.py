@@ -8,7 +8,7 @@ seal it where it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -123,8 +123,7 @@ class _Writer:
 class RuleTreatment:
     """Treats the elements of a collection with a verb. `plan` is `seal`, without writing.
 
-    `headers` are those of every request. `refused` are rows that the backend did not accept, and
-    why: they stay.
+    `headers` are those of every request.
     """
 
     def __init__(  # noqa: PLR0913 - the rules, the job, and how
@@ -136,7 +135,6 @@ class RuleTreatment:
         verb: Verb,
         sessions: Sessions,
         sealing: RunSessions,
-        refused: Mapping[Key, str],
     ) -> None:
         """Begin with the rules of a listener."""
         self._rules = rules
@@ -146,7 +144,6 @@ class RuleTreatment:
         self._labels = {one: at for at, one in enumerate(collection.labels)}
         self._verb = verb
         self._values = ValueTreatment(verb, sessions, sealing)
-        self._refused = refused
 
     async def treat(self, rows: Sequence[StoredRow]) -> list[Treated]:
         """Return what each element is and is to be.
@@ -254,14 +251,11 @@ class RuleTreatment:
             return made
         body, values = read
         changes: list[Change] = []
-        refused = self._refused.get(row.key)
         for one in values:
             writer = _Writer(one, keys, now, self._collection.lookalikes)
             before, after, change = self._values.treat(writer, one.value, keys, now)
             if change is None:
                 made.kept.append((one.label, _read_by_clients(one.value, before)))
-            elif refused is not None:
-                made.kept.append((one.label, Outcome("refused", before.kek, refused)))
             else:
                 made.changed.append(ChangedValue(one.label, before, after))
                 changes.append(change)

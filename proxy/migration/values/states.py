@@ -47,7 +47,7 @@ STATES: Final[dict[State, str]] = {
     "absent": "the record has no such member",
     "unselected": "the cell holds nothing that `select` selects",
     "changed": "the row was changed meanwhile, and left as it is",
-    "refused": "the backend did not accept the new value",
+    "refused": "the backend or the database did not accept the new value",
     "sealed-now": "sealed by this run",
     "resealed": "sealed anew by this run",
     "opened": "opened by this run",
@@ -55,6 +55,7 @@ STATES: Final[dict[State, str]] = {
 _DONE: Final[frozenset[State]] = frozenset(
     {"null", "absent", "unselected", "poison", "sealed-now", "resealed", "opened"}
 )
+_MISSED: Final[frozenset[State]] = frozenset({"absent", "unselected"})
 _GOOD: Final[dict[Verb, frozenset[State]]] = {
     "plan": _DONE | {"sealed", "plain", "lookalike"},
     "seal": _DONE | {"sealed"},
@@ -119,10 +120,18 @@ class Tally:
 
     @property
     def nowhere(self) -> frozenset[str]:
-        """Return the columns that no record has: their names in the job are likely wrong."""
-        absent = {one.label for one in self.values if one.outcome.state == "absent"}
-        found = {one.label for one in self.values if one.outcome.state != "absent"}
-        return frozenset(absent - found)
+        """Return the columns that no record has, or in which `select` finds nothing but nulls.
+
+        What the job says of them is likely wrong.
+        """
+        labels: dict[str, set[State]] = {}
+        for one in self.values:
+            labels.setdefault(one.label, set()).add(one.outcome.state)
+        return frozenset(
+            label
+            for label, states in labels.items()
+            if states == {"absent"} or ("unselected" in states and states <= _MISSED | {"null"})
+        )
 
     def left(self, verb: Verb) -> int:
         """Return how many values are not as the verb is to leave them, or are `nowhere`."""
@@ -131,7 +140,7 @@ class Tally:
             one.values
             for one in self.values
             if one.outcome.state not in good
-            or (one.outcome.state == "absent" and one.label in nowhere)
+            or (one.outcome.state in _MISSED and one.label in nowhere)
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ...core.crypto.context import Context
 from ...core.crypto.token import CTY_JSON, Form
@@ -18,6 +19,8 @@ from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
+
+_EMPTY: Final = re.compile(rb"\s*(?:null|\[\s*\]|\{\s*\})\s*")
 
 Key = tuple[str | int | float | bytes, ...]
 
@@ -159,7 +162,7 @@ class Treatment:
         except (InvalidBody, BodyTooLarge) as error:
             return Outcome("not-json", "", error.reason)
         if not stored:
-            return Outcome("unselected")
+            return Outcome("null" if _EMPTY.fullmatch(cell) else "unselected")
         return [Value(one, token_of(one), contexts) for one in stored]
 
     def _treated(

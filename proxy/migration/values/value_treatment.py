@@ -184,7 +184,7 @@ class ValueTreatment:
         """Return what a token is that does not open."""
         if not reasons:
             return Outcome("nameless", _named(sealed.key_id))
-        if poison.planted(self._sessions.keyring, value.stored.text) is not None:
+        if poison.planted(self._sessions.keyring, value.stored.string) is not None:
             return Outcome("poison")
         if "wrong-context" in reasons and (kek := self._misplaced(sealed, value)):
             return Outcome("misplaced", kek)
@@ -201,9 +201,8 @@ class ValueTreatment:
 
 def token_of(stored: Stored) -> Token | OpenFailed | None:
     """Return the token that a value is, or why it is none though it begins like one."""
-    if stored.is_json or not token.has_prefix(stored.text):
-        return None
-    return token.decoded_token(stored.text)
+    text = stored.string
+    return token.decoded_token(text) if token.has_prefix(text) else None
 
 
 def _as_stored(sealed: Token, plaintext: bytes) -> Stored:

@@ -130,6 +130,13 @@ KEY_EVENTS: Final = (
         "The store has taken a revocation that was pending.",
     ),
     Event(
+        "key.revocations_failed",
+        "warning",
+        ("reason",),
+        "Pending revocations could not be read from their file, or could not be retried. The next"
+        " try is a second later; the same reason is reported once in a row.",
+    ),
+    Event(
         "key.erased",
         "warning",
         ("scope", "keys", "store", "source"),

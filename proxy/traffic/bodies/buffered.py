@@ -49,8 +49,8 @@ class FastRequest(ResponseWriter):
 
     __slots__ = ("data", "head")
 
-    def __init__(self, link: Connection, head: FastHead, data: bytes) -> None:
-        super().__init__(link, head.raw)
+    def __init__(self, link: Connection, head: FastHead, data: bytes, *, begun: bool) -> None:
+        super().__init__(link, head.raw, begun=begun)
         self.head = head
         self.data = data
 

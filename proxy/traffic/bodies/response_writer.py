@@ -61,14 +61,15 @@ class ResponseWriter:
 
     `answered` says that it has begun; `keep`, from then on, whether the connection may carry
     another request. `request_id` is what the response gets if it has no X-Request-Id, None where
-    none is added.
+    none is added. `begun`: see Request.
     """
 
-    __slots__ = ("_link", "answered", "keep", "raw", "request_id")
+    __slots__ = ("_link", "answered", "begun", "keep", "raw", "request_id")
 
-    def __init__(self, link: Connection, raw: RawRequest) -> None:
+    def __init__(self, link: Connection, raw: RawRequest, *, begun: bool = False) -> None:
         self._link = link
         self.answered = False
+        self.begun = begun
         self.keep = True
         self.raw = raw
         self.request_id: bytes | None = None
@@ -224,11 +225,16 @@ class ResponseWriter:
                 response.stop()
 
         link.when_leaving = leave
+        if link.leaving:  # the drain has begun before the stream
+            leave()
         try:
             async for data in response.chunks():
-                if link.leaving and (size := boundaries.last_boundary(data)):
-                    yield data[:size]
-                    return
+                if link.leaving:
+                    if size := boundaries.last_boundary(data):
+                        yield data[:size]
+                        return
+                    if boundaries.at_boundary:  # the stream was stopped as these bytes came
+                        return
                 yield data
         finally:
             link.when_leaving = None

@@ -225,7 +225,9 @@ class ClientLifecycle(asyncio.Protocol):
         task = self._task
         self._client_gone(exc)
         if task is not None:
-            task.cancel()
+            # Behind its first step, which may be due in this turn: without it, nothing of the task
+            # runs, and what it was given is neither counted nor given back.
+            self._loop.call_soon(task.cancel)
 
     # --- a client that leaves -----------------------------------------------------------------
 
@@ -313,7 +315,11 @@ class ClientLifecycle(asyncio.Protocol):
         Not at once: a request may be on its way, and a reset would be its response.
         """
         if self.when_leaving is not None:
-            self.when_leaving()
+            try:
+                self.when_leaving()
+            except Exception as error:  # noqa: BLE001 - the other clients must hear of the drain
+                self.abort()
+                self._owner.failed(error)
         elif self._idle:
             deadline = self._loop.time() + self._owner.idle_grace
             self._read_deadline = min(self._read_deadline, deadline)

@@ -60,11 +60,16 @@ class ClientConnection(Outgoing):
 
     # --- called by the transport --------------------------------------------------------------
 
-    def take_over(self, transport: asyncio.Transport, peer: Peer) -> None:
-        """Continue a connection that a FastConnection has read so far."""
+    def take_over(self, transport: asyncio.Transport, peer: Peer, *, crowded: bool) -> None:
+        """Continue a connection that a FastConnection has read so far.
+
+        The transport tells only once that the client does not keep up: `crowded` says that it has.
+        """
         self.peer = peer
         transport.set_protocol(self)
         self.connection_made(transport)
+        if crowded:
+            self.pause_writing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -224,8 +229,11 @@ class ClientConnection(Outgoing):
         tail, self._message_tail = self._message_tail, b""
         if self._buffer_paused:
             self._resume_reading_for_buffer()
+        # Behind what came before.
         if self._ended:
-            receiver.ended()
+            self._loop.call_soon(receiver.ended)
+        if self._owner.draining:
+            self._loop.call_soon(receiver.leaving)
         return tail
 
     def pause(self) -> None:

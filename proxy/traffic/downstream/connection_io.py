@@ -10,8 +10,9 @@ import asyncio
 from typing import Any
 
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_server import Server
 
 from ...core.errors import HeadTooLarge, MalformedRequest, TrafficError, UnsupportedTransferCoding
@@ -106,11 +107,6 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
             self._parse(data[:size])
             data = data[size:]
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Read on, if reading had stopped: aiohttp asks for it after every read of a body."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
     def _check_line(self) -> None:
         line = self._boundaries.line
         if line is not None and not self._upgraded:
@@ -168,7 +164,27 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
 
     def _take_note_of_end(self) -> None:
         if self._body is not None and self._body.is_eof():
+            if self._boundaries.in_chunks and not self._upgraded:
+                self._parser = self._new_parser()
             self._boundaries.begin_head()
+
+    def _new_parser(self) -> HttpRequestParser:
+        """Return a parser as RequestHandler makes one.
+
+        A chunked body leaves its last trailer in the parser, which would make it the first header
+        of the next request, and the pause that many chunks have asked for.
+        """
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def _take_note_of_head(self, size: int) -> None:
         """Bound the whole head: the parser bounds only each line and their number."""

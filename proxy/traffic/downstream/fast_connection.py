@@ -44,7 +44,7 @@ class FastConnection(FastInput):
         """Note that the client sends no more; return whether its last request is still answered."""
         awaited = super().eof_received()
         self.flush()  # what the transport does not have when it closes is lost
-        return self._hand_over(self._let_go()) if self._held else awaited
+        return self._hand_over_all() if self._held else awaited
 
     def _client_gone(self, exc: BaseException | None) -> None:
         super()._client_gone(exc)
@@ -67,7 +67,7 @@ class FastConnection(FastInput):
                 raise
             return
         if not departed:
-            self.begin_anew(FastRequest(self, head, body))
+            self.begin_anew(FastRequest(self, head, body, begun=self._exchange.begun))
 
     # --- called by FastExchange ---------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class FastConnection(FastInput):
     def _rest_or_go_on(self) -> None:
         if self._rest:
             # The client pipelines: the queue behind the parser keeps the order of its responses.
-            self._hand_over(self._rest)
+            self._hand_over_all()
         else:
             self._await_next_request()
 
@@ -129,7 +129,7 @@ class FastConnection(FastInput):
 
     def _read_timed_out(self) -> None:
         if self._held:
-            self._hand_over(self._let_go())
+            self._hand_over_all()
         else:
             self.close_idle()
 
@@ -143,7 +143,7 @@ class FastConnection(FastInput):
 
     @property
     def _idle(self) -> bool:
-        return not self._busy and not self._held
+        return not (self._busy or self._held or self._rest)
 
     @property
     def present(self) -> FastRequest | None:

@@ -276,6 +276,10 @@ class FastInput(FastOutput):
             transport.resume_reading()
         return self._owner.hand_over(self, transport, data, ended=self._ended)
 
+    def _hand_over_all(self) -> bool:
+        """Hand over all that waits: the beginning of a request, and the rest of it."""
+        return self._hand_over(self._let_go() + self._rest)
+
     def _keep_for_later(self, data: bytes) -> None:
         self._rest += data
         if len(self._rest) > self._owner.limits.window and self._transport is not None:

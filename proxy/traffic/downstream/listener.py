@@ -157,6 +157,7 @@ class HttpListener:
         self._closed = True
         self._clients.abort()
         await self._acceptor.close()
+        await asyncio.sleep(0)  # a task that was made in this turn takes its first step
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -205,7 +206,7 @@ class HttpListener:
         """
         successor = ClientConnection(Server(_never), self, asyncio.get_running_loop())
         self._clients.replace(client, successor)
-        successor.take_over(transport, client.peer)
+        successor.take_over(transport, client.peer, crowded=client.crowded)
         successor.data_received(data)
         return successor.eof_received() if ended else True
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import AmbiguousRequest, TrafficError
 from ...core.planning.exchange import Exchange
-from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
+from ...core.planning.overrides import asked_in_query, may_ask_in_body, refuse_rerouting
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
@@ -93,12 +93,18 @@ def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:
 def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Decision) -> None:
     """Raise AmbiguousRequest where a backend may route a request to another rule.
 
-    Frameworks let a header or a form field replace the method, and a header replace the path.
+    Frameworks let a header or a field of a query or form replace the method, and a header replace
+    the path.
     """
-    if request.overrides and rule_table.rules_path(request.path):
+    query = request.head.query
+    if (
+        (request.overrides or query)
+        and rule_table.rules_path(request.path)
+        and (request.overrides or asked_in_query(query))
+    ):
         raise AmbiguousRequest("method-override")
     if request.reroutes:
-        refuse_rerouting(rule_table, request.path, request.head.query, request.reroutes)
+        refuse_rerouting(rule_table, request.path, query, request.reroutes)
     if (
         decision.overridable
         and not decision.reads_request

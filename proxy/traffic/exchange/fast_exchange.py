@@ -15,6 +15,7 @@ from typing import Final
 
 from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import Busy, UpstreamResting
+from ...process.circuit_breaker import NO_TRIAL
 from ..bodies.buffered import WholeResponse
 from ..bodies.response_writer import Connection
 from ..bodies.transformed import refuse_beside
@@ -76,6 +77,7 @@ class FastExchange(GeneralExchange):
     def depart(self, lane: Lane, head: FastHead, body: bytes) -> bool:
         """Send a request upstream, or refuse it; return False if nothing was done."""
         record = lane.steps.record()
+        self.begun = False
         try:
             known = lane.heads.request(head, self.owner.peer, record)
             admitted = known.admitted
@@ -90,6 +92,7 @@ class FastExchange(GeneralExchange):
         except (Busy, UpstreamResting) as error:
             self.refuse(error)  # nothing has been done for it, and nothing will be
             return True
+        self.begun = True
         if permit is not None:
             if self._send(permit):
                 return True
@@ -145,7 +148,7 @@ class FastExchange(GeneralExchange):
             upstream, status = lane.upstream, fast.status
             health = upstream.health
             if status >= _SERVER_ERROR or not health.full or not health.breaker.calm:
-                health.answered(status)
+                health.answered(status, NO_TRIAL)
             upstream.pool.release(connection)
             record.responded(status)
             keep = not (self._head.close or owner.last)
@@ -254,7 +257,8 @@ def _head(
             headers=own,
         )
         if keep and own is not None:
-            lines[message.frame] = KnownLines(head, fast.varying, own, VARYING)
+            altered = message.ruled or message.changed
+            lines[message.frame] = KnownLines(head, fast.varying, own, VARYING, altered=altered)
     return head
 
 

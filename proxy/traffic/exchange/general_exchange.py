@@ -24,6 +24,7 @@ from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long
+from ..timers import NEVER
 from ..turns import WriteBuffer
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
@@ -99,6 +100,7 @@ class GeneralExchange:
         "_lane",
         "_own",
         "_record",
+        "begun",
         "owner",
     )
     # Set for each exchange.
@@ -114,6 +116,8 @@ class GeneralExchange:
         self._connection: UpstreamConnection | None = None
         self._own: AdmittedExchange | None = None
         self._kept: Kept = ()
+        self.begun = False
+        """Whether the loop's lag has let the last request begin."""
 
     @property
     def under_way(self) -> bool:
@@ -122,7 +126,7 @@ class GeneralExchange:
 
     def request(self) -> FastRequest:
         """Return the request, and the means to respond to it."""
-        return FastRequest(self.owner, self._head, self._body)
+        return FastRequest(self.owner, self._head, self._body, begun=True)
 
     def forget(self) -> None:
         """Hold nothing of a message that is over, or that the handler has, nor the lane."""
@@ -214,6 +218,7 @@ class GeneralExchange:
         else:
             # It is relayed while it arrives, which takes waits.
             self._leave(connection)
+            connection.deadline = NEVER  # that of the head
             self._go_on(self._lane.upstream.response(connection))
 
     def _go_on(self, response: UpstreamResponse) -> None:

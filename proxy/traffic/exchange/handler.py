@@ -143,7 +143,7 @@ class Handler(FastPath):
         """Answer a request; return the copies that are to be concluded, if there are any."""
         admitted = self.steps.admit(request.raw, request.peer, record)
         asked = admitted.request
-        if self.steps.lag.refuses(admitted.claim.client):
+        if not request.begun and self.steps.lag.refuses(admitted.claim.client):
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(admitted.claim)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
@@ -335,7 +335,9 @@ class Handler(FastPath):
         """Return the right of a long request to be worked at; raise Busy if it waits too long."""
         try:
             return await self.upstream.long_requests.take(admitted.claim)
-        except Busy:
+        except Busy as busy:
+            if busy.reason == "closing":
+                raise
             raise Busy("long-messages") from None
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:

@@ -78,6 +78,8 @@ class Tunnel:
 
     def leave(self) -> None:
         """Send both sides a close frame: going away (1001, RFC 6455 section 7.4.1)."""
+        if self._leaving:
+            return
         self._leaving = True
         self._to_upstream.leave()
         self._to_client.leave()

@@ -27,6 +27,8 @@ from .steps import Steps
 from .tunnel import LAST_SECONDS
 
 _DATA: Final = frozenset({TEXT, BINARY})
+_COMPRESSED_AT_ONCE: Final = 64 * 1024
+"""So many bytes of a message are compressed again in some two milliseconds."""
 
 
 class Relay:
@@ -286,6 +288,10 @@ class _Half:
             size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
+        coded = arrived.compressed and len(arrived.payload) > _COMPRESSED_AT_ONCE
+        if coded or arrived.packed:
+            self._begin_to_wait(None, arrived)
+            return
         changed = self._change(arrived)
         if changed is not None:
             self._send(self._sink.framed(changed, compressed=arrived.compressed))
@@ -299,6 +305,9 @@ class _Half:
                 message = steps.apply(plan, keys, self._record(), piece="message")
                 self._send(self._sink.framed(message, compressed=arrived.compressed))
                 return
+        self._begin_to_wait(plan, arrived)
+
+    def _begin_to_wait(self, plan: Plan | None, arrived: Arrived) -> None:
         self.source.rest("keys")
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_task(self._wait(plan, arrived))
@@ -326,13 +335,15 @@ class _Half:
         self._relay.sent(self._sink.send(message), upward=self._upward)
 
     async def _wait(self, plan: Plan | None, arrived: Arrived) -> None:
-        """Plan a message in slices if that is left to do, wait for its keys, and pass it.
+        """Unpack and plan a message in slices if that is left to do, wait for keys, and pass it.
 
         Then go on behind it.
         """
         steps = self._relay.steps
         try:
             async with steps.slices.turn(long=plan is None) as run:
+                if arrived.packed:
+                    arrived = await run(self.source.reader.unpacked, arrived)
                 plan = plan or await run(self._plan, arrived)
                 assert plan is not None  # noqa: S101 - for the type checker
                 keys = await steps.keys.resolve(plan.needs)
@@ -343,6 +354,10 @@ class _Half:
                     framed = await run(self._sink.framed, message, compressed=arrived.compressed)
                     if not self._relay.over:
                         self._send(framed)
+        except Breach as breach:
+            if not self._relay.over:
+                self._relay.breached(breach, self.source)
+            self.source.reader.closed = True
         except BaseException as error:
             # Cancelled by whoever: a direction that waits for ever would look like a silent peer.
             if not self._relay.over:

@@ -50,6 +50,11 @@ class MessageBoundaries:
             self._read_line(data)
         return self._to_empty_line(data)
 
+    @property
+    def in_chunks(self) -> bool:
+        """Whether the present message is a chunked body."""
+        return self._in_body and self._left is None
+
     def begin_body(self, framing: Framing) -> None:
         """Note that a head has ended and that a body follows."""
         self._in_body = True

@@ -16,7 +16,8 @@ from typing import Final
 
 from ...config.settings import Network
 from ...core.errors import LoopDetected
-from ...core.http.message import TELLING, Headers, header_values
+from ...core.expressions.name_readings import fold_header, tells_of_client
+from ...core.http.message import Headers, header_values
 from .framing import HTTP_10
 from .gate import RawRequest, is_authority
 
@@ -100,7 +101,17 @@ class ForwardingHeaders:
         if host:
             lines.append(b"X-Forwarded-Host: " + host)
         client = client_name(peer.address)
-        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host), client, chain)
+        dropped = _telling(raw.headers)
+        return Forwarding(dropped, tuple(lines), b"%b://%b" % (proto, host), client, chain)
+
+
+def _telling(headers: Headers) -> frozenset[bytes]:
+    """Return the names, in lower case, of the headers that tell of the client."""
+    # One look at all of them costs less than one at each, and few clients send any.
+    folded = fold_header(b"".join([name for name, _ in headers]))
+    if b"forwarded" not in folded and b"xrealip" not in folded:
+        return frozenset()
+    return frozenset(name.lower() for name, _ in headers if tells_of_client(name))
 
 
 def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all

@@ -15,7 +15,7 @@ from ...core.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, Me
 from ...core.expressions.name_readings import fold_header
 from ...core.http.message import Headers, RequestHead
 from ...core.http.path import CanonicalPath, canonical
-from ...core.planning.overrides import REROUTING, asked_in_query
+from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
 
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
@@ -84,8 +84,8 @@ class Admitted:
     Attributes:
         websocket: It is a complete WebSocket handshake (RFC 6455).
         upgrade: It asks for some other protocol; the Upgrade is ignored.
-        overrides: It asks for another method in a header or in its query, which Express, Rails,
-            PHP and Spring can be configured to obey.
+        overrides: It asks for another method in a header, which Express, Rails, PHP and Spring can
+            be configured to obey.
         reroutes: The values of headers that some frameworks take for the path.
         host: Empty where an HTTP/1.0 client sent none.
         via: The request has passed another proxy.
@@ -141,7 +141,7 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=not _OVERRIDES.isdisjoint(notable) or asked_in_query(query),
+        overrides=not _OVERRIDES.isdisjoint(notable),
         reroutes=_reroutes(notable),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,

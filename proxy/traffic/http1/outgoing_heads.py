@@ -158,24 +158,31 @@ class KnownLines:
     """The head of a message as it went out, for others of its way.
 
     `varying` are the values that vary in the head as it came. `_pieces` is what went out around
-    those that were passed on, `_which` says for each of these which one it is. `chain` is a line of
-    ours behind them, which varies with that of X-Forwarded-For.
+    those that were passed on, `_which` says for each of these which one it is. `_tags` are those of
+    them that pass only as long as they are weak entity tags. `chain` is a line of ours behind them,
+    which varies with that of X-Forwarded-For.
     """
 
-    __slots__ = ("_pieces", "_which", "chain", "head", "varying")
+    __slots__ = ("_pieces", "_tags", "_which", "chain", "head", "varying")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a head
         self,
         head: bytes,
         varying: Varying,
         headers: Headers,
         names: frozenset[bytes],
         chain: bytes = b"",
+        *,
+        altered: bool = False,
     ) -> None:
-        """Take a head that came with `headers`, of which those with such `names` vary."""
+        """Take a head that came with `headers`, of which those with such `names` vary.
+
+        `altered` says that only weak entity tags pass.
+        """
         self.head = head
         self.varying = varying
         self.chain = chain
+        self._tags: list[int] = []
         self._which: list[int] = []
         self._pieces: list[bytes] | None = []
         at = 0
@@ -183,6 +190,8 @@ class KnownLines:
         for number, (name, value) in enumerate(varied):
             if name.lower() == FORWARDED_FOR:
                 continue  # what goes out is the chain
+            if altered and name.lower() == b"etag":
+                self._tags.append(number)
             line = b"\r\n%b: " % name
             start = head.find(line, at)
             if start < 0 and line not in head:
@@ -199,11 +208,18 @@ class KnownLines:
             self._pieces.append(head[at:start])
             at = start + len(chain)
         self._pieces.append(head[at:])
+        if not self._passes(varying):
+            self._pieces = None
+
+    def _passes(self, varying: Varying) -> bool:
+        return all(_weakened(varying[number]) == varying[number] for number in self._tags)
 
     def filled(self, varying: Varying, chain: bytes = b"") -> bytes | None:
         """Return the head with other values; None where it must be made anew."""
         pieces = self._pieces
         if pieces is None or bool(chain) != bool(self.chain):
+            return None
+        if self._tags and not self._passes(varying):
             return None
         values = [varying[number] for number in self._which]
         if chain:

@@ -15,6 +15,7 @@ from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
 from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...process.circuit_breaker import NO_TRIAL
 from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside
 from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead
@@ -165,7 +166,7 @@ class HttpUpstream:
         elif body or fast.length is not None:
             data = WHOLE % (head, len(body), body)
         head_only = data.startswith(b"HEAD ")
-        connection = self.pool.take_idle(permit)
+        connection = self.pool.take_idle(permit, NO_TRIAL)
         if connection is not None:
             try:
                 connection.ask(data, rest, asker, self._timeouts.response, head_only=head_only)
@@ -192,7 +193,7 @@ class HttpUpstream:
         head = connection.reader.head
         if head is None:
             raise ValueError("there is no response yet")
-        self.health.answered(head.status)
+        self.health.answered(head.status, NO_TRIAL)
         return PooledResponse(self.pool, connection, head, None)
 
     def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
@@ -201,7 +202,7 @@ class HttpUpstream:
         head = reader.head
         if head is None:
             raise ValueError("there is no response yet")
-        self.health.answered(head.status)
+        self.health.answered(head.status, NO_TRIAL)
         response = WholeResponse(head, reader.framing, connection.take(), bodiless=reader.bodiless)
         self.pool.release(connection)
         return response
@@ -238,12 +239,32 @@ class HttpUpstream:
         fresh: bool = False,
     ) -> PooledResponse:
         """Send a request; repeat it once on a fresh connection where that is safe."""
-        connection = await self._acquire(claim, kind, permit, fresh=fresh)
+        trial = self.health.admit()
+        try:
+            response = await self._response(outgoing, claim, kind, permit, trial, fresh=fresh)
+        finally:
+            self.health.breaker.released(trial)  # if its end has said nothing of the upstream
+        if response is not None:
+            return response
+        return await self._attempt(outgoing, claim, kind, None, fresh=True)
+
+    async def _response(  # noqa: PLR0913 - the one caller has them all
+        self,
+        outgoing: OutgoingRequest,
+        claim: Claim,
+        kind: Kind | None,
+        permit: Permit | None,
+        trial: int,
+        *,
+        fresh: bool,
+    ) -> PooledResponse | None:
+        """Return the response to a request, None where the request is to be repeated."""
+        connection = await self._acquire(claim, kind, permit, trial, fresh=fresh)
         try:
             connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
             upload = outgoing.start(connection, self._timeouts.response)
             head = await connection.head()
-            self.health.answered(head.status)
+            self.health.answered(head.status, trial)
             return PooledResponse(self.pool, connection, head, upload)
         except BaseException as error:
             self.pool.drop(connection)
@@ -253,23 +274,18 @@ class HttpUpstream:
                 and self.health.may_retry()
             ):
                 raise
-        return await self._attempt(outgoing, claim, kind, None, fresh=True)
+        return None
 
     async def _acquire(
-        self, claim: Claim, kind: Kind | None, permit: Permit | None, *, fresh: bool
+        self, claim: Claim, kind: Kind | None, permit: Permit | None, trial: int, *, fresh: bool
     ) -> UpstreamConnection:
-        self.health.admit()
+        if permit is None:
+            permit = await self.permits.take(claim)
         try:
-            if permit is None:
-                permit = await self.permits.take(claim)
             permit.began = time.monotonic()  # how long it was prepared says nothing of the upstream
-        except BaseException:
-            self.health.breaker.released()
-            raise
-        try:
             if kind is not None:
                 permit.becomes(kind)
-            return await self.pool.acquire(permit, fresh=fresh)
+            return await self.pool.acquire(permit, trial, fresh=fresh)
         except BaseException:
             permit.release("unsent")
             raise

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
+from ...process.circuit_breaker import NO_TRIAL
 from ..http1.fast_heads import FastResponseHead
 from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
@@ -48,6 +49,7 @@ class UpstreamConnection(UpstreamSocket):
         expires: Loop time from which an idle connection is too old for another message.
         used: It has carried a message before.
         permit: That of its message.
+        trial: The number of the breaker's trial, where its message is that.
         error: What its message has failed with.
         passes: Sends a piece of the body at once, if it can; returns whether it has. None: none is.
         asker: Who is told whatever came or ended; where it is None, a coroutine waits.
@@ -71,6 +73,7 @@ class UpstreamConnection(UpstreamSocket):
         "passes",
         "permit",
         "reader",
+        "trial",
         "used",
     )
 
@@ -95,12 +98,17 @@ class UpstreamConnection(UpstreamSocket):
         self.expires = NEVER
         self.used = False
         self.permit: Permit | None = None
+        self.trial = NO_TRIAL
 
     # --- called by the transport --------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         reader, asker = self.reader, self.asker
+        if not (self.wrote or reader.complete or self._receiver is not None):
+            # The request waits for the end of this turn: these bytes are no response to it.
+            self.fail(UpstreamFailed("response-before-request"))
+            return
         if asker is not None:
             whole = reader.whole(data, asker.awaits)
             if whole is not None:
@@ -168,10 +176,11 @@ class UpstreamConnection(UpstreamSocket):
         if self._receiver is not None:
             self._receiver.lost()
             return
-        if exc is None:
-            self._end()
-        elif not self.reader.complete:
-            self.fail(UpstreamFailed("connection-lost"))
+        if self.error is None:  # else we have cut it: its end is not that of a body
+            if exc is None:
+                self._end()
+            elif not self.reader.complete:
+                self.fail(UpstreamFailed("connection-lost"))
         self.reader.doubt = True
         self._wake()
         self._wake_writer()
@@ -244,7 +253,10 @@ class UpstreamConnection(UpstreamSocket):
             self._await("upload", self._silence)
             self._drain = self._loop.create_future()
             await self._drain
-            self.deadline = NEVER
+            if self._arrived is not None and self.reader.head is not None:
+                self.await_body()  # the response has begun, and somebody waits for more of it
+            else:
+                self.deadline = NEVER
         if self.error is not None:
             raise self.error
         if not self._open:

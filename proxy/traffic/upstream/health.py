@@ -57,14 +57,17 @@ class UpstreamHealth:
         """Whether every request may go upstream, with no more question."""
         return self.breaker.calm or self.breaker.state == "closed"
 
-    def admit(self) -> None:
+    def admit(self) -> int:
         """Let a request go upstream; the caller reports how it ended.
+
+        Return its number where it is the breaker's trial, else NO_TRIAL.
 
         Raises:
             UpstreamResting: The upstream has failed, and is left alone.
         """
         if not self.breaker.admits():
             raise self._resting()
+        return self.breaker.trial
 
     def refuse_resting(self) -> None:
         """Raise UpstreamResting where `admit` would for certain, and take no note of it."""
@@ -76,12 +79,12 @@ class UpstreamHealth:
         error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
         return error
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, trial: int) -> None:
         """Take note of the head of a response."""
         if self._saved_answers < MOST_RETRIES * ANSWERS_PER_RETRY:
             self._saved_answers += 1
         if self._most_gateway_errors is not None and status in _GATEWAY_ERRORS:
-            self._gateway_error(self._most_gateway_errors)
+            self._gateway_error(self._most_gateway_errors, trial)
         else:
             self._gateway_errors = 0
             self.full = self._saved_answers == MOST_RETRIES * ANSWERS_PER_RETRY
@@ -95,26 +98,22 @@ class UpstreamHealth:
         self.full = False
         return True
 
-    def not_connected(self, error: BaseException) -> None:
+    def not_connected(self, error: BaseException, trial: int) -> None:
         """Take note that there is no connection for a request."""
         if isinstance(error, UpstreamFailed | UpstreamTimeout):
-            self.breaker.failed()
-        else:
-            self.breaker.released()
+            self.breaker.failed(trial)
 
-    def not_answered(self, error: BaseException | None, *, reused: bool) -> None:
+    def not_answered(self, error: BaseException | None, trial: int, *, reused: bool) -> None:
         """Take note of a request to which no head of a response came.
 
         A connection that was `reused` may have been closed for being idle.
         """
         cut = isinstance(error, UpstreamFailed) and error.reason in _CUT and not reused
         if self._most_gateway_errors is not None and (cut or isinstance(error, UpstreamTimeout)):
-            self._gateway_error(self._most_gateway_errors)
-        else:
-            self.breaker.released()
+            self._gateway_error(self._most_gateway_errors, trial)
 
-    def _gateway_error(self, most: int) -> None:
+    def _gateway_error(self, most: int, trial: int) -> None:
         self._gateway_errors += 1
         self.full = False
         if self._gateway_errors >= most or not self.sound:
-            self.breaker.failed(slow=True)
+            self.breaker.failed(trial, slow=True)

@@ -1,15 +1,14 @@
 """Permits: the right to have one request under way at the upstream.
 
-How many there are is the `value` of a `Limit`, and never more than `limits.connections`. They are
-divided, and who waits for one takes turns, as `fair_queue` says; within a flow the queue is first
-in, first out, and ends at the deadline `timeouts.queue`. If that of a flow has not been empty for
-so long, or no permit has been free, more is asked than can be done (`StandingDelay`). Then the
-deadline is a tenth, and only as many wait as have their turn before it (`QueueRoom`). A pool of
-connections has no limit and no queue of its own: whoever has a permit gets a connection.
+How many there are is the `value` of a `Limit`, at most `limits.connections`. They are divided, and
+who waits for one takes turns, as `fair_queue` says; a flow's queue is first in, first out, and ends
+at the deadline `timeouts.queue`. If that of a flow has not been empty for so long, or no permit has
+been free, more is asked than can be done (`StandingDelay`). Then the deadline is a tenth, and only
+as many wait as have their turn before it (`QueueRoom`). A pool of connections has no limit and no
+queue of its own: whoever has a permit gets a connection.
 
-What lasts does not hold a permit: WebSockets, streams of events and long transfers count beside
-them (`Permit.becomes`), each kind with a limit of its own, of which a client leaves a tenth to
-others as well.
+WebSockets, streams of events and long transfers count beside the permits (`Permit.becomes`), each
+kind with a limit of its own, of which a client leaves a tenth to others as well.
 
 No exception and no cancellation, wherever it is raised, reduces the number of permits for good:
 each count changes in one step with the state of its permit, and a lost permit gives itself back.
@@ -177,6 +176,8 @@ class Permits:
         """Return a permit if one is free for a claim."""
         if self._limit.value != self._seen:
             self._rescale()
+            self._queue.look_again()
+            self._give_free()
         known = claim.flow
         flow = known[1] if known is not None and known[0] is self else self._flow_of(claim)
         # Where all together have less than the least share is, no share of anyone is used up.
@@ -266,8 +267,7 @@ class Permits:
         """Count a permit as one of a kind; raise Busy where there is no room for it."""
         if not self._has_room(kind, flow.client):
             raise Busy(f"{kind}s")
-        every = self._kinds[kind][0]
-        own = flow.client.beside.setdefault(kind, Share())
+        every, own = self._kinds[kind][0], flow.client.beside.setdefault(kind, Share())
         every.in_use, own.in_use, permit.beside = every.in_use + 1, own.in_use + 1, (every, own)
         self._count(permit, flow, -1)
         self._freed(flow)

@@ -69,8 +69,12 @@ class Pool:
         """How many of them are idle."""
         return len(self._idle)
 
-    async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
+    async def acquire(
+        self, permit: Permit, trial: int, *, fresh: bool = False
+    ) -> UpstreamConnection:
         """Return a connection for one message; a `fresh` one has carried none before.
+
+        `trial` is the number of the breaker's trial, where the message is that.
 
         Raises:
             Busy: The pool is closed.
@@ -79,9 +83,9 @@ class Pool:
             raise Busy("closing")
         if fresh:
             self._close_idle()
-        elif (connection := self.take_idle(permit)) is not None:
+        elif (connection := self.take_idle(permit, trial)) is not None:
             return connection
-        return await self._new(permit)
+        return await self._new(permit, trial)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose message was completed in both directions."""
@@ -109,7 +113,9 @@ class Pool:
         if permit is not None:
             permit.release(_outcome(connection.error))
             if connection.reader.head is None:
-                self._health.not_answered(connection.error, reused=connection.used)
+                self._health.not_answered(
+                    connection.error, connection.trial, reused=connection.used
+                )
 
     def close(self) -> None:
         """Drop all connections."""
@@ -119,7 +125,7 @@ class Pool:
         for connection in tuple(self._busy):
             connection.fail(Busy("closing"))
 
-    def take_idle(self, permit: Permit) -> UpstreamConnection | None:
+    def take_idle(self, permit: Permit, trial: int) -> UpstreamConnection | None:
         """Return an idle connection, if there is one, for the message that has `permit`."""
         now = self._loop.time()
         while self._idle:
@@ -127,24 +133,24 @@ class Pool:
             if connection.alive and now < connection.expires:
                 self._busy.add(connection)
                 self._idle.pop()
-                connection.permit = permit
+                connection.permit, connection.trial = permit, trial
                 return connection
             connection.close()
             self._idle.pop()
         return None
 
-    async def _new(self, permit: Permit) -> UpstreamConnection:
+    async def _new(self, permit: Permit, trial: int) -> UpstreamConnection:
         self._making += 1
         connection: UpstreamConnection | None = None
         try:
             connection = await self._connect()
             self._busy.add(connection)
-            connection.permit = permit
+            connection.permit, connection.trial = permit, trial
         except BaseException as error:
             self._making -= 1
             if connection is not None:
                 connection.abort()
-            self._health.not_connected(error)
+            self._health.not_connected(error, trial)
             raise
         self._making -= 1
         return connection

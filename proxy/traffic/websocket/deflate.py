@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from ...core.slices import pieces
+from ...core.slices import pause, pieces
 from .closing import INVALID_TEXT, TOO_BIG, Breach
 
 MOST_BITS: Final = 15
@@ -13,7 +13,7 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 _RATIO: Final = 100
 _RATIO_FREE: Final = 1024 * 1024
 _STREAMS: Final = 10
-_SLICE: Final = 64 * 1024
+_SLICE: Final = 16 * 1024
 _LEVEL: Final = 6
 _MEMORY: Final = 8
 
@@ -56,6 +56,7 @@ class Inflater:
             stream = self._stream
             at = 0
             while at < len(rest) and not stream.eof:
+                pause()
                 piece = rest[at : at + _SLICE]
                 at += len(piece)
                 try:

@@ -14,6 +14,9 @@ from .frames import BINARY, CLOSE, TEXT, frame
 from .handshake import LEAST_BITS, DeflateAgreement
 from .reader import MessageReader
 
+_PACKED_AT_ONCE: Final = 16 * 1024
+"""So many compressed bytes are at most 1.6 MiB, which inflate in some milliseconds."""
+
 
 @dataclass(slots=True)
 class MessageFrame:
@@ -28,13 +31,14 @@ class MessageFrame:
 class Leg:
     """The connection to one peer. `client`: the peer is the client. `limit` bounds its messages.
 
-    `close_sent` says that a close frame went to it, `gone` that the connection has ended. Reading
-    is paused while there is any reason to.
+    `close_sent` says that a close frame went to it, `gone` that the connection has ended, `_ended`
+    that nothing more goes to it. Reading is paused while there is any reason to.
     """
 
     __slots__ = (
         "_agreement",
         "_client",
+        "_ended",
         "_reasons",
         "_unsent",
         "close_sent",
@@ -54,9 +58,12 @@ class Leg:
         self.connection = connection
         self._agreement = agreement
         self._client = client
+        self._ended = False
         self._reasons: set[str] = set()
         self._unsent: list[bytes] = []
-        self.reader = MessageReader(masked=client, limit=limit, deflate=agreement is not None)
+        self.reader = MessageReader(
+            masked=client, limit=limit, deflate=agreement is not None, at_once=_PACKED_AT_ONCE
+        )
         self.close_sent = False
         self.gone = False
 
@@ -115,6 +122,7 @@ class Leg:
     def end(self) -> None:
         """Say that no more bytes will be sent."""
         self.flush()
+        self._ended = True
         self.connection.write_eof()
 
     def rest(self, reason: str) -> None:
@@ -130,7 +138,7 @@ class Leg:
         self._reasons.discard(reason)
 
     def _put(self, data: bytes) -> int:
-        if self.gone:
+        if self.gone or self._ended:
             return 0
         self._unsent.append(data)
         return len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -37,11 +38,15 @@ _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Arrived(NamedTuple):
-    """A complete message or a control frame; `compressed` says whether it came compressed."""
+    """A complete message or a control frame; `compressed` says whether it came compressed.
+
+    What is `packed` still is: `MessageReader.unpacked` returns the message itself.
+    """
 
     opcode: int
     payload: bytes
     compressed: bool = False
+    packed: bool = False
 
 
 class MessageReader:
@@ -49,11 +54,13 @@ class MessageReader:
 
     `masked` says that the peer is a client, whose frames are masked; `limit` bounds a message in
     bytes, also once it is decompressed; `deflate` says that messages may come compressed, and
-    `inflater` how they are read. Nothing is read after a close frame.
+    `inflater` how they are read. Compressed messages of more than `at_once` bytes are left packed.
+    Nothing is read after a close frame.
     """
 
     __slots__ = (
         "_at",
+        "_at_once",
         "_buffer",
         "_compressed",
         "_deflate",
@@ -71,10 +78,17 @@ class MessageReader:
     )
 
     def __init__(
-        self, *, masked: bool, limit: int, deflate: bool, inflater: Inflate = inflate
+        self,
+        *,
+        masked: bool,
+        limit: int,
+        deflate: bool,
+        inflater: Inflate = inflate,
+        at_once: float = math.inf,
     ) -> None:
         """Begin at the start of a frame."""
         self._inflate = inflater
+        self._at_once = at_once
         self._masked = masked
         self._limit = limit
         self._deflate = deflate
@@ -230,14 +244,22 @@ class MessageReader:
         opcode, payload, compressed = self._opcode, bytes(self._message), self._compressed
         assert opcode is not None  # noqa: S101 - a frame of data begins or goes on with one
         self._opcode, self._message, self._utf8 = None, bytearray(), None
-        if compressed:
-            payload = self._inflate(payload, self._limit)
-            if opcode == TEXT:
-                try:
-                    payload.decode()
-                except UnicodeDecodeError:
-                    raise Breach(INVALID_TEXT, "not-utf-8") from None
-        return Arrived(opcode, payload, compressed)
+        arrived = Arrived(opcode, payload, compressed, packed=compressed)
+        return self.unpacked(arrived) if compressed and len(payload) <= self._at_once else arrived
+
+    def unpacked(self, arrived: Arrived) -> Arrived:
+        """Return a message that was left packed, before the next one is; may pause.
+
+        Raises:
+            Breach: It is damaged or too long, or no UTF-8 where it must be.
+        """
+        payload = self._inflate(arrived.payload, self._limit)
+        if arrived.opcode == TEXT:
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                raise Breach(INVALID_TEXT, "not-utf-8") from None
+        return Arrived(arrived.opcode, payload, compressed=True)
 
     def _control(self, opcode: int) -> Arrived:
         payload = self._buffer[self._at : self._at + self._left]

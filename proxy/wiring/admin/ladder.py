@@ -15,6 +15,7 @@ from ...keys import private_file
 from ...telemetry.metrics.samples import Facts
 from ...telemetry.reporter import Reporter
 from ..reload.config_files import Source
+from ..reload.reload import deliberate
 from .ladder_days import Key, Ledger, RuleStage, from_json, to_json
 from .verdict import ladder
 
@@ -79,9 +80,10 @@ class LadderKeeper:
         content = json.dumps(to_json(self._ledger.stages)).encode()
         try:
             await asyncio.to_thread(private_file.write, self._file, content)
-        except SealyardError as error:
+        except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a disk or a machine does
             if not self._failed:
-                self._report(self._file, error.reason or error.code)
+                known = deliberate(error)
+                self._report(self._file, known.reason or known.code)
             self._failed = True
         else:
             self._changed = self._failed = False

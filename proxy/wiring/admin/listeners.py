@@ -37,6 +37,14 @@ class _Material:
     tls: ssl.SSLContext | None
     files: Fingerprint
 
+    def same_tls(self, other: _Material) -> bool:
+        """Whether both use the same certificate, and want one of callers alike."""
+        return self.files == other.files and self._verify_mode == other._verify_mode
+
+    @property
+    def _verify_mode(self) -> ssl.VerifyMode | None:
+        return None if self.tls is None else self.tls.verify_mode
+
 
 class AdminListeners:
     """Owns the admin and the health listener."""
@@ -102,6 +110,8 @@ class AdminListeners:
             await self._serve_health(view)
 
     async def _start_health(self, service: ServiceView) -> None:
+        # The first scrape may come in an overload, in which it takes 0.1 s to load what it needs.
+        from ...telemetry.metrics.prometheus_text import exposed  # noqa: F401, PLC0415 - see above
         from .health import HealthView  # noqa: PLC0415 - see above
 
         loop = asyncio.get_running_loop()
@@ -165,11 +175,11 @@ class AdminListeners:
 
     async def take(self, material: _Material) -> None:
         """Use other credentials and another certificate."""
-        before, self._material = self._material, material
         server = self._servers["admin"]
-        server.guard.access = material.access
-        if before is None or before.files != material.files:
+        if self._material is None or not self._material.same_tls(material):
             await server.renew_tls(material.tls)
+        server.guard.access = material.access
+        self._material = material
 
     async def _record(self, entry: Mapping[str, str | int]) -> None:
         if self.calls is not None:
@@ -198,11 +208,11 @@ class AdminChange:
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
     from ...admin.auth.access import read_access  # noqa: PLC0415 - see above
 
+    files = fingerprint(tls_files(settings.tls))  # first: they may change while they are read
     context = None
     if settings.tls is not None:
         context = tls.listener_context(settings.tls)
         if settings.clients and settings.tls.client_ca is not None:
             # A caller without a certificate may have a token; a wrong one ends the handshake.
             context.verify_mode = ssl.CERT_OPTIONAL
-    access = read_access(settings, environ)
-    return _Material(access, context, fingerprint(tls_files(settings.tls)))
+    return _Material(read_access(settings, environ), context, files)

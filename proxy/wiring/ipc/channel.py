@@ -10,11 +10,14 @@ import socket
 import struct
 from typing import Any, Final
 
+from ...config.settings import Settings
 from ...core.errors import (
     ConfigurationError,
+    ForbiddenValue,
     InternalError,
     KeyMakerBusy,
     KeyringError,
+    KeysFull,
     KeyUnavailable,
     NotErasable,
     OpenFailed,
@@ -26,6 +29,7 @@ from ...core.errors import (
     SealyardError,
     UnfitEnvironment,
     UnknownParticipantKey,
+    WorkerGone,
 )
 from ...keys.keyring.roots import passphrase
 from ...process.hardening import overwrite
@@ -35,10 +39,12 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 _ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
+        ForbiddenValue,
         InternalError,
         KeyMakerBusy,
         KeyUnavailable,
         KeyringError,
+        KeysFull,
         NotErasable,
         OpenFailed,
         OperatorError,
@@ -47,6 +53,7 @@ _ERRORS: Final[dict[str, type[SealyardError]]] = {
         RootUnavailable,
         UnfitEnvironment,
         UnknownParticipantKey,
+        WorkerGone,
     )
 }
 _PROBLEM_LISTS: Final[dict[str, type[ConfigurationError]]] = {
@@ -63,6 +70,8 @@ class Channel:
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send a message; raise ConnectionError when the other end is gone."""
+        if self._writer.is_closing():  # uvloop's transports raise RuntimeError then
+            raise ConnectionResetError("the channel is closed")
         data = json.dumps(message).encode()
         self._writer.write(_LENGTH.pack(len(data)) + data)
         await self._writer.drain()
@@ -132,8 +141,13 @@ def pass_secrets() -> int | None:
         overwrite(data)
 
 
-def secrets_to_json() -> str:
-    """Return the passphrases, and what shares gave, for a worker that runs."""
+def secrets_to_json(settings: Settings) -> str:
+    """Return the passphrases, and what shares gave, for a worker that runs.
+
+    Empty where operators hand in no shares: then it has had all of them since it was spawned.
+    """
+    if all(one.kind != "shares" for one in settings.keys.roots):
+        return ""
     data = passphrase.handed_over()
     try:
         return base64.b64encode(data).decode()
@@ -142,7 +156,7 @@ def secrets_to_json() -> str:
 
 
 def secrets_from_json(text: str) -> None:
-    """Take what the supervisor has by now."""
+    """Take what the supervisor has by now, if it sends any."""
     passphrase.take_over(bytearray(base64.b64decode(text)))
 
 

@@ -18,6 +18,8 @@ from ...core.errors import WorkerGone
 from ...keys.fleet.lineage import Accepted
 from .channel import Channel, connect, error_from_json, pass_secrets
 
+NOT_STARTED: Final = "not-started"
+"""The reason of WorkerGone where a worker was asked whose start has failed."""
 _PACKAGE: Final = __name__.partition(".")[0]
 
 

@@ -105,13 +105,31 @@ class Watch:
         self._seen = fingerprint(self._files())
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled; what fails is tried again, and reported once in a row."""
+        failing = False
         while True:
             await asyncio.sleep(self._interval)
-            found = await self._look()
-            if found != self._seen:
-                self._seen = await self._settled(found)
-                await self._changed()
+            try:
+                await self._follow()
+            except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a machine does
+                if not failing:
+                    context = {"message": "watching files failed", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(context)
+                failing = True
+            else:
+                failing = False
+
+    async def _follow(self) -> None:
+        """Await `changed` if the files have changed; whatever it raises, they still have."""
+        found = await self._look()
+        if found == self._seen:
+            return
+        before, self._seen = self._seen, await self._settled(found)
+        try:
+            await self._changed()
+        except BaseException:
+            self._seen = before
+            raise
 
     async def _settled(self, found: Fingerprint) -> Fingerprint:
         """Return the state once it no longer changes: a file may be half written."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from ...admin.service import Reloaded
-from ...config.settings import Settings
+from ...config.settings import ListenerSettings, OriginalPort, Settings
 from ...core.errors import ConfigurationError, InternalError, RestartNeeded, SealyardError
 from ...keys.audit import Trail
 from ...telemetry.logs import code_location
@@ -212,15 +212,22 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def _listeners(old: Settings, new: Settings) -> Iterator[str]:
-    before = {one.name: one.listen for one in old.listeners}
-    after = {one.name: one.listen for one in new.listeners}
+    before = {one.name: one for one in old.listeners}
+    after = {one.name: one for one in new.listeners}
     for name in before.keys() | after.keys():
         if name not in after:
             yield f"listeners: `{name}` was removed; restart to close it"
         elif name not in before:
             yield f"listeners: `{name}` is new; restart to open it"
-        elif before[name] != after[name]:
+        elif before[name].listen != after[name].listen:
             yield f"listeners: `{name}` has another `listen`; restart to apply it"
+        elif _redirected(before[name]) != _redirected(after[name]):
+            change = "begins or ceases to forward to `original-port`"
+            yield f"listeners: `{name}` {change}; restart to apply it"
+
+
+def _redirected(listener: ListenerSettings) -> bool:
+    return isinstance(listener.upstream.address, OriginalPort)
 
 
 def _shown(settings: Settings) -> tuple[bool, bool]:

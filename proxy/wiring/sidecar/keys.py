@@ -20,7 +20,7 @@ from ...keys.participants.calls import ParticipantCall
 from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
-from ...keys.stores import Store, erased, open_store
+from ...keys.stores import Store, open_store
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -200,10 +200,7 @@ class SidecarKeys:
         )
         kind = await asyncio.to_thread(_session_operations)
         operations = kind(self.sessions, keyring.revoke, self.pending)
-        result = await operations.run(call)
-        if call.action == "erase":
-            self.end_to_end.changed(erased(result.scope))
-        return result
+        return await operations.run(call)
 
     async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""

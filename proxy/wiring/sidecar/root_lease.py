@@ -20,12 +20,15 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from ..reload.material import Material, RootAnswer, ask_root, since_boot
+from ..reload.reload import deliberate
 
 LONGEST_PAUSE: Final = 1.5
 """Seconds between two attempts while nothing opens: it must be ready soon after a root is back."""
 _RENEWED_AT: Final = (0.5, 0.75)
 _RETRIES: Final = 20
 """Attempts that a lease has room for after the first that failed."""
+_LOOK: Final = 1.0
+"""Seconds between two looks at what is left of the lease while the root is asked."""
 _DRAWS: Final = secrets.SystemRandom()
 
 
@@ -136,22 +139,29 @@ class RootLease:
 
     async def _ask(self) -> None:
         settings = self._settings
-        loop = asyncio.get_running_loop()
-        asking = loop.run_in_executor(None, ask_root, settings, self._environ)
-        answered, _ = await asyncio.wait((asking,), timeout=self.left)
-        if not answered and not self._ended:
-            self._failed("no answer before the lease ended")
         try:
-            keyring, answer = await asking
-        except KeyringError as error:
+            keyring, answer = await self._answered(settings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a lease must come to its end
             if settings is self._settings:
-                self._failed(error.reason)
+                self._failed(deliberate(error).reason)
         else:
             unused = not self._ended
             if settings is self._settings:
                 self._take(answer, keyring)
             if unused:
                 keyring.give_up()
+
+    async def _answered(self, settings: Settings) -> tuple[Keyring, RootAnswer]:
+        """Return what the root answers; the lease ends meanwhile when it is over."""
+        loop = asyncio.get_running_loop()
+        asking = loop.run_in_executor(None, ask_root, settings, self._environ)
+        while not (asking.done() or self._ended):
+            left = self.left
+            await asyncio.wait((asking,), timeout=_LOOK if left is None else min(left, _LOOK))
+            # A timer may fire early, and a reload may have renewed the lease, or shortened it.
+            if not asking.done() and self.left == 0:
+                self._failed(self._answer.away or "no answer before the lease ended")
+        return await asking
 
     def _take(self, answer: RootAnswer, keyring: Keyring) -> None:
         if self._ended:

@@ -13,8 +13,9 @@ from ..ipc.worker_process import WorkerProcess
 class Slot:
     """Its process, its latest facts, how often it was restarted.
 
-    `began` is when the process did, in monotonic seconds; `waits` is why no root opens the keyring
-    for it, empty for a worker that does not wait for one.
+    `began` is when the process did, in monotonic seconds; `serves` says that it has started, so
+    that a silence of it means something. `waits` is why no root opens the keyring for it, empty
+    for a worker that does not wait for one.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Slot:
     facts: Facts | None = None
     restarts: int = 0
     began: float = 0.0
+    serves: bool = False
     waits: str = ""
     asking: asyncio.Task[None] | None = None
 

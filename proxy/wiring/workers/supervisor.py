@@ -124,10 +124,10 @@ class Supervisor:
 
     async def prepare(self, source: Source) -> WorkersChange:
         """Return the change, which every worker has prepared; raise what one of them raised."""
-        handed_in = await self._unlock(source)
+        await self._unlock(source)
         await self._changing.acquire()
         workers = self._workers()
-        secrets = secrets_to_json() if handed_in else ""
+        secrets = secrets_to_json(source.loaded.settings)
         change = WorkersChange(workers, source, self._settle, secrets)
         try:
             await change.prepare()
@@ -143,12 +143,12 @@ class Supervisor:
         """
         await self._unlock(self._source)
 
-    async def _unlock(self, source: Source) -> bool:
+    async def _unlock(self, source: Source) -> None:
         """Take the passphrases out of the environment, and keep the keyring's for the workers.
 
-        Returns whether operators hand in shares: to this process alone, also after its start.
-        Raises KeyringError where it does not open. With neither a passphrase in the environment nor
-        a key service, only the workers open the keyring.
+        Operators hand in shares to this process alone, also after its start. Raises KeyringError
+        where it does not open. With neither a passphrase in the environment nor a key service, only
+        the workers open the keyring.
         """
         settings = source.loaded.settings
         roots = serving(settings.keys, self._environ)
@@ -166,7 +166,6 @@ class Supervisor:
             else:
                 opened.give_up()
         empty_environment(settings, self._environ)
-        return handed_in
 
     def _settle(self, source: Source | None) -> None:
         """End a change: with another source in force, or with None for the old one."""
@@ -180,7 +179,8 @@ class Supervisor:
 
         In monotonic seconds. What a worker answers too late is a sign of life as well.
         """
-        heard = [] if self._draining else [worker.heard_at for worker in self._workers()]
+        serving = [one.worker for one in self._slots if one.worker is not None and one.serves]
+        heard = [] if self._draining else [worker.heard_at for worker in serving]
         return min(heard, default=time.monotonic())
 
     async def facts(self, seconds: float) -> Facts:
@@ -234,7 +234,7 @@ class Supervisor:
         self._reporter.report(
             "worker.started", worker=slot.number, worker_pid=worker.pid, restarts=slot.restarts
         )
-        slot.worker, slot.waits = worker, ""
+        slot.worker, slot.waits, slot.serves = worker, "", False
         await self._begin(slot, worker)
 
     async def _begin(self, slot: Slot, worker: WorkerProcess) -> None:
@@ -246,6 +246,8 @@ class Supervisor:
                 text=self._source.text,
                 file=str(self._source.loaded.file),
                 sockets=self._sockets.numbers(slot.number),
+                # By now there may be shares of a split that was made after it was spawned.
+                secrets=secrets_to_json(self._source.loaded.settings),
                 # Once for all of them; nothing may prevent the replacement of a dead worker.
                 check_store=slot.number == 0 and slot.restarts == 0,
             )
@@ -256,7 +258,7 @@ class Supervisor:
                 )
             slot.waits = error.reason
             return
-        slot.waits = ""
+        slot.waits, slot.serves = "", True
         await self._ask_facts(slot)
         took = round((time.monotonic() - slot.began) * 1000, 1)
         self._reporter.report(
@@ -306,12 +308,15 @@ class Supervisor:
             self._of_dead_workers.merge(facts.samples, gauges=False)
 
     async def _poll_facts(self) -> None:
-        """Ask for facts once a second, so that a killed worker's counts are nearly complete."""
+        """Ask for facts once a second, so that a killed worker's counts are nearly complete.
+
+        Each worker by itself: one that starts, or is stuck, makes no other one look silent.
+        """
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            await asyncio.wait([self._asking(slot) for slot in self._slots])
             for slot in self._slots:
                 self._end_stalled(slot)
+                self._asking(slot)
 
     def _end_stalled(self, slot: Slot) -> None:
         """Kill a worker that has been silent for too long; another one takes its place.
@@ -322,7 +327,7 @@ class Supervisor:
         limit = STALLED_SECONDS if health is None else health.stalled_after
         worker = slot.worker
         silent = 0.0 if worker is None else time.monotonic() - worker.heard_at
-        if worker is not None and silent > _STALLED_TIMES * limit:
+        if worker is not None and slot.serves and silent > _STALLED_TIMES * limit:
             self._reporter.report(
                 "worker.stalled",
                 worker=slot.number,

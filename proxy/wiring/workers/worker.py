@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ...core.errors import InternalError, SealyardError
+from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.fleet.lineage import Accepted
 from ...keys.operations.session_calls import SessionCall, scope_from_json
 from ...keys.operations.values import ValueCall
@@ -19,6 +19,7 @@ from ...telemetry.logs import code_location
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets
 from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
+from ..ipc.worker_process import NOT_STARTED
 from ..reload import config_files
 from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
@@ -52,6 +53,8 @@ async def work(
 
 _CONCURRENT: Final = frozenset({"facts", "packages", "participants", "values"})
 """Calls that run beside others: they may take seconds, or show while others do that all is well."""
+_UNREAD: Final = frozenset({"start", "drain"})
+"""Calls during which no other one is read."""
 
 
 class _Worker:
@@ -71,6 +74,7 @@ class _Worker:
         self._prepared: Prepared | None = None
         self._finished: bool | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()  # first come, first served
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Serve the supervisor until it drains this worker or is gone."""
@@ -89,12 +93,18 @@ class _Worker:
             message = await self._channel.receive()
             if message is None:
                 return
-            if message["do"] in _CONCURRENT:
-                task = asyncio.get_running_loop().create_task(self._answer(message))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-            else:
-                await self._answer(message)
+            if message["do"] in _UNREAD:
+                await self._answer_in_turn(message)
+                continue
+            concurrent = message["do"] in _CONCURRENT
+            answering = self._answer(message) if concurrent else self._answer_in_turn(message)
+            task = asyncio.get_running_loop().create_task(answering)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _answer_in_turn(self, message: dict[str, Any]) -> None:
+        async with self._turn:
+            await self._answer(message)
 
     async def _answer(self, message: dict[str, Any]) -> None:
         reply = await self._reply(message)
@@ -118,7 +128,7 @@ class _Worker:
             return await self._start(message)
         sidecar = self._sidecar
         if sidecar is None:
-            raise InternalError("not-started")
+            raise WorkerGone(NOT_STARTED)
         if what == "facts":
             return (await sidecar.facts()).to_json()
         if what == "look":
@@ -141,6 +151,7 @@ class _Worker:
         return (await sidecar.operations.operate(SessionCall.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
+        secrets_from_json(message["secrets"])
         read = config_files.given(message["text"], Path(message["file"]), self._environ)
         if not self._given:  # it is asked again where no root opened the keyring
             self._given = {

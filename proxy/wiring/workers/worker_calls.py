@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ...config.settings import KeySettings
 from ...core.crypto.context import Scope
@@ -14,7 +14,7 @@ from ...core.errors import OperatorError, SealyardError, WorkerGone
 from ...keys.operations.session_calls import SessionCall, SessionResult, scope_to_json
 from ...keys.operations.values import ValueCall, ValueResult
 from ...keys.participants.calls import ParticipantCall
-from ..ipc.worker_process import WorkerProcess
+from ..ipc.worker_process import NOT_STARTED, WorkerProcess
 from ..operator_calls import PARTICIPANT_CHANGES
 from ..reload.config_files import Source
 
@@ -25,13 +25,15 @@ CALL_SECONDS: Final = 10.0
 """A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
 
 CHANGE_SECONDS: Final = 30.0
+T = TypeVar("T")
 
 
 class WorkerOperations:
     """Forwards operators' calls to workers, as `KeyOperations`.
 
     Each call raises what a worker raised, and WorkerGone where one does not answer, or none is
-    there. One that has ended is passed over: its replacement reads the keyring and the store.
+    there. One that has ended, or did not start, is passed over: its replacement reads the keyring
+    and the store.
     """
 
     def __init__(
@@ -45,16 +47,19 @@ class WorkerOperations:
 
     async def operate(self, call: SessionCall) -> SessionResult:
         """Let all workers do what an operator asks of the sessions of a scope; join the results."""
-        rest = list(self._workers())
         result = None
-        while result is None:
-            if not rest:
-                raise WorkerGone("no-worker")
-            result = await _operate(rest.pop(0), call)
+        for first in self._workers():
+            result = await _operate(first, call)
+            if result is not None:
+                break
+        else:
+            raise WorkerGone("no-worker")
         for_others = _for_others(call, result, shared=self._shared)
         if for_others is None:
             return result
-        results = await asyncio.gather(*(_operate(worker, for_others) for worker in rest))
+        # Those of now: one that began meanwhile may have read the keyring too early.
+        others = [worker for worker in self._running() if worker is not first]
+        results = await asyncio.gather(*(_operate(worker, for_others) for worker in others))
         if for_others.action == "refresh":
             return result
         return reduce(SessionResult.joined, filter(None, results), result)
@@ -82,9 +87,7 @@ class WorkerOperations:
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Let one worker look up the key packages of a conversation for a participant."""
         call = {**scope_to_json(scope), "recipient": recipient}
-        found: list[dict[str, Any]] = await self._sharing()[0].ask(
-            "packages", CALL_SECONDS, call=call
-        )
+        found: list[dict[str, Any]] = await _first_answer(self._sharing(), "packages", call)
         return found
 
     async def values(self, call: ValueCall) -> list[ValueResult]:
@@ -93,7 +96,7 @@ class WorkerOperations:
         Raises OperatorError where the workers have ephemeral sessions and no store in common.
         """
         workers = self._sharing() if self._keys().mode == "ephemeral" else self._workers()
-        results = await workers[0].ask("values", CALL_SECONDS, call=call.to_json())
+        results = await _first_answer(workers, "values", call.to_json())
         return [ValueResult(*one) for one in results]
 
     @property
@@ -124,14 +127,29 @@ def _for_others(call: SessionCall, result: SessionResult, *, shared: bool) -> Se
 
 
 async def _operate(worker: WorkerProcess, call: SessionCall) -> SessionResult | None:
-    """Return the worker's result, or None if it has ended."""
+    """Return the worker's result, or None if it is passed over."""
     try:
         done = await worker.ask("operate", CALL_SECONDS, call=call.to_json())
-    except WorkerGone:
-        if worker.gone:
+    except WorkerGone as error:
+        if _passed_over(worker, error):
             return None
         raise
     return SessionResult.from_json(done)
+
+
+async def _first_answer(workers: Sequence[WorkerProcess], what: str, call: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return what one of the workers answers to a question that may be asked twice."""
+    for worker in workers:
+        try:
+            return await worker.ask(what, CALL_SECONDS, call=call)
+        except WorkerGone as error:
+            if not _passed_over(worker, error):
+                raise
+    raise WorkerGone("no-worker")
+
+
+def _passed_over(worker: WorkerProcess, error: WorkerGone) -> bool:
+    return worker.gone or error.reason == NOT_STARTED
 
 
 class WorkersChange:
@@ -154,12 +172,13 @@ class WorkersChange:
         self._secrets = secrets
 
     async def prepare(self) -> None:
-        """Let every worker prepare it; raise the first error that one of them raised."""
-        text, file = self._source.text, str(self._source.loaded.file)
-        await gather_all(
-            worker.ask("prepare", CHANGE_SECONDS, text=text, file=file, secrets=self._secrets)
-            for worker in self._workers
-        )
+        """Let every worker prepare it; raise the first error that one of them raised.
+
+        One that has ended is passed over: its replacement starts when the change is over.
+        """
+        prepared = await gather_all(self._prepare(worker) for worker in self._workers)
+        if self._workers and not any(prepared):
+            raise WorkerGone("no-worker")
 
     async def apply(self) -> None:
         """Let every worker apply it; kill one that cannot: its replacement starts with it."""
@@ -176,6 +195,16 @@ class WorkersChange:
         finally:
             self._settle(None)
 
+    async def _prepare(self, worker: WorkerProcess) -> bool:
+        text, file = self._source.text, str(self._source.loaded.file)
+        try:
+            await worker.ask("prepare", CHANGE_SECONDS, text=text, file=file, secrets=self._secrets)
+        except WorkerGone:
+            if worker.gone:
+                return False
+            raise
+        return True
+
     async def _apply(self, worker: WorkerProcess) -> None:
         try:
             await worker.ask("apply", CHANGE_SECONDS)
@@ -183,8 +212,10 @@ class WorkersChange:
             worker.kill()
 
 
-async def gather_all(awaitables: Any) -> None:  # noqa: ANN401 - any iterable of coroutines
-    """Await all of them to their end; raise the first error there was."""
-    for result in await asyncio.gather(*awaitables, return_exceptions=True):
+async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
+    """Await all of them to their end; return the results, or raise the first error there was."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    for result in results:
         if isinstance(result, BaseException):
             raise result
+    return results  # type: ignore[return-value] # none is an exception

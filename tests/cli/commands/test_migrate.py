@@ -101,6 +101,25 @@ def test_a_member_that_no_record_has_is_not_taken_for_done(
     assert "2 rows, 2 values" in told.output
 
 
+@pytest.mark.parametrize("verb", ["plan", "seal", "verify", "reseal", "open"])
+def test_a_select_that_finds_nothing_in_any_cell_is_not_taken_for_done(
+    clinic: Path, run: Run, verb: str
+) -> None:
+    clinic.with_name("csv.yaml").write_text(
+        CSV_JOB.replace("column: content", "column: content, select: '$[*].txt', field: content")
+    )
+    head = b"org,conv,content\n"
+    misnamed = b'clinic,c1,"[{""text"": ""hello""}]"\nclinic,c1,[]\n'
+    empty = b"clinic,c1,[]\nclinic,c1,{}\nclinic,c1, null\nclinic,c1,[ ] \n"
+
+    told = run("migrate", verb, "csv.yaml", stdin=head + misnamed, status=1)
+    done = run("migrate", verb, "csv.yaml", stdin=head + empty)
+
+    assert "letters.content $[*].txt: 1 unselected" in told.output
+    assert "2 rows, 1 values" in told.output
+    assert "4 null: there is no value" in done.output
+
+
 def test_a_plan_tells_what_would_be_sealed_as_a_text_and_what_would_not_fit(
     clinic: Path, run: Run
 ) -> None:
@@ -159,14 +178,14 @@ def test_a_value_that_is_left_is_an_exit_status_of_one(clinic: Path, run: Run) -
 def test_a_run_goes_on_where_a_failure_ended_it(clinic: Path, run: Run) -> None:
     change(
         clinic,
-        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
-        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "CREATE TRIGGER fail BEFORE UPDATE ON messages WHEN old.id = 8"
+        " BEGIN SELECT abs(-9223372036854775807 - 1); END",
     )
     failed = run("migrate", "seal", "job.yaml", status=3)
-    assert "SQLITE_CONSTRAINT_TRIGGER" in failed.output
+    assert "SQLITE_ERROR" in failed.output
     told = run("migrate", "status", "job.yaml")
     assert "6 rows" in told.output
-    change(clinic, "DROP TRIGGER refuse")
+    change(clinic, "DROP TRIGGER fail")
     # What the state says is done is not looked at again.
     change(clinic, "UPDATE messages SET content = 'plain again' WHERE id = 1")
     done = run("migrate", "seal", "job.yaml", "--json")
@@ -178,22 +197,29 @@ def test_a_run_goes_on_where_a_failure_ended_it(clinic: Path, run: Run) -> None:
     run("migrate", "verify", "job.yaml")
 
 
+def fail_at(clinic: Path, run: Run, row: int, *words: str) -> None:
+    """Let a run come as far as the batch that has a row."""
+    change(
+        clinic,
+        f"CREATE TRIGGER fail BEFORE UPDATE ON messages WHEN old.id = {row}"
+        " BEGIN SELECT abs(-9223372036854775807 - 1); END",
+    )
+    run("migrate", *words, status=3)
+    change(clinic, "DROP TRIGGER fail")
+
+
+@pytest.mark.parametrize("state", [(), ("--state", "s")])
 @pytest.mark.parametrize(("verb", "other"), [("seal", "open"), ("open", "seal")])
 def test_a_run_begins_anew_after_another_verb_has_undone_its_work(
-    clinic: Path, run: Run, verb: str, other: str
+    clinic: Path, run: Run, verb: str, other: str, state: tuple[str, ...]
 ) -> None:
     before = stored(clinic)
     if verb == "open":
         run("migrate", "seal", "job.yaml")
-    change(
-        clinic,
-        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
-        " BEGIN SELECT RAISE(ABORT, 'no'); END",
-    )
-    run("migrate", verb, "job.yaml", status=3)
-    change(clinic, "DROP TRIGGER refuse")
+    fail_at(clinic, run, 8, verb, "job.yaml", *state)
     run("migrate", other, "job.yaml")
-    run("migrate", verb, "job.yaml")
+    assert run("migrate", "status", "job.yaml").output == ""
+    run("migrate", verb, "job.yaml", *state)
 
     if verb == "seal":
         run("migrate", "verify", "job.yaml")
@@ -201,17 +227,30 @@ def test_a_run_begins_anew_after_another_verb_has_undone_its_work(
         assert stored(clinic) == before
 
 
-@pytest.mark.parametrize("edit", ["job", "state", "keyring"])
-def test_a_state_of_something_else_is_refused(clinic: Path, run: Run, edit: str) -> None:
-    change(
-        clinic,
-        "CREATE TRIGGER refuse BEFORE UPDATE ON messages WHEN old.id = 8"
-        " BEGIN SELECT RAISE(ABORT, 'no'); END",
-    )
-    run("migrate", "seal", "job.yaml", status=3)
+def test_a_state_of_before_is_not_gone_on_with_after_a_run_that_kept_its_own(
+    clinic: Path, run: Run
+) -> None:
+    fail_at(clinic, run, 8, "seal", "job.yaml", "--state", "s")
+    run("migrate", "open", "job.yaml")
+    fail_at(clinic, run, 2, "seal", "job.yaml")
+    run("migrate", "seal", "job.yaml", "--state", "s")
+
+    run("migrate", "verify", "job.yaml")
+
+
+@pytest.mark.parametrize("edit", ["job", "variable", "state", "keyring"])
+def test_a_state_of_something_else_is_refused(
+    clinic: Path, run: Run, edit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, state = clinic.with_name("job.yaml"), clinic.with_name("job.yaml.seal.state")
+    where = "    where: org = '${env:ORG}'\n    tenant"
+    job.write_text(SQLITE_JOB.replace("    tenant", where), "utf-8")
+    monkeypatch.setenv("ORG", "clinic")
+    fail_at(clinic, run, 8, "seal", "job.yaml")
     if edit == "job":
-        job.write_text(SQLITE_JOB + "\n", "utf-8")
+        job.write_text(job.read_text("utf-8") + "\n", "utf-8")
+    elif edit == "variable":
+        monkeypatch.setenv("ORG", "hospital")
     elif edit == "state":
         state.write_bytes(state.read_bytes().replace(b'"after": [6]', b'"after": [9]'))
     else:

@@ -100,17 +100,18 @@ def test_a_key_ends_when_it_is_told(run: Run) -> None:
 
 
 def test_every_change_stands_in_the_audit_log_under_a_name_that_tells_nothing(run: Run) -> None:
-    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
-    run("expire", "alice", kid)
-    run("revoke", "--yes", "alice", kid, "--reason", "lost")
-    run("revoke", "--yes", "alice", "unknown", "--reason", "lost", status=3)
+    who = "alice-of-ward-seven"
+    kid = run("add", who, "--jwk", "alice.json").stdout.strip()
+    run("expire", who, kid)
+    run("revoke", "--yes", who, kid, "--reason", "lost")
+    run("revoke", "--yes", who, "unknown", "--reason", "lost", status=3)
 
     text = Path("keyring.jwe.audit").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     events = ["participants.add", "participants.expire", "participants.revoke"]
     assert [one["event"] for one in lines if one["event"].startswith("participants")] == events
     assert {one.get("kid") for one in lines[-3:]} == {kid}
-    assert "alice" not in text
+    assert who not in text
 
 
 def test_a_private_key_that_we_do_not_have_is_not_handed_out(run: Run) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
+from proxy.keys.sessions.settings import MAX_AGE_SECONDS
 from proxy.keys.stores import Store, open_store
 from tests.cli.conftest import Run, invoke
 
@@ -222,24 +225,53 @@ def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
     assert told.stdout.splitlines()[2].split()[2:4] == ["0", "never"]
 
 
-def test_usage_joins_proofs_of_what_is_stored(run: Run) -> None:
-    Path("stored.csv").write_text("content\n")
+def a_job(run: Run, source: str, stdin: bytes = b"") -> None:
+    """Make a report of the one letter that is stored, which is plain."""
     Path("job.yaml").write_text(
-        "version: 1\nsource: {pipe: csv}\n"
+        f"version: 1\nsource: {{{source}}}\n"
         "tables: [{table: t, tenant: const:clinic, columns: [{column: content}]}]\n"
     )
+    run("migrate", "verify", "job.yaml", "--report", "proof.jws", stdin=stdin, status=1)
+
+
+def count_for_two_days() -> None:
+    """Note what a process has counted that began two days ago."""
+    use = KekUse(time.time() - 2 * MAX_AGE_SECONDS)
+    use.opened(1, time.time())
+    with a_process() as (sessions, runner):
+        key = sessions.keyring.record_key
+        runner.run(use.flush(sessions.store, key, time.time(), notice=pytest.fail))
+
+
+def test_usage_joins_proofs_of_what_is_stored(run: Run) -> None:
+    with closing(sqlite3.connect("clinic.db")) as database, database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, content TEXT)")
+        database.execute("INSERT INTO t (content) VALUES ('hello')")
     first = json.loads(run("keys", "usage", "--json").stdout)["keks"][0]["id"]
     second = run("keys", "add").stdout.strip()
-    run("migrate", "verify", "job.yaml", "--report", "proof.jws", stdin=b"content\n")
+    a_job(run, "sqlite: clinic.db")
+    unknown = run("keys", "usage", "--report", "proof.jws").stdout
+    count_for_two_days()
     told = run("keys", "usage", "--report", "proof.jws")
     answer = json.loads(run("keys", "usage", "--report", "proof.jws", "--json").stdout)
     Path("proof.jws").write_text("e30.e30.e30")
 
+    assert f"safe to retire {second}: no, because no process has counted" in unknown
     assert f"safe to retire {first}: no, because it is the primary KEK" in told.stdout
     assert f"safe to retire {second}: yes, proven at 20" in told.stdout
-    assert "not covered: what the stream was made from" in told.stderr
+    assert "not covered: backups" in told.stderr
     assert [kek["retire"]["safe"] for kek in answer["keks"]] == [False, True]
     run("keys", "usage", "--report", "proof.jws", status=1)
+
+
+def test_a_stream_proves_nothing_of_what_is_stored_since_it_was_made(run: Run) -> None:
+    second = run("keys", "add").stdout.strip()
+    a_job(run, "pipe: csv", b"content\nhello\n")
+    count_for_two_days()
+    told = run("keys", "usage", "--report", "proof.jws")
+
+    assert f"safe to retire {second}: no, because the report is not of one state" in told.stdout
+    assert "not covered: what the stream was made from" in told.stderr
 
 
 def test_a_conversation_without_packages_is_told(run: Run) -> None:

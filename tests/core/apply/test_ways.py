@@ -53,6 +53,7 @@ from tests.factories import (
     a_session,
     a_sid,
     an_item,
+    forged,
     keys_for,
 )
 
@@ -710,11 +711,6 @@ def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: AN
     number = how.pop("number", 0)
     session = a_session(SCOPE, sid=a_sid(number))
     return session.seal(text, Context(SCOPE, field), **how).decode()
-
-
-def forged(token: str) -> str:
-    """Return a token whose tag is another one."""
-    return token[:-1] + ("A" if token[-1] != "A" else "Q")
 
 
 def answered(rule: Rule, body: str, keys: Warm) -> tuple[object, object]:

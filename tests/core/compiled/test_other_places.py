@@ -30,9 +30,9 @@ from tests.factories import (
 CANARY = "4111-CANARY"
 NAMES = Names(parse_source("const:clinic"), parse_source("const:c1"))
 FORM: Headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 NDJSON: Headers = ((b"Content-Type", b"application/x-ndjson"),)
-A_PART = '--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n--x--\r\n'
+A_PART = '--of-parts\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n--of-parts--\r\n'
 
 
 def a_seal(*encrypt: str, **options: object) -> Rule:

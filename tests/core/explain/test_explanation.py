@@ -321,10 +321,10 @@ def test_a_part_that_still_comes_is_told_as_what_it_becomes() -> None:
     rule = a_rule(request=a_block(encrypt=["part:file"]), names=BY_CONST)
     content = CANARY * 7000
     body = (
-        '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-        f"{content}\r\n--x--\r\n"
+        '--of-parts\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        f"{content}\r\n--of-parts--\r\n"
     )
-    kind = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+    kind = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
     message = a_message(body, headers=kind)
     compiled = RuleTable((rule,), pass_unmatched=True)
     exchange = Exchange(compiled.decide("POST", canonical("/api/messages")), message.head)

@@ -70,6 +70,7 @@ FIELD_MUTATIONS: dict[str, Callable[[str], str]] = {
     "encoded": lambda text: quote(text, safe="%"),
     "joint": lambda text: text.replace("_", "."),
     "space joint": lambda text: text.replace("_", "+"),
+    "leading joint": lambda text: f".{text[1:]}" if text.startswith("_") else text,
     "question": lambda text: f"?{text}",
 }
 
@@ -106,6 +107,12 @@ def reads_member(name: str, ruled: str) -> bool:
 @example(("a__b", "a._b"))
 @example(("card", "%2563ard"))
 @example(("card", "[card][x]"))
+@example(("_id", ".id"))
+@example(("_id", "+%2Eid[]"))
+@example(("_id", ".id:int"))
+@example(("__id", ". id"))
+@example(("_id", "-id"))
+@example(("_id", "--id"))
 def test_a_field_that_a_model_reads_as_a_ruled_one_is_a_twin(names: tuple[str, str]) -> None:
     ruled, spelled = names
     for model in FIELDS.values():
@@ -129,6 +136,8 @@ def test_a_member_with_a_nul_within_is_a_twin_of_the_same_without_it() -> None:
 @given(mutated(MEMBER_MUTATIONS))
 @example(("id", "ID"))
 @example(("conversationId", "conversation_id"))
+@example(("content", "['content']"))
+@example(("content", '["content"].x'))
 def test_a_member_that_a_model_reads_as_a_ruled_one_is_a_twin(names: tuple[str, str]) -> None:
     ruled, name = names
     for model in MEMBERS.values():
@@ -162,6 +171,24 @@ def test_names_that_honest_messages_have_side_by_side_are_two(name: str, ruled: 
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"Forwarded", True),
+        (b"X-Real-IP", True),
+        (b"x.real~ip", True),
+        (b"X-Forwarded-For", True),
+        (b"X.Forwarded.For", True),
+        (b"X-Forwarded-User", True),
+        (b"X-Real-IP-Of", False),
+        (b"Forwarded-For", False),
+        (b"X-Request-Id", False),
+    ],
+)
+def test_headers_that_tell_of_the_client_are_known(name: bytes, *, expected: bool) -> None:
+    assert expected == readings.tells_of_client(name)
+
+
+@pytest.mark.parametrize(
     ("name", "ruled"),
     [
         ("filter[card]", "card"),
@@ -170,6 +197,7 @@ def test_names_that_honest_messages_have_side_by_side_are_two(name: str, ruled: 
         ("tags[]", "tag"),
         ("user[card]", "card"),
         ("method", "_method"),
+        ("payment.method", "_method"),
         ("utf8", "card"),
         ("authenticity_token", "token"),
         ("cards", "card"),

@@ -19,6 +19,7 @@ from fuzz.forms import walked
 from proxy.core.leaves import FORM
 from proxy.core.leaves import finder as python
 from proxy.core.leaves.finder import SELECTED_MAX, Found, PlainPath
+from proxy.core.leaves.plain_names import PlainNames
 from tests.core.json_texts import RandomTexts, documents, literals
 
 VECTORS: Final = Path(__file__).parents[2] / "vectors"
@@ -144,7 +145,8 @@ def test_without_paths_any_json_is_found_and_nothing_else() -> None:
 
 NAMES: Final = (
     "a", "A", "b", "B", "_a", "-a", "a_", "a-", "_A", "a_b", "a-b", "aB", "AB", "a b", " a", "a ",
-    "a.b", "a.x", "[a]", "[a", "a[0]", "a]", ".a", "[.a", "[[a]", "a:b", "$a", "@a", "", "k", "K",
+    "a.b", "a.x", "[a]", "[a", "a[0]", "a]", ".a", "[.a", "[[a]", "['a']",
+    "['a.b']", "['']", "['']']", "['a", "['a'", "a:b", "$a", "@a", "", "k", "K",
     "s", "__proto__", "constructor", "prototype", "proto", "_proto_", "0", "x",
 )  # fmt: skip
 SELECTED: Final = (
@@ -477,3 +479,14 @@ def test_strings_of_any_size_are_read_piece_by_piece(size: int, tail: str) -> No
         valid = False
     agreed(paths_of("a"), text.encode())
     assert (walked(paths_of("a"), text.encode()) is not None) == valid
+
+
+def test_names_are_remembered_up_to_a_length() -> None:
+    plain = PlainNames(["text"])
+    for length in (10, 5_000, 100_000):
+        for number in range(128):
+            assert plain.suit({f"{number}".ljust(length, "x"): 1, "text": 2})
+            assert not plain.suit({f"{number}".ljust(length, "x"): 1, "Text": 2})
+
+    remembered = sum(len(name) for names in plain._told for name in names)
+    assert 0 < remembered <= 128 * 4096

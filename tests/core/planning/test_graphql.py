@@ -21,7 +21,6 @@ from proxy.core.errors import (
     InvalidExpression,
     MessageError,
     MissingValue,
-    NothingSealed,
     OpenFailed,
     UnsupportedBody,
 )
@@ -129,6 +128,30 @@ def test_what_is_sealed_in_one_place_opens_in_another() -> None:
     assert sealed(request(literal), rule) == request(SPELLINGS["literals"][0])
 
 
+@pytest.mark.parametrize("string", [False, True])
+def test_an_enum_that_is_selected_is_refused(string: bool) -> None:  # noqa: FBT001 - a parameter
+    item = an_item("$.fields.send.note", min_chars=0 if string else None)
+    rule = a_rule(request=graphql(a_block(encrypt=[item])), names=NAMES)
+
+    for query in (
+        'mutation {send(to: "c1", note: SECRET)}',
+        'mutation {send(to: "c1", note:SECRET)}',
+        'mutation ($n: X = SECRET) {send(to: "c1", note: $n)}',
+    ):
+        assert refused(request(query), rule).reason == "not-a-value"
+    beside = f'mutation {{send(kind: NOTE, to: "c1", note: "{CANARY}", urgent: YES)}}'
+    assert TOKEN.sub(CANARY, sealed(request(beside), rule)) == request(beside)
+
+
+@pytest.mark.parametrize("literal", ["7", "true", "2.5"])
+def test_a_literal_that_is_no_string_is_sealed_whole(literal: str) -> None:
+    before = request(f'mutation {{send(to: "c1", note: {literal})}}')
+
+    after = json.loads(sealed(before))["query"]
+
+    assert TOKEN.sub("TOKEN", after) == 'mutation {send(to: "c1", note: "TOKEN")}'
+
+
 def test_what_opens_as_no_literal_is_refused() -> None:
     query = SPELLINGS["variables"][0]
     token = TOKEN.findall(sealed(request(query, {"to": "c1", "note": {"a": 1}})))[0]
@@ -180,8 +203,25 @@ def test_one_value_for_a_list_is_selected_beside_the_list_or_refused() -> None:
         rule = a_rule(request=block, names=names)
         assert CANARY not in sealed(request(query, {"n": [text, text]}), rule)
     found = refused(request(query, {"n": text}), a_rule(request=strict, names=names))
-    assert isinstance(found, NothingSealed)
+    assert isinstance(found, ForbiddenValue)
     assert CANARY not in sealed(request(query, {"n": text}), a_rule(request=lax, names=names))
+
+
+@pytest.mark.parametrize("only", [None, ()])
+@pytest.mark.parametrize(
+    ("selector", "value"),
+    [("notes[*]", CANARY), ("notes[*]", 7), ("notes[*].text", {"text": CANARY})],
+)
+def test_one_value_for_a_list_is_refused_beside_one_that_is_sealed(
+    selector: str, value: object, only: tuple[str, ...] | None
+) -> None:
+    items = ["$.fields.send.title", f"optional $.fields.send.{selector}"]
+    block = replace(graphql(a_block(encrypt=items)), nothing="refuse", only=only)
+    names = Names(parse_source("const:clinic"), parse_source("const:c"))
+    query = "mutation ($t: String!, $n: [Note!]) {send(title: $t, notes: $n)}"
+
+    found = refused(request(query, {"t": "x", "n": value}), a_rule(request=block, names=names))
+    assert found.reason == "name-hidden"
 
 
 def test_every_operation_of_a_batch_is_sealed() -> None:

@@ -27,6 +27,7 @@ from proxy.core.planning.mistyped_response import (
     typed_by_look,
 )
 from proxy.core.rules.model import Block, Names, Part
+from proxy.core.slices import PIECE_BYTES, pausing
 from tests.core.explained import explain_response
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, Trip, a_block, a_message, a_response, a_rule, a_session, an_item
@@ -91,6 +92,47 @@ def look(
 )
 def test_a_beginning_tells_what_may_follow(text: bytes, shape: str) -> None:
     assert shape_of(text) == shape
+
+
+@pytest.mark.parametrize("padding", [0, SIZE])
+def test_a_number_of_any_length_is_a_number(padding: int) -> None:
+    for number in (b"1" * 5000, b"-1." + b"1" * 5000, b"1e" + b"1" * 5000):
+        text = b'["' + b"x" * padding + b'",{"n":' + number
+        assert shape_of(text) == "more"
+        assert shape_of(text + b"}]") == "whole"
+        assert look(text + b"}]", told=True, limit=2 * SIZE).passes
+
+
+@pytest.mark.parametrize("element", [b"[]", b"{}", b"1", b'"a"', b'{"a":[1]}'])
+def test_a_long_beginning_is_looked_at_in_pieces(element: bytes) -> None:
+    text = b"[" + b",".join([element] * (4 * SIZE // len(element)))
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+
+    with pausing(pause):
+        assert shape_of(text) == "more"
+        assert pauses > len(text) // PIECE_BYTES
+        assert shape_of(text + b"]") == "whole"
+        assert shape_of(text + b"] no JSON") == "never"
+        assert shape_of(text + b",no") == "more"  # it is held until all of it has come
+        assert shape_of(b"[" + text[1:].replace(b",", b" ")) == "never"
+
+
+def test_a_long_text_is_what_its_beginning_is() -> None:
+    assert shape_of(b"[2027-01-01 10:00:00] begun\n" * SIZE) == "never"
+    assert shape_of(b"[1]" + b" " * SIZE) == "whole"
+    assert shape_of(b"[1]" + b" " * SIZE + b"x") == "never"
+    assert shape_of(b'["' + b"x" * SIZE + b'",' + b"[" * SIZE) == "never"
+
+
+def test_what_has_more_values_than_json_may_have_is_not_read() -> None:
+    text = b'["' + b"x" * SIZE + b'"'
+    assert shape_of(text + b",[]" * 499_000) == "more"
+    assert shape_of(text + b",[]" * 500_001) == "never"
+    assert shape_of(text + b",0" * 1_000_001) == "never"
 
 
 @given(documents(), st.integers(0, 200))

@@ -41,7 +41,7 @@ FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
 SEQ = ((b"Content-Type", b"application/json-seq"),)
 SSE = ((b"Content-Type", b"text/event-stream"),)
-PARTS = ((b"Content-Type", b"multipart/form-data; boundary=x"),)
+PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 TEXT = ((b"Content-Type", b"text/plain"),)
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 CANARY = "canary-5d1e77"
@@ -75,7 +75,7 @@ def refused(made: Rule, body: str, headers: Headers = JSON_TYPE) -> NothingSeale
 
 def part(name: str, filename: str = "") -> str:
     named = f'; filename="{filename}"\r\nContent-Type: image/png' if filename else ""
-    return f'--x\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n{CANARY}\r\n'
+    return f'--of-parts\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n{CANARY}\r\n'
 
 
 @pytest.mark.parametrize(
@@ -230,12 +230,17 @@ def test_what_is_selected_at_any_depth_is_one_record() -> None:
     ("selector", "headers", "good", "bad"),
     [
         ("form:content", FORM, "content=a&b=c", f"contnt={CANARY}"),
-        ("part:content", PARTS, part("content") + "--x--\r\n", part("contnt") + "--x--\r\n"),
+        (
+            "part:content",
+            PARTS,
+            part("content") + "--of-parts--\r\n",
+            part("contnt") + "--of-parts--\r\n",
+        ),
         (
             "filename:content",
             PARTS,
-            part("content", "a.png") + "--x--\r\n",
-            part("content") + "--x--\r\n",
+            part("content", "a.png") + "--of-parts--\r\n",
+            part("content") + "--of-parts--\r\n",
         ),
         ("header:title", JSON_TYPE, "", f'"{CANARY}"'),
         ("query:title", JSON_TYPE, "", f'"{CANARY}"'),

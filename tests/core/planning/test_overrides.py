@@ -17,8 +17,8 @@ from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule, an_item
 
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
-PARTS = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
-PART = b'--X-1\r\nContent-Disposition: form-data; name="%b"\r\n\r\nPUT\r\n--X-1--\r\n'
+PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
+PART = b'--of-parts\r\nContent-Disposition: form-data; name="%b"\r\n\r\nPUT\r\n--of-parts--\r\n'
 SEAL_PUT = a_rule("PUT /api/messages", name="put", request=a_block(encrypt=["$.card"]), names=NAMES)
 READ_POST = a_rule(
     name="post",
@@ -53,7 +53,14 @@ def test_a_form_that_asks_for_a_ruled_method_is_refused(headers: Headers, body: 
 
 
 def test_a_form_that_asks_in_a_spelling_of_its_own_is_refused() -> None:
-    for headers, body in ((FORM, b"_method[]=PUT"), (PARTS, PART % b"_method[]")):
+    for headers, body in (
+        (FORM, b"_method[]=PUT"),
+        (FORM, b".method=PUT"),
+        (FORM, b"%2Emethod=PUT"),
+        (FORM, b"a=1&+.method=PUT"),
+        (PARTS, PART % b"_method[]"),
+        (PARTS, PART % b".method"),
+    ):
         with pytest.raises(ForbiddenValue):
             sends((READ_POST, SEAL_PUT), body, headers)
     with pytest.raises(InvalidBody):
@@ -113,7 +120,19 @@ def test_only_post_is_overridden_and_laxer_readings_of_the_path_count() -> None:
         ("_method=PUT", True),
         ("a=1&_METHOD=PUT", True),
         ("%5Fmetho%64=PUT", True),
+        ("%255Fmethod=PUT", True),
+        (".method=PUT", True),
+        ("%2Emethod=PUT", True),
+        ("+.method=PUT", True),
+        ("a=1;_method=PUT", True),
+        ("_method[]=PUT", True),
+        ("[_method]=PUT", True),
+        ("__proto__[_method]=PUT", True),
         ("method=PUT", False),
+        ("payment_method=card", False),
+        ("code_challenge_method=S256", False),
+        ("next=/a_method", False),
+        ("a=%5Fmethod", False),
         ("", False),
         (None, False),
     ],

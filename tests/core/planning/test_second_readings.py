@@ -8,11 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import BodyTooLarge, InvalidBody, MessageError, UnsupportedBody
+from proxy.core.errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidBody,
+    MessageError,
+    UnsupportedBody,
+)
 from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
+from proxy.core.planning.treatment import ReadRequest, StreamRecords, treat_request
 from proxy.core.rules.model import Names, Rule
-from tests.factories import JSON_TYPE, a_block, a_message, a_response, a_rule, replied, send, sent
+from tests.factories import (
+    JSON_TYPE,
+    Trip,
+    a_block,
+    a_message,
+    a_response,
+    a_rule,
+    replied,
+    send,
+    sent,
+)
 
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 FORM: Headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
@@ -42,9 +60,9 @@ def test_a_request_is_no_event_stream_unless_its_rule_says_so(selector: str, bod
 
 @pytest.mark.parametrize("changes", [{"format": "sse"}, {"types": ("text/event-stream",)}])
 def test_a_request_is_an_event_stream_where_its_rule_says_so(changes: dict[str, object]) -> None:
-    body = b': hello\nevent: add\nid: 1\nretry: 5\ndata: {"card":"4111"}\n\n'
+    body = b': hello\nevent: add\nid: 1\nretry: 5\ndata: {"card":"4111222233334444"}\n\n'
     out = sent(seals("$.card", **changes), a_message(body, headers=EVENTS))
-    assert b"4111" not in out
+    assert b"4111222233334444" not in out
     assert out.startswith(b': hello\nevent: add\nid: 1\nretry: 5\ndata: {"card":"eyJ')
 
 
@@ -56,7 +74,7 @@ def test_a_type_that_covers_all_makes_no_event_stream() -> None:
 
 def test_the_events_of_a_response_are_read_as_ever() -> None:
     rule = a_rule(response=a_block(encrypt=["$.card"], names=NAMES), names=NAMES)
-    assert b"4111" not in answered(rule, 'data: {"card":"4111"}\n\n')
+    assert b"4111222233334444" not in answered(rule, 'data: {"card":"4111222233334444"}\n\n')
 
 
 def answered(rule: Rule, body: str) -> bytes:
@@ -123,23 +141,23 @@ def test_a_form_that_is_something_else_too_is_refused(body: str, selector: str) 
 @pytest.mark.parametrize(
     "body",
     [
-        "card=4111",
-        "a=%7B%22x%22%3A1%7D&card=4111",
-        'a={"x":1}&card=4111',
-        "card=4111&note=[1,2]",
-        "[a]=b&card=4111",
-        "a[]=1&card=4111",
-        "q=http://a.example/?x=1%26card%3D2&card=4111",
-        "card=4111&xml=<a/>",
-        "note=// not a comment&card=4111",
-        "#=1&card=4111",
-        "card=4111&code=/*{*/",
-        "-x=1&card=4111",
+        "card=4111222233334444",
+        "a=%7B%22x%22%3A1%7D&card=4111222233334444",
+        'a={"x":1}&card=4111222233334444',
+        "card=4111222233334444&note=[1,2]",
+        "[a]=b&card=4111222233334444",
+        "a[]=1&card=4111222233334444",
+        "q=http://a.example/?x=1%26card%3D2&card=4111222233334444",
+        "card=4111222233334444&xml=<a/>",
+        "note=// not a comment&card=4111222233334444",
+        "#=1&card=4111222233334444",
+        "card=4111222233334444&code=/*{*/",
+        "-x=1&card=4111222233334444",
     ],
 )
 def test_an_honest_form_is_sealed(body: str) -> None:
     out = sent(seals("form:card"), a_message(body, headers=FORM))
-    assert b"4111" not in out
+    assert b"4111222233334444" not in out
 
 
 def test_a_form_that_is_only_forbidden_something_is_none_of_json_either() -> None:
@@ -235,15 +253,59 @@ def test_json_that_is_a_form_too_has_no_pair_of_a_selected_name(
 def test_honest_json_under_the_type_of_forms_is_sealed(
     changes: dict[str, object], note: str
 ) -> None:
-    body = f'{{"a":"{note}","card":"4111"}}'
+    body = f'{{"a":"{note}","card":"4111222233334444"}}'
     out = sent(seals("$.card", **changes), a_message(body, headers=FORM))
-    assert b"4111" not in out
+    assert b"4111222233334444" not in out
     assert note.encode() in out
 
 
+RECORDS = [
+    ("ndjson", "%s\n"),
+    ("json-seq", "\x1e%s\n"),
+    ("sse", "data: %s\n\n"),
+]
+
+
+@pytest.mark.parametrize(("kind", "record"), RECORDS)
+@pytest.mark.parametrize("hidden", ["&card=CANARY", ";card=CANARY;", "&c%61rd=CANARY&"])
+def test_records_that_are_a_form_too_have_no_pair_of_a_selected_name(
+    kind: str, record: str, hidden: str
+) -> None:
+    whole = record % '{"card":"d"}'
+    for body in (record % f'{{"card":"d","a":"{hidden}"}}', whole + record % f'{{"{hidden}":1}}'):
+        for selector in ("$.card", "optional $.card", "$..card"):
+            with pytest.raises(MessageError) as caught:
+                send(seals(selector, format=kind, nothing="pass"), a_message(body, headers=FORM))
+            assert caught.value.reason in {"name-in-form", "missing-value"}
+    honest = record % '{"card":"4111222233334444","a":"x & y; z=1"}'
+    assert b"4111222233334444" not in sent(
+        seals("$.card", format=kind), a_message(honest, headers=FORM)
+    )
+
+
+@pytest.mark.parametrize("changes", SAYS_JSON)
+def test_json_that_is_a_form_too_has_no_pair_with_a_selected_name_within(
+    changes: dict[str, object],
+) -> None:
+    for hidden in ("&a[card]=CANARY&", "&a.card=CANARY"):
+        for selector in ("$.*.card", "$..card"):
+            body = f'{{"q":{{"card":"d","x":"{hidden}"}}}}'
+            with pytest.raises(ForbiddenValue):
+                send(seals(selector, **changes), a_message(body, headers=FORM))
+
+
+@pytest.mark.parametrize(("kind", "record"), RECORDS)
+def test_records_under_the_type_of_forms_are_read_whole(kind: Kind, record: str) -> None:
+    rule = seals("$.card", format=kind)
+    for headers, type_ in ((FORM, ReadRequest), (TEXT, StreamRecords)):
+        message = a_message(record % '{"card":"d"}', headers=headers)
+        exchange = Trip((rule,), message).exchange
+        assert isinstance(treat_request(exchange, None, 1 << 24), type_)
+
+
 def test_declared_json_may_hold_pairs() -> None:
-    body = '{"note":"http://a.example/?x=1&card=2","card":"4111"}'
-    assert b"4111" not in sent(seals("$.card"), a_message(body))
+    body = '{"note":"http://a.example/?x=1&card=2","card":"4111222233334444"}'
+    assert b"4111222233334444" not in sent(seals("$.card"), a_message(body))
 
 
 def test_more_pairs_than_a_form_may_have_are_refused() -> None:
@@ -335,11 +397,12 @@ def test_where_nothing_is_sealed_any_packet_passes() -> None:
 def test_a_packet_is_asked_for_names_of_its_arrays_alone() -> None:
     rule = seals("$[1].content", "header:X-Room", format="socketio", nothing="pass")
     headers = (*TEXT, (b"X-Room", b"a"))
-    out = sent(rule, a_message('40{"x-room":"a"}\x1e42["m",{"content":"4111"}]', headers=headers))
+    body = '40{"x-room":"a"}\x1e42["m",{"content":"4111222233334444"}]'
+    out = sent(rule, a_message(body, headers=headers))
     assert out.startswith(b'40{"x-room":"a"}\x1e42["m",{"content":"eyJ')
 
 
 def test_a_line_that_is_a_field_of_ones_own_passes() -> None:
-    body = 'trace: 1\ndata: {"card":"4111"}\n\n'
+    body = 'trace: 1\ndata: {"card":"4111222233334444"}\n\n'
     out = sent(seals("$.card", format="sse"), a_message(body, headers=EVENTS))
     assert out.startswith(b"trace: 1\ndata: ")

@@ -100,6 +100,19 @@ def test_all_conditions_must_be_met() -> None:
     assert not both.met(b'{"a":1,"b":1}')
 
 
+@pytest.mark.parametrize("step", ["[*]", "[0]"])
+@pytest.mark.parametrize(("inner", "item"), [("", b'"a"'), (".type", b'{"type":"a"}')])
+def test_what_decides_in_a_list_is_in_no_value_that_may_stand_for_one(
+    step: str, inner: str, item: bytes
+) -> None:
+    condition = Conditions(when(f"$.items{step}{inner}", b'"a"'), variants_allowed=False)
+
+    with pytest.raises(ForbiddenValue):
+        condition.met(b'{"items":%s}' % item)
+    assert not condition.met(b'{"items":null}')
+    assert condition.met(b'{"items":[%s]}' % item)
+
+
 def test_what_decides_has_one_spelling() -> None:
     strict = Conditions(when("$.type", b'"a"'), variants_allowed=False)
 

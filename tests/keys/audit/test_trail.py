@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,56 @@ async def test_what_is_too_much_to_keep_is_counted_in_the_log(
     ]  # fmt: skip
     assert lines[-1]["number"] == 7
     await trail.close()
+
+
+async def test_what_is_lost_during_a_write_is_counted_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trails, "MOST_KEPT", 3)
+    trail, log, _ = a_trail(tmp_path)
+    begun, released, append = threading.Event(), threading.Event(), AuditLog.append
+
+    def slow(self: AuditLog, *entries: Any) -> Head:  # noqa: ANN401 - handed on as it came
+        begun.set()
+        assert released.wait(5)
+        return append(self, *entries)
+
+    monkeypatch.setattr(AuditLog, "append", slow)
+    trail.note("open.refused")
+    assert await asyncio.to_thread(begun.wait, 5)
+    for _ in range(10):
+        trail.note("open.refused")
+    released.set()
+    await trail.close()
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [line["number"] for line in lines if line["event"] == "audit.lost"] == [7]
+    assert [line["event"] for line in lines].count("open.refused") == 4
+
+
+@pytest.mark.parametrize("block", [True, False])
+async def test_whatever_fails_is_a_failed_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, block: bool
+) -> None:
+    """At the limit of processes no thread begins: nobody may wait for ever."""
+    trail, log, ear = a_trail(tmp_path, block=block)
+    left, to_thread = [RuntimeError("can't start new thread")], asyncio.to_thread
+
+    async def out_of_threads(*call: Any) -> Any:  # noqa: ANN401 - handed on as it came
+        if left:
+            raise left.pop()
+        return await to_thread(*call)
+
+    monkeypatch.setattr(asyncio, "to_thread", out_of_threads)
+    trail.note("open.refused")
+    async with asyncio.timeout(5):
+        if block:
+            with pytest.raises(UnfitEnvironment, match="RuntimeError"):
+                await trail.write("keys.revoke")
+        else:
+            await trail.write("keys.revoke")
+        await trail.close()
+    assert ear.reasons == ["the audit log cannot be written: RuntimeError"]
+    assert told(log) == ["audit.began", "open.refused", *["keys.revoke"][block:]]
 
 
 async def test_an_end_with_a_log_that_cannot_be_written_comes_to_an_end(tmp_path: Path) -> None:

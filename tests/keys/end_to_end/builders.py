@@ -83,18 +83,15 @@ class Process:
             max_messages=self.max_messages,
             store_timeout=5.0,
         )
-        common: dict[str, Any] = {
-            "clock": self.time,
-            "random": some_bytes,
-            "notice": self.notices.append,
-        }
-        self.sessions = Sessions(self.keyring, self.store, settings, **common)
+        common: dict[str, Any] = {"random": some_bytes, "notice": self.notices.append}
+        self.sessions = Sessions(self.keyring, self.store, settings, clock=self.time, **common)
         self.keys = EndToEnd(
             self.sessions,
             settings,
             self.identities,
             self.environ,
             pins=self.pins,
+            clock=self.sessions.now,
             reporter=self.reports,
             **common,
         )

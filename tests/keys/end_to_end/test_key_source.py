@@ -35,6 +35,8 @@ from tests.keys.end_to_end.builders import (
 from tests.keys.participants.builders import PASSPHRASE, a_private_jwk, a_public_key
 
 CTX_CHARS = 43
+DAYS = 26 * 86_400
+MINUTES = 99
 
 
 async def refusal(process: Process, reader: str, sealed: bytes, conversation: str = "c1") -> str:
@@ -300,6 +302,17 @@ async def test_a_session_seals_for_its_time_and_opens_until_its_package_ends() -
     assert await refusal(one, "bob", sealed) in {"package-expired", "no-package"}
 
 
+async def test_a_session_of_the_future_seals_no_more_once_the_clock_is_right() -> None:
+    """Readers refuse such an id, so messages would be lost until then."""
+    (one,) = await a_fleet(store=MemoryStore(Time()))
+    one.time.advance(DAYS)
+    early = await one.session("alice", ["bob"])
+    one.time.advance(-DAYS)
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    assert decode(sealed).key_id.sid != early.sid
+    assert await one.open_for("bob", sealed) == b"hello"
+
+
 async def test_after_many_messages_another_key_takes_over() -> None:
     time = Time()
     (one,) = await a_fleet(store=SharedStore(lambda: time.now))
@@ -335,6 +348,18 @@ async def test_revoking_a_conversation_refuses_what_was_sealed_before() -> None:
 
 
 # --- what does not open ---------------------------------------------------------------------------
+
+
+async def test_while_the_clock_is_before_a_revocation_nothing_is_sealed() -> None:
+    (one,) = await a_fleet(store=MemoryStore(Time()))
+    assert await session_control.revoke(one.sessions, Scope("clinic", "c1"), int(one.time.now) + 1)
+    one.time.advance(-MINUTES)
+    with pytest.raises(KeyUnavailable) as refused:
+        await one.seal(b"hello", "alice", ["bob"])
+    assert refused.value.reason == "clock-before-revocation"
+    one.time.advance(MINUTES)
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    assert await one.open_for("bob", sealed) == b"hello"
 
 
 async def test_a_token_opens_in_its_own_conversation_alone() -> None:
@@ -417,12 +442,14 @@ async def test_a_store_that_goes_down_leaves_what_is_at_hand() -> None:
 
 async def test_nothing_of_a_key_stands_in_the_store() -> None:
     (one,) = await a_fleet()
-    session = await one.session("alice", ["bob"], "conversation-1")
+    sender = "alice@clinic.example"  # with characters that no package has in base64url
+    await one.add(sender, a_held_key("alice-sig"))
+    session = await one.session(sender, ["bob"], "conversation-1")
     held = one.keys._sealing._held.entries()[0]
     assert held.session is session
     everything = b"".join((await one.store.dump()).values())
     assert held.key.reveal() not in everything
-    for name in (b"alice", b"clinic", b"conversation-1"):
+    for name in (sender.encode(), b"clinic", b"conversation-1"):
         assert name not in everything
 
 

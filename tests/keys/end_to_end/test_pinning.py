@@ -178,7 +178,7 @@ async def test_pins_that_were_edited_stop_everything() -> None:
     place = one.keys.pins().place(one.people.name("bob"))
     assert isinstance(one.store, MemoryStore)
     kept = one.store._notes[place]
-    one.store._notes[place] = kept[:-1] + b"x"
+    one.store._notes[place] = kept[:-1] + bytes((kept[-1] ^ 1,))
     one.time.advance(MAX_AGE)
     one.keys.changed(None)
 

@@ -112,6 +112,17 @@ def test_two_files_of_one_generation_that_differ_are_told_as_forked() -> None:
     assert line.forked
 
 
+def test_a_fork_lasts_until_a_later_generation_however_often_the_file_is_read() -> None:
+    base = a_keyring("k2")
+    ours, theirs = base.promote("k2"), base.add("k3", now=NOW, random=some_bytes)
+    line = Lineage(ours)
+    for _ in range(2):
+        line.take(theirs)
+        assert line.forked
+    line.take(theirs.promote("k3"))
+    assert not line.forked
+
+
 def test_a_later_generation_in_the_fleet_is_told_and_changes_nothing_else() -> None:
     old = a_keyring("k2")
     line = Lineage(old)
@@ -193,7 +204,7 @@ def test_a_marker_of_nobody_who_has_the_keyring_is_refused() -> None:
         (b"x" * 200, "n", keyring.record_key),
         (record, "m", keyring.record_key),
         (record, "n", RecordKey(b"r" * 32)),
-        (record[:20] + b"\xff" + record[21:], "n", keyring.record_key),
+        (record[:20] + bytes((record[20] ^ 1,)) + record[21:], "n", keyring.record_key),
     ]
     for text, name, key in forged:
         with pytest.raises(RecordRefused):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -136,6 +137,18 @@ def test_a_huge_file_is_refused(case: Case) -> None:
     private_file.write(case.path, b"." * (MAX_FILE_BYTES + 1))
     with pytest.raises(KeyringError, match="larger"):
         open_keyring(case.path, case.root)
+
+
+def test_a_folder_that_cannot_be_read_is_named(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a mounted volume that has gone away: `Path.exists` raises that of Python 3.11."""
+
+    def gone(*_: object, **__: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "stat", gone)
+    with pytest.raises(KeyringError) as raised:
+        open_keyring(case.path, case.root)
+    assert raised.value.reason == f"{case.path}: {os.strerror(errno.ESTALE)}"
 
 
 def test_the_largest_keyring_fits_the_file(tmp_path: Path) -> None:

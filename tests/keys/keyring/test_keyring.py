@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.errors import KeyringError, KeyUnavailable
-from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED
+from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED, RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
 
@@ -52,27 +51,45 @@ def test_what_changes_no_kek_leaves_generation_and_digest() -> None:
         assert (same.generation, same.digest) == (keyring.generation, keyring.digest)
 
 
+def drawn(byte: int) -> RandomBytes:
+    """Return a source of one byte: a mark has 20 bits and a number 16, which may meet by chance."""
+    return lambda size: bytes([byte]) * size
+
+
 def test_two_keyrings_have_other_ids_and_their_first_keks_too() -> None:
-    one, other = (create("", now=NOW, random=os.urandom, marked=True) for _ in range(2))
+    one, other = (create("", now=NOW, random=drawn(byte), marked=True) for byte in (1, 2))
     assert one.id != other.id
     assert one.primary.id != other.primary.id
     assert one.digest != other.digest
 
 
 def test_the_id_of_a_new_kek_ends_in_a_mark_of_its_key() -> None:
-    keyring = create("", now=NOW, random=os.urandom, marked=True)
-    named = keyring.add("k2027", now=NOW, random=os.urandom, marked=True).keks[-1].id
+    keyring = create("", now=NOW, random=drawn(1), marked=True)
+    named = keyring.add("k2027", now=NOW, random=drawn(2), marked=True).keks[-1].id
     assert re.fullmatch(r"k[a-z2-7]{4}", keyring.primary.id)
     assert re.fullmatch(r"k2027-[a-z2-7]{4}", named)
     mark = hashlib.sha256(keyring.primary.key.reveal()).digest()
     assert base64.b32encode(mark).decode().lower()[:4] != keyring.primary.id[1:]
 
 
+def test_a_key_whose_mark_another_kek_has_is_drawn_anew() -> None:
+    keyring = create("", now=NOW, random=drawn(1), marked=True)
+    bytes_ = iter((1, 1, 2))
+    added = keyring.add(
+        "", now=NOW, random=lambda size: bytes((next(bytes_, 3),)) * size, marked=True
+    )
+    assert added.keks[-1].key.reveal() == bytes((2,)) * 32
+    with pytest.raises(KeyringError, match="two KEKs have the same id"):
+        keyring.add("", now=NOW, random=drawn(1), marked=True)
+
+
 def test_after_a_backup_is_restored_a_new_kek_has_neither_the_number_nor_the_id_of_a_lost_one() -> (
     None
 ):
-    backup = create("", now=NOW, random=os.urandom, marked=True)
-    lost, new = (backup.add("", now=NOW, random=os.urandom, marked=True).keks[-1] for _ in range(2))
+    backup = create("", now=NOW, random=drawn(1), marked=True)
+    lost, new = (
+        backup.add("", now=NOW, random=drawn(byte), marked=True).keks[-1] for byte in (2, 3)
+    )
     assert lost.id != new.id
     assert lost.number != new.number
 

@@ -54,7 +54,7 @@ async def test_a_pair_is_made_with_less_right_to_the_cpu_from_its_first_import_o
 
 
 def makers_at_work() -> set[tuple[int, int]]:
-    """Return niceness and policy of the makers that have got as far as their libraries."""
+    """Return niceness and policy of our makers that have got as far as their libraries."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -62,7 +62,8 @@ def makers_at_work() -> set[tuple[int, int]]:
             maps = (folder / "maps").read_text()
             if b"key_generator_process" in command and "cryptography" in maps:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                found.add((int(fields[16]), int(fields[38])))
+                if int(fields[1]) == os.getpid():  # tests beside this one have makers too
+                    found.add((int(fields[16]), int(fields[38])))
     return found
 
 

@@ -23,7 +23,7 @@ def put(held: SealingSessions, session: Session, standing: RevocationState | Non
 
 
 def some(limit: int = 9) -> SealingSessions:
-    held = SealingSessions(limit, max_messages=5)
+    held = SealingSessions(limit, max_messages=5, begun=lambda _: True)
     put(held, a_session())
     return held
 

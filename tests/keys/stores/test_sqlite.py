@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.stores import Offer, StoreFailed
+from proxy.keys.stores import Offer, StoreFailed, sqlite
 from proxy.keys.stores.sqlite import SqliteStore
+from proxy.keys.stores.sqlite_file import SqliteFile
 
+FULL = 2
 ROOT = Path(__file__).parents[3]
 WRITING = """
 import asyncio, sys, time
@@ -49,6 +53,13 @@ def test_what_a_killed_process_kept_is_there(tmp_path: Path) -> None:
     assert asyncio.run(found()) == b"r%d" % last
 
 
+def test_what_was_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
+    """A power cut would else take keys under which messages have been sealed."""
+    file = SqliteFile(tmp_path / "keys.db", time.time)
+    assert file._connection.execute("PRAGMA synchronous").fetchone() == (FULL,)
+    file.close()
+
+
 async def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "keys.db", time.time)
     await store.open(lambda _: None)
@@ -57,6 +68,50 @@ async def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
     await store.close()
     assert set(modes.values()) == {0o600}
     assert "keys.db-wal" in modes
+
+
+def holding(folder: Path, data: bytes) -> set[str]:
+    """Return the names of the files that hold these bytes."""
+    return {path.name for path in folder.iterdir() if data in path.read_bytes()}
+
+
+@contextlib.contextmanager
+def a_reader(path: Path) -> Iterator[sqlite3.Connection]:
+    """Let another connection read, so that the log must stay, until it rolls back."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM records").fetchall()
+        yield reader
+
+
+async def test_an_erasure_fails_while_a_reader_keeps_the_key_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "OVERWRITE_SECONDS", 0.1)
+    store, record = SqliteStore(tmp_path / "keys.db", time.time), b"wrapped key" * 9
+    await store.keep("n", "s1", record, 1, 10**6)
+    with a_reader(tmp_path / "keys.db"):
+        with pytest.raises(StoreFailed, match="log-not-overwritten"):
+            await store.erase("n")
+        assert holding(tmp_path, record) == {"keys.db-wal"}
+    await store.erase("n")
+    assert holding(tmp_path, record) == set()
+    await store.close()
+
+
+async def test_an_erasure_waits_for_a_reader_and_keeps_no_others_waiting(tmp_path: Path) -> None:
+    store, record = SqliteStore(tmp_path / "keys.db", time.time), b"wrapped key" * 9
+    await store.keep("n", "s1", record, 1, 10**6)
+    with a_reader(tmp_path / "keys.db") as reader:
+        erasing = asyncio.get_running_loop().create_task(store.erase("n"))
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(2):
+            assert (await store.find("n", ["s1"])).keys == (None,)
+        assert not erasing.done()
+        reader.execute("ROLLBACK")
+        assert await erasing == {"s1": record}
+    assert holding(tmp_path, record) == set()
+    await store.close()
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660])

@@ -31,7 +31,7 @@ from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors, token
 
 from ..leaving import GONE, INTERIM, SOON, WAYS, Case, Client, Hanging, Way, request, soon
 from ..ours import Ours, local, proxied
-from ..wire import Origin, Peer, Response, eventually, running
+from ..wire import PATIENCE, Origin, Peer, Response, eventually, running
 
 _SWITCH: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -97,7 +97,7 @@ LANES: Final = {
 
 def on_uvloop(way: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(way)
+        runner.run(asyncio.wait_for(way, 24 * PATIENCE))
 
 
 async def each(cases: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -105,6 +105,15 @@ async def each(cases: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for one in cases:
             group.create_task(one)
+
+
+async def got(client: Client, text: bytes) -> None:
+    """Read until a text has come."""
+    seen = b""
+    while text not in seen:
+        part = await client.loop.sock_recv(client.sock, 65536)
+        assert part, seen
+        seen += part
 
 
 def statuses(ours: Ours) -> list[int]:
@@ -549,8 +558,7 @@ def test_b2_b15_a_client_that_leaves_a_response_ends_it_with_the_next_write(
         async with Client.connected(ours.port) as client:
             data = LANES[lane].request(case)
             await client.send(data.replace(b"HTTP/1.1", b"HTTP/" + version, 1))
-            while EVENT not in await client.loop.sock_recv(client.sock, 65536):
-                pass
+            await got(client, EVENT)
             client.leave(way)
             await soon(case.over)
 
@@ -572,8 +580,7 @@ def test_b15_a_silent_stream_of_events_ends_with_its_client(way: Way) -> None:
         async with hanging(hang) as ours, Client.connected(ours.port) as client:
             case = hang.case()
             await client.send(LANES["plain"].request(case))
-            while EVENT not in await client.loop.sock_recv(client.sock, 65536):
-                pass
+            await got(client, EVENT)
             client.leave(way)
             await soon(case.over)
         assert statuses(ours) == [499]
@@ -658,15 +665,19 @@ async def test_b13_what_a_client_said_before_it_left_reaches_an_upstream_that_is
         assert isinstance(connection, ClientConnection)
         connection.pause()
         sending = client.loop.create_task(client.send(frame))
-        while not connection._ended:
-            await asyncio.sleep(0.2)  # up to two ticks of the timer, behind its FIN
-            connection.resume()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            if sending.done() and client.sock.fileno() >= 0:
-                client.leave("close")
-            if not connection._ended:
-                connection.pause()
+        async with asyncio.timeout(6 * PATIENCE):
+            while not connection._ended:
+                for _ in range(20):  # up to the first tick of the timer behind its FIN
+                    await asyncio.sleep(0.01)
+                    if connection._stuck:
+                        break
+                connection.resume()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if sending.done() and client.sock.fileno() >= 0:
+                    client.leave("close")
+                if not connection._ended:
+                    connection.pause()
         await eventually(lambda: not ours.listener.connections)
 
     assert sum(taken) == len(frame)

@@ -4,12 +4,11 @@ import socket
 
 from proxy.config.settings import TcpAddress
 from proxy.traffic.downstream import sockets
+from tests.servers import free_port
 
 
 def test_a_star_is_every_address_of_both_families() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     opened = sockets.open_sockets(TcpAddress("*", port))
     try:
         assert {one.family for one in opened} == {socket.AF_INET, socket.AF_INET6}

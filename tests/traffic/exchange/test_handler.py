@@ -186,6 +186,7 @@ REFUSED = {
     "override of a lax spelling": (get(b"/Open/", b"X-HTTP-Method: GET", method=b"PUT"), 400),
     "override in the query": (post(b"{}", JSON, target=b"/put?_method=PUT"), 400),
     "override in an encoded query": (get(b"/put?%5fmethod=PUT"), 400),
+    "override in a query that PHP reads": (get(b"/put?.method=PUT"), 400),
     "a form that could override": (post(b"_method=PUT", FORM, target=b"/put"), 400),
     "parts that could override": (post(b"--x", PARTS, target=b"/put"), 400),
     "a body of two types": (post(b"_method=PUT", JSON, FORM, target=b"/put"), 400),
@@ -222,6 +223,7 @@ async def test_a19_an_override_of_the_method_passes_where_no_rule_looks() -> Non
         post(b"_method=PUT", FORM, target=b"/free"),
         post(b"{}", JSON, target=b"/free?_method=PUT"),
         get(b"/put"),
+        get(b"/put?payment_method=card&code_challenge_method=S256"),
     ],
 )
 async def test_what_cannot_ask_for_a_ruled_method_passes(request_: bytes) -> None:

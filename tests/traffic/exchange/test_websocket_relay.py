@@ -25,12 +25,13 @@ from proxy.core.planning.exchange import Messages
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
-from proxy.traffic.slices import LONG_BYTES
+from proxy.traffic.slices import LONG_BYTES, Slices
+from proxy.traffic.websocket.frames import PING, TEXT, frame
 from proxy.traffic.websocket.reader import MessageReader
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
-from tests.traffic.wire import eventually, get, talk
+from tests.traffic.wire import Origin, Peer, connected, eventually, get, running, talk
 
 CANARY = "canary-7c41d0"
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("$.cid"))
@@ -204,6 +205,54 @@ async def test_long_messages_are_sealed_in_slices_and_stay_in_their_order(compre
     assert back == texts
     assert len(at.origin.got) == len(texts)
     assert CANARY not in repr(at.origin.got) + at.lines
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        (secrets.token_hex(40_000), True),  # much to inflate and to compress again
+        ("a" * 80_000, True),  # much to compress again
+        (secrets.token_hex(4_000), False),
+    ],
+    ids=["dense", "sparse", "small"],
+)
+@pytest.mark.parametrize("compress", [0, 15])
+async def test_what_is_compressed_is_worked_at_in_slices_from_fewer_bytes_on(
+    monkeypatch: pytest.MonkeyPatch,
+    compress: int,
+    text: str,
+    long: bool,  # noqa: FBT001 - what is expected
+) -> None:
+    turn, found = Slices.turn, list[bool]()
+
+    def noted(slices: Slices, *, long: bool, answer: bool = False) -> object:
+        found.append(long)
+        return turn(slices, long=long, answer=answer)
+
+    monkeypatch.setattr(Slices, "turn", noted)
+    async with scene() as at, at.connect("/chat", compress=compress) as socket:
+        await socket.send_str(message("first"))  # brings the keys
+        await socket.receive()
+        found.clear()
+        await socket.send_str(message(text))
+        back = json.loads((await socket.receive()).data)["content"]
+
+    assert back == text
+    assert found == ([True, True] if long and compress else [])
+
+
+async def test_what_inflates_beyond_the_limit_in_slices_closes_with_too_big() -> None:
+    text = "".join(f"{number:08d}" for number in range(50_000))
+    async with (
+        scene(limits=TrafficLimits(body=200_000)) as at,
+        at.connect("/chat", compress=15) as socket,
+    ):
+        await socket.send_str(message(CANARY + text))
+        await socket.send_str(message())
+        assert (await closed(socket))[0] == 1009
+    assert at.origin.got == []
+    assert "websocket-decompressed-size" in at.lines
+    assert CANARY not in at.lines
 
 
 async def test_what_came_in_front_of_a_refusal_is_sent_in_its_order(
@@ -430,6 +479,100 @@ async def test_a_drain_says_going_away_on_both_legs() -> None:
             assert (await closed(socket))[0] == 1001
             await eventually(lambda: at.origin.codes == [1001])
         assert drain.result()
+
+
+@pytest.mark.parametrize("path", ["/chat", "/tunnel"])
+async def test_b16_a_websocket_that_begins_with_the_drain_is_told(path: str) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def late(request: web.Request) -> web.WebSocketResponse:
+        asked.set()
+        await go.wait()
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        return socket
+
+    async with scene(answer=late) as at:
+        loop = asyncio.get_running_loop()
+        connecting = loop.create_task(
+            at.session.ws_connect(f"http://127.0.0.1:{at.ours.port}{path}")
+        )
+        await asked.wait()
+        drain = loop.create_task(at.ours.server.drain(5))
+        await eventually(lambda: at.ours.listener._clients._all_gone)  # all have been told
+        go.set()
+        socket = await connecting
+        assert (await closed(socket))[0] == 1001
+        await socket.close()
+        assert await drain
+
+
+SHAKE = (
+    b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+async def test_b16_a_drain_reaches_everyone_where_a_backend_has_ended_a_websocket() -> None:
+    async def cutting(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        if request.path == "/stored":
+            assert request.transport is not None
+            request.transport.close()  # and says nothing
+        return socket
+
+    timeouts = replace(HASTY, linger=2.0)
+    async with (
+        scene(answer=cutting, timeouts=timeouts) as at,
+        connected(at.ours.port) as first,
+        at.connect("/chat") as second,
+    ):
+        first.send(SHAKE % b"/stored")
+        await first.until(b"\r\n\r\n")
+        first.send(frame(TEXT, message().encode(), masked=True))
+        assert await first.rest() == b""
+        drain = asyncio.get_running_loop().create_task(at.ours.server.drain(5))
+        assert (await closed(second))[0] == 1001
+        await second.close()
+        assert await drain
+
+
+async def test_b13_what_came_before_the_end_of_a_client_goes_before_it() -> None:
+    """All of it before the upstream has agreed, as a client may send that is in a hurry."""
+    loop = asyncio.get_running_loop()
+    unhandled: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    got = bytearray()
+
+    async def switching(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        await asyncio.sleep(0.1)
+        peer.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n"
+        )
+        got.extend(await peer.reader.read())
+
+    for path in (b"/chat", b"/tunnel"):
+        origin = Origin(switching)
+        async with (
+            running(origin),
+            proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
+            connected(ours.port) as client,
+        ):
+            client.send(SHAKE % path + frame(PING, b"early", masked=True))
+            client.writer.write_eof()
+            await client.rest()
+        reader = MessageReader(masked=True, limit=100, deflate=False)
+        reader.put(bytes(got))
+        arrived = reader.next()
+        assert arrived is not None
+        assert arrived.opcode == PING  # what it carries need not go on
+        got.clear()
+    assert unhandled == []
 
 
 async def test_a_silent_websocket_ends_in_time() -> None:

@@ -13,9 +13,21 @@ from dataclasses import replace
 import pytest
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.process.circuit_breaker import NO_TRIAL
 from tests.servers import free_port
 from tests.traffic.ours import HASTY, Ours, local, proxied
-from tests.traffic.wire import OK, Origin, Peer, Response, eventually, get, post, running, talk
+from tests.traffic.wire import (
+    OK,
+    Origin,
+    Peer,
+    Response,
+    eventually,
+    get,
+    obliging,
+    post,
+    running,
+    talk,
+)
 
 CANARY = b"canary-4711"
 BRISK = replace(HASTY, rest=0.2, longest_rest=0.4)
@@ -166,6 +178,34 @@ async def test_a_client_that_leaves_while_its_request_is_tried_leaves_room_for_a
         await eventually(ours.upstream.health.breaker.admits)
 
 
+async def test_a_request_from_before_that_ends_does_not_end_the_trial() -> None:
+    async def silent(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        await asyncio.sleep(5)
+
+    async def left_waiting(ours: Ours) -> asyncio.StreamWriter:
+        _, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+        writer.write(post(CANARY))
+        await asyncio.sleep(0.1)
+        return writer
+
+    patient = replace(BRISK, response=5.0)
+    origin = Origin(silent, UNAVAILABLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    async with running(origin), before(origin.port, COUNTING, patient) as ours:
+        early = await left_waiting(ours)
+        origin.script = obliging
+        await statuses(ours, 3)
+        await asyncio.sleep(BRISK.rest + 0.05)
+        origin.script = silent
+        trial = await left_waiting(ours)
+        early.transport.abort()
+        await eventually(lambda: ours.upstream.permits.in_use == 1)
+
+        assert (await ask(ours)).values(b"sealyard-error") == [b"upstream-resting"]
+        trial.transport.abort()
+        await eventually(ours.upstream.health.breaker.admits)
+
+
 class Closing(threading.Thread):
     """A backend in a thread of its own, which closes its first connection when it is told to."""
 
@@ -225,5 +265,5 @@ async def test_b6_retries_of_a_backend_that_does_not_answer_end() -> None:
         health = ours.upstream.health
         assert sum(health.may_retry() for _ in range(100)) == 10
         for _ in range(10):
-            health.answered(200)
+            health.answered(200, NO_TRIAL)
         assert sum(health.may_retry() for _ in range(100)) == 2

@@ -393,6 +393,30 @@ async def test_who_waits_gets_what_a_risen_limit_gives() -> None:
     assert some.in_use == 14
 
 
+async def test_nobody_overtakes_those_who_wait_when_the_limit_rises() -> None:
+    """The limit rises between two checks, and the first to notice is who comes then."""
+    limit = MovingLimit(5)
+    some = Permits(TrafficLimits(connections=100), Timeouts(queue=0.5), limit)
+    clock = some._loop = Clock()  # type: ignore[assignment]  # all of it that permits use
+    one = claim()
+    assert len(take_all(some, one)) == 4
+    waits = [asyncio.get_running_loop().create_task(some.take(one)) for _ in range(3)]
+    await asyncio.sleep(0)
+    flow = some._flow_of(one)
+    clock.now = 0.6
+    assert flow.delay.stands(clock.now)
+
+    for number in range(3):
+        limit.value = 7 + number
+        assert some.take_at_once(one) is None
+        await asyncio.sleep(0)
+        assert [wait.done() for wait in waits] == [at <= number for at in range(3)]
+        if number < 2:
+            assert flow.delay.since == 0.0
+    limit.value = 10
+    assert some.take_at_once(one) is not None
+
+
 @pytest.mark.parametrize("routes", [1, 9], ids=["a route", "a client"])
 async def test_what_hangs_does_not_take_what_a_lower_limit_leaves(routes: int) -> None:
     limit = MovingLimit(100)

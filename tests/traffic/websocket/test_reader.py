@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import zlib
 
 import pytest
@@ -156,6 +157,22 @@ def test_bad_text_is_told_before_its_message_ends() -> None:
     packed = compress(b"\xff", 15)
     with pytest.raises(Breach, match="not-utf-8"):
         read(bytes((0xC1, len(packed))) + packed, reader(deflate=True))
+
+
+def test_much_that_is_compressed_is_left_packed_where_that_is_asked_for() -> None:
+    one = MessageReader(masked=False, limit=LIMIT, deflate=True, at_once=100)
+    text = secrets.token_hex(200).encode()
+    little, much = compress(b"little", 15), compress(text, 15)
+    data = b"".join(frame(TEXT, part, masked=False, compressed=True) for part in (little, much))
+    first, second, third = read(data + frame(TEXT, text, masked=False), one)
+
+    assert first == Arrived(TEXT, b"little", compressed=True)
+    assert second == Arrived(TEXT, much, compressed=True, packed=True)
+    assert one.unpacked(second) == Arrived(TEXT, text, compressed=True)
+    assert third == Arrived(TEXT, text)
+    for bad, reason in ((b"\xff" * 200, "compressed-data"), (compress(b"\xff", 15), "not-utf-8")):
+        with pytest.raises(Breach, match=reason):
+            one.unpacked(Arrived(TEXT, bad, compressed=True, packed=True))
 
 
 def test_many_small_fragments_are_bounded_together() -> None:

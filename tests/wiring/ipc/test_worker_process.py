@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+import uvloop
 
 from proxy.core.errors import WorkerGone
 from proxy.wiring.ipc.channel import connect
@@ -41,3 +42,36 @@ async def test_a_worker_that_ends_in_mid_question_leaves_no_unhandled_error() ->
     del question, worker  # the channel keeps its error, and so the question's frame
     gc.collect()
     assert not unhandled
+
+
+def test_a_question_as_the_channel_breaks_finds_its_worker_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under uvloop, as servers run: the transport is closed then, and nobody has read of it yet."""
+
+    async def asked_twice() -> list[object]:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+        worker = WorkerProcess(process, await connect(ours))
+        questions = [loop.create_task(worker.ask("look", 30))]
+        lost = asyncio.StreamReaderProtocol.connection_lost
+
+        def ask_and_lose(reading: asyncio.StreamReaderProtocol, exc: Exception | None) -> None:
+            questions.append(loop.create_task(worker.ask("look", 30)))
+            lost(reading, exc)
+
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(asyncio.StreamReaderProtocol, "connection_lost", ask_and_lose)
+                await asyncio.sleep(0)
+                theirs.close()  # the question is in it, unread
+                await asyncio.wait(questions)
+                return list(await asyncio.gather(*questions, return_exceptions=True))
+        finally:
+            worker.kill()
+            await worker.ended()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(asked_twice())
+    assert [type(one) for one in found] == [WorkerGone, WorkerGone]

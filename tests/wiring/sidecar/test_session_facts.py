@@ -10,6 +10,7 @@ from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode
+from proxy.process.circuit_breaker import NO_TRIAL
 from proxy.telemetry.metrics import store as metrics
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.prometheus_text import exposed
@@ -74,7 +75,7 @@ async def test_a_store_that_is_down_says_which_kind_goes_on_and_stays_ready(
     world = a_world(store=BrokenStore(shared=True, subscribed=True), mode=mode)
     keys = the_keys(mode=mode)
     for _ in range(3):
-        world.sessions.store.breaker.failed(slow=False)
+        world.sessions.store.breaker.failed(NO_TRIAL)
     check = the_checks(world, keys)["store"]
     assert (check.ok, check.degraded, said in check.detail) == (True, True, True)
     samples = counted(world, keys)

@@ -52,9 +52,14 @@ class Literal(NamedTuple):
     end: int
 
     @property
+    def is_enum(self) -> bool:
+        """Whether it is an enum value, which is spelled without quotes."""
+        return self.end - self.start != len(self.text)
+
+    @property
     def is_string(self) -> bool:
         """Whether it is spelled as a string, which may be any text."""
-        return self.end - self.start == len(self.text) and self.text.startswith('"')
+        return self.text.startswith('"') and not self.is_enum
 
 
 class ListValue(NamedTuple):

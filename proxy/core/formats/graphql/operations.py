@@ -49,14 +49,14 @@ _ROOM: Final = 65_536
 class _Piece(NamedTuple):
     """A value of the text that lies in the body: up to `end` of the text.
 
-    `places` are those of its bytes, `last` is where it ends there. `literal`: it is written into
-    the document; `default`: in its place the document has another.
+    `places` are those of its bytes, `last` is where it ends there. `literal` is how it is written
+    into the document, if it is; `default`: in its place the document has another.
     """
 
     end: int
     places: PlaceMap
     last: int
-    literal: bool
+    literal: Literal | None
     default: bool
 
 
@@ -132,22 +132,24 @@ class OperationRecord:
             raise ForbiddenValue(
                 "variable-default", detail="A selected value has a default in the document as well."
             )
+        if piece.literal is not None and piece.literal.is_enum:
+            raise ForbiddenValue("not-a-value", detail="A selected value is an enum.")
         self._refuse_hashed(piece)
 
     def _refuse_hashed(self, piece: _Piece) -> None:
-        if piece.literal and self._persisted is not None:
+        if piece.literal is not None and self._persisted is not None:
             raise ForbiddenValue(
                 "literal-in-persisted", detail="A document with a hash cannot be changed."
             )
 
     def in_string(self, start: int) -> bool:
         """Return whether a value lies in the document, which is a string itself."""
-        return self._piece(start)[1].literal
+        return self._piece(start)[1].literal is not None
 
     def spelling(self, start: int, *, plain: bool) -> Spell:
         """Return how what replaces a value is spelled, in the document or beside it."""
         piece = self._piece(start)[1]
-        if not piece.literal:
+        if piece.literal is None:
             return as_it_is
         self._refuse_hashed(piece)
         return _spell_literal
@@ -282,16 +284,22 @@ class _Writer:
         if self._size > self._most:
             raise BodyTooLarge("arguments-multiply")
 
-    def _note(
-        self, size: int, places: PlaceMap, last: int, *, literal: bool, default: bool
+    def _write(
+        self,
+        text: bytes,
+        places: PlaceMap,
+        last: int,
+        *,
+        literal: Literal | None = None,
+        default: bool = False,
     ) -> None:
         self.starts.append(self._size)
-        self.pieces.append(_Piece(self._size + size, places, last, literal, default))
+        self.pieces.append(_Piece(self._size + len(text), places, last, literal, default))
+        self._put(text)
 
     def _copy(self, one: FoundValue, *, default: bool) -> None:
         raw, first = one.raw(self._text), self._start + one.start
-        self._note(len(raw), Shifted(first), first + len(raw), literal=False, default=default)
-        self._put(raw)
+        self._write(raw, Shifted(first), first + len(raw), default=default)
 
     def _fields(
         self, arguments: Iterable[tuple[str, Value]], fields: Iterable[tuple[str, Given]]
@@ -340,8 +348,7 @@ class _Writer:
         text = value.text.encode()
         start, end = self._bytes[value.start], self._bytes[value.end]
         places = _Behind(self._places, start)
-        self._note(len(text), places, self._places[end], literal=True, default=False)
-        self._put(text)
+        self._write(text, places, self._places[end], literal=value)
 
 
 class _Behind:

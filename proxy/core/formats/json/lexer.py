@@ -190,14 +190,20 @@ class Layer(NamedTuple):
 
 
 class Within(NamedTuple):
-    """Where a value lies that a text holds: in the innermost of these layers, from `start`.
+    """Where a value lies that a `text` holds: in the innermost of these layers.
 
-    `raw` is the value as that text has it.
+    A value may be most of its text, so it is copied only where it is asked for.
     """
 
-    raw: bytes
+    text: bytes
     start: int
+    end: int
     layers: tuple[Layer, ...]
+
+    @property
+    def raw(self) -> bytes:
+        """The value as the text has it."""
+        return self.text[self.start : self.end]
 
 
 class FoundValue(NamedTuple):

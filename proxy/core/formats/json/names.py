@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...expressions.name_readings import beginnings, first_step_of_member, fold_member
@@ -18,7 +19,9 @@ class Node:
     last two, since they are missing only if they find nothing at all. `onward` are those that lead
     on from here, `..` or not. `folded` has for the twins of each name the selectors that lead to
     it, `beginnings` how ASCII twins begin. `plain` tells which names beside these are no twins,
-    where all of these are spelled in one way.
+    where all of these are spelled in one way. Some readers take one value for a list of one:
+    `single` are the selectors that end at an element, `inner` has those that lead to its members,
+    as `folded`.
     """
 
     names: dict[str, Node] = field(default_factory=dict)
@@ -36,17 +39,23 @@ class Node:
     into_arrays: bool = False
     only_names: bool = False
     plain: PlainNames | None = None
+    single: frozenset[int] = frozenset()
+    inner: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def variants(self, key: str) -> frozenset[int] | None:
         """Return the selectors for whose member some readers take one of another name."""
-        selectors = self.folded.get(fold_member(key))
-        if (
-            selectors is None
-            and not key.isalnum()
-            and (first := first_step_of_member(key)) is not None
-        ):
-            selectors = self.folded.get(first)
-        return selectors
+        return _selectors_of(self.folded, key)
+
+    def in_element(self, key: str) -> frozenset[int] | None:
+        """Return the selectors for whose member some take one whose object is in no list."""
+        return _selectors_of(self.inner, key) if self.inner else None
+
+
+def _selectors_of(twins: Mapping[str, frozenset[int]], key: str) -> frozenset[int] | None:
+    selectors = twins.get(fold_member(key))
+    if selectors is None and not key.isalnum() and (first := first_step_of_member(key)) is not None:
+        selectors = twins.get(first)
+    return selectors
 
 
 def insert(root: Node, index: int, steps: tuple[Step, ...], *, deep: bool) -> None:
@@ -88,3 +97,15 @@ def finish(node: Node) -> None:
     for child in children:
         if child is not None:
             finish(child)
+    for one in () if node.sticky else (*node.indexes.values(), node.any):
+        if one is not None:
+            _take_for_list(node, one)
+
+
+def _take_for_list(node: Node, element: Node) -> None:
+    """Note what a value is to those who take it for a list of this element."""
+    node.single |= element.single.union(element.ends)
+    below = () if element.deep is None else (element.deep.folded,)
+    for twins in (element.folded, element.inner, *below):
+        for name, selectors in twins.items():
+            node.inner[name] = node.inner.get(name, frozenset()) | selectors

@@ -7,8 +7,9 @@ escapes there are in between: these are kept, and only the spelling of a changed
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from ...errors import BodyTooLarge, InvalidBody, OpenFailed
@@ -54,39 +55,55 @@ class Shifted:
 
 
 class Mapped:
-    """Places in a text whose bytes are spelled with some more, from `start`."""
+    """Places in a text whose bytes are spelled with some more, from `start`.
 
-    __slots__ = ("_places", "_start")
+    A map takes some bytes for each of these, so it is made once a place is asked for.
+    """
 
-    def __init__(self, start: int, places: Sequence[int]) -> None:
-        """Take where each byte begins."""
+    __slots__ = ("_map", "_places", "_spelled", "_start")
+
+    def __init__(
+        self, start: int, spelled: bytes, places: Callable[[bytes], Sequence[int]]
+    ) -> None:
+        """Take what returns where each byte begins that a spelling reads as."""
         self._start = start
-        self._places = places
+        self._spelled = spelled
+        self._map = places
+        self._places: Sequence[int] = ()
 
     def __getitem__(self, place: int, /) -> int:
         """Return where a place lies."""
+        self._places = self._places or self._map(self._spelled)
         return self._start + self._places[place]
 
 
 class Escaped:
-    """Places in the text of a JSON string, by where its escapes are."""
+    """Places in the text of a JSON string, by where its escapes are; they are looked for if asked.
 
-    __slots__ = ("_behind", "_read", "_start")
+    For the end of each escape, `read` is where it is in what is read, `behind` in what is spelled.
+    """
+
+    __slots__ = ("_behind", "_literal", "_read", "_start")
 
     def __init__(self, literal: bytes, start: int) -> None:
-        """Find the escapes of a string literal, which begins at `start`, quotes included."""
+        """Take a string literal, which begins at `start`, quotes included."""
         self._start = start + 1
-        # For the end of each escape: where it is in what is read, and where in what is spelled.
-        self._read, self._behind = [0], [0]
+        self._literal = literal
+        self._read, self._behind = array("I"), array("I")
+
+    def _find(self) -> None:
         shorter = 0
-        inside = literal[1:-1]
-        for match in paused(_ONE_ESCAPE.finditer(inside)):
+        self._read.append(0)
+        self._behind.append(0)
+        for match in paused(_ONE_ESCAPE.finditer(self._literal[1:-1])):
             shorter += len(match[0]) - _read_size(match[0])
             self._read.append(match.end() - shorter)
             self._behind.append(match.end())
 
     def __getitem__(self, place: int, /) -> int:
         """Return where a place lies that is within no escape."""
+        if not self._read:
+            self._find()
         at = bisect_right(self._read, place) - 1
         return self._start + self._behind[at] + place - self._read[at]
 
@@ -158,7 +175,7 @@ def _moved(value: FoundValue, outer: Text, text: bytes) -> FoundValue:
     """Return a value of a text as one of what holds that."""
     path, start, end, within = value
     if within is None:
-        within = Within(text[start:end], start, (outer.layer,))
+        within = Within(text, start, end, (outer.layer,))
     else:
         within = within._replace(layers=(outer.layer, *within.layers))
     places = outer.layer.places

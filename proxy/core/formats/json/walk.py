@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
 from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, scan
-from ...slices import PIECE_BYTES, pause
+from ...slices import PIECE_BYTES, pause, paused
 from .lexer import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
@@ -46,6 +46,7 @@ class Walk:
         "_odd",
         "_odd_room",
         "_pieces",
+        "_prototype",
         "_room",
         "findings",
         "text",
@@ -58,6 +59,7 @@ class Walk:
         self._room = SELECTED_MAX
         self._odd: dict[str, str] = {}
         self._odd_room = ODD_NAMES_MAX
+        self._prototype: bool | None = None
         self._pieces = LongText(text) if len(text) > SCANNED_MAX else None
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
@@ -76,6 +78,8 @@ class Walk:
             for state in states:
                 if state.indexes and opening == "{":
                     self._look_for_elements(state, scan(self.text, at)[0], path)
+                elif state.single and not self.text.startswith("null", at):
+                    self.findings.hidden |= state.single
                 if state.beyond:
                     self.findings.missing |= state.beyond
         for state in states:
@@ -179,18 +183,28 @@ class Walk:
         for node in nodes:
             self.findings.tell_of_hidden(path, node.onward.union(node.ends))
 
-    def _look_for_elements(self, node: Node, members: Container[str], path: Path) -> None:
-        """Report an object whose members some readers take for the elements of an array."""
+    def _look_for_elements(self, node: Node, members: Collection[str], path: Path) -> None:
+        """Report an object that is an array to some readers, or the only element of one."""
         if "__proto__" in members or any(str(index) in members for index in node.indexes):
             self.findings.tell_of_hidden(path, node.onward)
+        for key in paused(members) if node.inner else ():
+            self.findings.hidden |= node.in_element(key) or frozenset()
 
     def _look_at(self, node: Node, key: str, start: int, path: Path) -> None:
         """Report a member that some readers take for one that is selected in its object."""
         as_element = node.indexes and _INDEX.fullmatch(key) and int(key) in node.indexes
-        if as_element or leads_to_prototype(key, self.text, start):
+        if as_element or leads_to_prototype(key, start, self._has_prototype):
             self.findings.tell_of_hidden(path, node.onward)
         elif (selectors := node.variants(key)) is not None:
             self.findings.tell_of_variant(path, selectors)
+        elif (selectors := node.in_element(key)) is not None:
+            self.findings.hidden |= selectors
+
+    def _has_prototype(self, start: int) -> bool:
+        """Return whether a value may be an object with a `prototype`, which is looked for once."""
+        if self._prototype is None:
+            self._prototype = "prototype" in self.text
+        return self._prototype and self.text.startswith("{", start)
 
     def _array(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         text = self.text

@@ -64,7 +64,7 @@ def call(  # noqa: PLR0913 - the parts of one request
     """Return the answer of a service; `tls` is needed for `https`.
 
     Raises KeyringError, naming the host, where its last byte has not come after `seconds`, whatever
-    the time was spent on, or where it has more than MOST_ANSWER bytes.
+    the time was spent on, where it has more than MOST_ANSWER bytes, or where no thread can begin.
     """
     parts = urlsplit(url)
     host = parts.netloc
@@ -87,7 +87,10 @@ def call(  # noqa: PLR0913 - the parts of one request
     # A service that sends a byte now and then keeps within any limit of a step, and the resolver of
     # names has limits of its own: so the steps are in a thread that is left behind when the time is
     # over. It ends by itself, since each of its steps has the same limit, and holds up no exit.
-    threading.Thread(target=ask, name="key-service", daemon=True).start()
+    try:
+        threading.Thread(target=ask, name="key-service", daemon=True).start()
+    except RuntimeError:  # at the limit of threads
+        raise KeyringError(f"{host}: no thread to ask it") from None
     try:
         return answered.result(seconds)
     except TimeoutError:

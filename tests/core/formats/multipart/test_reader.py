@@ -54,7 +54,7 @@ ROWS = [
     json.loads(line)
     for line in (Path(__file__).parents[3] / "vectors" / "multipart.jsonl").read_text().splitlines()
 ]
-TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+TYPE = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 CANARY = b"4111-CANARY"
 SMALL, LARGE = 64 * 1024, 64 * 1024 + 1
@@ -85,7 +85,7 @@ def a_part(
 
 
 def a_body(*parts: bytes) -> bytes:
-    return b"".join(b"--X-1\r\n%b\r\n" % one for one in parts) + b"--X-1--\r\n"
+    return b"".join(b"--of-parts\r\n%b\r\n" % one for one in parts) + b"--of-parts--\r\n"
 
 
 def through(rule: Rule, body: bytes, headers: Headers = TYPE, query: str = "") -> bytes:
@@ -110,7 +110,8 @@ def a_frame(content: bytes, media: str = "image/png", field: str = "file") -> by
 
 def parts_of(body: bytes) -> list[bytes]:
     return [
-        body[one.start : one.end] for one in reader.parts(body, Boundary(b"--X-1", quoted=False))
+        body[one.start : one.end]
+        for one in reader.parts(body, Boundary(b"--of-parts", quoted=False))
     ]
 
 
@@ -118,7 +119,10 @@ def parts_of(body: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
-def test_every_oddity_is_sealed_or_refused(row: dict[str, str]) -> None:
+def test_every_oddity_is_sealed_or_refused(
+    row: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.urandom", bytes)  # a token could hold `--X-1` by chance
     rule = a_rule(request=a_block(encrypt=[an_item_of("part:card")]), names=NAMES)
     headers = ((b"Content-Type", row["content_type"].encode("latin-1")),)
     body = row["body"].encode("latin-1")
@@ -143,10 +147,10 @@ def test_the_oddities_are_mostly_refused_and_each_has_a_name_of_its_own() -> Non
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 contents = st.one_of(
     st.binary(max_size=40),
-    st.lists(st.sampled_from([b"\r\n", b"--", b"--X-", b"-1", b"\n", b"\0", b"a: b"])).map(
+    st.lists(st.sampled_from([b"\r\n", b"--", b"--of-", b"parts", b"\n", b"\0", b"a: b"])).map(
         b"".join
     ),
-).filter(lambda one: b"--X-1" not in one)
+).filter(lambda one: b"--of-parts" not in one)
 others = st.builds(
     a_part,
     st.sampled_from(["a", "b c", "x%22y", "é", "note"]),
@@ -161,7 +165,7 @@ lines = st.sampled_from(
 def spliced(before: list[bytes], part: bytes, after: list[bytes]) -> tuple[bytes, int, int]:
     """Return a body, and where in it the part lies, counted from both ends."""
     body = a_body(*before, part, *after)
-    start = len(b"".join(b"--X-1\r\n%b\r\n" % one for one in before)) + len(b"--X-1\r\n")
+    start = len(b"".join(b"--of-parts\r\n%b\r\n" % one for one in before)) + len(b"--of-parts\r\n")
     return body, start, len(body) - start - len(part)
 
 
@@ -170,7 +174,7 @@ def test_a_value_comes_back_and_no_other_byte_changes(
     before: list[bytes], value: str, told: tuple[str, ...], after: list[bytes]
 ) -> None:
     content = value.encode()
-    if b"--X-1" in content:
+    if b"--of-parts" in content:
         return
     body, start, behind = spliced(before, a_part("card", content, *told), after)
 
@@ -214,7 +218,7 @@ def test_a_file_comes_back_with_its_type_and_name_and_no_other_byte_changes(  # 
 
     assert body[len(body) - behind :] == sealed[len(sealed) - behind :]
     assert parts_of(body)[1 : len(before) + 1] == parts_of(sealed)[1 : len(before) + 1]
-    found = list(reader.parts(sealed, Boundary(b"--X-1", quoted=False)))[len(before) + 1]
+    found = list(reader.parts(sealed, Boundary(b"--of-parts", quoted=False)))[len(before) + 1]
     assert found.media is not None
     large = len(content) > SMALL
     assert found.media.essence == (sealed_stream.MEDIA_TYPE if large else "application/jose")
@@ -222,7 +226,9 @@ def test_a_file_comes_back_with_its_type_and_name_and_no_other_byte_changes(  # 
     assert inside.startswith(sealed_stream.MAGIC if large else JWE_PREFIX)
     assert found.filename is not None
     assert sealed[found.filename.start : found.filename.end].startswith(JWE_PREFIX)
-    assert len(content) < 8 or content not in sealed
+    # What is drawn may stand in the head of a token, and in other parts.
+    held = inside if large else inside.partition(b".")[2]
+    assert len(content) < 8 or content not in held
     assert body == through(OPEN, sealed)
     assert start
 
@@ -425,14 +431,14 @@ def test_parts_do_not_stand_beside_members_or_pairs() -> None:
 
 
 def test_a_text_that_would_end_its_part_does_not_open() -> None:
-    for text in (b"x\r\n--X-1\r\n", b"--X-1--", b"a--X-1"):
+    for text in (b"x\r\n--of-parts\r\n", b"--of-parts--", b"a--of-parts"):
         with pytest.raises(OpenFailed):
             through(OPEN, a_body(a_part("card", a_token(text))))
 
 
 def test_a_delimiter_may_not_come_together_from_two_texts() -> None:
     rule = with_block(TOKENS, keep_unopened=True)
-    body = a_body(a_part("card", b"--" + a_token(b"X-1", None)))
+    body = a_body(a_part("card", b"--" + a_token(b"of-parts", None)))
 
     with pytest.raises(OpenFailed):
         through(rule, body)

@@ -193,7 +193,7 @@ def test_data_that_is_a_text_comes_back(text: str) -> None:
     sealed = through(SEAL_TEXT, stream)
 
     assert sealed.startswith(b"event: e\ndata: " + JWE)
-    assert sealed.count(b"data") == 1
+    assert sealed.count(b"data:") == 1
     assert data_of(through(OPEN_TEXT, sealed)) == [text]
     assert through(OPEN_TEXT, sealed) == stream.encode()
 

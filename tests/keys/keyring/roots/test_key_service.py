@@ -82,6 +82,15 @@ def test_a_service_that_drips_gets_no_more_time_than_one_that_is_silent(answer: 
         time.sleep(0.02)
 
 
+def test_a_process_at_its_limit_of_threads_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(KeyringError, match="no thread to ask it"):
+        call("GET", "http://127.0.0.1:1/", {}, seconds=_SECONDS)
+
+
 def test_a_whole_answer_in_many_parts_is_taken() -> None:
     parts = (_OK, b"Content-Length: 10\r\n", b"\r\n", b'{"a": "', b'b"}')
     with service(sends(*parts)) as url:

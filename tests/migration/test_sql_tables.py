@@ -1,0 +1,229 @@
+"""Tables of databases: what is refused of them, since rows would be missed or changed unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import MigrationFailed
+from proxy.migration.job.model import Column
+from proxy.migration.sources.postgresql import PostgresqlSource
+from tests.cli.conftest import invoke
+from tests.migration import servers, tables
+from tests.migration.builders import SQLITE_JOB, a_clinic, of_const
+from tests.migration.tables import Database, a_table, contents, pages
+
+ALL_ELSE = (
+    "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT 'a, varchar(1)%' COMMENT 'a letter'"
+)
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[Callable[[str], int]]:
+    with tables.ports() as held:
+        yield held
+
+
+@pytest.fixture
+def mariadb(ports: Callable[[str], int]) -> Iterator[Database]:
+    with tables.mysql(ports("mariadb")) as database:
+        yield database
+
+
+@pytest.fixture
+def postgresql(ports: Callable[[str], int]) -> Iterator[Database]:
+    with tables.postgresql(ports("postgresql")) as database:
+        yield database
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    with tables.sqlite(tmp_path / "clinic.db") as database:
+        yield database
+
+
+def keyed(database: Database, kind: str, values: list[str]) -> None:
+    """Give the messages a primary key that begins with a column of this type."""
+    database.fill(len(values))
+    database.run(f"ALTER TABLE messages ADD kind {kind}, DROP PRIMARY KEY")
+    for at, value in enumerate(values, 1):
+        database.run(f"UPDATE messages SET kind = {value} WHERE id = {at * 10}")  # noqa: S608 - of this test
+    database.run("ALTER TABLE messages ADD PRIMARY KEY (kind, id)")
+
+
+@servers.needs_mariadb
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "enum('private', 'group')",
+        "set('private', 'group')",
+        "decimal(30, 10)",
+        "double",
+        "bit(64)",
+        "time",
+        "timestamp",
+    ],
+)
+def test_a_key_of_mariadb_that_is_not_compared_as_it_is_ordered_is_refused(
+    mariadb: Database, kind: str
+) -> None:
+    keyed(mariadb, kind, [])
+    with pytest.raises(MigrationFailed, match="key-type") as refused:
+        mariadb.opened(a_table())
+
+    assert refused.value.detail == f"messages.kind: {kind.partition('(')[0]}"
+
+
+@servers.needs_mariadb
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("bigint unsigned", ["18446744073709551615", "18446744073709551614", "0", "7"]),
+        ("tinyint", ["-1", "1", "0", "1"]),
+        ("varchar(20)", ["'b'", "'B '", "'\u00e9'", "'e'", "''"]),
+        ("varbinary(4)", ["x'ff00'", "x'ff'", "x'00'", "x'7f'"]),
+        ("datetime(6)", ["'2026-10-25 02:30:00.000001'", "'2026-10-25 02:30:00'"]),
+        ("date", ["'2026-10-25'", "'1000-01-01'"]),
+        ("year", ["2026", "1901"]),
+        ("uuid", ["'ffffffff-0000-1000-8000-000000000001'", "uuid()", "uuid()"]),
+    ],
+)
+def test_every_row_of_mariadb_is_read_once_whatever_its_key(
+    mariadb: Database, kind: str, values: list[str]
+) -> None:
+    keyed(mariadb, kind, values * 3)
+    keys = [row.key for row in pages(mariadb.opened(a_table()))]
+
+    assert len(keys) == len(set(keys)) == 3 * len(values)
+
+
+def test_a_proof_that_has_not_read_every_row_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    job = tmp_path / "job.yaml"
+    job.write_text(SQLITE_JOB.replace("    batch: 3", "    batch: 3\n    key: [thread]"), "utf-8")
+    invoke("migrate", "seal", "job.yaml")
+    refused = invoke("migrate", "verify", "job.yaml", "--report", "proof.jws", status=3)
+
+    assert "rows-missed: messages: it has 10 rows, and 6 were read" in refused.output
+    assert not (tmp_path / "proof.jws").exists()
+
+
+@servers.needs_mariadb
+@pytest.mark.parametrize("engine", ["MyISAM", "Aria", "MEMORY"])
+def test_a_table_of_mariadb_without_transactions_is_no_state(
+    mariadb: Database, engine: str
+) -> None:
+    mariadb.run("ALTER TABLE messages DROP history")
+    mariadb.run(f"ALTER TABLE messages ENGINE = {engine}")
+    table = a_table()
+    source = mariadb.opened(replace(table, columns=table.columns[:1]))
+
+    assert source.begin_proof() is None
+
+
+@servers.needs_postgresql
+def test_rows_that_postgresql_hides_are_not_left_out_in_silence(postgresql: Database) -> None:
+    postgresql.fill(4)
+    for sql in (
+        "DROP ROLE IF EXISTS reader",
+        "CREATE ROLE reader LOGIN",
+        "GRANT USAGE ON SCHEMA public TO reader",
+        "GRANT SELECT, UPDATE ON messages, threads TO reader",
+        "ALTER TABLE messages ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY half ON messages USING (id <= 20)",
+    ):
+        postgresql.run(sql)
+    address = postgresql.address.replace("user=clinic", "user=reader")
+    with closing(PostgresqlSource(address, None, a_table())) as source:
+        with pytest.raises(MigrationFailed, match="sqlstate 42501"):
+            source.page(None, None)
+        with pytest.raises(MigrationFailed, match="sqlstate 42501"):
+            source.counted()
+
+
+@servers.needs_postgresql
+def test_columns_that_the_index_of_a_key_includes_are_not_of_it(postgresql: Database) -> None:
+    postgresql.run(
+        "ALTER TABLE messages DROP CONSTRAINT messages_pkey, ADD PRIMARY KEY (id) INCLUDE (content)"
+    )
+    postgresql.fill(3)
+    source = postgresql.opened(a_table())
+    before = pages(source)
+    postgresql.run("UPDATE messages SET content = 'theirs' WHERE id = 20")
+
+    assert [row.key for row in before] == [("10",), ("20",), ("30",)]
+    again = source.again(None, before[-1].key, {before[1].key})
+    assert [row.cells[0] for row in again] == [b"theirs"]
+
+
+@pytest.mark.parametrize("kind", ["STRING", "DATETIME", "JSON", "INT", "REAL", "POINTTEXT"])
+def test_a_text_that_sqlite_would_make_a_number_of_is_not_written(
+    sqlite: Database, kind: str
+) -> None:
+    sqlite.run("ALTER TABLE messages DROP COLUMN content")
+    sqlite.run(f"ALTER TABLE messages ADD COLUMN content {kind}")
+    for at in range(1, 5):
+        sqlite.run(f"INSERT INTO messages VALUES ({at}, 'clinic', 1, '[]', 'token {at}')")  # noqa: S608 - numbers
+    source = sqlite.opened(a_table())
+    rows = pages(source)
+    texts = (b"007", b"hello", b"1e3", b"12 monkeys")
+    written = source.write([(row, (text, None)) for row, text in zip(rows, texts, strict=True)])
+
+    assert set(written) == {rows[1].key, rows[3].key}
+    assert source.refused == dict.fromkeys((rows[0].key, rows[2].key), "not-kept-as-text")
+    assert contents(sqlite) == ["token 1", "hello", "token 3", "12 monkeys"]
+
+
+@pytest.mark.parametrize("kind", ["", "TEXT", "varchar(9)", "CLOB", "BLOB"])
+def test_a_text_that_sqlite_keeps_is_written_whatever_its_digits(
+    sqlite: Database, kind: str
+) -> None:
+    sqlite.run("ALTER TABLE messages DROP COLUMN content")
+    sqlite.run(f"ALTER TABLE messages ADD COLUMN content {kind}")
+    sqlite.run("INSERT INTO messages VALUES (1, 'clinic', 1, '[]', 'token')")
+    source = sqlite.opened(a_table())
+    (row,) = pages(source)
+    source.write([(row, (b"007", None))])
+
+    assert contents(sqlite) == ["007"]
+
+
+@servers.needs_mariadb
+@pytest.mark.parametrize(
+    ("before", "characters", "after"),
+    [
+        (f"varchar(40) {ALL_ELSE}", 431, f"varchar(431) {ALL_ELSE}"),
+        ("char(3) DEFAULT NULL", 200, "varchar(200) DEFAULT NULL"),
+        ("tinytext NOT NULL", 200, "text NOT NULL"),
+        ("varchar(40) DEFAULT NULL", 20_000, "mediumtext DEFAULT NULL"),
+        ("text DEFAULT NULL", 5_000_000, "longtext DEFAULT NULL"),
+    ],
+)
+def test_a_column_of_mariadb_that_is_widened_keeps_all_else(
+    mariadb: Database, before: str, characters: int, after: str
+) -> None:
+    mariadb.run(f"ALTER TABLE messages DROP content, ADD `con``tent 5%` {before} AFTER thread")
+    source = mariadb.opened(replace(a_table(), columns=(Column("con`tent 5%", of_const()),)))
+    ((_, old),) = mariadb.run("SHOW CREATE TABLE messages")
+    mariadb.run(source.widen(0, characters))
+    ((_, new),) = mariadb.run("SHOW CREATE TABLE messages")
+
+    assert new == old.replace(f"` {before}", f"` {after}") != old
+
+
+@servers.needs_mariadb
+def test_a_column_is_not_widened_by_who_may_not_see_how_it_was_made(mariadb: Database) -> None:
+    mariadb.run("CREATE OR REPLACE VIEW shown AS SELECT * FROM messages")
+    source = mariadb.opened(a_table(name="shown", key=("id",)))
+    said = source.widen(0, 431)
+    mariadb.run("DROP VIEW shown")
+
+    assert said == (
+        "ALTER TABLE `shown` MODIFY `content` varchar(431) <and all else of SHOW CREATE TABLE>;"
+    )

@@ -1,0 +1,300 @@
+"""What meets in one turn of the event loop: no response is another's, cut unseen, or never sent.
+
+Client and origin are on the loop of the proxy. So what they send before they wait is there for its
+next turn, and in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from proxy.config.limits import Timeouts
+from proxy.core.errors import Busy
+from proxy.process.circuit_breaker import NO_TRIAL
+from proxy.traffic.bodies.buffered import FastRequest
+from proxy.traffic.downstream.connection import ClientConnection
+from proxy.traffic.downstream.fast_connection import FastConnection
+from proxy.traffic.upstream.permits import Permit
+
+from .exchange.test_tunnel import SHAKE
+from .ours import HASTY, Ours, local, proxied
+from .wire import OK, Client, Origin, Peer, Script, connected, eventually, get, running, talk
+
+KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BODY = b"0123456789"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
+
+
+def known_to(peers: list[Peer], script: Script) -> Script:
+    """Return a script whose connections are known."""
+
+    async def told(peer: Peer, origin: Origin) -> None:
+        peers.append(peer)
+        await script(peer, origin)
+
+    return told
+
+
+async def answering(peer: Peer, origin: Origin) -> None:
+    while True:
+        origin.seen.append(await peer.request())
+        peer.send(origin.reply)
+
+
+@contextlib.asynccontextmanager
+async def one_client(
+    origin: Origin, timeouts: Timeouts | None = None
+) -> AsyncIterator[tuple[Ours, Client]]:
+    async with (
+        running(origin),
+        proxied(local(origin.port), timeouts=timeouts) as ours,
+        connected(ours.port) as client,
+    ):
+        yield ours, client
+
+
+def fast(ours: Ours) -> FastConnection:
+    """Return the one connection of a client, which has sent nothing that is not fast."""
+    (connection,) = ours.listener._clients._clients
+    assert isinstance(connection, FastConnection)
+    return connection
+
+
+# --- the upstream ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_", [KEPT, POST + BODY], ids=["GET", "POST"])
+async def test_a30_bytes_before_a_request_has_left_are_not_its_response(request_: bytes) -> None:
+    peers: list[Peer] = []
+    origin = Origin(known_to(peers, answering))
+    async with one_client(origin) as (_, client):
+        client.send(KEPT)
+        await client.response()
+        client.send(request_)
+        peers[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray")
+        answer = await client.response()
+        client.send(KEPT)
+        after = await client.response()
+
+    assert (answer.body, after.body) == (b"ok", b"ok")
+    assert len(peers) == 2
+    assert len(origin.seen) == 3
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\r\n\r\nhel", b"HTTP/1.0 200 OK\r\n\r\nhel"])
+async def test_b4_a_body_without_an_end_that_falls_silent_does_not_look_complete(
+    reply: bytes,
+) -> None:
+    async def falls_silent(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(reply)
+        await peer.reader.read()
+
+    async with one_client(Origin(falls_silent), HASTY) as (ours, client):
+        client.send(KEPT)
+        found = await client.until(b"hel")
+        assert await client.was_cut()
+        assert b"0\r\n\r\n" not in found
+        await eventually(lambda: "upstream-timeout" in repr(ours.ear.heard))
+
+
+async def test_b8_a_slow_client_is_not_held_to_the_deadline_of_the_head() -> None:
+    size = 16 * 1024 * 1024  # far more than the buffers of the kernel hold
+
+    async def large(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        await peer.reader.read()
+
+    origin, loop, got = Origin(large), asyncio.get_running_loop(), 0
+    async with (
+        running(origin),
+        proxied(local(origin.port), timeouts=Timeouts(response=0.3)) as ours,
+    ):
+        with socket.socket() as client:
+            client.setblocking(False)  # noqa: FBT003 - the socket's own interface
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            await loop.sock_connect(client, ("127.0.0.1", ours.port))
+            await eventually(lambda: ours.listener.connections and fast(ours)._transport)
+            served = fast(ours)._transport
+            assert served is not None
+            served.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            served.set_write_buffer_limits(high=1024)  # the first piece is too much at once
+            await loop.sock_sendall(client, KEPT)
+            assert (await loop.sock_recv(client, 65536)).endswith(b"ok")
+            await loop.sock_sendall(client, KEPT)
+            await asyncio.sleep(1)
+            async with asyncio.timeout(60):
+                while got < size:
+                    part = await loop.sock_recv(client, 65536)
+                    assert part
+                    got += len(part)
+
+
+async def test_b8_the_end_of_an_upload_does_not_end_the_deadline_of_its_response() -> None:
+    async def early(peer: Peer, origin: Origin) -> None:
+        await peer.head()
+        peer.send(CHUNKED + b"1\r\na\r\n")
+        await peer.writer.drain()
+        await asyncio.sleep(0.2)
+        await peer.reader.readexactly(8 * 1024 * 1024)
+        await peer.reader.read()
+
+    async with one_client(Origin(early), replace(HASTY, stream=1.0)) as (_, client):
+        client.send(POST.replace(b"10", b"%d" % (8 * 1024 * 1024)))
+        client.send(bytes(8 * 1024 * 1024))
+        await client.until(b"a\r\n")
+        assert await client.was_cut()
+
+
+async def test_a_trial_of_the_breaker_that_gets_no_place_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: Permit, kind: str) -> None:
+        raise Busy("long-transfers")
+
+    async with one_client(Origin()) as (ours, _):
+        breaker = ours.upstream.health.breaker
+        for _number in range(5):
+            breaker.failed(NO_TRIAL)
+        monkeypatch.setattr(breaker, "_present_rest", 0.0)
+        assert breaker.state == "half-open"
+        with monkeypatch.context() as patched:
+            patched.setattr(Permit, "becomes", full)
+            async with connected(ours.port) as client:
+                client.send(SHAKE)
+                assert (await client.response()).status == 503
+
+        assert ours.upstream.permits.in_use == 0
+        assert (await talk(ours.port, get())).status == 200
+
+
+# --- the client -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["caught up", "late", "ended"])
+async def test_b3_a_request_that_comes_in_two_parts_to_a_slow_client_stays_whole(way: str) -> None:
+    origin = Origin(answering)
+    async with one_client(origin) as (ours, client):
+        client.send(KEPT)
+        await client.response()
+        connection = fast(ours)
+        client.send(POST + BODY[:4])
+        await eventually(lambda: connection._held)
+        connection.pause_writing()  # what is left of the response fills the transport
+        client.send(BODY[4:])
+        await eventually(lambda: connection._rest)
+        if way == "caught up":
+            connection.resume_writing()
+        elif way == "ended":
+            client.writer.write_eof()
+        (successor,) = await successors(ours)
+        if way != "caught up":
+            assert successor.crowded
+            successor.resume_writing()
+        answer = await client.response()
+
+    assert answer.body == b"ok"
+    assert [one.body for one in origin.seen] == [b"", BODY]
+    assert ours.listener.held == 0
+
+
+async def successors(ours: Ours) -> list[ClientConnection]:
+    """Wait until the connections have been handed over, and return them."""
+
+    def found() -> list[ClientConnection]:
+        known = list(ours.listener._clients._clients)
+        return [one for one in known if isinstance(one, ClientConnection)]
+
+    await eventually(found)
+    return found()
+
+
+async def test_b16_a_request_behind_a_slow_response_is_not_taken_for_an_idle_connection() -> None:
+    origin = Origin(answering)
+    async with one_client(origin) as (ours, client):
+        client.send(KEPT)
+        await client.response()
+        connection = fast(ours)
+        connection.pause_writing()
+        client.send(KEPT)
+        await eventually(lambda: connection._rest)
+        drain = asyncio.ensure_future(ours.server.drain(2))  # noqa: TID251 - awaited below
+        await asyncio.sleep(1.5)  # idle connections are closed after one second
+        connection.resume_writing()
+        answer = await client.response()
+
+        assert answer.body == b"ok"
+        assert await drain
+
+
+async def test_b2_the_task_of_a_client_that_is_lost_in_the_same_turn_takes_its_first_step() -> None:
+    """Else nothing of it would run: not the count of its message, nor what gives back its place."""
+    steps: list[str] = []
+
+    async def way() -> None:
+        steps.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            steps.append("over")
+
+    async with one_client(Origin(answering)) as (ours, client):
+        client.send(KEPT)
+        await client.response()
+        connection = fast(ours)
+        connection.go_on(cast("FastRequest", None), way())
+        connection.connection_lost(ConnectionResetError())
+        await eventually(lambda: not ours.listener._tasks)
+
+    assert steps == ["begun", "over"]
+
+
+async def test_b16_a_stream_that_begins_with_the_drain_ends_with_it() -> None:
+    go = asyncio.Event()
+
+    async def late(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        await go.wait()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        peer.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        await peer.reader.read()
+
+    origin = Origin(late)
+    async with one_client(origin) as (ours, client):
+        client.send(KEPT)
+        await eventually(lambda: origin.seen)
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+        await eventually(lambda: ours.listener._clients._all_gone)  # all have been told
+        go.set()
+        rest = await client.rest()
+
+        assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert rest.endswith(b"\r\n\r\n0\r\n\r\n")
+        assert await drain
+
+
+async def test_one_client_that_cannot_be_told_of_a_drain_keeps_it_from_no_other() -> None:
+    def broken() -> None:
+        raise RuntimeError
+
+    origin = Origin(answering)
+    async with one_client(origin) as (ours, client), connected(ours.port) as other:
+        for one in (client, other):
+            one.send(KEPT)
+            await one.response()
+        first, *_ = ours.listener._clients._clients
+        first.when_leaving = broken
+
+        assert await ours.server.drain(2)
+        assert await client.rest() == await other.rest() == b""
