@@ -18,7 +18,7 @@ from ..admin.server import AdminServer
 from ..config.settings import TcpAddress
 from ..telemetry.logs.access_line import MessageLine
 from ..telemetry.reporter import Reporter
-from ..telemetry.tap import Tap, TapMessage
+from ..telemetry.tap import MOST_KEPT, Tap, TapMessage
 from ..traffic.downstream import sockets
 from ..wiring import Sidecar
 from ..wiring.admin.service_view import ServiceView, TapViewer
@@ -40,12 +40,15 @@ class Buttons(Protocol):
 
 
 class StoryTap(Tap):
-    """A tap that shows values, since the chat is fictitious, and the chapter of each message."""
+    """A tap that shows values, since the chat is fictitious, and the chapter of each message.
+
+    It shows all messages: a fast machine plays the story several times in a second.
+    """
 
     __slots__ = ("chapter", "lines")
 
     def __init__(self) -> None:
-        super().__init__(time.time, values=True)
+        super().__init__(time.time, values=True, most=MOST_KEPT)
         self.chapter = ""
         self.lines = 0
 

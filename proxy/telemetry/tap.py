@@ -1,8 +1,8 @@
 """The tap: messages as they pass, by shape and size, while there are viewers.
 
 The traffic reads one attribute for each message, `watched`. Shapes are made only while it is true,
-and of at most MOST_PER_SECOND messages. A look is a lease of some seconds that must be renewed, so
-a viewer that has gone costs nothing.
+and of at most MOST_PER_SECOND messages (in the demo, of all). A look is a lease of some seconds
+that must be renewed, so a viewer that has gone costs nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ TapMessage = dict[str, Any]
 
 
 class Tap:
-    """Records the messages of one process. `values` is for the demo, whose chat is fictitious."""
+    """Records at most `most` messages a second of one process.
+
+    `values` is for the demo, whose chat is fictitious.
+    """
 
     __slots__ = (
         "_clock",
@@ -57,14 +60,16 @@ class Tap:
         "watched",
     )
 
-    def __init__(self, clock: Callable[[], float], *, values: bool = False) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, values: bool = False, most: int = MOST_PER_SECOND
+    ) -> None:
         """Start without viewers. `clock` returns seconds since 1970."""
         self.watched = False
         self.values = values
         self.missed = 0
         self._clock = clock
         self._until = 0.0
-        self._sample = PerSecond(MOST_PER_SECOND, clock)
+        self._sample = PerSecond(most, clock)
         self._pending: dict[str, TapMessage] = {}
         self._kept: deque[TapMessage] = deque(maxlen=MOST_KEPT)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from proxy.demo.page import StoryTap
 from proxy.telemetry.tap import LEASE_SECONDS, MOST_PER_SECOND, Passing, Piece, Tap
 
 from .conftest import a_line
@@ -62,6 +63,16 @@ async def test_of_many_messages_a_second_some_are_shown_and_the_rest_counted() -
 
     assert (len(first["messages"]), first["missed"]) == (MOST_PER_SECOND, 30)
     assert len(tap.look()["messages"]) == 1
+
+
+async def test_the_demo_shows_all_messages_of_a_second() -> None:
+    tap = StoryTap()
+    tap.look()
+    for _ in range(3 * MOST_PER_SECOND):
+        tap.line(LINE)
+    seen = tap.look()
+
+    assert (len(seen["messages"]), seen["missed"]) == (3 * MOST_PER_SECOND, 0)
 
 
 async def test_no_shape_is_made_beyond_what_a_second_shows() -> None:
