@@ -37,7 +37,7 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
     with closing(Worker(order)) as worker:
         work = _Work(order, worker, progress, team)
         parts = await work.run()
-        advice = estimate.Advice(tuple(work.fewer()), None)
+        advice = estimate.Advice(tuple(work.doubts()), None)
         if order.verb == "plan":
             planned = await estimate.advice(order, worker, parts, monotonic() - clock)
             advice = planned._replace(lines=advice.lines + planned.lines)
@@ -111,13 +111,15 @@ class _Work:
                     told = f"it has {rows:,} rows, and {read:,} were read: is its key unique?"
                     raise MigrationFailed("rows-missed", detail=f"{source.table.name}: {told}")
 
-    def fewer(self) -> Iterator[str]:
-        """Yield what to say of lists of which less was read than they say that they have."""
-        for at, (table, said) in enumerate(zip(self._order.job.tables, self._counts, strict=True)):
-            read = self._rows_of(at)
+    def doubts(self) -> Iterator[str]:
+        """Yield what to say of tables of which nothing was read, or less than they say to have."""
+        for at, said in enumerate(self._counts):
+            table, read = self._order.job.tables[at], self._rows_of(at)
             if isinstance(table, HttpCollection) and said is not None and read < said:
                 told = f"the list says that it has {said:,} elements, and {read:,} were read"
                 yield f"{table.name}: {told}: see `next`"
+            elif not read:
+                yield f"{table.name}: nothing was read: is it empty, or does the job leave all out?"
 
     def _reached(self, part: RowRange, rows: int) -> None:
         now = monotonic()

@@ -227,3 +227,16 @@ def test_a_column_is_not_widened_by_who_may_not_see_how_it_was_made(mariadb: Dat
     assert said == (
         "ALTER TABLE `shown` MODIFY `content` varchar(431) <and all else of SHOW CREATE TABLE>;"
     )
+
+
+@pytest.mark.parametrize("verb", ["plan", "seal", "verify", "reseal", "open"])
+@pytest.mark.parametrize(("rows", "where"), [(10, "org = 'clinc'"), (0, "1 = 1")])
+def test_a_table_of_which_nothing_is_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, rows: int, where: str
+) -> None:
+    a_clinic(tmp_path, monkeypatch, rows)
+    job = SQLITE_JOB.replace("    batch: 3", f"    batch: 3\n    where: {where}")
+    (tmp_path / "job.yaml").write_text(job, "utf-8")
+
+    told = invoke("migrate", verb, "job.yaml").output
+    assert "messages: nothing was read: is it empty, or does the job leave all out?" in told
