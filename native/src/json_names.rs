@@ -44,19 +44,36 @@ pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
         .chain(bare.map(u8::to_ascii_lowercase))
 }
 
-/// The first step of a name that some read as a path: `a` of `a.b`, `a[b]`, `[a]` and `['a']`. One
-/// in double quotes has escapes, and comes to no native leaf.
+/// The first step of a name that some read as a path: `a` of `a.b`, `a[b]`, `[]a` and `['a']`; or as
+/// a part: `a` of `a(1)`. One in double quotes has escapes, and comes to no native leaf.
 fn first_step(name: &[u8]) -> Option<&[u8]> {
-    if let Some(quoted) = name.strip_prefix(b"['") {
-        if let Some(size) = quoted.windows(2).position(|pair| pair == b"']") {
-            if size > 0 {
-                return Some(&quoted[..size]);
-            }
+    let is_joint = |byte: &u8| matches!(byte, b'.' | b'[' | b']');
+    let passed = match name.first() {
+        Some(b'[' | b']') => name.iter().take_while(|byte| is_joint(byte)).count(),
+        _ => 0,
+    };
+    let (before, rest) = name.split_at(passed);
+    if before.ends_with(b"[") && rest.starts_with(b"'") {
+        let quoted = &rest[1..];
+        if let Some(at) = quoted.windows(2).skip(1).position(|pair| pair == b"']") {
+            return Some(&quoted[..=at]);
         }
     }
-    let name = name.strip_prefix(b"[").unwrap_or(name);
-    let size = name
-        .iter()
-        .position(|byte| matches!(byte, b'.' | b'[' | b']'))?;
-    (size > 0).then(|| &name[..size])
+    match rest.iter().position(is_joint) {
+        Some(size) => (size > 0).then(|| &rest[..size]),
+        None if passed > 0 => (!rest.is_empty()).then_some(rest),
+        None => numbered(rest),
+    }
+}
+
+/// What a name in ASCII is numbered as a part of: `a` of `a(1)`, `a(2i)`.
+fn numbered(name: &[u8]) -> Option<&[u8]> {
+    let inner = name.strip_suffix(b")")?;
+    let start = inner.iter().rposition(|&byte| byte == b'(')?;
+    let number = &inner[start + 1..];
+    let digits = match number.split_last() {
+        Some((last, before)) if last.is_ascii_lowercase() => before,
+        _ => number,
+    };
+    (start > 0 && digits.iter().all(u8::is_ascii_digit)).then(|| &name[..start])
 }

@@ -82,8 +82,8 @@ def grpc_gateway(spelled: str) -> Path:
 
 
 def spring_relaxed(spelled: str) -> Path:
-    """Spring Boot's relaxed names: without `-` and `_`, in lower case."""
-    return (re.sub("[-_]", "", unquote_plus(spelled)).lower(),)
+    """Spring Boot's relaxed names: without `-` and `_`, in lower case; `_id` is not `id`."""
+    return (re.sub("(?<!^)[-_]", "", unquote_plus(spelled).replace("-", "_")).lower(),)
 
 
 def in_c(spelled: str) -> Path:
@@ -146,9 +146,26 @@ def mongo(name: str) -> Path:
 
 
 def lodash(name: str) -> Path:
-    """lodash.set: as the others, and `['a']`."""
-    quoted = re.match(r"\[(['\"])(.*?)\1\]", name)
-    return mongo(name) if quoted is None else (quoted[2], *mongo(name[quoted.end() :]))
+    """lodash.set: as the others, `['a']` without its escapes; brackets without a step are none."""
+    steps = [""] if name.startswith(".") else []
+    at = 0
+    while at < len(name):
+        quoted = re.compile(r"\[(['\"])((?:\\.|[^\\])*?)\1\]", re.DOTALL).match(name, at)
+        plain = re.compile(r"[^.\[\]]+").match(name, at)
+        if quoted is not None:
+            steps.append(re.sub(r"\\(.)", r"\1", quoted[2], flags=re.DOTALL))
+        elif plain is not None:
+            steps.append(plain[0])
+        elif name.startswith(("..", "[]."), at):
+            steps.append("")
+        found = quoted or plain
+        at = found.end() if found else at + 1
+    return tuple(steps)
+
+
+def rails_json(name: str) -> Path:
+    """ActiveRecord, of what strong parameters permit: `date(1i)` is a part of `date`."""
+    return (re.sub(r"\([0-9]+[if]?\)\Z", "", name),)
 
 
 def normalising_json(name: str) -> Path:
@@ -160,7 +177,7 @@ MEMBERS: dict[str, Model] = {
     one.__name__: one
     for one in (
         go_json, java_ignoring_case, snake_strategy, proto3, c_json, mongo, lodash,
-        normalising_json,
+        normalising_json, rails_json,
     )
 }  # fmt: skip
 

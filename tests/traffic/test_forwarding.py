@@ -80,6 +80,8 @@ OTHERS = (
     b"X.Forwarded.For: root",
     b"X~Real-IP: root",
     b"X-Forwarded: root",
+    b"X-Script-Name: /root",
+    b"X.SCRIPT-NAME: /root",
 )
 
 
@@ -104,6 +106,7 @@ async def test_a15_a_trusted_proxy_can() -> None:
         b"X-Forwarded-For: 8.8.8.8",
         b"X-Forwarded-Proto: https",
         b"X-Forwarded-User: root",
+        b"X-Script-Name: /root",
     )
     async with (
         running(Origin()) as origin,
@@ -116,6 +119,7 @@ async def test_a15_a_trusted_proxy_can() -> None:
     assert seen.values(b"x-forwarded-proto") == [b"https"]
     assert seen.values(b"x-forwarded-host") == [b"h"]
     assert seen.values(b"x-forwarded-user") == [b"root"]
+    assert seen.values(b"x-script-name") == [b"/root"]
 
 
 async def test_d13_a_redirect_to_the_backend_itself_leads_back_to_sealyard() -> None:

@@ -42,10 +42,11 @@ class Folding(Enum):
     WORDS = "`conversationId`, `conversation_id`, `conversation-id` are equal"
     PLUS = "`+`, `%20` and a space are equal"
     DECODE = "percent-encoding is decoded again, up to four times, and `%u0063` as well"
-    NEST = "`a[]`, `a[b]`, `[a]`, `a['b']` mean `a` or a part of it"
+    NEST = "`a[]`, `a[b]`, `[a]`, `[]a`, `a['b']` mean `a` or a part of it"
     DOTS = "`a.b` means `a` or a part of it; `a.b`, `a b` and `a_b` are equal"
     PREFIX = "`_a` and `!a` mean `a`, `.a` and `-a` mean `_a`"
-    SUFFIX = "`a(1i)` and `a:int` mean `a`"
+    NUMBER = "`a(1i)` means `a` or a part of it"
+    SUFFIX = "`a:int` means `a`"
     SEPARATOR = "`;` separates fields as `&` does"
     CGI = "all characters but letters and digits are equal: `X-Room`, `X_Room`, `X.Room`"
     PROTOTYPE = "`__proto__`, `constructor`, `prototype` lead to every name"
@@ -65,7 +66,8 @@ PARSERS: Final = (
     Parser("PHP", "field",
            (Folding.NUL, Folding.TRIM, Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
     Parser("PHP, names of columns", "json", (Folding.CASE,)),
-    Parser("Rack, Rails", "field", (Folding.NEST, Folding.PLUS, Folding.SEPARATOR, Folding.SUFFIX)),
+    Parser("Rails, from JSON", "json", (Folding.NUMBER,)),
+    Parser("Rack, Rails", "field", (Folding.NEST, Folding.PLUS, Folding.SEPARATOR, Folding.NUMBER)),
     Parser("qs, body-parser (Express)", "field", (Folding.NEST, Folding.DOTS, Folding.PROTOTYPE)),
     Parser("body-parser (Express), Object.assign, lodash", "json",
            (Folding.PROTOTYPE, Folding.INDEX, Folding.DOTS, Folding.NEST)),
@@ -117,7 +119,9 @@ _SUFFIX: Final = re.compile(r"[(:]")
 _HEADER_JOINTS: Final = bytes(
     one for one in range(256) if not re.fullmatch(r"[A-Za-z0-9]", chr(one))
 )
-_OF_CLIENT: Final = frozenset({b"forwarded", b"xrealip"})
+OF_CLIENT: Final = frozenset({b"forwarded", b"xrealip", b"xscriptname"})
+"""Folded names of headers that tell of the client or of its address; those of X-Forwarded-* hold
+one of them."""
 
 _LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 
@@ -133,7 +137,7 @@ def fold_member(name: str) -> str:
 
 
 def first_step_of_member(name: str) -> str | None:
-    """Return the first step of a member's name that some read as a path (`a.b`, `a[b]`), folded.
+    """Return the first step of a member's name that some read as a path or numbered, folded.
 
     None for any other name of one step. A name with a NUL in it is read without it by Jackson,
     whose table of names takes a NUL behind each fourth byte for nothing.
@@ -159,7 +163,7 @@ def beginnings(folded: Iterable[str]) -> frozenset[str]:
     Those that lead to a prototype are among them.
     """
     first = {one[:1] for one in folded}
-    return frozenset(first | {one.upper() for one in first} | set("[_cp \0"))
+    return frozenset(first | {one.upper() for one in first} | set("[]_cp \0"))
 
 
 def fold_value(text: str) -> str:
@@ -173,12 +177,14 @@ def fold_header(name: bytes) -> bytes:
 
 
 def tells_of_client(name: bytes) -> bool:
-    """Return whether a reader takes a header for Forwarded, X-Real-IP or any X-Forwarded-*.
+    """Return whether a reader takes a header for one that tells of the client or of its address.
+
+    Forwarded, X-Real-IP, X-Script-Name, any X-Forwarded-*.
 
     Their values from an untrusted peer are dropped and replaced with what this hop knows.
     """
     folded = fold_header(name)
-    return folded in _OF_CLIENT or folded.startswith(b"xforwarded")
+    return folded in OF_CLIENT or folded.startswith(b"xforwarded")
 
 
 def fold_field(name: str) -> str:

@@ -293,6 +293,9 @@ class BodyFormat:
         """
         return map(PlacedToken, embedded_tokens.find(body, limit, manner))
 
+    def check_query(self, query: str) -> None:
+        """Raise ForbiddenValue where servers read a part of such a request from its query."""
+
     def fields(self, facts: HeadFacts, body: bytes) -> Iterable[tuple[str, str | None]]:
         """Return name and value of each field that backends merge with those of the query.
 

@@ -13,6 +13,7 @@ TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """A token of RFC 9110 section 5.6.2, as a pattern."""
 _QUOTED: Final = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x21-\x7e])*"'
 _PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (TOKEN, TOKEN, _QUOTED))
+_FORMS: Final = re.compile(rb"urlencoded|form-data|multipart", re.IGNORECASE)
 _MEDIA_TYPE: Final = re.compile(
     rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (TOKEN, TOKEN, TOKEN, TOKEN, _QUOTED)
 )
@@ -198,6 +199,8 @@ def parse_media_type(value: bytes) -> MediaType | None:
     if match is None:
         return None
     essence = match[1].decode("ascii").lower()
+    if _may_be_form(essence, value):
+        return None
     text = essence
     charset: str | None = None
     for parameter in _PARAMETER.finditer(match[2]):
@@ -211,6 +214,16 @@ def parse_media_type(value: bytes) -> MediaType | None:
             given = given[1:-1]
         text += f"; {name}={given}"
     return MediaType(essence, text, charset)
+
+
+def _may_be_form(essence: str, value: bytes) -> bool:
+    """Return whether readers that search a Content-Type for a word take another form for it."""
+    words = {one.lower() for one in _FORMS.findall(value)}
+    if essence == "application/x-www-form-urlencoded":
+        words.discard(b"urlencoded")
+    elif essence.startswith("multipart/") and "+" not in essence:
+        words -= {b"multipart", b"form-data"}  # a boundary may have them too
+    return bool(words)
 
 
 def media_type(facts: HeadFacts) -> MediaType | None:

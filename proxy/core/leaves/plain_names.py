@@ -11,8 +11,10 @@ from typing import Final
 
 PROTOTYPES: Final = frozenset({"__proto__", "constructor", "prototype"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
-_PATH: Final = re.compile(r"\[?([^.\[\]]+)[.\[\]]")
-_QUOTED: Final = re.compile(r"\[(['\"])(.+?)\1\]", re.DOTALL)
+_PATH: Final = re.compile(r"(?:[\[\]][.\[\]]*)?([^.\[\]]+)")
+_QUOTED: Final = re.compile(r"(?:[\[\]][.\[\]]*)?\[(['\"])(.+?)\1\]", re.DOTALL)
+_NUMBERED: Final = re.compile(r"(.+)\([0-9]*[a-z]?\)", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _JOINTS: Final = str.maketrans("", "", "_- ")
 _REMEMBERED: Final = 128
 _REMEMBERED_MAX: Final = 32
@@ -33,15 +35,23 @@ def folded(name: str) -> str:
         return name.lower()
     if "\0" in name:
         name = name.partition("\0")[0]
-    name = name.strip(" ")
+    name = name.strip()
     bare = name.lstrip("_-")
     return name[: len(name) - len(bare)] + bare.translate(_JOINTS).casefold()
 
 
 def first_step(name: str) -> str | None:
-    """Return the first step of a name that some read as a path: of `a.b`, `a[b]`, `['a']`: `a`."""
-    match = _QUOTED.match(name) or _PATH.match(name)
-    return None if match is None else match[match.lastindex or 0]
+    """Return the first step of a name that some read as a path: of `a.b`, `a[b]`, `['a']`: `a`.
+
+    lodash passes over brackets that belong to no step (`[]a`, `][a`). To Rails `a(1)` is a part
+    of `a`.
+    """
+    quoted = _QUOTED.match(name)
+    if quoted is not None:
+        return _ESCAPED.sub(r"\1", quoted[2])
+    is_path = "." in name or "[" in name or "]" in name
+    match = _PATH.match(name) if is_path else _NUMBERED.fullmatch(name)
+    return None if match is None else match[1]
 
 
 class PlainNames:

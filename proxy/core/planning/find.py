@@ -123,6 +123,8 @@ def refuse_in_head(exchange: Exchange, compiled: CompiledBlock, head: RequestHea
         compiled.elsewhere.refuse_in_head(head)
     if compiled.sources_elsewhere is not None:
         compiled.sources_elsewhere.note_head(exchange)
+    if compiled.block.format is not None:
+        FORMATS[compiled.block.format].check_query(head.query or "")
 
 
 def _refuse_in_body(

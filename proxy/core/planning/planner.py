@@ -26,7 +26,14 @@ from .block_choice import (
 )
 from .deltas import joined_body
 from .exchange import Exchange, Messages
-from .find import find_edits, head_edits, needs_of, piece_edits, refuse_present
+from .find import (
+    find_edits,
+    head_edits,
+    needs_of,
+    piece_edits,
+    refuse_in_head,
+    refuse_present,
+)
 from .multipart_stream import FormFlow, form_that_passes
 from .overrides import refuse_in_body
 from .plan import Edits, Plan
@@ -69,6 +76,7 @@ def plan_request(
         # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:
             refuse_present(head, one, body)
+            refuse_in_head(exchange, one, head)
         compiled = next((one for one in compiled_rule.request if one.when is None), None)
     if not facts.plain_json:
         verify(facts, body)

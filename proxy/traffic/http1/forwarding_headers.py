@@ -16,7 +16,7 @@ from typing import Final
 
 from ...config.settings import Network
 from ...core.errors import LoopDetected
-from ...core.expressions.name_readings import fold_header, tells_of_client
+from ...core.expressions.name_readings import OF_CLIENT, fold_header, tells_of_client
 from ...core.http.message import Headers, header_values
 from .framing import HTTP_10
 from .gate import RawRequest, is_authority
@@ -109,7 +109,7 @@ def _telling(headers: Headers) -> frozenset[bytes]:
     """Return the names, in lower case, of the headers that tell of the client."""
     # One look at all of them costs less than one at each, and few clients send any.
     folded = fold_header(b"".join([name for name, _ in headers]))
-    if b"forwarded" not in folded and b"xrealip" not in folded:
+    if not any(one in folded for one in OF_CLIENT):
         return frozenset()
     return frozenset(name.lower() for name, _ in headers if tells_of_client(name))
 

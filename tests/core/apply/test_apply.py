@@ -28,7 +28,7 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import ListSource, MembersSource, parse_source
-from proxy.core.http.message import Headers
+from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.planner import plan_request
@@ -758,11 +758,32 @@ def test_json_in_another_charset_is_refused(charset: bytes) -> None:
     [
         (JSON_TYPE + TEXT, "content-type-stands-twice"),
         (((b"content-type", b"json"),), "content-type-malformed"),
+        *(
+            (((b"content-type", one),), "content-type-malformed")
+            for one in (
+                b"application/json; x=urlencoded",
+                b"application/json; x=Multipart",
+                b"application/json; boundary=form-data",
+                b"application/x-www-form-urlencoded+json",
+                b"multipart/form-data+json; boundary=x",
+                b"multipart/form-data; boundary=urlencoded",
+                b"application/x-www-form-urlencoded; x=multipart/form-data",
+            )
+        ),
     ],
 )
 def test_a_content_type_that_says_nothing_is_refused(headers: Headers, reason: str) -> None:
     error = refused(encrypts("$.content"), a_message(headers=headers), UnsupportedBody)
     assert reason == error.reason
+
+
+def test_a_boundary_may_have_any_word_of_its_own_kind() -> None:
+    for written in (
+        b"multipart/form-data; boundary=multipart-form-data",
+        b"application/x-www-form-urlencoded; charset=utf-8",
+        b"multipart/mixed; boundary=x",
+    ):
+        assert parse_media_type(written) is not None
 
 
 # --- names ---------------------------------------------------------------------------------------

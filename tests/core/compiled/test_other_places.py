@@ -14,7 +14,9 @@ from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.leaves.plain_names import PlainNames
 from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Names, Rule
+from tests.core.rules.test_conditions import when
 from tests.factories import (
     JSON_TYPE,
     Message,
@@ -201,6 +203,19 @@ def test_an_item_may_say_that_nobody_looks_there() -> None:
     rule = a_seal("$.card", elsewhere_allowed=True)
     headers = (*JSON_TYPE, (b"Cookie", b"card=1"))
     assert b"eyJ" in sent(rule, message("card=full", '{"card":"1"}', headers))
+
+
+@pytest.mark.parametrize("conditions", [(), when("$.type", text_value("send"))])
+def test_a_request_without_a_body_has_none_of_the_names_elsewhere(
+    conditions: tuple[Condition, ...],
+) -> None:
+    block = replace(a_block(encrypt=["optional $.card"]), when=conditions, nothing="pass")
+    rule = a_rule(request=block, names=NAMES)
+    cookie = (*JSON_TYPE, (b"Cookie", b"card=1"))
+
+    assert refused(rule, message(f"card={CANARY}", "")) == "name-in-query"
+    assert refused(rule, message("x=1", "", cookie)) == "name-in-cookie"
+    assert sent(rule, message("x=1", "")) == b""
 
 
 def test_what_must_be_absent_from_a_form_is_absent_from_the_query() -> None:

@@ -49,6 +49,11 @@ MEMBER_MUTATIONS: dict[str, Callable[[str], str]] = {
     "NUL": lambda text: text + "\0x",
     "dots": lambda text: text + ".x",
     "brackets": lambda text: text + "[x]",
+    "brackets before": lambda text: f"[]{text}",
+    "multiparameter": lambda text: text + "(1i)",
+    "quotes": lambda text: f"['{text}']",
+    "brackets around": lambda text: f"[[{text}]]",
+    "bracket before": lambda text: f"]{text}",
     "space": lambda text: f" {text}\t",
     "BOM": lambda text: f"\ufeff{text}",
     "nothing": lambda text: text,
@@ -62,7 +67,6 @@ FIELD_MUTATIONS: dict[str, Callable[[str], str]] = {
     "quoted": lambda text: f"{text}['x']",
     "marker": lambda text: "_" + text,
     "default": lambda text: "!" + text,
-    "multiparameter": lambda text: text + "(1i)",
     "converter": lambda text: text + ":int",
     "triplet": lambda text: f"%{ord(text[:1] or 'x'):02x}{text[1:]}" if text.isascii() else text,
     "wide triplet": lambda text: f"%u{ord(text[0]):04x}{text[1:]}" if text else text,
@@ -179,6 +183,7 @@ def test_names_that_honest_messages_have_side_by_side_are_two(name: str, ruled: 
         (b"X-Forwarded-For", True),
         (b"X.Forwarded.For", True),
         (b"X-Forwarded-User", True),
+        (b"X_Script.Name", True),
         (b"X-Real-IP-Of", False),
         (b"Forwarded-For", False),
         (b"X-Request-Id", False),
@@ -235,6 +240,52 @@ def test_every_folding_is_that_of_a_parser_and_holds_for_its_format() -> None:
     assert known == set(Folding)
     for parser in PARSERS:
         assert set(parser.foldings) <= set(FOLDED[parser.place])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[]content",
+        "[[content]]",
+        "][content]",
+        "[content",
+        "]content.x",
+        "].content",
+        "[]['content']",
+        "[.['content']",
+        '[]["content"]',
+        "['c\\ontent']",
+        "[[Con_tent]",
+        "content(1)",
+        "content(12i)",
+        "content()",
+        "content (1)",
+        "\tcontent\n",
+    ],
+)
+def test_a_member_that_a_path_or_a_number_leads_to_is_a_twin(name: str) -> None:
+    assert reads_member(name, "content")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".content",
+        "..content",
+        "content(old)x",
+        "content (old)",
+        "content(1ii)",
+        "content:int",
+        "m.content",
+        "[x]content",
+        "(1)",
+        "[]",
+        "['']content",
+        "[].",
+    ],
+)
+def test_a_member_whose_path_begins_elsewhere_is_no_twin(name: str) -> None:
+    assert not reads_member(name, "content")
 
 
 def test_steps_without_end_are_not_followed() -> None:

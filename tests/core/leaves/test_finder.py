@@ -146,8 +146,10 @@ def test_without_paths_any_json_is_found_and_nothing_else() -> None:
 NAMES: Final = (
     "a", "A", "b", "B", "_a", "-a", "a_", "a-", "_A", "a_b", "a-b", "aB", "AB", "a b", " a", "a ",
     "a.b", "a.x", "[a]", "[a", "a[0]", "a]", ".a", "[.a", "[[a]", "['a']",
-    "['a.b']", "['']", "['']']", "['a", "['a'", "a:b", "$a", "@a", "", "k", "K",
-    "s", "__proto__", "constructor", "prototype", "proto", "_proto_", "0", "x",
+    "['a.b']", "['']", "['']']", "['a", "['a'", "[]a", "][a]", "[[a]]", "].a", "]a.x", "[]['a']",
+    "[.['a']", "[]", "[].", "a(1)", "a(12i)", "a()", "a(1ii)", "a(1)x", "(1)", "a.b(1)", "a:b",
+    "$a", "@a", "", "k", "K", "s", "__proto__", "constructor", "prototype", "proto",
+    "_proto_", "0", "x",
 )  # fmt: skip
 SELECTED: Final = (
     "a", "b", "_a", "a_b", "aB", "A", "k", "x", "a.b", "$a", "prototype", "0", "", "a b", 'a"',
@@ -254,7 +256,7 @@ def test_the_native_form_leaves_only_odd_names_to_the_walk(
 
 
 @given(
-    st.text("aAbB_- .[]$k", min_size=1, max_size=7),
+    st.text("aAbB_- .[]$k('1)", min_size=1, max_size=7),
     st.text("aAbB_-.$k", min_size=1, max_size=5).filter(lambda name: name != "."),
 )
 @settings(max_examples=600)

@@ -319,10 +319,14 @@ def test_what_servers_may_read_in_two_ways_is_refused(body: str) -> None:
     "query", ["query={a}", "x=1&Variables={}", "operationName", "documentId=1"]
 )
 def test_parts_of_an_operation_in_the_address_are_refused(query: str) -> None:
-    message = a_message(request(*SPELLINGS["variables"]), target=f"/api/messages?{query}")
-
-    with pytest.raises(ForbiddenValue):
-        sent(RULE, message)
+    optional = a_rule(
+        request=replace(graphql(a_block(encrypt=["optional $.fields.*.note"])), nothing="pass"),
+        names=NAMES,
+    )
+    for body in (request(*SPELLINGS["variables"]), ""):
+        for rule in (RULE, optional):
+            with pytest.raises(ForbiddenValue, match="name-in-query"):
+                sent(rule, a_message(body, target=f"/api/messages?{query}"))
 
 
 def test_what_is_not_said_to_be_json_is_refused() -> None:

@@ -51,23 +51,25 @@ class GraphqlFormat(RecordFormat):
         """Import what reads operations, 0.2 MiB: before the first message, where a rule has any."""
         from . import operations  # noqa: F401, PLC0415 - as it says
 
+    def check_query(self, query: str) -> None:
+        """Raise ForbiddenValue where the address has a member of the request as well."""
+        for name, _ in fields_of_query(query):
+            if _RESERVED.readings(name):
+                raise ForbiddenValue(
+                    "name-in-query", detail="The address has a part of an operation as well."
+                )
+
     def check_head(self, head: Head, body: bytes) -> None:
         """Refuse what servers may read as another request.
 
         Raises:
             UnsupportedBody: It is not said to be JSON.
-            ForbiddenValue: The address has a member of the request as well.
             InvalidBody: It is a message of a WebSocket and none, or the other way round.
         """
         if isinstance(head, RequestHead):
             media = media_type(head.facts)
             if media is None or not media.is_json:
                 raise UnsupportedBody("graphql-not-json")
-            for name, _ in fields_of_query(head.query or ""):
-                if _RESERVED.readings(name):
-                    raise ForbiddenValue(
-                        "name-in-query", detail="The address has a part of an operation as well."
-                    )
         if isinstance(head, SocketHead) is not _is_message(body):
             raise InvalidBody("no-operation", detail="This is no request of GraphQL.")
 
