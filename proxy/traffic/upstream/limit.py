@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal, Protocol
 
 Outcome = Literal["answered", "failed", "timeout", "abandoned", "unsent"]
-"""How a request ended. `failed` and `timeout`: by the upstream. `abandoned`: the client left, or
-the response was not read to its end. `unsent`: nothing was sent upstream."""
+"""How a request ended. `answered`: all of the response came. `failed`, `timeout`: by the upstream.
+`abandoned`: the client left, or the response did not come to its end. `unsent`: nothing was sent
+upstream."""
 
 
 class Limit(Protocol):

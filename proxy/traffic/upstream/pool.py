@@ -111,7 +111,7 @@ class Pool:
         self._busy.discard(connection)
         connection.abort()
         if permit is not None:
-            permit.release(_outcome(connection.error))
+            permit.release(_outcome(connection))
             if connection.reader.head is None:
                 self._health.not_answered(
                     connection.error, connection.trial, reused=connection.used
@@ -175,11 +175,17 @@ class Pool:
         self._permits.check(now)
 
 
-def _outcome(error: BaseException | None) -> Outcome:
+def _outcome(connection: UpstreamConnection) -> Outcome:
     """Return how a message ended whose connection is dropped."""
+    error, reader = connection.error, connection.reader
     if isinstance(error, UpstreamTimeout):
         return "timeout"
-    return "failed" if isinstance(error, UpstreamFailed) else "abandoned"
+    if isinstance(error, UpstreamFailed):
+        return "failed"
+    # The upstream may close a connection behind each response, or respond before it has been sent
+    # all of a request: that is no sign that a client had waited too long.
+    answered = error is None and reader.head is not None and reader.complete
+    return "answered" if answered else "abandoned"
 
 
 class PooledResponse:
