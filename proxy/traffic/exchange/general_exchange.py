@@ -213,10 +213,11 @@ class GeneralExchange:
         if reader.head is None:
             return
         length = reader.framing.content_length
-        if length is not None and length <= WORTH_WAITING:
+        if length is not None and length <= WORTH_WAITING and not connection.paused:
             connection.await_body()
         else:
-            # It is relayed while it arrives, which takes waits.
+            # It is relayed while it arrives, which takes waits; where it has filled the window,
+            # nothing more arrives before.
             self._leave(connection)
             connection.deadline = NEVER  # that of the head
             self._go_on(self._lane.upstream.response(connection))

@@ -375,3 +375,31 @@ async def test_b1_no_body_is_longer_or_shorter_than_the_backend_was_told(
         assert origin.connections == late
         assert ours.upstream.pool.size == ours.upstream.permits.in_use == 0
     assert len(b"".join(got[:-1])) < told
+
+
+@pytest.mark.parametrize("line", [b"", b"X: \r\n"], ids=["fast", "not fast"])
+@pytest.mark.parametrize("first", [4000, 4097, 10_000])
+async def test_b9_b10_a_response_longer_than_the_window_comes_to_its_end(
+    first: int, line: bytes
+) -> None:
+    body = b"x" * 20_000
+
+    async def script(peer: Peer, origin: Origin) -> None:
+        while True:
+            await peer.request()
+            peer.send(HEAD + line + b"Content-Length: 20000\r\n\r\n" + body[:first])
+            await peer.writer.drain()
+            await asyncio.sleep(0.05)
+            peer.send(body[first:])
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), limits=TrafficLimits(window=4096), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        for _ in range(2):  # on a new connection, and on an idle one
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            response = await client.response()
+            assert (response.status, response.body) == (200, body)
+
+    assert origin.connections == 1
