@@ -220,6 +220,56 @@ async def successors(ours: Ours) -> list[ClientConnection]:
     return found()
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_b11_nothing_follows_the_last_response_that_is_read_slowly(*, reads: bool) -> None:
+    """Neither another request nor more time, when the client has read most of it."""
+    loop, due = asyncio.get_running_loop(), asyncio.Event()
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n" + bytes(30_000)
+
+    async def script(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        peer.send(OK)
+        origin.seen.append(await peer.request())
+        await due.wait()
+        peer.send(reply)
+        await answering(peer, origin)
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+    ):
+        with socket.socket() as client:
+            client.setblocking(False)  # noqa: FBT003 - the socket's own interface
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(client, ("127.0.0.1", ours.port))
+            await eventually(lambda: ours.listener.connections and fast(ours)._transport)
+            connection = fast(ours)
+            served = connection._transport
+            assert served is not None
+            served.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            served.set_write_buffer_limits(high=1024)
+            await loop.sock_sendall(client, KEPT)
+            assert (await loop.sock_recv(client, 4096)).endswith(b"ok")
+            await loop.sock_sendall(client, get())
+            await eventually(lambda: len(origin.seen) == 2)
+            await loop.sock_sendall(client, KEPT)
+            await eventually(lambda: connection._rest)
+            due.set()
+            await eventually(served.is_closing)
+            assert connection.crowded
+            deadline = connection._write_deadline
+            connection.resume_writing()  # as the transport calls it once little is left
+            assert connection._write_deadline == deadline
+            got = b""
+            while reads and (part := await loop.sock_recv(client, 65536)):
+                got += part
+            await eventually(lambda: not ours.listener.connections)
+
+    assert len(origin.seen) == 2
+    assert got.count(b"HTTP/1.1 ") == reads
+    assert got.endswith(bytes(30_000)) == reads
+
+
 async def test_b16_a_request_behind_a_slow_response_is_not_taken_for_an_idle_connection() -> None:
     origin = Origin(answering)
     async with one_client(origin) as (ours, client):

@@ -53,7 +53,7 @@ class FastConnection(FastInput):
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
         super().resume_writing()
-        if not self._busy:
+        if not (self._busy or self._closing):
             self._rest_or_go_on()
 
     def _begin(self, head: FastHead, body: bytes) -> None:

@@ -56,9 +56,15 @@ class FastOutput(ClientLifecycle, Sending):
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
         self._paused = False
-        self._write_deadline = NEVER
+        if not self._closing:  # else that of `finish`, for all that is still to be read
+            self._write_deadline = NEVER
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+    @property
+    def _closing(self) -> bool:
+        """Whether nothing follows on this connection."""
+        return self._transport is None or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` before sending more."""
