@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.core.errors import Busy
 from proxy.traffic.upstream.fair_queue import Scale, without_rest
-from proxy.traffic.upstream.limit import Outcome
+from proxy.traffic.upstream.limit import FixedLimit, Outcome
 from proxy.traffic.upstream.permits import KINDS, Claim, Permit, Permits
 
 LIMITS = TrafficLimits(connections=20, waiting=40, websockets=5, event_streams=5, long_transfers=5)
@@ -287,7 +287,7 @@ async def test_only_so_many_wait_in_an_overload_as_have_their_turn_in_time(place
 
     With twenty places, the polite client never waits: what others ask for is too much all the same.
     """
-    some = Permits(TrafficLimits(connections=places), Timeouts(queue=0.5))
+    some = Permits(TrafficLimits(connections=places), Timeouts(queue=0.5), FixedLimit(places))
     clock = some._loop = Clock()  # type: ignore[assignment]  # all of it that permits use
     held: list[Permit] = []
     told: list[tuple[float, str, str, float]] = []
