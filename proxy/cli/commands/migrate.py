@@ -223,7 +223,7 @@ def _run(  # noqa: PLR0913 - each is one option
     err = writes and isinstance(job.place, Pipe)
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in done.advice if not as_json else ():
-        click.echo(console.printable(line))
+        click.echo(console.printable(line), err=err)
     sys.exit(1 if left else 0)
 
 

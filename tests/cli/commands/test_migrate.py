@@ -307,6 +307,19 @@ def test_a_stream_is_sealed_and_opened_byte_for_byte(clinic: Path, run: Run) -> 
     assert opened.stdout_bytes == CSV.encode()
 
 
+@pytest.mark.parametrize("verb", ["seal", "reseal", "open"])
+@pytest.mark.parametrize(("form", "data"), [("csv", b"org,conv,content\n"), ("ndjson", b"")])
+def test_what_is_said_of_a_stream_does_not_go_into_it(
+    clinic: Path, run: Run, verb: str, form: str, data: bytes
+) -> None:
+    clinic.with_name("stream.yaml").write_text(CSV_JOB.replace("csv", form), "utf-8")
+
+    for words in ((), ("--json",)):
+        done = run("migrate", verb, "stream.yaml", *words, stdin=data)
+        assert "letters: nothing was read" in done.stderr
+        assert done.stdout_bytes == data
+
+
 def test_a_stream_that_ends_within_a_record_is_an_error(clinic: Path, run: Run) -> None:
     broken = run("migrate", "seal", "csv.yaml", stdin=b'org,conv,content\nclinic,c1,"x', status=3)
 
