@@ -115,12 +115,18 @@ def pipe(form: str, data: bytes, output: BinaryIO | None = None) -> PipeSource:
         ("csv", b"org,thread,content,content\n", "column-twice: content"),
         ("csv", b"org,org,thread,content\n", "column-twice: org"),
         ("csv", b"org,thread,content\n1,2\n", "record 1: too-few-cells"),
+        ("csv", b"org,thread,content\n1,2,3\n1,2,Dear Ada, yes\n", "record 2: too-many-cells"),
+        ("csv", b'org,thread,content\n1,2,"3",\n', "record 1: too-many-cells"),
         ("csv", b'org,thread,content\n1,2,"a"b\n', "record 1: not-csv"),
         ("csv", b'org,thread,content\n1,2,"a\n', "quote-not-closed"),
         ("copy", b"1\t2\n", "record 1: too-few-cells"),
+        ("copy", b"1\t2\t3\t4\n", "record 1: too-many-cells"),
         ("copy", b"x" * (MOST_BYTES + 1), "record-too-long"),
         ("ndjson", b'{"org":"a"}\n{"org":}\n', "record 2: not-json"),
         ("ndjson", b'{"content":1,"content":2}\n', "record 1: duplicate-member"),
+        ("ndjson", b' {}\n[{"content":"x"}]\n', "record 2: not-an-object"),
+        ("ndjson", b'"content"\n', "record 1: not-an-object"),
+        ("ndjson", b"null\n", "record 1: not-an-object"),
     ],
 )
 def test_a_malformed_stream_ends_the_run(form: str, data: bytes, reason: str) -> None:

@@ -33,6 +33,7 @@ class PipeSource(ReadInOrder):
         self._stream = self._records.read(source)
         self._output = output
         self._at: list[int] | None = None
+        self._most: int | None = None
         self._number = 0
         self._page: dict[Key, bytes] = {}
 
@@ -92,11 +93,12 @@ class PipeSource(ReadInOrder):
         twice = [one for one in self._wanted if header.count(one) > 1]
         if twice:
             raise MigrationFailed(f"column-twice: {twice[0]}")
+        self._most = len(header)
         return [header.index(one) for one in self._wanted]
 
     def _row(self, key: Key, record: bytes, at: Sequence[int]) -> StoredRow:
         try:
-            found = self._records.cells(record, at)
+            found = self._records.cells(record, at, self._most)
         except MigrationFailed as failed:
             raise MigrationFailed(f"record {self._number}: {failed}") from None
         columns = len(self.table.columns)

@@ -32,8 +32,11 @@ class Records(Protocol):
     def header(self, record: bytes) -> tuple[str, ...] | None:
         """Return the names of the columns, if the first record gives them."""
 
-    def cells(self, record: bytes, at: Sequence[int]) -> list[Cell]:
-        """Return the cells at some columns; raise MigrationFailed for a malformed record."""
+    def cells(self, record: bytes, at: Sequence[int], most: int | None = None) -> list[Cell]:
+        """Return the cells at some columns; raise MigrationFailed for a malformed record.
+
+        `most` is how many columns the header names: of a cell behind them, nothing would be known.
+        """
 
     def replaced(self, record: bytes, at: Sequence[int], new: Sequence[bytes | None]) -> bytes:
         """Return the record with the cells at some columns replaced; None keeps one."""
@@ -59,10 +62,10 @@ class Csv:
         cells = self.cells(record, range(len(self._split(record)[0])))
         return tuple(one.decode() if isinstance(one, bytes) else "" for one in cells)
 
-    def cells(self, record: bytes, at: Sequence[int]) -> list[Cell]:
+    def cells(self, record: bytes, at: Sequence[int], most: int | None = None) -> list[Cell]:
         """Return cells without their quotes."""
         raw = self._split(record)[0]
-        return [_csv_text(_at(raw, one)) for one in at]
+        return list(map(_csv_text, _chosen(raw, at, most)))
 
     def replaced(self, record: bytes, at: Sequence[int], new: Sequence[bytes | None]) -> bytes:
         """Return the record with some cells in their place, quoted if they were or must be."""
@@ -126,13 +129,13 @@ class CopyText:
         """Return None: the form names no columns."""
         return None
 
-    def cells(self, record: bytes, at: Sequence[int]) -> list[Cell]:
+    def cells(self, record: bytes, at: Sequence[int], most: int | None = None) -> list[Cell]:
         r"""Return cells without escapes; the line `\.`, which ends the data, has none."""
         text = _END.sub(b"", record)
         if text == self._LAST:
             return [None] * len(at)
         raw = text.split(b"\t")
-        return [self._text(_at(raw, one)) for one in at]
+        return list(map(self._text, _chosen(raw, at, most)))
 
     def replaced(self, record: bytes, at: Sequence[int], new: Sequence[bytes | None]) -> bytes:
         """Return the record with some cells in their place, escaped."""
@@ -176,7 +179,7 @@ class JsonLines:
         """Return None: each object names its members."""
         return None
 
-    def cells(self, record: bytes, at: Sequence[int]) -> list[Cell]:
+    def cells(self, record: bytes, at: Sequence[int], most: int | None = None) -> list[Cell]:
         """Return members as they are spelled; an empty line has none."""
         if not record.strip():
             return [ABSENT] * len(at)
@@ -184,6 +187,8 @@ class JsonLines:
             found = self._selection.find(record).found
         except InvalidBody as error:
             raise MigrationFailed(error.reason) from None
+        if not record.lstrip().startswith(b"{"):
+            raise MigrationFailed("not-an-object")
         there = frozenset[str]()
         if not all(found):  # a member that is null is not found either
             there = member_names(record.strip()) or there
@@ -221,10 +226,12 @@ def _line(stream: BinaryIO) -> bytes:
     return line
 
 
-def _at(raw: Sequence[bytes], place: int) -> bytes:
-    if place >= len(raw):
+def _chosen(raw: Sequence[bytes], at: Sequence[int], most: int | None) -> list[bytes]:
+    if max(at, default=-1) >= len(raw):
         raise MigrationFailed("too-few-cells")
-    return raw[place]
+    if most is not None and len(raw) > most:
+        raise MigrationFailed("too-many-cells")
+    return [raw[one] for one in at]
 
 
 def _text(value: bytes) -> Cell:
