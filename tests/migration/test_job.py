@@ -158,6 +158,43 @@ def test_a_stream_has_no_place_for_some_keys(
     assert any(expected in one for one in mistakes(text, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("source", "other", "refused"),
+    [
+        ("{sqlite: a.db}", "content", True),
+        ("{sqlite: a.db}", "Content", True),
+        ("{mysql: {database: a, user: b}}", "CONTENT", True),
+        ("{postgresql: dbname=a}", "content", True),
+        ("{postgresql: dbname=a}", "Content", False),
+        ("{pipe: csv}", "content", True),
+        ("{pipe: ndjson}", "content", True),
+        ("{pipe: ndjson}", "Content", False),
+    ],
+)
+def test_a_column_is_in_a_table_once(
+    source: str, other: str, tmp_path: Path, *, refused: bool
+) -> None:
+    text = f"""\
+version: 1
+source: {source}
+tables:
+  - table: messages
+    tenant: const:clinic
+    columns:
+      - {{column: content, select: $.a}}
+      - {{column: {other}, select: $.b}}
+"""
+    if not refused:
+        read(text, tmp_path)
+        return
+    (told,) = mistakes(text, tmp_path)
+
+    assert told == (
+        f"job.yaml:8:9 tables[0].columns[1] the column `{other}` is listed twice:"
+        " only one of them is written; write a job for each `select`"
+    )
+
+
 def test_a_stream_has_one_table(tmp_path: Path) -> None:
     text = json.dumps(PIPE | {"tables": PIPE["tables"] * 2})
 

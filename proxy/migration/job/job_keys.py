@@ -129,7 +129,7 @@ TABLE: Final = Table(
         Key(
             "columns",
             "list of columns",
-            "The columns whose values are sealed.",
+            "The columns whose values are sealed, each once: for each further `select`, a job.",
             tables.many(tables.table("column")),
             required=True,
         ),

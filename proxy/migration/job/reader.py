@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -126,7 +126,7 @@ class _Job:
             return None
         if kind == "collections":
             return self._of_collections(found, listed, digest)
-        read = (_table(one, problems) for one in elements(listed, problems))
+        read = (_table(one, found, problems) for one in elements(listed, problems))
         made = tuple(one for one in read if one is not None)
         if isinstance(found, Pipe):
             _check_pipe(found, made, listed, problems)
@@ -222,11 +222,13 @@ def _in_json(table: StoredTable) -> StoredTable:
     return replace(table, columns=tuple(columns))
 
 
-def _table(place: yaml.Place, problems: Problems) -> StoredTable | None:
+def _table(place: yaml.Place, source: Place | None, problems: Problems) -> StoredTable | None:
     fields = Fields(place, job_keys.TABLE, problems)
     name, columns = fields.get("table"), fields.get("columns")
     names = _Names(problems).of(fields, Binding())
-    read = [_column(one, names, problems) for one in elements(columns, problems)] if columns else []
+    places = elements(columns, problems) if columns else []
+    read = [_column(one, names, problems) for one in places]
+    _check_once(places, read, problems, folds=isinstance(source, Sqlite | Mysql))
     batch, where = fields.get("batch"), fields.get("where")
     size = None if batch is None else whole(batch, problems, low=1, high=MOST_ROWS)
     written = None if name is None else text(name, problems)
@@ -240,6 +242,23 @@ def _table(place: yaml.Place, problems: Problems) -> StoredTable | None:
         size or DEFAULT_ROWS,
         words(fields.get("header"), problems),
     )
+
+
+def _check_once(
+    places: Sequence[yaml.Place], read: Sequence[Column | None], problems: Problems, *, folds: bool
+) -> None:
+    """Report columns that are there before; `folds` says that the case of a name is the same."""
+    seen: set[str] = set()
+    for place, column in zip(places, read, strict=True):
+        if column is not None:
+            name = column.name.lower() if folds else column.name
+            if name in seen:
+                problems.add(
+                    place,
+                    f"the column {show(column.name)} is listed twice: only one of them is written",
+                    "write a job for each `select`",
+                )
+            seen.add(name)
 
 
 def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | None:
