@@ -11,7 +11,7 @@ from ..keys.keyring.keyring import Keyring
 from ..keys.sessions.kek_usage import Use, Uses
 from ..keys.sessions.settings import MAX_AGE_SECONDS
 from .report import SignedReport
-from .values.states import Outcome, Tally
+from .values.states import HOLDS_ONE, Outcome, Tally
 
 _UNREAD: Final = frozenset({"unreadable", "not-text", "not-json"})
 
@@ -75,6 +75,8 @@ def _counted(kek: KekEntry, tally: Tally) -> str:
             return f"{values:,} values of {label} are under it, or name it"
         if outcome.state in _UNREAD and not outcome.kek:
             return f"{values:,} values of {label} could not be read"
+        if outcome.reason == HOLDS_ONE:
+            return f"{values:,} values of {label} hold a token within their text"
     if nowhere := sorted(tally.nowhere):
         return f"nothing is found where {nowhere[0]} says: correct its name or `select` in the job"
     return ""

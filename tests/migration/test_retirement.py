@@ -64,6 +64,8 @@ def test_a_kek_is_safe_to_retire_where_nothing_names_it() -> None:
         (a_report(Outcome("unreadable", "k1", "bad-tag")), "or name it"),
         (a_report(Outcome("unreadable", "number 1", "bad-tag")), "or name it"),
         (a_report(Outcome("unreadable", "", "malformed-token")), "could not be read"),
+        (a_report(Outcome("plain", "", "holds-a-token")), "3 values of messages.content hold a"),
+        (a_report(Outcome("sealed", "k2", "holds-a-token")), "hold a token within their text"),
         (a_report(Outcome("not-json")), "could not be read"),
         (a_report(Outcome("not-text")), "could not be read"),
         (a_report(Outcome("absent")), "nothing is found where messages.content says"),

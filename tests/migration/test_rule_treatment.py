@@ -151,9 +151,12 @@ async def test_a_token_within_a_text_is_part_of_that_text_until_it_is_taken_out(
     sealed = await rules.treat("seal", element)
     opened = await rules.treat("open", element)
 
-    assert rules.outcomes(verified) == {"items $.data.content": Outcome("plain")}
+    assert rules.outcomes(verified) == {
+        "items $.data.content": Outcome("plain", "", "holds-a-token")
+    }
     assert rules.outcomes(sealed) == {"items $.data.content": Outcome("sealed-now", "k1")}
     assert rules.written(opened) == {"content": "see this there"}
+    assert rules.outcomes(opened)["items $.data.content"] == Outcome("plain")
 
 
 async def test_what_is_sealed_as_the_write_says_and_not_opened_by_the_list_is_misplaced(

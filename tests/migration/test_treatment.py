@@ -131,6 +131,41 @@ async def test_the_states_of_tokens_are_told_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("around", "select"),
+    [
+        (b"Re: %s", None),
+        (b" %s", None),
+        (b'{"subject": "%s"}', None),
+        (b'{"a": "Re: %s"}', "$.a"),
+        (b'{"a": {"b": ["%s"]}}', "$.a"),
+        (b"see %s and %s", None),
+    ],
+)
+async def test_a_token_within_a_text_is_told(around: bytes, select: str | None) -> None:
+    bench = Bench(a_keyring())
+    column = Column("content", BINDING, None if select is None else parse_json_selector(select))
+    token = session(bench.keyring).seal(b"x", CONTEXT)
+    cell = around.replace(b"%s", token)
+    (sealed,) = await bench.treat("seal", a_table(column), a_row(cell))
+    (opened,) = await bench.treat("open", a_table(column), a_row(sealed.cells[0]))
+
+    assert await state(bench, cell, column) == Outcome("plain", "", "holds-a-token")
+    assert await state(bench, sealed.cells[0] or b"", column) == (
+        Outcome("sealed", "k1", "holds-a-token")
+    )
+    assert [one.after for one in opened.changed] == [Outcome("opened", "k1", "holds-a-token")]
+    assert opened.cells == [cell]
+
+
+async def test_a_text_that_cannot_be_searched_for_tokens_may_hold_one() -> None:
+    deep = b"[" * 2000 + b'"eyJ0eXAiOiJzeTEi"' + b"]" * 2000
+    column = Column("content", BINDING)
+
+    assert (await state(Bench(a_keyring()), deep, column)).reason == "holds-a-token"
+    assert await state(Bench(a_keyring()), b"easy1.com", column) == Outcome("plain")
+
+
 async def test_a_token_under_an_unknown_kek_is_reported_by_its_name() -> None:
     strange = a_keyring("k9")
     token = session(strange, "k9").seal(b"x", CONTEXT)

@@ -68,7 +68,8 @@ class ListedRow(NamedTuple):
 class _Found(NamedTuple):
     """A value of a message: its label, the edit that is for it, and the block of that.
 
-    A change by the edit is `shift` bytes behind in the body; None: the body does not have it.
+    A change by the edit is `shift` bytes behind in the body; None: the body does not have it. The
+    tokens within a value that is `parted` are values of their own.
     """
 
     label: int
@@ -76,6 +77,7 @@ class _Found(NamedTuple):
     edit: _Edit
     block: Block
     shift: int | None = 0
+    parted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +223,14 @@ class RuleTreatment:
                 and one.end + shift <= end
             ]
             contexts: tuple[Context | None, ...] = (inner.context,)
-            if token is not None or self._verb != "open":
+            parted = token is None and self._verb == "open" and bool(mine)
+            if not parted:
                 inside.update(mine)
             if token is not None:
                 contexts += tuple(_inner(opening[at].edit).context for at in mine)
             label = self._labels[f"{self._collection.name} {inner.item.selector.text}"]  # type: ignore[union-attr]  # the reader lets none but JSON selectors pass
-            found.append(_Found(label, Value(stored, token, contexts), edit, plan.compiled.block))
+            value, block = Value(stored, token, contexts), plan.compiled.block
+            found.append(_Found(label, value, edit, block, parted=parted))
         return found + [
             self._elsewhere(row, body, one) for at, one in enumerate(opening) if at not in inside
         ]
@@ -255,6 +259,7 @@ class RuleTreatment:
             writer = _Writer(one, keys, now, self._collection.lookalikes)
             before, after, change = self._values.treat(writer, one.value, keys, now)
             if change is None:
+                before = before._replace(reason="") if one.parted else before
                 made.kept.append((one.label, _read_by_clients(one.value, before)))
             else:
                 made.changed.append(ChangedValue(one.label, before, after))

@@ -65,8 +65,15 @@ _GOOD: Final[dict[Verb, frozenset[State]]] = {
 }
 
 
+HOLDS_ONE: Final = "holds-a-token"
+"""The reason of a value within whose text a token is, be the value plain, sealed or opened."""
+
+
 class Outcome(NamedTuple):
-    """The state of a value; the KEK that opens it or that it names, and why it does not open."""
+    """The state of a value; the KEK that opens it or that it names, and why it does not open.
+
+    Of a value that needs another KEK still, since a token is within its text, HOLDS_ONE.
+    """
 
     state: State
     kek: str = ""
@@ -141,6 +148,7 @@ class Tally:
             for one in self.values
             if one.outcome.state not in good
             or (one.outcome.state in _MISSED and one.label in nowhere)
+            or (verb == "open" and one.outcome.reason == HOLDS_ONE)
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -16,14 +16,23 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, KeyId, Token
 from ...core.edits.edits import KeysInUse, as_text
 from ...core.edits.key_needs import Keys, Needs
-from ...core.errors import ForbiddenValue, MissingValue, OpenFailed, UnfitValue, ValueTooLong
+from ...core.errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidBody,
+    MissingValue,
+    OpenFailed,
+    UnfitValue,
+    ValueTooLong,
+)
+from ...core.formats.embedded_tokens import find_in_text
 from ...keys.keyring import poison
 from ...keys.operations import token_check
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Verb
 from .cells import Stored
 from .sealing import RunSessions
-from .states import Outcome
+from .states import HOLDS_ONE, Outcome
 
 _New_co = TypeVar("_New_co", covariant=True)
 
@@ -121,7 +130,8 @@ class ValueTreatment:
         keys: KeysInUse,
     ) -> tuple[Outcome, Outcome, _New_co | None]:
         if self._verb == "open":
-            return outcome, Outcome("opened", outcome.kek), writer.open(opened)
+            after = Outcome("opened", outcome.kek, outcome.reason)
+            return outcome, after, writer.open(opened)
         context, sealed = value.contexts[0], value.token
         if self._verb != "reseal" or context is None or not isinstance(sealed, Token):
             return outcome, outcome, None
@@ -158,7 +168,7 @@ class ValueTreatment:
         sealed = value.token
         if sealed is None:
             bound = self._verb != "seal" or value.contexts[0] is not None
-            return None, Outcome("plain" if bound else "nameless")
+            return None, Outcome("plain" if bound else "nameless", "", _held(value.stored))
         if isinstance(sealed, OpenFailed):
             return None, Outcome("unreadable", "", sealed.reason)
         return self._tried(value, sealed, keys, now)
@@ -172,12 +182,13 @@ class ValueTreatment:
             if context is not None:
                 try:
                     session, plaintext, written = keys.open(sealed, context, now)
-                    opened = Opened(session, _as_stored(sealed, plaintext), at, written)
+                    stored = _as_stored(sealed, plaintext)
                 except OpenFailed as failed:
                     reasons.append(failed.reason)
                 else:
                     kek = session.kek_id or "ephemeral"
-                    return opened, Outcome("former" if at else "sealed", kek)
+                    opened = Opened(session, stored, at, written)
+                    return opened, Outcome("former" if at else "sealed", kek, _held(stored))
         return None, self._unopened(value, sealed, reasons)
 
     def _unopened(self, value: Value, sealed: Token, reasons: Sequence[str]) -> Outcome:
@@ -210,6 +221,14 @@ def _as_stored(sealed: Token, plaintext: bytes) -> Stored:
     text = sealed.as_text(plaintext)
     as_text(text, sealed.cty)
     return Stored(text, is_json=sealed.cty == CTY_JSON)
+
+
+def _held(value: Stored) -> str:
+    """Return HOLDS_ONE where one is within a text, or may be: it cannot be searched; or ""."""
+    try:
+        return HOLDS_ONE if find_in_text(value.text, 1) else ""
+    except (InvalidBody, BodyTooLarge):
+        return HOLDS_ONE
 
 
 def _named(key_id: KeyId) -> str:

@@ -175,6 +175,17 @@ def test_a_value_that_is_left_is_an_exit_status_of_one(clinic: Path, run: Run) -
     assert json.loads(result.stdout)["left"] == 3
 
 
+def test_a_token_within_a_text_is_left_and_keeps_every_kek(clinic: Path, run: Run) -> None:
+    run("migrate", "seal", "job.yaml")
+    change(clinic, "UPDATE messages SET content = 'Re: ' || content WHERE id = 3")
+    opened = run("migrate", "open", "job.yaml", status=1)
+    again = run("migrate", "open", "job.yaml", status=1)
+
+    for told in (opened.output, again.output):
+        assert "messages.content: 1 plain (holds-a-token): not sealed" in told
+        assert "10 rows, 1 values left" in told
+
+
 def test_a_run_goes_on_where_a_failure_ended_it(clinic: Path, run: Run) -> None:
     change(
         clinic,
