@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from typing import BinaryIO
 
 import pytest
@@ -62,6 +63,23 @@ def test_a_cell_of_csv_keeps_its_quotes(text: str) -> None:
 
     assert sealed == b'1,"token",2\r\n'
     assert form.replaced(sealed, (1,), (text.encode(),)) == record
+
+
+def test_a_cell_of_many_lines_takes_no_longer_than_its_bytes() -> None:
+    record = b'1,"' + b"a line\n" * 80_000 + b'"\n'
+    start = time.process_time()
+    (found,) = records(Csv(), record)
+    assert time.process_time() - start < 1
+
+    assert found == record
+
+
+def test_a_cell_of_many_lines_is_as_long_as_a_record_may_be() -> None:
+    line = b"a" * ((1 << 20) - 1) + b"\n"
+
+    assert records(Csv(), b'"' + line * 15 + b'"\n') == [b'"' + line * 15 + b'"\n']
+    with pytest.raises(MigrationFailed, match="quote-not-closed"):
+        records(Csv(), b'"' + line * 16 + b'"\n')
 
 
 def test_an_unquoted_cell_stays_unquoted() -> None:

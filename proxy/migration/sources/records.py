@@ -49,13 +49,17 @@ class Csv:
 
     def read(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield records; a line end between quotes is part of a cell."""
-        while record := _line(stream):
-            while record.count(b'"') % 2:
-                more = _line(stream)
-                if not more or len(record) + len(more) > MOST_BYTES:
+        while line := _line(stream):
+            lines, length = [line], len(line)
+            is_open = line.count(b'"') % 2
+            while is_open:
+                line = _line(stream)
+                length += len(line)
+                if not line or length > MOST_BYTES:
                     raise MigrationFailed("quote-not-closed")
-                record += more
-            yield record
+                lines.append(line)
+                is_open ^= line.count(b'"') % 2
+            yield b"".join(lines)
 
     def header(self, record: bytes) -> tuple[str, ...] | None:
         """Return the names in the first record."""
