@@ -2,7 +2,7 @@
 
 It is one line of JSON and an HMAC by the keyring's record key over it, the job, the verb and the
 place: the state of another job, database or keyring is refused, and so is one that was edited. One
-of before another verb has written bears another mark, and counts for nothing. An older state does
+of before another task has written bears another mark, and counts for nothing. An older state does
 no harm, since rows are recognised again; `verify` looks at every row in any case.
 """
 
@@ -21,7 +21,6 @@ from ..keys.keyring.kek import RandomBytes
 from ..keys.stores import records
 from ..keys.stores.records import RecordRefused
 from .engine import RowRange
-from .job.model import Verb
 
 _LABEL: Final = b"sealyard/v1/migration-state\x00"
 MOST_BYTES: Final = 16 << 20
@@ -31,7 +30,7 @@ _MARK_BYTES: Final = 16
 class StateFile:
     """Reads and writes the state of one run; `identity` is what it must be of.
 
-    One with another `mark` is as none: another verb may have undone what it says is done.
+    One with another `mark` is as none: another task may have undone what it says is done.
     """
 
     def __init__(self, path: Path, identity: str, key: RecordKey, mark: str = "") -> None:
@@ -79,22 +78,23 @@ class StateFile:
         return MigrationFailed("state-refused", detail=detail)
 
 
-def mark_of(file: Path, verb: Verb) -> str:
-    """Return the mark of a verb that was the last one to write; empty if it was not."""
+def mark_of(file: Path, task: str) -> str:
+    """Return the mark of a task that was the last one to write; empty if it was not."""
     try:
         said = json.loads(file.read_bytes())
     except (FileNotFoundError, ValueError):
         return ""
-    return str(said["mark"]) if said["verb"] == verb else ""
+    return str(said["mark"]) if said["verb"] == task else ""
 
 
-def begin_to_write(file: Path, verb: Verb, *, random: RandomBytes) -> str:
-    """Return the mark of a verb, a new one unless it was the last one to write.
+def begin_to_write(file: Path, task: str, *, random: RandomBytes) -> str:
+    """Return the mark of a task, a new one unless it was the last one to write.
 
-    Raises KeyringError where the file cannot be written: other verbs would not know of this one.
+    A task is a verb, and for `reseal` a KEK. Raises KeyringError where the file cannot be written:
+    other tasks would not know of this one.
     """
-    mark = mark_of(file, verb)
+    mark = mark_of(file, task)
     if not mark:
         mark = random(_MARK_BYTES).hex()
-        private_file.write(file, json.dumps({"verb": verb, "mark": mark}).encode() + b"\n")
+        private_file.write(file, json.dumps({"verb": task, "mark": mark}).encode() + b"\n")
     return mark

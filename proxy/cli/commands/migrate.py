@@ -175,7 +175,7 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
         )
         return
     for verb in WRITING:
-        mark = mark_of(_mark_path(job_file), verb)
+        mark = mark_of(_mark_path(job_file), _task(verb, keyring))
         parts = _state_file(_state_path(job_file, verb), job, verb, keyring, mark).read()
         if parts is not None:
             told = f"{verb}: ended early; run it again to go on"
@@ -203,7 +203,7 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
     if writes and not isinstance(job.place, Pipe):
-        mark = begin_to_write(_mark_path(job_file), verb, random=os.urandom)
+        mark = begin_to_write(_mark_path(job_file), _task(verb, keyring), random=os.urandom)
         kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
@@ -274,6 +274,11 @@ def _state_path(job_file: Path, verb: Verb) -> Path:
 def _mark_path(job_file: Path) -> Path:
     """Return where the verb is that was the last one to write: it may undo what others did."""
     return job_file.with_name(f"{job_file.name}.mark")
+
+
+def _task(verb: Verb, keyring: Keyring) -> str:
+    """Return what a mark is of: a verb, and the primary KEK where it says what is done."""
+    return f"{verb} {keyring.primary.id}" if verb == "reseal" else verb
 
 
 def _read_report(file: Path, keyring: Keyring) -> report.SignedReport:

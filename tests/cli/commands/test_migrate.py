@@ -287,17 +287,40 @@ def test_a_report_is_verified_by_the_keyring_that_signed_it(clinic: Path, run: R
     assert counts(as_json.stdout)["messages.content plain"] == 10
 
 
+def promoted(run: Run) -> str:
+    """Return the id of a new primary KEK."""
+    new = run("keys", "add").stdout.strip()
+    run("keys", "promote", new)
+    return new
+
+
+def keks_in_use(run: Run) -> set[str]:
+    result = run("migrate", "verify", "job.yaml", "--json")
+    return {kek for _, _, kek, _, _ in json.loads(result.stdout)["values"]}
+
+
 def test_reseal_leaves_nothing_under_the_old_kek(clinic: Path, run: Run) -> None:
     run("migrate", "seal", "job.yaml")
-    run("keys", "add", "--id", "new")
-    listed = json.loads(run("keys", "list", "--json").stdout)
-    (new,) = (one["id"] for one in listed["keks"] if one["id"].startswith("new-"))
-    run("keys", "promote", new)
+    new = promoted(run)
     run("migrate", "reseal", "job.yaml")
-    result = run("migrate", "verify", "job.yaml", "--json")
 
-    keks = {kek for _, _, kek, _, _ in json.loads(result.stdout)["values"]}
-    assert keks == {new}
+    assert keks_in_use(run) == {new}
+
+
+def test_reseal_begins_anew_once_another_kek_is_the_primary(clinic: Path, run: Run) -> None:
+    run("migrate", "seal", "job.yaml")
+    second = promoted(run)
+    fail_at(clinic, run, 8, "reseal", "job.yaml", "--state", "s")
+    fail_at(clinic, run, 8, "reseal", "job.yaml")
+    assert "reseal: ended early" in run("migrate", "status", "job.yaml").output
+    third = promoted(run)
+    assert run("migrate", "status", "job.yaml").output == ""
+    run("migrate", "reseal", "job.yaml")
+    assert keks_in_use(run) == {third}
+    run("keys", "promote", second)
+    run("migrate", "reseal", "job.yaml", "--state", "s")
+
+    assert keks_in_use(run) == {second}
 
 
 def test_the_audit_log_records_a_run_before_and_after(clinic: Path, run: Run) -> None:
