@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ from proxy.migration.job.model import Column
 from proxy.migration.sources.postgresql import PostgresqlSource
 from tests.cli.conftest import invoke
 from tests.migration import servers, tables
-from tests.migration.builders import SQLITE_JOB, a_clinic, of_const
+from tests.migration.builders import SQLITE_JOB, a_clinic, of_const, stored
 from tests.migration.tables import Database, a_table, contents, pages
 
 ALL_ELSE = (
@@ -192,6 +193,71 @@ def test_a_text_that_sqlite_keeps_is_written_whatever_its_digits(
     source.write([(row, (b"007", None))])
 
     assert contents(sqlite) == ["007"]
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_a_database_of_sqlite_in_utf16_is_compared_as_it_is_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    file = a_clinic(tmp_path, monkeypatch)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE messages SET org = 'Grüße 🌍', content = 'é 🌍' WHERE id = 3")
+        schema = "\n".join(database.iterdump())
+    file.unlink()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(f"PRAGMA encoding = '{encoding}'")
+        database.executescript(schema)
+    before = stored(file)
+
+    invoke("migrate", "seal", "job.yaml")
+    invoke("migrate", "verify", "job.yaml")
+    invoke("migrate", "open", "job.yaml")
+    assert stored(file) == before
+
+
+@pytest.mark.parametrize(
+    "names", ["other", "RowId", "rowid TEXT, _RowId_", "rowid TEXT AS ('a'), _rowid_"]
+)
+def test_rows_of_sqlite_without_a_key_are_read_by_what_no_column_hides(
+    sqlite: Database, names: str
+) -> None:
+    rest = "org TEXT, thread INTEGER, content TEXT, history TEXT"
+    sqlite.run("DROP TABLE messages")
+    sqlite.run(f"CREATE TABLE messages ({names} TEXT, {rest})")
+    for at in range(1, 8):
+        sqlite.run(
+            "INSERT INTO messages (org, thread, content, history)"  # noqa: S608 - numbers
+            f" VALUES ('clinic', 1, 'text {at}', '[]')"
+        )
+    source = sqlite.opened(a_table())
+    rows = pages(source)
+    source.use_copy(6)
+
+    assert [row.key for row in rows] == [(at,) for at in range(1, 8)]
+    assert len(pages(source)) == 6
+
+
+def test_a_table_of_sqlite_whose_columns_hide_every_name_of_its_rows_has_no_key(
+    sqlite: Database,
+) -> None:
+    for name in ("rowid", "_rowid_", "oid"):
+        sqlite.run(f"ALTER TABLE messages ADD COLUMN {name} TEXT")
+    sqlite.opened(a_table())
+    sqlite.run("CREATE TABLE copied AS SELECT * FROM messages")
+    with pytest.raises(MigrationFailed, match="no-key"):
+        sqlite.opened(a_table(name="copied"))
+
+
+def test_a_key_of_sqlite_that_is_no_unicode_ends_the_run(sqlite: Database) -> None:
+    sqlite.fill(3)
+    sqlite.run("ALTER TABLE messages ADD COLUMN code TEXT")
+    sqlite.run("UPDATE messages SET code = CAST(x'ff' || id AS TEXT)")
+    source = sqlite.opened(a_table(key=("code",)))
+
+    for asked in (lambda: source.page(None, None), lambda: source.borders(2)):
+        with pytest.raises(MigrationFailed, match="key-not-unicode") as failed:
+            asked()
+        assert failed.value.detail == "messages"
 
 
 @servers.needs_mariadb

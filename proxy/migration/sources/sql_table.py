@@ -10,13 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..job.model import ROOT, ColumnSource, Read, StoredTable
 from ..values.cells import NOT_TEXT, Cell
 from ..values.treatment import Key, StoredRow
 from .source import Replaced
+
+_GIVEN_BACK: Final = (str, int, float, bytes)
+"""What a value of a key is that a database takes as it gave it; any other goes as a text."""
 
 
 class ColumnType(NamedTuple):
@@ -108,7 +111,7 @@ class SqlTable(ABC):
             last = self._select(self._read_key, after, None, f"1 OFFSET {distance - 1}")
             if not last:
                 break
-            found.append(tuple(map(_key, last[0])))
+            found.append(self._key_of(last[0]))
         return found
 
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
@@ -215,11 +218,18 @@ class SqlTable(ABC):
         keys = len(self._key)
         rest = keys + 1 + len(self.table.reads)
         return StoredRow(
-            tuple(map(_key, found[:keys])),
+            self._key_of(found[:keys]),
             tuple(one if isinstance(_cell(one), bytes) else None for one in found[keys + 1 : rest]),
             tuple(map(_cell, found[rest:])),
             found[keys],
         )
+
+    def _key_of(self, found: Sequence[Any]) -> Key:
+        """Return a key; raise MigrationFailed for a text in it that cannot be given back."""
+        key = tuple(one if isinstance(one, _GIVEN_BACK) else str(one) for one in found)
+        if any(isinstance(one, str) and _cell(one) is NOT_TEXT for one in key):
+            raise MigrationFailed("key-not-unicode", detail=self.table.name)
+        return key
 
     def _check(self, table: StoredTable) -> None:
         for one in table.columns:
@@ -260,9 +270,8 @@ class ComparedTable(SqlTable):
     """SQL for the bytes of a cell, or their digest, whatever its collation."""
     name_bytes: ClassVar[str]
 
-    @staticmethod
     @abstractmethod
-    def _bytes(text: bytes) -> object:
+    def _bytes(self, text: bytes) -> object:
         """Return what `cell_bytes` and `name_bytes` are for a text."""
 
     @abstractmethod
@@ -301,10 +310,6 @@ class ComparedTable(SqlTable):
         same += [f"{one} {self.is_same} {self.mark}" for one, _ in compared]
         sql = f"UPDATE {self._of} SET {', '.join(to_set)} WHERE {' AND '.join(same)}"  # noqa: S608 - as above
         return self._changed(sql, (*values, *row.key, *(one for _, one in compared))) == 1
-
-
-def _key(value: object) -> str | int | float | bytes:
-    return value if isinstance(value, str | int | float | bytes) else str(value)
 
 
 def _cell(value: object) -> Cell:

@@ -20,6 +20,8 @@ from .sql_table import ColumnType, ComparedTable
 _PATIENCE_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 0.0005
 _NOT_KEPT: Final = "not-kept-as-text"
+_ROWIDS: Final = ("rowid", "_rowid_", "oid")
+"""What SQLite calls the number of a row, each unless a column has that name."""
 
 
 class SqliteSource(ComparedTable):
@@ -45,6 +47,7 @@ class SqliteSource(ComparedTable):
             )
         self._database.text_factory = _decoded
         try:
+            ((self._encoding,),) = self._run("PRAGMA encoding")
             self._open(table)
         except BaseException:
             self.close()
@@ -63,7 +66,7 @@ class SqliteSource(ComparedTable):
     def use_copy(self, rows: int) -> None:
         """Copy so many rows into a temporary table, with the index of its key alone."""
         super().use_copy(rows)
-        if self._key != ("rowid",):
+        if self._key != (self._rowid,):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
 
@@ -72,11 +75,16 @@ class SqliteSource(ComparedTable):
         self._database.close()
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:
-        sql = "SELECT name, pk, type FROM pragma_table_info(?) ORDER BY pk"
+        sql = "SELECT name, pk, type, hidden FROM pragma_table_xinfo(?) ORDER BY pk"
         found = self._run(sql, (name.rpartition(".")[2],))
-        columns = {one: ColumnType(kind) for one, _, kind in found}
-        key = tuple(one for one, at, _ in found if at)
-        return columns | {"rowid": ColumnType("")} if found else {}, key or ("rowid",)
+        columns = {one: ColumnType(kind) for one, _, kind, hidden in found if not hidden}
+        key = tuple(one for one, at, _, _ in found if at)
+        hiding = {one.lower() for one, *_ in found}
+        self._rowid = next((one for one in _ROWIDS if one not in hiding), None)
+        if columns and self._rowid is not None:
+            columns[self._rowid] = ColumnType("")
+            key = key or (self._rowid,)
+        return columns, key
 
     def _copied(self, copy: str) -> str:
         return f"CREATE TABLE {copy} AS SELECT * FROM {self._of} WHERE false"  # noqa: S608 - as above
@@ -124,9 +132,8 @@ class SqliteSource(ComparedTable):
     def _escaped(sql: str) -> str:
         return sql
 
-    @staticmethod
-    def _bytes(text: bytes) -> object:
-        return text
+    def _bytes(self, text: bytes) -> object:
+        return text if self._encoding == "UTF-8" else text.decode().encode(self._encoding)
 
     def _run(self, sql: str, values: Sequence[object] = ()) -> Sequence[tuple[Any, ...]]:
         with _translated():
