@@ -137,6 +137,11 @@ def pipe(form: str, data: bytes, output: BinaryIO | None = None) -> PipeSource:
         ("csv", b'org,thread,content\n1,2,"3",\n', "record 1: too-many-cells"),
         ("csv", b'org,thread,content\n1,2,"a"b\n', "record 1: not-csv"),
         ("csv", b'org,thread,content\n1,2,"a\n', "quote-not-closed"),
+        ("csv", b"org,thread,content\n1,2,a\rb\n", "record 1: not-csv"),
+        ("csv", b"org,thread,content\n1,2,a\r\r\n", "record 1: not-csv"),
+        ("csv", b"org,thread,content\n1,2,a\r", "record 1: not-csv"),
+        ("csv", b'org,thread,content\n1,"2",a\r', "record 1: not-csv"),
+        ("csv", b"content,thread,org\rhello,2,1\rhello,2,1\r", "not-csv"),
         ("copy", b"1\t2\n", "record 1: too-few-cells"),
         ("copy", b"1\t2\t3\t4\n", "record 1: too-many-cells"),
         ("copy", b"x" * (MOST_BYTES + 1), "record-too-long"),
@@ -152,6 +157,14 @@ def test_a_malformed_stream_ends_the_run(form: str, data: bytes, reason: str) ->
         pipe(form, data).page(None, None)
 
     assert failed.value.reason == reason
+
+
+def test_a_header_that_is_no_csv_does_not_come_out() -> None:
+    out = io.BytesIO()
+    with pytest.raises(MigrationFailed):
+        pipe("csv", b"content,thread,org\rhello,2,1\r", out).page(None, None)
+
+    assert out.getvalue() == b""
 
 
 def test_an_empty_stream_has_no_rows() -> None:

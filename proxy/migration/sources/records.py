@@ -21,6 +21,7 @@ from ..values.cells import ABSENT, NOT_TEXT, Cell
 MOST_BYTES: Final = 16 << 20
 """How long a record may be."""
 _END: Final = re.compile(rb"\r?\n\Z")
+_ENDS: Final = (b"\r\n", b"\n", b"")
 
 
 class Records(Protocol):
@@ -83,8 +84,11 @@ class Csv:
     def _split(self, record: bytes) -> tuple[list[bytes], bytes]:
         """Return the cells as they are spelled, and the line end."""
         if b'"' not in record:
-            text = record.rstrip(b"\r\n")
-            return text.split(b","), record[len(text) :]
+            end = next(one for one in _ENDS if record.endswith(one))
+            text = record.removesuffix(end)
+            if b"\r" in text:
+                raise MigrationFailed("not-csv")
+            return text.split(b","), end
         raw: list[bytes] = []
         place = 0
         while True:
