@@ -126,12 +126,13 @@ class _Work:
         if now - self._kept >= _STATE_SECONDS:
             self._kept = now
             self._keep()
-        if self._order.verb in SEALING and self._order.outdated():
-            raise MigrationFailed("primary-changed", detail="run it again to go on")
         self._progress.reached(self._order.job.tables[part.table].name, rows)
         self._rows += rows
         if self._order.rate is not None:
             sleep(max(self._began + self._rows / self._order.rate - now, 0.0))
+        # Asked last: another KEK may have become the primary in the pause.
+        if self._order.verb in SEALING and self._order.outdated():
+            raise MigrationFailed("primary-changed", detail="run it again to go on")
 
     def _keep(self) -> None:
         if self._order.state is not None:

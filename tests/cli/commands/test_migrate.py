@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.migration import runner
 from tests.cli.conftest import Run
 from tests.migration.builders import CANARY, SET, SQLITE_JOB, sqlite_clinic, stored
 
@@ -321,6 +322,23 @@ def test_reseal_begins_anew_once_another_kek_is_the_primary(clinic: Path, run: R
     run("migrate", "reseal", "job.yaml", "--state", "s")
 
     assert keks_in_use(run) == {second}
+
+
+def test_another_primary_kek_that_comes_while_a_run_waits_ends_it(
+    clinic: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[str] = []
+
+    def wait(_: float) -> None:
+        if not came:
+            came.append(promoted(run))
+
+    monkeypatch.setattr(runner, "sleep", wait)
+    ended = run("migrate", "seal", "job.yaml", "--rate", "1", status=3)
+    sealed = [row for row in stored(clinic) if CANARY not in str(row)]
+
+    assert "primary-changed" in ended.output
+    assert len(sealed) == 3
 
 
 def test_the_audit_log_records_a_run_before_and_after(clinic: Path, run: Run) -> None:
