@@ -139,7 +139,7 @@ def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, wo
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_ends_when_another_kek_becomes_the_primary(clinic: Path, workers: int) -> None:
-    words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "6")
+    words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "3")
     command = [*SEALYARD, *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | SET) as run:  # noqa: S603 - ourselves
         await_rows(clinic, workers)
