@@ -168,7 +168,8 @@ class SidecarKeys:
         before, self._settings = self._settings.keys, material.settings
         already_accepted = self.watch.lineage.accepted
         self.root.take(material)
-        self.watch.take(material.keyring)
+        # Where no root answered, it has what was held when it began: a lease may have ended it.
+        self.watch.take(self.watch.lineage.held if material.root.away else material.keyring)
         self.sessions.joins = _joins(material)
         if before.identities != material.settings.keys.identities:
             self.end_to_end.replace_identities()

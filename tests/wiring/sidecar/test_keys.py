@@ -1,0 +1,79 @@
+"""The keys of one process over a reload, while the root does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.config.settings import Settings
+from proxy.core.crypto.context import Scope
+from proxy.core.edits.key_needs import Needs
+from proxy.core.errors import RootUnavailable
+from proxy.keys.keyring.keyring import Keyring
+from proxy.wiring.reload import material as material_of
+from proxy.wiring.reload.material import RootAnswer, ask_root, gather, since_boot
+from proxy.wiring.sidecar import root_lease
+from proxy.wiring.sidecar.keys import SidecarKeys
+from tests.factories import Ear
+from tests.wiring.reload.test_material import gathered
+
+LEASE = 3600.0
+
+
+async def seals(keys: SidecarKeys) -> bool:
+    scope = Scope("t", os.urandom(4).hex())
+    return scope in (await keys.sessions.resolve(Needs({scope: 1}))).sealing
+
+
+async def test_a_reload_in_an_outage_takes_no_keys_that_were_given_up_while_it_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload asks a root that hangs; meanwhile the one that ended the lease is back."""
+    late, asked, gives_up = 0.0, threading.Event(), threading.Event()
+    away = True
+
+    def root(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, RootAnswer]:
+        if away:
+            raise RootUnavailable("service-unavailable")
+        keyring, answer = ask_root(settings, environ)
+        return keyring, replace(answer, at=answer.at + late)
+
+    def hangs(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, RootAnswer]:
+        asked.set()
+        gives_up.wait(20)
+        raise RootUnavailable("no answer in time")
+
+    monkeypatch.setattr(root_lease, "since_boot", lambda: since_boot() + late)
+    monkeypatch.setattr(root_lease, "ask_root", root)
+    before = gathered(tmp_path, ", lease: 1h")
+    monkeypatch.setattr(material_of, "ask_root", hangs)
+    keys = SidecarKeys(before, Ear(), time.time, environ={})
+    await keys.open()
+    try:
+        assert await seals(keys)
+        late = LEASE + 1
+        keys.root.take(before)  # so that it looks what is left of the lease
+        async with asyncio.timeout(20):
+            while not keys.sessions.withdrawn:  # noqa: ASYNC110 - a lease sets no event
+                await asyncio.sleep(0.01)
+            held = replace(before, keyring=keys.watch.lineage.held)
+            loop = asyncio.get_running_loop()
+            reload = loop.run_in_executor(None, gather, before.settings, {}, held)
+            assert await asyncio.to_thread(asked.wait, 20)
+            away = False
+            while keys.sessions.withdrawn:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+            gives_up.set()
+            keys.take(await reload)
+
+            assert await seals(keys)
+    finally:
+        gives_up.set()
+        await keys.close()
