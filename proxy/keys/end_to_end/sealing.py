@@ -120,6 +120,7 @@ class PackagedSealing:
         self._latest: BoundedMap[Place, Held] = BoundedMap(settings.max_scopes)
         # Those whose packages are not there yet: what is announced meanwhile is for them too.
         self._storing: dict[int, Held] = {}
+        self._clears = 0
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -148,9 +149,10 @@ class PackagedSealing:
         """See that a session can seal `count` values for the recipients that the scope names.
 
         Raises KeyUnavailable where the sender cannot sign, a recipient has no key, or the package
-        cannot be stored. The caller holds the lock of the conversation and sender.
+        cannot be stored. The caller holds the lock of the conversation and sender, and asks again
+        where none is held yet: all was dropped meanwhile.
         """
-        held, now = self._held.get(scope), self._clock()
+        held, now, clears = self._held.get(scope), self._clock(), self._clears
         usable = held is not None and self._able(held, count, now)
         if held is not None and usable and now < held.fresh_until:
             return
@@ -163,13 +165,10 @@ class PackagedSealing:
                 self._clock() + REST_SECONDS
             )  # the store is down: keep using it for now
             return
+        if clears != self._clears:
+            return  # a package of what was held may be destroyed, and who signs may be removed
         if held is None:
-            smaller = self._latest.get(place(scope))
-            grows = smaller is not None and self._grows(smaller, scope, audience, count)
-            if smaller is not None and grows:
-                await self._issue_again(smaller, scope, audience)
-            else:
-                await self._begin(scope, audience, "first")
+            await self._begin_first(scope, audience, count)
         elif not usable:
             await self._begin(scope, audience, self._why_unable(held))
         elif held.audience.marker != audience.marker:
@@ -205,6 +204,7 @@ class PackagedSealing:
 
     def clear(self) -> None:
         """Drop all; what they sealed opens as long as their packages exist."""
+        self._clears += 1
         self._held.clear()
         self._latest.clear()
         for held in self._storing.values():
@@ -273,6 +273,14 @@ class PackagedSealing:
         return Audience(
             signing, issuer, members, tuple(keys.values()), fresh_until, changes, marker
         )
+
+    async def _begin_first(self, scope: Scope, audience: Audience, count: int) -> None:
+        """Go on with the session of fewer recipients, if there is one that may, or begin one."""
+        smaller = self._latest.get(place(scope))
+        if smaller is not None and self._grows(smaller, scope, audience, count):
+            await self._issue_again(smaller, scope, audience)
+        else:
+            await self._begin(scope, audience, "first")
 
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)
@@ -353,6 +361,8 @@ class PackagedSealing:
             sender=audience.issuer,
             keys=len(audience.keys),
         )
+        if held.rotated and held.issue > 1:
+            return  # its first package may be destroyed: the key must not come back in another one
         await self._package_store.put(conversation, stored)
         self._reporter.report(
             "package.issued",
