@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple, TypedDict
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
@@ -18,6 +19,7 @@ from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
 from ..participants.registry import Participants
+from ..pieces import PIECE, all_done, pieces
 from ..sessions.key_events import BLOCKED
 from ..sessions.sessions import WITHDRAWN, Sessions
 from ..sessions.settings import SessionSettings
@@ -25,7 +27,7 @@ from ..stores import erased
 from ..stores.guarded import Notice
 from .directory import Directory, Pinning
 from .identities import Identities
-from .opening import PackagedOpening
+from .opening import Need, Opened, PackagedOpening
 from .package_records import StoredPackage
 from .package_store import PackageStore
 from .sealing import PackagedSealing, place
@@ -39,7 +41,11 @@ class _Common(TypedDict):
     notice: Notice
 
 
-_Opens = dict[tuple[Scope, KeyId], tuple[Session, str | None]]
+class _Found(NamedTuple):
+    """What has been found of the tokens to be opened: of those with parties, and of all others."""
+
+    opened: Opened
+    plain: Keys | None
 
 
 class EndToEnd:
@@ -65,6 +71,7 @@ class EndToEnd:
         self._sessions = sessions
         self._clock = clock
         self._max_messages = settings.max_messages
+        self._max_scopes = settings.max_scopes
         common: _Common = {"clock": clock, "notice": notice}
         self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
         self._directory = Directory(sessions, settings.revocation_max_age, self._pinning, **common)
@@ -81,11 +88,12 @@ class EndToEnd:
         """How many sessions are held for sealing, and how many session ids are known."""
         return len(self._sealing), len(self._opening)
 
-    def resolve_warm(self, needs: Needs) -> Keys | None:
+    def resolve_warm(self, needs: Needs, found: _Found | None = None) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.
 
-        What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
-        be opened while a blocking audit log cannot be written.
+        `found` is what has been found of those to be opened. What is returned counts as used; None
+        counts nothing. Raises KeyUnavailable for tokens to be opened while a blocking audit log
+        cannot be written.
         """
         if forks.generation() != self._generation:
             self._begin_after_fork()
@@ -98,11 +106,11 @@ class EndToEnd:
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
         now = self._clock()
-        opened = self._opening.warm(opens, now)
+        opened = self._opening.warm(opens, now) if found is None else found.opened
         sealing = self._sealing.warm(seals, now) if opened is not None else None
         if opened is None or sealing is None:
             return None
-        keys = self._sessions.resolve_warm(plain)
+        keys = self._sessions.resolve_warm(plain, None if found is None else found.plain)
         return None if keys is None else _joined(keys, self._sealing.take(sealing), opened)
 
     async def resolve(self, needs: Needs) -> Keys:
@@ -111,18 +119,21 @@ class EndToEnd:
         Raises KeyUnavailable when one cannot be had: a sender who cannot sign, a recipient without
         keys, a store that does not answer.
         """
+        asked, known = None, None
         for _ in range(_ROUNDS):
-            keys = self.resolve_warm(needs)
-            if keys is not None:
-                return keys
             plain, seals, opens = _divided(self._sessions.in_forms(needs))
             if not seals and not opens:
                 return await self._sessions.resolve(needs)
+            keys = await self._found(needs, opens, asked, known)
+            if keys is not None:
+                return keys
             if max(seals.values(), default=0) > self._max_messages:
                 raise KeyUnavailable("too-many-values")
+            await self._require_room(seals, opens)
+            asked, known = self._clock(), None
             await self._obtain(seals, opens)
             if plain.seals or plain.opens:
-                await self._sessions.resolve(
+                known = await self._sessions.resolve(
                     Needs(dict.fromkeys(plain.seals, 0), plain.opens, plain.joined)
                 )
         raise KeyUnavailable("too-many-scopes")
@@ -190,21 +201,43 @@ class EndToEnd:
         yield from self._opening.drop_ended(now)
         yield from self._identities.drop_ended(now)
 
-    async def _obtain(
-        self, seals: Mapping[Scope, int], opens: Iterable[tuple[Scope, KeyId]]
-    ) -> None:
-        now = self._clock()
-        conversations = {one._replace(parties=None) for one in (*seals, *(o[0] for o in opens))}
-        asked = [one for one in conversations if self._sessions.not_before(one, now) is None]
-        await asyncio.gather(*(self._sessions.ask(one) for one in asked))
+    async def _found(
+        self, needs: Needs, opens: Sequence[Need], asked: float | None, known: Keys | None
+    ) -> Keys | None:
+        """Do as `resolve_warm`, in pieces; what was absent when the store was `asked` stays so.
+
+        `known` are those without parties, if they have just been found.
+        """
+        forked = forks.generation() != self._generation
+        refused = self._sessions.withdrawn or self._sessions.blocked
+        if len(needs.opens) <= PIECE or refused or forked:
+            return self.resolve_warm(needs)
+        opened = await self._opening.warm_many(opens, asked)
+        return None if opened is None else self.resolve_warm(needs, _Found(opened, known))
+
+    async def _require_room(self, seals: Mapping[Scope, int], opens: Sequence[Need]) -> None:
+        """Raise KeyUnavailable for more than can be at hand at once, before the store is asked."""
+        number = 0
+        async for piece in pieces(opens):
+            now = self._clock()
+            number += sum(self._opening.possible(*need, now) for need in piece)
+            if max(number, len(seals)) > self._max_scopes:
+                raise KeyUnavailable("too-many-scopes")
+
+    async def _obtain(self, seals: Mapping[Scope, int], opens: Sequence[Need]) -> None:
+        conversations = {scope._replace(parties=None) for scope in seals}
         sids: dict[Scope, list[bytes]] = {}
-        for scope, key_id in opens:
-            if self._opening.possible(scope, key_id, now):
-                sids.setdefault(scope, []).append(key_id.sid)
-        await asyncio.gather(
-            *(self._seal_for(scope, count) for scope, count in seals.items()),
-            *(self._open_for(scope, some) for scope, some in sids.items()),
-        )
+        async for piece in pieces(opens):
+            now = self._clock()
+            for scope, key_id in piece:
+                conversations.add(scope._replace(parties=None))
+                if self._opening.possible(scope, key_id, now):
+                    sids.setdefault(scope, []).append(key_id.sid)
+        now = self._clock()
+        asked = [one for one in conversations if self._sessions.not_before(one, now) is None]
+        await all_done([partial(self._sessions.ask, one) for one in asked])
+        sealing = [partial(self._seal_for, *one) for one in seals.items()]
+        await all_done([*sealing, *(partial(self._open_for, *one) for one in sids.items())])
 
     async def _seal_for(self, scope: Scope, count: int) -> None:
         async with self._lock(place(scope)):
@@ -212,7 +245,8 @@ class EndToEnd:
 
     async def _open_for(self, scope: Scope, sids: list[bytes]) -> None:
         async with self._lock(scope):
-            await self._opening.obtain(scope, sids)
+            async for piece in pieces(sids):
+                await self._opening.obtain(scope, piece)
 
     def _lock(self, of: object) -> asyncio.Lock:
         lock = self._locks.get(of)
@@ -245,7 +279,7 @@ def _divided(
     return Needs(plain, rest, needs.joined), seals, opens
 
 
-def _joined(keys: Keys, sealing: dict[Scope, Session], opened: _Opens) -> Keys:
+def _joined(keys: Keys, sealing: dict[Scope, Session], opened: Opened) -> Keys:
     opening, decoys = dict(keys.opening), dict(keys.decoys)
     refusals = dict(keys.refusals)
     for need, (session, refusal) in opened.items():

@@ -7,7 +7,7 @@ and never replaced by another one, whatever the store holds later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from ..lru_map import BoundedMap
 from ..participants import package
 from ..participants.package import Identity
 from ..participants.public_key import PublicKey
+from ..pieces import pieces
 from ..sessions.ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
@@ -29,6 +30,9 @@ from .package_records import StoredPackage
 from .package_store import PackageStore
 
 Need = tuple[Scope, KeyId]
+Opened = dict[Need, tuple[Session, str | None]]
+"""For each need a session, or a decoy and why the token must not open."""
+
 _Place = tuple[Scope, bytes]
 """A scope with its reader, and a session id."""
 
@@ -100,27 +104,25 @@ class PackagedOpening:
         """Return how many session ids are known."""
         return len(self._known)
 
-    def warm(
-        self, needs: Iterable[Need], now: float
-    ) -> dict[Need, tuple[Session, str | None]] | None:
-        """Return for each need a session, or a decoy and why the token must not open.
+    def warm(self, needs: Iterable[Need], now: float) -> Opened | None:
+        """Return what is found for each need; None where one must wait."""
+        found: Opened = {}
+        return found if self._add(found, needs, now, now) else None
 
-        None where one must wait.
+    async def warm_many(self, needs: Collection[Need], asked: float | None) -> Opened | None:
+        """Do as `warm`, in pieces. `asked` is when the store was asked, in seconds since 1970.
+
+        What it did not have then is still taken for absent: to ask for all may take longer than
+        that is remembered.
         """
-        found: dict[Need, tuple[Session, str | None]] = {}
-        for need in needs:
-            scope, key_id = need
-            if not self.possible(scope, key_id, now):
-                found[need] = self._decoy(scope, key_id.sid), "not-from-a-package"
-                continue
-            known = self._known.get((scope, key_id.sid))
-            not_before = self._sessions.not_before(scope._replace(parties=None), now)
-            if known is None or now >= known.fresh_until or not_before is None:
+        found: Opened = {}
+        async for piece in pieces(needs):
+            now = self._clock()
+            if not self._add(found, piece, now, now if asked is None else asked):
                 return None
-            found[need] = self._judged(known, not_before, now)
         return found
 
-    async def obtain(self, scope: Scope, sids: list[bytes]) -> None:
+    async def obtain(self, scope: Scope, sids: Sequence[bytes]) -> None:
         """Look for the packages of sessions; raise KeyUnavailable where the store is down."""
         now, since = self._clock(), self._past
         wanted = []
@@ -177,6 +179,22 @@ class PackagedOpening:
         reader = scope.parties is not None and scope.parties.reader is not None
         oldest = now - MAX_AGE_SECONDS - MAX_GRACE_SECONDS
         return reader and not durable and oldest < key_id.created <= now + MAX_SKEW_SECONDS
+
+    def _add(self, found: Opened, needs: Iterable[Need], now: float, asked: float) -> bool:
+        """Add what is found for the needs; return whether the store need not be asked."""
+        for need in needs:
+            scope, key_id = need
+            if not self.possible(scope, key_id, now):
+                found[need] = self._decoy(scope, key_id.sid), "not-from-a-package"
+                continue
+            known = self._known.get((scope, key_id.sid))
+            not_before = self._sessions.not_before(scope._replace(parties=None), now)
+            if known is None or not_before is None:
+                return False
+            if known.fresh_until <= (asked if known.live is None else now):
+                return False
+            found[need] = self._judged(known, not_before, now)
+        return True
 
     def _judged(self, known: _Known, not_before: int, now: float) -> tuple[Session, str | None]:
         live = known.live

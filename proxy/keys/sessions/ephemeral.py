@@ -91,10 +91,16 @@ class EphemeralSessions:
         """Whether the store had a session of the scope; it looks at all of them."""
         return any(one.live and one.live.session.scope == scope for one in self._known.entries())
 
-    def at_hand(self, scope: Scope, sid: bytes, now: float) -> bool:
-        """Whether the store need not be asked for this session."""
+    def at_hand(self, scope: Scope, sid: bytes, now: float, asked: float) -> bool:
+        """Whether the store need not be asked for this session.
+
+        What is absent stays so for who asked for it before, at a time up to `now`.
+        """
         known = self._known.get((scope, sid))
-        return (known is not None and now < known.fresh_until) or not _possible(sid, now)
+        if known is None:
+            return not possible(sid, now)
+        at = asked if known.live is None else now
+        return at < known.fresh_until or not possible(sid, now)
 
     def get(
         self, scope: Scope, sid: bytes, not_before: int, now: float
@@ -243,7 +249,7 @@ class EphemeralSessions:
         return _Live(Session(key, sid=sid, scope=scope), record.soft_end / 1000, hard_end)
 
 
-def _possible(sid: bytes, now: float) -> bool:
+def possible(sid: bytes, now: float) -> bool:
     """Whether a session of that id could be alive under any settings at all."""
     oldest = now - MAX_AGE_SECONDS - MAX_GRACE_SECONDS
     return oldest < began(sid) <= now + MAX_SKEW_SECONDS

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
-from ...core.edits.key_needs import Keys
+from ...core.edits.key_needs import Keys, Needs
+from ...core.errors import KeyUnavailable
 from ...core.slices import paused
+from ..pieces import pieces
 from ..stores.guarded import REST_SECONDS
 from .agreement import began
 from .durable import TRIED_SESSIONS, DurableSessions
-from .ephemeral import EphemeralSessions
+from .ephemeral import EphemeralSessions, possible
 from .revocation_state import RevocationState, RevocationStates
 
 # Above all times that a session id can name.
@@ -23,6 +25,16 @@ _NEVER: Final = 1 << 32
 _MANY: Final = 16
 _KNOWN_MAX: Final = TRIED_SESSIONS
 _NOTHING: Final[Mapping[Scope, Session]] = MappingProxyType({})
+
+Need = tuple[Scope, KeyId]
+
+
+class _Found(NamedTuple):
+    """The sessions that open, the decoys, and why there are decoys."""
+
+    opening: dict[Need, Session]
+    decoys: dict[Need, Session]
+    refusals: dict[Need, str | None]
 
 
 class OpeningSessions:
@@ -50,9 +62,9 @@ class OpeningSessions:
         # sure while its scope is not revoked: of the other ways to lose it, all forget this. What
         # must not open is kept alike, so that the time tells nothing of it. The state is that of
         # its scope in the generation that is noted beside it.
-        self._known: dict[frozenset[tuple[Scope, KeyId]], tuple[RevocationState, int, Keys]] = {}
+        self._known: dict[frozenset[Need], tuple[RevocationState, int, Keys]] = {}
 
-    def get(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> Keys | None:
+    def get(self, opens: frozenset[Need], now: float) -> Keys | None:
         """Return the sessions that open, the decoys and the refusals; None to ask the store.
 
         What is returned may be returned again: it must not be changed.
@@ -63,37 +75,61 @@ class OpeningSessions:
             in_use = generation == self._revocations.generation
             if in_use and now < scoped.fresh_until and not scoped.not_before:
                 return keys
-        opening: dict[tuple[Scope, KeyId], Session] = {}
-        decoys: dict[tuple[Scope, KeyId], Session] = {}
-        refusals: dict[tuple[Scope, KeyId], str | None] = {}
-        for need in opens if len(opens) < _MANY else paused(opens):
-            scope, key_id = need
-            state = self._revocations.fresh(scope, now)
-            found = None if state is None else self._session(scope, key_id, state, now)
-            if state is None or found is None:
-                return None
-            session, refusal = found
-            (opening if refusal is None else decoys)[need] = session
-            refusals[need] = refusal
-        keys = Keys(_NOTHING, opening, decoys, refusals)
-        if len(opens) == 1 and _is_durable(key_id):
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            known = self._revocations.of(scope), self._revocations.generation, keys
-            self._known[opens] = known
+        found = _Found({}, {}, {})
+        if not self._add(found, opens if len(opens) < _MANY else paused(opens), now, now):
+            return None
+        keys = Keys(_NOTHING, *found)
+        if len(opens) == 1:
+            ((scope, key_id),) = opens
+            if _is_durable(key_id):
+                if len(self._known) >= _KNOWN_MAX:
+                    self._known.clear()
+                known = self._revocations.of(scope), self._revocations.generation, keys
+                self._known[opens] = known
         return keys
+
+    async def get_many(self, opens: frozenset[Need], asked: float | None) -> Keys | None:
+        """Do as `get`, in pieces. `asked` is when the store was asked, in seconds since 1970.
+
+        What it did not have then is still taken for absent: to ask for all may take longer than
+        that is remembered.
+        """
+        found = _Found({}, {}, {})
+        async for piece in pieces(opens):
+            now = self._clock()
+            if not self._add(found, piece, now, now if asked is None else asked):
+                return None
+        return Keys(_NOTHING, *found)
+
+    async def require_room(self, needs: Needs) -> None:
+        """Raise KeyUnavailable for more than can be at hand at once, before the store is asked.
+
+        Of a shared store, the revocation of each scope must be at hand as well.
+        """
+        limit, sessions, scopes = self._revocations.limit, 0, set[Scope]()
+        if max(len(needs.seals), len(needs.opens)) <= limit:
+            return
+        async for piece in pieces(needs.opens):
+            now = self._clock()
+            sessions += sum(_is_kept(key_id, now) for _, key_id in piece)
+            if self._revocations.shared:
+                scopes.update(scope for scope, _ in piece)
+            if max(len(needs.seals), sessions, len(scopes)) > limit:
+                raise KeyUnavailable("too-many-scopes")
 
     def forget(self) -> None:
         """Forget what was found for one durable session; to be called with their clearing."""
         self._known.clear()
 
-    def missing(self, opens: Iterable[tuple[Scope, KeyId]], now: float) -> dict[Scope, set[bytes]]:
+    async def missing(self, opens: Collection[Need]) -> dict[Scope, set[bytes]]:
         """Return the scopes that the store must be asked for, with the unknown session ids."""
         missing: dict[Scope, set[bytes]] = {}
-        for scope, key_id in opens:
-            unknown = self._unknown(scope, key_id, now)
-            if unknown or self._revocations.fresh(scope, now) is None:
-                missing.setdefault(scope, set()).update({key_id.sid} if unknown else ())
+        async for piece in pieces(opens):
+            now = self._clock()
+            for scope, key_id in piece:
+                unknown = self._unknown(scope, key_id, now)
+                if unknown or self._revocations.fresh(scope, now) is None:
+                    missing.setdefault(scope, set()).update({key_id.sid} if unknown else ())
         return missing
 
     async def find(self, scope: Scope, sids: set[bytes], record_key: RecordKey) -> None:
@@ -103,22 +139,37 @@ class OpeningSessions:
         and an ephemeral session is not known or has ended.
         """
         now = self._clock()
-        wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now)]
+        wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now, now)]
         if wanted or self._revocations.fresh(scope, now) is None:
-            state = self._revocations.of(scope)
-            answered = await self._ephemeral.find(scope, state, wanted, record_key)
-            if not answered and self._revocations.fresh(scope, self._clock()) is None:
-                state.fresh_until = self._clock() + REST_SECONDS
+            state = self._revocations.of(scope)  # whose name and record key belong together
+            async for piece in pieces(wanted):
+                answered = await self._ephemeral.find(scope, state, piece, record_key)
+                if not answered and self._revocations.fresh(scope, self._clock()) is None:
+                    state.fresh_until = self._clock() + REST_SECONDS
 
     def knows(self, scope: Scope) -> bool:
         """Return whether a session of the scope is known; it looks at all of them."""
         return self._durable.knows(scope) or self._ephemeral.knows(scope)
 
+    def _add(self, found: _Found, needs: Iterable[Need], now: float, asked: float) -> bool:
+        """Add what is found for the needs; return whether the store need not be asked."""
+        for need in needs:
+            scope, key_id = need
+            state = self._revocations.fresh(scope, now)
+            one = None if state is None else self._session(scope, key_id, state, now, asked)
+            if one is None:
+                return False
+            session, refusal = one
+            (found.opening if refusal is None else found.decoys)[need] = session
+            found.refusals[need] = refusal
+        return True
+
     def _unknown(self, scope: Scope, key_id: KeyId, now: float) -> bool:
-        return not _is_durable(key_id) and not self._ephemeral.at_hand(scope, key_id.sid, now)
+        at_hand = self._ephemeral.at_hand
+        return not _is_durable(key_id) and not at_hand(scope, key_id.sid, now, now)
 
     def _session(
-        self, scope: Scope, key_id: KeyId, state: RevocationState, now: float
+        self, scope: Scope, key_id: KeyId, state: RevocationState, now: float, asked: float
     ) -> tuple[Session, str | None] | None:
         """Return the session of a token, or a decoy and why it must not open; None if unknown."""
         not_before = state.not_before
@@ -126,10 +177,15 @@ class OpeningSessions:
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
         if not _is_durable(key_id):
-            if not self._ephemeral.at_hand(scope, key_id.sid, now):
+            if not self._ephemeral.at_hand(scope, key_id.sid, now, asked):
                 return None
             return self._ephemeral.get(scope, key_id.sid, not_before, now)
         return self._durable.find(scope, key_id, not_before)
+
+
+def _is_kept(key_id: KeyId, now: float) -> bool:
+    """Return whether what the store has of a session must be kept to open with it."""
+    return not _is_durable(key_id) and possible(key_id.sid, now)
 
 
 def _is_durable(key_id: KeyId) -> bool:

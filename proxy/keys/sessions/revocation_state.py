@@ -50,7 +50,10 @@ class RevocationStates:
         """
         self._keyring = keyring
         self._listed = _listed(keyring)
-        self._shared = shared
+        self.shared = shared
+        """Whether other processes revoke."""
+        self.limit = limit
+        """How many scopes are known at most."""
         self._begun = begun
         self._newest: BoundedMap[str, int] = BoundedMap(limit)
         self._revocations: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
@@ -63,7 +66,7 @@ class RevocationStates:
         state = self._revocations.get(scope)
         if state is not None and now < state.fresh_until:
             return state
-        return None if self._shared else self.of(scope)
+        return None if self.shared else self.of(scope)
 
     def of(self, scope: Scope) -> RevocationState:
         """Return the state of the scope, as far as it is known."""
@@ -71,7 +74,7 @@ class RevocationStates:
         if state is None:
             name, former = self._names(scope)
             known = max(map(self._known, (name, *(one for one, _ in former))))
-            state = RevocationState(name, known, 0.0 if self._shared else FOREVER, former)
+            state = RevocationState(name, known, 0.0 if self.shared else FOREVER, former)
             if self._revocations.put(scope, state) is not None:
                 self.generation += 1
         return state
@@ -141,7 +144,7 @@ class RevocationStates:
         """Ask the store again about one conversation, or about all."""
         for state in self._revocations.entries():
             names = {None, state.name, *(one for one, _ in state.former)}
-            if self._shared and name in names:
+            if self.shared and name in names:
                 state.fresh_until = 0.0
                 state.changes += 1
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import starmap
+from functools import partial
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
@@ -22,6 +22,7 @@ from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
 from ..keyring.keyring import Keyring
+from ..pieces import PIECE, all_done
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
 from . import joined_scopes
@@ -80,9 +81,9 @@ class Sessions:
         """How often the caches of this process were enough."""
         self.store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         """The store behind its circuit breaker."""
-        self._clock = self.clock = SharedClock(clock, self.store, lambda: self._changed(None))
+        self.clock = SharedClock(clock, self.store, lambda: self._changed(None))
         """The time that all processes go by."""
-        clock = self.clock
+        clock = self._clock = self.clock
         limit = settings.max_scopes
         begun = self.clock.begun
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, begun=begun)
@@ -175,25 +176,25 @@ class Sessions:
 
         Raises KeyUnavailable when a scope's session cannot be had.
         """
+        asked: float | None = None
         for _ in range(_ROUNDS):
-            keys = self.resolve_warm(needs)
-            if keys is not None:
+            wanted = self.in_forms(needs)
+            if (keys := await self._found(wanted, asked)) is not None:
                 return keys
-            asked = self.in_forms(needs)
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
+            await self._opening.require_room(wanted)
             self.lookups.asked += 1
-            await self._obtain_all(asked)
-        keys = self.resolve_warm(needs)
-        if keys is None:
-            raise KeyUnavailable("too-many-scopes")
-        return keys
+            asked = self._clock()
+            await self._obtain_all(wanted)
+        raise KeyUnavailable("too-many-scopes")
 
-    def resolve_warm(self, needs: Needs) -> Keys | None:
+    def resolve_warm(self, needs: Needs, opened: Keys | None = None) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.
 
-        What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
-        be opened while a blocking audit log cannot be written, and for all after the root's lease.
+        `opened` are the sessions that open, if they have been found. What is returned counts as
+        used; None counts nothing. Raises KeyUnavailable for tokens to be opened while a blocking
+        audit log cannot be written, and for all after the root's lease.
         """
         if len(forks.forks) != self._generation:
             self._begin_after_fork()
@@ -215,7 +216,7 @@ class Sessions:
             return keys
         if opens and self.blocked:
             raise KeyUnavailable(BLOCKED)
-        keys = self._opening.get(opens, now) if opens else NO_KEYS
+        keys = opened or (self._opening.get(opens, now) if opens else NO_KEYS)
         if keys is None:
             return None
         if seals or since:
@@ -296,8 +297,7 @@ class Sessions:
         state, held = self.revocations.of(scope), self.sealing.get(scope)
         if held is None or not self.sealing.able(held, 0, self._clock()):
             return SessionView(state.name, state.not_before)
-        ends = held.session, held.soft_end, held.used
-        return SessionView(state.name, state.not_before, *ends)
+        return SessionView(state.name, state.not_before, held.session, held.soft_end, held.used)
 
     def holds(self, scope: Scope) -> bool:
         """Return whether this process knows a session or a revocation of the scope."""
@@ -360,18 +360,18 @@ class Sessions:
             lock = self._locks[scope] = asyncio.Lock()
         return lock
 
+    async def _found(self, needs: Needs, asked: float | None) -> Keys | None:
+        """Do as `resolve_warm`, in pieces; what was absent when the store was `asked` stays so."""
+        forked = len(forks.forks) != self._generation
+        if len(needs.opens) <= PIECE or self.withdrawn or self.blocked or forked:
+            return self.resolve_warm(needs)
+        opened = await self._opening.get_many(needs.opens, asked)
+        return None if opened is None else self.resolve_warm(needs, opened)
+
     async def _obtain_all(self, needs: Needs) -> None:
-        opens = self._opening.missing(needs.opens, self._clock())
-        # No coroutine is made before it is awaited: what fails in between would leave it behind.
-        if len(needs.seals) + len(opens) > 1:
-            seals, finds = needs.seals.items(), opens.items()
-            await asyncio.gather(*starmap(self._ensure, seals), *starmap(self._find, finds))
-            return
-        # Without a task in between, so that the caller counts before anyone else can.
-        for scope, count in needs.seals.items():
-            await self._ensure(scope, count)
-        for scope, sids in opens.items():
-            await self._find(scope, sids)
+        opens = await self._opening.missing(needs.opens)
+        calls = [partial(self._ensure, *one) for one in needs.seals.items()]
+        await all_done(calls + [partial(self._find, *one) for one in opens.items()])
 
     async def _ensure(self, scope: Scope, count: int) -> None:
         """See that a session of the scope can seal `count` values; callers of one scope queue."""
