@@ -46,20 +46,24 @@ class _Opening:
     """What the sessions of one tenant's tokens are derived from.
 
     `named` has a source for each id and number of a KEK; `unknown` and `revoked` are decoys.
-    `padding` are decoys: so many are tried in addition to the KEK that a token names.
+    `padding` are decoys: so many are tried in addition to the KEK that a token names. `prefixes`
+    are those of all sources that a KEK is in, by its id; the first is of the source of that id.
     """
 
-    __slots__ = ("keks", "named", "padding", "revoked", "unknown")
+    __slots__ = ("keks", "named", "padding", "prefixes", "revoked", "unknown")
 
     def __init__(self, keks: TenantKeks, decoy: KekEntry) -> None:
         self.keks = keks
         named: dict[str | int | None, list[KekEntry]] = {}
         for entry in keks.keks:
-            names: tuple[str | int, ...] = (entry.id, *entry.also, entry.number)
-            for name in names:
+            for name in _names(entry):
                 named.setdefault(name, []).append(entry)
         self.padding = (decoy,) * (max(map(len, named.values())) - 1)
         self.named = {name: self._source(entries, decoy) for name, entries in named.items()}
+        self.prefixes = {
+            entry.id: tuple(dict.fromkeys(self.named[name].prefix for name in _names(entry)))
+            for entry in keks.keks
+        }
         self.unknown = _Source((decoy, *self.padding), "unknown-key")
         revoked = replace(decoy, id="-")  # kept apart from those of unknown KEKs
         self.revoked = _Source((revoked, *self.padding), "revoked-session")
@@ -91,7 +95,7 @@ class DurableSessions:
         self._opening: dict[int, _Opening] = {}
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
         self.kept: set[Session] = set()
-        """The same, to be told at a glance."""
+        """The same, and those that are tried with them, to be told at a glance."""
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
 
     def __len__(self) -> int:
@@ -125,16 +129,24 @@ class DurableSessions:
         """Keep a durable session for long: a tag has verified under it."""
         if session in self.kept or session.kek_id is None:
             return
-        place = session.scope, _prefix(session.kek_id) + session.sid
         keks = self._keks.of(session.scope.tenant)
-        padding = (self._opening.get(id(keks)) or self._made(keks)).padding
-        if padding and not session.others:
-            session.others = _all_derived(padding, session.sid, session.scope)
+        opening = self._opening.get(id(keks)) or self._made(keks)
+        prefixes = opening.prefixes.get(session.kek_id)
+        if prefixes is None:
+            return  # of another keyring
+        places = [(session.scope, prefix + session.sid) for prefix in prefixes]
+        place, first = places[0], session
+        for one in places:
+            tried = self._tried.peek(one)
+            if tried is not None and session in {tried, *tried.others}:
+                place, first = one, tried  # where it is looked for, as one of several maybe
+        if opening.padding and not first.others:
+            first.others = _all_derived(opening.padding, first.sid, first.scope)
         before = self._proven.get(place)
-        for lost in (before, self._proven.put(place, session)):
+        for lost in (before, self._proven.put(place, first)):
             if lost is not None:
-                self.kept.discard(lost)
-        self.kept.add(session)
+                self.kept.difference_update((lost, *lost.others))
+        self.kept.update((first, *first.others))
         self._tried.forget(place)
 
     def _made(self, keks: TenantKeks) -> _Opening:
@@ -161,6 +173,11 @@ def _derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> Session
 
 def _all_derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> tuple[Session, ...]:
     return tuple(durable_session(entry, sid, scope) for entry in entries)
+
+
+def _names(entry: KekEntry) -> tuple[str | int, ...]:
+    """Return by what a token may name a KEK, its own id first."""
+    return entry.id, *entry.also, entry.number
 
 
 def _prefix(kek_id: str) -> bytes:
