@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from .annotations import CONTAINERS, KEYS_VOLUME, VOLUMES, KeyKind
 from .pod_reader import Json, mapping, objects, text
+from .pod_volumes import leads_to
 from .policy import Violation
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"
@@ -67,7 +68,7 @@ def exposures(
             Violation(f"volume {one['name']} holds the keys ({kind} {name})")
             for kind, name in sorted(_sources(one) & guarded)
         )
-        if _reaches_pods(text(mapping(one, "hostPath"), "path")):
+        if leads_to(one, _HOST_PATHS):
             yield Violation(f"volume {one['name']}: that host path leads to the keys", "host")
     for one in containers:
         yield from _in_variables(one, guarded)
@@ -119,11 +120,3 @@ def _sources(one: Json) -> frozenset[KeySource]:
         *(KeySource(KeyKind.SECRET, text(mapping(each, "secret"), "name")) for each in projected),
     )
     return frozenset(each for each in found if each.name)
-
-
-def _reaches_pods(path: str) -> bool:
-    parts = [part for part in path.split("/") if part not in {"", "."}]
-    whole = "".join(f"/{part}" for part in parts) + "/"
-    return bool(path) and any(
-        f"{one}/".startswith(whole) or whole.startswith(f"{one}/") for one in _HOST_PATHS
-    )

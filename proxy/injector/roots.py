@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .pod_reader import CannotInject, Json, mapping, objects, text
+from .pod_volumes import claim, leads_to
 from .policy import Violation
 
 KINDS: Final = (
@@ -42,9 +43,9 @@ _OPENED_BY_A_SECRET: Final = frozenset({"file", "passphrase"})
 _WITH_A_SECRET: Final = _OPENED_BY_A_SECRET | {"pkcs11"}
 """Roots with a secret in a file: a PIN, for a token."""
 
-_MODULE: Final = re.compile(
-    r"(?P<kind>PersistentVolumeClaim|HostPath)/(?P<name>[A-Za-z0-9][A-Za-z0-9._/-]*)"
-)
+_CLAIM: Final = "PersistentVolumeClaim"
+_HOST_PATH: Final = "HostPath"
+_MODULE: Final = re.compile(rf"(?:{_CLAIM}|{_HOST_PATH})/[A-Za-z0-9][A-Za-z0-9._/-]*")
 _FOLDER: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _AUDIENCE: Final = re.compile(r"[!-~]*")
 _OWN_FOLDERS: Final = (
@@ -162,7 +163,7 @@ def volumes(needs: RootNeeds) -> list[Json]:
     if needs.module:
         kind, _, name = needs.module.partition("/")
         source: Json = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
-        if kind == "HostPath":
+        if kind == _HOST_PATH:
             source = {"hostPath": {"path": f"/{name}", "type": "Directory"}}
         found.append({"name": MODULE_VOLUME, **source})
     if "shares" in needs.kinds:
@@ -217,13 +218,23 @@ def _has_tokens_alone(volume: Json) -> bool:
 
 
 def exposures(pod_volumes: Sequence[Json], needs: RootNeeds) -> Iterator[Violation]:
-    """Yield the pod's own volumes with a token like the sidecar's: who has it opens the keyring."""
+    """Yield the pod's own volumes with what is the sidecar's alone.
+
+    Whoever has a token like its own opens the keyring, and so does whoever writes to its module.
+    """
+    kind, _, module = needs.module.partition("/")
     for one in pod_volumes:
-        if one["name"] in ROOT_VOLUMES or not needs.audience:
+        if one["name"] in ROOT_VOLUMES:
             continue
         sources = objects(mapping(one, "projected"), "sources")
         tokens = (mapping(each, "serviceAccountToken") for each in sources)
-        if any(text(each, "audience") == needs.audience for each in tokens):
+        if needs.audience and any(text(each, "audience") == needs.audience for each in tokens):
             yield Violation(
                 f"volume {one['name']}: a token for `{needs.audience}` opens the keyring", "keys"
+            )
+        if kind == _CLAIM and claim(one) == module:
+            yield Violation(f"volume {one['name']} holds the module of the HSM ({_CLAIM} {module})")
+        if kind == _HOST_PATH and leads_to(one, [module]):
+            yield Violation(
+                f"volume {one['name']}: that host path leads to the module of the HSM", "host"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from . import keys, mesh, roots
@@ -12,10 +12,12 @@ from .annotations import (
     INTERCEPTIONS,
     LABEL,
     PREFIX,
+    VOLUMES,
     InjectorSettings,
     PodOptions,
 )
 from .pod_reader import Json, mapping, named, text
+from .pod_volumes import claim
 from .policy import Violation
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS
@@ -60,6 +62,7 @@ def of_pod(
     sources = (settings.keys_secret, options.keys_secret)
     yield from keys.exposures(named(spec, "volumes"), containers, sources)
     yield from roots.exposures(named(spec, "volumes"), settings.root)
+    yield from _of_audit_log(named(spec, "volumes"), {settings.audit_volume, options.audit_volume})
     yield from of_privileges(containers)
     if spec.get("hostPID"):
         yield Violation("hostPID: containers can see the processes of the sidecar", "host")
@@ -67,6 +70,16 @@ def of_pod(
         yield Violation(
             "native-sidecar false: the sidecar never exits, so that a Job would never complete"
         )
+
+
+def _of_audit_log(volumes: Sequence[Json], logs: Container[str]) -> Iterator[Violation]:
+    """Yield the pod's own volumes that are a claim for audit logs, with those of all its pods."""
+    for one in volumes:
+        name = claim(one)
+        if one["name"] not in VOLUMES and name and name in logs:
+            yield Violation(
+                f"volume {one['name']} holds the audit log (PersistentVolumeClaim {name})"
+            )
 
 
 def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:

@@ -10,7 +10,8 @@ from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.policy import PERMISSIONS, Policy
-from tests.injector.pods import STRICT, WARNING, a_container, a_pod
+from proxy.injector.roots import RootNeeds
+from tests.injector.pods import SETTINGS, STRICT, WARNING, a_container, a_pod
 
 
 def with_security(**context: object) -> Json:
@@ -271,6 +272,76 @@ def test_an_audit_log_elsewhere_than_the_operators_needs_a_permission(written: s
     assert refused.value.problems == (f"{told} (only with the operator's permission `audit`)",)
     assert inject(pod, allowed, "shop").warnings == ()
     assert inject(same, chosen, "shop").warnings == ()
+
+
+def with_claim(name: str, annotations: dict[str, str] | None = None) -> Json:
+    """Return a pod that has a claim under another name than the sidecar's volume has."""
+    volume = {"name": "mine", "persistentVolumeClaim": {"claimName": name}}
+    return a_pod(annotations, volumes=[volume])
+
+
+def with_module(module: str) -> InjectorSettings:
+    """Return the settings of an operator whose HSM has its module in a volume."""
+    return replace(STRICT, root=RootNeeds(("pkcs11",), module=module))
+
+
+def test_the_claims_of_the_sidecar_are_its_alone() -> None:
+    """Who can write them takes lines out of the audit log, or puts code into the sidecar."""
+    elsewhere = {"sealyard.io/audit-volume": "logs"}
+    chosen = replace(SETTINGS, audit_volume="sealyard-audit")
+    cases = [
+        ("the audit log", "sealyard-audit", chosen, None),
+        ("the audit log", "sealyard-audit", chosen, elsewhere),
+        ("the audit log", "logs", chosen, elsewhere),
+        ("the audit log", "logs", SETTINGS, elsewhere),
+        ("the module of the HSM", "vendor", with_module("PersistentVolumeClaim/vendor"), None),
+    ]
+    for held, claim, settings, notes in cases:
+        pod = with_claim(claim, notes)
+        told = f"volume mine holds {held} (PersistentVolumeClaim {claim})"
+        with pytest.raises(CannotInject) as refused:
+            inject(pod, settings, "shop")
+
+        assert refused.value.problems == (told,)
+        assert (
+            f"Sealyard: {told}"
+            in inject(pod, replace(settings, policy=WARNING.policy)).warnings[-1]
+        )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        STRICT,
+        replace(STRICT, audit_volume="emptyDir"),
+        replace(STRICT, audit_volume="sealyard-audit"),
+        with_module("PersistentVolumeClaim/vendor"),
+        with_module("HostPath/other"),
+    ],
+    ids=str,
+)
+def test_other_claims_are_the_applications(settings: InjectorSettings) -> None:
+    assert inject(with_claim("other"), settings).warnings == ()
+
+
+@pytest.mark.parametrize("path", ["/", "/opt", "/opt/vendor/", "//opt/./vendor", "/opt/vendor/lib"])
+def test_a_host_path_to_the_module_needs_a_permission(path: str) -> None:
+    pod = with_volume(hostPath={"path": path})
+    settings = with_module("HostPath/opt/vendor")
+    told = "volume mine: that host path leads to the module of the HSM"
+    allowed = replace(permitted("host"), root=settings.root)
+    with pytest.raises(CannotInject) as refused:
+        inject(pod, settings, "shop")
+
+    assert f"{told} (only with the operator's permission `host`)" in refused.value.problems
+    assert inject(pod, allowed, "shop").warnings == ()
+
+
+@pytest.mark.parametrize("path", ["/opt/vendor2", "/opt/ven", "/srv"])
+def test_a_host_path_beside_the_module_is_admitted(path: str) -> None:
+    pod = with_volume(hostPath={"path": path})
+
+    assert inject(pod, with_module("HostPath/opt/vendor")).warnings == ()
 
 
 def test_every_reason_is_told_at_once() -> None:
