@@ -154,6 +154,20 @@ def test_the_unit_starts_reloads_and_stops_sealyard(inside: Inside) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(TOOLS) or os.geteuid() != 0, reason=f"needs root, and {TOOLS}")
+def test_a_key_of_a_participant_is_made_under_the_unit(inside: Inside) -> None:
+    """A process of its own makes it, which lowers its priority: the unit must let it."""
+    inside("systemctl", "start", "sealyard")
+    call = (
+        f'curl -sS -w "%{{http_code}}" -o /dev/null -H "Authorization: Bearer $(cat {ADMIN})"'
+        " -H 'Content-Type: application/json' -d '{\"under\": \"keyring\"}'"
+        " http://127.0.0.1:9901/v1/participants/bob/keys"
+    )
+
+    assert inside("sh", "-c", call) == "201"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(TOOLS) or os.geteuid() != 0, reason=f"needs root, and {TOOLS}")
 def test_a_start_that_fails_is_told_to_whoever_starts_the_unit(inside: Inside) -> None:
     inside("sh", "-c", "echo nonsense >>/var/lib/sealyard/sealyard.yaml")
 

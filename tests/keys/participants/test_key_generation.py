@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import time
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,32 @@ async def test_a_pair_is_made_with_less_right_to_the_cpu_from_its_first_import_o
     await task
 
     assert seen == {(min(os.nice(0) + NICENESS, 19), os.SCHED_BATCH)}
+
+
+FORBIDDING = """
+import ctypes, errno, runpy
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+rules = ctypes.c_void_p(seccomp.seccomp_init(0x7FFF0000))
+for name in (b"setpriority", b"sched_setscheduler"):
+    number = seccomp.seccomp_syscall_resolve_name(name)
+    assert seccomp.seccomp_rule_add(rules, 0x00050000 | errno.EPERM, number, 0) == 0
+assert seccomp.seccomp_load(rules) == 0
+runpy.run_module("proxy.keys.participants.key_generator_process", run_name="__main__")
+"""
+"""Begins as a maker in a sandbox where it may not lower its priority."""
+
+
+@pytest.mark.skipif(find_library("seccomp") is None, reason="no libseccomp, which systemd has")
+def test_a_pair_is_made_where_the_priority_may_not_be_lowered() -> None:
+    done = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", FORBIDDING],
+        input=json.dumps({"use": "sig", "passphrase": PASSPHRASE.reveal().decode()}).encode(),
+        capture_output=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout)["public"]["kty"] == "OKP"
 
 
 def makers_at_work() -> set[tuple[int, int]]:
