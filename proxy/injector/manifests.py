@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import yaml
 
-from .annotations import ENABLED, LABEL, STATUS, InjectorSettings
+from .annotations import DISABLED, ENABLED, LABEL, STATUS, InjectorSettings
 from .inject import inject, wanted
 from .pod_reader import CannotInject, Json, mapping, text
 
-_TEMPLATES: Final = {
+_TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "Pod": (),
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -24,32 +24,34 @@ _TEMPLATES: Final = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
-
+_LIST: Final = "List"
+_Path = tuple[str | int, ...]
 
 Seal = Callable[[Json, str], Json]
 """Injects a pod that is in a namespace; an empty name where the manifest names none."""
 
 
-def inject_manifest(document: Any, seal: Seal, *, every: bool) -> Any:  # noqa: ANN401 - YAML may hold anything
+def inject_manifest(document: Any, seal: Seal, *, every: bool, listed_as: str = "") -> Any:  # noqa: ANN401 - YAML may hold anything
     """Return the document with its pods injected; the same object where there is none to inject.
 
     Pods with the label are injected; with `every`, as in a labelled namespace, all that do not
-    disable it. Raises CannotInject, whose problems name the object.
+    disable it. `listed_as` is the kind where the document has none, as in a typed list. Raises
+    CannotInject, whose problems name the object.
     """
     if not isinstance(document, dict):
         return document
-    kind = document.get("kind")
-    if kind == "List":
-        items = document.get("items")
-        if not isinstance(items, list):
-            return document
-        sealed = [inject_manifest(one, seal, every=every) for one in items]
+    kind = text(document, "kind") or listed_as
+    items = document.get("items")
+    if kind.endswith(_LIST) and isinstance(items, list):
+        listed = kind.removesuffix(_LIST)
+        sealed = [inject_manifest(one, seal, every=every, listed_as=listed) for one in items]
         same = all(new is old for new, old in zip(sealed, items, strict=True))
         return document if same else {**document, "items": sealed}
-    path = _TEMPLATES.get(kind) if isinstance(kind, str) else None
-    if path is None:
-        return document
+    path = _TEMPLATES.get(kind)
     try:
+        _refuse_unknown(document, path, every=every)
+        if path is None:
+            return document
         namespace = text(mapping(document, "metadata"), "namespace")
         if path and not every:
             _refuse_misplaced_label(document, path)
@@ -57,6 +59,27 @@ def inject_manifest(document: Any, seal: Seal, *, every: bool) -> Any:  # noqa: 
     except CannotInject as refusal:
         name = text(mapping(document, "metadata"), "name")
         raise CannotInject(*(f"{kind} {name}: {one}" for one in refusal.problems)) from None
+
+
+def _refuse_unknown(document: Json, known: _Path | None, *, every: bool) -> None:
+    """Refuse a pod template that is meant and is nowhere where this injects."""
+    for path, template in _pod_templates(document, ()):
+        labels = mapping(mapping(template, "metadata"), "labels")
+        if path != known and labels.get(LABEL, ENABLED if every else DISABLED) != DISABLED:
+            place = ".".join(map(str, path)) or "the object"
+            raise CannotInject(f"{place} is a pod template that only the webhook can inject into")
+
+
+def _pod_templates(node: Any, path: _Path) -> Iterator[tuple[_Path, Json]]:  # noqa: ANN401 - as above
+    """Yield what looks like a pod, wherever it is, with its path."""
+    if isinstance(node, dict):
+        if isinstance(node.get("spec"), dict) and isinstance(node["spec"].get("containers"), list):
+            yield path, node
+        for key, value in node.items():
+            yield from _pod_templates(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _pod_templates(value, (*path, index))
 
 
 def _refuse_misplaced_label(document: Json, path: tuple[str, ...]) -> None:

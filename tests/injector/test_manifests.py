@@ -88,6 +88,61 @@ def test_lists_are_looked_into() -> None:
     assert sealed(text).sealed == 1
 
 
+def test_the_items_of_a_typed_list_may_have_no_kind() -> None:
+    item = yaml.safe_load(DEPLOYMENT)
+    named = yaml.safe_dump({"kind": "DeploymentList", "items": [item]})
+    del item["kind"]
+    nameless = yaml.safe_dump({"kind": "DeploymentList", "items": [item]})
+
+    assert (sealed(named).sealed, sealed(nameless).sealed) == (1, 1)
+
+
+ROLLOUT = DEPLOYMENT.replace("kind: Deployment", "kind: Rollout")
+TASKS = """\
+kind: Job
+metadata: {name: sums}
+spec:
+  template: {spec: {containers: [{name: a, ports: [{containerPort: 8080}]}]}}
+  tasks:
+    - template:
+        metadata: {labels: {sealyard.io/inject: enabled}}
+        spec: {containers: [{name: b}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("Rollout web: spec.template", ROLLOUT),
+        (
+            "Rollout web: spec.template",
+            yaml.safe_dump({"kind": "List", "items": [yaml.safe_load(ROLLOUT)]}),
+        ),
+        ("Rollout web: spec.template", ROLLOUT.replace("inject: enabled", "inject: yes")),
+        ("Job sums: spec.tasks.0.template", TASKS),
+    ],
+)
+def test_a_pod_that_only_the_webhook_could_seal_is_refused(place: str, text: str) -> None:
+    """Printed as it is, with exit status 0, it would start without a sidecar."""
+    for every in (False, True):
+        with pytest.raises(CannotInject) as refused:
+            sealed(text, every=every)
+
+        [problem] = refused.value.problems
+        assert problem == f"{place} is a pod template that only the webhook can inject into"
+
+
+def test_a_pod_of_another_kind_that_is_not_meant_is_left_alone() -> None:
+    unlabelled = ROLLOUT.replace("      labels: {sealyard.io/inject: enabled}\n", "")
+    disabled = ROLLOUT.replace("inject: enabled", "inject: disabled")
+
+    assert sealed(unlabelled) == Manifests(unlabelled, 0)
+    for every in (False, True):
+        assert sealed(disabled, every=every) == Manifests(disabled, 0)
+    with pytest.raises(CannotInject):
+        sealed(unlabelled, every=True)
+
+
 def test_who_says_no_is_left_alone() -> None:
     text = DEPLOYMENT.replace("inject: enabled", "inject: disabled")
 
