@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from ..process.ending import MOST_SECONDS
 from . import keys, roots
 from .annotations import (
     ADDRESSES_VARIABLE,
@@ -259,4 +260,4 @@ def _security(user: int, add: list[str] | None = None) -> Json:
 def _grace(pod_grace: object) -> int:
     """Return the drain time in seconds, within the grace period of the pod."""
     whole = pod_grace if isinstance(pod_grace, int) and pod_grace >= 0 else _DEFAULT_GRACE
-    return max(whole - _RESERVED_SECONDS, min(whole, 1))
+    return min(max(whole - _RESERVED_SECONDS, min(whole, 1)), MOST_SECONDS)

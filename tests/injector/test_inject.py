@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from proxy import __version__
+from proxy.cli.commands.serve import serve
 from proxy.injector.admission_review import patch
 from proxy.injector.annotations import CONTAINERS, VOLUMES, Resources
 from proxy.injector.inject import inject, wanted
@@ -228,6 +229,18 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
     pod = injected(a_pod(terminationGracePeriodSeconds=12))
 
     assert container(pod, "sealyard")["args"][-2:] == ["--grace", "7"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "grace"), [(0, 0), (1, 1), (30, 25), (3605, 3600), (3606, 3600), (604_800, 3600)]
+)
+def test_the_command_takes_what_the_sidecar_is_started_with(allowed: int, grace: int) -> None:
+    """A sidecar whose command refuses an option never starts."""
+    pod = injected(a_pod(terminationGracePeriodSeconds=allowed))
+    name, *options = container(pod, "sealyard")["args"]
+
+    assert serve.name == name
+    assert serve.make_context(name, options).params["grace"] == grace
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from ...process.ending import MOST_SECONDS
 from ...telemetry.logs import code_location, library_logs
 from ...telemetry.logs.logger import Logs
 
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 _T = TypeVar("_T")
-_MOST_SECONDS: Final = 3600.0
 _LEAVING_SECONDS: Final = 5.0
 """How long a process that has stopped waits for its threads."""
 
@@ -132,7 +132,7 @@ def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any
     """Return an option for seconds, at most an hour."""
     return click.option(
         name,
-        type=click.FloatRange(0, _MOST_SECONDS),
+        type=click.FloatRange(0, MOST_SECONDS),
         default=default,
         show_default=True,
         metavar="SECONDS",
