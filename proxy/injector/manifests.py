@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -194,30 +195,38 @@ def _parts(text: str) -> Iterator[str]:
 class _Loader(yaml.SafeLoader):
     """Reads YAML as Kubernetes does: dates and `1:30` are strings, repeated keys are refused.
 
-    Booleans are those of YAML 1.1 (`yes`, `on`), as there.
+    Booleans are those of YAML 1.1 (`yes`, `on`, `y`), as there.
     """
 
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
-_OWN_TAGS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+_NUMBER: Final = "tag:yaml.org,2002:float"
+_OWN_TAGS: Final = {_NUMBER, "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp"}
 _Loader.yaml_implicit_resolvers = {
-    first: [one for one in resolvers if one[0] not in {*_OWN_TAGS, "tag:yaml.org,2002:timestamp"}]
+    first: [one for one in resolvers if one[0] not in _OWN_TAGS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    _OWN_TAGS[0],
-    re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+)\Z"),
-    list("-+0123456789"),
-)
-_Loader.add_implicit_resolver(
-    _OWN_TAGS[1],
-    re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z"),
-    list("-+0123456789."),
-)
+_Loader.add_implicit_resolver(_NUMBER, re.compile("[-+.0-9]"), list("-+.0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
+
+_INTEGER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_OCTAL: Final = re.compile(r"\A([-+]?)0(?=[0-7])")
 
 
-def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
-    written = str(loader.construct_scalar(node)).replace("_", "").replace("0o", "0")
-    return int(loader.construct_yaml_int(yaml.ScalarNode(node.tag, written)))
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
+    """Return the number that Go's reader takes a plain scalar for, or the text."""
+    written = str(loader.construct_scalar(node))
+    plain = written.replace("_", "")
+    if _INTEGER.fullmatch(plain):
+        whole = int(_OCTAL.sub(r"\g<1>0o", plain), 0)
+        if -(2**63) <= whole < 2**64:
+            return whole
+    if _FLOAT.fullmatch(plain) and math.isfinite(number := float(plain)):
+        # As JSON, which has one kind of number.
+        return int(number) if abs(number) < 2**53 and number.is_integer() else number
+    return written
 
 
 def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -239,7 +248,7 @@ def _key(key: object) -> str:
     return str(key)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor(_NUMBER, _number)
 _Loader.add_constructor("tag:yaml.org,2002:map", _unique)
 
 
@@ -250,8 +259,19 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_AMBIGUOUS: Final = re.compile(r"[yYnN]|[-+.0-9].*")
+"""Texts that some reader takes for a boolean or a number where they are not quoted."""
+
+_OTHER_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+"""What ends a line in YAML 1.1 and not in 1.2: only double quotes write it as an escape."""
+
+
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    style = "'" if _AMBIGUOUS.fullmatch(text) else None
+    if _OTHER_BREAKS.search(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

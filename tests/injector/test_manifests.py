@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.injector.manifests import Manifests, inject_text
 from proxy.injector.pod_reader import CannotInject
@@ -22,6 +26,35 @@ spec:
       containers:
         - {name: web, image: w, ports: [{containerPort: 8080}]}
 """
+
+_READ: list[tuple[object, str]] = [
+    (True, "y Y yes On"),
+    (False, "n N Off"),
+    (None, "~"),
+    (0, "0 00 -0"),
+    (12, "12 +12 1_2 12_ 12. 12.0 0xC 0Xc 014 0o14 0O14 0b1100 1.2e1 12e+0 +1_2e0"),
+    (-8, "-8 -010 -0x8 -08 -8E0"),
+    (0.5, ".5 +.5 .5_0 0.5 5e-1 .05E1"),
+    (2**63 - 1, "9223372036854775807"),
+    (1e20, "100000000000000000000 1e20"),
+]
+_TEXTS = (
+    *("1:30", "2024-01-01", "12e4567", "1e", "0x", "0o8", "0b2", "1.2.3", ".", ".e1"),
+    *("+", "-x", "1m", "_1", "yy", "Nn"),
+)
+PLAIN = {
+    **{one: read for read, written in _READ for one in written.split()},
+    **{one: one for one in _TEXTS},
+}
+"""Plain scalars, and what Kubernetes reads."""
+
+BREAKS = ("\x85", "a\u2028b", "\u2029\n", "a\nb", "a\n", "\n", " a\n b\n\n", "a\r\nb", "\ufeff")
+
+
+def annotated(written: str) -> str:
+    """Return the deployment with one annotation, as written."""
+    before, _, after = DEPLOYMENT.partition("{since")
+    return f"{before}\n        given: {written}{after.partition('}')[2]}"
 
 
 def sealed(text: str, *, every: bool = False) -> Manifests:
@@ -54,6 +87,26 @@ def test_values_mean_what_they_mean_to_kubernetes() -> None:
         "mode": 0o644,
         "part": 1.0,
     }
+
+
+@pytest.mark.parametrize(("written", "read"), PLAIN.items())
+def test_a_plain_value_means_what_it_means_to_kubernetes(written: str, read: object) -> None:
+    """tests/chart asks kubectl the same."""
+    [made] = yaml.safe_load_all(sealed(annotated(written)).text)
+
+    got = made["spec"]["template"]["metadata"]["annotations"]["given"]
+    assert (type(got), got) == (type(read), read)
+
+
+@given(st.text() | st.sampled_from([*PLAIN, *BREAKS]) | st.from_regex(r"[-+.0-9yYnN]\S{0,5}"))
+def test_a_text_is_the_same_to_whoever_reads_it(text: str) -> None:
+    quoted = yaml.safe_dump(text, default_style='"', width=2**20).rstrip("\n")
+    once = sealed(annotated(quoted)).text
+    [made] = yaml.safe_load_all(once)
+
+    assert made["spec"]["template"]["metadata"]["annotations"]["given"] == text
+    assert sealed(once) == Manifests(once, 0)
+    assert not re.search(r"given: ([yYnN]$|[-+.0-9])", once, re.MULTILINE)
 
 
 def test_a_second_run_changes_nothing() -> None:
