@@ -68,6 +68,27 @@ def test_the_sidecar_that_is_written_out_is_no_weaker_than_the_injected_one() ->
     assert written["volumes"][1]["secret"]["defaultMode"] == 0o440
 
 
+@pytest.mark.parametrize(
+    "file",
+    [one for one in sorted(DEPLOY.rglob("*.yaml")) if "targetPort" in one.read_text()],
+    ids=lambda file: file.parent.name,
+)
+def test_a_service_finds_its_port_in_every_kubernetes(file: Path) -> None:
+    """Before 1.32, the name of a port of a native sidecar stands for nothing in a Service."""
+    found = [*yaml.safe_load_all(file.read_text())]
+    [service] = [one for one in found if one["kind"] == "Service"]
+    spec = pod_of(file.read_text())["spec"]
+    names, numbers = (
+        {port.get(key) for one in containers for port in one.get("ports", [])}
+        for key, containers in (
+            ("name", spec["containers"]),
+            ("containerPort", [*spec["containers"], *spec.get("initContainers", [])]),
+        )
+    )
+
+    assert {one["targetPort"] for one in service["spec"]["ports"]} <= names | numbers
+
+
 def test_files_that_the_compose_example_mounts_are_there() -> None:
     services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
     mounted = {
