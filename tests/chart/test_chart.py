@@ -86,6 +86,10 @@ def test_older_kubernetes_is_refused(tool: Tool) -> None:
         "policy.enforcement=ignore",
         "policy.allow[0].permissions[0]=everything",
         "sidecar.resources.cpuLimit=lots",
+        "sidecar.resources.memoryLimit=0Mi",
+        "sidecar.keysSecret=a..b",
+        "keys.root.modulePath=/usr/lib",
+        "image.tag=a b",
         "image.repository=",
     ],
 )
