@@ -126,7 +126,9 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         if given[option]
     }
     try:
-        wanted = pod_options(annotations, InjectorSettings(image=image))
+        # An option that is empty sets nothing; the defaults are those of the options.
+        nothing = Resources("", "", "", "")
+        wanted = pod_options(annotations, InjectorSettings(image=image, resources=nothing))
         root = _root(given, wanted.keys_secret)
     except CannotInject as refusal:
         told = "; ".join(refusal.problems).replace("annotation sealyard.io/", "option --")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Run
 from tests.injector.test_manifests import DEPLOYMENT, SERVICE
@@ -55,6 +56,16 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error(
     run: Run, manifest: Path, options: tuple[str, str]
 ) -> None:
     run("inject", *IMAGE, *options, "-f", str(manifest), status=2)
+
+
+def test_an_empty_resource_sets_none(run: Run, manifest: Path) -> None:
+    """The chart passes every value, also an empty one."""
+    empty = ("--cpu-request=", "--cpu-limit=", "--memory-request=", "--memory-limit=1Gi")
+    done = run("inject", *IMAGE, *empty, "-f", str(manifest))
+    [pod] = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Deployment"]
+    inits = pod["spec"]["template"]["spec"]["initContainers"]
+
+    assert [one["resources"] for one in inits] == [{"limits": {"memory": "1Gi"}}] * len(inits)
 
 
 def test_what_weakens_a_pod_is_warned_of_denied_or_allowed(run: Run, manifest: Path) -> None:
