@@ -95,8 +95,11 @@ class AdminService(HealthService, KeyOperations, Protocol):
     def viewer(self) -> Viewer:
         """Return a viewer of the messages from now on."""
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
-        """Return what would happen to a message, without a key; raise TimeoutError."""
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
+        """Return what would happen to a message, without a key; raise TimeoutError.
+
+        None while as many others are being explained as may be at once.
+        """
 
     async def ladder(self, days: int) -> Mapping[str, Any]:
         """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""

@@ -25,6 +25,7 @@ from ..core.crypto.token import ASSUMED_KEK_ID
 from ..core.edits.key_needs import Attempt, Keys, Needs
 from ..core.errors import Unopened
 from ..core.explain.dry_run import assumed_keys, with_trial_sealing
+from ..core.explain.endings import unended
 from ..core.explain.explanation import (
     Explained,
     Explanation,
@@ -186,7 +187,7 @@ def with_defaults(wanted: Wanted) -> Wanted:
 
 
 def unsendable(wanted: Wanted) -> str | None:
-    """Return why no client could send the request as one; None where it could."""
+    """Return why the message cannot be sent as one; None where it can."""
     texts = [wanted.method.encode("utf-8", "replace"), wanted.target.encode("utf-8", "replace")]
     answered = wanted.answer.headers if wanted.answer is not None else ()
     texts += [part for pair in (*wanted.headers, *answered) for part in pair]
@@ -194,6 +195,8 @@ def unsendable(wanted: Wanted) -> str | None:
         return "the method, the target and headers hold no line breaks"
     if not wanted.method or not wanted.target:
         return "the method and the target must not be empty"
+    if why := unended(wanted):
+        return f"the message never ends: {why}"
     return None
 
 

@@ -56,6 +56,7 @@ class Service:
         self._watch = Watch(self._files, self._changed, interval=watch_interval)
         self._environ = environ
         self._clock = clock
+        self._view: ServiceView | None = None
         self._trail: Trail | None = None
         self._own: Trail | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -67,7 +68,7 @@ class Service:
             await self.admin.open()
             await self.carrier.open()
             await self._open_trail()
-            view = ServiceView(
+            self._view = view = ServiceView(
                 self.carrier,
                 self.reloader,
                 lambda: self.reload("admin"),
@@ -112,16 +113,14 @@ class Service:
             if self._ladder is not None:
                 await self._ladder.close()
             # Last, so that probes get "not ready" meanwhile.
-            await self.admin.close()
-            await self._close_trail()
+            await self._close_admin()
 
     async def close(self) -> None:
         """Drop everything at once."""
         self._end_tasks()
         await self._unlocking.close()
         await self.carrier.close()
-        await self.admin.close()
-        await self._close_trail()
+        await self._close_admin()
 
     async def _open_trail(self) -> None:
         """Use the audit log of the carrier, or open one for this process."""
@@ -136,7 +135,10 @@ class Service:
         if self._trail is not None:
             self.admin.calls = AuditedCalls(self._trail, time.monotonic)
 
-    async def _close_trail(self) -> None:
+    async def _close_admin(self) -> None:
+        await self.admin.close()
+        if self._view is not None:
+            self._view.close()
         if self.admin.calls is not None:
             self.admin.calls.close()
         if self._trail is not None:

@@ -23,7 +23,6 @@ from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, ListenerSettings, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
-from proxy.core.errors import SealyardError
 from proxy.core.explain.explanation import Explained, Wanted
 from proxy.keys.operations.session_calls import SessionCall, SessionResult
 from proxy.keys.operations.values import ValueCall, ValueResult
@@ -48,7 +47,8 @@ class Everything:
     broken: bool = False
     calls: list[SessionCall] = field(default_factory=list)
     answer: SessionResult = field(default_factory=lambda: SessionResult("A" * 22, 5))
-    raises: SealyardError | None = None
+    raises: Exception | None = None
+    explaining: bool = False
     asked: list[ValueCall] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
@@ -95,7 +95,11 @@ class Everything:
             raise self.raises
         return [ValueResult(one.value.text[::-1], one.value.json_value) for one in call.values]
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
+        if self.raises is not None:
+            raise self.raises
+        if self.explaining:
+            return None
         return await explaining.explain(listener, wanted)
 
     async def ladder(self, days: int) -> Mapping[str, Any]:

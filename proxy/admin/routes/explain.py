@@ -89,12 +89,18 @@ class ExplainRoutes:
             raise Malformed("`method` or `path` is empty or holds a line break.")
         if wanted.messages and not wanted.websocket:
             raise Malformed("`messages` are for the method WS.")
-        explained = await self._service.explain(listener, wanted)
+        try:
+            explained = await self._service.explain(listener, wanted)
+        except TimeoutError:
+            raise Malformed("The message does not end, or takes too long to explain.") from None
+        if explained is None:
+            return problem.answer(problem.TOO_MANY, headers={"Retry-After": "5"})
         return Response(body=_told(listener.name, explained), content_type="application/json")
 
 
 def _wanted(members: Mapping[str, Any]) -> Wanted:
     """Return what is asked; it belongs into a thread, since it imports what explains."""
+    from ...core.explain.endings import unended  # noqa: PLC0415 - as it says
     from ...core.explain.explanation import PlayedAnswer, Wanted  # noqa: PLC0415 - as it says
 
     method, target = (
@@ -110,7 +116,10 @@ def _wanted(members: Mapping[str, Any]) -> Wanted:
         headers = _with_type(_headers(members, "response_headers"), response.encode())
         answer = PlayedAnswer(status or _LOWEST_STATUS, headers, response.encode())
     headers = _with_type(_headers(members, "headers"), sent)
-    return Wanted(method, target, headers, sent, answer, _messages(members))
+    wanted = Wanted(method, target, headers, sent, answer, _messages(members))
+    if why := unended(wanted):
+        raise Malformed(f"The message never ends: {why}.")
+    return wanted
 
 
 def _told(listener: str, explained: Explained) -> bytes:

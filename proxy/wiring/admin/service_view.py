@@ -24,6 +24,7 @@ from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader, problems_shown
+from .explainer import Explainer
 from .ladder import LadderKeeper
 from .overview import overview
 
@@ -171,6 +172,7 @@ class ServiceView:
         self._reporter = reporter
         self._began = self._alive_at = time.monotonic()
         self._viewers = TapViewers(carrier.look)
+        self._explainer = Explainer()
         self._revoked = dict.fromkeys(("keyring", "store", "file", "process"), 0)
 
     @property
@@ -284,13 +286,12 @@ class ServiceView:
         """Seal values, or open tokens."""
         return await self._carrier.operations.values(call)
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained:
+    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
         """Return what would happen to a message at a listener, without a key.
 
-        It has an event loop of its own: to compile ten thousand rules takes a while, which the
-        traffic must not wait for.
+        None while two others are being explained. Raises TimeoutError.
         """
-        return await asyncio.to_thread(_explain, listener, wanted)
+        return await self._explainer.explain(listener, wanted)
 
     async def ladder(self, days: int) -> Mapping[str, Any]:
         """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
@@ -300,8 +301,6 @@ class ServiceView:
         """Load the configuration file again; the result says whether it was accepted."""
         return await self._reload()
 
-
-def _explain(listener: ListenerSettings, wanted: Wanted) -> Explained:
-    from .. import explaining  # noqa: PLC0415 - for those who ask, in their thread
-
-    return asyncio.run(explaining.explain(listener, wanted))
+    def close(self) -> None:
+        """Explain nothing more."""
+        self._explainer.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from ..conftest import Listening
+from ..conftest import Everything, Listening
 
 CANARY = "canary of the explain call"
 Explained = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
@@ -44,6 +45,46 @@ async def test_it_explains_answers(explained: Explained) -> None:
 
     assert (status, told["request"]["rule"], told["response"]["rule"]) == (200, "list", "list")
     assert told["request"]["considered"][0]["because"] is not None
+
+
+CHUNKED = ["Transfer-Encoding", "chunked"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"method": "POST", "body": "{}", "headers": [["Content-Length", "5000"]]},
+        {"method": "POST", "body": "2\r\n{}\r\n", "headers": [CHUNKED]},
+        {"method": "GET", "response": "{}", "response_headers": [["Content-Length", "7"]]},
+        {"method": "WS", "headers": [["Content-Length", "5"]]},
+    ],
+)
+async def test_a_message_that_never_ends_is_told_as_such_at_once(
+    explained: Explained, said: dict[str, Any]
+) -> None:
+    async with asyncio.timeout(5):
+        status, told = await explained(path="/api/messages", **said)
+
+    assert (status, told["type"]) == (400, "urn:sealyard:error:malformed-call")
+    assert told["detail"].startswith("The message never ends: ")
+
+
+async def test_a_message_that_takes_too_long_is_no_fault_of_the_api(listening: Listening) -> None:
+    ours = await listening(subject=Everything(raises=TimeoutError()))
+    status, _, text = await ours.call("POST", "/v1/explain", body=b'{"method":"GET","path":"/"}')
+
+    assert status == 400
+    assert "does not end" in json.loads(text)["detail"]
+
+
+async def test_callers_wait_their_turn(listening: Listening) -> None:
+    ours = await listening(subject=Everything(explaining=True))
+    status, headers, text = await ours.call(
+        "POST", "/v1/explain", body=b'{"method":"GET","path":"/"}'
+    )
+
+    assert (status, headers["Retry-After"]) == (429, "5")
+    assert json.loads(text)["type"] == "urn:sealyard:error:too-many-requests"
 
 
 async def test_what_would_be_refused_is_told_with_its_code(explained: Explained) -> None:

@@ -100,3 +100,10 @@ def test_it_tells_for_whom_a_value_is_sealed_end_to_end_and_who_opens_it() -> No
     asked = (f"{path}/history?conversationId=c1", "--response", answer)
     result = invoke(*words, "GET", *asked, "-H", bearer)
     assert "; by a key of 'alice'" in result.stdout
+
+
+def test_a_message_that_never_ends_is_not_sent() -> None:
+    wrong = "Content-Length: 5000"
+    result = explain("POST", "/api/messages", "-d", MESSAGE, "-H", wrong, status=2)
+
+    assert "never ends" in result.stderr
