@@ -144,9 +144,9 @@ def _messages(members: Mapping[str, Any]) -> tuple[SocketMessage, ...]:
     for one in given:
         if not (isinstance(one, dict) and set(one) == set(_MESSAGE)):
             raise Malformed("A message has `direction` and `text`.")
-        if one["direction"] not in DIRECTIONS or not isinstance(one["text"], str):
-            raise Malformed("The `direction` is request or response, and the `text` is a string.")
-        made.append(SocketMessage(one["direction"], one["text"].encode()))
+        if one["direction"] not in DIRECTIONS:
+            raise Malformed("The `direction` is request or response.")
+        made.append(SocketMessage(one["direction"], strict_reader.required(one, "text").encode()))
     return tuple(made)
 
 

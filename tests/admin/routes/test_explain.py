@@ -109,6 +109,10 @@ async def test_what_would_be_refused_is_told_with_its_code(explained: Explained)
         {"method": "GET", "path": "/", "headers": [["a", "\u20ac"]]},
         {"method": "GET", "path": "/", "status": 1000},
         {"method": "GET", "path": "/", "more": 1},
+        {"method": "GET", "path": "/", "body": "\ud800"},
+        {"method": "WS", "path": "/", "messages": [{"direction": "request", "text": "\ud800"}]},
+        {"method": "WS", "path": "/", "messages": [{"direction": "request", "text": 1}]},
+        {"method": "WS", "path": "/", "messages": [{"direction": ["request"], "text": "a"}]},
     ],
 )
 async def test_what_it_does_not_understand_is_refused(
