@@ -268,11 +268,13 @@ class Ear:
     """A reporter that remembers."""
 
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    lines: list[MessageLine] = field(default_factory=list)
 
     def report(self, event: str, **fields: object) -> None:
         self.heard.append((event, fields))
 
     def messages(self, lines: Sequence[MessageLine]) -> None:
+        self.lines.extend(lines)
         self.heard.extend((line.event, line.fields()) for line in lines)
 
     @property

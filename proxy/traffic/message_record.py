@@ -69,6 +69,7 @@ class MessageRecord(MessageLine):
         self.refusal = None
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
+        self.switched = False
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:
         """Add how many values of this direction had which outcome."""

@@ -53,7 +53,8 @@ class MessageLine:
     hexadecimal, and empty where the message belongs to no trace; `sampled` says that the trace is
     recorded. `changes` are the directions whose bodies were changed and how long that took in
     seconds, of the messages of which that is measured; None for others. `own_id` is what Sealyard
-    would have called the message, where `request_id` is the client's. They are not in the line.
+    would have called the message, where `request_id` is the client's. `switched` says that the
+    backend agreed to a WebSocket or another protocol. They are not in the line.
 
     It is filled in while the message is on its way, and reported once, when the message is over.
     """
@@ -75,6 +76,7 @@ class MessageLine:
     own_id: str = ""
     sampled: bool = False
     changes: list[tuple[str, float]] | None = None
+    switched: bool = False
 
     @property
     def key(self) -> str:

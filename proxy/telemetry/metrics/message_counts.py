@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...core.edits.edits import Outcome
+from ...core.errors import Busy, UpstreamResting
 from ..logs.access_line import BACKEND_FAILURES, MessageLine, Outcomes, Refusal
 from .metric import Durations, Metric
 from .samples import Exemplars, Labels, TraceExemplar, Values
@@ -41,8 +42,8 @@ _BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
 _CLIENT_CLOSED: Final = 499
 _OTHER: Final = "other"
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
-_SWITCHED: Final = "1xx"
-"""The class of the status with which a WebSocket opens."""
+_HELD_BACK: Final = frozenset({Busy.code, UpstreamResting.code})
+_UNCONNECTED: Final = frozenset({"connect", "not-redirected", "too-many-ports"})
 
 _Key = tuple[str, str | None, str, int, Refusal | None, Outcomes, Outcomes]
 """Listener, rule, method, status, why it was refused, outcomes of its request and response."""
@@ -129,6 +130,18 @@ class _Kind:
                     held[name] = held.get(name, 0) + each * number
 
 
+def _reached(line: MessageLine) -> bool:
+    """Return whether the backend got anything that a client wrote, whatever became of it then."""
+    if line.switched:
+        return True
+    if line.upstream_ms is None or line.method not in _WRITES:
+        return False
+    refusal = line.refusal
+    if refusal is None or refusal.direction == "response":
+        return True
+    return refusal.error not in _HELD_BACK and refusal.reason not in _UNCONNECTED
+
+
 def outcome_of(status: int, refusal: Refusal | None) -> str:
     """Return the outcome of a message, as its metrics have it."""
     if refusal is not None:
@@ -139,9 +152,10 @@ def outcome_of(status: int, refusal: Refusal | None) -> str:
 class MessageCounts:
     """Counts messages. One look-up finds all counters of a message."""
 
-    __slots__ = ("_kinds", "_series")
+    __slots__ = ("_kinds", "_series", "_uncovered")
 
     def __init__(self) -> None:
+        self._uncovered: dict[str, int] = {}
         self._kinds: dict[_Key, _Kind] = {}
         self._series: dict[Labels, _Series] = {}
 
@@ -175,6 +189,8 @@ class MessageCounts:
             series.exemplify(line, now)
         if line.changes:
             series.time_changes(line)
+        if line.rule is None and _reached(line):
+            self._uncovered[line.listener] = self._uncovered.get(line.listener, 0) + 1
 
     def _find(self, key: _Key) -> _Kind:
         listener, rule, method, status, refusal, requests, responses = key
@@ -201,13 +217,13 @@ class MessageCounts:
     def __iter__(self) -> Iterator[tuple[Metric, Values, Labels]]:
         """Yield samples; those of the same metric and labels are to be added up."""
         self._fold()
+        for listener, number in self._uncovered.items():
+            yield UNCOVERED_WRITES, (number,), (listener,)
         for series in self._series.values():
-            listener, rule, method, status, outcome = series.labels
+            listener, rule, _, _, outcome = series.labels
             yield MESSAGES, (series.number,), (listener, rule, outcome)
             if rule:
                 yield RULE_MATCHED, (round(series.last, 3),), (listener, rule)
-            elif outcome == "forwarded" and (method in _WRITES or status == _SWITCHED):
-                yield UNCOVERED_WRITES, (series.number,), (listener,)
             for direction, values in (
                 ("request", series.requests),
                 ("response", series.responses),

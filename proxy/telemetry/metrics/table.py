@@ -78,8 +78,9 @@ UNCOVERED_WRITES: Final = Metric(
     "sealyard_uncovered_writes_total",
     "counter",
     ("listener",),
-    "Requests by POST, PUT or PATCH, and WebSockets, that no rule matched: they were forwarded as"
-    " they came, in plaintext (`unmatched: pass`). From the start on of every such listener.",
+    "Requests by POST, PUT or PATCH, and WebSockets, that no rule matched: they were sent to the"
+    " backend as they came, in plaintext (`unmatched: pass`), however they ended. From the start on"
+    " of every such listener.",
 )
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",

@@ -191,6 +191,7 @@ class Handler(FastPath):
         try:
             record.responded(response.head.status)
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                record.switched = True
                 if admitted.reads_messages:
                     await self._relay(request, admitted, response, record)
                 else:
