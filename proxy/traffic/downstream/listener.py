@@ -52,6 +52,8 @@ def require_c_parser() -> None:
 
 IDLE_GRACE: Final = 3.0
 """For how many seconds a drain keeps idle connections: a request may be on its way."""
+_LAST_SECONDS: Final = 0.5
+"""For as long, tasks of a listener that is closed may look at copies of what they have cut."""
 
 
 class HttpListener:
@@ -147,9 +149,14 @@ class HttpListener:
 
     async def drained(self, seconds: float) -> bool:
         """Drain all connections; return whether they ended within `seconds`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         self.idle_grace = min(IDLE_GRACE, seconds / 2)
         await self._acceptor.stopped(self.idle_grace)
-        return await self._clients.gone(seconds)
+        gone = await self._clients.gone(seconds)
+        if self._tasks:  # of clients that have gone, copies may still be looked at
+            await asyncio.wait(self._tasks, timeout=max(until - loop.time(), 0.0))
+        return gone
 
     async def close(self) -> None:
         """Drop what is left."""
@@ -160,6 +167,10 @@ class HttpListener:
         await asyncio.sleep(0)  # a task that was made in this turn takes its first step
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
+        for task in self._tasks:
+            task.cancel()  # it looked at copies
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.write_buffer.report()
         self._timer.stop()

@@ -17,15 +17,16 @@ _Body = TypeVar("_Body", bound=IncomingBody)
 
 
 class _Tee(Generic[_Body]):
-    """Passes a body on and keeps a copy of up to `limit` bytes."""
+    """Passes a body on and keeps a copy of up to `limit` bytes; `ended` says that all has come."""
 
-    __slots__ = ("_body", "_limit", "_pieces", "_size")
+    __slots__ = ("_body", "_limit", "_pieces", "_size", "ended")
 
     def __init__(self, body: _Body, limit: int) -> None:
         self._body = body
         self._limit = limit
         self._pieces: list[bytes] = []
         self._size = 0
+        self.ended = False
 
     @property
     def whole(self) -> bool:
@@ -52,12 +53,14 @@ class _Tee(Generic[_Body]):
         data = self._body.take()
         if data:
             self._copy(data)
+        self.ended = self.ended or data is not None
         return data
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body; raise BodyTooLarge above `limit`."""
         data = await self._body.read(limit)
         self._copy(data)
+        self.ended = True
         return data
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -65,6 +68,7 @@ class _Tee(Generic[_Body]):
         async for data in self._body.chunks():
             self._copy(data)
             yield data
+        self.ended = True
 
     def _copy(self, data: bytes) -> None:
         self._size += len(data)
@@ -157,8 +161,14 @@ class Copies:
         self._response = TeeResponse(response, self._limit)
         return self._response
 
-    async def conclude(self) -> None:
-        """Look for members that seem sensitive in what was copied whole."""
+    async def conclude(self, *, cut: bool = False) -> None:
+        """Look for members that seem sensitive in what was copied whole.
+
+        A message that was `cut` may have bodies whose ends have not come.
+        """
         if self._request is not None and self._response is not None:
             bodies = self._request.whole_copy, self._response.whole_copy
             self._ladder.look(self._admitted, self._response.head, self._record, bodies)
+
+    def give_up(self) -> None:
+        """Take note that `conclude` came to no end, or is not called."""

@@ -10,11 +10,12 @@ from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.body_format import RecordFormat
 from ...core.formats.table import RECORDS
-from ...core.http.message import Direction
+from ...core.http.message import Direction, Headers
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Rule, Verdict
+from ..http1.boundaries import streams_records
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
 from ..slices import is_long
@@ -58,17 +59,24 @@ class DryRun(Copies):
         super().__init__(steps.ladder, admitted, record, limit)
         self._steps = steps
         self._exchange = exchange
+        self._next: Direction = "request"
 
-    async def conclude(self) -> None:
-        """Record what the rule would have done to both."""
+    async def conclude(self, *, cut: bool = False) -> None:
+        """Record what the rule would have done to both.
+
+        Of a message that was `cut`, what has come whole is tried. A stream of records that has not
+        was not observed, since the rule would have changed what passed of it.
+        """
         request, response, exchange = self._request, self._response, self._exchange
         if self._steps.ladder.looks():
-            await super().conclude()
+            await super().conclude(cut=cut)
         if exchange is None:
             self._steps.ladder.tried(self._record, "request", refused(self._reason))
             return
         decision = exchange.decision
-        if request is not None and decision.reads_request:
+        if request is not None and decision.reads_request and cut and not request.ended:
+            self._cut_off("request", exchange.head.headers)
+        elif request is not None and decision.reads_request:
             copy = request.copy
             if (named := format_with_names(decision.rule)) is not None:
                 async with self._steps.slices.turn(long=is_long(copy)) as run:
@@ -80,11 +88,32 @@ class DryRun(Copies):
             )
         else:
             self._try_head(exchange)
+        self._next = "response"
         if decision.rule is not None and decision.rule.response is Verdict.REJECT:
             self._steps.ladder.tried(self._record, "response", refused("rule-rejects-response"))
-        elif response is not None and decision.may_read_response:
+        elif response is None or not decision.may_read_response:
+            return
+        elif cut and not (response.ended or response.bodiless):
+            self._try_beginning(exchange, response)
+        else:
             plan = partial(self._plan_response, exchange, response)
             await self._try("response", response, plan=plan)
+
+    def give_up(self) -> None:
+        """Record that what has not been tried was not observed."""
+        self._steps.ladder.tried(self._record, self._next, refused(UNOBSERVED))
+
+    def _cut_off(self, direction: Direction, headers: Headers) -> None:
+        if streams_records(headers):
+            self._steps.ladder.tried(self._record, direction, refused(UNOBSERVED))
+
+    def _try_beginning(self, exchange: Exchange, response: TeeResponse) -> None:
+        """Record what the rule would have done by the head of a response whose end is not there."""
+        try:
+            if not isinstance(self._steps.treat_response(exchange, response), Pass):
+                self._cut_off("response", response.head.headers)
+        except TrafficError as error:
+            self._steps.ladder.tried(self._record, "response", refused(error.reason))
 
     def _try_head(self, exchange: Exchange) -> None:
         """Record it if the head of a request that passes unread would have been refused."""

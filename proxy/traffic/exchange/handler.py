@@ -40,7 +40,7 @@ from ..websocket import handshake
 from ..websocket.leg import Leg
 from .admission import AdmittedExchange
 from .announcements import Announcements
-from .copies import Copies
+from .conclusions import Conclusions, Copied
 from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
@@ -95,12 +95,14 @@ class Handler(FastPath):
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
         )
+        self._conclusions = Conclusions(steps.report)
         super().__init__(steps, make_heads(steps), upstream)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""
         record = self.steps.record()
-        await self._guard(self._answer(request, record), request, record)
+        copied: Copied = []
+        await self._guard(self._answer(request, record, copied), request, record, copied)
 
     async def finish(
         self,
@@ -110,7 +112,7 @@ class Handler(FastPath):
         record: MessageRecord,
     ) -> None:
         """Relay a response to a request that was sent by `depart`; raise only as `handle` does."""
-        await self._guard(self._respond(request, admitted, response, record), request, record)
+        await self._guard(self._respond(request, admitted, response, record), request, record, [])
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the problem that answers what could not be parsed as a request."""
@@ -119,10 +121,12 @@ class Handler(FastPath):
         return refusal
 
     async def _guard(
-        self, way: Awaitable[Copies | None], request: Request, record: MessageRecord
+        self, way: Awaitable[None], request: Request, record: MessageRecord, copied: Copied
     ) -> None:
+        cut = True
         try:
-            copies = await way
+            await way
+            cut = False
         except ConnectionError:
             record.status = CLIENT_CLOSED
             raise
@@ -133,14 +137,11 @@ class Handler(FastPath):
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
             raise
-        else:
-            if copies is not None:  # whoever leaves now has been answered
-                await copies.conclude()
         finally:
-            self.steps.report((record,))
+            await self._conclusions.conclude(copied, record, cut=cut)
 
-    async def _answer(self, request: Request, record: MessageRecord) -> Copies | None:
-        """Answer a request; return the copies that are to be concluded, if there are any."""
+    async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
+        """Answer a request; the copies that are made of it are `copied`."""
         admitted = self.steps.admit(request.raw, request.peer, record)
         asked = admitted.request
         if not request.begun and self.steps.lag.refuses(admitted.claim.client):
@@ -151,6 +152,7 @@ class Handler(FastPath):
         permit: Permit | None = None
         copies = copies_of(self.steps, admitted, record)
         if copies is not None:
+            copied.append(copies)
             body = copies.request(body)
         try:
             if admitted.reads_messages:
@@ -178,7 +180,6 @@ class Handler(FastPath):
             await self._respond(request, admitted, seen_response, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
-        return copies
 
     async def _respond(
         self,

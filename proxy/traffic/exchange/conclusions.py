@@ -1,0 +1,64 @@
+"""Copies are concluded once their message is over, also where its client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..message_record import MessageRecord
+from .copies import Copies
+
+LONGER: Final = 5.0
+"""For so many seconds after the end of a message that was cut, its copies may be looked at."""
+MOST_CUT: Final = 64
+"""While copies of so many messages are looked at, no further ones are that were cut."""
+
+Copied = list[Copies]
+"""The copies that are made of a message: none yet, or one."""
+
+
+class Conclusions:
+    """Concludes messages: looks at what was copied of them, and then reports them.
+
+    A client that leaves does not end that.
+    """
+
+    __slots__ = ("_number", "_report")
+
+    def __init__(self, report: Callable[[Sequence[MessageRecord]], None]) -> None:
+        self._report = report
+        self._number = 0
+
+    async def conclude(self, copied: Copied, record: MessageRecord, *, cut: bool) -> None:
+        """Look at what was copied, unless the message was refused as it is; report it at last.
+
+        `cut` says that it came to no regular end. A task that is cancelled meanwhile stays up to
+        `LONGER` seconds; cancelled once more, it ends at once.
+        """
+        try:
+            for one in copied if record.event != "message.refused" else ():
+                if cut and self._number >= MOST_CUT:
+                    one.give_up()
+                else:
+                    await self._look(one, cut=cut)
+        finally:
+            self._report((record,))
+
+    async def _look(self, copies: Copies, *, cut: bool) -> None:
+        self._number += 1
+        trial = asyncio.get_running_loop().create_task(copies.conclude(cut=cut))
+        try:
+            if not cut:
+                await asyncio.shield(trial)
+        finally:
+            try:
+                if not trial.done():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LONGER):
+                            await asyncio.gather(trial, return_exceptions=True)
+            finally:
+                self._number -= 1
+                if trial.cancelled() or trial.exception() is not None:
+                    copies.give_up()
