@@ -138,6 +138,22 @@ class EndToEnd:
                 )
         raise KeyUnavailable("too-many-scopes")
 
+    async def require_participants(self, needs: Needs) -> None:
+        """See that senders and recipients have keys for what is to be sealed; make no session.
+
+        Raises KeyUnavailable where one has none that is accepted. That the store does not answer
+        says nothing of them.
+        """
+        if self._sessions.withdrawn:
+            return
+        _, seals, _ = _divided(self._sessions.in_forms(needs))
+        for scope in seals:
+            try:
+                await self._sealing.require_audience(scope)
+            except KeyUnavailable as error:
+                if error.reason != "participant-unavailable":
+                    raise
+
     def remember(self, sessions: Mapping[Session, int]) -> None:
         """Keep sessions under which a tag has verified; those from packages are kept anyway."""
         self._sessions.remember(sessions)

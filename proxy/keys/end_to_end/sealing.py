@@ -241,6 +241,10 @@ class PackagedSealing:
         able = self._able(held, count, self._clock()) and held.audience.marker == audience.marker
         return able and set(before) < set(after) and held.audience.grows_into(audience)
 
+    async def require_audience(self, scope: Scope) -> None:
+        """Raise KeyUnavailable where there is nobody to sign or to seal for; make nothing."""
+        await self._audience(scope)
+
     async def _audience(self, scope: Scope) -> Audience:
         parties, changes = _parties(scope), self._directory.changes
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from ...core.edits.key_needs import Keys
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.body_format import RecordFormat
@@ -22,6 +23,7 @@ from ..slices import is_long
 from .admission import AdmittedExchange
 from .copies import Copies, TeeBody, TeeResponse
 from .steps import Steps
+from .way_steps import KeySource, KnowsParticipants
 
 MOST_BYTES: Final = 1024 * 1024
 """A longer body is not tried, and neither is a stream: a dry run takes memory and time."""
@@ -46,6 +48,19 @@ def format_with_names(rule: Rule | None) -> RecordFormat | None:
         return None
     formats = (RECORDS.get(block.format or "") for block in rule.request)
     return next((one for one in formats if one is not None and one.has_names), None)
+
+
+async def opening_keys(source: KeySource, plan: Plan) -> Keys:
+    """Return the sessions that a dry run of a plan needs.
+
+    Raises KeyUnavailable as the source does, and where the plan could not be sealed end to end
+    since a sender or recipient has no key.
+    """
+    keys = await source.resolve(opening_needs(plan))
+    ends = any(scope.parties is not None for scope in plan.needs.seals)
+    if ends and isinstance(source, KnowsParticipants):
+        await source.require_participants(plan.needs)
+    return keys
 
 
 class DryRun(Copies):
@@ -148,7 +163,7 @@ class DryRun(Copies):
                         return
                     if made.settle is not None:
                         made.settle()
-                    keys = await self._steps.keys.resolve(opening_needs(made))
+                    keys = await opening_keys(self._steps.keys, made)
                     result = await run(try_out, made, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = refused(deliberate(error).reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from ...core.apply.forwardable import Changed
 from ...core.apply.json_way import JsonWay
@@ -41,6 +41,14 @@ class KeySource(Protocol):
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         """Report tokens that did not open; return whether a poison token is among them."""
+
+
+@runtime_checkable
+class KnowsParticipants(Protocol):
+    """A key source of rules that seal end to end."""
+
+    async def require_participants(self, needs: Needs) -> None:
+        """Raise KeyUnavailable where a sender or recipient has no key; make no session."""
 
 
 class WaySteps:

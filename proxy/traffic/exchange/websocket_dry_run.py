@@ -10,7 +10,7 @@ from typing import Final
 
 from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
+from ...core.explain.dry_run import DryRunResult, refused, try_out
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.planner import plan_message
@@ -22,7 +22,13 @@ from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
 from .admission import AdmittedExchange
-from .dry_run import MOST_BYTES, UNOBSERVED, format_with_names, raised_exchange
+from .dry_run import (
+    MOST_BYTES,
+    UNOBSERVED,
+    format_with_names,
+    opening_keys,
+    raised_exchange,
+)
 from .steps import Steps
 
 _LONGER: Final = 5.0
@@ -99,7 +105,7 @@ class TeeSocket:
         try:
             binary = arrived.opcode == BINARY
             plan = plan_message(messages, arrived.payload, binary=binary)
-            keys = await self._steps.keys.resolve(opening_needs(plan))
+            keys = await opening_keys(self._steps.keys, plan)
             result = try_out(plan, keys, self._steps.clock())
         except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
             result = refused(deliberate(error).reason)
