@@ -6,6 +6,7 @@ It only suggests: a name is compared with a list, and of a text the first charac
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 from typing import Final
 
@@ -77,7 +78,13 @@ def _words(name: str) -> list[str]:
 
 _EMAIL: Final = re.compile(r"[A-Za-z0-9_%+'-]@[A-Za-z0-9-]+\.[A-Za-z]{2}")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
-_CARD: Final = re.compile(r"(?<![0-9.-])[2-6](?:[ -]?[0-9]){12,18}(?![0-9.])")
+_CARD: Final = re.compile(r"(?<![0-9.-])[2-6](?:[ -]?[0-9]){12,18}(?!\.?[0-9])")
+_PRINTED_CARD: Final = re.compile(
+    r"(?:[0-9]{13,19}|[0-9]{4}(?:[ -][0-9]{4}){3}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})(?= )"
+)
+_SHORTEST_IBAN: Final = 15
+_GROUP: Final = 4
+_IBAN_DIGITS: Final = {ord(char): str(int(char, 36)) for char in string.ascii_uppercase}
 _SECURITY: Final = (
     # United States: no check digit, so only with its dashes.
     re.compile(r"(?<![0-9-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9-])"),
@@ -97,19 +104,45 @@ def kind_of_text(text: str) -> str | None:
         return "e-mail"
     if not any("0" <= char <= "9" for char in text):
         return None
-    if any(_is_iban(found[0].replace(" ", "")) for found in _IBAN.finditer(text)):
+    if any(_is_iban(one) for found in _IBAN.finditer(text) for one in _ibans(found[0])):
         return "iban"
     if any(_is_security_number(text)):
         return "social-security-number"
-    if any(is_card(re.sub(r"[ -]", "", found[0])) for found in _CARD.finditer(text)):
+    if any(is_card(one) for found in _CARD.finditer(text) for one in _cards(found[0])):
         return "card-number"
     return None
 
 
+def _ibans(text: str) -> Iterator[str]:
+    """Yield what may be an IBAN: all of it, or what it begins with in one piece or in groups."""
+    words = text.split(" ")
+    yield "".join(words)
+    for number, word in enumerate(words[:-1], 1):
+        begins = "".join(words[:number])
+        if len(begins) >= _SHORTEST_IBAN and (number == 1 or len(word) <= _GROUP):
+            yield begins
+        if len(word) != _GROUP:
+            return
+
+
+def _cards(text: str) -> Iterator[str]:
+    """Yield what may be a card number: all digits, or the first in the form in which it is printed.
+
+    A date or a check number may follow it.
+    """
+    yield _digits(text)
+    printed = _PRINTED_CARD.match(text)
+    if printed is not None:
+        yield _digits(printed[0])
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[ -]", "", text)
+
+
 def _is_iban(text: str) -> bool:
     """Return whether an IBAN has its check digits (ISO 13616)."""
-    moved = text[4:] + text[:4]
-    return int("".join(str(int(char, 36)) for char in moved)) % 97 == 1
+    return int((text[4:] + text[:4]).translate(_IBAN_DIGITS)) % 97 == 1
 
 
 def is_card(digits: str) -> bool:

@@ -71,6 +71,27 @@ def test_shapes_are_found_alone_and_in_a_sentence(texts: list[str], kind: str) -
         assert kind_of_text(f"Please note {text}, thank you.") == kind, text
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("IBAN DE89370400440532013000 BIC COBADEFFXXX", "iban"),
+        ("DE89370400440532013000 OK", "iban"),
+        ("DE89 3704 0044 0532 0130 00 BIC: COBADEFFXXX", "iban"),
+        ("BE68 5390 0754 7034 KBC BRUSSELS", "iban"),
+        ("BE68 5390 0754 7034 BANK", "iban"),
+        ("GB82 WEST 1234 5698 7654 32 A1", "iban"),
+        ("My card is 4111 1111 1111 1111.", "card-number"),
+        ("4111111111111111 12/27", "card-number"),
+        ("4111111111111111 exp 12/27", "card-number"),
+        ("4111 1111 1111 1111 123", "card-number"),
+        ("4111-1111-1111-1111 12 27", "card-number"),
+        ("3782 822463 10005 12/27", "card-number"),
+    ],
+)
+def test_a_number_is_found_whatever_follows_it(text: str, kind: str) -> None:
+    assert kind_of_text(text) == kind
+
+
 @pytest.mark.parametrize("text", [*CARDS, *IBANS, *SECURITY[1:]])
 def test_a_changed_digit_makes_it_nothing(text: str) -> None:
     at = max(at for at, char in enumerate(text) if char.isdigit())
@@ -82,6 +103,8 @@ def test_a_changed_digit_makes_it_nothing(text: str) -> None:
     "text",
     [
         "", "hello", "2027-02-20T10:00:00Z", "1764285600000", "1.4111111111111111",
+        "4111111111111111.5", "4111111111111111-5", "2345678901234567 12", "DE89 3704 0044 BIC",
+        "DE89370400440532013001 OK",
         "000-12-3456", "666-12-3456", "912-12-3456", "123-00-4567", "4444444444444444444444",
         "0000000000000000", "a@b", "me @example.org", "c1f4b9e2-3a5d-4a1b-9d2e-7f0011223344",
     ],
