@@ -367,8 +367,10 @@ class Handler(FastPath):
         tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)
         try:
             async with overhearing(tee):
-                await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
-                response.close()  # trials may last longer
+                try:
+                    await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+                finally:
+                    response.close()  # trials may last longer
         finally:
             record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
             if tunnel.abandoned:
@@ -390,10 +392,8 @@ class Handler(FastPath):
         upstream = Leg(response.divert(), accepted, client=False, limit=limit)
         head = handshake.downward(response.head, agreed)
         client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
-        ways = (
-            self.steps.messages(exchange, "request"),
-            self.steps.messages(exchange, "response"),
-        )
+        messages = self.steps.messages
+        ways = messages(exchange, "request"), messages(exchange, "response")
         relay = Relay(self.steps, record, client, upstream, ways)
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         if relay.abandoned:

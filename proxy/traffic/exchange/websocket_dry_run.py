@@ -70,14 +70,21 @@ class TeeSocket:
             await self._woken.wait()
             self._woken.clear()
             while self._waiting:
-                messages, arrived = self._waiting.popleft()
+                messages, arrived = self._waiting[0]
                 await self._try(messages, arrived)
+                self._waiting.popleft()
                 self._size -= len(arrived.payload)
 
     def end(self) -> None:
         """Learn that nothing more will be heard."""
         self._ended = True
         self._woken.set()
+
+    def give_up(self) -> None:
+        """Report that what waits was not observed, once for each direction."""
+        left = {id(messages): messages for messages, _ in self._waiting}
+        for messages in left.values():
+            self.report(messages, refused(UNOBSERVED))
 
     def take(self, messages: Messages, arrived: Arrived) -> None:
         """Let a message wait to be tried.
@@ -131,17 +138,24 @@ def tee_socket(
 
 @contextlib.asynccontextmanager
 async def overhearing(socket: TeeSocket | None, *, longer: float = _LONGER) -> AsyncIterator[None]:
-    """Try what is heard beside what is done here, and up to so many seconds longer."""
+    """Try what is heard beside what is done here, and up to so many seconds longer.
+
+    That is so for a client that has gone as well. A task that is cancelled once more ends at once.
+    """
     if socket is None:
         yield
         return
     trials = asyncio.get_running_loop().create_task(socket.run())
     try:
         yield
-        socket.end()
-        await asyncio.wait({trials}, timeout=longer)
     finally:
-        trials.cancel()
+        socket.end()
+        try:
+            await asyncio.wait({trials}, timeout=longer)
+        finally:
+            if not trials.done():
+                trials.cancel()
+                socket.give_up()
 
 
 class _Ear:

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from proxy.core.compiled.rule_table import Decision, RuleTable
+from proxy.core.edits.key_needs import Keys
 from proxy.core.explain.dry_run import DryRunResult
 from proxy.core.http.message import Direction, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
@@ -104,9 +105,10 @@ async def test_a_message_that_is_too_long_is_told_once_and_all_pass() -> None:
 
 @dataclass
 class Slow:
-    """What a socket takes of a steps, with keys that never come."""
+    """What a socket takes of a steps, with keys that come when they may."""
 
     heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def ladder(self) -> Slow:
@@ -130,22 +132,58 @@ class Slow:
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
         return Messages(exchange, direction)
 
-    async def resolve(self, _: object) -> None:
-        await asyncio.Event().wait()
+    def clock(self) -> float:
+        return 0.0
+
+    async def resolve(self, _: object) -> Keys:
+        await self.go.wait()
+        return Keys({}, {})
 
 
-async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() -> None:
-    steps = Slow()
+def hearing(steps: Slow) -> TeeSocket:
     decision = RuleTable(RULES, pass_unmatched=True).decide(
         "GET", canonical("/stored"), websocket=True
     )
     exchange = Exchange(decision, RequestHead("GET", "/stored", None, ()))
-    socket = TeeSocket(
+    return TeeSocket(
         steps,  # type: ignore[arg-type]  # stands in for one
         exchange,
         MessageRecord("r", "api"),
         ResponseHead(101, b"", ()),
     )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_was_heard_is_told_although_the_client_has_gone(times: int) -> None:
+    steps = Slow()
+    socket = hearing(steps)
+
+    async def converse() -> None:
+        async with overhearing(socket):
+            for _ in range(2):
+                socket.ears[0](frame(TEXT, message().encode(), masked=True))
+            await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(converse())
+        for _ in range(times):
+            await asyncio.sleep(0.01)
+            task.cancel()
+        await asyncio.sleep(0.01)
+        assert task.done() is (times == 2)
+        steps.go.set()
+
+    observed = {"observed": "request"}
+    told = [fields.items() for _, fields in steps.heard]
+    if times == 1:
+        assert [{**observed, "would_be_sealed": 1}.items() <= one for one in told] == [True] * 2
+    else:
+        assert [{**observed, "would_fail": UNOBSERVED}.items() <= one for one in told] == [True]
+
+
+async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() -> None:
+    steps = Slow()
+    socket = hearing(steps)
     async with asyncio.timeout(30), overhearing(socket, longer=0.1):
         for _ in range(12):
             await asyncio.sleep(0)
