@@ -124,6 +124,50 @@ async def test_selectors_read_it_too(way: str) -> None:
     assert "response_unread" not in told
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b'{"content":"old"}\n',
+        b'{"level":"info"}\nTraceback (most recent call last):\n  File "a.py", line 1\n',
+        b"[1]\nfootnote\n",
+        b'{"content":7}\n{"content":"a","content":"b"}\n{"content":\n',
+    ],
+)
+@pytest.mark.parametrize("way", ["length", "chunks"])
+async def test_lines_that_hold_nothing_sealed_pass_beside_those_that_do(
+    lines: bytes, way: str
+) -> None:
+    origin = Origin(mirror)
+    await through(origin, post(b'{"content":"%b"}' % CANARY, JSON, target=b"/seal"), keys=KEYS)
+    sealed = origin.seen[0].body + b"\n"
+
+    plain, told = await through(answering(b"text/plain", lines, way=way), get(b"/open"), keys=KEYS)
+    mixed, _ = await through(
+        answering(b"text/plain", b"".join((sealed, lines, sealed)), way="chunks"),
+        get(b"/open"),
+        keys=KEYS,
+    )
+
+    opened = b'{"content":"%b"}\n' % CANARY
+    assert (plain.status, whole(plain)) == (200, lines)
+    assert "reason" not in told
+    assert whole(mixed) == b"".join((opened, lines, opened))
+
+
+async def test_a_line_that_is_no_json_but_holds_a_token_cuts() -> None:
+    lines = b'{"level":"info"}\n'
+    token = await a_token()
+
+    response, told = await through(
+        answering(b"text/plain", lines + b"see " + token + b"\n" + lines, way="chunks"),
+        get(b"/open"),
+        keys=KEYS,
+    )
+
+    assert response.body == b"%x\r\n%b\r\n" % (len(lines), lines)
+    assert told["reason"] == "not-json"
+
+
 @pytest.mark.parametrize("way", ["length", "chunks"])
 async def test_lines_and_coded_bodies_are_read(way: str) -> None:
     token = await a_token()

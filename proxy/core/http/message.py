@@ -49,13 +49,14 @@ class HeadFacts(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
     `cleared` are the checks that found nothing in this head. `plain_json` says that the body is
-    JSON in UTF-8 without Content-Encoding or digest, `as_page` that a browser may render it as a
-    page, whatever it is read as here. `own_cache` is a cache of `cache_control`.
+    JSON in UTF-8 without Content-Encoding or digest, `by_look` that its type was told by a look at
+    it, `as_page` that a browser may render it as a page, whatever it is read as here. `own_cache`
+    is a cache of `cache_control`.
     """
 
-    __slots__ = ("as_page", "cleared", "own_cache", "plain_json")
+    __slots__ = ("as_page", "by_look", "cleared", "own_cache", "plain_json")
 
-    def __init__(self, headers: Headers, *, as_page: bool = False) -> None:
+    def __init__(self, headers: Headers, *, as_page: bool = False, by_look: bool = False) -> None:
         """Take the headers that rules read, in one pass over all of them."""
         super().__init__()
         for name, value in headers:
@@ -64,6 +65,7 @@ class HeadFacts(dict[bytes, list[bytes]]):
                 self.setdefault(low, []).append(value)
         self.cleared: set[object] = set()
         self.as_page = as_page
+        self.by_look = by_look
         self.own_cache: bytes | None = None
         self.plain_json = not as_page and self._has_plain_json()
 
@@ -138,10 +140,11 @@ class ResponseHead:
         return head
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
-        """Return this head as rules read it where the body is of another type than it says."""
+        """Return this head as rules read it where a look shows that the body is of another type."""
         others = [pair for pair in self.headers if pair[0].lower() != b"content-type"]
         head = ResponseHead(self.status, self.reason, self.headers)
-        head._facts = HeadFacts((*others, (b"Content-Type", media)), as_page=as_page)
+        typed = (*others, (b"Content-Type", media))
+        head._facts = HeadFacts(typed, as_page=as_page, by_look=True)
         return head
 
 

@@ -19,6 +19,7 @@ from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnsupportedBody
 from ..expressions.name_readings import fold_header
 from ..expressions.selectors import NamedSelector, Whole
+from ..formats import token_places
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Manner, Span
 from ..formats.json import Findings
@@ -33,7 +34,7 @@ from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
 from .find_in_head import find_head_edits
 from .find_in_parts import part_edits
-from .find_in_records import record_edits
+from .find_in_records import compare_record, record_edits
 from .find_values import found_token, is_text, open_value, seal_value
 from .find_whole import whole_edits
 from .refusals import (
@@ -45,11 +46,8 @@ from .refusals import (
     refuse_unsealed_elements,
 )
 
-_AROUND: Final = (
-    HeadEdit,
-    PartEdit,
-    CarriedEdit,
-)  # a union in its place would be made for each edit
+# A union in its place would be made for each edit.
+_AROUND: Final = (HeadEdit, PartEdit, CarriedEdit)
 
 
 def find_edits(
@@ -204,15 +202,19 @@ def _record_edits(
     """
     compiled_blocks = alternatives(exchange, compiled, head)
     body_format = RECORDS[kind]
-    lenient = body_format.mixed and all(one.traits.only_opens_responses for one in compiled_blocks)
+    opens = all(one.traits.only_opens_responses for one in compiled_blocks)
+    lenient = body_format.mixed and opens
+    by_look = head.facts.by_look and opens  # then its first record alone has told the type
 
     def edits_of(text: bytes) -> list[Edit]:
+        if by_look and not token_places.any_in(text):
+            return []
         taker = choose(compiled_blocks, text, head, lenient=lenient)
         if taker is None:
             return []
         # A block that takes the body as a whole reads no records.
         edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
-        _compare_record(exchange, taker, text)
+        compare_record(exchange, taker, text)
         if taker.traits.optional and text and not any(map(_seals, edits)):
             edits.append(pass_unsealed(taker))
         if taker is compiled:
@@ -236,12 +238,6 @@ def _record_edits(
         edits += attachment_edits(exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
     return edits, count
-
-
-def _compare_record(exchange: Exchange, compiled: CompiledBlock, text: bytes) -> None:
-    """Refuse a record in which a parameter that binds it is another one."""
-    if compiled.sources_elsewhere is not None:
-        compiled.sources_elsewhere.compare_record(exchange, text)
 
 
 def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:

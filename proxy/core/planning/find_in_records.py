@@ -64,6 +64,12 @@ def record_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of i
     return edits, len(kept)
 
 
+def compare_record(exchange: Exchange, compiled: CompiledBlock, text: bytes) -> None:
+    """Refuse a record in which a parameter that binds it is another one."""
+    if compiled.sources_elsewhere is not None:
+        compiled.sources_elsewhere.compare_record(exchange, text)
+
+
 def _of_record(
     exchange: Exchange,
     compiled: CompiledBlock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, pairwise
 from typing import cast
@@ -376,6 +377,24 @@ def test_each_record_chooses_its_block() -> None:
 def test_what_a_later_block_would_seal_does_not_pass_unread(stream: bytes) -> None:
     with pytest.raises(SealyardError):
         flowed(begun(OPENS_OR_SEALS, a_response(headers=TYPES["sse"])), [stream])
+
+
+@pytest.mark.parametrize("body", [b'{"v":"old"}\n', b"[1]\nno JSON\n", b"[eyJ0]\n"])
+def test_of_a_type_told_by_a_look_only_what_holds_something_sealed_is_read(body: bytes) -> None:
+    plain = a_response(headers=((b"Content-Type", b"text/plain"),))
+    head = plain.read_as(b"application/x-ndjson", as_page=False)
+    sealing = Block(
+        a_block(encrypt=["optional $.v"]).encrypt, types=("application/x-ndjson",), names=CONST
+    )
+    either = a_rule(response=(sealing, *(STRICT.response or ())), names=CONST)  # type: ignore[misc]
+
+    assert b"".join(flowed(begun(STRICT, head), [body])) == body
+    with pytest.raises(MessageError):
+        flowed(begun(STRICT, a_response(headers=TYPES["ndjson"])), [body])
+    with pytest.raises(MessageError):
+        flowed(begun(STRICT, head), [body + b"eyJ0eXAiOiJzeTEi\n"])
+    with suppress(MessageError):
+        assert b"old" not in b"".join(flowed(begun(either, head), [body]))
 
 
 def test_a_block_for_whole_bodies_takes_no_record() -> None:
