@@ -93,7 +93,7 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     The outcome of its values is not known yet, so its headers are those of a message all of whose
     values are sealed or opened.
     """
-    joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind, limit)
+    joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind)
     plan = partial(plan_records, exchange, compiled, head)
     quick = None if way is None or joins is not None else partial(_changed, way)
     refuse_none = partial(refuse_missing, compiled, None)

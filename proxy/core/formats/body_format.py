@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
-from ..errors import BodyTooLarge, MessageError
+from ..errors import MessageError
 from ..expressions.selectors import Selector
 from ..http.message import Head, HeadFacts, MediaType
 from . import embedded_tokens
@@ -172,57 +172,74 @@ def as_it_is(text: bytes) -> bytes:
 class Splitter(ABC):
     """Cuts a stream where records end; holds back what is no whole record yet, up to `limit` bytes.
 
-    Nothing is changed: what is cut off is the stream, byte for byte.
+    Nothing is changed: what is cut off is the stream, byte for byte. Where a record ends depends
+    on what comes before it, and not on the pieces in which the stream comes.
     """
 
-    __slots__ = ("_held", "_limit", "_size")
+    __slots__ = ("_held", "_limit", "_size", "over")
     record_end: ClassVar[bytes | None] = None
     """What bytes end with of which nothing is held back; None: nothing is certain."""
 
     def __init__(self, limit: int) -> None:
-        """Begin where the stream does."""
+        """Begin where the stream does. It is `over` with a record of more bytes than the limit."""
         self._held: list[bytes] = []
         self._limit = limit
         self._size = 0
+        self.over = False
 
     def feed(self, data: bytes) -> bytes:
         """Return the records that are whole with these bytes, maybe none.
 
-        Raises BodyTooLarge where one has more bytes than the limit, InvalidBody as the format says.
+        Of a stream that is over, those before the record that is too long; behind it nothing comes.
         """
-        cut = self._border(data)
-        if not cut:
-            self._hold(data)
-            return b""
-        whole = b"".join((*self._held, data[:cut]))
-        self._held.clear()
-        self._size = 0
-        if cut < len(data):
-            self._hold(data[cut:])
-        return whole
+        if self._size + len(data) <= self._limit:  # no record of these can be too long
+            return self._taken(data, self._border(data))
+        whole: list[bytes] = []
+        at = 0
+        while at < len(data) and not self.over:
+            room = self._limit - self._size
+            some = data[at : at + max(room, 1)]
+            at += len(some)
+            cut = self._border(some)
+            if room > 0 or cut == 0:
+                whole.append(self._taken(some, cut))
+            else:
+                self.over = True  # and what is held back stays, so that nothing passes behind it
+        return b"".join(whole)
 
     def passes(self, data: bytes) -> bool:
         """Return whether nothing is held back, and `feed` would return these bytes as they are.
 
         What is not certain at a glance does not pass.
         """
-        return not self._held and self.record_end is not None and data.endswith(self.record_end)
+        if self._held or self.record_end is None or len(data) > self._limit:
+            return False
+        return data.endswith(self.record_end)
 
     def end(self) -> bytes:
         """Return what the stream ends with, maybe less than a record."""
-        rest = b"".join(self._held)
+        rest = b"" if self.over else b"".join(self._held)
         self._held.clear()
+        self._size = 0
         return rest
 
-    def _hold(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._limit:
-            raise BodyTooLarge("record")
-        self._held.append(data)
+    def _taken(self, data: bytes, cut: int) -> bytes:
+        """Return the records that are whole, up to a border; hold back what is behind it."""
+        if cut < 0:
+            self._held.append(data)
+            self._size += len(data)
+            return b""
+        whole, rest = b"".join((*self._held, data[:cut])), data[cut:]
+        self._held = [rest] if rest else []
+        self._size = len(rest)
+        return whole
 
     @abstractmethod
     def _border(self, data: bytes) -> int:
-        """Return where in `data`, which comes next, the last whole record ends; 0 for nowhere."""
+        """Return where the last whole record ends in `data`, which comes next; -1 for nowhere.
+
+        0: with it, what is held back shows to be whole.
+        """
 
 
 NOT_ANNOUNCED: Final = (

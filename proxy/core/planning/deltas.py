@@ -97,23 +97,25 @@ class DeltaRun:
 class DeltaJoiner:
     """Joins the deltas of a stream. `run` is what it holds back: whole records, or None."""
 
-    __slots__ = ("_choose", "_format", "_splitter", "run")
+    __slots__ = ("_choose", "_format", "run")
 
-    def __init__(self, kind: Kind, choose: Choose, limit: int) -> None:
-        """Begin; `choose` gives the block of a record, each of which has at most `limit` bytes."""
+    def __init__(self, kind: Kind, choose: Choose) -> None:
+        """Begin; `choose` gives the block of a record."""
         self._format = RECORDS[kind]
         self._choose = choose
-        self._splitter = splitter(kind, limit)
         self.run: DeltaRun | None = None
 
     def feed(self, records: bytes) -> bytes:
         """Take whole records; return what may go on, maybe nothing."""
         out: list[bytes] = []
+        splits = splitter(
+            self._format.kind, len(records)
+        )  # how long each may be has been looked at
         for line in paused(records.splitlines(keepends=True)):
-            record = self._splitter.feed(line)
+            record = splits.feed(line)
             if record:
                 self._take(record, out)
-        rest = self._splitter.end()
+        rest = splits.end()
         if rest:  # a record that nothing ends, which joined to others would leave them without end
             out += (self.flush(), rest)
         return b"".join(out)
@@ -183,13 +185,13 @@ def _is_comment(record: bytes) -> bool:
 
 
 def joiner(
-    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, kind: Kind, limit: int
+    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, kind: Kind
 ) -> DeltaJoiner | None:
     """Return what joins the deltas of a response's records; None where no block asks for that."""
     blocks = alternatives(exchange, compiled, head)
     if all(one.deltas is None for one in blocks):
         return None
-    return DeltaJoiner(kind, lambda text: choose(blocks, text, head), limit)
+    return DeltaJoiner(kind, lambda text: choose(blocks, text, head))
 
 
 def joined_body(
@@ -199,5 +201,5 @@ def joined_body(
     kind = compiled.records(media_type(head.facts))
     if kind is None or RECORDS[kind].splitter is None:
         return body
-    joining = joiner(exchange, compiled, head, kind, len(body))
+    joining = joiner(exchange, compiled, head, kind)
     return body if joining is None else joining.feed(body) + joining.flush()

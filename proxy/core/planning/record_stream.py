@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..compiled.block import CompiledBlock
-from ..errors import MessageError
+from ..errors import BodyTooLarge, MessageError
 from ..formats.body_format import Kind, Splitter
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.content_coding import coding_of
@@ -61,8 +61,14 @@ class RecordFlow(PlannedFlow):
         return None if self._joiner is None else self._joiner.run
 
     def feed(self, data: bytes) -> Iterator[bytes | Plan]:
-        """Take bytes; yield what to do with the records that are whole with them, if any are."""
-        return self._planned(self._splitter.feed(data))
+        """Take bytes; yield what to do with the records that are whole with them, if any are.
+
+        Raises BodyTooLarge behind those before a record that has more bytes than the limit.
+        """
+        yield from self._planned(self._splitter.feed(data))
+        if self._splitter.over:
+            yield from self.flush()
+            raise BodyTooLarge("record")
 
     def at_once(self, data: bytes) -> bytes | None:
         """Return what a way makes of bytes that are whole records, behind others that were whole.

@@ -38,7 +38,7 @@ from proxy.core.planning.find import needs_of
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
-from proxy.core.rules.model import Block, Names, Rule
+from proxy.core.rules.model import Batching, Block, Names, Rule
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -205,9 +205,11 @@ def test_a_stream_without_a_record_lacks_the_value_that_its_rule_needs(
     assert b"".join(flowed(begun(optional, head), [body] if body else [])) == body
 
 
-def broken_off(rule: Rule, head: ResponseHead, parts: list[bytes]) -> tuple[bytes, str]:
+def broken_off(
+    rule: Rule, head: ResponseHead, parts: list[bytes], limit: int = LIMIT
+) -> tuple[bytes, str]:
     """Return what comes out before a stream is refused, and why it is."""
-    flow = begun(rule, head).flow
+    flow = begun(rule, head, limit).flow
     assert isinstance(flow, RecordFlow)
     out: list[bytes] = []
 
@@ -254,6 +256,37 @@ def test_in_any_pieces_the_first_fault_is_told_and_what_goes_before_it_goes_on(
     with pytest.raises(MessageError) as caught:
         reply(rule, b"".join(written), head)
     assert caught.value.reason == reason
+
+
+@given(
+    st.lists(st.sampled_from([FINE, "{}", "[DONE]", *FAULTS]), max_size=8),
+    st.lists(st.integers(0, 3000), max_size=8),
+    st.sampled_from(list(TYPES)),
+    st.integers(1, len(FINE) + 12),
+)
+def test_in_any_pieces_a_record_above_the_limit_is_told_behind_those_before_it(
+    texts: list[str], cuts: list[int], kind: Kind, limit: int
+) -> None:
+    rule = a_rule(response=replace(a_block(decrypt=["$.v"]), sentinels=DONE), names=CONST)
+    before, behind = {"json-seq": ("\x1e", "\n"), "sse": ("data: ", "\n\n")}.get(kind, ("", "\n"))
+    written = [f"{before}{one}{behind}".encode() for one in texts]
+    faults = [at for at, one in enumerate(texts) if one in FAULTS and (kind != "sse" or one != "{")]
+    long = next((at for at, one in enumerate(written) if len(one) > limit), None)
+    assume(long is not None and long < min(faults, default=9))
+    opened = [one.replace(FINE.encode(), b'{"v": "a"}') for one in written[:long]]
+
+    told = broken_off(rule, a_response(headers=TYPES[kind]), parted(b"".join(written), cuts), limit)
+
+    assert told == (b"".join(opened), "record")
+
+
+def test_deltas_that_are_held_go_on_before_a_record_above_the_limit() -> None:
+    rule = a_rule(response=replace(a_block(encrypt=["$.v"]), batch=Batching(None)), names=CONST)
+    parts = [b'data: {"v":"a"}\n\ndata: {"v":"b"}\n\n', b"data: " + b"1" * 90]
+
+    out, reason = broken_off(rule, a_response(headers=TYPES["sse"]), parts, 80)
+
+    assert (out.count(b"eyJ0eXAi"), reason) == (1, "record")
 
 
 def test_a_body_where_none_may_be_is_refused_in_pieces_too() -> None:

@@ -3,7 +3,8 @@
 The same events or lines are answered on a connection that is new or was used before, at once or in
 pieces, in chunks or with a Content-Length. They are refused for the same reason or pass as the same
 bytes. In chunks, what goes on before a fault is the same as well; with a Content-Length of up to 64
-KiB nothing does, and the status is 502.
+KiB nothing does, and the status is 502. So it is for a record of more bytes than the rule takes,
+but a body with a length is refused as a whole by then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.config.limits import MEBIBYTE
 from proxy.config.settings import UnixAddress
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
@@ -59,10 +61,12 @@ BLOCKS: Final = {
     "opens-or-keeps": replace(OPENS, keep_unopened=True),
     "opens-tokens": Block(decrypt=(an_item("tokens"),)),
 }
+SHORTS: Final = (20, 60, 250)
 BOOK: Final = RuleTable(
     tuple(
-        Rule(name, (parse_pattern(f"/{name}"),), NAMES, response=(block,))
+        Rule(path[1:], (parse_pattern(path),), NAMES, response=(block,), max_body=most)
         for name, block in BLOCKS.items()
+        for path, most in ((f"/{name}", MEBIBYTE), *((f"/{name}-{one}", one) for one in SHORTS))
     ),
     pass_unmatched=True,
 )
@@ -252,6 +256,27 @@ def test_a_stream_comes_to_the_same_however_it_comes(world: World, data: st.Data
         else:
             assert outcome.status == 502
             assert CANARY.encode() not in outcome.body
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_stream_is_cut_before_the_same_long_record_however_it_comes(
+    world: World, data: st.DataObject
+) -> None:
+    rule = data.draw(st.sampled_from(sorted(BLOCKS)), label="rule")
+    most = data.draw(st.sampled_from(SHORTS), label="most")
+    kind = data.draw(st.sampled_from(sorted(KINDS)), label="type")
+    body = data.draw(streams(kind, world.tokens), label="body")
+    in_pieces = data.draw(ARRIVALS, label="in pieces")
+
+    told = world.outcome(f"{rule}-{most}", kind, body, Arrival(warm=False))
+
+    assert told.ended is (told.reason is None)
+    for arrival in (Arrival(), in_pieces):
+        assert world.outcome(f"{rule}-{most}", kind, body, arrival) == told
+    if told.reason == "record":
+        measured = world.outcome(f"{rule}-{most}", kind, body, Arrival(measured=True))
+        assert (measured.reason, measured.status) == ("response-length", 502)
 
 
 def test_above_64_kib_it_is_a_stream_although_all_of_it_has_come(world: World) -> None:

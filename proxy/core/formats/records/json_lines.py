@@ -61,7 +61,7 @@ class LineSplitter(Splitter):
     record_end = b"\n"
 
     def _border(self, data: bytes) -> int:
-        return data.rfind(b"\n") + 1
+        return data.rfind(b"\n") + 1 or -1
 
 
 class SequenceSplitter(Splitter):
@@ -82,7 +82,7 @@ class SequenceSplitter(Splitter):
         self._begun = self._in_string = self._escaped = False
 
     def _border(self, data: bytes) -> int:
-        at = cut = 0
+        at, cut = 0, -1
         while at < len(data):
             if self._escaped:
                 self._escaped = False

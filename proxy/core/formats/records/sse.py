@@ -37,6 +37,7 @@ _BEFORE: Final = re.compile(rb"%bdata: ?+(?=[^\r\n])" % _AROUND)
 _BEHIND: Final = re.compile(rb"%b\n" % _AROUND)
 _BETWEEN: Final = re.compile(rb"(?:(?::[^\r\n]*+)?+(?:\r\n|\r|\n))*+")
 """Comments and empty lines."""
+_COMMENT_END: Final = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n)")
 
 
 class SseLine(NamedTuple):
@@ -177,13 +178,14 @@ class EventSplitter(Splitter):
     would wait for the next event. What lies between two events belongs to neither.
     """
 
-    __slots__ = ("_last",)
+    __slots__ = ("_in_comment", "_last")
     record_end = b"\n\n"
 
     def __init__(self, limit: int) -> None:
         """Begin where the stream does."""
         super().__init__(limit)
         self._last = b""
+        self._in_comment = False  # part of one between two events is all that is held back
 
     def _border(self, data: bytes) -> int:
         if data.endswith(self.record_end):  # as most are
@@ -192,13 +194,23 @@ class EventSplitter(Splitter):
         seen = self._last + data
         self._last = data[-1:]
         end = max(seen.rfind(one) for one in _EMPTY_LINES) + 2
-        cut = end - (len(seen) - len(data)) if end >= len(b"\n\n") else 0
+        cut = end - (len(seen) - len(data)) if end >= len(b"\n\n") else -1
         if data[cut - 1 : cut + 1] == b"\r\n":
             cut += 1
-        if cut or not self._held:
+        if cut < 0:
+            cut = self._border_between(data)
+        if cut >= 0:
             # Comments keep a connection alive, so they are not kept waiting either.
             cut = _BETWEEN.match(data, cut).end()  # type: ignore[union-attr]  # it matches nothing
+            self._in_comment = data.startswith(b":", cut)
         return cut
+
+    def _border_between(self, data: bytes) -> int:
+        """Return a place in `data` that lies between two events, if no event ends in it; or -1."""
+        if not self._held:
+            return 0
+        ended = _COMMENT_END.match(data) if self._in_comment else None
+        return -1 if ended is None else ended.end()
 
 
 class EventFormat(RecordFormat):

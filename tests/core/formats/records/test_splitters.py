@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import BodyTooLarge, ForbiddenValue
+from proxy.core.errors import ForbiddenValue
 from proxy.core.formats.body_format import Kind
 from proxy.core.formats.records import sse
 from proxy.core.formats.table import RECORDS, splitter
@@ -104,6 +104,7 @@ def test_the_records_of_the_pieces_are_those_of_the_stream(
         ("sse", [b"data: x\r\n\r", b"\n", b"\nda"], [b"data: x\r\n\r", b"\n", b"\n"]),
         ("sse", [b"id: 1\n", b":\n"], [b"", b""]),
         ("sse", [b"data: x\n\n:\n:"], [b"data: x\n\n:\n"]),
+        ("sse", [b": pi", b"ng", b"\nda"], [b"", b"", b": ping\n"]),
         ("json-seq", [b"\x1e", b"{}", b"\n"], [b"", b"", b"\x1e{}\n"]),
         (
             "json-seq",
@@ -111,8 +112,9 @@ def test_the_records_of_the_pieces_are_those_of_the_stream(
             [b"", b"", b'\x1e{"a":"}\\"\n",\n1}\n'],
         ),
         ("json-seq", [b'\x1e"\\', b'"\\\\"\n'], [b"", b'\x1e"\\"\\\\"\n']),
-        ("json-seq", [b"\x1e12", b"3\n", b"\n", b"\x1e"], [b"", b"\x1e123\n", b"", b""]),
+        ("json-seq", [b"\x1e12", b"3\n", b"\n", b"\x1e"], [b"", b"\x1e123\n", b"", b"\n"]),
         ("json-seq", [b"\x1e[\n", b"\x1e1\n"], [b"", b"\x1e[\n\x1e1\n"]),
+        ("json-seq", [b"\x1e[\n", b"\x1e1"], [b"", b"\x1e[\n"]),
         ("json-seq", [b'\x1e"a\x1e', b"]\n"], [b'\x1e"a', b"\x1e]\n"]),
     ],
 )
@@ -124,12 +126,39 @@ def test_a_record_goes_on_as_soon_as_it_is_whole(
     assert [made.feed(part) for part in parts[: len(let_go)]] == let_go
 
 
-@pytest.mark.parametrize("kind", ["ndjson", "sse", "json-seq"])
-def test_no_more_is_held_than_the_limit(kind: Kind) -> None:
+@given(streams, st.lists(st.integers(0, 200), max_size=8), st.integers(1, 30))
+def test_in_any_pieces_the_same_goes_on_up_to_a_record_above_the_limit(
+    stream: tuple[Kind, bytes], cuts: list[int], limit: int
+) -> None:
+    kind, body = stream
+
+    def let_go(*parts: bytes) -> tuple[bytes, bool]:
+        made = splitter(kind, limit)
+        return b"".join(map(made.feed, parts)), made.over
+
+    borders = [0, *sorted({cut % (len(body) + 1) for cut in cuts} - {0}), len(body)]
+    told = let_go(*(body[at : at + 1] for at in range(len(body))))
+
+    assert let_go(body) == told
+    assert let_go(*(body[one:other] for one, other in pairwise(borders))) == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "short", "long"),
+    [
+        ("ndjson", b"123456789\n", b"1234567890\n"),
+        ("sse", b"data: 12\n\n", b"data: 123\n\n"),
+        ("sse", b"data: 12\r\r\n", b"data: 123\r\r\n"),
+        ("sse", b":23456789\n", b":234567890\n"),
+        ("json-seq", b"\x1e12345678\n", b"\x1e123456789\n"),
+    ],
+)
+def test_no_record_is_longer_than_the_limit(kind: Kind, short: bytes, long: bytes) -> None:
     made = splitter(kind, 10)
 
-    assert made.feed(b"\x1e" + b"1" * 9) == b""
-    with pytest.raises(BodyTooLarge):
-        made.feed(b"1")
-    whole = b"\x1edata: 123456789\n" + (b"\n" if kind == "sse" else b"")
-    assert splitter(kind, 10).feed(whole) == whole
+    assert made.feed(short * 3 + long + short) == short * 3
+    assert made.over
+    assert not made.passes(short)
+    assert made.feed(short) == made.end() == b""
+    assert splitter(kind, 10).feed(short * 3) == short * 3
+    assert not splitter(kind, len(short)).passes(short * 2)
