@@ -7,7 +7,7 @@ from functools import partial
 
 from ..compiled.block import CompiledBlock
 from ..formats.body_format import Kind
-from ..formats.table import splitter
+from ..formats.table import RECORDS, splitter
 from ..http.message import RequestHead, ResponseHead
 from ..planning.block_choice import (
     alternatives,
@@ -97,7 +97,8 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     plan = partial(plan_records, exchange, compiled, head)
     quick = None if way is None or joins is not None else partial(_changed, way)
     refuse_none = partial(refuse_missing, compiled, None)
-    flow = RecordFlow(splitter(kind, limit), plan, refuse_none, joins, quick)
+    cuts, open_ended = splitter(kind, limit), RECORDS[kind].open_ended
+    flow = RecordFlow(cuts, plan, refuse_none, joins, quick, open_ended=open_ended)
     counts = expected_outcomes(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()

@@ -28,26 +28,30 @@ class RecordFlow(PlannedFlow):
     of records that come together and are not taken together, those before the fault go on.
     """
 
-    __slots__ = ("_joiner", "_plan", "_records", "_refuse_none", "_splitter", "_way")
+    __slots__ = ("_joiner", "_plan", "_records", "_refuse_none", "_splitter", "_way", "open_ended")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a stream
         self,
         splitter: Splitter,
         plan: Callable[[bytes], Plan],
         refuse_none: Callable[[], None],
         joiner: DeltaJoiner | None = None,
         way: Callable[[bytes], bytes | None] | None = None,
+        *,
+        open_ended: bool = False,
     ) -> None:
         """Begin; `plan` makes a plan of some whole records, `joiner` fewer records of them.
 
         `refuse_none` raises where a body without a record must not pass. `way` changes some whole
-        records at once, or returns None where they are to be planned.
+        records at once, or returns None where they are to be planned. `open_ended` is as
+        `RecordFormat` has it.
         """
         self._splitter = splitter
         self._plan = plan
         self._refuse_none = refuse_none
         self._joiner = joiner
         self._way = way
+        self.open_ended = open_ended
         self._records = 0  # in what was planned; those that went a way count as one
 
     @property

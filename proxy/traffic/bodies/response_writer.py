@@ -176,7 +176,8 @@ class ResponseWriter:
     async def _stream(
         self, message: Forwardable, response: UpstreamResponse, location_rewrite: LocationRewrite
     ) -> int:
-        as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
+        records = message.flow if isinstance(message.flow, RecordFlow) else None
+        as_one = message.flow is not None and records is None
         framing = response.framing
         if framing.length is None or not framing.present:
             framing = CHUNKED
@@ -184,11 +185,12 @@ class ResponseWriter:
                 # RFC 9112 section 6.1: no chunks for HTTP/1.0; the connection ends the body.
                 framing = ABSENT
                 self.keep = False
-                if as_one and not self.peer.address:
+                may_end = records is not None and records.open_ended
+                if message.flow is not None and not may_end and not self.peer.address:
                     # A Unix socket has no resets: cut and complete would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
         self._send(message, framing, location_rewrite)
-        if isinstance(message.flow, RecordFlow):
+        if records is not None:
             await self._link.drain()  # the head has gone, whatever becomes of the first record
         boundaries = None
         chunks = response.chunks()

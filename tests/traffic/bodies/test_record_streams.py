@@ -8,10 +8,12 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from proxy.config.limits import Timeouts
+from proxy.config.settings import UnixAddress
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.apply.passing import begin_stream, pass_request
 from proxy.core.compiled.block import CompiledBlock
@@ -493,6 +495,43 @@ async def test_a20_events_for_http_10_that_fail_end_with_a_reset() -> None:
 
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(stream.client.reader.read(), PATIENCE)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("kind", [EVENTS, LINES])
+async def test_b4_no_cut_stream_looks_whole_on_a_unix_socket(
+    tmp_path: Path, version: bytes, kind: bytes
+) -> None:
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % kind)
+        for one in (b'{"content":"%b"}' % CANARY, b"{}"):
+            data = b"data: %b\n\n" % one if kind == EVENTS else one + b"\n"
+            peer.send(b"Transfer-Encoding: chunked\r\n\r\n" if one != b"{}" else b"")
+            peer.send(b"%x\r\n%b\r\n" % (len(data), data))
+        peer.send(b"0\r\n\r\n")
+
+    path = str(tmp_path / "socket")
+    async with (
+        running(Origin(script)) as origin,
+        proxied(
+            local(origin.port),
+            listen=UnixAddress(Path(path)),
+            rule_table=BOOK,
+            keys=a_world().sessions,
+        ) as ours,
+        connected(path=path) as client,
+    ):
+        client.send(b"GET /seal HTTP/%b\r\nHost: h\r\n\r\n" % version)
+        raw = await client.rest()
+        await eventually(lambda: ours.ear.heard)
+
+    refused = version == b"1.0" and kind == LINES
+    assert raw.startswith(b"HTTP/1.1 502 " if refused else b"HTTP/1.1 200 ")
+    assert not raw.endswith(b"0\r\n\r\n")
+    assert CANARY not in raw
+    assert (raw.count(b"eyJ0eXAi") == 1) is not refused
+    assert ours.ear.last["reason"] == ("cut-cannot-be-shown" if refused else "missing-value")
 
 
 async def test_b15_events_that_only_their_connection_ends_are_events() -> None:
