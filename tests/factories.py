@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from proxy.core.crypto.secret import Kek, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
 from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.errors import MessageError
 from proxy.core.expressions import routes
 from proxy.core.expressions.selectors import JsonSelector, parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -23,6 +24,7 @@ from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.plan import Plan, Step
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
@@ -225,6 +227,25 @@ def streaming_request(
     """Return the block that takes a request record by record, and their kind, if one does."""
     treatment = treat_request(exchange, length, limit)
     return (treatment.block, treatment.kind) if isinstance(treatment, StreamRecords) else None
+
+
+def streamed(steps: Iterable[Step]) -> Iterator[bytes]:
+    """Yield what becomes of the steps of a stream, as far as it goes; raise what ends it."""
+    for step in steps:
+        if isinstance(step, bytes):
+            yield step
+            continue
+        assert not isinstance(step, Plan)  # records are planned by whoever has the time
+        try:
+            plan = step.plan()
+            done = None if plan is None else apply(plan, keys_for(plan.needs), NOW).forwardable
+        except MessageError:
+            halves = step.halves()
+            if not halves:
+                raise
+            yield from streamed(halves)
+        else:
+            yield (done and done.body) or b""
 
 
 def send(rule: Rule, message: Message, *, now: float = NOW) -> Applied:

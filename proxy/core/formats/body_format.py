@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 from ..errors import MessageError
 from ..expressions.selectors import Selector
 from ..http.message import Head, HeadFacts, MediaType
+from ..slices import PIECE_BYTES, pause
 from . import embedded_tokens
 from . import json as json_format
 from .embedded_tokens import FoundToken
@@ -192,12 +193,13 @@ class Splitter(ABC):
 
         Of a stream that is over, those before the record that is too long; behind it nothing comes.
         """
-        if self._size + len(data) <= self._limit:  # no record of these can be too long
-            return self._taken(data, self._border(data))
+        if len(data) <= min(self._limit - self._size, PIECE_BYTES):
+            return self._taken(data, self._border(data))  # no record of these can be too long
         whole: list[bytes] = []
         at = 0
         while at < len(data) and not self.over:
-            room = self._limit - self._size
+            pause()
+            room = min(self._limit - self._size, PIECE_BYTES)
             some = data[at : at + max(room, 1)]
             at += len(some)
             cut = self._border(some)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..compiled.block import CompiledBlock
 from ..edits.edit_types import PieceEdit
@@ -44,11 +45,30 @@ class Plan:
     records: int = 0
 
 
+class Unplanned(Protocol):
+    """Some of a body that can be planned now. All that it does may take long."""
+
+    body: bytes
+
+    def plan(self) -> Plan | None:
+        """Return a plan, once; None where there is nothing to do yet. Raises MessageError."""
+
+    def halves(self) -> tuple[Unplanned, ...]:
+        """Return what to plan in its place where it failed; nothing where it is the smallest.
+
+        So what lies before the fault may go on.
+        """
+
+
+Step = bytes | Plan | Unplanned
+
+
 class PlannedFlow(ABC):
     """Gives bytes that may go on as they are, and plans; what these become is for `apply`.
 
-    Each plan must be carried out before the next step is asked for. After an error nothing more
-    comes: whoever sends the pieces on must let their receiver see that they were cut.
+    What is still to be planned comes as such, for whoever has the time for it. Each step must be
+    carried out before the next one is asked for. After an error nothing more comes: whoever sends
+    the pieces on must let their receiver see that they were cut.
     """
 
     __slots__ = ()
@@ -59,9 +79,9 @@ class PlannedFlow(ABC):
         return False
 
     @abstractmethod
-    def feed(self, data: bytes) -> Iterator[bytes | Plan]:
+    def feed(self, data: bytes) -> Iterator[Step]:
         """Take bytes; yield what there is to do with them. Raises MessageError."""
 
     @abstractmethod
-    def end(self) -> Iterator[bytes | Plan]:
+    def end(self) -> Iterator[Step]:
         """Learn that the body ends here; yield what is left to do. Raises MessageError."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..compiled.block import CompiledBlock
-from ..errors import BodyTooLarge, MessageError
+from ..errors import BodyTooLarge
 from ..formats.body_format import Kind, Splitter
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.content_coding import coding_of
@@ -22,7 +22,7 @@ it is refused with a status, where a stream can only break off."""
 
 
 class RecordFlow(PlannedFlow):
-    """Gives a plan for whole records as they come, or what a way has made of them.
+    """Gives whole records to be planned as they come, or what a way has made of them.
 
     Nothing that came in comes out otherwise. In whatever pieces a body comes, it comes to the same:
     of records that come together and are not taken together, those before the fault go on.
@@ -64,12 +64,12 @@ class RecordFlow(PlannedFlow):
         """The records that are held back, which `flush` lets go; None for none."""
         return None if self._joiner is None else self._joiner.run
 
-    def feed(self, data: bytes) -> Iterator[bytes | Plan]:
+    def feed(self, data: bytes) -> Iterator[bytes | Records]:
         """Take bytes; yield what to do with the records that are whole with them, if any are.
 
         Raises BodyTooLarge behind those before a record that has more bytes than the limit.
         """
-        yield from self._planned(self._splitter.feed(data))
+        yield from self._given(self._splitter.feed(data))
         if self._splitter.over:
             yield from self.flush()
             raise BodyTooLarge("record")
@@ -87,57 +87,29 @@ class RecordFlow(PlannedFlow):
             self._records = 1
         return changed
 
-    def flush(self) -> Iterator[Plan]:
-        """Yield the plan for the records that are held back, if there are any."""
+    def flush(self) -> Iterator[Records]:
+        """Yield the records that are held back, if there are any."""
         held = b"" if self._joiner is None else self._joiner.flush()
         if held:
-            yield from self._plans(held)
+            yield Records(self, held)
 
-    def end(self) -> Iterator[bytes | Plan]:
+    def end(self) -> Iterator[bytes | Records]:
         """Learn that the body ends here; yield what to do with the rest.
 
         Raises MissingValue where there was no record, and one is needed.
         """
-        yield from self._planned(self._splitter.end())
+        yield from self._given(self._splitter.end())
         yield from self.flush()
         if not self._records:
             self._refuse_none()
 
-    def apart(self, plan: Plan) -> Iterator[Plan] | None:
-        """Return plans for both halves of records whose plan failed; None for a single record.
+    def planned(self, records: bytes) -> Plan:
+        """Return the plan for some whole records."""
+        plan = self._plan(records)
+        self._records += plan.records
+        return plan
 
-        So those before the one at fault may go on.
-        """
-        halves = self._halves(plan.body)
-        return (one for half in halves for one in self._plans(half)) if halves else None
-
-    def _planned(self, records: bytes) -> Iterator[bytes | Plan]:
-        if records and self._joiner is not None:
-            records = self._joiner.feed(records)
-        if records:
-            changed = None if self._way is None else self._way(records)
-            if changed is None:
-                yield from self._plans(records)
-            else:
-                self._records = 1
-                yield changed
-
-    def _plans(self, records: bytes) -> Iterator[Plan]:
-        """Yield a plan for some whole records, or those for their halves where there is none."""
-        halves: tuple[bytes, ...] = ()
-        try:
-            plan = self._plan(records)
-        except MessageError:
-            halves = self._halves(records)
-            if not halves:
-                raise
-        else:
-            self._records += plan.records
-            yield plan
-        for half in halves:
-            yield from self._plans(half)
-
-    def _halves(self, records: bytes) -> tuple[bytes, ...]:
+    def halves(self, records: bytes) -> tuple[bytes, ...]:
         """Return some whole records in two parts; nothing for a single one."""
         splitter = type(self._splitter)(len(records))
         lines = paused(records.splitlines(keepends=True))
@@ -146,6 +118,40 @@ class RecordFlow(PlannedFlow):
             singly.append(rest)
         middle = len(singly) // 2
         return (b"".join(singly[:middle]), b"".join(singly[middle:])) if middle else ()
+
+    def _given(self, records: bytes) -> Iterator[bytes | Records]:
+        if not records:
+            return
+        changed = None if self._way is None else self._way(records)
+        if changed is None:
+            yield Records(self, records, None if self._joiner is None else self._joiner.feed)
+        else:
+            self._records = 1
+            yield changed
+
+
+class Records:
+    """Whole records of a stream, `body`, that are still to be planned."""
+
+    __slots__ = ("_flow", "_join", "body")
+
+    def __init__(
+        self, flow: RecordFlow, body: bytes, join: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """Take the flow that plans them; `join` makes fewer records of them before."""
+        self.body = body
+        self._flow = flow
+        self._join = join
+
+    def plan(self) -> Plan | None:
+        """Return their plan, once; None where all of them are held back."""
+        if self._join is not None:
+            self.body = self._join(self.body)
+        return self._flow.planned(self.body) if self.body else None
+
+    def halves(self) -> tuple[Records, ...]:
+        """Return both halves of records that failed; nothing for a single one."""
+        return tuple(Records(self._flow, one) for one in self._flow.halves(self.body))
 
 
 def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:

@@ -13,15 +13,15 @@ from functools import partial
 from itertools import chain
 
 from ...core.apply.forwardable import Forwardable
-from ...core.errors import MessageError
-from ...core.planning.plan import Plan, PlannedFlow
+from ...core.planning.plan import Plan, PlannedFlow, Step, Unplanned
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
 from ..interfaces import Change, Outlet, UpstreamResponse
 from .due import until_due
 from .transformed import DelegatingResponse, TransformedBody
 
-Apply = Callable[[Plan], Awaitable[Forwardable]]
+Apply = Callable[[Plan | Unplanned], Awaitable[Forwardable | tuple[Unplanned, ...]]]
+"""Returns what may go on, or the steps to carry out in place of this one."""
 
 
 class StreamedBody(TransformedBody):
@@ -30,7 +30,7 @@ class StreamedBody(TransformedBody):
     __slots__ = ("_apply", "_held", "_incoming", "_stopped")
 
     def __init__(self, incoming: AsyncIterator[bytes], message: Forwardable, apply: Apply) -> None:
-        """Begin; `incoming` is the body as it comes, and `apply` carries out a plan for it."""
+        """Begin; `incoming` is the body as it comes, and `apply` carries out its steps."""
         if not isinstance(message.flow, PlannedFlow):
             raise TypeError("the message is not planned piece by piece")
         super().__init__(message.flow, CHUNKED)
@@ -57,43 +57,29 @@ class StreamedBody(TransformedBody):
             yield pieces
         self._whole = True
 
-    async def _let_out(
-        self, flow: PlannedFlow, steps: Iterable[bytes | Plan]
-    ) -> AsyncIterator[bytes]:
+    async def _let_out(self, flow: PlannedFlow, steps: Iterable[Step]) -> AsyncIterator[bytes]:
         """Carry out steps, and yield what may go on; one that fails is taken apart if it can be."""
         left = iter(steps)
         while (step := next(left, None)) is not None:
-            try:
-                self._held.append(await self._carried_out(step))
-            except MessageError:
-                smaller = _apart(flow, step)
-                if smaller is None:
-                    raise
-                left = chain(smaller, left)
+            done = step if isinstance(step, bytes) else await self._apply(step)
+            if isinstance(done, tuple):
+                left = chain(done, left)
                 continue
+            self._held.append(done if isinstance(done, bytes) else _body_of(done))
             if not flow.holds:
                 pieces = b"".join(self._held)
                 self._held.clear()
                 if pieces:
                     yield pieces
 
-    async def _carried_out(self, step: bytes | Plan) -> bytes:
-        if isinstance(step, bytes):
-            return step
-        message = await self._apply(step)
-        if message.body is None:
-            raise TypeError("a changed piece has a body of bytes")
-        return message.body
+
+def _body_of(message: Forwardable) -> bytes:
+    if message.body is None:
+        raise TypeError("a changed piece has a body of bytes")
+    return message.body
 
 
-def _apart(flow: PlannedFlow, step: bytes | Plan) -> Iterable[Plan] | None:
-    """Return what there is to do in place of a step that failed; None: it is the smallest one."""
-    if isinstance(flow, RecordFlow) and isinstance(step, Plan):
-        return flow.apart(step)
-    return None
-
-
-def _let_go(flow: PlannedFlow) -> Iterable[bytes | Plan]:
+def _let_go(flow: PlannedFlow) -> Iterable[Step]:
     """Return what there is to do with whole records that are held back."""
     return flow.flush() if isinstance(flow, RecordFlow) else ()
 

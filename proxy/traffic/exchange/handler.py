@@ -19,12 +19,12 @@ from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pa
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.planning.exchange import Exchange
-from ...core.planning.plan import Plan, PlannedFlow
+from ...core.planning.plan import PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
 from ...telemetry.tap import Tap
 from ..bodies.peeked_response import look_at
-from ..bodies.record_streams import StreamedBody, StreamedResponse
+from ..bodies.record_streams import Apply, StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
 from ..http1.boundaries import streams_records
 from ..http1.framing import Framing
@@ -45,6 +45,7 @@ from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, Steps
+from .streamed_steps import carried_out
 from .tunnel import Tunnel
 from .way_steps import KeySource
 from .websocket_dry_run import overhearing, tee_socket
@@ -342,15 +343,8 @@ class Handler(FastPath):
                 raise
             raise Busy("long-messages") from None
 
-    def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
-        return partial(self._apply_piece, record=record)
-
-    async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
-        """Carry out a plan for a piece of a body, whose end may be hours away."""
-        async with self.steps.slices.turn(long=is_long(plan.body)) as run:
-            message = await self.steps.carry_out(plan, record, run, piece="piece")
-        self.steps.report_unopened(record)
-        return message
+    def _applying(self, record: MessageRecord) -> Apply:
+        return partial(carried_out, self.steps, record)
 
     async def _tunnel(
         self,

@@ -26,6 +26,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_message, plan_records
+from proxy.core.planning.record_stream import Records
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule, Verdict
 from tests.core.apply.test_ways import ALL, HERE, Warm, asked_for, proven, sent, target_of
@@ -394,8 +395,9 @@ def test_a_stream_takes_its_way_and_plans_what_that_leaves() -> None:
     event = b"data: %b\n\n" % json.dumps({"content": TOKEN}).encode()
     (opened,) = message.flow.feed(event)
     assert opened == event.replace(TOKEN.encode(), b"hello")
-    (plan,) = message.flow.feed(b"data: [DONE]\n\n")
-    assert isinstance(plan, Plan)
+    (left,) = message.flow.feed(b"data: [DONE]\n\n")
+    assert isinstance(left, Records)
+    assert isinstance(left.plan(), Plan)
 
 
 def test_nothing_but_what_a_way_has_made_goes_on_without_a_plan() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.stream_records import Deltas
 from proxy.core.errors import BodyTooLarge, InvalidBody, MessageError
@@ -20,21 +21,20 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.deltas import RUN_MAX
-from proxy.core.planning.plan import Plan
+from proxy.core.planning.plan import Step
 from proxy.core.planning.record_stream import RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
 from tests.core.planning.test_record_stream import parted
 from tests.factories import (
-    NOW,
     Trip,
     a_block,
     a_message,
     a_response,
     a_rule,
-    keys_for,
     replied,
     reply,
+    streamed,
 )
 
 CONST = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
@@ -61,12 +61,9 @@ def flow_of(one: Rule, headers: Headers = EVENTS, limit: int = 1_000_000) -> Rec
     return flow
 
 
-def done(plans: Any) -> bytes:  # noqa: ANN401 - what feed, flush and end give
-    return b"".join(_carried_out(plan) for plan in plans)
-
-
-def _carried_out(plan: Plan) -> bytes:
-    return apply(plan, keys_for(plan.needs), NOW).forwardable.body or b""
+def done(steps: Iterable[Step]) -> bytes:
+    """Return what becomes of what feed, flush and end give."""
+    return b"".join(streamed(steps))
 
 
 def through(one: Rule, parts: list[bytes], flushes: frozenset[int] = frozenset()) -> bytes:
@@ -283,7 +280,7 @@ def test_what_is_refused_alone_is_refused_behind_a_run(data: str) -> None:
     assert not done(flow.feed(stream_of(CANARY)))
 
     with pytest.raises(MessageError):
-        done([*flow.feed(f"data: {data}\n\n".encode()), *flow.end()])
+        done(chain(flow.feed(f"data: {data}\n\n".encode()), flow.end()))
 
 
 def test_a_longer_record_than_the_limit_is_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,13 +30,14 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.plan import Plan
+from proxy.core.planning.plan import Plan, Unplanned
 from proxy.core.planning.planner import plan_records
-from proxy.core.planning.record_stream import RecordFlow
+from proxy.core.planning.record_stream import RecordFlow, Records
 from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
 from proxy.traffic.downstream.fast_io import FastOutput
+from proxy.traffic.slices import AT_ONCE, SHORT_BYTES
 from tests.factories import Ear
 from tests.keys.builders import World, a_world
 from tests.traffic.ours import HASTY, local, proxied
@@ -200,13 +202,58 @@ async def test_warm_records_go_a_way_without_a_plan_and_sentinels_do_not(
     assert CANARY.decode() not in repr(stream.ear.heard)
 
 
+async def test_long_records_are_planned_in_slices_however_many_streams_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_loop: set[tuple[bool, bool]] = set()
+
+    def noted(
+        exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, records: bytes
+    ) -> Plan:
+        long = len(records) > SHORT_BYTES
+        in_loop.add((long, threading.current_thread() is threading.main_thread()))
+        return plan_records(exchange, compiled, head, records)
+
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % LINES)
+        peer.send(b"Transfer-Encoding: chunked\r\n\r\n")
+        for one in (long, short, long):
+            for at in range(0, len(one), 5000):
+                piece = one[at : at + 5000]
+                peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await peer.writer.drain()
+                await asyncio.sleep(0)
+        peer.send(b"0\r\n\r\n")
+
+    monkeypatch.setattr("proxy.core.apply.passing.plan_records", noted)
+    short = b'{"content":"%b"}\n' % CANARY
+    long = b'{"n":[%b],"content":"%b"}\n' % (b",".join([b"7"] * 20_000), CANARY)
+
+    async def asked(port: int) -> bytes:
+        async with connected(port) as client:
+            client.send(get(b"/seal"))
+            return await client.rest()
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
+    ):
+        answers = await asyncio.gather(*(asked(ours.port) for _ in range(2 * AT_ONCE)))
+
+    assert all(one.endswith(b"0\r\n\r\n") for one in answers)
+    assert all(one.count(b"eyJ0eXAi") == 3 and CANARY not in one for one in answers)
+    assert (True, False) in in_loop
+    assert in_loop <= {(True, False), (False, True)}
+
+
 async def test_warm_records_go_by_whoever_waits_for_what_is_planned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fed: list[bytes] = []
     feed = RecordFlow.feed
 
-    def counted(flow: RecordFlow, data: bytes) -> Iterator[bytes | Plan]:
+    def counted(flow: RecordFlow, data: bytes) -> Iterator[bytes | Records]:
         fed.append(data)
         return feed(flow, data)
 
@@ -672,7 +719,7 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
     assert compiled is not None
     message = begin_stream(exchange, compiled, head, "ndjson", 1000)
 
-    async def fail(_: Plan) -> Forwardable:
+    async def fail(_: Plan | Unplanned) -> Forwardable:
         raise KeyUnavailable("store")
 
     body = StreamedBody(Body(b'{"content":1}\n').chunks(), message, fail)

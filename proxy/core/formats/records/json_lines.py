@@ -15,7 +15,7 @@ RECORDS_MAX: Final = 30_000
 
 _BLANK: Final = b" \t\r\n"
 _SEPARATOR: Final = b"\x1e"
-_OUTSIDE: Final = re.compile(rb'["\[\]{}\n\x1e]')
+_OUTSIDE: Final = re.compile(rb'["\n\x1e]|[\[\]{}]++')
 _INSIDE: Final = re.compile(rb'["\\\x1e]')
 
 
@@ -102,17 +102,14 @@ class SequenceSplitter(Splitter):
         return cut
 
     def _pass(self, mark: bytes) -> bool:
-        """Follow one character that structures a text; return whether a text ends with it."""
+        """Follow a mark, or brackets in a row; return whether a text ends with it."""
         if mark == b'"':
             self._in_string = not self._in_string
             self._begun = True
         elif mark == b"\\":
             self._escaped = True
-        elif mark in {b"[", b"{"}:
-            self._depth += 1
-            self._begun = True
-        elif mark in {b"]", b"}"}:
-            self._depth -= 1
+        elif mark != b"\n":
+            self._depth += mark.count(b"[") + mark.count(b"{") - mark.count(b"]") - mark.count(b"}")
             self._begun = True
         elif self._begun and self._depth <= 0:
             self._begun = False
