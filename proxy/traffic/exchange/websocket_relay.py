@@ -2,12 +2,14 @@
 
 The two legs speak the protocol by themselves: frames are not passed on, messages and control frames
 are, in their order. Each direction goes on as its bytes come; it waits for keys that are not at
-hand, and meanwhile its peer is not read.
+hand, and lets others have their turn behind some dozen messages. Meanwhile its peer is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from ...core.apply.forwardable import Changed
@@ -29,6 +31,8 @@ from .tunnel import LAST_SECONDS
 _DATA: Final = frozenset({TEXT, BINARY})
 _COMPRESSED_AT_ONCE: Final = 64 * 1024
 """So many bytes of a message are compressed again in some two milliseconds."""
+_AT_ONCE: Final = 64
+"""So many messages that came together are passed in a row, which takes some milliseconds."""
 
 
 class Relay:
@@ -269,12 +273,16 @@ class _Half:
 
     def _take_all(self) -> None:
         """Send what has come in one write, as far as it goes."""
+        left = _AT_ONCE
         try:
             while self._waiting is None:
                 arrived = self.source.reader.next()
                 if arrived is None:
                     break
                 self._take(arrived)
+                left -= 1
+                if not left and self._waiting is None and not self._relay.over:
+                    self._begin_to_wait(partial(asyncio.sleep, 0))
         finally:
             self._sink.flush()
 
@@ -290,7 +298,7 @@ class _Half:
             return
         coded = arrived.compressed and len(arrived.payload) > _COMPRESSED_AT_ONCE
         if coded or arrived.packed:
-            self._begin_to_wait(None, arrived)
+            self._begin_to_wait(partial(self._pass, None, arrived))
             return
         changed = self._change(arrived)
         if changed is not None:
@@ -305,12 +313,12 @@ class _Half:
                 message = steps.apply(plan, keys, self._record(), piece="message")
                 self._send(self._sink.framed(message, compressed=arrived.compressed))
                 return
-        self._begin_to_wait(plan, arrived)
+        self._begin_to_wait(partial(self._pass, plan, arrived))
 
-    def _begin_to_wait(self, plan: Plan | None, arrived: Arrived) -> None:
+    def _begin_to_wait(self, what: Callable[[], Awaitable[None]]) -> None:
         self.source.rest("keys")
         loop = asyncio.get_running_loop()
-        self._waiting = loop.create_task(self._wait(plan, arrived))
+        self._waiting = loop.create_task(self._wait(what))
 
     def _change(self, arrived: Arrived) -> Changed | None:
         """Return a message that goes a way; None where it takes the general way."""
@@ -334,26 +342,26 @@ class _Half:
     def _send(self, message: MessageFrame) -> None:
         self._relay.sent(self._sink.send(message), upward=self._upward)
 
-    async def _wait(self, plan: Plan | None, arrived: Arrived) -> None:
-        """Unpack and plan a message in slices if that is left to do, wait for keys, and pass it.
-
-        Then go on behind it.
-        """
+    async def _pass(self, plan: Plan | None, arrived: Arrived) -> None:
+        """Unpack and plan a message in slices if that is left to do, wait for keys, and pass it."""
         steps = self._relay.steps
+        async with steps.slices.turn(long=plan is None) as run:
+            if arrived.packed:
+                arrived = await run(self.source.reader.unpacked, arrived)
+            plan = plan or await run(self._plan, arrived)
+            assert plan is not None  # noqa: S101 - for the type checker
+            keys = await steps.keys.resolve(plan.needs)
+            if self._relay.over:
+                return
+            message = await steps.apply_in_turn(plan, keys, self._record(), run, piece="message")
+            framed = await run(self._sink.framed, message, compressed=arrived.compressed)
+            if not self._relay.over:
+                self._send(framed)
+
+    async def _wait(self, what: Callable[[], Awaitable[None]]) -> None:
+        """Wait for what there is to be done first, then go on behind it."""
         try:
-            async with steps.slices.turn(long=plan is None) as run:
-                if arrived.packed:
-                    arrived = await run(self.source.reader.unpacked, arrived)
-                plan = plan or await run(self._plan, arrived)
-                assert plan is not None  # noqa: S101 - for the type checker
-                keys = await steps.keys.resolve(plan.needs)
-                if not self._relay.over:
-                    message = await steps.apply_in_turn(
-                        plan, keys, self._record(), run, piece="message"
-                    )
-                    framed = await run(self._sink.framed, message, compressed=arrived.compressed)
-                    if not self._relay.over:
-                        self._send(framed)
+            await what()
         except Breach as breach:
             if not self._relay.over:
                 self._relay.breached(breach, self.source)

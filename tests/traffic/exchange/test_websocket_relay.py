@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,8 +27,8 @@ from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.slices import LONG_BYTES, Slices
-from proxy.traffic.websocket.frames import PING, TEXT, frame
-from proxy.traffic.websocket.reader import MessageReader
+from proxy.traffic.websocket.frames import CLOSE, PING, TEXT, frame
+from proxy.traffic.websocket.reader import Arrived, MessageReader
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
@@ -573,6 +574,99 @@ async def test_b13_what_came_before_the_end_of_a_client_goes_before_it() -> None
         assert arrived.opcode == PING  # what it carries need not go on
         got.clear()
     assert unhandled == []
+
+
+@pytest.mark.parametrize("path", ["/stored", "/whole"])
+async def test_many_messages_that_come_together_leave_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    turn = 0
+    taken: Counter[tuple[int, int]] = Counter()
+    take = MessageReader.next
+
+    def counted(reader: MessageReader) -> Arrived | None:
+        arrived = take(reader)
+        taken[id(reader), turn] += arrived is not None
+        return arrived
+
+    async def turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(MessageReader, "next", counted)
+    many = 1000
+    texts = (message(f"{CANARY} {number}").encode() for number in range(many))
+    frames = [frame(TEXT, one, masked=True) for one in texts]
+    async with scene() as at, at.connect(path) as socket, asyncio.TaskGroup() as group:
+        await socket.send_str(message("warm"))
+        await socket.receive()
+        connection = socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        others = group.create_task(turns())
+        connection.transport.write(b"".join([*frames, frame(CLOSE, b"\x0f\xa0", masked=True)]))
+        await eventually(lambda: at.origin.codes == [4000])
+        others.cancel()
+
+    assert len(at.origin.got) == 1 + many
+    assert CANARY not in repr(at.origin.got) + at.lines
+    assert max(taken.values()) <= 4 * 64  # between two turns of the other, it is read up to thrice
+    assert at.ours.ear.all("message.handled")[-1]["sealed"] == 1 + many
+
+
+async def test_many_messages_pass_in_their_order_before_the_end_of_their_client() -> None:
+    loop = asyncio.get_running_loop()
+    unhandled: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    got = bytearray()
+
+    async def switching(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        await asyncio.sleep(0.1 if early else 0)
+        peer.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n"
+        )
+        got.extend(await peer.reader.read())
+
+    many = [json.dumps({"cid": "c1", "n": number}).encode() for number in range(300)]
+    sent = b"".join(frame(TEXT, one, masked=True) for one in many)
+    for early in (True, False):
+        async with (
+            running(Origin(switching)) as origin,
+            proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
+            connected(ours.port) as client,
+        ):
+            client.send(SHAKE % b"/stored" + (sent if early else b""))
+            if not early:
+                await client.until(b"\r\n\r\n")
+                client.send(sent)
+            client.writer.write_eof()
+            await client.rest()
+            await eventually(lambda: bool(ours.ear.heard))
+        reader = MessageReader(masked=True, limit=100, deflate=False)
+        reader.put(bytes(got))
+        assert [one.payload for one in iter(reader.next, None)] == many
+        got.clear()
+    assert unhandled == []
+
+
+async def test_a_drain_ends_many_messages_that_come_together() -> None:
+    async with scene() as at, at.connect("/stored") as socket:
+        await socket.send_str(message("warm"))
+        await socket.receive()
+        connection = socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        one = frame(TEXT, message().encode(), masked=True)
+        connection.transport.write(one * 2000)
+        await eventually(lambda: len(at.origin.got) > 1)
+        await at.ours.server.drain(5.0)
+        await eventually(lambda: at.origin.codes == [1001])
+
+    assert CANARY not in repr(at.origin.got) + at.lines
 
 
 async def test_a_silent_websocket_ends_in_time() -> None:
