@@ -17,7 +17,7 @@ from .admin.listeners import AdminListeners
 from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
 from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
-from .reload.reload import Cause, Reloader, Target
+from .reload.reload import Cause, Reloader, Target, may_pass
 from .unlocking import Unlocking
 
 
@@ -93,9 +93,12 @@ class Service:
         self._keep(asyncio.get_running_loop().create_task(self.reload(cause)))
 
     async def reload(self, cause: Cause) -> Reloaded:
-        """Load the configuration file again; if it is refused, the one in force stays."""
+        """Load the configuration file again; if it is refused, the one in force stays.
+
+        Unless the files caused the refusal, it is tried again by itself.
+        """
         await asyncio.to_thread(self._watch.skip)
-        return await self.reloader.reload(cause)
+        return await self._reload(cause)
 
     def announce_drain(self) -> None:
         """Fail readiness from now on; connections are still accepted."""
@@ -149,7 +152,12 @@ class Service:
         return all_files(source.loaded.file, source.loaded.settings)
 
     async def _changed(self) -> object:
-        return await self.reloader.reload("file")
+        return await self._reload("file")
+
+    async def _reload(self, cause: Cause) -> Reloaded:
+        outcome = await self.reloader.reload(cause)
+        self._watch.end(again=may_pass(outcome))
+        return outcome
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)

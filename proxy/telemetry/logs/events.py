@@ -128,9 +128,9 @@ _CONFIGURATION: Final = (
         "config.loaded",
         "info",
         ("file", "sha256", "listeners", "rules", "cause", "duration_ms", "swap_ms"),
-        "A configuration is in force. `cause` is start, signal, file, admin or shares (enough were"
-        " handed in); `swap_ms` is the time for the exchange itself, the rest was prepared beside"
-        " the traffic.",
+        "A configuration is in force. `cause` is start, signal, file (changed, or tried again),"
+        " admin or shares (enough were handed in); `swap_ms` is the time for the exchange itself,"
+        " the rest was prepared beside the traffic.",
     ),
     Event(
         "config.refused",

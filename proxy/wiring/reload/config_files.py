@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +84,8 @@ def _state(path: Path) -> tuple[int, ...]:
 INTERVAL_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 0.1
 _MOST_SETTLING: Final = 20
+_LONGEST_PAUSE: Final = 30
+"""In intervals of a watch: what is refused in a row is tried less and less often, up to this."""
 
 
 class Watch:
@@ -99,10 +103,21 @@ class Watch:
         self._changed = changed
         self._interval = interval
         self._seen: Fingerprint = fingerprint(files())
+        self._pause = 0.0
+        self._due = math.inf
 
     def skip(self) -> None:
         """Note the files as they are: a reload for another reason reads them now."""
-        self._seen = fingerprint(self._files())
+        self._seen, self._due = fingerprint(self._files()), math.inf
+
+    def end(self, *, again: bool) -> None:
+        """Note what came of a reload: with `again`, its files are taken for changed once more.
+
+        That is after a pause, which doubles from one such end to the next.
+        """
+        longest = _LONGEST_PAUSE * self._interval
+        self._pause = min(2 * self._pause or self._interval, longest) if again else 0.0
+        self._due = time.monotonic() + self._pause if again else math.inf
 
     async def run(self) -> None:
         """Watch until cancelled; what fails is tried again, and reported once in a row."""
@@ -122,9 +137,9 @@ class Watch:
     async def _follow(self) -> None:
         """Await `changed` if the files have changed; whatever it raises, they still have."""
         found = await self._look()
-        if found == self._seen:
+        if found == self._seen and time.monotonic() < self._due:
             return
-        before, self._seen = self._seen, await self._settled(found)
+        before, self._seen, self._due = self._seen, await self._settled(found), math.inf
         try:
             await self._changed()
         except BaseException:

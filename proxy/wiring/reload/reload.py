@@ -23,6 +23,7 @@ from .config_files import Source
 Cause = Literal["start", "signal", "file", "admin", "shares"]
 _MOST_PROBLEMS: Final = 50
 """Log lines of one refusal, at most."""
+_OF_THE_FILES: Final = {ConfigurationError.code, RestartNeeded.code}
 
 
 class Prepared(Protocol):
@@ -134,6 +135,11 @@ class Reloader:
         )
         for problem in problems_shown(outcome)[:_MOST_PROBLEMS]:
             self._reporter.report("config.problem", problem=problem)
+
+
+def may_pass(outcome: Reloaded) -> bool:
+    """Whether the same files may be accepted at another time: not they caused the refusal."""
+    return not outcome.accepted and outcome.code not in _OF_THE_FILES
 
 
 def problems_shown(outcome: Reloaded) -> tuple[str, ...]:
