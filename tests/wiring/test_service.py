@@ -83,10 +83,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
+async def running(folder: Path, change: str = "") -> AsyncIterator[Running]:
+    """Run a service; the file called `change` changes after the configuration was read."""
     file = folder / "sealyard.yaml"
     file.write_text(TEXT)
     read = config_files.read(file, {})
+    if change:
+        (folder / change).write_text(TEXT + "# closes a leak\n")
     carrier, ear = Carrier(read.loaded.settings), Ear()
     service = Service(read, cast("Any", carrier), ear, environ={}, watch_interval=INTERVAL)
     await service.start()
@@ -147,3 +150,14 @@ async def test_what_the_files_cause_is_refused_once(tmp_path: Path, text: str, c
         assert (await ours.ear.hear("config.refused"))["reason"] == code
         await asyncio.sleep(20 * INTERVAL)
         assert len(ours.ear.all("config.refused")) == 1
+
+
+@pytest.mark.parametrize(("change", "reloads"), [("sealyard.yaml", 1), ("keyring.jwe", 1), ("", 0)])
+async def test_a_change_during_the_start_is_loaded(
+    tmp_path: Path, change: str, reloads: int
+) -> None:
+    """The start may take long: a passphrase is stretched, a key service is waited for."""
+    async with running(tmp_path, change) as ours:
+        await asyncio.sleep(25 * INTERVAL)
+        assert ours.current
+        assert len(ours.ear.all("config.loaded")) == reloads

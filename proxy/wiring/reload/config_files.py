@@ -7,7 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -96,13 +96,17 @@ class Watch:
         files: Callable[[], tuple[Path, ...]],
         changed: Callable[[], Awaitable[object]],
         *,
+        seen: Fingerprint | None = None,
         interval: float = INTERVAL_SECONDS,
     ) -> None:
-        """Await `changed` after each change of what `files` returns."""
+        """Await `changed` after each change of what `files` returns.
+
+        `seen` is the state of the files before they were read, None where it is that of now.
+        """
         self._files = files
         self._changed = changed
         self._interval = interval
-        self._seen: Fingerprint = fingerprint(files())
+        self._seen: Fingerprint = fingerprint(files()) if seen is None else seen
         self._pause = 0.0
         self._due = math.inf
 
@@ -163,11 +167,16 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One state of a configuration file."""
+    """One state of a configuration file.
+
+    `seen` is the state of every file that a reload reads, from before it was read: whoever watches
+    them goes on from there. It is empty where the text was given.
+    """
 
     loaded: Loaded
     text: str
     sha256: str
+    seen: Fingerprint = ()
 
     @property
     def rules(self) -> int:
@@ -177,10 +186,14 @@ class Source:
 
 def read(path: Path, environ: Mapping[str, str]) -> Source:
     """Return the state of the file at `path`; raise ConfigurationError with all its problems."""
+    before = fingerprint((path,))
     problems = Problems(str(path))
     text = composer.read(path, problems) or ""
     problems.raise_if_any()
-    return given(text, path, environ)
+    found = given(text, path, environ)
+    # The others are read later, by whoever uses the settings.
+    _, *others = all_files(path, found.loaded.settings)
+    return replace(found, seen=(*before, *fingerprint(others)))
 
 
 def given(text: str, path: Path, environ: Mapping[str, str]) -> Source:
