@@ -22,6 +22,7 @@ from ..ipc.channel import secrets_to_json
 from ..ipc.worker_process import WorkerCommand, WorkerProcess, spawn
 from ..reload.config_files import Source
 from ..reload.material import empty_environment
+from ..reload.reload import require_none
 from ..sidecar import root_lease
 from ..sidecar.root_lease import LONGEST_PAUSE
 from .slot import Slot
@@ -124,11 +125,15 @@ class Supervisor:
 
     async def prepare(self, source: Source) -> WorkersChange:
         """Return the change, which every worker has prepared; raise what one of them raised."""
+        settings = source.loaded.settings
+        # The sockets are this process's, and there may be no worker that says so.
+        require_none(self._source.loaded.settings, settings, str(source.loaded.file))
         await self._unlock(source)
         await self._changing.acquire()
-        workers = self._workers()
-        secrets = secrets_to_json(source.loaded.settings)
-        change = WorkersChange(workers, source, self._settle, secrets)
+        waiting = all(slot.waits for slot in self._slots)
+        change = WorkersChange(
+            self._workers(), source, self._settle, secrets_to_json(settings), waiting=waiting
+        )
         try:
             await change.prepare()
         except BaseException:

@@ -161,23 +161,28 @@ class WorkersChange:
         source: Source,
         settle: Callable[[Source | None], None],
         secrets: str = "",
+        *,
+        waiting: bool = False,
     ) -> None:
         """`settle` is called at the end: with the new source, or with None if the old one stays.
 
-        `secrets` are those that operators handed in, if they do (`secrets_to_json`).
+        `secrets` are those that operators handed in, if they do (`secrets_to_json`); `waiting` says
+        that all workers wait for a root, so that none can check it.
         """
         self._workers = workers
         self._source = source
         self._settle = settle
         self._secrets = secrets
+        self._waiting = waiting
 
     async def prepare(self) -> None:
         """Let every worker prepare it; raise the first error that one of them raised.
 
-        One that has ended is passed over: its replacement starts when the change is over.
+        One that has ended is passed over: its replacement starts when the change is over. Where
+        none is left, nobody has checked the change, and WorkerGone is raised.
         """
         prepared = await gather_all(self._prepare(worker) for worker in self._workers)
-        if self._workers and not any(prepared):
+        if not any(prepared) and not self._waiting:
             raise WorkerGone("no-worker")
 
     async def apply(self) -> None:

@@ -120,13 +120,13 @@ def test_an_error_is_the_same_behind_the_channel(error: SealyardError) -> None:
     assert (type(found), found.reason) == (type(error), error.reason)
 
 
-def a_change(*workers: Worker) -> WorkersChange:
+def a_change(*workers: Worker, waiting: bool = False) -> WorkersChange:
     source = SimpleNamespace(text="", loaded=SimpleNamespace(file="sealyard.yaml"))
-    return WorkersChange(cast("Any", workers), cast("Any", source), lambda _: None)
+    return WorkersChange(cast("Any", workers), cast("Any", source), lambda _: None, waiting=waiting)
 
 
 async def test_a_change_needs_no_worker_where_all_wait_for_a_root() -> None:
-    await a_change().prepare()
+    await a_change(waiting=True).prepare()
 
 
 async def test_a_change_is_prepared_though_a_worker_has_ended() -> None:
@@ -138,11 +138,12 @@ async def test_a_change_is_prepared_though_a_worker_has_ended() -> None:
 @pytest.mark.parametrize(
     ("workers", "error"),
     [
+        ([], WorkerGone),
         ([Worker(gone=True)], WorkerGone),
         ([Worker(), Worker(raising(WorkerGone("worker-gone")))], WorkerGone),
         ([Worker(), Worker(raising(OperatorError("refused")))], OperatorError),
     ],
-    ids=["none left", "one does not answer", "one refuses"],
+    ids=["none runs", "none left", "one does not answer", "one refuses"],
 )
 async def test_a_change_that_not_all_have_prepared_is_none(
     workers: list[Worker], error: type[SealyardError]
