@@ -197,7 +197,7 @@ def revoke(  # noqa: PLR0913 - each is one option
         raise console.Failure(
             "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
         )
-    sys.exit(console.OK if answer.durable and answer.store is not False else console.NEGATIVE)
+    sys.exit(console.OK if _revoked(answer) else console.NEGATIVE)
 
 
 @sessions.command("package")
@@ -263,7 +263,8 @@ def erase(  # noqa: PLR0913 - each is one option
     Asks for confirmation. What the keys sealed never opens again. The sessions are also revoked, so
     that a copy of a key from a backup does not open either. Verify the receipt with `sealyard audit
     verify-receipt`. Durable keys are derived from the KEK: under `mode: durable`, only the key
-    packages of end-to-end sealing are erased, without a revocation. Exits with 1 if there are none.
+    packages of end-to-end sealing are erased, without a revocation. Exits with 1 if there are none,
+    or if the store or the keyring did not accept the revocation: then revoke the sessions, too.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory" and keys.mode != "ephemeral":
@@ -279,7 +280,7 @@ def erase(  # noqa: PLR0913 - each is one option
             f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
             " sealed never opens again"
         )
-    answer = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
+    answer, reason = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
     _warn_unknown(answer)
     if file is not None:
         file.write_text(answer.receipt + "\n")
@@ -289,9 +290,11 @@ def erase(  # noqa: PLR0913 - each is one option
         click.echo(answer.receipt)
         console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
         if keys.mode == "ephemeral":
-            console.say("\n".join(_report(answer, place, keys, "")))
+            console.say("\n".join(_report(answer, place, keys, reason)))
         else:
             console.say("no durable session key was destroyed, and nothing was revoked")
+    if keys.mode == "ephemeral" and not _revoked(answer):
+        sys.exit(console.NEGATIVE)
 
 
 def _shown(scope: Scope) -> str:
@@ -300,7 +303,9 @@ def _shown(scope: Scope) -> str:
     return ", ".join(f"{part} {to_json(name)}" for part, name in named.items() if name is not None)
 
 
-async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> SessionResult:
+async def _erase(
+    place: KeyringPlace, keys: KeySettings, call: SessionCall
+) -> tuple[SessionResult, str]:
     async with at_store(place, keys) as at:
         name = at.sessions.view(call.scope).name
         await _require_erasable(at, call.scope)
@@ -308,7 +313,7 @@ async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> S
         answer = await _operations(place, at.sessions).run(call)
         number = len(answer.erased or ())
         place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
-        return answer
+        return answer, at.reason
 
 
 async def _require_erasable(at: AtStore, scope: Scope) -> None:
@@ -346,6 +351,11 @@ def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:
     keep = KeyringRevocations(place.path, place.roots, place.audit).revoke
     pending = PendingRevocations(held, files(place.path, place.audit.path))
     return SessionOperations(held, keep, pending)
+
+
+def _revoked(answer: SessionResult) -> bool:
+    """Whether the keyring holds the revocation, and the store, if there is one."""
+    return bool(answer.durable) and answer.store is not False
 
 
 def _report(

@@ -17,8 +17,10 @@ from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
+from proxy.core.errors import KeyringError
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.operations.keyring_revocations import KeyringRevocations
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.sessions.settings import MAX_AGE_SECONDS
@@ -317,3 +319,20 @@ def test_what_is_erased_opens_no_more_and_the_receipt_tells(run: Run) -> None:
     events = [line["event"] for line in audited()]
     assert events[-3:] == ["sessions.erase", "keys.revoke", "sessions.erased"]
     assert "clinic" not in Path("keyring.jwe.audit").read_text() + Path("r.jws").read_text()
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_what_is_erased_and_not_revoked_is_a_negative_result(
+    run: Run, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    """A copy of a key from a backup would open what it sealed."""
+
+    def refuse(*_: object) -> None:
+        raise KeyringError("keyring.jwe: Read-only file system")
+
+    config = Path("sealyard.yaml")
+    config.write_text(config.read_text().replace("listeners:", EPHEMERAL + "listeners:", 1))
+    run("sessions", "rotate", *NAMED)
+    monkeypatch.setattr(KeyringRevocations, "revoke", refuse)
+    told = run("sessions", "erase", "--yes", *NAMED, *more, status=1)
+    assert "Read-only file system" in told.output
