@@ -15,7 +15,7 @@ from ...keys.keyring.file import create_keyring, open_keyring
 from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
-from ..support import console
+from ..support import console, receipts
 from ..support.console import ask, parse_time, utc, yes_option
 from ..support.keyring_changes import (
     ROLL_OUT_SECONDS,
@@ -186,10 +186,6 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     `sealyard audit verify-receipt`. What the KEK sealed never opens again, once the backups that
     the receipt names are destroyed, too.
     """  # noqa: D301 - see above
-    if file is not None and file.exists():
-        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
-    if not yes:
-        ask(*_depending(place, kek_id, "ever again"))
     gone: list[KekEntry] = []
 
     def change(keyring: Keyring) -> Keyring:
@@ -197,14 +193,17 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
         gone.append(keyring.entry(kek_id))
         return changed
 
-    keyring = update(place, "keys.destroy", change, kek=kek_id)
-    receipt = erase_receipt.sign(
-        erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
-    )
-    if file is not None:
-        file.write_text(receipt + "\n")
-    click.echo(receipt)
+    with receipts.reserved(file) as kept:
+        if not yes:
+            ask(*_depending(place, kek_id, "ever again"))
+        keyring = update(place, "keys.destroy", change, kek=kek_id)
+        receipt = erase_receipt.sign(
+            erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
+        )
+    problem = receipts.give(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
+    if problem:
+        raise console.Failure(problem, console.ENVIRONMENT)
 
 
 @keys.command()

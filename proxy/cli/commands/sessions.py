@@ -26,7 +26,7 @@ from ...keys.operations.session_operations import UNKNOWN, SessionOperations
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import MAX_SKEW_SECONDS
-from ..support import console
+from ..support import console, receipts
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
 from ..support.console import ask, parse_time, utc, yes_option
@@ -273,26 +273,24 @@ def erase(  # noqa: PLR0913 - each is one option
         raise console.Failure(
             _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), console.NEGATIVE
         )
-    if file is not None and file.exists():
-        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
-    if not yes:
-        ask(
-            f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
-            " sealed never opens again"
-        )
-    answer, reason = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
+    with receipts.reserved(file) as kept:
+        if not yes:
+            ask(
+                f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what"
+                " they sealed never opens again"
+            )
+        answer, reason = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
+    shown = json.dumps(answer.to_json()) if as_json else answer.receipt
+    problem = receipts.give(shown, answer.receipt, kept)
     _warn_unknown(answer)
-    if file is not None:
-        file.write_text(answer.receipt + "\n")
-    if as_json:
-        console.print_json(answer.to_json())
-    else:
-        click.echo(answer.receipt)
+    if not as_json:
         console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
         if keys.mode == "ephemeral":
             console.say("\n".join(_report(answer, place, keys, reason)))
         else:
             console.say("no durable session key was destroyed, and nothing was revoked")
+    if problem:
+        raise console.Failure(problem, console.ENVIRONMENT)
     if keys.mode == "ephemeral" and not _revoked(answer):
         sys.exit(console.NEGATIVE)
 

@@ -286,3 +286,15 @@ def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     invoke(*verify, status=1)
     run("destroy", "--yes", first, "--receipt", "k2.jws", status=3)
     assert states(run) == [(first, "primary")]
+
+
+def test_nothing_is_destroyed_without_a_place_for_its_receipt(run: Run) -> None:
+    run("init")
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    run("disable", "--yes", second)
+    run("destroy", "--yes", second, "--receipt", "missing/k2.jws", status=3)
+    assert states(run) == [(first, "primary"), (second, "disabled")]
+    run("destroy", "--yes", first, "--receipt", "k1.jws", status=1)
+    run("destroy", second, "--receipt", "k1.jws", status=2)  # nobody confirms it
+    assert not Path("k1.jws").exists()

@@ -336,3 +336,16 @@ def test_what_is_erased_and_not_revoked_is_a_negative_result(
     monkeypatch.setattr(KeyringRevocations, "revoke", refuse)
     told = run("sessions", "erase", "--yes", *NAMED, *more, status=1)
     assert "Read-only file system" in told.output
+
+
+def test_nothing_is_erased_without_a_place_for_its_receipt(run: Run) -> None:
+    run("sessions", "erase", "--yes", *NAMED, "--receipt", "r.jws", status=1)  # durable
+    config = Path("sealyard.yaml")
+    config.write_text(config.read_text().replace("listeners:", EPHEMERAL + "listeners:", 1))
+    run("sessions", "rotate", *NAMED)
+    for more in ((), ("--json",)):
+        words = ("sessions", "erase", "--yes", *NAMED, "--receipt", "missing/r.jws", *more)
+        assert "missing/r.jws: No such file" in run(*words, status=3).stderr
+    assert "sessions.erase" not in [line["event"] for line in audited()]
+    run("sessions", "erase", *NAMED, "--receipt", "r.jws", status=2)  # nobody confirms it
+    assert not Path("r.jws").exists()
