@@ -27,7 +27,7 @@ ADMIN_TOKEN: Final = Table(
         Key(
             "expires",
             "`2027-06-01`, `2027-06-01T12:00:00Z`",
-            "When it expires (UTC).",
+            "When it expires: a day in UTC, or a time with its offset.",
             tables.TEXT,
             "never",
         ),

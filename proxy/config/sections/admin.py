@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -166,20 +166,26 @@ def _path(fields: Fields, name: str, files: Files, problems: Problems) -> Path |
 
 
 def _time(place: Place, problems: Problems) -> int | None:
-    """Return a day, or a time with its offset, as seconds since 1970."""
+    """Return a day (in UTC), or a time with its offset, as seconds since 1970."""
     node = place.node
     written = node.text if isinstance(node, Scalar) else ""
-    try:
-        said = datetime.fromisoformat(written)
-    except ValueError:
-        said = None
-    if said is not None and "T" not in written:
-        said = said.replace(tzinfo=UTC)
+    said = _parsed(written)
     if said is None or said.tzinfo is None:
         hint = "write `2027-06-01` or `2027-06-01T12:00:00Z`"
         problems.add(place, f"{show(written)} is not a time", hint)
         return None
-    return int(said.timestamp())
+    return max(int(said.timestamp()), 1)  # 0 is never
+
+
+def _parsed(written: str) -> datetime | None:
+    try:
+        return datetime.combine(date.fromisoformat(written), time(), UTC)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(written)
+    except ValueError:
+        return None
 
 
 def _report_duplicates(place: Place, names: Iterable[str], problems: Problems) -> None:

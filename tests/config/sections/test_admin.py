@@ -85,6 +85,7 @@ def test_everybody_who_is_admitted_is_kept() -> None:
         ("name: later", "name: 'la ter'", "is not a name: 1 to 64 of"),
         ("2027-06-01}", "2027-6-1}", "`2027-6-1` is not a time"),
         ("+02:00", "", "is not a time"),
+        ("T02:00:00+02:00", " 02:00:00", "is not a time"),
         (", client_ca: ca.pem", "", "needs `tls` with `client_ca` in `admin`"),
         ("uri: spiffe", "dns: a, uri: spiffe", "give only one of `subject`, `dns` and `uri`"),
         ("https://10.0.0.1:6443", "http://10.0.0.1:6443", "must be an `https` address"),
@@ -103,3 +104,20 @@ def test_a_mistake_is_told_at_its_place(written: str, instead: str, message: str
 
     assert any(message in one for one in found), found
     assert "hunter2" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("written", "expires"),
+    [
+        ("20270601", JUNE),
+        ("2027-06-01t02:00:00+02:00", JUNE),
+        ("2027-06-01 02:00:00+02:00", JUNE),
+        ("2027-05-31 16:00:00-08:00", JUNE),
+        ("2027-06-01 00:00:00Z", JUNE),
+        ("1970-01-01", 1),  # 0 is never
+    ],
+)
+def test_a_time_keeps_its_offset_however_it_is_separated(written: str, expires: int) -> None:
+    admin = admin_of(FULL.replace("2027-06-01}", written + "}", 1))
+    assert admin is not None
+    assert admin.tokens[1].expires == expires
