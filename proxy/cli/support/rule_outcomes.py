@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from ...core.crypto.token import has_prefix
 from ...core.explain.explanation import Explained, Explanation
-from .rule_cases import Case, Number, as_json
+from .rule_cases import Case, Expected, Number, as_json
 
 _MASK: Final = re.compile(r"<[^<>]*? (?P<outcome>[a-z_]+)(?:, (?P<size>[0-9]+) characters)?>")
 _STEP: Final = re.compile(
@@ -19,6 +19,7 @@ _STEP: Final = re.compile(
 ABSENT: Final = "absent"
 PASSES: Final = "passes"
 KEPT: Final = "kept"
+_NOTHING: Final = "it was refused, so nothing of it goes on"
 
 
 def failures(case: Case, explained: Explained) -> Iterator[str]:
@@ -26,24 +27,43 @@ def failures(case: Case, explained: Explained) -> Iterator[str]:
     expected, request = case.expected, explained.request
     if expected.rule is not None and (request.rule or "") != expected.rule:
         yield f"rule: expected {expected.rule or 'none'}, got {request.rule or 'none'}"
-    each = [request, explained.response, *(one for _, one in explained.messages)]
+    # The `refused` of a case may mean a message of its WebSocket, which then need not say so too.
+    meant = [one for _, one in explained.messages] if expected.refused else []
+    each = [request, explained.response, *meant]
     refused = next((one for one in each if one is not None and one.refusal is not None), None)
-    told = next((code for _, code in expected.messages if code), expected.refused)
-    if (got := _code(refused)) != told:
-        why = f": {refused.refusal.reason}" if refused and refused.refusal else ""
-        yield f"refused: expected {told or 'no refusal'}, got {got or 'no refusal'}{why}"
+    if _code(refused) != expected.refused:
+        yield f"refused: {_otherwise(expected.refused, refused)}"
         return
     yield from _unlike("request", expected.request, request)
     if expected.response or expected.client is not None:
-        if explained.response is None:
+        if explained.response is None and request.refusal is not None:
+            yield "response: not sent, since the request was refused"
+        elif explained.response is None:
             yield "response: the case has no `response`"
         else:
             yield from _unlike("response", expected.response, explained.response)
             yield from _other("client", expected.client, explained.response)
     yield from _other("backend", expected.backend, request)
-    for at, (outcomes, _) in enumerate(expected.messages):
-        if at < len(explained.messages):
-            yield from _unlike(f"message {at + 1}", outcomes, explained.messages[at][1])
+    yield from _messages_unlike(expected, [one for _, one in explained.messages])
+
+
+def _messages_unlike(expected: Expected, messages: Sequence[Explanation]) -> Iterator[str]:
+    """Yield what is not as expected of the messages of a WebSocket, which ends at a refused one."""
+    last = f"message {len(messages)}" if messages else "the request"
+    for at, (outcomes, code) in enumerate(expected.messages):
+        where = f"message {at + 1}"
+        if at >= len(messages):
+            if outcomes or code or not expected.refused:
+                yield f"{where}: not sent, since {last} was refused"
+        elif (got := _code(messages[at])) != code and got != (expected.refused or code):
+            yield f"{where}: {_otherwise(code, messages[at])}"
+        else:
+            yield from _unlike(where, outcomes, messages[at])
+
+
+def _otherwise(code: str, one: Explanation | None) -> str:
+    why = f": {one.refusal.reason}" if one is not None and one.refusal is not None else ""
+    return f"expected {code or 'no refusal'}, got {_code(one) or 'no refusal'}{why}"
 
 
 def _code(one: Explanation | None) -> str:
@@ -51,6 +71,9 @@ def _code(one: Explanation | None) -> str:
 
 
 def _unlike(where: str, outcomes: Mapping[str, str], one: Explanation) -> Iterator[str]:
+    if outcomes and one.refusal is not None:
+        yield f"{where}: {_NOTHING}"
+        return
     for path, expected in outcomes.items():
         found = sorted(set(outcomes_at(path, one))) or [ABSENT]
         if found != [expected]:
@@ -58,9 +81,12 @@ def _unlike(where: str, outcomes: Mapping[str, str], one: Explanation) -> Iterat
 
 
 def _other(where: str, expected: Any, one: Explanation) -> Iterator[str]:  # noqa: ANN401 - JSON
-    if expected is None or one.outgoing is None:
+    if expected is None:
         return
-    text = one.outgoing.decode("utf-8", "replace")
+    if one.refusal is not None:
+        yield f"{where}: {_NOTHING}"
+        return
+    text = (one.outgoing or b"").decode("utf-8", "replace")
     same = _same_text(expected, text) if isinstance(expected, str) else _same(expected, _json(text))
     if not same:
         yield f"{where}: expected {_shown(expected)}, got {text}"

@@ -196,6 +196,93 @@ def test_what_no_case_needs_or_notices_is_told(file: Path) -> None:
     assert "5 passed, 0 failed" in result.stdout
 
 
+CHAT = """\
+config: sealyard.yaml
+cases:
+  - request: WS /chat
+    messages: [{messages}]
+    expect: {{{expect}}}
+"""
+GOOD, BAD = "send: {text: hi}", "send: {other: 1}"
+
+
+@pytest.mark.parametrize(
+    ("messages", "expect", "told"),
+    [
+        (
+            f"{{{BAD}, refused: missing-value}}, {{{GOOD}, expect: {{$.text: passes}}}}",
+            "",
+            ["message 2: not sent, since message 1 was refused"],
+        ),
+        (
+            f"{{{BAD}}}, {{{GOOD}, refused: missing-value}}",
+            "",
+            [
+                "message 1: expected no refusal, got missing-value: missing-value",
+                "message 2: not sent, since message 1 was refused",
+            ],
+        ),
+        (
+            f"{{{BAD}, refused: invalid-body}}",
+            "",
+            ["message 1: expected invalid-body, got missing-value: missing-value"],
+        ),
+        (f"{{{GOOD}, refused: x}}", "", ["message 1: expected x, got no refusal"]),
+        (f"{{{BAD}, refused: missing-value}}", "refused: missing-value", []),
+        (f"{{{GOOD}}}, {{{BAD}}}, {{{GOOD}}}", "refused: missing-value", []),
+        (
+            f"{{{BAD}}}, {{{GOOD}, expect: {{$.text: sealed}}}}",
+            "refused: missing-value",
+            ["message 2: not sent, since message 1 was refused"],
+        ),
+        (
+            f"{{{BAD}, refused: missing-value, expect: {{$.other: absent}}}}",
+            "",
+            ["message 1: it was refused, so nothing of it goes on"],
+        ),
+    ],
+)
+def test_each_message_of_a_websocket_is_looked_at(
+    file: Path, messages: str, expect: str, told: list[str]
+) -> None:
+    file.write_text(CHAT.format(messages=messages, expect=expect))
+    stdout = invoke("test", str(file), status=1 if told else 0).stdout
+    assert [line for line in told if line not in stdout] == [], stdout
+    assert stdout.count("message ") == len(told) + stdout.count("since message"), stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        (
+            "{request: POST /messages, expect: {refused: missing-value, backend: {}}}",
+            "backend: it was refused, so nothing of it goes on",
+        ),
+        (
+            "{request: POST /messages, expect: {refused: missing-value, request: {$.a: absent}}}",
+            "request: it was refused, so nothing of it goes on",
+        ),
+        (
+            "{request: POST /messages, expect: {refused: missing-value, response: {$.a: absent}}}",
+            "response: not sent, since the request was refused",
+        ),
+        (
+            (
+                "{request: WS /none, messages: [{send: x, refused: missing-value}],"
+                " expect: {refused: rejected-by-rule}}"
+            ),
+            "message 1: not sent, since the request was refused",
+        ),
+    ],
+)
+def test_nothing_is_expected_in_vain_of_what_is_refused(file: Path, case: str, told: str) -> None:
+    sealyard = file.parent / "sealyard.yaml"
+    changed(sealyard, "match: POST /**", "match: [POST /**, WS /none]")
+    changed(sealyard, "match: POST /messages\n", "match: POST /messages\n        tenant: const:t\n")
+    file.write_text(f"config: sealyard.yaml\ncases:\n  - {case}\n")
+    assert told in invoke("test", str(file), status=1).stdout
+
+
 def test_results_are_written_for_other_programs(file: Path) -> None:
     changed(file, "rule: send", "rule: form")
 
