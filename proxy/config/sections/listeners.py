@@ -47,8 +47,8 @@ def rules(
     place = fields.get("rules")
     written = [] if place is None else _written(place, problems)
     _check_names(written, problems)
-    route_coverage.check_reachable(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)
+    route_coverage.check_reachable(resolved, problems)
     for one in resolved:
         binding_names.check(one, trusted_names=trusted_names, problems=problems)
         end_to_end.check(one, trusted_names=trusted_names, problems=problems)
@@ -106,8 +106,9 @@ def listener(
     listen = _read(fields, "listen", files.listen, problems)
     upstream = _read(fields, "upstream", files.upstream, problems)
     unmatched = _read(fields, "unmatched", _unmatched, problems)
-    if unmatched == "pass":
-        route_coverage.check_open_writes(resolved, fields.get("unmatched") or place, problems)
+    route_coverage.check_open_writes(
+        resolved, fields.get("unmatched") or place, problems, passes=unmatched == "pass"
+    )
     plain = upstream is not None and not upstream.tls
     tls = listener_tls(fields.get("tls"), files, problems)
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)

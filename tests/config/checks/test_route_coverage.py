@@ -96,7 +96,8 @@ def test_the_area_is_what_stands_beside_the_route() -> None:
     [
         ["/**; request: reject"],
         ["/api/**; request: reject"],
-        ["/api/v1/a/**"],
+        ["/api/v1/a/**; request: pass"],
+        ["/api/v1/a/**; request: {encrypt: body}"],
         ["/api/{version}/**; request: reject"],
         ["POST,PUT,PATCH,DELETE /api/v1/**; request: reject"],
         ["POST /**; request: reject", "PUT,PATCH /api/**; request: reject"],
@@ -143,3 +144,109 @@ def test_what_seals_no_write_leaves_nothing_open(send: str) -> None:
 
 def test_a_listener_that_rejects_is_closed() -> None:
     assert open_writes_of(SMALL.replace("unmatched: pass", "unmatched: reject")) == []
+
+
+SILENT = "writes that it matches pass unsealed, even beside what `send` seals"
+
+
+def told_of_rules(*rules: str, unmatched: str = "pass", send: str = SEND) -> list[str]:
+    """Return the places that are told to leave writes open, by rules that say nothing of them."""
+    more = "".join(f"      - name: r{at}\n        {one}\n" for at, one in enumerate(rules))
+    text = with_rules(send + more).replace("unmatched: pass", f"unmatched: {unmatched}")
+    return [one.split(" ")[1] for one in warnings_of(text) if SILENT in one]
+
+
+@pytest.mark.parametrize("unmatched", ["pass", "reject"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ["match: /**"],
+        ["match: /api/**\n        response: {decrypt: $.content}"],
+        ["match: POST,PUT /api/{version}/**", "match: /**\n        request: reject"],
+        ["match: POST,PUT /**\n        request: reject", "match: /**"],
+        ["match: /**\n        request: {absent: $.never}"],
+    ],
+)
+def test_a_rule_for_all_that_says_nothing_of_requests_leaves_the_area_open(
+    rules: list[str], unmatched: str
+) -> None:
+    at = 2 if "reject" in rules[0] else 1
+    assert told_of_rules(*rules, unmatched=unmatched) == [f"listeners[0].rules[{at}].name"]
+
+
+@pytest.mark.parametrize("unmatched", ["pass", "reject"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ["match: /**\n        request: pass"],
+        ["match: GET,DELETE /**"],
+        ["match: WS /**"],
+        ["match: /api/v1/b/**"],
+        ["match: POST,PUT,PATCH /api/v1/a/**\n        request: reject", "match: /**"],
+        ["match: /**\n        mode: observe"],
+    ],
+)
+def test_a_rule_that_says_what_becomes_of_them_or_takes_no_writes_does_not(
+    rules: list[str], unmatched: str
+) -> None:
+    assert told_of_rules(*rules, unmatched=unmatched) == []
+
+
+def test_a_rule_that_leaves_two_areas_open_is_told_once() -> None:
+    more = SEND.replace("send", "more").replace("/api/v1/a/", "/b/")
+    assert len(told_of_rules("match: /**", send=SEND + more)) == 1
+
+
+def passed(first: str, second: str) -> list[str]:
+    """Return where a pattern of the second rule, a match and what it says, never matches."""
+    rules = "".join(
+        f"      - name: r{at}\n        match: {match}\n        {says}\n"
+        for at, (match, _, says) in enumerate(one.partition("; ") for one in (first, second))
+    )
+    return [one.split(" ")[1] for one in warnings_of(with_rules(rules)) if "never matches" in one]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "POST /a; request: pass",
+        "/a; response: {decrypt: $.content}",
+        "/**; mode: observe\n        request: {encrypt: $.content}",
+        "POST /a; request: {decrypt: $.content}",
+    ],
+)
+def test_a_pattern_that_an_earlier_rule_passes_unsealed_is_warned_of(first: str) -> None:
+    second = "[/b, POST /a]; request: {encrypt: $.content}"
+    if "/**" in first:
+        second = second.replace("/b", "WS /b")
+    assert passed(first, second) == ["listeners[0].rules[1].match[1]"]
+
+
+def test_a_response_that_an_earlier_rule_passes_unsealed_is_warned_of() -> None:
+    second = "[/b, GET /a]; response: {encrypt: $.content}"
+    assert passed("GET /a; request: pass", second) == ["listeners[0].rules[1].match[1]"]
+    assert passed("GET /a; response: {encrypt: $.other}", second) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("POST /a; request: reject", "[/b, POST /a]; request: {encrypt: $.content}"),
+        ("POST /a; request: {encrypt: $.x}", "[/b, POST /a]; request: {encrypt: $.content}"),
+        ("POST /a; request: pass", "[/b, POST /a]; response: {decrypt: $.content}"),
+        ("POST /a; request: pass", "[/b, /a]; request: {encrypt: $.content}"),
+    ],
+)
+def test_a_pattern_of_which_nothing_passes_unsealed_is_not(first: str, second: str) -> None:
+    assert passed(first, second) == []
+
+
+def test_the_first_rule_that_covers_a_pattern_is_the_one_that_takes_it() -> None:
+    rules = """\
+      - {name: all, match: "POST /{x}", request: reject}
+      - {name: one, match: POST /a, request: pass}
+      - {name: send, match: ["/b", "POST /a"], request: {encrypt: $.content}}
+"""
+    assert [one.split(" ")[1] for one in warnings_of(with_rules(rules)) if "never" in one] == [
+        "listeners[0].rules[1].name"
+    ]
