@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..checks import binding_names, end_to_end, graphql, route_coverage, websockets
+from ..checks import (
+    binding_names,
+    block_coverage,
+    end_to_end,
+    graphql,
+    route_coverage,
+    websockets,
+)
 from ..ladder_settings import LadderSettings
 from ..limits import TrafficLimits
 from ..rules import rule_reader
@@ -50,6 +57,7 @@ def rules(
     resolved = tuple(resolve(one, around, problems) for one in written)
     route_coverage.check_reachable(resolved, problems)
     for one in resolved:
+        block_coverage.check(one, problems)
         binding_names.check(one, trusted_names=trusted_names, problems=problems)
         end_to_end.check(one, trusted_names=trusted_names, problems=problems)
         websockets.check(one, problems)

@@ -1,0 +1,76 @@
+"""Which messages the blocks of a rule take: blocks that never take one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ...core.compiled.message_match import MessageMatch
+from ...core.errors import InvalidExpression
+from ...core.expressions.selectors import NamedSelector
+from ...core.http.message import Direction
+from ...core.rules.model import Block
+from ..rules.resolve import ResolvedRule
+from ..yaml.nodes import Problems
+
+_DIRECTIONS: Final[tuple[Direction, ...]] = ("request", "response")
+_STATUSES: Final = range(100, 600)
+_Taken = tuple[MessageMatch, frozenset[int]]
+"""What a block requires of a message, and the statuses of responses that it takes."""
+
+
+def check(resolved: ResolvedRule, problems: Problems) -> None:
+    """Warn of each block behind one without conditions that takes all of its messages.
+
+    Only what is sure is told: of two blocks that say their types, or that both go by what they
+    select; or behind one that takes every type.
+    """
+    for direction in _DIRECTIONS:
+        blocks = resolved.rule.behaviour(direction)
+        said = resolved.shared.request if direction == "request" else resolved.shared.response
+        if not isinstance(blocks, tuple) or not isinstance(said, tuple):
+            continue
+        before: list[_Taken] = []
+        for at, later in enumerate(_taken(blocks, direction)):
+            if not _guards_head(later[0].block) and any(_covers(one, later) for one in before):
+                problems.warn(
+                    said[at].place,
+                    "never applies: a block before it without `when` takes the same messages;"
+                    " put this one first",
+                )
+            if not later[0].block.when:
+                before.append(later)
+
+
+def _taken(blocks: Sequence[Block], direction: Direction) -> list[_Taken]:
+    try:
+        matches = [MessageMatch(block, direction) for block in blocks]
+    except InvalidExpression:  # it is reported with the rule
+        return []
+    return [(one, frozenset(filter(one.fits_status, _STATUSES))) for one in matches]
+
+
+def _covers(earlier: _Taken, later: _Taken) -> bool:
+    """Whether every message that fits the later block certainly fits the earlier one."""
+    (mine, my_statuses), (theirs, their_statuses) = earlier, later
+    types, their_types = mine.block.types, theirs.block.types
+    if not their_statuses <= my_statuses:
+        return False
+    if types:
+        return bool(their_types) and all(_has_type(types, one) for one in their_types)
+    if mine.block.format is not None or not (mine.reads or mine.whole_decrypt):
+        return True
+    by_selectors = not their_types and theirs.block.format is None
+    return by_selectors and bool(theirs.reads) and theirs.reads <= mine.reads
+
+
+def _has_type(types: tuple[str, ...], one: str) -> bool:
+    return not {one, "*/*", one.partition("/")[0] + "/*"}.isdisjoint(types)
+
+
+def _guards_head(block: Block) -> bool:
+    """Whether a block forbids something in the head: also in requests without a body, as any may.
+
+    What is sealed or opened there needs a rule with one block.
+    """
+    return any(isinstance(one, NamedSelector) and one.of_head for one in block.absent)
