@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
@@ -105,10 +105,8 @@ class RuleTable:
 
     __slots__ = (
         "_enforced",
-        "_methods",
-        "_pass_unmatched",
         "_remembered",
-        "_table",
+        "_routes",
         "end_to_end",
         "joins",
         "raised",
@@ -125,12 +123,11 @@ class RuleTable:
             for block in (*one.request, *one.response)
             if not one.rule.observes
         )
-        self._pass_unmatched = pass_unmatched
-        self._table = RouteTable(
+        table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
         # Rules that only observe take part in no refusal.
-        self._enforced = self._table
+        self._enforced = table
         self.raised: RuleTable | None = None
         if any(rule.observes for rule in rules):
             self.raised = RuleTable(
@@ -146,8 +143,10 @@ class RuleTable:
                 ]
             )
         named = (pattern.methods for rule in rules for pattern in rule.patterns)
-        self._methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._decide)
+        methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
+        self._routes = _Routes(self.rules, table, self._enforced, methods, pass_unmatched)
+        # What remembers must not hold this table: the cycle would keep it long after a reload.
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._routes.decide)
 
     def decide(self, method: str, path: CanonicalPath, *, websocket: bool = False) -> Decision:
         """Return the decision for a request, before its body is read.
@@ -156,21 +155,35 @@ class RuleTable:
         AmbiguousRequest where the path can be read in more than one way.
         """
         short = len(path.text) + len(method) <= REMEMBERED_MAX  # clients choose both
-        decide = self._remembered if short else self._decide
+        decide = self._remembered if short else self._routes.decide
         return decide(method, path, websocket)
 
-    def _decide(
+    def rules_path(self, path: CanonicalPath) -> bool:
+        """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
+        return self._enforced.touches(path)
+
+
+class _Routes(NamedTuple):
+    """The rules by their routes; `methods` are those that a field may ask for in place of POST."""
+
+    rules: tuple[CompiledRule, ...]
+    table: RouteTable
+    enforced: RouteTable
+    methods: frozenset[str]
+    pass_unmatched: bool
+
+    def decide(
         self,
         method: str,
         path: CanonicalPath,
-        websocket: bool,  # noqa: FBT001 - private
+        websocket: bool,  # noqa: FBT001 - of a function with a cache
     ) -> Decision:
         found = self._find(method, path, websocket=websocket)
-        if websocket and found is None and self._enforced.find(method, path) is not None:
+        if websocket and found is None and self.enforced.find(method, path) is not None:
             # A handshake must not carry messages around the rules of its route.
             raise RejectedByRule("upgrade-on-ruled-route")
         if found is None:
-            if self._pass_unmatched:
+            if self.pass_unmatched:
                 return Decision(None, overridable=self._overridable(method, path, None))
             raise RejectedByRule("no-rule")
         index, pattern = found
@@ -192,24 +205,20 @@ class RuleTable:
     ) -> tuple[int, Pattern] | None:
         """Return the first match; raise AmbiguousRequest where rules that are in force disagree."""
         try:
-            return self._table.find(method, path, websocket=websocket)
+            return self.table.find(method, path, websocket=websocket)
         except AmbiguousRequest:
-            if self._enforced is self._table:
+            if self.enforced is self.table:
                 raise
-            return self._enforced.find(method, path, websocket=websocket)
+            return self.enforced.find(method, path, websocket=websocket)
 
     def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
         if method != _OVERRIDDEN:
             return False
         return any(
             other != taking and self.rules[other].guards
-            for one in self._methods
-            for other in self._table.takers(one, path)
+            for one in self.methods
+            for other in self.table.takers(one, path)
         )
-
-    def rules_path(self, path: CanonicalPath) -> bool:
-        """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
-        return self._enforced.touches(path)
 
 
 def _compile(rule: Rule) -> CompiledRule:

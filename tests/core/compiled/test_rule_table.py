@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 
 import pytest
@@ -175,3 +177,16 @@ def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> Non
 def test_beside_a_rule_that_only_observes_another_takes_what_is_its_own() -> None:
     other = a_rule("POST /api/**", request=BLOCK, name="other")
     assert decide(OBSERVING, other, request="POST /api/Messages").rule == other
+
+
+def test_a_table_that_is_replaced_is_gone_at_once() -> None:
+    """A cycle would keep it until the oldest generation is collected, which is seldom."""
+    table = RuleTable((a_rule(), replace(a_rule(name="seen"), observes=True)), pass_unmatched=True)
+    table.decide("POST", canonical("/api/messages"))
+    rule = table.rules[0]
+    gc.disable()
+    try:
+        del table
+        assert sys.getrefcount(rule) == 2  # this name, and the argument
+    finally:
+        gc.enable()
