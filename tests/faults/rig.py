@@ -30,6 +30,7 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import TrafficError, Unopened
 from proxy.core.expressions.routes import parse_pattern
@@ -39,6 +40,7 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
+from proxy.keys.sessions.settings import SessionSettings
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.downstream.listener import Answerer
@@ -50,7 +52,7 @@ from proxy.traffic.slices import Run, Slices, T
 from proxy.traffic.upstream.connection import UpstreamConnection
 from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
 from proxy.traffic.upstream.permits import Claim, Permit, Permits
-from tests.factories import Ear
+from tests.factories import NOW, Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
@@ -177,11 +179,18 @@ class WaitingWitness(KeyEvents):
 class WaitingKeys:
     """Sessions that are cold for each request, and asked while others hold what they need.
 
-    One that `asks` first asks how the conversation stands, as it is done for end-to-end rules.
+    One that `asks` first asks how the conversation stands, as it is done for end-to-end rules. Each
+    message also names `made_up` sessions that the store does not have, as many as may be held.
     """
 
     def __init__(
-        self, *, busy: bool = False, scopes: int = 1, shared: bool = False, asks: bool = False
+        self,
+        *,
+        busy: bool = False,
+        scopes: int = 1,
+        shared: bool = False,
+        asks: bool = False,
+        made_up: int = 0,
     ) -> None:
         self._keyring = a_keyring()
         self._busy = busy
@@ -189,13 +198,19 @@ class WaitingKeys:
         self._shared = shared
         self._more = {Scope("t", f"more{number}"): 1 for number in range(1, scopes)}
         self._holders: set[asyncio.Task[None]] = set()
+        self._settings = SessionSettings(max_scopes=made_up) if made_up else None
+        self._made_up = frozenset(
+            (SCOPE, KeyId(NOW.to_bytes(4) + number.to_bytes(8))) for number in range(made_up)
+        )
         self.sessions = self._cold()
 
     def _cold(self) -> Sessions:
         world = a_world(keyring=self._keyring)
         store = CountingStore(world.time, shared=self._shared)
         key_events = WaitingWitness(Ear(), None, self._keyring.record_key, clock=world.time)
-        return a_world(keyring=self._keyring, store=store, key_events=key_events).sessions
+        return a_world(
+            keyring=self._keyring, store=store, key_events=key_events, settings=self._settings
+        ).sessions
 
     def forget(self) -> None:
         """Begin as a new process does."""
@@ -215,7 +230,8 @@ class WaitingKeys:
             task.add_done_callback(self._holders.discard)
         if self._asks:
             await self.sessions.ask(SCOPE)
-        return await self.sessions.resolve(Needs({**needs.seals, **self._more}, needs.opens))
+        opens = needs.opens | self._made_up
+        return await self.sessions.resolve(Needs({**needs.seals, **self._more}, opens))
 
     async def _hold(self, lock: asyncio.Lock) -> None:
         for _ in range(3):

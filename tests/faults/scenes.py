@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from proxy.demo.screen import search
+from proxy.keys.pieces import PIECE
 from tests.traffic.wire import Client, Peer, Seen, get
 
 from .rig import (
@@ -129,6 +130,12 @@ async def opening_over_a_shared_store() -> Setup:
 async def opening_once_asked() -> Setup:
     """A response is opened after the store was asked how its conversation stands."""
     keys = WaitingKeys(busy=True, shared=True, asks=True)
+    return Setup(await _token(keys), _say(get(b"/open")), keys)
+
+
+async def opening_among_many() -> Setup:
+    """A response is opened that names more sessions than are looked up in one go."""
+    keys = WaitingKeys(made_up=PIECE + 1)
     return Setup(await _token(keys), _say(get(b"/open")), keys)
 
 
@@ -386,6 +393,7 @@ SCENES: dict[str, Scene] = {
         opening_what_is_misnamed,
         opening_over_a_shared_store,
         opening_once_asked,
+        opening_among_many,
         listing,
         sealing_a_frame,
         sealing_a_form,
@@ -415,6 +423,7 @@ SECRET_FROM_ORIGIN = {
     "opening_what_is_misnamed",
     "opening_over_a_shared_store",
     "opening_once_asked",
+    "opening_among_many",
     "listing",
     "sealing_a_frame",
     "sealing_a_form",

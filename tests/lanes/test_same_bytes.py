@@ -167,9 +167,9 @@ async def test_what_is_copied_while_it_passes_is_the_same(
     copied: list[Copies] = []
     conclude = Copies.conclude
 
-    async def concluded(self: Copies) -> None:
+    async def concluded(self: Copies, *, cut: bool = False) -> None:
         copied.append(self)
-        await conclude(self)
+        await conclude(self, cut=cut)
 
     monkeypatch.setattr(Copies, "conclude", concluded)
     monkeypatch.setattr(PerSecond, "takes", lambda _: True)
