@@ -28,7 +28,7 @@ FROM ${BASE} AS build
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends binutils
 WORKDIR /build
-COPY docker/requirements-image.lock ./
+COPY tools/docker/requirements-image.lock ./
 # The environment has no pip of its own, so that the image has none to call.
 RUN python3 -m venv --without-pip /opt/sealyard \
  && python3 -m pip --python /opt/sealyard/bin/python install --no-cache-dir --no-compile \
@@ -44,7 +44,7 @@ RUN find /opt/sealyard/lib -name '*.so' -exec strip --strip-unneeded {} + \
  && rm --recursive --force /opt/sealyard/include /opt/sealyard/lib/python*/site-packages/zstandard/_cffi.* \
  && find /opt/sealyard/bin -type f -delete
 COPY proxy /opt/sealyard/lib/sealyard/proxy
-COPY --chmod=0755 docker/sealyard /opt/sealyard/bin/sealyard
+COPY --chmod=0755 tools/docker/sealyard /opt/sealyard/bin/sealyard
 # Modules are compiled here, since the image is read-only where it runs.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
@@ -61,7 +61,7 @@ RUN apt-get update \
  && apt-get purge --yes --auto-remove libcap2-bin \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/dpkg.log /var/log/apt
 COPY --from=build /opt/sealyard /opt/sealyard
-COPY docker/sbom.py /tmp/sbom.py
+COPY tools/docker/sbom.py /tmp/sbom.py
 ARG VERSION=0.0.0
 # What is in the image, as CycloneDX; `docker run --entrypoint python3 IMAGE ...` is not needed to
 # read it: `docker cp` takes it out.

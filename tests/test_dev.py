@@ -250,7 +250,7 @@ for name in wanted:
 def test_the_tests_of_the_core_import_what_their_lock_names() -> None:
     lock = (TESTS / "core" / "requirements-core.lock").read_text(encoding="utf-8")
     locked = {one.replace("-", "_") for one in re.findall(r"^([a-z0-9-]+)", lock, re.MULTILINE)}
-    inside = {"proxy", "tests", "fuzz", "yaml", "py", "sealyard_native"}
+    inside = {"proxy", "tests", "tools", "yaml", "py", "sealyard_native"}
     texts = [one.read_text(encoding="utf-8") for one in (TESTS / "core").rglob("*.py")]
     texts.append((TESTS / "factories.py").read_text(encoding="utf-8"))
     imports = re.findall(
@@ -258,7 +258,7 @@ def test_the_tests_of_the_core_import_what_their_lock_names() -> None:
     )
     # `from fuzz import targets` imports a module; a test is not imported for another's helpers.
     wanted = {name for name, _ in imports if not name.startswith("tests.core")}
-    wanted |= {f"fuzz.{one.stem}" for one in (ROOT / "fuzz").glob("targets.py")}
+    wanted |= {f"tools.fuzz.{one.stem}" for one in (ROOT / "tools" / "fuzz").glob("targets.py")}
 
     subprocess.run(  # noqa: S603 - Python, with modules of this repository
         [sys.executable, "-c", BLOCKER, " ".join(locked | inside), " ".join(sorted(wanted))],

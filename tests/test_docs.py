@@ -14,7 +14,6 @@ from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
-from release import manual
 from tests import tree
 from tests.pages.blocks import COMMANDS, DATA, OTHERS, PAGES, PROGRAMS, ROOT, Block, blocks, prose
 from tests.pages.scenes import SCENES
@@ -26,6 +25,7 @@ from tests.pages.table import (
     is_not_run,
     of_the_checkout,
 )
+from tools.release import manual
 
 REFERENCE = ROOT / "docs" / "reference"
 

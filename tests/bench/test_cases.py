@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from bench.cases import CASES, QUICK, QUICK_PEERS
-from bench.cells import reference
-from bench.parts import NAMES
-from bench.peers import PEERS, sealyard
-from bench.works import works
+from tools.bench.cases import CASES, QUICK, QUICK_PEERS
+from tools.bench.cells import reference
+from tools.bench.parts import NAMES
+from tools.bench.peers import PEERS, sealyard
+from tools.bench.works import works
 
 FORMS = {sealyard.NAME, sealyard.PYTHON}
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.check import NotDone, prepared
-from bench.peers import Peer
-from bench.running import Running, a_backend
+from tools.bench.check import NotDone, prepared
+from tools.bench.peers import Peer
+from tools.bench.running import Running, a_backend
 
 
 def _nobody(port: int, work: str) -> Running:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.migration import clinic, laws, page
-from bench.migration.places import PLACES
 from proxy.keys.sessions.durable import durable_session
 from tests.keys.builders import a_keyring
+from tools.bench.migration import clinic, laws, page
+from tools.bench.migration.places import PLACES
 
 COST = {"seconds": 2.0, "cpu_seconds": 1.0, "memory_kib": 50 * 1024, "status": 0}
 RUN: dict[str, Any] = {

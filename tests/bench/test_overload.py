@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from bench.overload.clients import Asked
-from bench.overload.page import FOUND, PAGE, render
-from bench.overload.record import Phases, delivered, read
+from tools.bench.overload.clients import Asked
+from tools.bench.overload.page import FOUND, PAGE, render
+from tools.bench.overload.record import Phases, delivered, read
 
 PHASES = Phases(calm=2, storm=10, after=4)
 SERVED, LATE, REFUSED, LEFT, CUT = (200, 0.1), (200, 1.2), (503, 0.01), (0, 1.0), (-1, 0.2)

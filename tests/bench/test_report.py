@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import pages, plots, report, results, targets
-from bench.cases import CASES
-from bench.load import Sample
-from bench.peers import PEERS, sealyard
-from bench.results import Bulk, Cell, Curve, Point, Results, Step, Weight
-from bench.timing import Timing
+from tools.bench import pages, plots, report, results, targets
+from tools.bench.cases import CASES
+from tools.bench.load import Sample
+from tools.bench.peers import PEERS, sealyard
+from tools.bench.results import Bulk, Cell, Curve, Point, Results, Step, Weight
+from tools.bench.timing import Timing
 
 
 def _samples(rate: float) -> list[Sample]:

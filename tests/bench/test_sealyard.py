@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.check import prepared
-from bench.peers import Peer, sealyard
-from bench.running import a_backend, started
+from tools.bench.check import prepared
+from tools.bench.peers import Peer, sealyard
+from tools.bench.running import a_backend, started
 
 
 @pytest.fixture

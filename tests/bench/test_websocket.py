@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.running import a_backend
-from bench.websocket import Frames, echo, frame
+from tools.bench.running import a_backend
+from tools.bench.websocket import Frames, echo, frame
 
 
 @given(

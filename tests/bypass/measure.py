@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fuzz.backends.page import kept
 from tests.bypass.backends import PLANS, missing, running
 from tests.bypass.measuring import alone, protected
 from tests.bypass.rows import Row, rows
+from tools.fuzz.backends.page import kept
 
 HEAD = """\
 # Bypass attempts and their results

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fuzz.backends.answering import answering, echo
-from fuzz.backends.backend import mint
-from fuzz.backends.case import Kept, Marks, load
-from fuzz.backends.client import Client
-from fuzz.backends.oracle import canary, opened, victim
-from fuzz.backends.sidecar import own, serving
+from tools.fuzz.backends.answering import answering, echo
+from tools.fuzz.backends.backend import mint
+from tools.fuzz.backends.case import Kept, Marks, load
+from tools.fuzz.backends.client import Client
+from tools.fuzz.backends.oracle import canary, opened, victim
+from tools.fuzz.backends.sidecar import own, serving
 
 CASES = load(Path(__file__).parent / "cases")
 NUMBER = 424242

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
-from fuzz.backends.answering import answering, echo
-from fuzz.backends.backend import Echo
-from fuzz.backends.campaign import generated
-from fuzz.backends.case import CANARY, CHUNKS, Case, Marks, from_json
-from fuzz.backends.minimise import minimise
-from fuzz.backends.mutators import MUTATORS
-from fuzz.backends.oracle import canary, opened, readings, victim
-from fuzz.backends.routes import ROUTES
+from tools.fuzz.backends.answering import answering, echo
+from tools.fuzz.backends.backend import Echo
+from tools.fuzz.backends.campaign import generated
+from tools.fuzz.backends.case import CANARY, CHUNKS, Case, Marks, from_json
+from tools.fuzz.backends.minimise import minimise
+from tools.fuzz.backends.mutators import MUTATORS
+from tools.fuzz.backends.oracle import canary, opened, readings, victim
+from tools.fuzz.backends.routes import ROUTES
 
 MARKS = Marks(canary(1), "a-token", victim(1), "mine-1")
 TOKEN = "eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIi"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from bench.migration.measure import children
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import PassphraseRoot
@@ -28,6 +27,7 @@ from proxy.migration.progress import Progress
 from proxy.migration.state import StateFile
 from proxy.migration.team import Team
 from proxy.migration.worker import Order
+from tools.bench.migration.measure import children
 
 
 @dataclass(slots=True)

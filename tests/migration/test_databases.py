@@ -10,11 +10,11 @@ import psycopg
 import pymysql
 import pytest
 
-from bench.migration import measure
-from bench.migration.places import PLACES
 from tests.cli.conftest import invoke
 from tests.migration import servers
 from tests.migration.builders import CANARY
+from tools.bench.migration import measure
+from tools.bench.migration.places import PLACES
 
 KINDS = [
     pytest.param("postgresql", marks=servers.needs_postgresql),

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.migration import measure
-from bench.migration.places import PLACES
 from tests.migration import servers
 from tests.migration.builders import (
     CANARY,
@@ -25,6 +23,8 @@ from tests.migration.builders import (
     begin,
     stored,
 )
+from tools.bench.migration import measure
+from tools.bench.migration.places import PLACES
 
 ROWS = 40
 

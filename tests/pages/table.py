@@ -76,7 +76,7 @@ PAGES_NOT_RUN: Final = {
     "docs/how-to/status.md": "goes on until it is stopped; tests/telemetry/test_tap.py has lines",
 }
 """Pages whose commands nothing runs as they are written there, and what runs in their place."""
-_OF_THE_CHECKOUT: Final = re.compile(r"(?:\w+=\S+ )*(?:\./dev |python -m bench)")
+_OF_THE_CHECKOUT: Final = re.compile(r"(?:\w+=\S+ )*(?:\./dev |python -m tools.bench)")
 
 
 def is_not_run(block: Block) -> bool:

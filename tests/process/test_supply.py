@@ -119,7 +119,7 @@ def test_an_extra_that_a_package_asks_for_stands_in_its_pin() -> None:
 
 
 def bill() -> Any:  # noqa: ANN401 - a script without a package
-    spec = importlib.util.spec_from_file_location("sbom", ROOT / "docker" / "sbom.py")
+    spec = importlib.util.spec_from_file_location("sbom", ROOT / "tools" / "docker" / "sbom.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

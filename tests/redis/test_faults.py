@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos import faults
-from chaos.sealyard import MODES, Mode
 from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.keys.stores import Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.redis import check, replies
 from tests.servers import free_port
+from tools.chaos import faults
+from tools.chaos.sealyard import MODES, Mode
 
 from .fault_proxy import KINDS, RESETS, FaultProxy, Kind
 from .server import Server, needs_redis, trusting, write_tls

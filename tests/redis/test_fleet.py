@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from chaos import traces
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
@@ -23,6 +22,7 @@ from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
+from tools.chaos import traces
 
 from .server import Server, needs_redis
 from .worker import the_keyring

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import traces, trial
-from chaos.outages import OUTAGES, Outage
-from chaos.sealyard import Mode
+from tools.chaos import traces, trial
+from tools.chaos.outages import OUTAGES, Outage
+from tools.chaos.sealyard import Mode
 
 from .server import Server, needs_redis
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from release import manual
+from tools.release import manual
 
 GROFF = shutil.which("groff")
 PAGES = manual.pages()

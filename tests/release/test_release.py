@@ -12,8 +12,8 @@ import pytest
 from packaging.version import Version
 
 from proxy.process.fitness import FLOORS
-from release import __main__ as release
-from release import chart, floors, licences, provenance
+from tools.release import __main__ as release
+from tools.release import chart, floors, licences, provenance
 
 ROOT = Path(__file__).parent.parent.parent
 AT = 1_700_000_000

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench import bulk
-from bench.bulk import MEBIBYTE
 from tests.scenarios.rig import backend, served
+from tools.bench import bulk
+from tools.bench.bulk import MEBIBYTE
 
 RULES = """\
       - name: store

@@ -14,12 +14,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bench import bulk
-from bench.bulk import MEBIBYTE
 from proxy.core.crypto import sealed_stream
 from proxy.core.formats.multipart import reader
 from proxy.core.formats.multipart.reader import Boundary
 from tests.scenarios.rig import Served, backend, served
+from tools.bench import bulk
+from tools.bench.bulk import MEBIBYTE
 
 PREFIX = b"eyJ0eXAiOiJzeTEi"
 RULES = """\

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scorecard import items, results
-from scorecard.items import Item
-from scorecard.page import PAGE, render
-from scorecard.results import Form, Outcome, Record, made, telling, whole
-from scorecard.testing import judge
+from tools.scorecard import items, results
+from tools.scorecard.items import Item
+from tools.scorecard.page import PAGE, render
+from tools.scorecard.results import Form, Outcome, Record, made, telling, whole
+from tools.scorecard.testing import judge
 
 ITEM = Item(7, "Nothing | lost", "0 lost", tests=("tests/core",))
 

@@ -11,17 +11,17 @@ from random import Random  # noqa: TID251 - a run shall be repeatable, and nothi
 
 import pytest
 
-from scorecard.page import SOAK
-from soak import __main__ as command
-from soak import report
-from soak.backend import opened
-from soak.faults import Fault
-from soak.journal import BUSY, Journal, Message, Window
-from soak.run import SHORT, Soak, soak
-from soak.traffic import Client
-from soak.watch import slope
-from soak.world import World
 from tests.redis.server import needs_redis
+from tools.scorecard.page import SOAK
+from tools.soak import __main__ as command
+from tools.soak import report
+from tools.soak.backend import opened
+from tools.soak.faults import Fault
+from tools.soak.journal import BUSY, Journal, Message, Window
+from tools.soak.run import SHORT, Soak, soak
+from tools.soak.traffic import Client
+from tools.soak.watch import slope
+from tools.soak.world import World
 
 SEED = 20261127
 

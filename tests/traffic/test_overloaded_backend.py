@@ -8,11 +8,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.overload.clients import Asked, Plan
-from bench.overload.record import Phases, delivered
-from bench.running import a_backend
 from proxy.config.limits import TrafficLimits
 from tests.traffic.ours import local, proxied
+from tools.bench.overload.clients import Asked, Plan
+from tools.bench.overload.record import Phases, delivered
+from tools.bench.running import a_backend
 
 CANARY = "canary-4711"
 SLOTS, SECONDS = 4, 0.1
@@ -25,14 +25,14 @@ async def test_an_overloaded_backend_stays_useful_and_one_of_a_hundred_is_served
     tmp_path: Path,
 ) -> None:
     request = f"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {len(CANARY)}\r\n\r\n{CANARY}"
-    with a_backend("bench.overload.backend", str(SLOTS), str(SECONDS)) as backend:
+    with a_backend("tools.bench.overload.backend", str(SLOTS), str(SECONDS)) as backend:
         async with proxied(local(backend), limits=LIMITS) as ours:
             rates = (CAPACITY / 2, CAPACITY * 3, CAPACITY / 2)
             seconds = (PHASES.calm, PHASES.storm, PHASES.after)
             plan = Plan(ours.port, request, list(zip(rates, seconds, strict=True)))
             path = tmp_path / "plan.json"
             path.write_text(json.dumps(asdict(plan)))
-            command = (sys.executable, "-m", "bench.overload.clients", str(path))
+            command = (sys.executable, "-m", "tools.bench.overload.clients", str(path))
             clients = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
             async with asyncio.timeout(60):
                 output, _ = await clients.communicate()

@@ -27,8 +27,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.demo.screen import search
 from proxy.traffic.upstream.permits import KINDS, Permits
-from soak.watch import waited as waited_by
 from tests.keys.builders import a_world
+from tools.soak.watch import waited as waited_by
 
 from .ours import Ours, local, proxied
 from .wire import OK, Client, Origin, Peer, eventually, running

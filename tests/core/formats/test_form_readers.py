@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.formparser import FormDataParser
 
-from fuzz import form_readers, targets
+from tools.fuzz import form_readers, targets
 
 ROWS = [
     json.loads(line)

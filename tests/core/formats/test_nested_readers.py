@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import nested
 from proxy.core.errors import MessageError
 from proxy.core.rules.model import Rule
 from tests.core.test_nested_json import C1
 from tests.factories import a_block, a_message, a_rule, an_item, sent
+from tools.fuzz import nested
 
 PIECES = [
     *('"', "'", "\\", "{", "}", "[", "]", ":", ",", " ", "\n", "\0", "\ufeff", "\u2028", "\x85"),

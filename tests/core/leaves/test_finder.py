@@ -15,12 +15,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fuzz.forms import walked
 from proxy.core.leaves import FORM
 from proxy.core.leaves import finder as python
 from proxy.core.leaves.finder import SELECTED_MAX, Found, PlainPath
 from proxy.core.leaves.plain_names import PlainNames
 from tests.core.json_texts import RandomTexts, documents, literals
+from tools.fuzz.forms import walked
 
 VECTORS: Final = Path(__file__).parents[2] / "vectors"
 Form = Callable[[tuple[PlainPath, ...], Callable[[], None]], Any]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz import forms, sanitized, seeds
 from proxy.core.leaves.finder import Finder
+from tools.fuzz import forms, sanitized, seeds
 
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"

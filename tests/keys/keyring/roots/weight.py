@@ -21,10 +21,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import cpu
 from tests.scenarios.root_scenes import SCENES, RootScene
 from tests.scenarios.test_roots import sidecar
 from tests.servers import is_ready
+from tools.bench import cpu
 
 _REST_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0

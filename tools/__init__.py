@@ -1,0 +1,1 @@
+"""Tools beside the product: benchmark, outages, fuzzing, soak, scorecard, release, image."""

@@ -1,0 +1,70 @@
+"""What a refusal costs, `python -m tools.bench.overload.refusals`: CPU time of this process in µs.
+
+`loop-lag` is refused after the head, without a task; `queue-full` by the general lane; `served`
+is the same request forwarded. wrk asks, on 16 connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import uvloop
+
+from proxy.config.limits import TrafficLimits
+from proxy.config.settings import TcpAddress
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.reporter import CountingReporter
+from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
+from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.turns import LoopLag
+from proxy.traffic.upstream.client import HttpUpstream
+from tests.traffic.ours import NoKeys
+
+from ..running import a_backend
+
+_SECONDS = 3
+
+
+class _Refusing(LoopLag):
+    def refuses(self, client: str) -> bool:
+        return True
+
+
+async def _cost(backend: int, name: str) -> float:
+    limits = TrafficLimits(connections=1, waiting=1) if name == "queue-full" else TrafficLimits()
+    upstream = HttpUpstream(TcpAddress("127.0.0.1", backend), limits=limits)
+    lag = _Refusing() if name == "loop-lag" else LoopLag()
+    reporter = CountingReporter(Logs(lambda _: None, "json"))
+    handler = Handler(
+        RuleTable((), pass_unmatched=True), NoKeys(), upstream, reporter, clock=time.time, lag=lag
+    )
+    listener = HttpListener(TcpAddress("127.0.0.1", 0), handler, limits=limits)
+    server = TrafficServer([Lane(listener, upstream)])
+    await server.start()
+    url = f"http://127.0.0.1:{listener.port}/a"
+    command = ("wrk", "-t1", "-c16", f"-d{_SECONDS}s", url)
+    before = time.process_time()
+    wrk = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await wrk.communicate()
+    spent = time.process_time() - before
+    await server.close()
+    asked = int(output.decode().partition(" requests in ")[0].split()[-1])
+    return spent / asked * 1e6
+
+
+def main() -> None:
+    """Print the figures."""
+    with a_backend("tools.bench.overload.backend", "0", "0") as backend:
+        for name in ("served", "loop-lag"):
+            cost = uvloop.run(_cost(backend, name))
+            sys.stdout.write(f"{name:12}{cost:8.1f} µs\n")
+    with a_backend("tools.bench.overload.backend", "1", "5") as backend:
+        cost = uvloop.run(_cost(backend, "queue-full"))
+        sys.stdout.write(f"{'queue-full':12}{cost:8.1f} µs\n")
+
+
+if __name__ == "__main__":
+    main()

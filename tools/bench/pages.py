@@ -1,0 +1,30 @@
+"""What a run is written to: the record, the plots, and two pages of the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from . import plots, report, speed
+from .results import Results
+
+_DOCS: Final = Path(__file__).parents[2] / "docs"
+FOUND: Final = _DOCS / "assets" / "benchmarks.json"
+_PLOTS: Final = {"throughput.svg": plots.throughput, "growth.svg": plots.growth}
+_PAGES: Final = {
+    _DOCS / "benchmarks.md": report.page,
+    _DOCS / "explanation" / "speed.md": speed.page,
+}
+
+
+def rendered(found: Results) -> dict[Path, str]:
+    """Return the text of each page and plot, made of the figures and of the pages as they are."""
+    drawn = {FOUND.parent / name: plot(found) for name, plot in _PLOTS.items()}
+    return drawn | {path: page(found, path.read_text()) for path, page in _PAGES.items()}
+
+
+def write(found: Results) -> None:
+    """Write the record, and all that is made of it."""
+    found.write(FOUND)
+    for path, text in rendered(found).items():
+        path.write_text(text)
