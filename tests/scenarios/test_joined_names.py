@@ -36,17 +36,17 @@ RULES: Final = """\
       - name: direct
         match: /dm/{a}/{b}
         conversation: {members: [path:a, path:b]}
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
       - name: ordered
         match: /list/{a}/{b}
         conversation: [path:a, path:b]
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
       - name: group
         match: /group/{id}
         conversation: path:id
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
 """
 LOOKS_JOINED: Final = "/group/5:alice3:bob"
