@@ -123,7 +123,6 @@ def test_every_command_of_the_suite_is_known(
     suite.test_an_ephemeral_container_does_not_see_the_keys(kube)
     suite.test_a_second_webhook_unseals_nothing(kube, tmp_path, "aaa-second")
     suite.test_a_renewal_and_twenty_syncs_refuse_no_pod(kube)
-    suite.test_an_upgrade_from_0_1_0_refuses_no_pod_and_opens_what_is_sealed(kube, tmp_path)
     kube.remove()
 
     assert len(kube.seen) > 30
