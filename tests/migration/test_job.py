@@ -84,7 +84,6 @@ def test_a_job_says_where_values_are_and_what_they_are_bound_to(tmp_path: Path) 
     assert (content.form, content.max_chars, content.lookalikes) == ("short", 255, True)
     assert history.binding == Binding(org, joined, "text")
     assert table.labels == ("messages.content", "messages.history $[*].text")
-    assert table.joins
     assert table.reads == (
         org,
         ColumnSource("a"),
