@@ -213,8 +213,12 @@ def test_what_is_released_next_has_every_key_of_a_configuration() -> None:
 @pytest.mark.parametrize(
     ("name", "why"), [(__version__, "not written over"), ("9.9.9", "the code of")]
 )
-def test_no_archive_is_made_of_another_release_or_twice(name: str, why: str) -> None:
-    before = set(Path(make.__file__).parent.iterdir())
+def test_no_archive_is_made_of_another_release_or_twice(
+    name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / __version__).mkdir()
+    monkeypatch.setattr(make, "HERE", tmp_path)
     with pytest.raises(SystemExit, match=why):
         make.main([name])
-    assert set(Path(make.__file__).parent.iterdir()) == before
+    assert [one.name for one in tmp_path.iterdir()] == [__version__]
+    assert not any((tmp_path / __version__).iterdir())
