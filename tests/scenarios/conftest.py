@@ -25,6 +25,6 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         report.sections += list(pool.POOL.told())
-    elif report.when == "teardown":
-        list(pool.POOL.told())
+    if report.when == "teardown":
+        pool.POOL.forget()
     return report

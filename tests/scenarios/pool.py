@@ -59,7 +59,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._sidecars: dict[object, list[_Sidecar]] = {}
-        self._logs: list[Path] = []
+        self._given: list[Served] = []
 
     @asynccontextmanager
     async def taken(
@@ -71,10 +71,9 @@ class Pool:
         refuses the configuration, or has messages under way at the end.
         """
         sidecar = await self._free(folder, key, text, options)
-        log = sidecar.served.log
-        self._logs.append(log)
+        log, ours = sidecar.served.log, replace(sidecar.served)
+        self._given.append(ours)
         sidecar.taken = True
-        ours = replace(sidecar.served)
         try:
             self._require_running(sidecar)
             log.write_bytes(b"")
@@ -85,17 +84,20 @@ class Pool:
             await _quiet(ours)
         except BaseException:
             self._sidecars[key].remove(sidecar)
-            self._logs[-1] = _kept(log, folder)
+            ours.log = _kept(log, folder)
             sidecar.stack.close()
             raise
-        ours.log = self._logs[-1] = _kept(log, folder)
+        ours.log = _kept(log, folder)
         sidecar.taken = False
 
     def told(self) -> Iterator[tuple[str, str]]:
-        """Return the logs of all that the test took, the end of each, and forget them."""
-        logs, self._logs = self._logs, []
-        for log in logs:
-            yield f"log of a sidecar ({log})", log.read_text()[-_SHOWN_CHARACTERS:]
+        """Return the logs of all that the test was given, the end of each."""
+        for one in self._given:
+            yield f"log of a sidecar ({one.log})", one.log.read_text()[-_SHOWN_CHARACTERS:]
+
+    def forget(self) -> None:
+        """Begin with another test."""
+        self._given.clear()
 
     def close(self) -> None:
         """End all sidecars."""
