@@ -474,6 +474,7 @@ def test_awkward_lists_are_found_as_a_walk_finds_them(
     assert by_way(way, keys, body) in (None, generally(walking(Trip((rule,), a_message())), body))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "decoys", ['"content",', '"content" ,', '{"content":1},', '{"content" : "a"},']
 )
