@@ -72,7 +72,6 @@ ONCE: Final = {
     "test_dev.py": "these checks",
     "test_docs.py": "documentation",
     "test_layers.py": "imports",
-    "upgrade": "roll-outs beside the release before: tests/archive opens the same records",
     "wiring": "what is started and stopped",
 }
 """Folders and files of tests that run in the native form alone where there is one, and why."""
