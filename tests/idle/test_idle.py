@@ -41,7 +41,7 @@ listeners:
       - name: ruled
         match: WS /ruled
         tenant: const:t
-        request: {{encrypt: optional $.content}}
+        request: {{encrypt: optional $.content, nothing: pass}}
         response: {{decrypt: $.content, bind: [tenant, field]}}
 """
 SHAKE = (
