@@ -118,6 +118,7 @@ async def test_it_waits_while_vault_is_sealed_and_shows_no_secret(
         await asyncio.to_thread(bao.unseal)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("seconds", "lease", "clients"),
     [(5, 24, 4), pytest.param(60, 90, 17, marks=pytest.mark.slow)],
