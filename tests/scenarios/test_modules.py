@@ -93,6 +93,7 @@ async def modules(
     used: bool = False,
     asked: bool = False,
     rules: str | None = None,
+    keys_more: str = "",
     admin_more: str = "",
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
@@ -109,6 +110,7 @@ async def modules(
             behind.port,
             *options,
             rules=rules,
+            keys_more=keys_more,
             admin_more=admin_more,
             variables=variables,
             trusted=rules is not None,
@@ -206,7 +208,9 @@ async def test_rules_end_to_end_may_come_with_a_reload(tmp_path: Path) -> None:
 async def test_rules_end_to_end_have_their_library_before_the_first_message(
     tmp_path: Path,
 ) -> None:
-    found = await modules(tmp_path, rules=RULES)
+    accepted = "  sessions: {accept_loss: true}\n"
+
+    found = await modules(tmp_path, rules=RULES, keys_more=accepted)
 
     assert {"joserfc", "proxy.keys.end_to_end.key_source"} <= found
 
