@@ -107,6 +107,7 @@ MOVED: Final = (
         ),
         ("deploy", "docs"),
     ),
+    Part("outages", 3, Selection(("tests/redis/test_outages.py",))),
     Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
     Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
