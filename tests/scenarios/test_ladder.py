@@ -157,7 +157,7 @@ _RULES = """\
         response: {{decrypt: [$.content]}}
 """
 _CALLERS = """\
-    callers:
+    client_names:
       - {name: ios, user_agent: clinic-ios}
       - {name: here, address: 127.0.0.0/8}
 """
@@ -204,8 +204,8 @@ async def _reload(running: Served, folder: Path, old: str, new: str) -> None:
         assert response.status == 200, await response.text()
 
 
-def _with_callers(rules: str) -> str:
-    """Return rules behind which the callers of their listener stand."""
+def _with_client_names(rules: str) -> str:
+    """Return rules behind which the client names of their listener stand."""
     return rules + _CALLERS
 
 
@@ -214,7 +214,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
     tmp_path: Path, workers: str
 ) -> None:
     canary = secrets.token_hex(16)
-    rules = _with_callers(_RULES.format(mode="observe"))
+    rules = _with_client_names(_RULES.format(mode="observe"))
     options = ("--log-level", "debug", "--workers", workers)
 
     async def listed(_: web.Request) -> web.Response:
@@ -247,7 +247,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             opening = _rule(report, "list")
             assert (opening["plain"], opening["safe"], opening["seen"]) == (3, False, True)
             assert opening["because"] == ["3 of 3 messages would be refused"]
-            assert {(one["caller"], one["messages"]) for one in opening["would_refuse"]} == {
+            assert {(one["client_name"], one["messages"]) for one in opening["would_refuse"]} == {
                 ("ios", 2),
                 ("here", 1),
             }
@@ -267,7 +267,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             texts = (metrics, status, json.dumps(report), told.stdout, running.log.read_text())
             assert all(canary not in one and "ada@example" not in one for one in texts)
             each = [one for one in running.events if one["event"] == "message.would_refuse"]
-            assert [one["caller"] for one in each] == ["ios", "ios", "here"]
+            assert [one["client_name"] for one in each] == ["ios", "ios", "here"]
             assert len({one["request_id"] for one in each}) == 3
             assert "sealyard_step_up_refusals_total" in metrics
 
@@ -345,7 +345,7 @@ async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: 
 async def test_each_command_of_the_page_runs_as_it_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "observe.md").read_text()
     (listener,) = re.findall(
-        r"^    callers:\n(?:      .*\n)+    find_sensitive: true\n", page, re.MULTILINE
+        r"^    client_names:\n(?:      .*\n)+    find_sensitive: true\n", page, re.MULTILINE
     )
     commands = re.findall(r"^\$ sealyard (.*)$", page, re.MULTILINE)
     assert len(commands) == 4

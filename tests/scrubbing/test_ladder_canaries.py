@@ -41,7 +41,7 @@ RULES = """\
         conversation: const:c1
         request: {encrypt: [$.content]}
         response: {decrypt: [$.content]}
-    callers: [{name: ios, user_agent: clinic-ios}]
+    client_names: [{name: ios, user_agent: clinic-ios}]
     find_sensitive: true
 """
 PATHS = (b"/beside", b"/seen", b"/lenient", b"/sealing")

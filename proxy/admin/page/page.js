@@ -150,7 +150,7 @@ async function climb() { // what has been counted of each day changes slowly
 function ladder(l) {
   $('ladder-note').textContent = 'The last ' + many(l.days, 'day') + ', counted since ' + new Date(l.counted_since * 1000).toLocaleDateString('en-GB') + (l.kept ? '.' : ', the start of the process.');
   fill($('ladder'), ...l.rules.map((one) => {
-    const refused = one.would_refuse.map((r) => make('span', 'takes', r.messages.toLocaleString('en') + ' ' + r.direction + ' ' + r.reason + (r.caller ? ' from ' + r.caller : '') + (r.rule === null ? ' (beside the rules)' : '')));
+    const refused = one.would_refuse.map((r) => make('span', 'takes', r.messages.toLocaleString('en') + ' ' + r.direction + ' ' + r.reason + (r.client_name ? ' from ' + r.client_name : '') + (r.rule === null ? ' (beside the rules)' : '')));
     const mode = one.mode + (one.mode === 'permissive' ? ' until ' + new Date(one.until * 1000).toLocaleDateString('en-GB') : '');
     const safe = one.next === null ? make('span', 'quiet', 'on top') : one.safe ? make('span', 'tag seal', 'yes, to ' + one.next) : make('span', '', make('span', 'tag no', 'no'), ' ' + one.because.join(' and '));
     return make('tr', '', make('td', '', make('strong', '', one.rule), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),

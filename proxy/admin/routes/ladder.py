@@ -25,7 +25,7 @@ _REFUSAL: Final[Mapping[str, Schema]] = {
     "rule": schemas.nullable(_TEXT),
     "direction": _TEXT,
     "reason": _TEXT,
-    "caller": schemas.nullable(_TEXT),
+    "client_name": schemas.nullable(_TEXT),
     "messages": _NUMBER,
 }
 _RULE: Final[Mapping[str, Schema]] = {
@@ -68,7 +68,7 @@ LADDER: Final = Operation(
     "read",
     "For each rule: its mode, since when (`seen`: the ladder has seen it begin), how many messages,"
     " refusals and plain values it has met in the last `days`, which messages the `next` mode would"
-    " refuse and from which callers, and whether that step is `safe`, or why not.",
+    " refuse and from which clients, and whether that step is `safe`, or why not.",
     (
         Success(
             "The ladder, counted over all workers since `counted_since`. It outlives the process"

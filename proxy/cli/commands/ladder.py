@@ -42,7 +42,7 @@ def ladder(
     sealyard ladder --days 14
 
     The steps are `observe`, `permissive` and `enforce`. For each rule: its mode and since when,
-    what it has met, which messages the next mode would refuse, and from which callers. Calls the
+    what it has met, which messages the next mode would refuse, and from which clients. Calls the
     admin listener of the configuration. Exits with 1 if a rule is not safe to step up.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     report = asyncio.run(_report(AdminListener(config, token_file, ca), days))
@@ -90,9 +90,9 @@ def _met(rule: Mapping[str, Any]) -> str:
 
 
 def _refusal(one: Mapping[str, Any]) -> str:
-    caller = f" from {one['caller']}" if one["caller"] else ""
+    client = f" from {one['client_name']}" if one["client_name"] else ""
     beside = " (beside the rules)" if one["rule"] is None else ""
-    return f"{one['messages']} would be refused: {one['direction']} {one['reason']}{caller}{beside}"
+    return f"{one['messages']} would be refused: {one['direction']} {one['reason']}{client}{beside}"
 
 
 def _day(seconds: float) -> str:

@@ -18,7 +18,7 @@ Key = tuple[str, str]
 """Listener and rule; the rule is empty for what is counted of a listener without naming a rule."""
 Mode = Literal["observe", "permissive", "enforce"]
 Refusal = tuple[str, str, str]
-"""Direction, reason and caller."""
+"""Direction, reason and client name."""
 
 DAY: Final = 86_400
 MOST_DAYS: Final = 90
@@ -195,8 +195,8 @@ def _totals(samples: Samples) -> dict[Key, Counts]:
             continue
         counts = found.setdefault((labels[0], labels[1]), Counts())
         if name == table.WOULD_REFUSE.name:
-            direction, reason, caller = labels[2:]
-            counts.would_refuse[direction, reason, caller] = number
+            direction, reason, client_name = labels[2:]
+            counts.would_refuse[direction, reason, client_name] = number
         elif name == table.MESSAGES.name:
             counts.messages += number
             counts.refused += number if labels[2] == "refused" else 0

@@ -88,8 +88,8 @@ def _refusals(counts: Counts, rule: str | None) -> list[dict[str, Any]]:
             "rule": rule,
             "direction": direction,
             "reason": reason,
-            "caller": caller or None,
+            "client_name": client_name or None,
             "messages": number,
         }
-        for (direction, reason, caller), number in found
+        for (direction, reason, client_name), number in found
     ]
