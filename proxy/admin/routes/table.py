@@ -19,13 +19,10 @@ from ... import __version__
 from ...telemetry.metrics.metric import OPENMETRICS, TEXT
 from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
-from ..openapi import document
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
-from .follow import FOLLOW
 from .packages import PackageRoutes
-from .page import page
 from .participants import ParticipantRoutes
 from .sessions import EraseRoutes, SessionRoutes
 from .status import StatusRoutes
@@ -207,6 +204,10 @@ class Routes:
 @cache
 def api() -> dict[str, Any]:
     """Return the OpenAPI document of all operations; it needs no service."""
+    from ..openapi import document  # noqa: PLC0415 - for those who ask
+    from .follow import FOLLOW  # noqa: PLC0415 - it may be off
+    from .page import page  # noqa: PLC0415 - it may be off
+
     always = [one.operation for one in Routes(cast("AdminService", None)).admin()]
     # The configuration decides whether these are served.
     optional = [FOLLOW, *(one.operation for one in page())]

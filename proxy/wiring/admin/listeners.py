@@ -138,15 +138,16 @@ class AdminListeners:
 
     def _optional(self, service: ServiceView) -> list[Endpoint]:
         """Return the endpoints of the tap and the status page, if the configuration has them."""
-        from ...admin.routes.follow import FollowRoutes  # noqa: PLC0415 - see above
-        from ...admin.routes.page import page  # noqa: PLC0415 - see above
-
         admin = self._settings.admin
         served: list[Endpoint] = []
         if admin is not None and admin.tap:
+            from ...admin.routes.follow import FollowRoutes  # noqa: PLC0415 - see above
+
             self._following = FollowRoutes(service)
             served += self._following.all()
         if admin is not None and admin.status_page:
+            from ...admin.routes.page import page  # noqa: PLC0415 - see above
+
             served += page()
         return served
 
