@@ -25,7 +25,6 @@ def redacted(settings: Settings) -> dict[str, Any]:
     """Return the settings for JSON, without any secret."""
     keys = settings.keys
     shown: dict[str, Any] = {
-        "version": settings.version,
         "keys": {
             "keyring": {
                 "file": str(keys.keyring),

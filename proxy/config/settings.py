@@ -372,7 +372,6 @@ class ListenerSettings:
 class Settings:
     """The content of one configuration file."""
 
-    version: int
     keys: KeySettings
     listeners: tuple[ListenerSettings, ...]
     admin: AdminSettings | None = None

@@ -96,7 +96,7 @@ RULES = """\
 """
 
 _CONFIGURATION = """\
-version: 2
+version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: memory

@@ -29,7 +29,7 @@ _HEAD: Final = """\
 # Made by `sealyard contract make` from {source}. After each change of either:
 # sealyard contract check {source} --config THIS_FILE
 # The keys and the admin API are as `sealyard init` makes them.
-version: 2
+version: 1
 
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}

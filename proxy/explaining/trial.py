@@ -76,7 +76,7 @@ class TrialKeys:
 
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions; raise KeyUnavailable as the source does."""
-        opens = Needs({}, needs.opens, needs.joined)
+        opens = Needs({}, needs.opens)
         keys = assumed_keys(opens) if self._source is None else await self._source.resolve(opens)
         return with_trial_sealing(keys, needs, self._clock(), self._kek_id)
 

@@ -16,7 +16,7 @@ from . import keys, mesh, violations
 from .annotations import SIDECAR, InjectorSettings
 from .inject import inject, wanted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
-from .policy import judged
+from .policy import require_permitted
 
 Operation = Json
 Patch = list[Operation]
@@ -105,7 +105,6 @@ class Reviewed:
     outcome: ReviewOutcome
     namespace: str
     problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,6 @@ class _Admitted:
 
     outcome: ReviewOutcome
     operations: Patch = field(default_factory=list)
-    warnings: tuple[str, ...] = ()
 
 
 def review(document: object, settings: InjectorSettings) -> Reviewed:
@@ -145,9 +143,7 @@ def review(document: object, settings: InjectorSettings) -> Reviewed:
     if made.operations:
         encoded = base64.b64encode(json.dumps(made.operations).encode()).decode("ascii")
         response |= {"patchType": "JSONPatch", "patch": encoded}
-    if made.warnings:
-        response["warnings"] = list(made.warnings)
-    return Reviewed(_answer(uid, **response), made.outcome, namespace, warnings=made.warnings)
+    return Reviewed(_answer(uid, **response), made.outcome, namespace)
 
 
 def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
@@ -161,11 +157,10 @@ def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
             " correct the rules of the webhook"
         )
     if not wanted(pod):
-        warnings = judged([violations.OPTED_OUT], settings.policy, namespace)
-        return _Admitted("disabled", warnings=warnings)
-    made = inject(pod, settings, namespace)
-    operations = patch(pod, made.pod)
-    return _Admitted("injected" if operations else "unchanged", operations, made.warnings)
+        require_permitted([violations.OPTED_OUT], settings.policy, namespace)
+        return _Admitted("disabled")
+    operations = patch(pod, inject(pod, settings, namespace))
+    return _Admitted("injected" if operations else "unchanged", operations)
 
 
 def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitted:
@@ -187,8 +182,8 @@ def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitte
     ]
     if problems:
         raise CannotInject(*problems)
-    warnings = judged(violations.of_privileges(added), settings.policy, namespace)
-    return _Admitted("debugged", warnings=warnings)
+    require_permitted(violations.of_privileges(added), settings.policy, namespace)
+    return _Admitted("debugged")
 
 
 def _answer(uid: str, **response: object) -> Json:

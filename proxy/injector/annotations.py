@@ -21,8 +21,6 @@ DISABLED: Final = "disabled"
 
 PREFIX: Final = "sealyard.io/"
 STATUS: Final = "sealyard.io/status"
-FORMER_PASS_PORTS: Final = "exclude-ports"  # noqa: S105 - no password
-"""What release 0.1.0 called `pass-ports`; it is a violation."""
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 SIDECAR: Final = "sealyard"
@@ -134,10 +132,9 @@ class InjectorSettings:
 class PodOptions:
     """Options of one pod. Ports are numbers or names, as written; None means all.
 
-    `fixed` are the ports that an earlier injection sealed. `every` tells whether "all" means those
-    of all containers, or those of `application` and of the first container, as release 0.1.0 did.
-    `in_mesh` is whether the pod is in a mesh, and `late_proxy` whether the proxy of that starts
-    after the sidecar.
+    `fixed` are the ports that an earlier injection sealed. `application` is the default container,
+    if the pod names one. `in_mesh` is whether the pod is in a mesh, and `late_proxy` whether the
+    proxy of that starts after the sidecar.
     """
 
     config: str
@@ -148,9 +145,7 @@ class PodOptions:
     ports: tuple[str, ...] | None = None
     passed: tuple[str, ...] = ()
     fixed: tuple[int, ...] = ()
-    every: bool = False
     application: str = ""
-    former_names: tuple[str, ...] = ()
     port_variable: str = "PORT"
     native: bool = True
     in_mesh: bool = False
@@ -193,11 +188,9 @@ def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -
         ),
         audit_volume=read.get("audit-volume", _audit_volume, settings.audit_volume),
         ports=read.get("ports", _ports, None),
-        passed=read.get("pass-ports", _ports, ()) + read.get(FORMER_PASS_PORTS, _ports, ()),
+        passed=read.get("pass-ports", _ports, ()),
         fixed=_fixed(annotations.get(STATUS)),
-        every=settings.policy.denies,
         application=str(annotations.get(DEFAULT_CONTAINER, "")),
-        former_names=tuple({FORMER_PASS_PORTS} & {one.removeprefix(PREFIX) for one in annotations}),
         port_variable=read.get("port-env", _variable, "PORT"),
         native=read.get("native-sidecar", _switch, True),
     )

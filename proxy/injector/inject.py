@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 
 from .. import __version__
 from . import containers, mesh, probes, roots, violations
@@ -28,7 +27,7 @@ from .annotations import (
     pod_options,
 )
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
-from .policy import judged
+from .policy import require_permitted
 from .ports import Declared, Sealed, declared, sealed
 
 
@@ -44,15 +43,7 @@ def wanted(pod: Json) -> bool:
     return bool(label == ENABLED)
 
 
-@dataclass(frozen=True, slots=True)
-class Injected:
-    """A pod with its sidecar, and what the next release will deny in it: one sentence each."""
-
-    pod: Json
-    warnings: tuple[str, ...]
-
-
-def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Injected:
+def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
     """Return the pod with its sidecar; `pod` is not modified.
 
     Of the rest of the pod, only probes of sealed ports change, and with `port-env` one environment
@@ -77,7 +68,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
         *violations.of_ports(mesh.applications(running), ports),
         *violations.of_pod(spec, [*inits, *apps], options, settings),
     )
-    warnings = judged(found, settings.policy, namespace)
+    require_permitted(found, settings.policy, namespace)
     forwarded = probes.rewrite(running, ports, declared(running), options.health_port)
     if ports.moved:
         _move(apps, ports, options)
@@ -106,7 +97,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Inject
         notes.setdefault(DEFAULT_CONTAINER, apps[0]["name"])
     metadata["annotations"] = notes
     pod["metadata"] = metadata
-    return Injected(pod, warnings)
+    return pod
 
 
 def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) -> None:

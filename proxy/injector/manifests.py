@@ -135,11 +135,10 @@ _BORDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """The text of all documents, the number of those that were injected, and the warnings."""
+    """The text of all documents, and the number of those that were injected."""
 
     text: str
     sealed: int
-    warnings: tuple[str, ...] = ()
 
 
 def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manifests:
@@ -151,13 +150,10 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
     """
     parts = []
     problems: list[str] = []
-    warnings: list[str] = []
     sealed = 0
 
     def seal(pod: Json, namespace: str) -> Json:
-        made = inject(pod, settings, namespace)
-        warnings.extend(made.warnings)
-        return made.pod
+        return inject(pod, settings, namespace)
 
     for part in _parts(text):
         try:
@@ -174,7 +170,7 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
         parts.append(begin + _dump(changed))
     if problems:
         raise CannotInject(*problems)
-    return Manifests("".join(parts), sealed, tuple(dict.fromkeys(warnings)))
+    return Manifests("".join(parts), sealed)
 
 
 def documents(text: str) -> list[Any]:

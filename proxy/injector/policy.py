@@ -1,19 +1,16 @@
 """The operator's policy: what pods may do although it weakens their protection.
 
-A *violation* is something in a pod that release 0.1.0 admitted and the policy does not. It is
-denied, or, while `enforcement` is `warn`, admitted with a warning. One with a permission is
-admitted without a word where the operator allows it.
+A *violation* is something in a pod that weakens its protection. The pod is denied, unless the
+violation has a permission and the operator gives that to the namespace of the pod.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from .pod_reader import CannotInject
-
-Enforcement = Literal["warn", "deny"]
 
 PERMISSIONS: Final = (
     "audit",
@@ -33,15 +30,9 @@ ANY_NAMESPACE: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is done about violations. `allowed`: pairs of a namespace, or `*`, and a permission."""
+    """What operators allow: pairs of a namespace, or `*`, and a permission."""
 
-    enforcement: Enforcement = "deny"
     allowed: frozenset[tuple[str, str]] = frozenset()
-
-    @property
-    def denies(self) -> bool:
-        """Whether violations are denied; otherwise they are warned of, for one release."""
-        return self.enforcement == "deny"
 
     def permits(self, namespace: str, permission: str) -> bool:
         """Return whether pods of a namespace have a permission."""
@@ -56,15 +47,11 @@ class Violation:
     permission: str = ""
 
 
-def judged(violations: Iterable[Violation], policy: Policy, namespace: str) -> tuple[str, ...]:
-    """Return the warnings about the violations that are not permitted.
-
-    Raises CannotInject with all of them where the policy denies.
-    """
+def require_permitted(violations: Iterable[Violation], policy: Policy, namespace: str) -> None:
+    """Raise CannotInject with all violations that the policy does not permit in `namespace`."""
     left = dict.fromkeys(one for one in violations if not policy.permits(namespace, one.permission))
-    if policy.denies and left:
+    if left:
         raise CannotInject(*map(_denial, left))
-    return tuple(f"Sealyard: {one.sentence}. The next release denies it." for one in left)
 
 
 def _denial(violation: Violation) -> str:

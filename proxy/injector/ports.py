@@ -68,7 +68,7 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
     known = declared(applications)
     all_ports = known + declared(others)
     passed = _numbers(options.passed, all_ports, unsealed=True)
-    numbers = _requested(applications, all_ports, options, passed)
+    numbers = _requested(all_ports, options, passed)
     problems = [
         f"port {one.number} of container {one.container} is reserved for Sealyard"
         for one in all_ports
@@ -88,12 +88,7 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
     return made
 
 
-def _requested(
-    applications: Sequence[Json],
-    known: Sequence[Declared],
-    options: PodOptions,
-    passed: set[int],
-) -> tuple[int, ...]:
+def _requested(known: Sequence[Declared], options: PodOptions, passed: set[int]) -> tuple[int, ...]:
     """Return the ports to seal. Ports of an earlier injection stay sealed.
 
     Where other webhooks add containers, the place of a container in the pod says nothing.
@@ -104,11 +99,8 @@ def _requested(
         names = {one.name for one in known}
         written = (one for one in options.ports if not found or one.isdecimal() or one in names)
         found |= _numbers(written, known)
-    elif options.every:
+    else:
         found |= {one.number for one in known if one.tcp}
-    elif not options.fixed:
-        leading = {applications[0]["name"], options.application}
-        found = {one.number for one in known if one.container in leading and one.tcp}
     found -= passed
     if not found:
         raise CannotInject(

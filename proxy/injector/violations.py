@@ -8,7 +8,6 @@ from typing import Final
 from . import keys, mesh, roots
 from .annotations import (
     DISABLED,
-    FORMER_PASS_PORTS,
     INTERCEPTIONS,
     LABEL,
     PREFIX,
@@ -113,8 +112,6 @@ def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[
         yield Violation(
             f"annotation {PREFIX}audit-volume: an audit log elsewhere than the operator's", "audit"
         )
-    if options.former_names:
-        yield Violation(f"annotation {PREFIX}{FORMER_PASS_PORTS} is called {PREFIX}pass-ports now")
 
 
 def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:

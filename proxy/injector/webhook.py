@@ -127,7 +127,6 @@ class Webhook:
             namespace=reviewed.namespace,
             outcome=reviewed.outcome,
             problems=len(reviewed.problems) or None,
-            warnings=len(reviewed.warnings) or None,
         )
         return web.Response(
             body=json.dumps(reviewed.answer).encode(), content_type="application/json"

@@ -83,5 +83,5 @@ def _counted(kek: KekEntry, tally: Tally) -> str:
 
 
 def _names(outcome: Outcome, kek: KekEntry) -> bool:
-    known = {kek.id, *kek.also, f"number {kek.number}"}
+    known = {kek.id, f"number {kek.number}"}
     return outcome.kek in known and outcome.state != "poison"

@@ -4,9 +4,9 @@
     ./dev archive VERSION    at the release of VERSION: make its archive, in place of `next`
 
 Run it with the code that is archived. The archive of a release is frozen: it is not written over.
-`0.1.0` was made with the code of release 0.1.0. All keys and passphrases in an archive are of
-tests, and known to everybody. Keys and session ids are drawn from the name of the archive: making
-`next` again changes nonces, times, and whatever has another form.
+All keys and passphrases in an archive are of tests, and known to everybody. Keys and session ids
+are drawn from the name of the archive: making `next` again changes nonces, times, and whatever has
+another form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +51,6 @@ ROOT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "a passphrase of tests, known to everybody"
 REVOKED: Final = (
     Scope("clinic", "revoked"),
-    Scope("clinic", "7:revoked4:pair"),  # joined, as 0.1.0 writes it
     Scope("clinic", Joined("list", ("revoked", "pair"))),
     Scope(None, None),
 )
@@ -81,17 +80,14 @@ def main(words: list[str]) -> None:
 
 def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
     random = drawn(name)
-    old = an_old_keyring(now, random)
-    kept = a_keyring(old, now, random)
-    other = create("k1", now=now - 4000, random=random)
-    other = replace(other, keks=(replace(other.primary, number=kept.entry("k1").number),))
-    other = other.revoke(record_name(other.name_key, REVOKED[0]), now - 1000)
+    kept = a_keyring(now, random)
+    fork = kept.add("fork", now=now - 700, random=random, marked=True)
+    fork = fork.promote(fork.keks[-1].id)
     keyrings = {
         "keyring.jwe": kept,
         "keyring-new.jwe": create("", now=now, random=random, marked=True),
-        "keyring-old-form.jwe": old,
-        "keyring-other.jwe": other,
-        "keyring-merged.jwe": merge(kept, other, now=now),
+        "keyring-fork.jwe": fork,
+        "keyring-merged.jwe": merge(kept.add("k8", now=now, random=random), fork),
     }
     maker = Maker(now, random)
     items = {
@@ -111,25 +107,14 @@ def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
     return {"release": name, "about": about, "made": now, "items": items}
 
 
-def an_old_keyring(now: int, random: RandomBytes) -> Keyring:
-    """Return a keyring in the form of 0.1.0, with holes in its numbers; k4 is primary."""
-    new = create("k1", now=now - 5000, random=random)
-    first = replace(new.primary, number=1)
-    kept = Keyring((first,), new.name_key, new.record_key, highest_number=1)
+def a_keyring(now: int, random: RandomBytes) -> Keyring:
+    """Return a keyring with KEKs in every state, numbers retired, and revocations pruned."""
+    kept = create("k1", now=now - 5000, random=random)
     for number in range(2, 8):
         kept = kept.add(f"k{number}", now=now - 5000 + number, random=random)
     for gone in ("k2", "k5", "k7"):
         kept = kept.disable(gone).remove(gone)
-    kept = kept.promote("k4").disable("k3")
-    for scope in REVOKED:
-        if not scope.joined:
-            kept = kept.revoke(record_name(kept.name_key, scope), now - 1000)
-    return kept
-
-
-def a_keyring(old: Keyring, now: int, random: RandomBytes) -> Keyring:
-    """Return the same keyring, upgraded: with numbers retired, revocations pruned, and new KEKs."""
-    kept = old.upgrade(now - 1500).add("", now=now - 900, random=random, marked=True)
+    kept = kept.promote("k4").disable("k3").add("", now=now - 900, random=random, marked=True)
     kept = kept.promote(kept.keks[-1].id)
     for name in ("k2027", "gone"):
         kept = kept.add(name, now=now - 800, random=random, marked=True)
@@ -144,7 +129,7 @@ def a_keyring(old: Keyring, now: int, random: RandomBytes) -> Keyring:
 def _write_keyrings(
     folder: Path, keyrings: dict[str, Keyring], random: RandomBytes
 ) -> list[dict[str, Any]]:
-    """Write each keyring under the root key, and each form of the file under the passphrase too."""
+    """Write each keyring under the root key, and the first under the passphrase too."""
     create_root_file(folder / "root.key", random=random)
     root = FileRoot(SecretReference(file=folder / "root.key"))
     (folder / "passphrase.txt").write_text(PASSPHRASE + "\n")
@@ -155,8 +140,8 @@ def _write_keyrings(
     for file, kept in keyrings.items():
         create_keyring(folder / file, kept, root)
         items.append({"file": file, "root": "file", "opened by": "root.key", **facts(kept)})
-        if file in {"keyring.jwe", "keyring-old-form.jwe"}:
-            again = file.replace(".jwe", "-passphrase.jwe")
+        if file == "keyring.jwe":
+            again = "keyring-passphrase.jwe"
             create_keyring(folder / again, kept, passphrase)
             opener = {"root": "passphrase", "opened by": "passphrase.txt"}
             items.append({"file": again, **opener, **facts(kept)})

@@ -153,8 +153,8 @@ async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
 async def _sealed_before_a_merge(
     keyrings: Mapping[str, Keyring], store: Store, now: int, random: RandomBytes
 ) -> AsyncIterator[dict[str, Any]]:
-    """Seal in ephemeral sessions of a keyring that another one takes in."""
-    process = Process(keyrings["keyring-other.jwe"], store, float(now), random)
+    """Seal in ephemeral sessions of a fork that the keyring takes in."""
+    process = Process(keyrings["keyring-fork.jwe"], store, float(now), random)
     for name in ("merged", "merged, revoked"):
         parts = {"tenant": "clinic", "conversation": name, "field": "content"}
         reason = "revoked-session" if name.endswith("revoked") else ""

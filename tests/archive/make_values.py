@@ -71,9 +71,8 @@ def write_tokens(folder: Path, maker: Maker, keyrings: Mapping[str, Keyring]) ->
     merged = "keyring-merged.jwe"
     for file, opened_with in (
         ("keyring-new.jwe", "keyring-new.jwe"),
-        ("keyring-old-form.jwe", "keyring-old-form.jwe"),
-        ("keyring-other.jwe", "keyring-other.jwe"),
-        ("keyring-other.jwe", merged),
+        ("keyring-fork.jwe", "keyring-fork.jwe"),
+        ("keyring-fork.jwe", merged),
         ("keyring.jwe", merged),
     ):
         others = _tokens_of_another(keyrings[file], maker)
@@ -91,9 +90,6 @@ def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     if kept.revocations:
         began = maker.now - 2000
         yield _token(kept, maker, parts, b"x", began=began, reason="revoked-session")
-    if kept.joined_since is None:
-        joined = {**USUAL, "conversation": to_json(LIST)}
-        yield _token(kept, maker, joined, b"in the old form")
 
 
 def _tokens(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
@@ -131,28 +127,21 @@ def _limited(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     for conversation in ("5:alice3:bob", "1:5", "3:a:b", "0:", "5:alice3:bo", "01:a", "2:ü"):
         for form in FORMS:
             parts = {**USUAL, "conversation": conversation}
-            yield _token(kept, maker, parts, b"a name that may read as joined", form=form)
+            yield _token(kept, maker, parts, b"a name with colons", form=form)
     for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
         parts = {"tenant": "clinic", "conversation": "revoked"}
         yield _token(kept, maker, parts, b"x", began=began, reason=reason)
 
 
 def _joined(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
-    """Yield tokens of joined names, under sessions of before and after they were set apart."""
-    before = maker.now - 2000
+    """Yield tokens of joined names."""
     for name, part, form in itertools.product(
         (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), FORMS
     ):
         parts = {**USUAL, part: to_json(name)}
-        for began in (before, None):
-            yield _token(kept, maker, parts, b"joined", form=form, began=began)
-        text = {**USUAL, part: name.as_text()}
-        refused = "name-reads-as-joined"
-        one = _token(kept, maker, text, b"x", form=form, began=before, reason=refused)
-        yield {**one, "joins": True}
-        yield {**_token(kept, maker, text, b"later", form=form), "joins": True}
+        yield _token(kept, maker, parts, b"joined", form=form)
     parts = {"tenant": "clinic", "conversation": ["revoked", "pair"]}
-    for began, reason in ((before, "revoked-session"), (maker.now - 1000, "")):
+    for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
         yield _token(kept, maker, parts, b"x", began=began, reason=reason)
 
 
@@ -176,9 +165,6 @@ def _token(
 ) -> dict[str, Any]:
     context, sid = context_of(parts), maker.sid(began)
     item: dict[str, Any] = {"parts": parts, "form": how.get("form", "jwe")}
-    since = kept.joined_since
-    if since is None or int.from_bytes(sid[:4]) < since:
-        context = context.as_text()
     if ephemeral:
         key = maker.random(32)
         session = Session(SessionKey(key), sid=sid, scope=context.scope)

@@ -51,11 +51,6 @@ class Archive:
         (item,) = (one for one in self.items["keyrings"] if one["file"] == file)
         return open_keyring(self.folder / item["file"], self.root(item))
 
-    @property
-    def has_joined_names(self) -> bool:
-        """Whether its messages were sealed when joined names had labels of their own."""
-        return self.keyring().joined_since is not None
-
 
 def laid_out(release: str, folder: Path) -> Archive:
     """Copy the archive of a release into a new folder."""
@@ -76,21 +71,17 @@ def facts(kept: Keyring) -> dict[str, Any]:
                 "created": one.created,
                 "state": one.state,
                 "key": one.key.reveal().hex(),
-                **({"also": list(one.also)} if one.also else {}),
             }
             for one in kept.keks
         ],
         "name key": kept.name_key.reveal().hex(),
         "record key": kept.record_key.reveal().hex(),
-        "highest number": kept.highest_number,
         "revocations": {one.name: one.not_before for one in kept.revocations},
         "id": kept.id,
         "generation": kept.generation,
         "digest": kept.digest,
-        "joined since": kept.joined_since,
         "retired": sorted(kept.retired),
         "pruned": kept.pruned,
-        "former": [one.id for one in kept.former],
     }
 
 

@@ -102,19 +102,16 @@ class Process:
 
     async def seal(self, mode: str, context: Context, plaintext: bytes, **how: Any) -> str:  # noqa: ANN401 - as Session.seal takes them
         """Return a token of a text under the session that the store has for its scope."""
-        needs = Needs({context.scope: 1}, frozenset(), context.joined)
-        session, written = KeysInUse(await self.sessions(mode).resolve(needs)).seal_for(context)
-        return session.seal(plaintext, written, **how).decode()
+        found = await self.sessions(mode).resolve(Needs({context.scope: 1}))
+        return found.sealing[context.scope].seal(plaintext, context, **how).decode()
 
     async def seal_for(
         self, context: Context, sender: str, recipients: tuple[str, ...], plaintext: bytes
     ) -> str:
         """Return a token that is end to end; its key package is put into the store."""
         scope = context.scope._replace(parties=Parties(sender, tuple(sorted(recipients))))
-        needs = Needs({scope: 1}, frozenset(), context.joined)
-        keys = KeysInUse(await self.end_to_end.resolve(needs))
-        session, written = keys.seal_for(context._replace(scope=scope))
-        return session.seal(plaintext, written).decode()
+        found = await self.end_to_end.resolve(Needs({scope: 1}))
+        return found.sealing[scope].seal(plaintext, context._replace(scope=scope)).decode()
 
     async def open(
         self, mode: str, context: Context, text: str, reader: str | None = None
@@ -126,9 +123,8 @@ class Process:
             scope = context.scope._replace(parties=Parties(reader=reader))
             context, keys = context._replace(scope=scope), self.end_to_end
         place = context.scope, sealed.key_id
-        found = await keys.resolve(Needs({}, frozenset({place}), context.joined))
-        _, plaintext, _ = KeysInUse(found).open(sealed, context, self.now)
-        return plaintext
+        found = await keys.resolve(Needs({}, frozenset({place})))
+        return KeysInUse(found).open(sealed, context, self.now)[1]
 
     async def reason(
         self, mode: str, context: Context, text: str, reader: str | None = None

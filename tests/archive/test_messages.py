@@ -6,56 +6,23 @@ import json
 import time
 from dataclasses import replace
 
-import pytest
-
-from proxy.core.errors import ForbiddenValue
 from proxy.keys.stores import MemoryStore
 from tests.archive.opened import Archive
 from tests.archive.passing import Message, Passing
 from tests.archive.people import Process
-
-READ_AS_JOINED = {"/scalar/5:alice3:bob", "/scalar/1:5"}
-"""Targets that name a text which reads as a joined name."""
 
 
 async def test_every_answer_opens_as_it_was_sent(archive: Archive) -> None:
     said = archive.items["messages"]
     process = Process(archive.keyring(), MemoryStore(time.monotonic), float(archive.made))
     passing = Passing.through(archive.folder / said["rules"], process.durable, archive.made)
-    process.durable.joins = True
     items = archive.json(said["messages"])
     assert len({item["request"]["target"].split("/")[1] for item in items}) > 15
     for item in items:
         request, sealed = (Message.from_json(item[name]) for name in ("request", "sealed"))
         assert request.body != sealed.body
-        if request.target in READ_AS_JOINED and not archive.has_joined_names:
-            continue
         opened = await passing.answer(request, sealed)
         assert (opened.body, opened.media_type) == (request.body, request.media_type)
-
-
-async def test_texts_that_read_as_joined_open_where_no_rule_joins(archive: Archive) -> None:
-    """Beside rules that join, 0.1.0 let them open what was joined: there they do not any more.
-
-    Where joined names had labels of their own, they open beside both.
-    """
-    said = archive.items["messages"]
-    process = Process(archive.keyring(), MemoryStore(time.monotonic), float(archive.made))
-    passing = Passing.through(archive.folder / said["rules"], process.durable, archive.made)
-    items = [
-        one for one in archive.json(said["messages"]) if one["request"]["target"] in READ_AS_JOINED
-    ]
-    assert len(items) == len(READ_AS_JOINED)
-    for item in items:
-        request, sealed = (Message.from_json(item[name]) for name in ("request", "sealed"))
-        process.durable.joins = True
-        if archive.has_joined_names:
-            assert (await passing.answer(request, sealed)).body == request.body
-        else:
-            with pytest.raises(ForbiddenValue, match="name-reads-as-joined"):
-                await passing.answer(request, sealed)
-        process.durable.joins = False
-        assert (await passing.answer(request, sealed)).body == request.body
 
 
 async def test_tokens_open_within_other_text(archive: Archive) -> None:

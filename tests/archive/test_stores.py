@@ -120,7 +120,7 @@ async def test_a_rule_opens_what_is_end_to_end_in_a_joined_conversation(
 ) -> None:
     expected = archive.json(archive.items["stores"][kind]["expected"])
     rules = archive.folder / archive.items["messages"]["rules"]
-    joined = {"members": ["bob", "alice"]} if archive.has_joined_names else "5:alice3:bob"
+    joined = {"members": ["bob", "alice"]}
     async with restored(archive, kind, tmp_path) as store:
         process = Process(archive.keyring(), store, float(archive.made))
         passing = Passing.through(rules, process.end_to_end, archive.made)

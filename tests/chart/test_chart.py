@@ -83,7 +83,7 @@ def test_older_kubernetes_is_refused(tool: Tool) -> None:
         "image.digest=sha256:short",
         "sidecar.interception=magic",
         "sidecar.keysSecret=Pod/keys",
-        "policy.enforcement=ignore",
+        "policy.enforcement=warn",
         "policy.allow[0].permissions[0]=everything",
         "sidecar.resources.cpuLimit=lots",
         "sidecar.resources.memoryLimit=0Mi",
@@ -146,7 +146,6 @@ def test_with_cert_manager_no_certificate_is_rendered(render: Render) -> None:
     assert not [one for one in rendered.objects() if one["kind"] == "Secret"]
     assert configuration["metadata"]["annotations"] == {
         "cert-manager.io/inject-ca-from": f"sealyard/{certificate['metadata']['name']}",
-        "sealyard.io/enforcement": "deny",
     }
     assert all("caBundle" not in one["clientConfig"] for one in configuration["webhooks"])
     volumes = pod_of(rendered)["volumes"]

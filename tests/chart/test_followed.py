@@ -161,7 +161,7 @@ def example_of_the_page() -> str:
     text = PAGE.read_text("utf-8")
     (shown,) = re.findall(r"```yaml\n(health: .*?)```", text, re.DOTALL)
     return f"""\
-version: 2
+version: 1
 keys:
   keyring: {{file: keys/keyring.jwe, key: {{file: keys/root.key}}}}
 {shown}    unmatched: reject

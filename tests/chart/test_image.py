@@ -181,7 +181,7 @@ def manifests(keys: Path, image: str) -> list[object]:
     )
     pod = a_pod(containers=[app], volumes=[{"name": "app", "configMap": {"name": "app"}}])
     pod["metadata"]["name"] = "web"
-    pod = inject(pod, InjectorSettings(image=image, pull_policy="Never")).pod
+    pod = inject(pod, InjectorSettings(image=image, pull_policy="Never"))
     # podman knows no native sidecars: it would wait for the end of one.
     inits = pod["spec"]["initContainers"]
     [sidecar] = [one for one in inits if one["name"] == "sealyard"]

@@ -107,7 +107,7 @@ def the(recipe: str, kind: str) -> Json:
 
 def key_volume(source: str) -> Json:
     """Return the volume with the keys in a pod whose operator chose that source."""
-    made = inject(a_pod(), replace(STRICT, keys_secret=source)).pod
+    made = inject(a_pod(), replace(STRICT, keys_secret=source))
     [volume] = [one for one in made["spec"]["volumes"] if one["name"] == "sealyard-keys"]
     return {key: value for key, value in volume.items() if key != "name"}
 

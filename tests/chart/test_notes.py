@@ -22,7 +22,6 @@ def notes(tool: Tool, *arguments: str) -> str:
         ("webhook.reinvocationPolicy=Never", "What webhooks add to a pod after the injector"),
         ("webhook.failurePolicy=Ignore", "start without the sidecar"),
         ("injector.replicas=1", "While that pod restarts, no pod with the label can"),
-        ("policy.enforcement=warn", "NOTE: the policy only warns"),
         ("tls.mode=helm", "--reset-then-reuse-values --set tls.helm.renew=true"),
         ("sidecar.interception=mesh", "NOTE: interception `mesh` adds"),
         ("sidecar.keysSecret=ConfigMap/keyring,keys.root.kinds={aws-kms}", "(aws-kms)"),

@@ -65,9 +65,8 @@ def test_debug_containers_are_reviewed_of_pods_with_a_sidecar(
 def test_the_operators_policy_reaches_the_injector(render: Render) -> None:
     by_default, full = (pod_of(render(case))["containers"][0]["args"] for case in (DEFAULT, FULL))
 
-    assert "--enforcement=deny" in by_default
     assert not any(one.startswith("--allow") for one in by_default)
-    assert {"--enforcement=warn", "--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
+    assert {"--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
 
 
 def test_the_command_of_the_page_on_meshes_permits_their_init_containers(render: Render) -> None:

@@ -15,7 +15,7 @@ from proxy.cli import main
 
 FROZEN = Path(__file__).with_name("wrong_inputs.txt")
 CONFIGURATION = """\
-version: 2
+version: 1
 keys:
   keyring: {file: keyring.jwe, key: {file: root.key}}
 admin: {listen: "127.0.0.1:9901", token: {file: admin.token}}
@@ -46,10 +46,10 @@ MISTAKES = {
     "a colon in a value": ("name: send", "name: send: now"),
     "an anchor": ("name: send", "name: &a send"),
     "a merge key": ("    defaults:", "    <<: {}\n    defaults:"),
-    "a second document": ("version: 2", "version: 2\n---\nversion: 2"),
+    "a second document": ("version: 1", "version: 1\n---\nversion: 1"),
     "a number for a name": ("name: send", "name: 012"),
     "a flag for a name": ("name: send", "name: no"),
-    "an unknown version": ("version: 2", "version: 3"),
+    "an unknown version": ("version: 1", "version: 2"),
     "a misspelt action": ("encrypt: $.content", "encript: $.content"),
     "a misspelt method": ("POST /messages", "PSOT /messages"),
     "a path without a slash": ("POST /messages", "POST messages"),

@@ -47,7 +47,7 @@ def test_the_small_configuration_has_no_mistake() -> None:
 
 
 def test_all_mistakes_are_told_in_the_order_of_the_file() -> None:
-    text = changed("unmatched: pass", "unmatched: no").replace("version: 1", "version: 3")
+    text = changed("unmatched: pass", "unmatched: no").replace("version: 1", "version: 2")
     text = text.replace("POST /a", "post /a")
 
     told = [one.split()[0] for one in problems_of(text)]

@@ -53,6 +53,7 @@ def test_a_mistake_in_rules_that_were_written_by_hand_is_found(
     assert told in done.stdout
 
 
+@pytest.mark.timing
 def test_many_paths_are_made_and_compared(tmp_path: Path, passphrase: None) -> None:
     document = described(an_object(a=MARKED, b={"type": "integer"}, c=an_object(d=MARKED)))
     send = document["paths"]["/things"]["post"]

@@ -137,7 +137,9 @@ def sealed_anew(pods: list[Pod]) -> Callable[[], Awaitable[str]]:
     return look
 
 
-async def test_two_keyrings_in_one_fleet_become_one(server: Server, tmp_path: Path) -> None:
+async def test_of_two_keyrings_in_one_fleet_one_stays_and_the_other_is_kept(
+    server: Server, tmp_path: Path
+) -> None:
     title = "Half of the fleet has another keyring"
     async with a_scene(tmp_path, server, title, own=True) as scene:
         theirs = scene.mine.folder / "theirs"
@@ -154,10 +156,20 @@ async def test_two_keyrings_in_one_fleet_become_one(server: Server, tmp_path: Pa
 
             await scene.follow()
             for pod in pods:
-                for one in tokens:
-                    await scene.happens("opens in both", opened_at(pod, one))
+                await scene.happens("opens in both", opened_at(pod, tokens[0]))
+                assert await pods[0].opens(await pod.sealed())
+                assert not await pod.opens(tokens[1])
             for pod in pods:
                 await scene.happens("over", clear(pod), 90)
+        # With its own file, what the other half has sealed still opens.
+        (scene.mine.folder / "theirs.txt").write_text(tokens[1])
+        named = "--tenant clinic --conversation c1 --field content"
+        keyring = "--keyring theirs/keyring.jwe --root-file theirs/root.key"
+        script = f"sealyard keys verify - {keyring} {named} < theirs.txt"
+        assert "opens" in await asyncio.to_thread(scene.operator.follow, script)
+        script = "sealyard keys import theirs.jwe --merge --yes 2>&1"
+        refused = await asyncio.to_thread(scene.operator.follow, script, status=1)
+        assert "it is another keyring" in refused
 
 
 async def test_an_older_keyring_takes_nobody_out_of_service_but_one_that_starts(

@@ -59,7 +59,6 @@ class Chain:
     mutating: Mapping[str, Call]
     plugins: Sequence[Plugin] = ()
     final: Sequence[Plugin] = ()
-    warnings: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
     def create(self, pod: Json) -> Json:
@@ -106,7 +105,6 @@ class Chain:
     def _asked(self, call: Call, asked: Json) -> Json:
         response: Json = call(json.loads(json.dumps(asked)))["response"]
         assert response["uid"] == asked["request"]["uid"]
-        self.warnings.extend(response.get("warnings", []))
         if not response["allowed"]:
             raise Denied(response["status"]["message"])
         return response

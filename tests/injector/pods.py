@@ -18,8 +18,6 @@ STRICT = InjectorSettings(image="registry.example/sealyard:1.0")
 SETTINGS = replace(STRICT, policy=Policy(allowed=frozenset(("*", one) for one in PERMISSIONS)))
 """Settings of an operator who allows everything that can be allowed."""
 
-WARNING = replace(STRICT, policy=Policy("warn"))
-
 
 def a_pod(annotations: dict[str, str] | None = None, **spec: object) -> Json:
     """Return the pod of a Deployment that nobody prepared for Sealyard."""
@@ -47,7 +45,7 @@ def a_container(name: str = "web", port: int = 8080, **more: object) -> Json:
 
 def injected(pod: Json, settings: InjectorSettings = SETTINGS) -> Json:
     """Return the pod after its patch, as the API server would apply it."""
-    return applied(pod, patch(pod, inject(pod, settings).pod))
+    return applied(pod, patch(pod, inject(pod, settings)))
 
 
 def container(pod: Json, name: str) -> Json:

@@ -13,7 +13,6 @@ from tests.injector.chain import a_review
 from tests.injector.pods import (
     SETTINGS,
     STRICT,
-    WARNING,
     a_pod,
     applied,
     container,
@@ -58,16 +57,12 @@ def test_a_pod_that_says_no_is_left_alone_where_the_operator_permits_it() -> Non
     pod = a_pod()
     pod["metadata"]["labels"]["sealyard.io/inject"] = "disabled"
     told = "label sealyard.io/inject: disabled leaves a pod unsealed in a namespace that is sealed"
-    permitted, denied, warned = (review(a_review(pod), one) for one in (SETTINGS, STRICT, WARNING))
+    permitted, denied = (review(a_review(pod), one) for one in (SETTINGS, STRICT))
 
-    assert (permitted.outcome, permitted.warnings) == ("disabled", ())
+    assert permitted.outcome == "disabled"
+    assert "patch" not in permitted.answer["response"]
     assert (denied.outcome, denied.answer["response"]["allowed"]) == ("denied", False)
     assert denied.problems == (f"{told} (only with the operator's permission `disabled`)",)
-    assert (warned.outcome, warned.warnings) == (
-        "disabled",
-        (f"Sealyard: {told}. The next release denies it.",),
-    )
-    assert all("patch" not in one.answer["response"] for one in (permitted, warned))
 
 
 def test_a_pod_that_cannot_be_sealed_is_denied_with_the_reason() -> None:

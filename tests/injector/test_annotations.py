@@ -55,7 +55,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ("ports", "65536"),
         ("ports", "8080,"),
         ("ports", "8080 } redirect to :1"),
-        ("exclude-ports", "HTTP"),
+        ("pass-ports", "HTTP"),
         ("port-env", "1PORT"),
         ("cpu-request", "0"),
         ("cpu-limit", "lots"),

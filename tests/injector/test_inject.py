@@ -39,12 +39,12 @@ def without_probes(one: Json) -> Json:
 def test_a_second_injection_changes_nothing(pod: Json) -> None:
     once = injected(pod)
 
-    assert patch(once, inject(once, SETTINGS).pod) == []
+    assert patch(once, inject(once, SETTINGS)) == []
 
 
 @given(pods())
 def test_the_patch_makes_what_injection_returns(pod: Json) -> None:
-    assert injected(pod) == inject(pod, SETTINGS).pod
+    assert injected(pod) == inject(pod, SETTINGS)
 
 
 @given(pods())
@@ -124,7 +124,7 @@ def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Js
     ],
 )
 def test_the_patch_is_the_one_of_the_golden_file(name: str, pod: Json) -> None:
-    text = json.dumps({"pod": pod, "patch": patch(pod, inject(pod, SETTINGS).pod)}, indent=2)
+    text = json.dumps({"pod": pod, "patch": patch(pod, inject(pod, SETTINGS))}, indent=2)
 
     golden = (GOLDEN / f"{name}.json").read_text()
     assert golden == text.replace(f"by {__version__}", "by VERSION") + "\n"
@@ -141,7 +141,7 @@ def test_what_another_webhook_put_in_front_stays_there() -> None:
     pod = injected(a_pod())
     pod["spec"]["initContainers"].insert(0, {"name": "mesh-init", "image": "m"})
 
-    assert patch(pod, inject(pod, SETTINGS).pod) == []
+    assert patch(pod, inject(pod, SETTINGS)) == []
 
 
 @pytest.mark.parametrize("port", [8080, 9000])
@@ -155,7 +155,7 @@ def test_nothing_serves_a_sealed_port_before_the_redirect(port: int) -> None:
 
     names = [one["name"] for one in pod["spec"]["initContainers"]]
     assert names == ["sealyard-redirect", "sealyard", "api", "migrate"]
-    assert patch(pod, inject(pod, SETTINGS).pod) == []
+    assert patch(pod, inject(pod, SETTINGS)) == []
 
 
 def test_a_container_that_only_has_the_sidecars_name_is_replaced() -> None:
@@ -375,7 +375,7 @@ def test_audit_logs_of_pods_stand_in_folders_of_their_own(native: str) -> None:
             }
         ],
     )
-    assert patch(pod, inject(pod, settings).pod) == []
+    assert patch(pod, inject(pod, settings)) == []
 
 
 def test_an_audit_log_may_end_with_its_pod() -> None:

@@ -198,7 +198,7 @@ def test_the_sidecar_starts_after_a_native_proxy_in_whatever_order_webhooks_run(
     assert order(injected(second)) == ["istio-validation", "istio-proxy", *own, "migrate"]
     assert order(injected(third)) == ["migrate", "istio-validation", "istio-proxy", *own]
     for pod in (first, injected(second), injected(third)):
-        assert patch(pod, inject(pod, SETTINGS).pod) == []
+        assert patch(pod, inject(pod, SETTINGS)) == []
 
 
 def test_a_proxy_that_starts_later_is_not_waited_for() -> None:
@@ -222,7 +222,7 @@ def test_a_mesh_that_is_seen_only_later_changes_the_interception() -> None:
 
     assert interception(again) == "mesh"
     assert container(again, "web")["livenessProbe"]["httpGet"]["port"] == 15082
-    assert patch(again, inject(again, SETTINGS).pod) == []
+    assert patch(again, inject(again, SETTINGS)) == []
 
 
 def test_the_proxy_of_a_mesh_at_the_front_is_not_taken_for_the_application() -> None:
@@ -242,7 +242,7 @@ def test_without_nft_istio_is_asked_to_let_the_kubelet_reach_the_health_port() -
 
     assert pod["metadata"]["annotations"][name] == "9090,15082"
     assert variables(container(pod, "sealyard"))["SEALYARD_HEALTH"] == "*:15082"
-    assert patch(pod, inject(pod, SETTINGS).pod) == []
+    assert patch(pod, inject(pod, SETTINGS)) == []
 
 
 def test_an_init_container_that_writes_rules_needs_the_operators_permission() -> None:
@@ -254,7 +254,7 @@ def test_an_init_container_that_writes_rules_needs_the_operators_permission() ->
     allowed = Policy(allowed=frozenset({("shop", "mesh-init")}))
 
     assert "only with the operator's permission `mesh-init`" in denied.value.detail
-    assert inject(pod, replace(SETTINGS, policy=allowed), "shop").warnings == ()
+    assert inject(pod, replace(SETTINGS, policy=allowed), "shop")
 
 
 def test_redirect_is_weaker_where_the_operator_chose_mesh() -> None:

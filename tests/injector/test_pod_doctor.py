@@ -16,7 +16,7 @@ import yaml
 from proxy.injector.pod_doctor import examine_here, examine_manifest
 from proxy.injector.pod_network import answering_port, read_table, sockets
 from proxy.injector.pod_reader import Json
-from tests.injector.pods import WARNING, a_container, a_pod, container, injected
+from tests.injector.pods import a_container, a_pod, container, injected
 from tests.injector.running_pod import ROOT
 
 PROXY = {"name": "istio-proxy", "image": "m", "ports": [{"containerPort": 15090}]}
@@ -70,7 +70,7 @@ def test_a_mesh_that_came_after_the_redirect_is_told_of() -> None:
 
     assert verdict == "failed"
     assert "reaches the application in plaintext" in text
-    # As release 0.1.0 wrote it: whichever chain came last was asked first.
+    # As another tool may write it: whichever chain came last is asked first.
     redirect = container(pod, "sealyard-redirect")
     redirect["command"][1] = redirect["command"][1].replace("dstnat - 10", "dstnat")
     ((verdict, text),) = verdicts(pod)["first"]
@@ -119,9 +119,10 @@ def test_what_came_after_the_injection_and_gets_around_it_is_told(spec: Json, to
 
 
 def test_a_port_of_a_mesh_is_open_where_no_proxy_of_a_mesh_has_it() -> None:
-    """As where another webhook adds a container while the policy only warns."""
+    """As where another webhook adds a container, with the permission `ports`."""
+    only = {"sealyard.io/ports": "8080"}
     helper = a_container("helper", 15090)
-    told = verdicts(injected(a_pod(containers=[a_container(), helper]), WARNING))
+    told = verdicts(injected(a_pod(only, containers=[a_container(), helper])))
     assert told["open"][0][1].endswith("port 15090 of container helper is reached without Sealyard")
 
     told = verdicts(injected(a_pod(containers=[a_container(), PROXY])))

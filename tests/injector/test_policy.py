@@ -1,4 +1,4 @@
-"""What weakens a pod: denied, allowed by the operator, or warned of for one release."""
+"""What weakens a pod: it is denied unless the operator permits it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.policy import PERMISSIONS, Policy
 from proxy.injector.roots import RootNeeds
-from tests.injector.pods import SETTINGS, STRICT, WARNING, a_container, a_pod
+from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod
 
 
 def with_security(**context: object) -> Json:
@@ -159,10 +159,6 @@ NEVER: list[tuple[str, Json]] = [
         "native-sidecar false: the sidecar never exits, so that a Job would never complete",
         a_pod({"sealyard.io/native-sidecar": "false"}, restartPolicy="OnFailure"),
     ),
-    (
-        "annotation sealyard.io/exclude-ports is called sealyard.io/pass-ports now",
-        a_pod({"sealyard.io/exclude-ports": "9999"}),
-    ),
 ]
 _CASES = [*((told, pod, one) for one, told, pod in ALLOWABLE), *((*one, "") for one in NEVER)]
 VIOLATIONS = pytest.mark.parametrize(
@@ -179,18 +175,10 @@ def test_what_weakens_is_denied_with_a_sentence(told: str, pod: Json, permission
     assert (f"`{permission}`" in sentence) is bool(permission)
 
 
-@VIOLATIONS
-def test_what_weakens_is_warned_of_for_one_release(told: str, pod: Json, permission: str) -> None:
-    warnings = inject(pod, WARNING, "shop").warnings
-
-    assert f"Sealyard: {told}" in "".join(warnings)
-    assert all(len(one) < 256 for one in warnings)  # an API server may cut longer ones
-
-
 @pytest.mark.parametrize(("permission", "pod"), [(one, pod) for one, _, pod in ALLOWABLE])
 def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Json) -> None:
     for namespace in ("shop", "*"):
-        assert inject(pod, permitted(permission, namespace), "shop").warnings == ()
+        assert inject(pod, permitted(permission, namespace), "shop")
     with pytest.raises(CannotInject):
         inject(pod, permitted(permission, "elsewhere"), "shop")
     for other in {*PERMISSIONS} - {permission}:
@@ -217,9 +205,8 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
     ],
     ids=str,
 )
-def test_what_does_not_weaken_is_admitted_without_a_word(pod: Json) -> None:
-    assert inject(pod, STRICT, "shop").warnings == ()
-    assert inject(pod, WARNING, "shop").warnings == ()
+def test_what_does_not_weaken_is_admitted(pod: Json) -> None:
+    assert inject(pod, STRICT, "shop")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +228,7 @@ def test_what_does_not_weaken_is_admitted_without_a_word(pod: Json) -> None:
     ],
 )
 def test_keys_come_from_what_the_operator_names(source: str, volume: Json) -> None:
-    pod = inject(a_pod(), replace(STRICT, keys_secret=source)).pod
+    pod = inject(a_pod(), replace(STRICT, keys_secret=source))
 
     assert {"name": "sealyard-keys", **volume} in pod["spec"]["volumes"]
 
@@ -270,8 +257,8 @@ def test_an_audit_log_elsewhere_than_the_operators_needs_a_permission(written: s
     same = a_pod({"sealyard.io/audit-volume": "sealyard-audit"})
 
     assert refused.value.problems == (f"{told} (only with the operator's permission `audit`)",)
-    assert inject(pod, allowed, "shop").warnings == ()
-    assert inject(same, chosen, "shop").warnings == ()
+    assert inject(pod, allowed, "shop")
+    assert inject(same, chosen, "shop")
 
 
 def with_claim(name: str, annotations: dict[str, str] | None = None) -> Json:
@@ -303,10 +290,6 @@ def test_the_claims_of_the_sidecar_are_its_alone() -> None:
             inject(pod, settings, "shop")
 
         assert refused.value.problems == (told,)
-        assert (
-            f"Sealyard: {told}"
-            in inject(pod, replace(settings, policy=WARNING.policy)).warnings[-1]
-        )
 
 
 @pytest.mark.parametrize(
@@ -321,7 +304,7 @@ def test_the_claims_of_the_sidecar_are_its_alone() -> None:
     ids=str,
 )
 def test_other_claims_are_the_applications(settings: InjectorSettings) -> None:
-    assert inject(with_claim("other"), settings).warnings == ()
+    assert inject(with_claim("other"), settings)
 
 
 @pytest.mark.parametrize("path", ["/", "/opt", "/opt/vendor/", "//opt/./vendor", "/opt/vendor/lib"])
@@ -334,14 +317,14 @@ def test_a_host_path_to_the_module_needs_a_permission(path: str) -> None:
         inject(pod, settings, "shop")
 
     assert f"{told} (only with the operator's permission `host`)" in refused.value.problems
-    assert inject(pod, allowed, "shop").warnings == ()
+    assert inject(pod, allowed, "shop")
 
 
 @pytest.mark.parametrize("path", ["/opt/vendor2", "/opt/ven", "/srv"])
 def test_a_host_path_beside_the_module_is_admitted(path: str) -> None:
     pod = with_volume(hostPath={"path": path})
 
-    assert inject(pod, with_module("HostPath/opt/vendor")).warnings == ()
+    assert inject(pod, with_module("HostPath/opt/vendor"))
 
 
 def test_every_reason_is_told_at_once() -> None:

@@ -5,7 +5,7 @@ import pytest
 from proxy.injector.annotations import InjectorSettings, pod_options
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.ports import Sealed, declared, resolve, sealed
-from tests.injector.pods import SETTINGS, WARNING, a_container
+from tests.injector.pods import SETTINGS, a_container
 
 
 def chosen(
@@ -38,27 +38,11 @@ def test_ports_of_native_sidecars_are_sealed_too() -> None:
     assert sealed([a_container()], [a_container("beside", 9000)], options).numbers == (8080, 9000)
 
 
-def test_until_the_next_release_a_warning_policy_seals_what_0_1_0_did() -> None:
-    assert chosen([two_ports(), a_container("logs", 7000)], WARNING).numbers == (8080, 9000)
-
-
-def test_with_a_warning_policy_the_container_that_is_named_the_default_is_sealed_too() -> None:
-    annotations = {"kubectl.kubernetes.io/default-container": "web"}
-    options = pod_options(annotations, WARNING)
-
-    assert sealed([a_container("helper", 7000), two_ports()], [], options).numbers == (
-        7000,
-        8080,
-        9000,
-    )
-
-
-@pytest.mark.parametrize("settings", [SETTINGS, WARNING], ids=["deny", "warn"])
-def test_ports_of_an_earlier_injection_stay_sealed(settings: InjectorSettings) -> None:
+def test_ports_of_an_earlier_injection_stay_sealed() -> None:
     status = "injected by 1.0, 0123456789ab; listeners=15080,15021; sealed=8080,9000"
     containers = [a_container("helper", 7000), {"name": "web"}]
 
-    assert {8080, 9000} <= set(chosen(containers, settings, status=status).numbers)
+    assert {8080, 9000} <= set(chosen(containers, status=status).numbers)
 
 
 @pytest.mark.parametrize("status", ["; sealed=", "; sealed=0", "; sealed=99999", "sealed=80", "x"])
@@ -77,9 +61,8 @@ def test_a_port_that_nobody_declares_may_be_named() -> None:
     assert chosen([{"name": "web"}], ports="3000").numbers == (3000,)
 
 
-@pytest.mark.parametrize("annotation", ["pass-ports", "exclude-ports"])
-def test_ports_that_pass_stay_open(annotation: str) -> None:
-    options = pod_options({f"sealyard.io/{annotation}": "metrics, dns"}, SETTINGS)
+def test_ports_that_pass_stay_open() -> None:
+    options = pod_options({"sealyard.io/pass-ports": "metrics, dns"}, SETTINGS)
     made = sealed([two_ports()], [], options)
 
     assert (made.numbers, made.passed) == ((8080,), (53, 9000))

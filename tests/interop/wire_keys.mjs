@@ -120,23 +120,17 @@ const sorted = (value) => (value && typeof value === "object" && !Array.isArray(
 
 export function openKeyring({ file, passphrase, root_key: root }) {
   const rootKey = root === undefined ? undefined : from64(root);
-  let text;
-  if (file.trimStart().startsWith("{")) {
-    const { mac, ...rest } = JSON.parse(file);
-    const wanted = passphrase === undefined ? "file" : "passphrase";
-    const { jwe } = rest.wrappings.find((one) => one.kind === wanted) ?? refuse("no such wrapping");
-    const inside = openJwe(jwe, { passphrase, key: rootKey, cty: "octet-stream" });
-    if (inside.length !== 49 || inside[0] !== 1 || to64(inside.subarray(1, 17)) !== rest.id) refuse("wrapping");
-    const opened = inside.subarray(17);
-    const expected = hmac(expand(opened, bytes("sealyard/v1/keyring-mac"), 32), bytes(JSON.stringify(sorted(rest))));
-    if (!same(expected, from64(mac))) refuse("MAC");
-    text = openJwe(rest.keyring, { key: opened, cty: "jwk-set+json" });
-  } else {
-    text = openJwe(file, { passphrase, key: rootKey, cty: "jwk-set+json" });
-  }
-  const set = JSON.parse(text.toString("utf8"));
+  const { mac, ...rest } = JSON.parse(file);
+  const wanted = passphrase === undefined ? "file" : "passphrase";
+  const { jwe } = rest.wrappings.find((one) => one.kind === wanted) ?? refuse("no such wrapping");
+  const inside = openJwe(jwe, { passphrase, key: rootKey, cty: "octet-stream" });
+  if (inside.length !== 49 || inside[0] !== 1 || to64(inside.subarray(1, 17)) !== rest.id) refuse("wrapping");
+  const opened = inside.subarray(17);
+  const expected = hmac(expand(opened, bytes("sealyard/v1/keyring-mac"), 32), bytes(JSON.stringify(sorted(rest))));
+  if (!same(expected, from64(mac))) refuse("MAC");
+  const set = JSON.parse(openJwe(rest.keyring, { key: opened, cty: "jwk-set+json" }).toString("utf8"));
   const hex = (use) => from64(set.keys.find((one) => one.use === use).k).toString("hex");
   const keks = set.keys.filter((one) => one.use === "kek")
     .map(({ kid, number, created, state, k }) => ({ id: kid, number, created, state, key: from64(k).toString("hex") }));
-  return { keks, name_key: hex("name"), record_key: hex("record"), joined_since: set.joined_since ?? null };
+  return { keks, name_key: hex("name"), record_key: hex("record") };
 }

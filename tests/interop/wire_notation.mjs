@@ -86,22 +86,3 @@ export function context(parts) {
 }
 
 export const scope = ({ tenant, conversation }) => context({ tenant, conversation });
-
-const byCodePoints = (a, b) => {
-  const [one, other] = [[...a], [...b]].map((text) => text.map((char) => char.codePointAt(0)));
-  for (let at = 0; at < Math.min(one.length, other.length); at += 1) {
-    if (one[at] !== other[at]) return one[at] - other[at];
-  }
-  return one.length - other.length;
-};
-
-function oldName(name) {
-  if (!isJoined(name)) return name;
-  const [kind, parts] = kindAndParts(name);
-  const texts = parts.map(oldName);
-  if (kind === 2) texts.sort(byCodePoints);
-  return texts.map((text) => `${bytes(text).length}:${text}`).join("");
-}
-
-export const oldForm = (parts) => Object.fromEntries(Object.entries(parts).map(([part, name]) => [part, oldName(name)]));
-export const anyJoined = (parts) => Object.values(parts).some(isJoined);

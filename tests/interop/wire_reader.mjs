@@ -3,12 +3,12 @@
 // Reads [{"do": what, …}] from stdin and writes an answer for each, as JSON: what came out, or
 // {"refused": why}.
 import { openKeyring, openPackage, openPrivateKey } from "./wire_keys.mjs";
-import { Refused, context, oldForm, scope, sha256 } from "./wire_notation.mjs";
+import { Refused, context, scope, sha256 } from "./wire_notation.mjs";
 import { readAudit, readReceipt, readRecord, recordName } from "./wire_records.mjs";
 import { openStream, openToken } from "./wire_values.mjs";
 
 const DO = {
-  context: ({ parts }) => ({ context: context(parts).toString("hex"), scope: scope(parts).toString("hex"), old: context(oldForm(parts)).toString("hex") }),
+  context: ({ parts }) => ({ context: context(parts).toString("hex"), scope: scope(parts).toString("hex") }),
   token: (task) => { const { plaintext, cty } = openToken(task); return { plaintext: plaintext.toString("base64"), cty: cty ?? null }; },
   stream: (task) => { const { plaintext, mediaType } = openStream(task); return { sha256: sha256(plaintext).toString("hex"), size: plaintext.length, mediaType }; },
   package: openPackage,

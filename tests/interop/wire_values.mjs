@@ -1,6 +1,6 @@
 // Tokens and sealed streams. See wire_reader.mjs.
 import {
-  Refused, SKEW, anyJoined, bytes, context, expand, from64, hmac, join, oldForm, openGcm, refuse, same, scope, to64,
+  SKEW, bytes, context, expand, from64, hmac, join, openGcm, refuse, same, scope, to64,
 } from "./wire_notation.mjs";
 
 // ---- Tokens
@@ -45,11 +45,10 @@ function readHeader(p) {
   return { sid: from64(sid), kek, cty, exp: exp === undefined ? undefined : Number(exp), ctx: from64(ctx) };
 }
 
-function durableKeys(keyring, token, parts) {
-  const named = (one) => (token.form !== "short" ? [one.id, ...(one.also ?? [])].includes(token.kek) : one.number === token.number);
-  const found = keyring.keks.filter((one) => named(one) && one.state !== "disabled");
-  const info = join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts));
-  return found.map((one) => expand(Buffer.from(one.key, "hex"), info, 32));
+function durableKey(keyring, token, parts) {
+  const named = (one) => (token.form !== "short" ? one.id === token.kek : one.number === token.number);
+  const kek = keyring.keks.find((one) => named(one) && one.state !== "disabled") ?? refuse("no KEK");
+  return expand(Buffer.from(kek.key, "hex"), join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts)), 32);
 }
 
 function openFor(token, sk, parts, packaged) {
@@ -63,42 +62,14 @@ function openFor(token, sk, parts, packaged) {
   return openGcm(sk, token.iv, token.sealed, token.aad);
 }
 
-const readsAsJoined = (text) => {
-  const data = bytes(text);
-  let at = 0;
-  while (at < data.length) {
-    const size = /^(0|[1-9][0-9]*):/.exec(data.subarray(at, at + 20).toString("latin1"));
-    if (!size) return false;
-    at += size[0].length + Number(size[1]);
-    if (at > data.length || (at < data.length && (data[at] & 0xc0) === 0x80)) return false;
-  }
-  return data.length > 0;
-};
-
-export function openToken({ token: text, parts, keyring = {}, key, packaged, now, joinsNames }) {
+export function openToken({ token: text, parts, keyring = {}, key, packaged, now }) {
   const token = decodeToken(text);
   if (token.exp !== undefined && now > token.exp + SKEW) refuse("expired");
   const durable = token.kek !== undefined || token.number !== undefined;
-  const began = token.sid.readUInt32BE(0);
-  const older = began < (keyring.joined_since ?? 2 ** 32);
-  const texts = ["tenant", "conversation", "message"].map((part) => parts[part]).filter((one) => typeof one === "string");
-  const ambiguous = older && joinsNames && texts.some(readsAsJoined);
-  if (ambiguous && !anyJoined(parts)) refuse("reads as a joined name");
-  const forms = anyJoined(parts) && older && !ambiguous ? [oldForm(parts), parts] : [parts];
-  const tries = forms.flatMap((form) => {
-    const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(form)).subarray(0, 16));
-    if (durable && began < (keyring.revocations?.[name] ?? 0)) return [];
-    const keys = durable ? durableKeys(keyring, token, form) : [Buffer.from(key ?? refuse("no key"), "hex")];
-    return keys.map((sk) => [form, sk]);
-  });
-  for (const [form, sk] of tries) {
-    try {
-      return { plaintext: openFor(token, sk, form, packaged), cty: token.cty, form };
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-    }
-  }
-  return refuse("no key opens it");
+  const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(parts)).subarray(0, 16));
+  if (durable && token.sid.readUInt32BE(0) < (keyring.revocations?.[name] ?? 0)) refuse("revoked");
+  const sk = durable ? durableKey(keyring, token, parts) : Buffer.from(key ?? refuse("no key"), "hex");
+  return { plaintext: openFor(token, sk, parts, packaged), cty: token.cty };
 }
 
 // ---- Sealed stream
@@ -113,7 +84,7 @@ export function openStream(task) {
   if (end > 7 + 1024 || data.length < end + 56) refuse("head");
   const opened = openToken({ ...task, token: data.subarray(7, end).toString("latin1") });
   if (opened.cty !== "stream-key" || opened.plaintext.length < 32) refuse("J");
-  const bound = join(data.subarray(0, end), context(opened.form));
+  const bound = join(data.subarray(0, end), context(task.parts));
   const salt = data.subarray(end, end + 24);
   const derived = expand(opened.plaintext.subarray(0, 32), join(COBBLESTONE, salt, bound), 76, "sha512");
   if (!same(derived.subarray(44), data.subarray(end + 24, end + 56))) refuse("commitment");

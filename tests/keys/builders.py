@@ -39,12 +39,6 @@ def a_keyring(*more: str) -> Keyring:
     return numbered(keyring)
 
 
-def an_old_keyring(*more: str) -> Keyring:
-    """Return a keyring as version 0.1.0 made it, with the primary KEK k1, and `more` that open."""
-    new = a_keyring(*more)
-    return Keyring(new.keks, new.name_key, new.record_key, len(new.keks))
-
-
 def numbered(keyring: Keyring) -> Keyring:
     """Return the keyring with the KEK numbers 1, 2, 3 in place of those that were drawn."""
     keks = tuple(replace(kek, number=at) for at, kek in enumerate(keyring.keks, 1))

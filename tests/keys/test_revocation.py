@@ -177,7 +177,7 @@ def test_a_keyring_without_revocations_is_written_as_before() -> None:
 def test_merging_keeps_the_later_revocation_of_each_conversation() -> None:
     keyring = a_keyring()
     ours = keyring.revoke("A" * 22, 5).revoke("B" * 22, 9)
-    merged = merge(ours, keyring.revoke("A" * 22, 7).revoke("C" * 22, 1), now=NOW)
+    merged = merge(ours, keyring.revoke("A" * 22, 7).revoke("C" * 22, 1))
     assert [merged.not_before(name * 22) for name in "ABC"] == [7, 9, 1]
 
 

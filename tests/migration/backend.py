@@ -176,7 +176,7 @@ def backend(tls: ssl.SSLContext | None = None, socket: Path | None = None) -> It
 
 
 CONFIG: Final = """\
-version: 2
+version: 1
 keys:
   keyring: {{file: keyring.jwe, passphrase: {{env: SEALYARD_PASSPHRASE}}}}
   store: memory

@@ -23,7 +23,7 @@ from proxy.migration.values.treatment import Key, Treated
 from tests.keys.builders import NOW, a_keyring
 
 CONFIG = """\
-version: 2
+version: 1
 keys:
   keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}
   store: memory

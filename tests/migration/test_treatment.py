@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.keys.keyring import poison
@@ -17,7 +16,7 @@ from proxy.migration.job.model import Binding, Column, ColumnSource, JoinedSourc
 from proxy.migration.values.cells import ABSENT, NOT_TEXT
 from proxy.migration.values.states import Outcome
 from proxy.migration.values.treatment import Treated
-from tests.keys.builders import NOW, a_keyring, an_old_keyring, some_bytes
+from tests.keys.builders import NOW, a_keyring, some_bytes
 from tests.migration.builders import BINDING, Bench, a_row, a_table
 
 SCOPE = Scope("clinic", "c1")
@@ -344,25 +343,16 @@ async def test_reseal_keeps_when_a_token_ends_and_refuses_a_form_that_cannot() -
     assert outcomes(refused) == [Outcome("unfit", "k1", "short-form-has-no-end")]
 
 
-async def test_a_joined_name_of_the_first_release_is_sealed_as_such_by_reseal() -> None:
+async def test_members_are_one_name_in_any_order_of_their_columns() -> None:
     binding = Binding(
         None, JoinedSource("members", (ColumnSource("a"), ColumnSource("b"))), "content"
     )
-    table = a_table(binding=binding)
-    old = an_old_keyring()
+    table, bench = a_table(binding=binding), Bench(a_keyring("k2"))
     row = a_row(b"x", names=("alice", "bob"))
-    (before,) = await Bench(old).treat("seal", table, row)
-    keyring = old.upgrade(NOW + 3600)
-    bench = Bench(keyring, NOW + 7200)
-    (opened,) = await bench.treat("open", table, row._replace(cells=(before.cells[0],)))
-    (after,) = await bench.treat("reseal", table, row._replace(cells=(before.cells[0],)))
-    (again,) = await bench.treat("reseal", table, row._replace(cells=(after.cells[0],)))
-    swapped = row._replace(cells=(after.cells[0],), names=("bob", "alice"))
+    (sealed,) = await bench.treat("seal", table, row)
+    (again,) = await bench.treat("reseal", table, row._replace(cells=(sealed.cells[0],)))
+    swapped = row._replace(cells=(sealed.cells[0],), names=("bob", "alice"))
     (same,) = await bench.treat("open", table, swapped)
-    scope = Scope(None, Joined("members", ("alice", "bob")))
 
-    assert opened.cells == [b"x"]
-    assert [one.after for one in after.changed] == [Outcome("resealed", "k1")]
     assert again.changed == []
     assert same.cells == [b"x"]
-    assert scope.joined

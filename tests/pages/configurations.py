@@ -28,7 +28,7 @@ listeners:
     defaults: {tenant: const:clinic, bind: [tenant, conversation], conversation: CONVERSATION}
 """
 VAULT: Final = """\
-version: 2
+version: 1
 keys:
   keyring:
     file: keyring.jwe
@@ -92,7 +92,7 @@ def whole(text: str) -> str:
         lacking = [one for one in given if f" {one}:" not in sections["listeners"]]
         more = "".join(f"    {one}: {given[one]}\n" for one in lacking)
         sections["listeners"] += f"{more}    unmatched: pass\n"
-    return "".join({"version": "version: 2\n", **sections}.values())
+    return "".join({"version": "version: 1\n", **sections}.values())
 
 
 def _listeners(text: str) -> str:
@@ -112,13 +112,13 @@ def _keys(section: str) -> str:
 
 def _with_rules(rules: str) -> str:
     shown = textwrap.indent(rules, "      ")
-    return f"version: 2\n{KEYS}{_listeners(rules)}    rules:\n{shown}"
+    return f"version: 1\n{KEYS}{_listeners(rules)}    rules:\n{shown}"
 
 
 def _with_root(text: str) -> str:
     other = "" if "kms" in text or "kv" in text else f"    {ROOT_KEY}\n"
     shown = textwrap.indent(text, "    ")
-    return f"version: 2\nkeys:\n  keyring:\n    file: k.jwe\n{other}{shown}{_listeners(text)}"
+    return f"version: 1\nkeys:\n  keyring:\n    file: k.jwe\n{other}{shown}{_listeners(text)}"
 
 
 def _sections(text: str) -> dict[str, str]:

@@ -169,7 +169,7 @@ def call(
 
 def configuration(keys: str, more: str = "", rules: str = RULES) -> str:
     """Return a configuration with the rules of the tutorial for the tenant `clinic`."""
-    return f"version: 2\nkeys:\n{keys}{more}{rules}"
+    return f"version: 1\nkeys:\n{keys}{more}{rules}"
 
 
 def admin() -> str:

@@ -112,7 +112,7 @@ def keys(scene: Scene) -> None:
         (scene.folder / "token.txt").write_text(scene.token())
 
     def two() -> None:
-        other_keyring(scene)
+        a_fork(scene)
 
     scene.reader.numbers = True
     scene.reader.before = {
@@ -125,17 +125,17 @@ def keys(scene: Scene) -> None:
     }
 
 
-def other_keyring(scene: Scene) -> None:
-    """Go to a folder with a keyring whose KEK is `k1`, and the backup of another such one."""
+def a_fork(scene: Scene) -> None:
+    """Go to a folder with a keyring, and the backup of a copy: each has a KEK of its own."""
     scene.do("export SEALYARD_BACKUP_PASSPHRASE='another twelve characters'")
-    for name in ("theirs", "two"):
-        folder = scene.folder / name
-        folder.mkdir()
-        write_keys(folder)
-        keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
-        (folder / "sealyard.yaml").write_text(configuration(keyring))
-        scene.do(f"cd {folder} && sealyard keys upgrade")
-    scene.do("(cd ../theirs && sealyard keys export ../two/theirs.jwe)")
+    ours, theirs = scene.folder / "two", scene.folder / "theirs"
+    ours.mkdir()
+    write_keys(ours)
+    keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
+    (ours / "sealyard.yaml").write_text(configuration(keyring))
+    shutil.copytree(ours, theirs)
+    scene.do(f"cd {theirs} && sealyard keys add && sealyard keys export ../two/theirs.jwe")
+    scene.do(f"cd {ours} && sealyard keys add")
 
 
 def participants(scene: Scene) -> None:
@@ -256,28 +256,6 @@ def audit(scene: Scene) -> None:
     scene.reader.before = {"sealyard sessions erase": replaced}
 
 
-def upgrade(scene: Scene) -> None:
-    """A keyring of 0.1.0 with its backup, and what it was upgraded to."""
-    old = ROOT / "tests" / "archive" / "0.1.0"
-    shutil.copy(old / "keyring-passphrase.jwe", scene.folder / "keyring.jwe")
-    (scene.folder / "keyring.jwe").chmod(0o600)
-    keyring = "  keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}\n"
-    scene.write("sealyard.yaml", configuration(keyring))
-    phrase = (old / "passphrase.txt").read_text().strip()
-    scene.do(f"export SEALYARD_BACKUP_PASSPHRASE='{PHRASE}' SEALYARD_PASSPHRASE='{phrase}'")
-    scene.do("sealyard keys export before.jwe && sealyard keys upgrade")
-
-    def primary() -> None:
-        listed = json.loads(scene.do("sealyard keys list --json"))["keks"]
-        (scene.reader.values["KEK"],) = [one["id"] for one in listed if one["state"] == "primary"]
-
-    primary()
-    scene.reader.before = {
-        "mv back.jwe": lambda: scene.do("rm after.jwe"),
-        "mv later.jwe": lambda: None,
-    }
-
-
 def backends(scene: Scene) -> None:
     """The examples, and a port that is free."""
     (scene.folder / "config").symlink_to(ROOT / "config")
@@ -360,7 +338,6 @@ SCENES: Final[dict[str, Callable[[Scene], None]]] = {
     "docs/how-to/roots/shares.md": roots.shares,
     "docs/how-to/rule-tests.md": rule_tests,
     "docs/how-to/tenants.md": tasks.tenants,
-    "docs/how-to/upgrade.md": upgrade,
     "docs/tutorial.md": tutorial,
 }
 NEEDS: Final = {

@@ -39,7 +39,7 @@ def pkcs11(scene: Scene) -> None:
         "/etc/softhsm/softhsm2.conf": str(configuration),
         "keyring-root": token.options.key,
     }
-    scene.write("sealyard.yaml", f"version: 2\n{first.text}{RULES}")
+    scene.write("sealyard.yaml", f"version: 1\n{first.text}{RULES}")
 
 
 def shares(scene: Scene) -> None:
@@ -47,7 +47,7 @@ def shares(scene: Scene) -> None:
     (shown,) = page("docs/how-to/roots/shares.md")
     scene.reader.values["/run/sealyard"] = str(scene.folder)
     health = "health: {listen: 127.0.0.1:15021}\n"
-    scene.write("sealyard.yaml", f"version: 2\n{shown.text}{health}{RULES}")
+    scene.write("sealyard.yaml", f"version: 1\n{shown.text}{health}{RULES}")
     scene.backend()
     written: list[str] = []
 
@@ -66,6 +66,6 @@ def shares(scene: Scene) -> None:
     def pin() -> None:
         keyring_id = scene.reader.values["K0vhMHeZ0OgHvhU06-qb9Q"]
         pinned = shown.text.replace("keyring.json\n", f"keyring.json\n    id: {keyring_id}\n")
-        scene.write("sealyard.yaml", f"version: 2\n{pinned}{health}{RULES}")
+        scene.write("sealyard.yaml", f"version: 1\n{pinned}{health}{RULES}")
 
     scene.reader.before = {"sealyard serve": pin}

@@ -123,6 +123,7 @@ async def test_a_slot_that_moved_is_followed(clustered: Clustered, store: Store)
         assert held.record == OFFER.record
 
 
+@pytest.mark.timing
 async def test_a_slot_on_its_way_gives_no_second_session(
     clustered: Clustered, store: Store
 ) -> None:
@@ -199,6 +200,7 @@ async def test_moving_many_slots_under_load_makes_no_second_session(
     assert counts["failed"] < counts["answered"] / 100
 
 
+@pytest.mark.timing
 async def test_a_lost_node_is_a_store_that_fails_at_once_and_is_found_again(
     clustered: Clustered, store: Store
 ) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 
 import pytest
 
@@ -22,7 +19,7 @@ from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.sessions.settings import SessionMode
 from proxy.keys.stores.redis.store import RedisStore
-from tests.keys.builders import an_old_keyring
+from tests.keys.builders import a_keyring
 from tests.redis.server import Server, needs_redis
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
@@ -38,9 +35,7 @@ def sessions(
     stores.push_async_callback(store.close)
     settings = SessionSettings(store_timeout=5.0)
     common = {"clock": time.time, "random": os.urandom, "mode": mode}
-    made = Sessions(keyring, store, settings, **common)  # type: ignore[arg-type]  # each by its name
-    made.joins = True
-    return made
+    return Sessions(keyring, store, settings, **common)  # type: ignore[arg-type]  # each by its name
 
 
 async def opens(held: Sessions, context: Context, text: bytes) -> bool:
@@ -52,33 +47,21 @@ async def opens(held: Sessions, context: Context, text: bytes) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
-async def test_each_form_has_records_of_its_own_and_only_like_opens_like(
+async def test_a_list_and_the_text_that_reads_like_one_have_records_of_their_own(
     server: Server, mode: SessionMode
 ) -> None:
     async with AsyncExitStack() as stores:
-        await only_like_opens_like(partial(sessions, stores, server), mode)
+        keyring = a_keyring()
+        held, another = (sessions(stores, server, keyring, mode) for _ in range(2))
+        (joined,) = await values.seal(held, [ToSeal(b"x", LIST)])
+        (text,) = await values.seal(held, [ToSeal(b"x", TEXT)])
+        for one in (held, another):
+            assert [await opens(one, LIST, token) for token in (joined, text)] == [True, False]
+            assert [await opens(one, TEXT, token) for token in (joined, text)] == [False, True]
 
-
-async def only_like_opens_like(make: Callable[..., Sessions], mode: SessionMode) -> None:
-    keyring = an_old_keyring()
-    before, late = make(keyring, mode), make(keyring, mode)
-    (old,) = await values.seal(before, [ToSeal(b"x", LIST)])
-    assert await opens(late, LIST, old)
-    assert not await opens(late, TEXT, old)
-
-    since = int(time.time()) + 2  # the ids of before must name an earlier second
-    after = make(keyring.upgrade(since), mode)
-    (new,) = await values.seal(after, [ToSeal(b"x", LIST)])
-    (text,) = await values.seal(after, [ToSeal(b"x", TEXT)])
-    assert [await opens(after, LIST, one) for one in (old, new, text)] == [True, True, False]
-    assert [await opens(after, TEXT, one) for one in (old, new, text)] == [False, False, True]
-    assert await opens(late, LIST, new)
-
-    await asyncio.sleep(max(since - time.time(), 0))  # no revocation is of a time to come
-    desk = SessionOperations(after, lambda *_: None)
-    answer = await desk.run(SessionCall("revoke", LIST.scope, int(time.time()) + 1))
-    assert answer.store
-    another = make(keyring, mode)
-    for held in (after, another):
-        assert [await opens(held, LIST, one) for one in (old, new)] == [False, False]
-    assert await opens(after, TEXT, text)
+        desk = SessionOperations(held, lambda *_: None)
+        answer = await desk.run(SessionCall("revoke", LIST.scope))
+        assert answer.store
+        for one in (held, sessions(stores, server, keyring, mode)):
+            assert not await opens(one, LIST, joined)
+            assert await opens(one, TEXT, text)

@@ -62,6 +62,7 @@ async def test_the_master_is_found_and_everything_done(unharmed: Watched) -> Non
     assert unharmed.redises[0].command("DBSIZE") != b":0\r\n"
 
 
+@pytest.mark.timing
 async def test_a_killed_master_is_replaced_and_records_stay(watched: Watched) -> None:
     heard: list[str | None] = []
     store = open_store("redis", options=watched.settings)
@@ -81,6 +82,7 @@ async def test_a_killed_master_is_replaced_and_records_stay(watched: Watched) ->
     assert took < 4.0
 
 
+@pytest.mark.timing
 async def test_a_frozen_master_is_replaced_and_not_written_to_when_it_is_back(
     watched: Watched,
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_frozen_master_is_replaced_and_not_written_to_when_it_is_back(
     assert took < 4.0
 
 
+@pytest.mark.timing
 async def test_sentinels_that_are_frozen_or_gone_cost_no_time(watched: Watched) -> None:
     watched.sentinels[0].freeze()
     watched.sentinels[1].kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import subprocess
 import time
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import pytest
 from aiohttp import web
 
-from proxy.keys.keyring.file import open_keyring, update_keyring
-from tests.archive.opened import laid_out
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import create
+from proxy.keys.keyring.roots import FileRoot, create_root_file
 from tests.scenarios.end_to_end import a_world as an_end_to_end_world
 from tests.scenarios.rig import (
     TOKEN,
@@ -36,17 +38,17 @@ RULES: Final = """\
       - name: direct
         match: /dm/{a}/{b}
         conversation: {members: [path:a, path:b]}
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
       - name: ordered
         match: /list/{a}/{b}
         conversation: [path:a, path:b]
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
       - name: group
         match: /group/{id}
         conversation: path:id
-        request: {encrypt: optional $.content}
+        request: {encrypt: optional $.content, nothing: pass}
         response: {decrypt: optional $.content}
 """
 LOOKS_JOINED: Final = "/group/5:alice3:bob"
@@ -54,7 +56,7 @@ LOOKS_JOINED: Final = "/group/5:alice3:bob"
 
 @dataclass
 class World:
-    """A Sealyard with the keyring of 0.1.0, before a backend that answers with what it is told."""
+    """A Sealyard before a backend that answers with what it is told."""
 
     folder: Path
     client: aiohttp.ClientSession
@@ -93,19 +95,6 @@ class World:
         assert response.status == (200 if shown else 502), text
         return shown
 
-    async def upgrade(self) -> None:
-        """Set joined names apart from the next second on."""
-        assert self.ours is not None
-        archive = laid_out("0.1.0", self.folder / "again")
-        root = archive.root({"root": "file", "opened by": "root.key"})
-        path = self.folder / "keyring.jwe"
-        update_keyring(path, root, lambda one: one.upgrade(int(time.time()) + 1))
-        assert open_keyring(path, root).joined_since is not None
-        url = f"http://127.0.0.1:{self.ours.admin}/-/reload"
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with self.client.post(url, headers=headers) as response:
-            assert response.status == 200, await response.text()
-
     def run(self, *words: str) -> str:
         """Run a command of Sealyard."""
         serve = command(self.folder)
@@ -124,10 +113,11 @@ class World:
 
 @asynccontextmanager
 async def a_world(folder: Path) -> AsyncIterator[World]:
-    archive = laid_out("0.1.0", folder / "archive")
-    for name in ("keyring.jwe", "root.key"):
-        (archive.folder / name).rename(folder / name)
     write_token(folder, TOKEN)
+    root, path = folder / "root.key", folder / "keyring.jwe"
+    create_root_file(root, random=os.urandom)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(path, keyring, FileRoot(SecretReference(file=root)))
     async with aiohttp.ClientSession() as client:
         world = World(folder, client)
         routes = web.post("/{path:.*}", world.keep), web.get("/{path:.*}", world.tell)
@@ -144,40 +134,25 @@ async def a_world(folder: Path) -> AsyncIterator[World]:
                 yield world
 
 
-@pytest.mark.parametrize("upgraded", [False, True])
 async def test_a_token_of_two_people_opens_in_no_group_that_is_called_like_them(
-    tmp_path: Path, *, upgraded: bool
-) -> None:
-    async with a_world(tmp_path) as world:
-        if upgraded:
-            await world.upgrade()
-        token = await world.post("/dm/alice/bob")
-        assert await world.opens("/dm/bob/alice", token)
-        assert not await world.opens(LOOKS_JOINED, token)
-        listed = await world.post("/list/alice/bob")
-        assert await world.opens("/list/alice/bob", listed)
-        assert not await world.opens("/list/bob/alice", listed)
-        assert not await world.opens(LOOKS_JOINED, listed)
-        # 0.1.0 told the two kinds of joined names not from each other.
-        assert await world.opens("/dm/alice/bob", listed) == (not upgraded)
-
-
-async def test_what_was_sealed_before_opens_after_the_upgrade_and_in_no_group(
     tmp_path: Path,
 ) -> None:
     async with a_world(tmp_path) as world:
-        await world.post(LOOKS_JOINED, 400)
-        old, plain = await world.post("/dm/alice/bob"), await world.post("/group/c1")
-        await world.upgrade()
-        assert await world.opens("/dm/bob/alice", old)
-        assert await world.opens("/group/c1", plain)
-        assert not await world.opens(LOOKS_JOINED, old)
-        # Now it is a group like any other, and its messages are no more those of the two.
-        group, new = await world.post(LOOKS_JOINED), await world.post("/dm/alice/bob")
-        assert await world.opens(LOOKS_JOINED, group)
-        assert await world.opens("/dm/alice/bob", new)
-        assert not await world.opens("/dm/alice/bob", group)
-        assert not await world.opens(LOOKS_JOINED, new)
+        pair, listed = await world.post("/dm/alice/bob"), await world.post("/list/alice/bob")
+        group = await world.post(LOOKS_JOINED)
+        for token, opening in (
+            (pair, {"/dm/alice/bob", "/dm/bob/alice"}),
+            (listed, {"/list/alice/bob"}),
+            (group, {LOOKS_JOINED}),
+        ):
+            for path in (
+                "/dm/alice/bob",
+                "/dm/bob/alice",
+                "/list/alice/bob",
+                "/list/bob/alice",
+                LOOKS_JOINED,
+            ):
+                assert await world.opens(path, token) == (path in opening), (path, opening)
 
         named = '{"members": ["bob", "alice"]}'
         words = ("--tenant", "alpha", "--conversation-json", named)
@@ -186,8 +161,7 @@ async def test_what_was_sealed_before_opens_after_the_upgrade_and_in_no_group(
         assert json.loads(said)["durable"]
         await asyncio.sleep(0.1)
         await reloaded(world)
-        for token in (old, new):
-            assert not await world.opens("/dm/alice/bob", token)
+        assert not await world.opens("/dm/alice/bob", pair)
         assert await world.opens(LOOKS_JOINED, group)
         assert await world.opens("/dm/alice/bob", await world.post("/dm/alice/bob"))
         log = world.ours.log.read_text() if world.ours is not None else ""

@@ -17,6 +17,7 @@ from aiohttp import web
 from proxy.core.crypto import sealed_stream
 from proxy.core.formats.multipart import reader
 from proxy.core.formats.multipart.reader import Boundary
+from tests.scenarios.pool import shared
 from tests.scenarios.rig import Served, backend, served
 from tools.bench import bulk
 from tools.bench.bulk import MEBIBYTE
@@ -204,8 +205,7 @@ async def test_a_form_without_what_must_be_there_never_reaches_the_backend(tmp_p
     form = a_form(canary, a_file(canary)).replace(b'name="note"', b'name="notes"')
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             for told in (True, False):
                 refused, problem = await post(ours, "/up/c1", form, TYPE, told=told)
                 assert refused == 400
@@ -221,8 +221,7 @@ async def test_what_is_refused_on_its_way_never_ends_at_the_backend(tmp_path: Pa
     content = a_file(canary)
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             for told in (True, False):
                 form = a_form(canary, content, last="Note")
                 refused, _ = await post(ours, "/up/c1", form, TYPE, told=told)

@@ -12,7 +12,6 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -64,13 +63,10 @@ def a_root(passphrase: str) -> PassphraseRoot:
 
 @contextmanager
 def serve(
-    folder: Path, passphrase: str, upstream: int, where: str, *options: str, new: bool, control: str
+    folder: Path, passphrase: str, upstream: int, where: str, *options: str, control: str
 ) -> Iterator[Served]:
     """Run the sidecar with its passphrase in the environment or in a file."""
     keyring = create("k1", now=int(time.time()), random=os.urandom)
-    if not new:
-        first = keyring.keks[0].number
-        keyring = replace(keyring, joined_since=None, highest_number=first)
     create_keyring(folder / "keyring.jwe", keyring, a_root(passphrase))
     write_token(folder, TOKEN)
     secret = "{env: SEALYARD_PASSPHRASE}"
@@ -124,30 +120,21 @@ async def found(served: Served, text: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("workers", "where", "new"),
+    ("workers", "where"),
     [
-        (1, "env", True),
-        (2, "env", False),
-        (2, "file", True),
-        pytest.param(1, "env", False, marks=pytest.mark.slow),
-        pytest.param(1, "file", True, marks=pytest.mark.slow),
-        pytest.param(1, "file", False, marks=pytest.mark.slow),
-        pytest.param(2, "env", True, marks=pytest.mark.slow),
-        pytest.param(2, "file", False, marks=pytest.mark.slow),
+        (1, "env"),
+        (2, "file"),
+        pytest.param(1, "file", marks=pytest.mark.slow),
+        pytest.param(2, "env", marks=pytest.mark.slow),
     ],
 )
 async def test_no_process_holds_it_after_the_start_a_reload_a_revocation_and_a_death(
-    tmp_path: Path,
-    workers: int,
-    where: str,
-    new: bool,  # noqa: FBT001 - one of two forms
+    tmp_path: Path, workers: int, where: str
 ) -> None:
     passphrase, control = secrets.token_hex(24), secrets.token_hex(24)
     async with backend() as behind:
         options = () if workers == 1 else ("--workers", str(workers))
-        with serve(
-            tmp_path, passphrase, behind.port, where, *options, new=new, control=control
-        ) as served:
+        with serve(tmp_path, passphrase, behind.port, where, *options, control=control) as served:
             await served.event("server.ready")
             assert await echoed(served.port) == "canary"
             processes = whole(served.process.pid)
@@ -186,7 +173,7 @@ async def test_no_process_holds_it_after_the_start_a_reload_a_revocation_and_a_d
 async def test_a_keyring_under_another_salt_is_told_and_the_old_one_stays(tmp_path: Path) -> None:
     passphrase = secrets.token_hex(24)
     async with backend() as behind:
-        with serve(tmp_path, passphrase, behind.port, "env", new=True, control="") as served:
+        with serve(tmp_path, passphrase, behind.port, "env", control="") as served:
             await served.event("server.ready")
             keyring = open_keyring(tmp_path / "keyring.jwe", a_root(passphrase))
             create_keyring(tmp_path / "anew.jwe", keyring, a_root(passphrase))

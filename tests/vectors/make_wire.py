@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.keyring.kek import KekEntry
 from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.keyring.merging import merge
 from proxy.keys.stores import records
 from tests.vectors.make_wire_keys import (
     keyrings,
@@ -25,13 +22,8 @@ from tests.vectors.make_wire_keys import (
     the_keys,
     the_records,
 )
-from tests.vectors.make_wire_values import contexts, streams, tokens, tokens_of
-from tests.vectors.wire_names import (
-    NEW,
-    NOW,
-    SINCE,
-    Vector,
-)
+from tests.vectors.make_wire_values import contexts, streams, tokens
+from tests.vectors.wire_names import NEW, NOW, Vector
 
 TARGET: Final = Path(__file__).with_name("wire")
 
@@ -39,9 +31,7 @@ TARGET: Final = Path(__file__).with_name("wire")
 def main() -> None:
     """Make those that are not there yet: what is there is frozen."""
     TARGET.mkdir(exist_ok=True)
-    keyring, one, other = a_keyring(), a_keyring(), a_keyring()
-    other = replace(other, keks=tuple(map(_numbered, one.keks, other.keks)))
-    both = merge(one, other, now=SINCE)
+    keyring = a_keyring()
     for name, (held, about, vectors, more) in {
         "contexts": (
             keyring,
@@ -61,7 +51,6 @@ def main() -> None:
         "keyrings": (keyring, "A keyring's file", keyrings(keyring), {}),
         "records": (keyring, "Records of the store, in hex", the_records(keyring), {}),
         "receipts": (keyring, "Receipts and audit lines", receipts(keyring), {}),
-        "merged": (both, "Tokens of two keyrings that are one", tokens_of(one, other), {}),
     }.items():
         told = {"about": about, "now": NOW, "keyring": shown(held), **more, "vectors": vectors}
         text = json.dumps(told, indent=1, ensure_ascii=False)
@@ -70,17 +59,13 @@ def main() -> None:
             file.write_text(text + "\n")
 
 
-def _numbered(one: KekEntry, other: KekEntry) -> KekEntry:
-    return replace(other, number=one.number)
-
-
 def a_keyring() -> Keyring:
     """Return a keyring with a primary KEK, one that opens and one that is disabled."""
-    made = create("first", now=SINCE - 5000, random=os.urandom)
-    made = made.add("a-B_" * 8, now=SINCE, random=os.urandom)
-    made = made.add("off", now=SINCE, random=os.urandom).disable("off")
+    made = create("first", now=NEW - 5000, random=os.urandom)
+    made = made.add("a-B_" * 8, now=NEW, random=os.urandom)
+    made = made.add("off", now=NEW, random=os.urandom).disable("off")
     name = records.record_name(made.name_key, Scope("clinic", "revoked"))
-    return replace(made, joined_since=SINCE).revoke(name, NEW + 1)
+    return made.revoke(name, NEW + 1)
 
 
 def shown(keyring: Keyring) -> Vector:
@@ -92,13 +77,11 @@ def shown(keyring: Keyring) -> Vector:
                 "number": one.number,
                 "state": one.state,
                 "key": one.key.reveal().hex(),
-                **({"also": list(one.also)} if one.also else {}),
             }
             for one in keyring.keks
         ],
         "name_key": keyring.name_key.reveal().hex(),
         "record_key": keyring.record_key.reveal().hex(),
-        "joined_since": keyring.joined_since,
         "revocations": {one.name: one.not_before for one in keyring.revocations},
     }
 

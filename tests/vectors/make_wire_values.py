@@ -21,8 +21,7 @@ from tests.vectors.wire_names import (
     NESTED,
     NEW,
     NOW,
-    OLD,
-    SINCE,
+    TEXT,
     USUAL,
     Vector,
     a_context,
@@ -41,7 +40,7 @@ def contexts(keyring: Keyring) -> list[Vector]:
         {"conversation": LIST},
         {"conversation": MEMBERS},
         {"conversation": NESTED},
-        {"conversation": Joined("list", ("5:alice3:bob",))},
+        {"conversation": Joined("list", (TEXT,))},
         {
             "tenant": MEMBERS,
             "conversation": LIST,
@@ -52,7 +51,7 @@ def contexts(keyring: Keyring) -> list[Vector]:
                 "members", (Joined("list", ("a",)), "a", Joined("members", ("a",)), "𐀀", "\uffff")
             )
         },
-        {"conversation": "5:alice3:bob"},
+        {"conversation": TEXT},
     ]
     made = []
     for parts in cases:
@@ -63,7 +62,6 @@ def contexts(keyring: Keyring) -> list[Vector]:
                 "parts": spelled(parts),
                 "context": context.encode().hex(),
                 "scope": context.scope.encode().hex(),
-                "old": context.as_text().encode().hex(),
                 "sessions": name,
                 "packages": package_records.record_name(keyring.name_key, context.scope),
             }
@@ -91,22 +89,16 @@ def tokens(keyring: Keyring) -> list[Vector]:
         for kind, name in {"list": LIST, "members": MEMBERS, "nested": NESTED}.items():
             for place in ("tenant", "conversation", "message"):
                 parts = {**USUAL, place: name}
-                add(f"{kind} as {place}, {form}", parts, b"new", form=form)
-                old = add(
-                    f"{kind} as {place}, old form, {form}", parts, b"old", form=form, began=OLD
-                )
-                text = {**USUAL, place: name.as_text()}
-                refused = {**old, "parts": spelled(text), "opens": False, "joins names": True}
-                made.append({**refused, "name": f"a text that reads as {old['name']}"})
-        text = {**USUAL, "conversation": "5:alice3:bob"}
-        later = add(f"a text that reads as joined, later, {form}", text, b"x", form=form)
+                joined = add(f"{kind} as {place}, {form}", parts, b"new", form=form)
+                if name != NESTED:
+                    told = f"{joined['name']}, for the text that reads like it"
+                    text = spelled({**USUAL, place: TEXT})
+                    made.append({**joined, "name": told, "parts": text, "opens": False})
+        scalar = {**USUAL, "conversation": TEXT}
+        like = add(f"a text that reads like a list, {form}", scalar, b"x", form=form)
         for name in (LIST, MEMBERS):
-            refused = {**later, "parts": spelled({**USUAL, "conversation": name}), "opens": False}
-            made.append({**refused, "name": f"{later['name']}, for {to_json(name)}"})
-        before = add(
-            f"a text that reads as joined, before, {form}", text, b"x", form=form, began=OLD
-        )
-        before["joins names"] = False
+            refused = {**like, "parts": spelled({**USUAL, "conversation": name}), "opens": False}
+            made.append({**refused, "name": f"{like['name']}, for {to_json(name)}"})
         for part, other in (("field", "subject"), ("conversation", "c2"), ("message", "m")):
             first = (
                 made[0]
@@ -157,15 +149,6 @@ def tokens(keyring: Keyring) -> list[Vector]:
     return made
 
 
-def tokens_of(*keyrings: Keyring) -> list[Vector]:
-    """Return tokens of keyrings whose KEKs have the same ids and numbers."""
-    return [
-        a_token(keyring, f"{form}, keyring {at}", USUAL, b"of keyring %d" % at, form=form)
-        for at, keyring in enumerate(keyrings, 1)
-        for form in ("jwe", "short")
-    ]
-
-
 def flipped(text: str, at: int) -> str:
     """Return the text with another character at a place."""
     return text[:at] + ("B" if text[at] == "A" else "A") + text[at + 1 :]
@@ -182,18 +165,17 @@ def a_token(
     began: int = NEW,
     **how: Any,  # noqa: ANN401 - as Session.seal takes them
 ) -> Vector:
-    """Return a token; under a session of before, joined names are in their old form."""
+    """Return a token of a session that began at that time."""
     context = a_context(parts)
-    written = context.as_text() if began < SINCE else context
     sid = began.to_bytes(4) + os.urandom(8)
     made: Vector = {"name": name, "parts": spelled(parts), "opens": True}
     if ephemeral:
         key = os.urandom(32)
         made["key"] = key.hex()
-        session = Session(SessionKey(key), sid=sid, scope=written.scope)
+        session = Session(SessionKey(key), sid=sid, scope=context.scope)
     else:
-        session = durable_session(keyring.entry(kek), sid, written.scope)
-    made["token"] = session.seal(plaintext, written, **how).decode()
+        session = durable_session(keyring.entry(kek), sid, context.scope)
+    made["token"] = session.seal(plaintext, context, **how).decode()
     made["plaintext"] = base64.b64encode(plaintext).decode()
     return {**made, "cty": how.get("cty"), "exp": how.get("exp")}
 
@@ -202,18 +184,16 @@ def streams(keyring: Keyring) -> list[Vector]:
     """Return sealed streams."""
     body: dict[str, Name] = {"tenant": "clinic", "conversation": "c1", "kind": "stream"}
     made: list[Vector] = []
-    for name, parts, size, media, began in (
-        ("empty", body, 0, "", NEW),
-        ("20 bytes", body, 20, "text/plain; charset=utf-8", NEW),
-        ("one chunk and an empty one", {**body, "field": "file"}, 16_384, "image/png", NEW),
-        ("two chunks", {**body, "conversation": MEMBERS}, 16_385, "image/png", NEW),
-        ("old form", {**body, "conversation": MEMBERS}, 20, "image/png", OLD),
+    for name, parts, size, media in (
+        ("empty", body, 0, ""),
+        ("20 bytes", body, 20, "text/plain; charset=utf-8"),
+        ("one chunk and an empty one", {**body, "field": "file"}, 16_384, "image/png"),
+        ("two chunks", {**body, "conversation": MEMBERS}, 16_385, "image/png"),
     ):
         context = a_context(parts)
-        written = context.as_text() if began < SINCE else context
-        session = durable_session(keyring.primary, began.to_bytes(4) + os.urandom(8), written.scope)
+        session = durable_session(keyring.primary, NEW.to_bytes(4) + os.urandom(8), context.scope)
         plaintext = hashlib.shake_256(name.encode()).digest(size)
-        head, sealer = sealed_stream.begin(session, written, media)
+        head, sealer = sealed_stream.begin(session, context, media)
         sealed = head + sealer.update(plaintext) + sealer.finish()
         made.append(
             {

@@ -8,9 +8,9 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined, Name, to_json
 
 NOW: Final = 1_800_000_000
-SINCE: Final = NOW - 3600
-OLD, NEW = SINCE - 600, NOW - 600
+NEW: Final = NOW - 600
 PASSPHRASE: Final = "a passphrase of vectors, known to everybody"
+TEXT: Final = "5:alice3:bob"
 LIST, MEMBERS = Joined("list", ("alice", "bob")), Joined("members", ("bob", "alice"))
 NESTED: Final = Joined("list", (Joined("members", ("ü", "")), "a", Joined("list", ("1:5",))))
 USUAL: Final[dict[str, Name]] = {"tenant": "clinic", "conversation": "c1", "field": "content"}

@@ -27,7 +27,7 @@ from proxy.wiring.service import Service
 from tests.scenarios.test_reload import Ear
 
 TEXT = """\
-version: 2
+version: 1
 keys: {store: memory, keyring: {file: keyring.jwe, passphrase: {env: P}}}
 listeners:
   - name: api

@@ -1,23 +1,23 @@
 """`./dev bench`: measure Sealyard and its peers, print tables, and write the pages if asked to.
 
-The whole takes half an hour. CASE is one of {names}.
+The whole takes three quarters of an hour. CASE is one of {names}.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from . import pages, parts, report, results
-from .cases import CASES, QUICK, QUICK_PEERS
+from .cases import QUICK_PEERS
 from .cells import Pace, say
 from .check import NotDone
 from .load import LoadFailed
@@ -38,24 +38,18 @@ def main() -> int:
     """
     options = _options()
     if options.render:
-        pages.write(results.read(pages.FOUND))
+        pages.write(Results({}, {}))
         return 0
     if lacking := needs(*_NEEDED):
         say(lacking)
         return 3
     leave_a_core()
-    began = time.monotonic()
     try:
         found = _measured(options)
     except (DidNotStart, NotDone, LoadFailed) as error:
         say(f"{type(error).__name__}: {error}")
         return 1
-    found.about["minutes"] = f"{(time.monotonic() - began) / 60:.1f}"
     sys.stdout.write(report.measured(found) + "\n")
-    if options.record:
-        found.write(options.record)
-    if options.write:
-        pages.write(found)
     return 0
 
 
@@ -65,13 +59,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="see in a minute that it runs; the figures mean nothing",
+        help="see in three minutes that it runs, every row once; the figures mean nothing",
     )
     parser.add_argument(
-        "--write", action="store_true", help="write the pages, the plots and the record"
+        "--write",
+        action="store_true",
+        help="write the pages, the plots and the record, case by case; the others stay as they are",
+    )
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="only what the record does not have of this commit: goes on with a run that has ended",
     )
     parser.add_argument("--render", action="store_true", help="write them from the record")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="keep it in FILE, part by part")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep it in FILE, case by case")
     parser.add_argument(
         "--only", action="append", default=[], metavar="CASE", choices=parts.NAMES, help="only this"
     )
@@ -84,23 +85,34 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("at least one round is needed")
-    if options.write and (options.quick or options.peer or options.only):
-        parser.error("only a whole run is written")
+    if options.write and (options.quick or options.peer):
+        parser.error("only full rounds of all peers are written")
     return options
 
 
 def _measured(options: argparse.Namespace) -> Results:
-    only = frozenset(options.only)
-    wanted = only or (frozenset(QUICK) if options.quick else frozenset(parts.NAMES))
-    cases = [case for case in CASES if case.name in wanted]
+    wanted = frozenset(options.only) or (parts.QUICK if options.quick else frozenset(parts.NAMES))
+    if options.missing:
+        wanted -= {name for name, run in _recorded().items() if run["commit"] == _commit()}
     pace = Pace(1, quick=True) if options.quick else Pace(options.rounds)
     peers, absent = _present(options.peer)
     if options.quick:
         peers = [peer for peer in peers if peer.name in QUICK_PEERS]
     versions = {peer.name: peer.version() for peer in peers if peer.name != sealyard.UNLOGGED}
-    found = Results(_about(pace), versions, absent)
-    parts.measure(Run(cases, peers, pace), only, found, options.record)
+    found = Results(versions, absent)
+
+    def keep() -> None:
+        if options.record:
+            found.write(options.record)
+        if options.write:
+            pages.write(found)
+
+    parts.measure(Run(wanted, peers, pace, lambda: _about(pace)), found, keep)
     return found
+
+
+def _recorded() -> dict[str, dict[str, str]]:
+    return results.read(pages.FOUND).runs
 
 
 def _present(names: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
@@ -118,17 +130,26 @@ def _present(names: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _about(pace: Pace) -> dict[str, str]:
-    command = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return {
-        "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
-        "commit": commit or "unknown",
+        "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": _commit(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
         "rounds": str(pace.rounds),
     }
+
+
+@functools.cache
+def _commit() -> str:
+    """Return the commit, with a mark where other files than the pages differ from it."""
+    of = ("git", "describe", "--always"), ("git", "status", "--porcelain", "-uno", "--", ":!docs")
+    commit, changed = (
+        subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        for command in of
+    )
+    return (commit or "unknown") + "-dirty" * bool(changed)
 
 
 def _processor() -> str:

@@ -4,6 +4,8 @@ Only the CPU time of the proxy before it counts; the backend must merely not be 
 It remembers the last bodies, so that a check can see what a proxy sent, and so that a list or an
 event stream can be made of messages that this very proxy has sealed. It speaks as much HTTP as that
 takes: messages one at a time, with Content-Length.
+
+Below `/api/chunked/` it answers in chunks, below `/api/json/` as application/json whatever it got.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ _LISTED_BYTES: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TYPE: Final = re.compile(rb"\r\ncontent-type: *([^\r]+)", re.IGNORECASE)
+_JSON: Final = b"application/json"
+_AS_JSON: Final = b"/api/json/"
+_CHUNKED: Final = b"/api/chunked/"
+_CHUNKS: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"%x\r\n%b\r\n0\r\n\r\n"
+)
 _STREAM: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
@@ -100,9 +109,14 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, message: bytes, end: int) -> None:
         method, target, _ = message[: message.find(b"\r\n")].split(b" ")
-        if method == b"POST":
+        if method in {b"POST", b"PUT"}:
             body, stated = self._memory.posted(target, message[end:]), _TYPE.search(message, 0, end)
             media_type = stated[1] if stated else b"application/octet-stream"
+            if target.startswith(_AS_JSON):
+                media_type = _JSON
+            elif target.startswith(_CHUNKED):
+                self._transport.write(_CHUNKS % (media_type, len(body), body))
+                return
         elif target.endswith(b"/events"):
             self._send(self._memory.events(target))
             return
@@ -113,7 +127,7 @@ class Connection(asyncio.Protocol):
             )
             return
         else:
-            body, media_type = self._memory.read(target), b"application/json"
+            body, media_type = self._memory.read(target), _JSON
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
             % (media_type, len(body), body)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from .results import Cell
 from .running import Running, started
 from .works import Work
 
-_OURS: Final = frozenset({sealyard.NAME, sealyard.PYTHON})
+_MOST_SECONDS: Final = 30
 _REPEATED: Final = 2
 """How often a load of a peer is repeated after one that failed."""
 
@@ -41,6 +42,13 @@ class _Ready:
     running: Running
     works: dict[str, Work]
 
+    def warm(self, case: Case) -> None:
+        """Have each of the conversations once that come in turn."""
+        if (many := self.works[case.work].conversations) > 1:
+            work, at_once = self.works[case.work], case.connections
+            rate = load.run(self.running, work, at_once, 1).per_second
+            load.run(self.running, work, at_once, min(_MOST_SECONDS, math.ceil(many / rate)))
+
     def load(self, case: Case, pace: Pace) -> Sample:
         name = case.work_of(self.running.peer)
         assert name is not None  # noqa: S101 - only those that take part are asked
@@ -54,12 +62,14 @@ class _Ready:
 
 
 def reference(peers: Sequence[Peer]) -> Peer:
-    """Return what all others are paired with: Sealyard with its native part, or else without."""
-    return next(peer for peer in peers if peer.name in _OURS)
+    """Return what all others are paired with: the first Sealyard, with its native part if it is."""
+    return next(peer for peer in peers if peer.name in sealyard.OURS)
 
 
-def measure(cases: Sequence[Case], peers: Sequence[Peer], backend: int, pace: Pace) -> list[Cell]:
-    """Start the peers, see that each does its work, and load them in turns.
+def measure(
+    cases: Sequence[Case], peers: Sequence[Peer], backend: int, pace: Pace
+) -> Iterator[tuple[Case, list[Cell]]]:
+    """Start the peers, see that each does its work, and load them in turns, case by case.
 
     After each load of a peer comes one of Sealyard, so that both had the same machine.
     Raises DidNotStart, NotDone and LoadFailed.
@@ -71,12 +81,11 @@ def measure(cases: Sequence[Case], peers: Sequence[Peer], backend: int, pace: Pa
                 running = stack.enter_context(started(peer, backend))
                 ready.append(_Ready(running, prepared(running, backend, f"c-{number}", wanted)))
                 say(f"{peer.name}: does its work ({peer.version()})")
-        turns = [_Turns.of(case, ready) for case in cases]
-        for turn in range(pace.rounds):
-            for one in turns:
-                one.take(turn, pace)
-            say(f"round {turn + 1} of {pace.rounds} done")
-    return [cell for one in turns for cell in (one.own, *one.cells)]
+        for case in cases:
+            turns = _Turns.of(case, ready)
+            for turn in range(pace.rounds):
+                turns.take(turn, pace)
+            yield case, [turns.own, *turns.cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,10 @@ class _Turns:
 
     def take(self, turn: int, pace: Pace) -> None:
         """Load each, in another order in each round, and Sealyard after each."""
+        if turn == 0 and not pace.quick:
+            for one in (self.ours, *self.others):
+                if one.running.peer.name in sealyard.OURS:
+                    one.warm(self.case)
         self.own.samples.append(self.ours.load(self.case, pace))
         pairs = list(zip(self.others, self.cells, strict=True))
         start = turn % max(1, len(pairs))
@@ -115,7 +128,7 @@ class _Turns:
         Loads of Sealyard, in either form, are not repeated. Raises LoadFailed.
         """
         name = peer.running.peer.name
-        for _ in range(0 if name in _OURS else _REPEATED):
+        for _ in range(0 if name in sealyard.OURS else _REPEATED):
             with suppress(LoadFailed):
                 return peer.load(self.case, pace)
             say(f"{name}, {self.case.name}: a request failed: the load is repeated")

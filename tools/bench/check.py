@@ -12,12 +12,15 @@ from typing import Any
 
 from . import websocket
 from .backend import FREEZE, LAST
-from .running import Running
+from .running import Running, connection_to
 from .works import LARGE_ROW_BYTES, LARGE_ROWS, ROWS, Work, a_message, works
 
 _READABLE = 24
 """So many characters of a secret in a row, found at the backend, are a leak."""
 _LARGE = "-large"
+_NUMBER = 4711
+Headers = tuple[tuple[str, str], ...]
+JSON: Headers = (("Content-Type", "application/json"),)
 
 
 class NotDone(Exception):
@@ -29,13 +32,18 @@ class _Server:
     """Asks a server one thing at a time, each on a connection of its own."""
 
     port: int
+    tls: bool = False
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+    @classmethod
+    def of(cls, running: Running) -> _Server:
+        """Return a peer."""
+        return cls(running.port, running.peer.tls)
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Headers = JSON) -> bytes:
         """Return the body of the answer; raise NotDone unless it is 200."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = connection_to(self.port, tls=self.tls, seconds=60)
         try:
-            headers = {"Content-Type": "application/json"} if body else {}
-            connection.request(method, path, body or None, headers)
+            connection.request(method, path, body or None, dict(headers) if body else {})
             answer = connection.getresponse()
             data = answer.read()
         finally:
@@ -47,7 +55,7 @@ class _Server:
         """Return what comes back of one request, or of one message of a WebSocket."""
         if work.shape == "websocket":
             return websocket.echo(self.port, work.path, work.body)
-        return self.ask(work.method, work.path, work.body)
+        return self.ask(work.method, work.path, work.body, work.headers)
 
 
 def prepared(
@@ -64,7 +72,7 @@ def prepared(
         with _telling_what(running, work):
             if work.rows and work.rows not in rows:
                 rows[work.rows] = _make_list(running, backend, conversation, work.rows)
-            if work.secret:
+            if work.secrets:
                 _must_seal(running, backend, work)
             elif work.rows:
                 _must_open(running, backend, work, rows[work.rows])
@@ -99,25 +107,25 @@ def _make_list(
         row = json.loads(a_message(size, conversation=name))
         row["content"] = f"{number} {row['content']}"
         rows.append(row)
-        _Server(running.port).ask("POST", path, json.dumps(row).encode())
+        _Server.of(running).ask("POST", path, json.dumps(row).encode())
     _Server(backend).ask("POST", f"{FREEZE}/{count}", name.encode())
     return (rows * (count // ROWS + 1))[:count]
 
 
 def _must_seal(running: Running, backend: int, work: Work) -> None:
-    peer, origin = _Server(running.port), _Server(backend)
-    first, second = _sealed(peer, origin, work), _sealed(peer, origin, work)
+    peer, origin, one = _Server.of(running), _Server(backend), work.at(_NUMBER)
+    first, second = _sealed(peer, origin, one), _sealed(peer, origin, one)
     _must(first != second, "two messages are sealed alike")
 
 
 def _must_pass(running: Running, backend: int, work: Work) -> None:
-    peer, origin = _Server(running.port), _Server(backend)
+    peer, origin = _Server.of(running), _Server(backend)
     _must(peer.answered(work) == work.body, "another body came back")
     _must(origin.ask("GET", LAST) == work.body, "another body arrived")
 
 
 def _must_open(running: Running, backend: int, work: Work, rows: list[dict[str, Any]]) -> None:
-    raw, answer = _Server(backend).answered(work), _Server(running.port).answered(work)
+    raw, answer = _Server(backend).answered(work), _Server.of(running).answered(work)
     if work.shape == "passed":
         _must(answer == raw, "another list came back")
         return
@@ -138,13 +146,26 @@ def _sealed(peer: _Server, origin: _Server, work: Work) -> bytes:
     """Return what the backend got of a message that was sealed and came back opened."""
     answer = peer.answered(work)
     raw = origin.ask("GET", LAST)
-    _must_not_hold(raw, work.secret)
-    _must(json.loads(answer) == json.loads(work.body), "another message came back")
-    if work.field:
-        arrived, sent = json.loads(raw), json.loads(work.body)
-        _must(arrived.pop(work.field) != sent.pop(work.field), "the field arrived in the clear")
-        _must(arrived == sent, "another message arrived")
+    for secret in work.secrets:
+        _must_not_hold(raw, secret)
+    sent = json.loads(work.body)
+    _must(json.loads(answer) == sent, "another message came back")
+    if work.shape != "whole":
+        changed = tuple(_changed(sent, json.loads(raw)))
+        _must(changed == work.secrets, "not just the secrets arrived otherwise")
     return raw
+
+
+def _changed(sent: object, arrived: object) -> Iterator[object]:
+    """Yield the values that were sent and did not arrive as they were, in their order."""
+    if isinstance(sent, dict) and isinstance(arrived, dict) and sent.keys() == arrived.keys():
+        for key, value in sent.items():
+            yield from _changed(value, arrived[key])
+    elif isinstance(sent, list) and isinstance(arrived, list) and len(sent) == len(arrived):
+        for ours, theirs in zip(sent, arrived, strict=True):
+            yield from _changed(ours, theirs)
+    elif sent != arrived:
+        yield sent
 
 
 def _must_not_hold(raw: bytes, secret: str) -> None:

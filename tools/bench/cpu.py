@@ -43,6 +43,11 @@ def resident_mebibytes(root: int) -> float:
     return sum(_resident(pid) for pid in tree(root)) / 1024
 
 
+def private_mebibytes(root: int) -> float:
+    """Return the memory of the process and its descendants that each of them has for itself."""
+    return sum(_private(pid) for pid in tree(root)) / 1024
+
+
 def _stat(pid: int) -> list[str]:
     try:
         text = (_PROC / str(pid) / "stat").read_text()
@@ -57,3 +62,11 @@ def _resident(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+
+
+def _private(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

@@ -1,10 +1,10 @@
-"""Load: one request over and over, from wrk on many connections, or one after the other."""
+"""Load: one kind of request over and over, from wrk on many connections, or one by one."""
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +24,9 @@ from .works import Work
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _SPARE_SECONDS: Final = 30
 _LEAST_MESSAGES: Final = 10
+_NUMBERS: Final = 1_000_237
+"""So many numbers each run has for its messages, and begins elsewhere among those in turn."""
+_runs: Final = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +48,17 @@ class LoadFailed(Exception):
     """Not every request was answered with 2xx; the text says by whom."""
 
 
-def run(  # noqa: PLR0913 - what a load is
-    running: Running,
-    work: Work,
-    connections: int,
-    seconds: int,
-    *,
-    conversations: int = 1,
-    beside: Work | None = None,
+def run(
+    running: Running, work: Work, connections: int, seconds: int, *, beside: Work | None = None
 ) -> Sample:
-    """Load a peer with one kind of work, and return what it did and cost.
-
-    With `conversations` above 1 the body's `@@@@@@@` is numbered in turn. Raises LoadFailed.
-    """
+    """Load a peer with one kind of work, and return what it did and cost. Raises LoadFailed."""
     with (
         tempfile.TemporaryDirectory(prefix="sealyard-load-") as folder,
         _another(running, beside) as others,
     ):
-        command = _command(running.port, work, connections, seconds, Path(folder, "body"))
-        command += [str(conversations)] if conversations > 1 else []
+        command = _command(running, work, connections, seconds, Path(folder, "request"))
         before, began = cpu.cpu_seconds(running.pid), time.monotonic()
-        figures = _figures(command, work, seconds, numbered=conversations > 1)
+        figures = _figures(command, work, seconds)
         # Less than a tick cannot be told from nothing.
         spent = max(cpu.cpu_seconds(running.pid) - before, cpu.TICK)
         rate = others.answered / (time.monotonic() - began)
@@ -77,9 +70,7 @@ def run(  # noqa: PLR0913 - what a load is
         if seconds > _SPARE_SECONDS:
             raise LoadFailed(f"{running.peer.name}, {work.title}: no answer in {seconds} s")
         # A busy machine, or slow work: what was begun is not counted, so it takes a longer load.
-        return run(
-            running, work, connections, 2 * seconds, conversations=conversations, beside=beside
-        )
+        return run(running, work, connections, 2 * seconds, beside=beside)
     return Sample(
         figures["requests"] / figures["seconds"],
         figures["requests"] / spent,
@@ -103,7 +94,7 @@ class _Another:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SPARE_SECONDS)
         try:
             while not self.ends.is_set():
-                connection.request(work.method, work.path)
+                connection.request(work.method, work.path, headers=dict(work.headers))
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status != HTTPStatus.OK:
@@ -143,9 +134,7 @@ def cost_one_by_one(running: Running, work: Work, seconds: int) -> float:
         connection.connect()
         before = cpu.cpu_seconds(running.pid)
         while count < _LEAST_MESSAGES or time.monotonic() < ends:
-            connection.request(
-                work.method, work.path, work.body, {"Content-Type": "application/json"}
-            )
+            connection.request(work.method, work.path, work.body, dict(work.headers))
             answer = connection.getresponse()
             answer.read()
             if answer.status != HTTPStatus.OK:
@@ -157,25 +146,26 @@ def cost_one_by_one(running: Running, work: Work, seconds: int) -> float:
     return 1e6 * (cpu.cpu_seconds(running.pid) - before) / count
 
 
-def _command(port: int, work: Work, connections: int, seconds: int, body: Path) -> list[str]:
+def _command(
+    running: Running, work: Work, connections: int, seconds: int, request: Path
+) -> list[str]:
     if work.shape == "websocket":
-        many = (str(port), work.path, str(connections), str(seconds))
+        many = (str(running.port), work.path, str(connections), str(seconds))
         return [sys.executable, "-P", "-m", "tools.bench.websocket", *many]
-    body.write_bytes(work.body)
-    url = f"http://127.0.0.1:{port}{work.path}"
+    request.write_bytes(work.raw())
+    url = f"http{'s' * running.peer.tls}://127.0.0.1:{running.port}"
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
-    arguments = [work.method, *([str(body)] if work.body else [])]
-    return ["wrk", *options, "-s", str(_SCRIPT), url, "--", *arguments]
+    numbers = (work.conversations, next(_runs) * _NUMBERS, work.connection)
+    return ["wrk", *options, "-s", str(_SCRIPT), url, "--", str(request), *map(str, numbers)]
 
 
-def _figures(command: list[str], work: Work, seconds: int, *, numbered: bool) -> dict[str, float]:
+def _figures(command: list[str], work: Work, seconds: int) -> dict[str, float]:
     done = subprocess.run(
         command,
         input=work.body,
         capture_output=True,
         check=False,
         timeout=seconds + _SPARE_SECONDS,
-        env={**os.environ, **({"BENCH_CONVERSATIONS": "1"} if numbered else {})},
     )
     line = next((one[1:] for one in done.stdout.splitlines() if one.startswith(b"@")), None)
     if line is None:

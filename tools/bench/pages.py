@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from . import plots, report, speed
+from . import plots, report, results, speed
 from .results import Results
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -23,8 +23,9 @@ def rendered(found: Results) -> dict[Path, str]:
     return drawn | {path: page(found, path.read_text()) for path, page in _PAGES.items()}
 
 
-def write(found: Results) -> None:
-    """Write the record, and all that is made of it."""
+def write(later: Results) -> None:
+    """Put what was found into the record, and write that and all that is made of it."""
+    found = results.read(FOUND).then(later)
     found.write(FOUND)
     for path, text in rendered(found).items():
         path.write_text(text)

@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from . import cells, conversations, frames, scale, transform, weight
@@ -21,21 +21,25 @@ from .running import DidNotStart, a_backend
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is to be measured by what, and how often; `pace` is that of the cases."""
+    """What is to be measured by what, and how often; `pace` is that of the cases.
 
-    cases: Sequence[Case]
+    `about` tells what is known of the machine, the code and the moment.
+    """
+
+    wanted: frozenset[str]
     peers: Sequence[Peer]
     pace: Pace
+    about: Callable[[], dict[str, str]]
+
+    @property
+    def cases(self) -> list[Case]:
+        """The cases that are wanted."""
+        return [case for case in CASES if case.name in self.wanted]
 
     @property
     def rounds(self) -> int:
         """How often each of the other parts is measured."""
         return min(self.pace.rounds, 3)
-
-
-def _cases(run: Run, found: Results) -> None:
-    with a_backend() as backend:
-        found.cells.extend(cells.measure(run.cases, run.peers, backend, run.pace))
 
 
 def _growth(run: Run, found: Results) -> None:
@@ -54,6 +58,12 @@ def _memory(run: Run, found: Results) -> None:
     peers = [peer for peer in among if peer in run.peers and peer.name != sealyard.UNLOGGED]
     with a_backend() as backend:
         found.weights.extend(weight.measure(peers, backend, run.rounds))
+
+
+def _idle(run: Run, found: Results) -> None:
+    with a_backend() as backend:
+        seconds = 1 if run.pace.quick else _IDLE_SECONDS
+        found.idle.extend(weight.idle(run.peers, backend, seconds))
 
 
 def _streams(run: Run, found: Results) -> None:
@@ -82,36 +92,45 @@ def _profile(_: Run, found: Results) -> None:
             found.profile[form.name] = json.loads(done.stdout)
 
 
-_SIDE_BY_SIDE: Final = "cases"
+_IDLE_SECONDS: Final = 60
 PARTS: Final[dict[str, Callable[[Run, Results], None]]] = {
-    _SIDE_BY_SIDE: _cases,
     "growth": _growth,
     "workers": _workers,
     "memory": _memory,
+    "idle": _idle,
     "streams": _streams,
     "conversations": _conversations,
     "profile": _profile,
     "steps": _steps,
 }
-_BRIEF: Final = frozenset({_SIDE_BY_SIDE, "growth", "memory"})
-NAMES: Final = (*(case.name for case in CASES), *(name for name in PARTS if name != _SIDE_BY_SIDE))
+_BRIEF: Final = frozenset({"growth", "memory", "idle"})
+NAMES: Final = (*(case.name for case in CASES), *PARTS)
 """What `--only` takes."""
+QUICK: Final = frozenset(case.name for case in CASES) | _BRIEF
+"""What the short form measures."""
 
 
-def measure(run: Run, only: frozenset[str], found: Results, kept: Path | None) -> None:
-    """Measure each part that is wanted, or the brief ones in a quick run; nothing else.
+def measure(run: Run, found: Results, keep: Callable[[], None]) -> None:
+    """Measure each case and each other part that is wanted, and keep what was found after each.
 
-    What was found so far is kept after each part. Raises DidNotStart, NotDone and LoadFailed.
+    Raises DidNotStart, NotDone and LoadFailed.
     """
+    began, about = time.monotonic(), run.about()
+
+    def done(name: str) -> None:
+        nonlocal began, about
+        minutes = (time.monotonic() - began) / 60
+        found.runs[name] = {**about, "minutes": f"{minutes:.1f}"}
+        keep()
+        say(f"{name}: done")
+        began, about = time.monotonic(), run.about()
+
+    if run.cases:
+        with a_backend() as backend:
+            for case, measured in cells.measure(run.cases, run.peers, backend, run.pace):
+                found.cells.extend(measured)
+                done(case.name)
     for name, part in PARTS.items():
-        if name == _SIDE_BY_SIDE:
-            wanted = bool(run.cases)
-        elif only:
-            wanted = name in only
-        else:
-            wanted = name in _BRIEF or not run.pace.quick
-        if wanted:
+        if name in run.wanted:
             part(run, found)
-            if kept:
-                found.write(kept)
-            say(f"{name}: done")
+            done(name)

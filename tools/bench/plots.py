@@ -9,7 +9,7 @@ from typing import Final
 from .results import Cell, Curve, Results, spread
 from .svg import Drawing
 from .targets import OURS
-from .works import CONNECTIONS, ROWS
+from .works import CONNECTIONS, MANY, ROWS
 
 Plot = Callable[[Results], str]
 _WIDTH: Final = 760
@@ -24,6 +24,10 @@ def throughput(results: Results) -> str:
     panels = [
         (title, _sorted(results, case))
         for case, title in (
+            (
+                "heads-5000",
+                f"chat message, heads differ, {MANY:,} conversations, {CONNECTIONS} connections",
+            ),
             ("seal", f"1 KiB, one field sealed and opened, {CONNECTIONS} connections"),
             ("list", f"list of {ROWS}, each one's field opened, {CONNECTIONS} connections"),
             ("pass", f"1 KiB passed through, {CONNECTIONS} connections"),

@@ -33,7 +33,7 @@ _PER_SECOND: Final = 10
 _PATIENCE_SECONDS: Final = 30.0
 _TOLD: Final = ("99%", "Requests/sec", "Non-2xx", "Socket errors")
 _CONFIGURATION: Final = """\
-version: 2
+version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
 health: {{listen: "127.0.0.1:{health}"}}

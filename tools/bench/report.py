@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from .cases import CASES, Case
+from .cases import Case
 from .results import Cell, Results, spread
-from .targets import shown, targets
+from .targets import lowest_first, shown, targets
 from .works import works
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_SAME: Final = ("commit", "processor", "cores", "system", "rounds")
+"""What is the same of all that is told in one sentence."""
 _VERDICTS: Final = {True: "met", False: "**missed**", None: ""}
 
 
@@ -25,31 +27,43 @@ def measured(results: Results) -> str:
     """Return every table."""
     sections = [
         _about(results),
-        *_section("Targets", _targets(results)),
+        *_section("Goals", _targets(results)),
         *_section("Peers side by side", _cells(results)),
         *_section("As things grow", _curves(results)),
         *_section("Workers", _workers(results)),
         *_section("Large bodies as sealed streams", _frames(results)),
         *_section("Weight", _weights(results)),
+        *_section("At rest", _idle(results)),
         *_section("Steps within the process", _steps(results)),
     ]
     return "\n".join(sections)
 
 
 def _about(results: Results) -> str:
-    about = results.about
     lines = [
-        (
-            f"Measured on {about['date']} on {about['processor']}, {about['cores']} cores,"
-            f" {about['system']}, at commit {about['commit']}, in {about['minutes']} minutes."
-            f" Rounds: {about['rounds']}. Load of the machine before: {about['load']}."
-        ),
+        *(f"- {line}" for line in runs(results)),
         "",
         *(f"- {name}: {version}" for name, version in results.versions.items()),
         *(f"- {name}: not measured, {reason}" for name, reason in results.absent.items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def runs(results: Results) -> Iterator[str]:
+    """Yield a sentence for each commit and machine: what was measured of it, when, how busy."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for name, run in results.runs.items():
+        same.setdefault(tuple(run[key] for key in _SAME), []).append(name)
+    for (commit, processor, cores, system, rounds), names in same.items():
+        of = [results.runs[name] for name in names]
+        loads, dates = [float(run["load"]) for run in of], [run["date"] for run in of]
+        took = sum(float(run["minutes"]) for run in of)
+        yield (
+            f"Commit {commit}, {min(dates)} to {max(dates)}, in {took:.0f} minutes, {rounds} rounds"
+            f" on {processor}, {cores} cores, {system}: {', '.join(f'`{name}`' for name in names)}."
+            f" Load average before them: {min(loads):g} to {max(loads):g}."
+        )
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -67,13 +81,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _targets(results: Results) -> Iterator[str]:
-    rows = ((one.text, one.figure, _VERDICTS[one.met]) for one in targets(results))
-    return _table(("target", "measured", ""), rows)
+    rows = ((one.text, one.stretch, one.figure, _VERDICTS[one.met]) for one in targets(results))
+    return _table(("goal", "better still", "now", ""), rows)
 
 
 def _cells(results: Results) -> Iterator[str]:
     titles = {name: work.title for name, work in works("").items()}
-    for case in CASES:
+    for case in lowest_first(results):
         cells = [cell for cell in results.cells if cell.case == case.name]
         if not cells:
             continue
@@ -153,6 +167,14 @@ def _weights(results: Results) -> Iterator[str]:
     )
     head = ("peer", "start to first answer, s", "resident when idle, MiB", "after the load, MiB")
     return _table(head, rows)
+
+
+def _idle(results: Results) -> Iterator[str]:
+    rows = (
+        (one.peer, f"{one.seconds}", f"{one.resident:,.1f}", f"{one.private:,.1f}")
+        for one in results.idle
+    )
+    return _table(("peer", "seconds at rest", "resident, MiB", "private, MiB"), rows)
 
 
 def _frames(results: Results) -> Iterator[str]:

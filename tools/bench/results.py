@@ -1,4 +1,4 @@
-"""What one run of the benchmark found, and the JSON file that holds it."""
+"""What the benchmark found, by one run or by several, and the JSON file that holds it."""
 
 from __future__ import annotations
 
@@ -90,6 +90,19 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """MiB of a Sealyard that had nothing to do for so many seconds, with what it started.
+
+    `private` is what no other process shares.
+    """
+
+    peer: str
+    seconds: int
+    resident: float
+    private: float
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A step of a message's way, measured within the process; `target` is in µs, if it has one."""
 
@@ -114,18 +127,40 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that one run found; `profile` has µs of each stage, by form of Sealyard."""
+    """Everything that was found; `runs` says of each case and part when, where and how.
 
-    about: dict[str, str]
+    `profile` has µs of each stage, by form of Sealyard.
+    """
+
     versions: dict[str, str]
     absent: dict[str, str]
+    runs: dict[str, dict[str, str]] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     workers: list[Cell] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     weights: list[Weight] = field(default_factory=list)
+    idle: list[Idle] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     frames: list[Bulk] = field(default_factory=list)
     profile: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def then(self, later: Results) -> Results:
+        """Return what a later run found, and of this one the cases and parts that it left out."""
+        curves = {curve.name for curve in later.curves}
+        absent = (self.absent | later.absent).items()
+        return Results(
+            self.versions | later.versions,
+            {name: why for name, why in absent if name not in later.versions},
+            self.runs | later.runs,
+            [one for one in self.cells if one.case not in later.runs] + later.cells,
+            later.workers or self.workers,
+            [one for one in self.curves if one.name not in curves] + later.curves,
+            later.weights or self.weights,
+            later.idle or self.idle,
+            later.steps or self.steps,
+            later.frames or self.frames,
+            later.profile or self.profile,
+        )
 
     def cell(self, peer: str, case: str) -> Cell | None:
         """Return one cell, if it was measured."""
@@ -148,9 +183,9 @@ def read(path: Path) -> Results:
     """Return what `Results.write` wrote."""
     held: dict[str, Any] = json.loads(path.read_text())
     return Results(
-        held["about"],
         held["versions"],
         held["absent"],
+        held["runs"],
         [_cell(cell) for cell in held["cells"]],
         [_cell(cell) for cell in held["workers"]],
         [
@@ -158,6 +193,7 @@ def read(path: Path) -> Results:
             for curve in held["curves"]
         ],
         [Weight(**weight) for weight in held["weights"]],
+        [Idle(**one) for one in held["idle"]],
         [Step(**{**step, "timing": Timing(**step["timing"])}) for step in held["steps"]],
         [Bulk(**one) for one in held["frames"]],
         held["profile"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -67,17 +68,18 @@ def a_backend(module: str = "tools.bench.backend", *arguments: str) -> Iterator[
 def started(peer: Peer, backend: int) -> Iterator[Running]:
     """Run a peer before the backend on that port. Raises DidNotStart."""
     with tempfile.TemporaryDirectory(prefix="sealyard-bench-") as name:
-        place = Place(Path(name), free_port(), backend, KEY)
+        place = Place(Path(name), free_port(), backend, KEY, free_port())
         log = place.folder / "log"
         cores = ",".join(map(str, _CORES[-1:] if peer.single else _CORES))
         command = ["taskset", "-c", cores, *peer.prepare(place)]
         with (
+            peer.beside(place),
             log.open("ab") as sink,
             _process(command, sink.fileno(), peer.environment) as process,
         ):
             began = time.monotonic()
             try:
-                _await_answer(place.port, process)
+                _await_answer(place.port, process, tls=peer.tls)
             except DidNotStart as error:
                 raise DidNotStart(
                     f"{peer.name} {error}:\n{log.read_text()[-_SHOWN_CHARS:]}"
@@ -104,20 +106,29 @@ def _process(
             process.wait()
 
 
-def _await_answer(port: int, process: subprocess.Popen[bytes]) -> None:
+def connection_to(port: int, *, tls: bool, seconds: float) -> http.client.HTTPConnection:
+    """Return a connection that is not open yet; a certificate is not verified."""
+    if not tls:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, context=context)
+
+
+def _await_answer(port: int, process: subprocess.Popen[bytes], *, tls: bool = False) -> None:
     """Ask the backend for its last body, through a proxy or not, until it is told."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise DidNotStart(f"ended with status {process.returncode}")
-        if _answers(port):
+        if _answers(port, tls=tls):
             return
         time.sleep(_POLL_SECONDS)
     raise DidNotStart("did not answer in time")
 
 
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _answers(port: int, *, tls: bool) -> bool:
+    connection = connection_to(port, tls=tls, seconds=5)
     try:
         connection.request("GET", LAST)
         answer = connection.getresponse()

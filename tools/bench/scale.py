@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +14,9 @@ from .cells import Pace, say
 from .check import must_seal
 from .peers import Peer, Place, sealyard
 from .peers.base import fill
-from .ports import free_port
 from .results import Cell, Curve, Point
 from .running import Running, started
-from .works import CONNECTIONS, Work, a_message, a_text, posting
+from .works import CONNECTIONS, CONVERSATION, Work, a_message, a_text, posting
 
 _FIELD_CHARS: Final = 32
 _SECONDS: Final = 1
@@ -81,7 +78,7 @@ def workers(backend: int, pace: Pace) -> list[Cell]:
     forms = [peer for peer in sealyard.FORMS if not peer.absent()]
     with ExitStack() as stack:
         ready = [
-            stack.enter_context(started(_with_workers(form, count), backend))
+            stack.enter_context(started(with_workers(form, count), backend))
             for form in forms
             for count in (1, 2)
         ]
@@ -103,22 +100,21 @@ def _spots(stack: ExitStack, backend: int, sizes: Sizes) -> list[_Spot]:
         return _Spot(curve, x, lambda: cost(running, work, _SECONDS))
 
     plain, alone = start(1), load.cost_one_by_one
-    numbered = _message(a_message(1024, conversation="c-@@@@@@@"))
+    numbered = _message(a_message(1024, conversation=f"c-{CONVERSATION}"))
     usual = _message(a_message(1024))
     return [
         *(spot("fields", n, plain, _with_fields(n), alone) for n in sizes.fields),
         *(spot("bodies", n, plain, _message(_of_size(n)), alone) for n in sizes.bodies),
         *(spot("rules", n, start(n), usual, _cost) for n in sizes.rules),
         *(
-            spot("conversations", n, plain, numbered, partial(_cost, conversations=n))
+            spot("conversations", n, plain, replace(numbered, conversations=n), _cost)
             for n in sizes.conversations
         ),
     ]
 
 
-def _cost(running: Running, work: Work, seconds: int, *, conversations: int = 1) -> float:
-    sample = load.run(running, work, CONNECTIONS, seconds, conversations=conversations)
-    return 1e6 / sample.per_cpu_second
+def _cost(running: Running, work: Work, seconds: int) -> float:
+    return 1e6 / load.run(running, work, CONNECTIONS, seconds).per_cpu_second
 
 
 def _of_size(size: int) -> bytes:
@@ -135,8 +131,8 @@ def _message(body: bytes) -> Work:
 def _with_fields(count: int) -> Work:
     fields = {f"field{number}": a_text(_FIELD_CHARS) for number in range(count)}
     body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
-    secret = a_text(_FIELD_CHARS)
-    return Work("fields", f"{count} fields", "sealed", "/api/forms", body, secret, "fields")
+    secrets = (a_text(_FIELD_CHARS),) * count
+    return Work("fields", f"{count} fields", "sealed", "/api/forms", body, secrets)
 
 
 def _with_rules(count: int) -> Peer:
@@ -152,14 +148,14 @@ def _with_rules(count: int) -> Peer:
     return Peer(name, frozenset(), lambda: None, sealyard.version, prepare)
 
 
-def _with_workers(form: Peer, count: int) -> Peer:
+def with_workers(form: Peer, count: int) -> Peer:
+    """Return the same Sealyard with so many workers, not kept to one core."""
+
     def prepare(place: Place) -> list[str]:
-        sealyard.prepare_keys(place)
-        fill("sealyard.yaml", place, admin=str(free_port()))
-        return sealyard.serving(place, "--workers", str(count))
+        return [*form.prepare(place), "--workers", str(count)]
 
     name = f"{form.name}, {count} worker{'s' * (count > 1)}"
-    return dataclasses.replace(form, name=name, prepare=prepare, single=False)
+    return replace(form, name=name, prepare=prepare, single=False)
 
 
 def _configuration(place: Place) -> Path:

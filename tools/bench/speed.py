@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .cases import CASES, LUA, NGINX, OBVIOUS
+from .cases import LUA, NGINX, OBVIOUS, Case
 from .peers import forwarder, sealyard
-from .results import Results, Spread
-from .targets import added_latency, ratio, shown
+from .report import runs
+from .results import Results, Spread, spread
+from .targets import added_latency, against, lowest_first, ratio, shown, targets
 from .works import works
 
 _PART: Final = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -17,7 +18,14 @@ _PART: Final = re.compile(r"<!-- measured: (\w+) -->\n.*?<!-- end -->", re.DOTAL
 
 def page(results: Results, before: str) -> str:
     """Return the page with its measured parts made anew."""
-    parts = {"run": _run, "floor": _floor, "cases": _cases, "stages": _stages, "line": _line}
+    parts = {
+        "run": _run,
+        "cases": _cases,
+        "goals": _goals,
+        "floor": _floor,
+        "stages": _stages,
+        "line": _line,
+    }
 
     def made(found: re.Match[str]) -> str:
         text = "\n".join(parts[found[1]](results))
@@ -27,13 +35,10 @@ def page(results: Results, before: str) -> str:
 
 
 def _run(results: Results) -> Iterator[str]:
-    about = results.about
-    yield (
-        f"The figures of this page are from the run of {about['date']} at commit {about['commit']}:"
-        f" {about['processor']}, {about['cores']} cores, {about['system']},"
-        f" {results.versions.get(sealyard.PYTHON) or results.versions[sealyard.NAME]}."
-    )
-    yield from (f"{name}: not measured, {why}." for name, why in results.absent.items())
+    yield f"{results.versions.get(sealyard.NAME) or results.versions[sealyard.PYTHON]}."
+    yield ""
+    yield from (f"* {line}" for line in runs(results))
+    yield from (f"* {name}: not measured, {why}." for name, why in results.absent.items())
 
 
 def _floor(results: Results) -> Iterator[str]:
@@ -48,36 +53,46 @@ def _floor(results: Results) -> Iterator[str]:
         yield f"| {name} | {cost:.1f} |"
     if nginx := results.cell(NGINX, "seal-1"):
         yield ""
-        form = next(cell.peer for cell in results.cells if not cell.ours)
+        form = next(cell.peer for cell in results.cells if cell.case == "seal-1" and not cell.ours)
         yield (
             f"At one connection, p50 of a message that {form} seals and opens, above nginx, which"
-            f" only passes it: {shown(added_latency(nginx), 0, ' µs')}."
+            f" only passes it: {shown(spread(added_latency(nginx)), 0, ' µs')}."
         )
 
 
 def _cases(results: Results) -> Iterator[str]:
     titles = {name: work.title for name, work in works("").items()}
-    forms = (sealyard.NAME, sealyard.PYTHON)
     yield (
-        "| case | Sealyard, µs | Python only, µs | Sealyard / Lua | Sealyard / aiohttp"
-        " | Python only / aiohttp |"
+        "| case | Sealyard / aiohttp | Python only / aiohttp | Sealyard / Lua | Sealyard, µs"
+        " | aiohttp, µs |"
     )
-    yield "|---|--:|--:|---|---|---|"
-    for case in CASES:
-        if case.beside or not any(results.cell(form, case.name) for form in forms):
+    yield "|---|---|---|---|--:|--:|"
+    for case in lowest_first(results):
+        names = [case.variant(name) for name in (sealyard.NAME, OBVIOUS)]
+        cells = [results.cell(name, case.name) for name in names]
+        if case.beside or not any(cells):
             continue
-        costs = [
-            f"{cell.cost.median:,.1f}" if (cell := results.cell(form, case.name)) else ""
-            for form in forms
-        ]
         ratios = (
-            ratio(results, sealyard.NAME, LUA, case.name),
-            ratio(results, sealyard.NAME, OBVIOUS, case.name),
+            against(results, case, OBVIOUS),
             ratio(results, sealyard.PYTHON, OBVIOUS, case.name),
+            against(results, case, LUA),
         )
-        many = "" if case.connections != 1 else ", one connection"
-        cells = (f"{titles[case.work]}{many}", *costs, *map(_shown, ratios))
-        yield f"| {' | '.join(cells)} |"
+        costs = (f"{cell.cost.median:,.1f}" if cell else "" for cell in cells)
+        yield f"| {' | '.join((_title(case, titles), *map(_shown, ratios), *costs))} |"
+
+
+def _title(case: Case, titles: dict[str, str]) -> str:
+    kept = case.variant(sealyard.NAME).removeprefix(sealyard.NAME)
+    many = "" if case.connections != 1 else ", one connection"
+    return f"{titles[case.work]}{kept}{many}"
+
+
+def _goals(results: Results) -> Iterator[str]:
+    yield "| goal | better still | now |"
+    yield "|---|--:|---|"
+    for one in targets(results):
+        if one.reached is not None and one.stretch:
+            yield f"| {one.text} | {one.stretch} | {one.figure}{'' if one.met else ', missed'} |"
 
 
 def _shown(found: Spread | None) -> str:

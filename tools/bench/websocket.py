@@ -78,6 +78,15 @@ class Frames:
         return held[0] & 0x0F, _masked(payload, mask) if mask else payload, end
 
 
+def handshake(path: str) -> bytes:
+    """Return the request of a client that asks for a WebSocket."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: YmVuY2htYXJrIG9mIDE2Yg==\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
 def accepted(head: bytes) -> bytes | None:
     """Return the backend's answer to a handshake, or None where the request is none."""
     if not (key := _KEY.search(head)):
@@ -129,11 +138,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the WebSocket."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(
-            f"GET {self._path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: YmVuY2htYXJrIG9mIDE2Yg==\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+        self._transport.write(handshake(self._path))
 
     def begin(self, ends: float) -> None:
         """Send the first message; the last is the one that is under way at `ends`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
-from . import cpu, load
-from .peers import Peer
-from .results import Weight
+from . import cpu, load, scale
+from .peers import Peer, sealyard
+from .results import Idle, Weight
 from .running import started
 from .works import CONNECTIONS, works
 
@@ -33,3 +34,23 @@ def _weigh(peer: Peer, weight: Weight, backend: int) -> None:
         weight.idle.append(cpu.resident_mebibytes(running.pid))
         sample = load.run(running, work, CONNECTIONS, _LOAD_SECONDS)
         weight.loaded.append(sample.resident)
+
+
+def idle(peers: Sequence[Peer], backend: int, seconds: int) -> list[Idle]:
+    """Start the Sealyards among the peers, and one with two workers, and weigh them at rest."""
+    ours = [peer for peer in peers if peer.name in sealyard.OURS]
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(started(peer, backend))
+            for peer in (*ours, scale.with_workers(ours[0], 2))
+        ]
+        time.sleep(seconds)
+        return [
+            Idle(
+                one.peer.name,
+                seconds,
+                cpu.resident_mebibytes(one.pid),
+                cpu.private_mebibytes(one.pid),
+            )
+            for one in running
+        ]

@@ -1,30 +1,52 @@
--- One request over and over, or one for each of many conversations in turn, and the figures as JSON.
+-- Requests that differ by numbers, and the figures as JSON.
 --
--- Arguments: METHOD, then the file of the body, then how many conversations there are: above 1 the
--- body's @@@@@@@ is replaced by a number of as many digits.
+-- Arguments: FILE CONVERSATIONS START CONNECTION. FILE holds the request as bytes. In it stand ten @ for
+-- the number of the conversation and ten # for that of the message, which begins behind START. There are
+-- CONVERSATIONS in turn, or with 0 a new one with each message. CONNECTION is after how many messages a
+-- connection ends on average, 0 is never. A request without numbers is made once.
 
-local parts, count, turn = nil, 1, 0
+local closing = "Connection: close\r\n\r\n"
 
-function init(args)
-  wrk.method = args[1]
-  if args[2] then
-    local file = assert(io.open(args[2], "rb"))
-    wrk.body = file:read("*a")
-    file:close()
-    wrk.headers["Content-Type"] = "application/json"
-  end
-  count = tonumber(args[3] or "1")
-  if count > 1 then
-    local from, to = assert(wrk.body:find("@@@@@@@", 1, true))
-    parts = { wrk.body:sub(1, from - 1), wrk.body:sub(to + 1) }
-    wrk.request = nil
+-- Return the pieces of a request, and which of them are numbers: "@" or "#" by their place.
+local function split(whole)
+  local pieces, numbers, at = {}, {}, 1
+  while true do
+    local from, to = whole:find("[@#]+", at)
+    while from and to - from ~= 9 do from, to = whole:find("[@#]+", to + 1) end
+    pieces[#pieces + 1] = whole:sub(at, (from or 0) - 1)
+    if not from then return pieces, numbers end
+    pieces[#pieces + 1] = ""
+    numbers[#pieces] = whole:sub(from, from)
+    at = to + 1
   end
 end
 
-if os.getenv("BENCH_CONVERSATIONS") then
-  function request()
-    turn = (turn + 1) % count
-    return wrk.format(nil, nil, nil, parts[1] .. string.format("%07d", turn) .. parts[2])
+local function draw(whole, conversations, start, connection)
+  local pieces, numbers = split(whole)
+  local last, ending = split((whole:gsub("\r\n\r\n", "\r\n" .. closing, 1)))
+  local number, format, concat = start, string.format, table.concat
+
+  return function()
+    number = number + 1
+    local conversation = conversations > 0 and number % conversations or number
+    local of = { ["@"] = format("%010d", conversation), ["#"] = format("%010d", number) }
+    local into, kinds = pieces, numbers
+    if connection > 0 and number % connection == 0 then into, kinds = last, ending end
+    for place, kind in pairs(kinds) do into[place] = of[kind] end
+    return concat(into)
+  end
+end
+
+function init(args)
+  local file = assert(io.open(args[1], "rb"))
+  local whole = file:read("*a")
+  file:close()
+  local conversations, start, connection = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local _, numbers = split(whole)
+  if next(numbers) or connection > 0 then
+    request = draw(whole, conversations, start, connection)
+  else
+    wrk.format = function() return whole end
   end
 end
 

@@ -32,7 +32,7 @@ _START_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 20.0
 _LIBRARY: Final = "*/faketime/libfaketimeMT.so.1"
 CONFIGURATION: Final = """\
-version: 2
+version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: {{url: "redis://127.0.0.1:{redis}/0", prefix: {mode}}}

@@ -87,18 +87,3 @@ service:
 caBundle: {{ .ca | b64enc }}
 {{- end }}
 {{- end -}}
-
-{{/* `deny`, but for one release `warn` where pods of release 0.1.0 may be running: an upgrade finds a
-configuration without the annotation. An upgrade after that finds the annotation, and keeps what it says. */}}
-{{- define "sealyard.enforcement" -}}
-{{- if .Values.policy.enforcement -}}
-{{- .Values.policy.enforcement -}}
-{{- else -}}
-{{- $live := lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" (include "sealyard.injector" .) -}}
-{{- if $live -}}
-{{- get (default dict $live.metadata.annotations) "sealyard.io/enforcement" | default "warn" -}}
-{{- else -}}
-deny
-{{- end -}}
-{{- end -}}
-{{- end -}}

@@ -28,7 +28,6 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.jwk_set import parse_object
 from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
-from ...keys.sessions import joined_scopes
 from ...keys.stores.records import record_name
 from ..support import console
 from ..support.console import parse_time
@@ -121,13 +120,12 @@ def show(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = open_keyring(place.path, place.roots)
     scope = Scope(tenant, conversation)
-    forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
-    names = {record_name(keyring.name_key, one) for one in forms}
+    name = record_name(keyring.name_key, scope) if scope != Scope() else None
 
     def wanted(line: verification.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
-        return fits and (not names or line.members.get("scope") in names)
+        return fits and name in {None, line.members.get("scope")}
 
     chosen = files or (place.audit.path,)
     found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)

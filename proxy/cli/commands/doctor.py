@@ -26,7 +26,6 @@ from ...config.settings import (
     UpstreamTls,
 )
 from ...core import leaves
-from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring import wrapping_changes
@@ -207,13 +206,6 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
     for root in roots.listed:
         yield from _root(root)
     yield from keyring_changes.findings(settings.keys, keyring)
-    if keyring.joined_since is None and any(map(_joins, settings.listeners)):
-        text = "the keyring does not separate joined names of rules: run `sealyard keys upgrade`"
-        yield Finding("joined names", "warning", text)
-
-
-def _joins(listener: ListenerSettings) -> bool:
-    return RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched).joins
 
 
 def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:

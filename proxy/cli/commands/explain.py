@@ -233,8 +233,6 @@ def _bound(context: Context) -> str:
         for part, name in parts.items()
     }
     bound = ", ".join(f"{part} {name}" for part, name in shown.items()) or "nothing"
-    if context.reads_as_joined:
-        bound += " (reads as a joined name: see docs/how-to/upgrade.md)"
     return bound + _between(context.scope.parties)
 
 

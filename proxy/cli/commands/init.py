@@ -31,7 +31,7 @@ _TEMPLATE: Final = """\
 # Written by `sealyard init`. Check it with `sealyard validate`, and try it with
 # sealyard explain POST /api/messages -d '{{"conversationId": "c1", "content": "Hello"}}'
 # docs/reference/configuration.md has every key.
-version: 2
+version: 1
 
 keys:
   # The keyring holds the keys from which all others derive. Back it up: `sealyard keys export`.

@@ -21,7 +21,7 @@ from ...injector.annotations import (
 )
 from ...injector.keys import key_source
 from ...injector.pod_reader import CannotInject
-from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Enforcement, Policy
+from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.roots import KINDS, RootNeeds, require_usable
 from ..support import console
 
@@ -85,18 +85,12 @@ _OPTIONS: Final = (
         _DEFAULTS.audit_volume,
         "Where audit logs are kept: a PersistentVolumeClaim or emptyDir; default: nowhere.",
     ),
-    _option(
-        "--enforcement",
-        "warn",  # for one release: 0.1.0 admitted these pods, and they must not fail to start again
-        "What is done about pods that weaken their protection; the next release's default is deny.",
-        type=click.Choice(["warn", "deny"]),
-    ),
     click.option(
         "--allow",
         multiple=True,
         metavar="NAMESPACE=PERMISSION,...",
-        help=f"What pods of a namespace may do nevertheless, {ANY_NAMESPACE} for any:"
-        f" {', '.join(PERMISSIONS)}; may be repeated.",
+        help="What pods of a namespace may do although it weakens their protection,"
+        f" {ANY_NAMESPACE} for any: {', '.join(PERMISSIONS)}; may be repeated.",
     ),
     _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU request of a sidecar."),
     _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU limit of a sidecar."),
@@ -142,7 +136,7 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         resources=wanted.resources,
         audit_volume=wanted.audit_volume,
         root=root,
-        policy=Policy(cast("Enforcement", given["enforcement"]), _allowed(given["allow"])),
+        policy=Policy(_allowed(given["allow"])),
     )
 
 
@@ -232,8 +226,6 @@ def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) ->
         if number and not one.text.startswith("---"):
             click.echo("---")
         click.echo(one.text, nl=not one.text.endswith("\n"))
-    for warning in dict.fromkeys(warning for one in made for warning in one.warnings):
-        console.say(warning)
     sealed = sum(one.sealed for one in made)
     nothing = "No sidecar added: no pod has the label, or all have the sidecar already."
     console.say(f"Sidecar added to {sealed}." if sealed else nothing)

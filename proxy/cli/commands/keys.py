@@ -16,9 +16,8 @@ from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
 from ..support import console, receipts
-from ..support.console import ask, parse_time, utc, yes_option
+from ..support.console import ask, utc, yes_option
 from ..support.keyring_changes import (
-    ROLL_OUT_SECONDS,
     asked,
     facts,
     prepare_new,
@@ -81,7 +80,6 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
             "number": kek.number,
             "state": kek.state,
             "created": utc(kek.created),
-            "also": list(kek.also),
         }
         for kek in keyring.keks
     ]
@@ -96,8 +94,7 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
                 f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
             )
         for row in rows:
-            also = f" also {', '.join(row['also'])}" if row["also"] else ""
-            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)
+            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
 
 
 @keys.command()
@@ -204,47 +201,6 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
     if problem:
         raise console.Failure(problem, console.ENVIRONMENT)
-
-
-@keys.command()
-@click.option(
-    "--joined-names",
-    "since",
-    metavar="TIME",
-    help="When joined names begin to be separated, such as 2026-11-24T18:00:00Z: a time by which"
-    " every process has the file; default: in ten minutes.",
-)
-@console.as_json
-@keyring_options
-def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
-    """Write the keyring in the format of this version, once no older version has to read it.
-
-    \b
-    sealyard keys upgrade
-    sealyard keys upgrade --joined-names 2026-11-24T18:00:00Z
-
-    All KEKs, ids and numbers stay the same. Version 0.1.0 cannot read the new format, and only a
-    backup brings the old one back: see docs/how-to/upgrade.md. What a process without the new file
-    seals for joined names after that time does not open anywhere. Before that time, you can set
-    another one.
-    """  # noqa: D301 - see above
-    now = int(time.time())
-    joined_since = now + ROLL_OUT_SECONDS if since is None else parse_time(since)
-    if joined_since < now:
-        raise click.UsageError("--joined-names must be a time in the future")
-
-    def change(keyring: Keyring) -> Keyring:
-        if keyring.joined_since in {None, joined_since} or since is None:
-            return keyring.upgrade(joined_since)
-        return keyring.set_apart(joined_since, now)
-
-    keyring = update(place, "keys.upgrade", change)
-    if as_json:
-        console.print_json(facts(keyring))
-    else:
-        console.say(
-            f"distribute the file to every process before {utc(keyring.joined_since or now)}"
-        )
 
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,7 @@ from ...keys.keyring import file, merging
 from ...keys.keyring.keyring import Keyring
 from ..support import console
 from ..support.console import ask, yes_option
-from ..support.keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update, view_of
+from ..support.keyring_changes import prepare_new, tell, update, view_of
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options, passphrase_root
 
 backup_options: Final = (
@@ -59,7 +58,11 @@ def export(
 
 @click.command("import")
 @click.argument("backup", type=FILE)
-@click.option("--merge", is_flag=True, help="Add the KEKs that an existing keyring lacks.")
+@click.option(
+    "--merge",
+    is_flag=True,
+    help="Add the KEKs and revocations that another state of this keyring lacks.",
+)
 @backup_options[0]
 @backup_options[1]
 @yes_option
@@ -79,18 +82,17 @@ def import_backup(  # noqa: PLR0913 - each is one option
     sealyard keys import backup.jwe
     sealyard keys import backup.jwe --merge --yes
 
-    Shows what the backup contains and asks for confirmation.
+    Shows what the backup contains and asks for confirmation. `--merge` takes an older state of the
+    same keyring, or one that was changed beside it; a keyring with another id is refused.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
     if not yes:
         ask(*_held(place, backup, restored, merge=merge))
     if merge:
-        # If only one of the two separates joined names so far, all processes must change together.
-        turning = int(time.time()) + ROLL_OUT_SECONDS
 
         def change(keyring: Keyring) -> Keyring:
-            return merging.merge(keyring, restored, now=turning)
+            return merging.merge(keyring, restored)
 
         update(place, "keys.import", change, backup=str(backup))
     else:

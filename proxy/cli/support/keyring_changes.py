@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
@@ -21,11 +21,7 @@ from ...keys.stores import StoreFailed, open_store
 from ...process.fitness import Finding
 from . import console
 from .configuration import configuration_if_any
-from .console import utc
 from .keyring_options import KeyringPlace
-
-ROLL_OUT_SECONDS: Final = 600
-"""How long processes have to get a changed keyring before joined names are separated."""
 
 _Result = TypeVar("_Result")
 
@@ -73,12 +69,8 @@ def prepare_new(place: KeyringPlace) -> None:
 
 
 def facts(keyring: Keyring) -> dict[str, Any]:
-    """Return id, generation and start of separated joined names of the keyring, for JSON."""
-    return {
-        "id": keyring.id,
-        "generation": keyring.generation,
-        "joined_since": None if keyring.joined_since is None else utc(keyring.joined_since),
-    }
+    """Return id and generation of the keyring, for JSON."""
+    return {"id": keyring.id, "generation": keyring.generation}
 
 
 def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:

@@ -194,8 +194,8 @@ def _format(place: Place | None, problems: Problems) -> tuple[Kind, Place] | Non
 def _nothing(place: Place | None, problems: Problems) -> tuple[Nothing, Place] | None:
     if place is None:
         return None
-    word = choice(place, NOTHING, problems)
-    return None if word is None else (cast("Nothing", word), place)
+    # An unknown word is reported as such, and not as a missing one too.
+    return cast("Nothing", choice(place, NOTHING, problems) or "pass"), place
 
 
 def _only(place: Place | None, problems: Problems) -> tuple[tuple[str, ...], Place] | None:

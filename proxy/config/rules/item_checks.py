@@ -213,11 +213,8 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
         problems.add(place, f"a token of {least} characters never fits into `max_chars: {most}`")
 
 
-def nothing(block: BlockSyntax, rule: str, version: int, problems: Problems) -> Nothing:
-    """Return what happens with messages of which nothing is sealed.
-
-    Reports that it must be given if `version` of the file, or a later one, requires it.
-    """
+def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
+    """Return what happens with messages of which nothing is sealed; report if it must be said."""
     at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
     if block.nothing is not None:
         word, place = block.nothing
@@ -230,20 +227,12 @@ def nothing(block: BlockSyntax, rule: str, version: int, problems: Problems) -> 
         return word
     # An item that seals the whole body applies to every message with a body.
     if at_will and not any(isinstance(one.selector, Whole) for one in block.encrypt):
-        optional = f"everything that rule {show(rule)} seals here is optional"
-        if version > 1:
-            problems.add(
-                block.place,
-                optional,
-                "write `nothing: refuse`, or `nothing: pass` if messages without any of it are"
-                " legitimate",
-            )
-        else:
-            problems.warn(
-                block.place,
-                f"changes with `version: 2`: {optional}, and messages without any of it pass;"
-                " write `nothing: refuse` or `nothing: pass`",
-            )
+        problems.add(
+            block.place,
+            f"everything that rule {show(rule)} seals here is optional",
+            "write `nothing: refuse`, or `nothing: pass` if messages without any of it are"
+            " legitimate",
+        )
     return "pass"
 
 

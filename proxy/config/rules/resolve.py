@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,7 +26,6 @@ from ..yaml.nodes import Place, Problems, show
 from . import item_checks, stream_checks
 from .syntax import (
     BlockSyntax,
-    CommonSyntax,
     FieldSyntax,
     ItemSyntax,
     NamesSyntax,
@@ -43,9 +43,9 @@ DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "fie
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The context of a rule: its file, and its listener's defaults and limit."""
+    """The context of a rule: `fields` of its file, and its listener's defaults and limit."""
 
-    common: CommonSyntax
+    fields: Mapping[str, FieldSyntax]
     defaults: SharedSyntax
     max_body: int
 
@@ -150,9 +150,7 @@ class _Resolver:
             rendered=block.rendered,
             format=block.format[0] if block.format else None,
             when=block.when,
-            nothing=item_checks.nothing(
-                block, self._syntax.name, self._around.common.version, self._problems
-            ),
+            nothing=item_checks.nothing(block, self._syntax.name, self._problems),
             only=item_checks.only(block, self._problems),
             sentinels=stream_checks.sentinels(block, self._problems),
             batch=stream_checks.batch(block, encrypt, options, direction, self._problems),
@@ -190,7 +188,7 @@ class _Resolver:
     def _item(
         self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
     ) -> Item:
-        field = self._around.common.fields.get(syntax.field or "", FieldSyntax())
+        field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
         parties = _parties(action, overlay(self._shared.names, block.names), block.names)
         if syntax.selector is Whole.TOKENS:

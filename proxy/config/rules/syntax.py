@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -154,14 +153,6 @@ class FieldSyntax:
     string: bool | None = None
     min_chars: int | None = None
     bind: BindSyntax | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CommonSyntax:
-    """What applies to the rules of all listeners: the version of the file, and `fields`."""
-
-    version: int
-    fields: Mapping[str, FieldSyntax]
 
 
 Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)

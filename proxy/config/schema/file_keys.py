@@ -8,6 +8,9 @@ from . import tables
 from .addresses import ADDRESS
 from .tables import Key, Table
 
+VERSION: Final = 1
+"""The one version of the format that this program reads."""
+
 HEALTH: Final = Table(
     "health",
     "`health`",
@@ -61,10 +64,9 @@ FILE: Final = Table(
     (
         Key(
             "version",
-            "`2`, `1`",
-            "The version of the configuration format. In version 2, a block whose items are all"
-            " optional must set `nothing`.",
-            {"enum": [2, 1]},
+            f"`{VERSION}`",
+            "The version of the configuration format.",
+            {"const": VERSION},
             required=True,
         ),
         Key(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .all_tables import TABLES
-from .renamed_keys import RENAMED_KEYS
 from .rule_keys import BLOCK, SOURCES
 from .tables import TEXT, Key, Schema, Table, many, table
 
@@ -29,7 +28,7 @@ def document(title: str, tables: Sequence[Table], more: Mapping[str, object]) ->
 def _object(one: Table) -> dict[str, object]:
     found: dict[str, object] = {
         "type": "object",
-        "properties": {key.name: _property(key) for key in one.keys} | _old_names(one),
+        "properties": {key.name: _property(key) for key in one.keys},
         "additionalProperties": False,
     }
     required = [key.name for key in one.keys if key.required]
@@ -40,19 +39,6 @@ def _object(one: Table) -> dict[str, object]:
     if one is BLOCK:
         found["minProperties"] = 1
     return found
-
-
-def _old_names(one: Table) -> dict[str, Schema]:
-    """Return the properties that a table had under another name, for an editor to strike out."""
-    return {
-        key.old: {
-            "description": f"Renamed: write `{key.new}`.",
-            "deprecated": True,
-            **one.by_name[key.new].schema,
-        }
-        for key in RENAMED_KEYS
-        if key.table == one.name
-    }
 
 
 def _property(key: Key) -> Schema:

@@ -99,8 +99,8 @@ SESSIONS: Final = Table(
             "accept_loss",
             "`true`, `false`",
             "Whether keys that exist nowhere else may be kept in `store: memory`. Each restart"
-            " then loses everything that was sealed under them. Required for `mode: ephemeral`"
-            " with that store and, in files of `version: 2`, for rules with `recipients`.",
+            " then loses everything that was sealed under them. With that store, required for"
+            " `mode: ephemeral` and for rules with `recipients`.",
             tables.SWITCH,
             "`false`",
         ),

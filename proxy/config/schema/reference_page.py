@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from .all_tables import TABLES
-from .renamed_keys import RENAMED_KEYS
 from .tables import Key, Table
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
@@ -55,7 +54,7 @@ must have a source for each part. `permissive until` ends at 00:00 UTC of its da
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([_HEAD, *sections(TABLES), *_renamed()])
+    return "\n".join([_HEAD, *sections(TABLES)])
 
 
 def sections(tables: Iterable[Table]) -> Iterator[str]:
@@ -88,23 +87,6 @@ def _row(key: Key) -> str:
     default = "required" if key.required else (key.default or "none")
     cells = (f"`{key.name}`", key.syntax, default, key.doc)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _renamed() -> list[str]:
-    rows = [
-        f"| `{one.table}.{one.old}` | `{one.table}.{one.new}` | {one.refused_from} |"
-        for one in RENAMED_KEYS
-    ]
-    return [
-        "## Renamed keys",
-        "",
-        "In a file of an earlier `version` the old name still works, with a warning.",
-        "",
-        "| old | new | refused from `version` |",
-        "|---|---|---|",
-        *rows,
-        "",
-    ]
 
 
 if __name__ == "__main__":

@@ -252,11 +252,9 @@ BLOCK: Final = Table(
             "nothing",
             "`refuse`, `pass`",
             "What happens with a message that has a body, a record or a list element without any"
-            " of the values, if all items that the block seals are optional: `refuse` answers 400"
-            " (a response: 502), `pass` lets it pass and counts it. Required in files of `version:"
-            " 2`.",
+            " of the values: `refuse` answers 400 (a response: 502), `pass` lets it pass and counts"
+            " it. Required where all items that the block seals are optional, and only there.",
             tables.choice(NOTHING),
-            "`pass` in `version: 1`",
         ),
         Key(
             "only",

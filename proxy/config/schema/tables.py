@@ -111,7 +111,9 @@ class Fields:
         for one in keys.keys:
             if one.required and one.name not in self._members:
                 self.whole = False
-                problems.add(self.place, f"lacks the key `{one.name}` ({one.syntax})")
+                only = one.schema.get("const")
+                what = f" ({one.syntax})" if only is None else f"; write `{one.name}: {only}`"
+                problems.add(self.place, f"lacks the key `{one.name}`{what}")
 
 
 REFERENCE: Final = r"\$\{env:"

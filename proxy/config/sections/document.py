@@ -8,14 +8,12 @@ from typing import Final
 from ...core.rules.model import Rule
 from ..checks import likely_mistakes, seal_open_match
 from ..rules.rule_reader import fields_by_name
-from ..rules.syntax import CommonSyntax
 from ..schema.addresses import Files
-from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE
-from ..schema.renamed_keys import with_new_names
+from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE, VERSION
 from ..schema.tables import Fields
 from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
 from ..yaml.nodes import Place, Problems
-from ..yaml.scalars import choice, elements, positive_duration, whole
+from ..yaml.scalars import choice, elements, format_version, positive_duration
 from .admin import admin_settings
 from .keys import check_loss, key_settings
 from .listeners import MAX_RULES, check_together, listener
@@ -37,22 +35,20 @@ def audit_settings(
     return None if file is None else AuditSettings(file, block)
 
 
-VERSIONS: Final = (1, 2)
-"""The versions of the format that this program reads; `init` writes the last."""
-MOST: Final = 1_000_000
 _MOST_STALLED_SECONDS: Final = 3600.0
 
 
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     """Return what the file says, or None after reporting what is wrong."""
-    fields = Fields(with_new_names(place, problems), FILE, problems)
-    keys_place = fields.get("keys")
-    version = _version(fields.get("version"), problems)
+    fields = Fields(place, FILE, problems)
+    version, keys_place = map(fields.get, ("version", "keys"))
+    if version is not None:
+        format_version(version, VERSION, problems)
     keys = None if keys_place is None else key_settings(keys_place, files, problems)
     admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)
-    listeners = _listeners(fields, version, files, problems)
+    listeners = _listeners(fields, files, problems)
     likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
     likely_mistakes.check_modes(fields.get("listeners") or place, listeners, time.time(), problems)
     likely_mistakes.check_admin(fields.get("admin") or place, admin, problems)
@@ -61,28 +57,16 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     rules = [rule for one in listeners for rule in one.rules]
     if not problems.count:  # a rule with a mistake would look as if it had no fields
         likely_mistakes.check_fields(fields.get("fields"), rules, problems)
-    check_loss(keys_place, keys, version, problems, end_to_end=any(map(_issues_packages, rules)))
-    return Settings(version, keys, listeners, admin, health, audit)
+    check_loss(keys_place, keys, problems, end_to_end=any(map(_issues_packages, rules)))
+    return Settings(keys, listeners, admin, health, audit)
 
 
-def _version(place: Place | None, problems: Problems) -> int:
-    said = None if place is None else whole(place, problems, low=0, high=MOST)
-    if said in VERSIONS:
-        return said
-    if place is not None and said is not None:
-        known = " and ".join(map(str, VERSIONS))
-        problems.add(place, "is not a supported version", f"this program reads {known}")
-    return VERSIONS[-1]
-
-
-def _listeners(
-    fields: Fields, version: int, files: Files, problems: Problems
-) -> tuple[ListenerSettings, ...]:
+def _listeners(fields: Fields, files: Files, problems: Problems) -> tuple[ListenerSettings, ...]:
     before = problems.count
-    common = CommonSyntax(version, fields_by_name(fields.get("fields"), problems))
+    by_name = fields_by_name(fields.get("fields"), problems)
     place = fields.get("listeners")
     places = [] if place is None else elements(place, problems)
-    found = [listener(one, common, files, problems) for one in places]
+    found = [listener(one, by_name, files, problems) for one in places]
     check_together(found, problems)
     rules = [rule for one in found for rule in one.rules]
     if place is not None and len(rules) > MAX_RULES:

@@ -238,9 +238,7 @@ def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kep
     return replace(kept, package_max_age=seconds or kept.package_max_age)
 
 
-def check_loss(
-    place: Place, keys: KeySettings, version: int, problems: Problems, *, end_to_end: bool
-) -> None:
+def check_loss(place: Place, keys: KeySettings, problems: Problems, *, end_to_end: bool) -> None:
     """Report keys that would exist in memory only, unless the file accepts their loss."""
     if keys.store != "memory" or keys.accept_loss:
         return
@@ -248,8 +246,5 @@ def check_loss(
     lost = "are in memory only, so each restart loses everything that was sealed under them"
     if keys.mode == "ephemeral":
         problems.add(place, f"ephemeral session keys {lost}", hint)
-    elif end_to_end and version > 1:
-        problems.add(place, f"key packages of rules with `recipients` {lost}", hint)
     elif end_to_end:
-        text = f"key packages of rules with `recipients` {lost}; {hint}"
-        problems.warn(place, f"changes with `version: 2`: {text}")
+        problems.add(place, f"key packages of rules with `recipients` {lost}", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -19,7 +19,7 @@ from ..ladder_settings import LadderSettings
 from ..limits import TrafficLimits
 from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
-from ..rules.syntax import CommonSyntax, RuleSyntax
+from ..rules.syntax import FieldSyntax, RuleSyntax
 from ..schema.addresses import Files
 from ..schema.listener_keys import LISTENER, ON_CLIENT_CLOSE
 from ..schema.tables import Fields
@@ -42,7 +42,7 @@ _AUTHORITY: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]
 
 def rules(
     fields: Fields,
-    common: CommonSyntax,
+    by_name: Mapping[str, FieldSyntax],
     limits: TrafficLimits,
     *,
     trusted_names: bool,
@@ -50,7 +50,7 @@ def rules(
 ) -> tuple[ResolvedRule, ...]:
     """Return the rules of the listener in `fields`; report what is wrong with them."""
     defaults = rule_reader.defaults(fields.get("defaults"), problems)
-    around = Surroundings(common, defaults, limits.body)
+    around = Surroundings(by_name, defaults, limits.body)
     place = fields.get("rules")
     written = [] if place is None else _written(place, problems)
     _check_names(written, problems)
@@ -103,13 +103,13 @@ class ResolvedListener:
 
 
 def listener(
-    place: Place, common: CommonSyntax, files: Files, problems: Problems
+    place: Place, by_name: Mapping[str, FieldSyntax], files: Files, problems: Problems
 ) -> ResolvedListener:
     """Return a listener; report what is wrong with it."""
     fields = Fields(place, LISTENER, problems)
     trusted = bool(_read(fields, "trusted_names", switch, problems))
     bounds = limits(fields.get("limits"), problems)
-    resolved = rules(fields, common, bounds, trusted_names=trusted, problems=problems)
+    resolved = rules(fields, by_name, bounds, trusted_names=trusted, problems=problems)
     name = _read(fields, "name", text, problems)
     listen = _read(fields, "listen", files.listen, problems)
     upstream = _read(fields, "upstream", files.upstream, problems)

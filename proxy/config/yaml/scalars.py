@@ -52,6 +52,15 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
     return None
 
 
+def format_version(place: Place, known: int, problems: Problems) -> None:
+    """Report a version of a file's format that is not the one that this program reads."""
+    said = whole(place, problems, low=0, high=10**15)
+    if said is not None and said != known:
+        problems.add(
+            place, f"{said} is not a supported version", f"this program reads version {known}"
+        )
+
+
 def share(place: Place, problems: Problems) -> float | None:
     """Return a share: a number above 0, up to 1, of at most six decimals."""
     node = place.node

@@ -126,7 +126,7 @@ class JsonWay:
         if not groups and not runs:
             return mint_changed(self._frame(0), body, {}, kept)
         keys = self._keys.resolve_warm(way_values.needs(bound, groups, runs))
-        if keys is None or (keys.joined_since and way_values.older(keys, runs)):
+        if keys is None:
             return None
         opened = way_values.opened(keys, runs, now) if runs else []
         if opened is None:
@@ -160,7 +160,7 @@ class JsonWay:
         else:
             text, cty = body[start:end], CTY_JSON
         keys = self._keys.resolve_warm(bound.to_seal_one)
-        if keys is None or (keys.joined_since and way_values.older(keys, [])):
+        if keys is None:
             return None
         (session,) = keys.sealing.values()
         if item.min_chars is not None:
@@ -187,7 +187,7 @@ class JsonWay:
         key_id = header.key_id
         needs = bound.to_open_one.get(key_id) or bound.opening_one(key_id)
         keys = self._keys.resolve_warm(needs)
-        if keys is None or (keys.joined_since and key_id.created < keys.joined_since):
+        if keys is None:
             return None
         wanted = context.scope, key_id
         session = keys.opening.get(wanted) or keys.decoys.get(wanted)

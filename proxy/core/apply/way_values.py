@@ -175,14 +175,6 @@ def needs(bound: Bound, groups: list[Group], runs: list[Run]) -> Needs:
     return Needs(seals, frozenset((context.scope, key_id) for context, key_id, *_ in runs))
 
 
-def older(keys: Keys, runs: list[Run]) -> bool:
-    """Return whether names may have an older form under one of the sessions."""
-    since = keys.joined_since
-    return any(one.created < since for one in keys.sealing.values()) or any(
-        key_id.created < since for _, key_id, *_ in runs
-    )
-
-
 def opened(keys: Keys, runs: list[Run], now: float) -> list[list[bytes]] | None:
     """Return what tokens hold; None where one does not open.
 

@@ -25,7 +25,6 @@ from ..planning.binding import Binder
 from ..planning.exchange import Exchange, Kept
 from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
 from ..rules.model import NAMED_PARTS
-from . import way_values
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
 from .json_way import WarmKeys
@@ -86,7 +85,7 @@ class WholeWay:
             return None
         ((_, item, context),) = self._bound.seals
         keys = self._keys.resolve_warm(self._bound.to_seal_one)
-        if keys is None or (keys.joined_since and way_values.older(keys, [])):
+        if keys is None:
             return None
         (session,) = keys.sealing.values()
         require_text(item, body, self._cty)
@@ -104,7 +103,7 @@ class WholeWay:
             return None
         header = decode_header(parts[0])
         keys = self._keys.resolve_warm(self._bound.needs(0, header.key_id))
-        if keys is None or (keys.joined_since and header.key_id.created < keys.joined_since):
+        if keys is None:
             return None
         wanted = context.scope, header.key_id
         session = keys.opening.get(wanted) or keys.decoys.get(wanted)

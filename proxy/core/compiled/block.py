@@ -19,7 +19,7 @@ from ..http.message import Direction
 from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
-from .bound_sources import choose_sources, joins, shared_steps, single_from
+from .bound_sources import choose_sources, shared_steps, single_from
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
 from .plain_json import PlainJson, is_simple
@@ -279,18 +279,6 @@ class CompiledBlock(MessageMatch):
         """Whether it selects values of a body by name, in a form or its like."""
         named = self.selection is not None and self.selection.spell is not None
         return named or self.parts is not None
-
-    @property
-    def joins(self) -> bool:
-        """Return whether a name that binds a value is made of several parts."""
-        placed = (*self.encrypt, *self.decrypt, *(one for one, _, _ in self.in_head))
-        bound = [(one.item, one.shared) for one in placed]
-        bound += [(one, {}) for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
-        return any(
-            part in item.bind and joins(source, shared if part in self.from_message else {})
-            for part, source in self.sources.items()
-            for item, shared in bound
-        )
 
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
         """Yield the items of the head, the header's name (None: the query), whether it is sealed.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..expressions.selectors import Any, JsonSelector, NamedSelector
-from ..expressions.sources import FirstSource, JsonSource, NameSource, Source
+from ..expressions.sources import JsonSource, Source
 from ..http.message import Direction
 from ..rules.model import NAMED_PARTS, NamedPart, Names
 
@@ -31,15 +29,6 @@ def single_from(source: JsonSource) -> int:
     steps = source.selector.steps
     many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))
     return max(many, default=0)
-
-
-def joins(source: Source, shared: Mapping[JsonSource, int]) -> bool:
-    """Return whether what a source gives is joined, within the element that it shares."""
-    if isinstance(source, JsonSource):
-        return single_from(source) > shared.get(source, 0)
-    if isinstance(source, FirstSource):
-        return any(joins(part, shared) for part in source.parts)
-    return not isinstance(source, NameSource)
 
 
 def shared_steps(

@@ -108,7 +108,6 @@ class RuleTable:
         "_remembered",
         "_routes",
         "end_to_end",
-        "joins",
         "raised",
         "rules",
     )
@@ -117,12 +116,6 @@ class RuleTable:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         self.rules = tuple(_compile(rule) for rule in rules)
         self.end_to_end = any(map(_has_parties, rules))
-        self.joins = any(
-            block.joins
-            for one in self.rules
-            for block in (*one.request, *one.response)
-            if not one.rule.observes
-        )
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )

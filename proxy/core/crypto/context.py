@@ -5,8 +5,6 @@ bytes. A joined name has its own label, 0x10 (a list) or 0x20 (members) above th
 its own encoding as value. Parts that are not bound are left out. SCOPE is CONTEXT reduced to tenant
 and conversation.
 
-Version 0.1.0 sealed joined names as the texts that they read as: `as_text` returns that old form.
-
 Both are named tuples, since every message makes some and looks them up in caches: a frozen
 dataclass takes several times as long for either.
 """
@@ -16,7 +14,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ..errors import MissingValue
-from .joined_names import KINDS, LABEL_STEP, Joined, Name, reads_as_joined
+from .joined_names import KINDS, LABEL_STEP, Joined, Name
 
 TENANT: Final = 1
 CONVERSATION: Final = 2
@@ -51,15 +49,6 @@ class Scope(NamedTuple):
     conversation: Name | None = None
     parties: Parties | None = None
 
-    @property
-    def joined(self) -> bool:
-        """Whether one of the names is a joined name."""
-        return isinstance(self.tenant, Joined) or isinstance(self.conversation, Joined)
-
-    def as_text(self) -> Scope:
-        """Return the scope with its names in the old form, which another scope may share."""
-        return self._replace(tenant=_text(self.tenant), conversation=_text(self.conversation))
-
     def encode(self) -> bytes:
         """Return SCOPE, without the parties; raise MissingValue if a name is not Unicode text."""
         return _entry(TENANT, self.tenant) + _entry(CONVERSATION, self.conversation)
@@ -74,26 +63,6 @@ class Context(NamedTuple):
     purpose: str | None = None
     kind: str | None = None
 
-    @property
-    def joined(self) -> bool:
-        """Whether one of the names is a joined name."""
-        return isinstance(self.message, Joined) or self.scope.joined
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The names from messages that are texts, not joined names."""
-        names = (self.scope.tenant, self.scope.conversation, self.message)
-        return tuple(one for one in names if isinstance(one, str))
-
-    @property
-    def reads_as_joined(self) -> bool:
-        """Whether one of the texts reads as the old form of a joined name."""
-        return any(map(reads_as_joined, self.texts))
-
-    def as_text(self) -> Context:
-        """Return the context with its names in the old form, which another context may share."""
-        return self._replace(scope=self.scope.as_text(), message=_text(self.message))
-
     def encode(self) -> bytes:
         """Return CONTEXT; raise MissingValue if a name is not Unicode text."""
         return (
@@ -103,10 +72,6 @@ class Context(NamedTuple):
             + _entry(PURPOSE, self.purpose)
             + _entry(KIND, self.kind)
         )
-
-
-def _text(name: Name | None) -> str | None:
-    return name.as_text() if isinstance(name, Joined) else name
 
 
 def _entry(label: int, part: Name | None) -> bytes:

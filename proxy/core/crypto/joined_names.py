@@ -3,9 +3,6 @@
 Encoding, the same for any depth: for each part u8 kind ‖ u32be length ‖ value, where the value of a
 text is its UTF-8 and that of a joined name its own encoding. Members stand in the order of their
 encodings, so that they are the same name in any order. No two names have one encoding.
-
-Release 0.1.0 made one text of a joined name: each part behind its length in UTF-8 bytes, as in
-`5:alice3:bob`. That is its old form, which a text may read as by chance or on purpose.
 """
 
 from __future__ import annotations
@@ -27,7 +24,6 @@ MAX_PARTS: Final = 10_000
 """Limits of the names that callers and operators give; those in messages have their limits."""
 
 _LENGTH_BYTES: Final = 4
-_MOST_DIGITS: Final = 20
 _MEMBERS: Final = "members"
 
 
@@ -38,7 +34,7 @@ class Joined:
     texts, in characters.
     """
 
-    __slots__ = ("_hash", "_length", "_text", "kind", "parts")
+    __slots__ = ("_hash", "_length", "kind", "parts")
 
     def __init__(self, kind: JoinKind, parts: Iterable[Name]) -> None:
         """Join some names; members are put in order."""
@@ -47,7 +43,6 @@ class Joined:
         self.parts: Final = tuple(sorted(found, key=_entry)) if kind == "members" else found
         self._hash: Final = hash((kind, self.parts))
         self._length: Final = sum(map(len, found))
-        self._text: str | None = None
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is the same name; a text never is."""
@@ -79,38 +74,8 @@ class Joined:
         except UnicodeEncodeError:
             raise MissingValue("name-not-unicode") from None
 
-    def as_text(self) -> str:
-        """Return the old form."""
-        if self._text is None:
-            texts = [one if isinstance(one, str) else one.as_text() for one in self.parts]
-            self._text = join(sorted(texts) if self.kind == "members" else texts)
-        return self._text
-
 
 Name = str | Joined
-
-
-def join(parts: Iterable[str]) -> str:
-    """Return texts in the old form: each after its length in UTF-8 bytes."""
-    return "".join(f"{len(part.encode(errors='surrogatepass'))}:{part}" for part in parts)
-
-
-def reads_as_joined(text: str) -> bool:
-    """Return whether a text is the old form of some joined name."""
-    if not text[:1].isdecimal():
-        return False
-    rest = text.encode(errors="surrogatepass")
-    at = 0
-    while at < len(rest):
-        size, colon, _ = rest[at : at + _MOST_DIGITS].partition(b":")
-        if not colon or not size.isdigit() or (size[:1] == b"0" and size != b"0"):
-            return False
-        at += len(size) + len(colon)
-        end = at + int(size)
-        if end > len(rest) or _cuts(rest, end):
-            return False
-        at = end
-    return True
 
 
 def to_json(name: Name | None) -> object:
@@ -155,8 +120,3 @@ def _entry(name: Name, errors: str = "surrogatepass") -> bytes:
     else:
         kind, value = KINDS[name.kind], b"".join(_entry(one, errors) for one in name.parts)
     return bytes((kind,)) + len(value).to_bytes(_LENGTH_BYTES) + value
-
-
-def _cuts(text: bytes, at: int) -> bool:
-    """Return whether the byte at this place continues a UTF-8 character."""
-    return at < len(text) and text[at] & 0xC0 == 0x80  # noqa: PLR2004 - 10xxxxxx, RFC 3629

@@ -30,8 +30,7 @@ class Session:
     For each context it keeps the encoded CONTEXT, its commitment and the protected header, so a
     message costs one look-up, one IV, one encryption and two base64 calls. `kek_id` and
     `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
-    `created` is when the session began, in seconds since 1970. `others` are tried if this one does
-    not open: after two keyrings were merged, one name may belong to several KEKs.
+    `created` is when the session began, in seconds since 1970.
     """
 
     __slots__ = (
@@ -45,7 +44,6 @@ class Session:
         "created",
         "kek_id",
         "kek_number",
-        "others",
         "scope",
         "sid",
     )
@@ -70,7 +68,6 @@ class Session:
         self.scope = scope
         self.kek_id = kek_id
         self.kek_number = kek_number
-        self.others: tuple[Session, ...] = ()
         self._aead = Aead(key)
         self._kctx = derivation.commitment_key(key)
         self._commitment_bytes = PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES

@@ -7,12 +7,10 @@ dataclass of their size takes four times as long to make.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ..crypto.context import Context, Scope
-from ..crypto.joined_names import reads_as_joined
 from ..crypto.session_cipher import Session
 from ..crypto.token import CTY_JSON, KeyId, Token
 from ..errors import ForbiddenValue, OpenFailed, SealyardError, Unopened
@@ -68,126 +66,49 @@ class Change:
     also: tuple[Change, ...] = ()
 
 
-READS_AS_JOINED: Final = "name-reads-as-joined"
-_READS_AS_JOINED: Final = (
-    "A tenant, conversation or message reads as a joined name, such as 5:alice3:bob, which the"
-    " keyring cannot distinguish before `sealyard keys upgrade`."
-)
-
-
 class KeysInUse:
     """The sessions of one plan, to be used for one edit after the other.
 
     Tokens of one conversation often follow each other, with the very same scope and key id: what
     was looked up for one is kept for the next.
-
-    Sessions of before joined names were set apart sealed them as the texts that they read as. So
-    these open, under such sessions, in their old form too; and no text that reads as a joined name
-    seals or opens under them, since it is not clear whose it is.
     """
 
-    __slots__ = (
-        "_joined_since",
-        "_joined_texts",
-        "_key_id",
-        "_keys",
-        "_older",
-        "_refusal",
-        "_scope",
-        "_session",
-        "unopened",
-    )
+    __slots__ = ("_key_id", "_keys", "_refusal", "_scope", "_session", "unopened")
 
     def __init__(self, keys: Keys) -> None:
         """Begin with nothing looked up."""
         self._keys = keys
-        self._joined_since = keys.joined_since
-        self._joined_texts: dict[str, bool] = {}
-        self._older = False
         self._scope: Scope | None = None
         self._key_id: KeyId | None = None
         self._session: Session | None = None
         self._refusal: str | None = None
         self.unopened: list[Unopened] = []
 
-    def seal_for(self, context: Context) -> tuple[Session, Context]:
-        """Return who seals for a context, and the context as that session writes it.
+    def seal_for(self, scope: Scope) -> Session:
+        """Return who seals for a scope."""
+        return self._keys.sealing[scope]
 
-        Raises ForbiddenValue for a text that reads as a joined name, where it writes those so.
-        """
-        scope, sealing = context.scope, self._keys.sealing
-        session = sealing.get(scope) or sealing[scope.as_text()]
-        if session.created >= self._joined_since:
-            return session, context
-        if self._ambiguous(context):
-            raise ForbiddenValue(READS_AS_JOINED, detail=_READS_AS_JOINED)
-        return session, context.as_text() if context.joined else context
-
-    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes, Context]:
-        """Return who opened a token, the plaintext, and the context as it was sealed for.
+    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
+        """Return who opened a token, and the plaintext.
 
         Raises OpenFailed, after the same work whether or not there is a session to open with.
         """
         if token.key_id is not self._key_id or context.scope is not self._scope:
             self._look_up(context.scope, token.key_id)
-        try:
-            if self._older:
-                return self._open_older(token, context, now)
-            return self._open(token, context, now)
-        except OpenFailed as error:
-            self.unopened.append(Unopened(error.reason, token.key_id.sid))
-            raise
-
-    def _open(
-        self, token: Token, context: Context, now: float, *, refusal: str | None = None
-    ) -> tuple[Session, bytes, Context]:
-        session = self._session
-        if session is None:
-            raise OpenFailed("unknown-key")
-        refusal = refusal or self._refusal
-        try:
-            return session, session.open(token, context, now, refusal=refusal), context
-        except OpenFailed:
-            for other in session.others:  # all of them, so that failing takes alike long
-                with suppress(OpenFailed):
-                    return other, other.open(token, context, now, refusal=refusal), context
-            raise
-
-    def _open_older(
-        self, token: Token, context: Context, now: float
-    ) -> tuple[Session, bytes, Context]:
-        """Open what was sealed when joined names had their old form, or in the new one early."""
-        ambiguous = self._ambiguous(context)
-        if not context.joined:
-            return self._open(token, context, now, refusal=READS_AS_JOINED if ambiguous else None)
-        failed = None
-        if not ambiguous:
-            written = context.as_text()
+        session, reason = self._session, "unknown-key"
+        if session is not None:
             try:
-                self._look_up(written.scope, token.key_id)
-                return self._open(token, written, now)
+                return session, session.open(token, context, now, refusal=self._refusal)
             except OpenFailed as error:
-                failed = error.reason
-        self._look_up(context.scope, token.key_id)
-        try:
-            return self._open(token, context, now)
-        except OpenFailed as error:
-            raise OpenFailed(failed or error.reason) from None
-
-    def _ambiguous(self, context: Context) -> bool:
-        """Tell whether a text of the context reads as a joined name; each text is read once."""
-        known = self._joined_texts
-        for text in context.texts:
-            if text not in known:
-                known[text] = reads_as_joined(text)
-        return any(known[text] for text in context.texts)
+                reason = error.reason
+        self.unopened.append(Unopened(reason, token.key_id.sid))
+        raise OpenFailed(reason)
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         keys, wanted = self._keys, (scope, key_id)
         session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
         self._scope, self._key_id = wanted
         self._session, self._refusal = session or decoy, keys.refusals.get(wanted)
-        self._older = self._joined_since > 0 and key_id.created < self._joined_since
 
 
 @dataclass(slots=True)
@@ -228,8 +149,7 @@ class SealEdit:
         plaintext = self.plaintext
         if item.form == "base64":
             plaintext = require_base64(item, plaintext, self.cty)
-        session, context = keys.seal_for(context)
-        text = session.seal(
+        text = keys.seal_for(context.scope).seal(
             plaintext,
             context,
             cty=self.cty,
@@ -267,7 +187,7 @@ class OpenEdit:
             token = self.token
             if isinstance(token, OpenFailed):
                 raise token
-            session, plaintext, _ = keys.open(token, self.context, now)
+            session, plaintext = keys.open(token, self.context, now)
             if self.shape != "bytes":
                 plaintext = token.as_text(plaintext)
             if self.place is not EXACT:
@@ -315,7 +235,7 @@ class EmbeddedEdit(NamedTuple):
             keys.unopened.append(Unopened("missing-name", token.key_id.sid))
             return Change(one.start, one.end, None, "kept")
         try:
-            session, plaintext, _ = keys.open(token, context, now)
+            session, plaintext = keys.open(token, context, now)
             text = as_text(token.as_text(plaintext), token.cty)
         except OpenFailed:
             if one.trails_off:
@@ -374,10 +294,9 @@ def _opened(
 ) -> tuple[Session, bytes] | None:
     """Return who opens a token, and the plaintext; None where it does not open."""
     try:
-        session, plaintext, _ = keys.open(token, context, now)
+        return keys.open(token, context, now)
     except OpenFailed:
         return None
-    return session, plaintext
 
 
 def _permissive(block: Block, now: float) -> bool:

@@ -17,12 +17,11 @@ class Needs:
     """The sessions that a plan needs.
 
     `seals` counts, for each scope, the values to be sealed; `opens` names the session of each token
-    to be opened, in the scope that it must belong to. `joined`: one of their names is joined.
+    to be opened, in the scope that it must belong to.
     """
 
     seals: Mapping[Scope, int]
     opens: frozenset[tuple[Scope, KeyId]] = frozenset()
-    joined: bool = False
 
 
 @dataclass(slots=True)
@@ -34,16 +33,12 @@ class Keys:
     session with a key that no token was sealed under, so that it fails after as much work as a
     forged token takes. `refusals` says, for the log, why each of them must not open; None for a
     session that may.
-
-    Sessions that began before `joined_since` (seconds since 1970) have sealed joined names in their
-    old form; 0 where nothing is joined. Of joined scopes, they stand under their texts.
     """
 
     sealing: Mapping[Scope, Session]
     opening: Mapping[tuple[Scope, KeyId], Session]
     decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
     refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
-    joined_since: int = 0
 
 
 NO_KEYS: Final = Keys({}, {})

@@ -109,7 +109,8 @@ class SealFrameEdit(NamedTuple):
 
     def _frame(self, keys: KeysInUse, now: float) -> tuple[bytes, Sealer]:
         end = self.item.expires and expiry(now, self.item.expires)
-        return sealed_stream.begin(*keys.seal_for(self.context), self.media, end)
+        session = keys.seal_for(self.context.scope)
+        return sealed_stream.begin(session, self.context, self.media, end)
 
     def _refuse_sealed(self, block: Block) -> None:
         if block.already_sealed == "reject":
@@ -162,9 +163,9 @@ class OpenFrameEdit(NamedTuple):
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
-            session, sealed, context = keys.open(self.head.token, self.context, now)
+            session, sealed = keys.open(self.head.token, self.context, now)
             stream = sealed_stream.read_stream(sealed)
-            flow = OpenFlow(self.head.raw, sealed_stream.opener(self.head, stream, context))
+            flow = OpenFlow(self.head.raw, sealed_stream.opener(self.head, stream, self.context))
             opened = flow.length(length)
             plaintext = rest.begin(flow, self.content)
         except OpenFailed:
@@ -202,7 +203,7 @@ def _open(
     head: StreamHead, context: Context, content: bytes, keys: KeysInUse, now: float
 ) -> tuple[Session, bytes, str]:
     """Return the session that opened a sealed stream, the plaintext, and its media type."""
-    session, sealed, context = keys.open(head.token, context, now)
+    session, sealed = keys.open(head.token, context, now)
     stream = sealed_stream.read_stream(sealed)
     opener = sealed_stream.opener(head, stream, context)
     return session, opener.update(content[len(head.raw) :]) + opener.finish(), stream.media_type

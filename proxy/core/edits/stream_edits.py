@@ -106,13 +106,13 @@ class OpenFrame(NamedTuple):
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
-            session, plaintext, context = keys.open(self.head.token, self.context, now)
+            session, plaintext = keys.open(self.head.token, self.context, now)
             stream = sealed_stream.read_stream(plaintext)
         except OpenFailed:
             if block.keep_unopened:
                 return OpenedStream(None, None, "kept")
             raise
-        opener = sealed_stream.opener(self.head, stream, context)
+        opener = sealed_stream.opener(self.head, stream, self.context)
         return OpenedStream(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
 
 
@@ -147,7 +147,8 @@ class SealFrame(NamedTuple):
             if opener is not None:
                 return OpenedStream(None, None, "already_sealed", opener)
         end = self.item.expires and expiry(now, self.item.expires)
-        head, sealer = sealed_stream.begin(*keys.seal_for(self.context), self.media_type, end)
+        session = keys.seal_for(self.context.scope)
+        head, sealer = sealed_stream.begin(session, self.context, self.media_type, end)
         return OpenedStream(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
 
 

@@ -137,14 +137,12 @@ class ForbiddenValue(MessageError):
         "The rule lists the selector under `absent`. Or a name that the rule reads also came in a"
         " spelling that some backends take for the same name, in a second place (query, cookie,"
         " body), or on a way around the name (`__proto__`). Or the rule has `only`, and a member"
-        " that it does not list is next to the sealed ones. Or a name reads as a joined name, such"
-        " as 5:alice3:bob, and the keyring does not separate joined names yet."
+        " that it does not list is next to the sealed ones."
     )
     remedy = (
         "Leave the value out, or change the rule. docs/explanation/names.md explains which"
         " spellings count as the same name, and what `query: allow`, `each: true` and"
-        " `case_variants: allow` permit. For joined names, run `sealyard keys upgrade`"
-        " (docs/how-to/upgrade.md)."
+        " `case_variants: allow` permit."
     )
 
 

@@ -209,7 +209,7 @@ def _characters(edit: SealEdit, keys: KeysInUse) -> int:
         return token.short_length(size)
     packaged, kek_id = edit.context.scope.parties is not None, None
     with suppress(SealyardError):
-        kek_id = keys.seal_for(edit.context)[0].kek_id
+        kek_id = keys.seal_for(edit.context.scope).kek_id
     key_id = KeyId(bytes(SID_BYTES), kek_id=kek_id)
     commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
     end = None if edit.item.expires is None else _ASSUMED_END

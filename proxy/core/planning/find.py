@@ -252,8 +252,7 @@ def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
             seals[context.scope] = seals.get(context.scope, 0) + 1
         if type(token) is Token:
             opens.add((context.scope, token.key_id))
-    joined = any(one.joined for one in seals) or any(one.joined for one, _ in opens)
-    return Needs(seals, frozenset(opens), joined)
+    return Needs(seals, frozenset(opens))
 
 
 def _seals(edit: PieceEdit | FrameEdit) -> bool:

@@ -97,7 +97,7 @@ class EndToEnd:
         """
         if forks.generation() != self._generation:
             self._begin_after_fork()
-        plain, seals, opens = _divided(self._sessions.in_forms(needs))
+        plain, seals, opens = _divided(needs)
         if not seals and not opens:
             return self._sessions.resolve_warm(plain)
         if self._sessions.withdrawn:
@@ -121,7 +121,7 @@ class EndToEnd:
         """
         asked, known = None, None
         for _ in range(_ROUNDS):
-            plain, seals, opens = _divided(self._sessions.in_forms(needs))
+            plain, seals, opens = _divided(needs)
             if not seals and not opens:
                 return await self._sessions.resolve(needs)
             keys = await self._found(needs, opens, asked, known)
@@ -134,7 +134,7 @@ class EndToEnd:
             await self._obtain(seals, opens)
             if plain.seals or plain.opens:
                 known = await self._sessions.resolve(
-                    Needs(dict.fromkeys(plain.seals, 0), plain.opens, plain.joined)
+                    Needs(dict.fromkeys(plain.seals, 0), plain.opens)
                 )
         raise KeyUnavailable("too-many-scopes")
 
@@ -146,7 +146,7 @@ class EndToEnd:
         """
         if self._sessions.withdrawn:
             return
-        _, seals, _ = _divided(self._sessions.in_forms(needs))
+        _, seals, _ = _divided(needs)
         for scope in seals:
             try:
                 await self._sealing.require_audience(scope)
@@ -292,7 +292,7 @@ def _divided(
         return needs, seals, opens
     plain = {scope: count for scope, count in needs.seals.items() if scope.parties is None}
     rest = frozenset(need for need in needs.opens if need[0].parties is None)
-    return Needs(plain, rest, needs.joined), seals, opens
+    return Needs(plain, rest), seals, opens
 
 
 def _joined(keys: Keys, sealing: dict[Scope, Session], opened: Opened) -> Keys:
@@ -301,4 +301,4 @@ def _joined(keys: Keys, sealing: dict[Scope, Session], opened: Opened) -> Keys:
     for need, (session, refusal) in opened.items():
         (opening if refusal is None else decoys)[need] = session
         refusals[need] = refusal
-    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals, keys.joined_since)
+    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals)

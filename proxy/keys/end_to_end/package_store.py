@@ -84,8 +84,7 @@ class PackageStore:
         none.
         """
         name = record_name(self._sessions.keyring.name_key, recipient)
-        found = [one for form in self._sessions.forms(scope) for one in await self.listed(form)]
-        return tuple(one for one in found if name in one.audience)
+        return tuple(one for one in await self.listed(scope) if name in one.audience)
 
     async def erase(self, scope: Scope) -> tuple[str, ...]:
         """Destroy all packages of a conversation; return the ids of their sessions.

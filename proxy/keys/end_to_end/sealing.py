@@ -215,12 +215,12 @@ class PackagedSealing:
         not_before = self._sessions.not_before(place(held.scope)[0], now)
         if not_before is None:
             return False
-        least, most = max(not_before, self._sessions.floor(now)), now + MAX_SKEW_SECONDS
+        most = now + MAX_SKEW_SECONDS
         return (
             not held.rotated
             and now < held.soft_end
             and held.used + count <= self._settings.max_messages
-            and least <= held.session.created <= most  # no reader opens one from the future
+            and not_before <= held.session.created <= most  # no reader opens one from the future
         )
 
     def _why_unable(self, held: Held) -> Cause:
@@ -290,7 +290,7 @@ class PackagedSealing:
         now, (conversation, _) = self._clock(), place(scope)
         not_before = self._sessions.not_before(conversation, now) or 0
         # A revocation of this very second must not revoke the new session.
-        begins = max(self._sessions.clock.begins(), not_before, self._sessions.floor(now))
+        begins = max(self._sessions.clock.begins(), not_before)
         if not self._sessions.clock.begun(begins):
             raise KeyUnavailable(BEFORE_REVOCATION)
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)

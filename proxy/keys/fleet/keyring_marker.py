@@ -2,8 +2,7 @@
 
 One note for each keyring, under a name made of its id. Form: u8 version ‖ u64be generation ‖
 digest:16 ‖ thumbprint of the primary KEK:16 ‖ u16be number of disabled KEKs ‖ thumbprint:16 of each
-‖ u16be retired number of each KEK that is gone ‖ HMAC:32. Session records are as they were, so that
-older versions share the store.
+‖ u16be retired number of each KEK that is gone ‖ HMAC:32.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def of(keyring: Keyring) -> Marker:
     """Return the marker of a keyring as it is."""
     disabled = frozenset(kek.thumbprint for kek in keyring.keks if kek.state == "disabled")
     primary = keyring.primary.thumbprint
-    return Marker(keyring.generation, keyring.digest, primary, disabled, keyring.removed)
+    return Marker(keyring.generation, keyring.digest, primary, disabled, keyring.retired)
 
 
 def subdued(keyring: Keyring, marker: Marker) -> Keyring:

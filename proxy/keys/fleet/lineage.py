@@ -72,7 +72,7 @@ class Lineage:
         marker, held = self._marker, self._held
         if self._forked:
             return True
-        same = marker is not None and marker.generation == held.generation > 0
+        same = marker is not None and marker.generation == held.generation
         return same and marker is not None and marker.digest != held.digest
 
     @property
@@ -115,8 +115,7 @@ class Lineage:
             self._disabled |= _disabled_in(file)
             return self.keyring
         same = file.generation == held.generation
-        differs = file.generation > 0 and file.digest != held.digest
-        self._forked = same and (self._forked or differs)
+        self._forked = same and (self._forked or file.digest != held.digest)
         self._older = None
         self._held = _merged(file, held)
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()

@@ -96,8 +96,7 @@ class Presence:
 async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Report, ...]:
     """Return the reports of all processes of the keyring that are alive.
 
-    Raises StoreFailed where the store does not answer. Forged records are left out, and so
-    are processes of versions that do not report.
+    Raises StoreFailed where the store does not answer. Forged records are left out.
     """
     name, key = keyring_marker.name_of(keyring), keyring.record_key
     found = (await store.find(name, _places())).keys

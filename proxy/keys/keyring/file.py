@@ -1,7 +1,6 @@
 """The keyring's file: opened with a root, created once, changed under a lock.
 
-A keyring in the old format has the file of version 0.1.0, one JWE under the root's secret; any
-other is a JSON object with wrappings. A change keeps the root key and its wrappings.
+It is a JSON object with wrappings of a root key. A change keeps the root key and its wrappings.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +22,11 @@ from ...process import hardening
 from .. import private_file
 from . import envelope, jwk_set
 from .keyring import Keyring
-from .root_secret import Passphrase, RootKey
-from .roots.opening import RootRefusal, Roots, name_of
-from .roots.provider import MOST_WRAPPINGS, LocalRoot, RootName, RootProvider, Wrapping
+from .root_secret import RootKey
+from .roots.opening import RootRefusal, Roots
+from .roots.provider import MOST_WRAPPINGS, RootName, RootProvider, Wrapping
 
-VERSION: Final = 2
+VERSION: Final = 1
 
 _MEMBERS: Final = frozenset(
     {"sealyard", "id", "generation", "digest", "wrappings", "keyring", "mac"}
@@ -59,17 +58,12 @@ class KeyringForm:
         return keyring
 
 
-def _decrypted(text: bytes, secret: RootKey | Passphrase) -> Keyring:
-    plaintext = envelope.decrypt(text, secret)
+def _decrypted(text: bytes, root_key: RootKey) -> Keyring:
+    plaintext = envelope.decrypt(text, root_key)
     try:
         return jwk_set.decode(plaintext)
     finally:
         hardening.overwrite_bytes(plaintext)
-
-
-def is_form(text: bytes) -> bool:
-    """Whether a file has this format, and not that of version 0.1.0 (only a JWE)."""
-    return text.lstrip()[:1] == b"{"
 
 
 def compose(keyring: Keyring, root_key: RootKey, wrappings: tuple[Wrapping, ...]) -> bytes:
@@ -145,23 +139,6 @@ class KeyringLock:
     wrappings: tuple[Wrapping, ...]
 
 
-class _FetchedOnce(LocalRoot):
-    """A local root whose secret is fetched once, however often one change needs it."""
-
-    def __init__(self, root: LocalRoot) -> None:
-        self._root = root
-        self._secret: RootKey | Passphrase | None = None
-
-    @property
-    def kind(self) -> str:
-        return self._root.kind
-
-    def fetch(self) -> RootKey | Passphrase:
-        if self._secret is None:
-            self._secret = self._root.fetch()
-        return self._secret
-
-
 @dataclass(frozen=True, slots=True)
 class OpenedKeyring:
     """A keyring, the root that opened its file, and those that were tried before."""
@@ -187,7 +164,9 @@ def read_keyring(path: Path, root: RootProvider | Roots) -> OpenedKeyring:
 
 def create_keyring(path: Path, keyring: Keyring, root: RootProvider | Roots) -> None:
     """Write a new file, wrapped by every root; raise KeyringError when `path` exists already."""
-    content = _content(keyring, Roots.of(root), None)
+    roots, root_key = Roots.of(root), RootKey(os.urandom(KEY_BYTES))
+    wrappings = roots.wrap(root_key, keyring.id, now=int(time.time()))
+    content = compose(keyring, root_key, wrappings)
     with private_file.locked(path):
         if path.exists() or path.is_symlink():
             raise KeyringError(f"{path}: exists already and is not overwritten")
@@ -202,22 +181,19 @@ def update_keyring(
     Reading, changing and writing happen under one lock, so concurrent updates lose nothing.
     Whatever `change` raises leaves the file as it was.
     """
-    roots = _fetched_once(Roots.of(root))
     with private_file.locked(path):
-        before, lock = _read(path, roots)
+        before, lock = _read(path, Roots.of(root))
         changed = change(before.keyring)
-        private_file.write(path, _content(changed, roots, lock))
+        private_file.write(path, compose(changed, lock.root_key, lock.wrappings))
     return changed
 
 
 def read_form(path: Path) -> KeyringForm:
     """Return the file as it can be read without a root: nothing in it is verified.
 
-    Raises KeyringError, naming the path, for a file of the old format, which has no wrappings.
+    Raises KeyringError, naming the path, for any other file.
     """
     text = private_file.read(path, MAX_FILE_BYTES).strip()
-    if not is_form(text):
-        raise KeyringError(f"{path}: has the old format: run `sealyard keys upgrade` first")
     try:
         return parse(text)
     except KeyringError as error:
@@ -235,18 +211,11 @@ def update_lock(path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock
     """
     with private_file.locked(path):
         opened, lock = _read(path, roots)
-        if lock is None:
-            raise KeyringError(f"{path}: has the old format: run `sealyard keys upgrade` first")
         changed, locked = change(opened.keyring, lock)
         private_file.write(path, compose(changed, locked.root_key, locked.wrappings))
 
 
-def _fetched_once(roots: Roots) -> Roots:
-    listed = (_FetchedOnce(one) if isinstance(one, LocalRoot) else one for one in roots.listed)
-    return replace(roots, listed=tuple(listed))
-
-
-def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
+def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock]:
     try:
         found = path.exists()
     except OSError as error:
@@ -262,26 +231,11 @@ def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
     raise kind(f"{path}: {reason}")
 
 
-def _opened(text: bytes, roots: Roots) -> tuple[OpenedKeyring, KeyringLock | None]:
+def _opened(text: bytes, roots: Roots) -> tuple[OpenedKeyring, KeyringLock]:
     if not text:
         raise KeyringError("the file is empty")
-    if is_form(text):
-        form = parse(text)
-        unwrapped = roots.unwrap(form.wrappings, form.id)
-        root_key = unwrapped.root_key
-        opened = OpenedKeyring(form.opened(root_key), unwrapped.by, unwrapped.refusals)
-        return opened, KeyringLock(root_key, form.wrappings)
-    keyring = _decrypted(text, roots.secret())
-    if keyring.joined_since is not None:
-        raise KeyringError("a keyring of the new format is in a file of the old format")
-    roots.require_pinned(keyring.id)
-    return OpenedKeyring(keyring, name_of(roots.listed[0])), None
-
-
-def _content(keyring: Keyring, roots: Roots, lock: KeyringLock | None) -> bytes:
-    if keyring.joined_since is None:
-        return envelope.encrypt(jwk_set.encode(keyring), roots.secret()) + b"\n"
-    if lock is None:
-        root_key = RootKey(os.urandom(KEY_BYTES))
-        lock = KeyringLock(root_key, roots.wrap(root_key, keyring.id, now=int(time.time())))
-    return compose(keyring, lock.root_key, lock.wrappings)
+    form = parse(text)
+    unwrapped = roots.unwrap(form.wrappings, form.id)
+    root_key = unwrapped.root_key
+    opened = OpenedKeyring(form.opened(root_key), unwrapped.by, unwrapped.refusals)
+    return opened, KeyringLock(root_key, form.wrappings)

@@ -1,16 +1,15 @@
-"""The parts of a keyring: KEKs with their ids and numbers, merged keyrings, and revocations."""
+"""The parts of a keyring: KEKs with their ids and numbers, and revocations."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...core.crypto import base64url, derivation
-from ...core.crypto.secret import Kek, NameKey, RecordKey
+from ...core.crypto.secret import Kek, NameKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
 
@@ -20,20 +19,15 @@ STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
 MAX_NUMBER: Final = 65535
 MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
-MAX_FORMER: Final = 8
-MAX_CANDIDATES: Final = 4
-"""How many KEKs may share one number or one id; all of them are tried."""
 MARK_CHARS: Final = 4
 """How many characters of its thumbprint end the id of a new KEK."""
 
-_LONGEST_RUN: Final = 256
 _NUMBER_BYTES: Final = 4
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _WAY_OUT: Final = (
     "a new revocation drops those that are older than 368 days and a day older than every KEK, so"
     " rotate the KEK and, when nothing needs the old ones any more, disable and remove them"
-    " (`sealyard keys add`, `promote`, `disable`, `remove`); a keyring in the old format keeps all"
-    " revocations until `sealyard keys upgrade`"
+    " (`sealyard keys add`, `promote`, `disable`, `destroy`)"
 )
 
 RandomBytes = Callable[[int], bytes]
@@ -44,7 +38,6 @@ RandomBytes = Callable[[int], bytes]
 class KekEntry:
     """One KEK and its state in the keyring. `created` is in seconds since 1970.
 
-    `also` are other ids by which tokens name it, from keyrings that were merged into this one.
     `thumbprint` are the 16 bytes that distinguish it from all others, whatever its id; they are
     made from the key, and outlive one that is given up.
     """
@@ -54,29 +47,12 @@ class KekEntry:
     created: int
     state: KekState
     key: Kek
-    also: tuple[str, ...] = ()
     thumbprint: bytes = b""
 
     def __post_init__(self) -> None:
         """Make the thumbprint, unless this is another state of a KEK that has it."""
         if not self.thumbprint:
             object.__setattr__(self, "thumbprint", derivation.kek_thumbprint(self.key))
-
-
-@dataclass(frozen=True, slots=True)
-class Former:
-    """The name key and record key of a keyring that was merged into this one.
-
-    Its records and revocations still use them. Its KEKs are among those of the keyring.
-    """
-
-    name_key: NameKey
-    record_key: RecordKey
-
-    @property
-    def id(self) -> str:
-        """The id of that keyring."""
-        return keyring_id(self.name_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +94,9 @@ def new_number(taken: frozenset[int], random: RandomBytes) -> int:
     raise KeyringError("no KEK number is left; create a new keyring")
 
 
-def removed_numbers(numbers: Iterable[int], highest: int) -> frozenset[int]:
-    """Return the numbers of the KEKs that were removed from a keyring of the old format.
-
-    It assigns numbers in order, so the missing ones up to `highest` were removed. A longer run than
-    256 of them was never assigned: above it is the random number of a KEK that was merged in from a
-    keyring of the new format.
-    """
-    removed: set[int] = set()
-    before = 0
-    for number in sorted({*numbers, highest + 1}):
-        missing = range(before + 1, number)
-        if len(missing) <= _LONGEST_RUN:
-            removed.update(missing)
-        before = number
-    return frozenset(removed)
-
-
 def check_kek(entry: KekEntry) -> None:
     """Raise KeyringError for a KEK with an invalid id, number, time or state."""
-    if len(entry.also) != len({entry.id, *entry.also}) - 1:
-        raise KeyringError("a KEK has the same id twice")
-    if not all(KEK_ID_PATTERN.fullmatch(one) for one in (entry.id, *entry.also)):
+    if not KEK_ID_PATTERN.fullmatch(entry.id):
         raise KeyringError("a KEK id is 1 to 32 of the characters A-Z a-z 0-9 _ -")
     if not 1 <= entry.number <= MAX_NUMBER:
         raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}; create a new keyring")
@@ -149,37 +106,25 @@ def check_kek(entry: KekEntry) -> None:
         raise KeyringError("a KEK is primary, decrypt or disabled")
 
 
-def check_old_numbers(numbers: Sequence[int], highest: int, retired: frozenset[int]) -> None:
-    """Raise KeyringError unless the KEK numbers are possible in a keyring of the old format."""
-    if len(set(numbers)) != len(numbers):
-        raise KeyringError("two KEKs have the same number")
-    if not max(numbers) <= highest <= MAX_NUMBER or retired:
-        raise KeyringError("the highest KEK number does not match the KEKs")
+def check_distinct(keks: Sequence[KekEntry]) -> None:
+    """Raise KeyringError where two KEKs have one id, one number or one key."""
+    for what, found in (
+        ("id", {entry.id for entry in keks}),
+        ("number", {entry.number for entry in keks}),
+        ("key", {entry.thumbprint for entry in keks}),
+    ):
+        if len(found) != len(keks):
+            raise KeyringError(f"two KEKs have the same {what}")
 
 
-def check_numbers(numbers: Sequence[int], highest: int, retired: frozenset[int]) -> None:
-    """Raise KeyringError unless the KEK numbers are possible in a keyring of the new format."""
-    if highest or retired.intersection(numbers):
+def check_numbers(numbers: Sequence[int], retired: frozenset[int]) -> None:
+    """Raise KeyringError unless these can be the numbers of KEKs and of removed KEKs."""
+    if retired.intersection(numbers):
         raise KeyringError("the retired KEK numbers do not match the KEKs")
     if len(retired) > MAX_RETIRED:
         raise KeyringError(f"a keyring retires at most {MAX_RETIRED} numbers; create a new one")
     if not all(1 <= number <= MAX_NUMBER for number in retired):
         raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}")
-
-
-def check_merged(own_id: str, keks: Sequence[KekEntry], former: Sequence[Former]) -> None:
-    """Raise KeyringError where KEKs or merged keyrings repeat, or share an id too often."""
-    if len({entry.thumbprint for entry in keks}) != len(keks):
-        raise KeyringError("the keyring holds one KEK twice")
-    if len({own_id, *(one.id for one in former)}) != len(former) + 1:
-        raise KeyringError("the keyring holds one former keyring twice")
-    if len(former) > MAX_FORMER:
-        raise KeyringError(f"at most {MAX_FORMER} keyrings can be merged into one")
-    named: Counter[str | int] = Counter()
-    for entry in keks:
-        named.update({entry.id, *entry.also, entry.number})
-    if max(named.values()) > MAX_CANDIDATES:
-        raise KeyringError(f"more than {MAX_CANDIDATES} KEKs have the same id or number")
 
 
 def check_revocations(revocations: Sequence[Revocation]) -> None:

@@ -24,10 +24,8 @@ class TenantKeks(Protocol):
     def primary(self) -> KekEntry:
         """The one that new sessions are sealed under."""
 
-    def candidates(
-        self, *, kek_id: str | None = None, number: int | None = None
-    ) -> tuple[KekEntry, ...]:
-        """Return those with that id, or else that number, that may open."""
+    def usable(self, *, kek_id: str | None = None, number: int | None = None) -> KekEntry | None:
+        """Return the one with that id, or else that number, if it may open."""
 
 
 class KekSource(Protocol):
@@ -37,10 +35,7 @@ class KekSource(Protocol):
     """
 
     def of(self, tenant: Name | None) -> TenantKeks:
-        """Return the KEKs of the tenant, as the rule binds it; None where it binds none.
-
-        For sessions of before `joined_since`, a joined name is the text that it reads as.
-        """
+        """Return the KEKs of the tenant, as the rule binds it; None where it binds none."""
 
 
 class OneKeyring:

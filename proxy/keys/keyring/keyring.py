@@ -15,7 +15,7 @@ from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
 from . import kek
-from .kek import Former, KekEntry, KekState, RandomBytes, Revocation
+from .kek import KekEntry, KekState, RandomBytes, Revocation
 
 MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
@@ -32,26 +32,19 @@ LONGEST_SECONDS: Final = _DAY + 366 * _DAY
 class Keyring:
     """All KEKs in the order in which they were added, exactly one of them primary.
 
-    `generation` grows with every change of the KEKs, not with revocations; it is 0 for a keyring
-    from before generations were counted. From `joined_since` (seconds since 1970) on, joined names
-    are sealed under labels of their own; None means the old format, which older versions read.
-    `retired` are the numbers of removed KEKs, which are never used again: otherwise a short-form
-    token would be tried with the wrong KEK. The old format has the highest number ever used
-    (`highest_number`) instead. `former` are the keyrings that were merged into this one: after a
-    merge, a few KEKs may share one id or number. A revocation in the keyring survives the loss of
-    every store; those up to `pruned` (seconds since 1970) may have been dropped, once they could no
-    longer refuse any session.
+    `generation` grows with every change of the KEKs, not with revocations. `retired` are the
+    numbers of removed KEKs, which are never used again: otherwise a short-form token would be tried
+    with the wrong KEK. A revocation in the keyring survives the loss of every store; those up to
+    `pruned` (seconds since 1970) may have been dropped, once they could no longer refuse any
+    session.
     """
 
     keks: tuple[KekEntry, ...]
     name_key: NameKey
     record_key: RecordKey
-    highest_number: int = 0
     revocations: tuple[Revocation, ...] = ()
-    generation: int = 0
-    joined_since: int | None = None
+    generation: int = 1
     retired: frozenset[int] = frozenset()
-    former: tuple[Former, ...] = ()
     pruned: int = 0
 
     def __post_init__(self) -> None:
@@ -60,17 +53,12 @@ class Keyring:
             raise KeyringError(f"a keyring holds 1 to {MAX_KEKS} KEKs")
         for entry in self.keks:
             kek.check_kek(entry)
-        if len({entry.id for entry in self.keks}) != len(self.keks):
-            raise KeyringError("two KEKs have the same id")
+        kek.check_distinct(self.keks)
         if sum(entry.state == "primary" for entry in self.keks) != 1:
             raise KeyringError("exactly one KEK must be primary")
-        if min(self.generation, self.pruned) < 0 or (
-            self.joined_since is not None and self.joined_since < 0
-        ):
-            raise KeyringError("a keyring's generation and times must not be below 0")
-        check_numbers = kek.check_old_numbers if self.joined_since is None else kek.check_numbers
-        check_numbers([one.number for one in self.keks], self.highest_number, self.retired)
-        kek.check_merged(self.id, self.keks, self.former)
+        if self.generation < 1 or self.pruned < 0:
+            raise KeyringError("a keyring's generation is at least 1, and its times at least 0")
+        kek.check_numbers([one.number for one in self.keks], self.retired)
         kek.check_revocations(self.revocations)
 
     @property
@@ -82,26 +70,11 @@ class Keyring:
     def digest(self) -> str:
         """The 22 characters that identify what this generation holds, revocations aside."""
         keks = sorted(
-            [one.id, one.number, one.created, one.state, one.thumbprint.hex(), *one.also]
-            for one in self.keks
+            [one.id, one.number, one.created, one.state, one.thumbprint.hex()] for one in self.keks
         )
-        contents: dict[str, object] = {
-            "highest_number": self.highest_number,
-            "joined_since": self.joined_since,
-            "keks": keks,
-            "retired": sorted(self.retired),
-        }
-        if self.former:
-            contents["former"] = sorted(one.id for one in self.former)
+        contents = {"keks": keks, "retired": sorted(self.retired)}
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.name_key, text)).decode()
-
-    @property
-    def removed(self) -> frozenset[int]:
-        """The numbers of the KEKs that were removed, as far as they are known."""
-        if self.joined_since is not None:
-            return self.retired
-        return kek.removed_numbers([entry.number for entry in self.keks], self.highest_number)
 
     @property
     def primary(self) -> KekEntry:
@@ -115,20 +88,13 @@ class Keyring:
                 return entry
         raise KeyringError("the keyring holds no KEK with that id")
 
-    def candidates(
-        self, *, kek_id: str | None = None, number: int | None = None
-    ) -> tuple[KekEntry, ...]:
-        """Return the KEKs with that id, or else that number, that may open tokens."""
-        if kek_id is not None:
-            found = [one for one in self.keks if kek_id == one.id or kek_id in one.also]
-        else:
-            found = [one for one in self.keks if number == one.number]
-        return tuple(one for one in found if one.state != "disabled")
-
-    @property
-    def all_names(self) -> tuple[Former, ...]:
-        """The name key and the record key of this keyring, and then of those merged into it."""
-        return (Former(self.name_key, self.record_key), *self.former)
+    def usable(self, *, kek_id: str | None = None, number: int | None = None) -> KekEntry | None:
+        """Return the KEK with that id, or else that number, if it may open tokens."""
+        for entry in self.keks:
+            named = number == entry.number if kek_id is None else kek_id == entry.id
+            if named and entry.state != "disabled":
+                return entry
+        return None
 
     def not_before(self, name: str) -> int:
         """Return the time (seconds) before which its sessions are revoked; 0 for none."""
@@ -150,10 +116,7 @@ class Keyring:
 
         A durable session is no older than its KEK, by the clocks of those who made the two. An
         ephemeral one, or one from a key package, does not open for longer than `LONGEST_SECONDS`.
-        The old format cannot record that some were dropped, and keeps all.
         """
-        if self.joined_since is None:
-            return ()
         oldest = min(one.created for one in self.keks) - CLOCKS_SECONDS
         latest = min(oldest, now - LONGEST_SECONDS - CLOCKS_SECONDS)
         return tuple(one for one in self.revocations if one.not_before <= latest)
@@ -181,10 +144,6 @@ class Keyring:
         """
         key = self._drawn(kek_id, random) if marked else Kek(random(KEY_BYTES))
         named = kek.marked_id(kek_id, key) if marked else kek_id
-        if self.joined_since is None:
-            number = self.highest_number + 1
-            entry = KekEntry(named, number, now, "decrypt", key)
-            return self._changed(keks=(*self.keks, entry), highest_number=number)
         taken = self.retired.union(one.number for one in self.keks)
         entry = KekEntry(named, kek.new_number(taken, random), now, "decrypt", key)
         return self._changed(keks=(*self.keks, entry))
@@ -235,29 +194,7 @@ class Keyring:
         if removed.state != "disabled":
             raise KeyringError("only a disabled KEK can be removed")
         keks = tuple(entry for entry in self.keks if entry.id != kek_id)
-        if self.joined_since is None:
-            return self._changed(keks=keks)
         return self._changed(keks=keks, retired=self.retired | {removed.number})
-
-    def upgrade(self, joined_since: int) -> Keyring:
-        """Return the keyring in the new format, which older versions do not read.
-
-        Joined names are sealed under labels of their own from `joined_since` on (seconds since
-        1970); every process must have the keyring by then. One in the new format is returned
-        unchanged.
-        """
-        if self.joined_since is not None:
-            return self
-        return self._changed(joined_since=joined_since, retired=self.removed, highest_number=0)
-
-    def set_apart(self, joined_since: int, now: int) -> Keyring:
-        """Return the keyring that sets joined names apart at another time; both are in the future.
-
-        Raises KeyringError where either time has passed: tokens may have been sealed by it.
-        """
-        if self.joined_since is None or min(self.joined_since, joined_since) <= now:
-            raise KeyringError("joined names are already separated, or that time has passed")
-        return self._changed(joined_since=joined_since)
 
     def after(self, generation: int) -> Keyring:
         """Return the keyring with a generation above its own and above `generation`."""
@@ -288,7 +225,7 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
     named = kek.marked_id(kek_id, key) if marked else kek_id
     first = KekEntry(named, kek.new_number(frozenset(), random), now, "primary", key)
     name_key, record_key = NameKey(random(KEY_BYTES)), RecordKey(random(KEY_BYTES))
-    return Keyring((first,), name_key, record_key, generation=1, joined_since=now)
+    return Keyring((first,), name_key, record_key)
 
 
 def shown(keyring_id: str) -> str:

@@ -116,8 +116,7 @@ def is_about(said: Mapping[str, Any], scope: Scope) -> bool:
     if not isinstance(subject, dict):
         return False
     salt = decoded(subject.get("salt"))
-    forms = (scope, scope.as_text()) if scope.joined else (scope,)
-    return salt is not None and subject.get("sha256") in [_subject(one, salt) for one in forms]
+    return salt is not None and subject.get("sha256") == _subject(scope, salt)
 
 
 def _subject(scope: Scope, salt: bytes) -> str:

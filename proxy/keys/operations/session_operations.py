@@ -18,7 +18,7 @@ from ...core.edits.key_needs import Needs
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ..end_to_end import rotation_marker
 from ..end_to_end.package_store import PackageStore
-from ..sessions import joined_scopes, session_control
+from ..sessions import session_control
 from ..sessions.pending_revocations import PendingRevocations
 from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
@@ -63,7 +63,7 @@ class SessionOperations:
             return await self._erase(call)
         agreed: bool | None = None
         unknown = await self._unknown(call.scope) if call.action == "rotate" else None
-        scope = self._sessions.forms(call.scope)[0]
+        scope = call.scope
         if call.action == "create":
             await self._sessions.resolve(Needs({scope: 0}))
         elif call.action == "rotate":
@@ -87,40 +87,15 @@ class SessionOperations:
         """Return True where nothing is known of a scope, here or in the store; else None."""
         packages = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
         try:
-            for form in self._sessions.forms(scope):
-                if await session_control.known(self._sessions, form) or await packages.listed(form):
-                    return None
+            if await session_control.known(self._sessions, scope) or await packages.listed(scope):
+                return None
         except KeyUnavailable:
             return None
         return True
 
     async def _revoke(self, call: SessionCall) -> SessionResult:
-        """Revoke every form of the scope; the result is that of all of them together."""
         if call.keep:
             call = await self.timed(call)
-        keyring, now = self._sessions.keyring, self._sessions.now()
-        first, *others = [
-            await self._revoke_form(replace(call, scope=form, not_before=before))
-            for form, before in joined_scopes.revocations(call.scope, keyring, now, call.not_before)
-        ]
-        for one in others:
-            first = replace(
-                first,
-                store=first.store and one.store,
-                kept=one.kept if first.kept is None else first.kept and one.kept is not False,
-                durable=first.durable and one.durable,
-                problem=first.problem or one.problem,
-                unknown=(first.unknown and one.unknown) or None,
-            )
-        if not call.keep:
-            return first
-        return replace(
-            first,
-            open=_still_open(first),
-            others_within=self._sessions.revocation_max_age if first.store else None,
-        )
-
-    async def _revoke_form(self, call: SessionCall) -> SessionResult:
         unknown = await self._unknown(call.scope)
         if not call.keep:
             session_control.refuse(self._sessions, call.scope, call.not_before)
@@ -140,7 +115,7 @@ class SessionOperations:
         store, kept = taken if self._sessions.store.shared else None, None
         if store is False and self._pending is not None:
             kept = await self._pending.add(view.name, view.not_before, timed=timed)
-        return SessionResult(
+        result = SessionResult(
             view.name,
             view.not_before,
             store=store,
@@ -149,6 +124,8 @@ class SessionOperations:
             problem=problem,
             unknown=unknown,
         )
+        within = self._sessions.revocation_max_age if store else None
+        return replace(result, open=_still_open(result), others_within=within)
 
     async def _erase(self, call: SessionCall) -> SessionResult:
         """Destroy the keys and revoke them, since copies may come back: both, or an error.
@@ -158,36 +135,31 @@ class SessionOperations:
         """
         sessions, scope = self._sessions, call.scope
         packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
-        forms = sessions.forms(scope)
         if not call.keep:
             if sessions.ephemeral:
                 await self._revoke(call)
-                for form in forms:
-                    sessions.drop(form)
-            for form in forms:
-                self._drop_packaged(form)
-            view = sessions.view(forms[0])
+                sessions.drop(scope)
+            self._drop_packaged(scope)
+            view = sessions.view(scope)
             return SessionResult(view.name, view.not_before)
-        listed = [one for form in forms for one in await packages.listed(form)]
+        listed = await packages.listed(scope)
         if not sessions.ephemeral and not listed:
             raise NotErasable
-        name = sessions.view(forms[0]).name
+        name = sessions.view(scope).name
         await sessions.write_down("sessions.erase", scope=name)
         revoked = SessionResult(name, 0, unknown=await self._unknown(scope))
         gone: tuple[str, ...] = ()
         if sessions.ephemeral:
             revoked = await self._revoke(call)
-        for form in forms:
-            if sessions.ephemeral:
-                gone += await session_control.erase(sessions, form)
-            # Before and after: messages in between begin keys that are destroyed with the others.
-            self._drop_packaged(form)
-            try:
-                gone += await packages.erase(form)
-            finally:  # what timed out may have been done all the same
-                self._drop_packaged(form)
-            # A process that has a key of such a package in memory begins another one.
-            await rotation_marker.put(sessions, form)
+            gone = await session_control.erase(sessions, scope)
+        # Before and after: messages in between begin keys that are destroyed with the others.
+        self._drop_packaged(scope)
+        try:
+            gone += await packages.erase(scope)
+        finally:  # what timed out may have been done all the same
+            self._drop_packaged(scope)
+        # A process that has a key of such a package in memory begins another one.
+        await rotation_marker.put(sessions, scope)
         await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
         unknown = None if gone else revoked.unknown
         return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))

@@ -6,7 +6,6 @@ Revocations in the keyring are honoured. Those that are only in a store are not 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,6 @@ from ...core.crypto.token import KeyId, Token
 from ...core.errors import OpenFailed
 from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
-from ..sessions import joined_scopes
 from ..sessions.agreement import began
 from ..sessions.durable import durable_session
 from ..stores.records import record_name
@@ -98,58 +96,32 @@ def _is_of(keyring: Keyring, sealed: Token, scope: Scope) -> bool:
 
 
 def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:
-    """Return the KEK that opens a token in one form of its names; raise OpenFailed for none."""
-    failed = "bad-tag"
-    for form in _forms(keyring, sealed, context):
-        try:
-            candidates = _opening(keyring, sealed, form.scope)
-        except OpenFailed as failure:
-            failed = failure.reason
-            continue
-        for entry in candidates:
-            session = durable_session(entry, sealed.key_id.sid, form.scope)
-            try:
-                session.open(sealed, form, now)
-            except OpenFailed as failure:
-                failed = failure.reason
-            else:
-                return entry
-    raise OpenFailed(failed)
+    """Return the KEK that opens a token; raise OpenFailed for none."""
+    entry = _opening(keyring, sealed, context.scope)
+    durable_session(entry, sealed.key_id.sid, context.scope).open(sealed, context, now)
+    return entry
 
 
 def _unlocked(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, SessionKey]:
     """Return the KEK and the session key under which a token verifies; else raise OpenFailed."""
-    failed = "bad-tag"
-    for form in _forms(keyring, sealed, Context(scope)):
-        try:
-            candidates = _opening(keyring, sealed, form.scope)
-        except OpenFailed as failure:
-            failed = failure.reason
-            continue
-        for entry in candidates:
-            key = derivation.session_key(entry.key, sealed.key_id.sid, form.scope)
-            with suppress(OpenFailed):
-                Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
-                return entry, key
-    raise OpenFailed(failed)
+    entry = _opening(keyring, sealed, scope)
+    key = derivation.session_key(entry.key, sealed.key_id.sid, scope)
+    try:
+        Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+    except OpenFailed:
+        raise OpenFailed("bad-tag") from None
+    return entry, key
 
 
-def _forms(keyring: Keyring, sealed: Token, context: Context) -> tuple[Context, ...]:
-    """Return the forms in which the names of a token's context may have been sealed."""
-    older = sealed.key_id.created < joined_scopes.joined_since(keyring)
-    return (context, context.as_text()) if context.joined and older else (context,)
-
-
-def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, ...]:
-    """Return the KEKs that the token may be of; raise OpenFailed where it may not open."""
+def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
+    """Return the KEK that the token names; raise OpenFailed where it may not open."""
     key_id = sealed.key_id
-    candidates = keyring.candidates(kek_id=key_id.kek_id, number=key_id.kek_number)
-    if not candidates:
+    entry = keyring.usable(kek_id=key_id.kek_id, number=key_id.kek_number)
+    if entry is None:
         raise OpenFailed("unknown-or-disabled-kek")
-    names = (record_name(one.name_key, scope) for one in keyring.all_names)
-    if began(key_id.sid) < max(map(keyring.not_before, names)):
+    if began(key_id.sid) < keyring.not_before(record_name(keyring.name_key, scope)):
         raise OpenFailed("revoked-session")
-    return candidates
+    return entry
 
 
 def _named(key_id: KeyId) -> str:

@@ -47,10 +47,7 @@ class OpenedValue(NamedTuple):
 
 async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
     """Return the token of each value; raise KeyUnavailable where a session is not available."""
-    needs = Needs(
-        seals=Counter(one.context.scope for one in values),
-        joined=any(one.context.joined for one in values),
-    )
+    needs = Needs(seals=Counter(one.context.scope for one in values))
     keys = KeysInUse(await sessions.resolve(needs))
     return [_sealed(keys, one) for one in values]
 
@@ -64,14 +61,13 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     decoded = [(_decoded(one.text), one.context) for one in asked]
     as_bytes = [one.text.startswith(token.BASE64_MARK) for one in asked]
     wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
-    joined = any(context.joined for _, context in decoded)
-    keys = KeysInUse(await sessions.resolve(Needs({}, wanted, joined)))
+    keys = KeysInUse(await sessions.resolve(Needs({}, wanted)))
     now = sessions.now()
     opened: list[OpenedValue] = []
     proven: Counter[Session] = Counter()
     try:
         for (one, context), raw in zip(decoded, as_bytes, strict=True):
-            session, plaintext, _ = keys.open(one, context, now)
+            session, plaintext = keys.open(one, context, now)
             proven[session] += 1
             opened.append(OpenedValue(plaintext if raw else one.as_text(plaintext), one.cty))
     except OpenFailed as failed:
@@ -82,10 +78,10 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
 
 
 def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
-    session, context = keys.seal_for(one.context)
     cty = CTY_JSON if one.json_value else None
     plaintext = sealed_bytes(one.plaintext, one.form, json_value=one.json_value)
-    return session.seal(plaintext, context, cty=cty, form=one.form)
+    session = keys.seal_for(one.context.scope)
+    return session.seal(plaintext, one.context, cty=cty, form=one.form)
 
 
 def sealed_bytes(value: bytes, form: Form, *, json_value: bool) -> bytes:

@@ -8,7 +8,6 @@ their key is derived from the keyring in any case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -23,7 +22,6 @@ from ..lru_map import BoundedMap
 from ..stores import ClockRefused, HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
-from . import joined_scopes
 from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
 from .shared_clock import SharedClock
@@ -36,10 +34,13 @@ def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> Ses
 
 def key_of_record(record: SessionRecord, name: str, keks: TenantKeks) -> SessionKey | None:
     """Return the record's session key; None where its KEK may not open, or did not wrap it."""
-    for entry in keks.candidates(number=record.kek_number):
-        with suppress(OpenFailed):
-            return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
-    return None
+    entry = keks.usable(number=record.kek_number)
+    if entry is None:
+        return None
+    try:
+        return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
+    except OpenFailed:
+        return None
 
 
 BEFORE_REVOCATION: Final = "clock-before-revocation"
@@ -178,12 +179,12 @@ class Agreement:
         )
 
     def _new_record(self, keys: ScopeKeys) -> SessionRecord:
-        state, keyring, keks, _ = keys
+        state, keks = keys.state, keys.keks
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
         # A revocation of this very second must not revoke the new session.
-        begins = max(self._clock.begins(), state.not_before, joined_scopes.floor(keyring, now))
+        begins = max(self._clock.begins(), state.not_before)
         if not self._clock.begun(begins):
             raise KeyUnavailable(BEFORE_REVOCATION)
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)

@@ -19,7 +19,7 @@ TRIED_SESSIONS: Final = 256
 """How many sessions are kept under which no tag has verified yet."""
 
 _Place = tuple[Scope, bytes]
-"""A session among all: its scope, and the ids of the KEKs that it may be of before its own id."""
+"""A session among all: its scope, and the id of its KEK before its own id."""
 
 
 def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
@@ -29,61 +29,45 @@ def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
 
 
 class _Source:
-    """What sessions are derived from, and why they must not open, if they are decoys.
+    """What sessions are derived from, and why they must not open, if they are decoys."""
 
-    Where a keyring was merged, there may be several KEKs, which are tried one after the other.
-    """
+    __slots__ = ("entry", "prefix", "refusal")
 
-    __slots__ = ("entries", "prefix", "refusal")
-
-    def __init__(self, entries: tuple[KekEntry, ...], refusal: str | None) -> None:
-        self.entries = entries
-        self.prefix = b"".join(_prefix(entry.id) for entry in entries)
+    def __init__(self, entry: KekEntry, refusal: str | None = None) -> None:
+        self.entry = entry
+        self.prefix = _prefix(entry.id)
         self.refusal = refusal
 
 
 class _Opening:
     """What the sessions of one tenant's tokens are derived from.
 
-    `named` has a source for each id and number of a KEK; `unknown` and `revoked` are decoys.
-    `padding` are decoys: so many are tried in addition to the KEK that a token names. `prefixes`
-    are those of all sources that a KEK is in, by its id; the first is of the source of that id.
+    `named` has the source of each id and number of a KEK; `unknown` and `revoked` are decoys.
     """
 
-    __slots__ = ("keks", "named", "padding", "prefixes", "revoked", "unknown")
+    __slots__ = ("keks", "named", "revoked", "unknown")
 
     def __init__(self, keks: TenantKeks, decoy: KekEntry) -> None:
         self.keks = keks
-        named: dict[str | int | None, list[KekEntry]] = {}
+        self.named: dict[str | int | None, _Source] = {}
         for entry in keks.keks:
-            for name in _names(entry):
-                named.setdefault(name, []).append(entry)
-        self.padding = (decoy,) * (max(map(len, named.values())) - 1)
-        self.named = {name: self._source(entries, decoy) for name, entries in named.items()}
-        self.prefixes = {
-            entry.id: tuple(dict.fromkeys(self.named[name].prefix for name in _names(entry)))
-            for entry in keks.keks
-        }
-        self.unknown = _Source((decoy, *self.padding), "unknown-key")
-        revoked = replace(decoy, id="-")  # kept apart from those of unknown KEKs
-        self.revoked = _Source((revoked, *self.padding), "revoked-session")
-
-    def _source(self, entries: list[KekEntry], decoy: KekEntry) -> _Source:
-        usable = [entry for entry in entries if entry.state != "disabled"]
-        # Kept apart, by the id, from those that open and from other decoys.
-        decoys = [replace(one, key=decoy.key) for one in entries if one not in usable]
-        every = (*usable, *decoys, *self.padding)[: len(self.padding) + 1]
-        return _Source(every, None if usable else "disabled-key")
+            source = _Source(entry)
+            if entry.state == "disabled":
+                # Kept apart, by the id, from those that open and from other decoys.
+                source = _Source(replace(entry, key=decoy.key), "disabled-key")
+            self.named[entry.id] = self.named[entry.number] = source
+        self.unknown = _Source(decoy, "unknown-key")
+        # Kept apart from those of unknown KEKs.
+        self.revoked = _Source(replace(decoy, id="-"), "revoked-session")
 
 
 class DurableSessions:
     """Finds the sessions of durable tokens to be opened, and decoys for those that must not open.
 
     Decoys are derived from a random KEK of this process and kept as any other session is, so that
-    refusing takes as long as trying does, the first time and later. For the same reason there are
-    as many to be tried for each name as for the one that the most KEKs share. A session is
-    kept for long once a tag has verified under it. Until then it is one of a few hundred, decoys
-    among them: anyone can make up session ids, and must not push out real ones.
+    refusing takes as long as trying does, the first time and later. A session is kept for long once
+    a tag has verified under it. Until then it is one of a few hundred, decoys among them: anyone
+    can make up session ids, and must not push out real ones.
     """
 
     def __init__(self, keks: KekSource, limit: int, *, random: RandomBytes) -> None:
@@ -95,7 +79,7 @@ class DurableSessions:
         self._opening: dict[int, _Opening] = {}
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
         self.kept: set[Session] = set()
-        """The same, and those that are tried with them, to be told at a glance."""
+        """The same, to be told at a glance."""
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
 
     def __len__(self) -> int:
@@ -117,7 +101,7 @@ class DurableSessions:
         proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
         session = proven or tried
         if session is None:
-            session = _derived(source.entries, sid, scope)
+            session = durable_session(source.entry, sid, scope)
             self._tried.put(place, session)
         return session, source.refusal
 
@@ -131,22 +115,14 @@ class DurableSessions:
             return
         keks = self._keks.of(session.scope.tenant)
         opening = self._opening.get(id(keks)) or self._made(keks)
-        prefixes = opening.prefixes.get(session.kek_id)
-        if prefixes is None:
+        if session.kek_id not in opening.named:
             return  # of another keyring
-        places = [(session.scope, prefix + session.sid) for prefix in prefixes]
-        place, first = places[0], session
-        for one in places:
-            tried = self._tried.peek(one)
-            if tried is not None and session in {tried, *tried.others}:
-                place, first = one, tried  # where it is looked for, as one of several maybe
-        if opening.padding and not first.others:
-            first.others = _all_derived(opening.padding, first.sid, first.scope)
+        place = session.scope, _prefix(session.kek_id) + session.sid
         before = self._proven.get(place)
-        for lost in (before, self._proven.put(place, first)):
+        for lost in (before, self._proven.put(place, session)):
             if lost is not None:
-                self.kept.difference_update((lost, *lost.others))
-        self.kept.update((first, *first.others))
+                self.kept.discard(lost)
+        self.kept.add(session)
         self._tried.forget(place)
 
     def _made(self, keks: TenantKeks) -> _Opening:
@@ -161,23 +137,6 @@ class DurableSessions:
         self._proven.clear()
         self.kept.clear()
         self._tried.clear()
-
-
-def _derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> Session:
-    """Return the session under the first KEK, which has those under the others behind it."""
-    session = durable_session(entries[0], sid, scope)
-    if len(entries) > 1:
-        session.others = _all_derived(entries[1:], sid, scope)
-    return session
-
-
-def _all_derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> tuple[Session, ...]:
-    return tuple(durable_session(entry, sid, scope) for entry in entries)
-
-
-def _names(entry: KekEntry) -> tuple[str | int, ...]:
-    """Return by what a token may name a KEK, its own id first."""
-    return entry.id, *entry.also, entry.number
 
 
 def _prefix(kek_id: str) -> bytes:

@@ -136,12 +136,6 @@ class EphemeralSessions:
             self._go_on(scope, sids, self._clock())
             return False
         now = self._clock()
-        for former in state.former:
-            try:
-                _, more = await self._look(scope, state, sids, former)
-            except StoreFailed:  # what is cached still opens
-                continue
-            lives = [one or other for one, other in zip(lives, more, strict=True)]
         if not self._revocations.unchanged(scope, state, changes):
             return True
         state.fresh_until = max(state.fresh_until, now + self._max_age)
@@ -210,8 +204,7 @@ class EphemeralSessions:
         """
         ids = [base64url.encode(sid).decode() for sid in sids]
         found = await self._store.find(named[0], ids)
-        former = None if named[0] == state.name else named
-        self._revocations.learn(state, found.revocation, self._notice, former=former)
+        self._revocations.learn(state, found.revocation, self._notice)
         return found, [
             None if held is None else self._open(held, sid, scope, named)
             for sid, held in zip(sids, found.keys, strict=True)

@@ -22,15 +22,13 @@ FOREVER: Final = float("inf")
 class RevocationState:
     """One scope: its name in the store, its revocation, and how long that stays fresh.
 
-    Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
-    its names, and the keys of its records, under keyrings that were merged into this one. `changes`
+    Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `changes`
     counts how often another process announced a change.
     """
 
     name: str
     not_before: int = 0
     fresh_until: float = 0.0
-    former: tuple[tuple[str, RecordKey], ...] = ()
     changes: int = 0
 
 
@@ -72,9 +70,8 @@ class RevocationStates:
         """Return the state of the scope, as far as it is known."""
         state = self._revocations.get(scope)
         if state is None:
-            name, former = self._names(scope)
-            known = max(map(self._known, (name, *(one for one, _ in former))))
-            state = RevocationState(name, known, 0.0 if self.shared else FOREVER, former)
+            name = self._name(scope)
+            state = RevocationState(name, self._known(name), 0.0 if self.shared else FOREVER)
             if self._revocations.put(scope, state) is not None:
                 self.generation += 1
         return state
@@ -91,8 +88,7 @@ class RevocationStates:
         state = self._revocations.get(scope)
         if state is not None or not (self._learned or self._listed):
             return 0 if state is None else state.not_before
-        name, former = self._names(scope)
-        return max(map(self._known, (name, *(one for one, _ in former))))
+        return self._known(self._name(scope))
 
     def began(self, name: str, created: int) -> None:
         """Note when a session of a name began (seconds since 1970)."""
@@ -106,23 +102,14 @@ class RevocationStates:
         newest = self._newest.get(name) or 0
         return newest if self._begun(newest) else 0
 
-    def learn(
-        self,
-        state: RevocationState,
-        record: bytes | None,
-        notice: Notice,
-        *,
-        former: tuple[str, RecordKey] | None = None,
-    ) -> int | None:
+    def learn(self, state: RevocationState, record: bytes | None, notice: Notice) -> int | None:
         """Learn the scope's revocation from a record of the store, if authentic, and return it.
 
-        `former` is the former name of the scope and its key, where the record was found there.
         Raises KeyUnavailable where another version wrote it: it may revoke any of the sessions.
         """
         if record is None:
             return None
-        name, key = former or (state.name, self._keyring.record_key)
-        not_before = read(record, name, key, notice)
+        not_before = read(record, state.name, self._keyring.record_key, notice)
         if not_before is not None:
             self.revoke(state, not_before)
         return not_before
@@ -137,14 +124,13 @@ class RevocationStates:
         """Do as `revoke` for a name whose scope need not be known here."""
         self._learned[name] = max(not_before, self._learned.get(name, 0))
         for state in self._revocations.entries():
-            if name in {state.name, *(one for one, _ in state.former)}:
+            if name == state.name:
                 state.not_before = max(state.not_before, not_before)
 
     def changed(self, name: str | None) -> None:
         """Ask the store again about one conversation, or about all."""
         for state in self._revocations.entries():
-            names = {None, state.name, *(one for one, _ in state.former)}
-            if self.shared and name in names:
+            if self.shared and name in {None, state.name}:
                 state.fresh_until = 0.0
                 state.changes += 1
 
@@ -167,11 +153,8 @@ class RevocationStates:
         self._revocations.clear()
         self.generation += 1
 
-    def _names(self, scope: Scope) -> tuple[str, tuple[tuple[str, RecordKey], ...]]:
-        former = self._keyring.former
-        return records.record_name(self._keyring.name_key, scope), tuple(
-            (records.record_name(one.name_key, scope), one.record_key) for one in former
-        )
+    def _name(self, scope: Scope) -> str:
+        return records.record_name(self._keyring.name_key, scope)
 
     def _known(self, name: str) -> int:
         return max(self._learned.get(name, 0), self._listed.get(name, 0))

@@ -14,7 +14,6 @@ from ...core.edits.key_needs import Keys
 from ..lru_map import BoundedMap
 from .agreement import began
 from .revocation_state import RevocationState
-from .settings import MAX_SKEW_SECONDS
 
 _SPENT_SESSIONS: Final = 100_000
 
@@ -49,16 +48,13 @@ class SealingSessions:
     out or dropped by a reload, and comes back from the store, would count from zero.
     """
 
-    def __init__(
-        self, limit: int, max_messages: int, joined_since: int = 0, *, begun: Callable[[int], bool]
-    ) -> None:
-        """Begin with none; `joined_since` is that of the keyring, see `joined_scopes`.
+    def __init__(self, limit: int, max_messages: int, *, begun: Callable[[int], bool]) -> None:
+        """Begin with none.
 
         `begun` tells whether a time, in seconds since 1970, is not of the future.
         """
         self._begun = begun
         self._max_messages = max_messages
-        self.joined_since = joined_since
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
         self._spent: BoundedMap[bytes, _Spent] = BoundedMap(_SPENT_SESSIONS)
 
@@ -91,11 +87,10 @@ class SealingSessions:
             held.used += count
         return sessions
 
-    def take_one(self, seals: Mapping[Scope, int], now: float, since: int) -> Keys | None:
+    def take_one(self, seals: Mapping[Scope, int], now: float) -> Keys | None:
         """Do as `take` for one scope, and return the keys of a plan that opens nothing.
 
-        `since` is their `joined_since`. What is returned may be returned again: it must not be
-        changed.
+        What is returned may be returned again: it must not be changed.
         """
         ((scope, count),) = seals.items()
         held = self._held.peek(scope)
@@ -103,10 +98,9 @@ class SealingSessions:
             return None
         self._held.mark(scope)
         held.used += count
-        keys = held.keys
-        if keys is None or keys.joined_since != since:
-            keys = held.keys = Keys({scope: held.session}, {}, joined_since=since)
-        return keys
+        if held.keys is None:
+            held.keys = Keys({scope: held.session}, {})
+        return held.keys
 
     def able(self, held: Sealing, count: int, now: float) -> bool:
         """Return whether a session may seal so many more values."""
@@ -159,12 +153,10 @@ class SealingSessions:
 
         It is none of the future: a clock that goes back leaves none fresh.
         """
-        created = held.session.created
         return (
             now < held.soft_end
             and held.used + count <= self._max_messages
-            and created >= held.state.not_before
-            and (created >= self.joined_since or now < self.joined_since - MAX_SKEW_SECONDS)
+            and held.session.created >= held.state.not_before
         )
 
     def _alive(self, held: Sealing, now: float) -> bool:

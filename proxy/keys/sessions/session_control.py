@@ -28,22 +28,21 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
 
     That is by the clock of the store, if it answers. Sessions that began after a revocation of this
     very second say its time, and those of before a clock was set back say a later one: so it is
-    later than both. It is the same for each form of the scope.
+    later than both.
+
     Raises OperatorError (`clock-skew`) where our clock is too far from the store's: what this
     process calls now would be another time for all others.
     """
-    states = [sessions.revocations.of(form) for form in sessions.forms(scope)]
+    state = sessions.revocations.of(scope)
     with suppress(StoreFailed, KeyUnavailable):
-        for state in states:
-            await _look(sessions, state)
+        await _look(sessions, state)
     if sessions.clock.wrong:
         ahead = sessions.clock.ahead or 0.0
         way = "ahead of" if ahead > 0 else "behind"
         text = f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
         raise OperatorError("clock-skew", detail=text)
-    newest = max(_newest(sessions, state) for state in states)
-    for state in states:
-        sessions.revocations.began(state.name, newest)
+    newest = _newest(sessions, state)
+    sessions.revocations.began(state.name, newest)
     return max(_now(sessions), newest + 1)
 
 

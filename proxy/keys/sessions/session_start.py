@@ -9,7 +9,6 @@ from ..keyring.kek_source import KekSource, TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from ..stores.guarded import REST_SECONDS
-from . import joined_scopes
 from .agreement import Agreed, Agreement, ScopeKeys, began
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
@@ -75,9 +74,7 @@ class SessionStarter:
         spent = held.session.sid if held is not None and not usable else None
 
         def fits(sid: bytes) -> bool:
-            floor = joined_scopes.floor(keys.keyring, self._clock())
-            least = max(keys.state.not_before, floor)
-            return sid != spent and began(sid) >= least
+            return sid != spent and began(sid) >= keys.state.not_before
 
         try:
             agreed = await self._agreement.current(keys, fits)
@@ -138,9 +135,8 @@ class SessionStarter:
         created = began(held.session.sid)
         if created < held.state.not_before:
             return "revoked"
-        floor = joined_scopes.floor(self.keyring, now)
-        current = created >= floor and self._clock.begun(created)
-        if now < held.soft_end and current and not self._sealing.able(held, count, now):
+        current = now < held.soft_end and self._clock.begun(created)
+        if current and not self._sealing.able(held, count, now):
             return "use"
         return "age"
 

@@ -25,7 +25,6 @@ from ..keyring.keyring import Keyring
 from ..pieces import PIECE, all_done
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
-from . import joined_scopes
 from .agreement import Agreement
 from .durable import DurableSessions
 from .ephemeral import EphemeralSessions
@@ -75,8 +74,6 @@ class Sessions:
         """Whether session keys are random and held by the store alone."""
         self.use = KekUse(clock())
         """How often each KEK was used in this process."""
-        self.joins = False
-        """Whether rules join names: then a text that reads as a joined name is kept apart."""
         self.lookups = Lookups()
         """How often the caches of this process were enough."""
         self.store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
@@ -100,8 +97,7 @@ class Sessions:
             notice=notice,
             use=self.use,
         )
-        since = joined_scopes.joined_since(keyring)
-        self.sealing = SealingSessions(limit, settings.max_messages, since, begun=begun)
+        self.sealing = SealingSessions(limit, settings.max_messages, begun=begun)
         """The sessions that seal."""
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
@@ -178,15 +174,14 @@ class Sessions:
         """
         asked: float | None = None
         for _ in range(_ROUNDS):
-            wanted = self.in_forms(needs)
-            if (keys := await self._found(wanted, asked)) is not None:
+            if (keys := await self._found(needs, asked)) is not None:
                 return keys
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
-            await self._opening.require_room(wanted)
+            await self._opening.require_room(needs)
             self.lookups.asked += 1
             asked = self._clock()
-            await self._obtain_all(wanted)
+            await self._obtain_all(needs)
         raise KeyUnavailable("too-many-scopes")
 
     def resolve_warm(self, needs: Needs, opened: Keys | None = None) -> Keys | None:
@@ -198,8 +193,6 @@ class Sessions:
         """
         if len(forks.forks) != self._generation:
             self._begin_after_fork()
-        if needs.joined:
-            needs = self.in_forms(needs)
         seals, opens, clock = needs.seals, needs.opens, self.clock
         now = clock.own()
         if clock.suffices and now >= clock.latest:
@@ -209,9 +202,8 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        since = joined_scopes.joined_since(self._keyring) if self.joins or needs.joined else 0
         if not opens and len(seals) == 1:
-            keys = self.sealing.take_one(seals, now, since)
+            keys = self.sealing.take_one(seals, now)
             self.lookups.plans += keys is not None
             return keys
         if opens and self.blocked:
@@ -219,27 +211,13 @@ class Sessions:
         keys = opened or (self._opening.get(opens, now) if opens else NO_KEYS)
         if keys is None:
             return None
-        if seals or since:
+        if seals:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
                 return None
-            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, since)
+            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals)
         self.lookups.plans += 1
         return keys
-
-    def in_forms(self, needs: Needs) -> Needs:
-        """Return needs that name each joined scope in the forms that it may have."""
-        return (
-            joined_scopes.in_forms(needs, self._keyring, self._clock()) if needs.joined else needs
-        )
-
-    def floor(self, now: float) -> int:
-        """Return the time that every session that seals must have begun at or after."""
-        return joined_scopes.floor(self._keyring, now)
-
-    def forms(self, scope: Scope) -> tuple[Scope, ...]:
-        """Return every form that a scope may have, the one in which it is sealed now first."""
-        return joined_scopes.forms(scope, self._keyring, self._clock())
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""
@@ -330,7 +308,6 @@ class Sessions:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)
             self._keks.keyring = self.starter.keyring = keyring
-            self.sealing.joined_since = joined_scopes.joined_since(keyring)
             self._forget()
 
     def changed(self, name: str | None) -> None:

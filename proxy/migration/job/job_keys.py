@@ -12,6 +12,7 @@ from ...core.rules.model import PARTS
 from .http_keys import COLLECTION, GUARD, HTTP, LOOKALIKES_KEY, PAGING
 from .model import DEFAULT_ROWS, MOST_ROWS, PIPE_FORMATS
 
+VERSION: Final = 1
 MOST_CHARS: Final = 1 << 30
 SOURCE: Final = "`column:name`, `const:text`, `sql:expression`, a list, `members`"
 _SOURCE_SCHEMA: Final[Schema] = tables.table("name")
@@ -192,7 +193,13 @@ JOB: Final = Table(
     "job",
     "The job file",
     (
-        Key("version", "`1`", "The version of the format.", {"enum": [1]}, required=True),
+        Key(
+            "version",
+            f"`{VERSION}`",
+            "The version of the format.",
+            {"const": VERSION},
+            required=True,
+        ),
         Key(
             "source",
             "mapping",

@@ -137,16 +137,6 @@ class StoredTable:
         return tuple(found)
 
     @property
-    def joins(self) -> bool:
-        """Whether a name is joined of several."""
-        every = (one for column in self.columns for one in (column.binding, *column.former))
-        return any(
-            isinstance(source, JoinedSource)
-            for one in every
-            for source in (one.tenant, one.conversation, one.message)
-        )
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """Return how reports name each column."""
         return tuple(

@@ -16,7 +16,7 @@ from ...config.yaml import composer
 from ...config.yaml import nodes as yaml
 from ...config.yaml.composer import compose
 from ...config.yaml.nodes import Problems, show
-from ...config.yaml.scalars import choice, elements, text, whole
+from ...config.yaml.scalars import choice, elements, format_version, text, whole
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import ConfigurationError
 from ...core.rules.model import Part
@@ -46,7 +46,6 @@ from .model import (
 )
 from .readings import selector, text_of, words
 
-VERSION: Final = 1
 _PASSWORD: Final = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _NAMED: Final = ("tenant", "conversation", "message")
 _SPELLED: Final[Mapping[str, Callable[[str], NameSource]]] = {
@@ -115,7 +114,7 @@ class _Job:
         fields = Fields(place, job_keys.JOB, problems)
         version, source = map(fields.get, ("version", "source"))
         if version is not None:
-            whole(version, problems, low=VERSION, high=VERSION)
+            format_version(version, job_keys.VERSION, problems)
         found = None if source is None else self._place(source)
         kind = fields.alternative(problems)
         if kind is None:

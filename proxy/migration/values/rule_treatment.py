@@ -162,7 +162,7 @@ class RuleTreatment:
                 if not isinstance(message, Outcome)
                 for one in message[1]
             ]
-            keys, now = await self._values.keys(found, joined=self._rules.joins), self._values.now()
+            keys, now = await self._values.keys(found), self._values.now()
             treated += [
                 self._treated(row, message, keys, now)
                 for row, message in zip(some, read, strict=True)

@@ -15,7 +15,6 @@ from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
 from ...core.crypto.session_cipher import Session
 from ...keys.keyring.kek import RandomBytes
 from ...keys.keyring.keyring import Keyring
-from ...keys.sessions import joined_scopes
 from ...keys.sessions.durable import durable_session
 
 MOST_VALUES: Final = 1 << 20
@@ -27,8 +26,7 @@ _KEPT: Final = 256
 class RunSessions(Mapping[Scope, Session]):
     """The session of each scope under the primary KEK, derived when it is asked for.
 
-    A scope with joined names stands there in the form in which it is sealed now. `clock` gives
-    seconds since 1970.
+    `clock` gives seconds since 1970.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class RunSessions(Mapping[Scope, Session]):
         return self._keyring.primary.id
 
     def __getitem__(self, scope: Scope) -> Session:
-        """Return the session, for one value; raise KeyError for a form that does not seal now."""
+        """Return the session, for one value."""
         now = self._clock()
         if now >= self._ends or not self._left:
             self._begin(now)
@@ -57,8 +55,6 @@ class RunSessions(Mapping[Scope, Session]):
         held = self._held.get(scope)
         if held is not None:
             return held
-        if joined_scopes.written(scope, self._keyring, now) != scope:
-            raise KeyError(scope)
         if len(self._held) >= _KEPT:
             self._held.clear()
         held = self._held[scope] = durable_session(self._keyring.primary, self._sid, scope)
@@ -73,8 +69,7 @@ class RunSessions(Mapping[Scope, Session]):
         return len(self._held)
 
     def _begin(self, now: float) -> None:
-        begins = max(int(now), joined_scopes.floor(self._keyring, now))
-        self._sid = begins.to_bytes(SID_TIME_BYTES) + self._random(SID_BYTES - SID_TIME_BYTES)
+        self._sid = int(now).to_bytes(SID_TIME_BYTES) + self._random(SID_BYTES - SID_TIME_BYTES)
         self._ends = now + MOST_SECONDS
         self._left = MOST_VALUES
         self._held.clear()

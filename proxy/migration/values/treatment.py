@@ -89,10 +89,9 @@ class _Worked:
 
     def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> Stored:
         """Return a value sealed."""
-        session, written = keys.seal_for(context)
-        text = session.seal(
+        text = keys.seal_for(context.scope).seal(
             sealed_bytes(value.text, self.form, json_value=value.is_json),
-            written,
+            context,
             cty=CTY_JSON if value.is_json else None,
             form=self.form,
             exp=exp,
@@ -123,7 +122,6 @@ class Treatment:
         self._binder = RowBinder(table)
         self._values = ValueTreatment(verb, sessions, sealing)
         plans = verb == "plan"
-        self._joins = table.joins
         every = widths or (None,) * len(table.columns)
         self._columns = [
             _Worked(
@@ -142,7 +140,7 @@ class Treatment:
         """
         read = [[self._read(row, at) for at in range(len(self._columns))] for row in rows]
         values = (value for row in read for cell in row if isinstance(cell, list) for value in cell)
-        keys = await self._values.keys(values, joined=self._joins)
+        keys = await self._values.keys(values)
         now = self._values.now()
         return [self._treated(row, cells, keys, now) for row, cells in zip(rows, read, strict=True)]
 

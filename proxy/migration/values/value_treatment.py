@@ -18,7 +18,6 @@ from ...core.edits.edits import KeysInUse, as_text
 from ...core.edits.key_needs import Keys, Needs
 from ...core.errors import (
     BodyTooLarge,
-    ForbiddenValue,
     InvalidBody,
     MissingValue,
     OpenFailed,
@@ -49,12 +48,11 @@ class Value(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a token holds, who opened it, by which of the contexts (0: current), and how written."""
+    """What a token holds, who opened it, and by which of the contexts (0: the current one)."""
 
     session: Session
     text: Stored
     at: int
-    written: Context
 
 
 class Writer(Protocol[_New_co]):
@@ -71,7 +69,7 @@ class Writer(Protocol[_New_co]):
     def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> _New_co:
         """Return the value sealed; `exp` is when it ends, in seconds since 1970.
 
-        Raises ValueTooLong, UnfitValue or ForbiddenValue where it cannot be.
+        Raises ValueTooLong or UnfitValue where it cannot be.
         """
 
     def open(self, opened: Opened) -> _New_co:
@@ -91,8 +89,8 @@ class ValueTreatment:
         """Return the time, in seconds since 1970."""
         return self._sessions.now()
 
-    async def keys(self, values: Iterable[Value], *, joined: bool) -> KeysInUse:
-        """Return the sessions for values; `joined` says that names of them may be joined.
+    async def keys(self, values: Iterable[Value]) -> KeysInUse:
+        """Return the sessions for values.
 
         Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
         """
@@ -101,10 +99,8 @@ class ValueTreatment:
             if isinstance(value.token, Token):
                 key_id = value.token.key_id
                 opens.update((one.scope, key_id) for one in value.contexts if one is not None)
-        found = await self._sessions.resolve(Needs({}, frozenset(opens), joined=joined))
-        return KeysInUse(
-            Keys(self._sealing, found.opening, found.decoys, found.refusals, found.joined_since)
-        )
+        found = await self._sessions.resolve(Needs({}, frozenset(opens)))
+        return KeysInUse(Keys(self._sealing, found.opening, found.decoys, found.refusals))
 
     def treat(
         self, writer: Writer[_New_co], value: Value, keys: KeysInUse, now: float
@@ -117,7 +113,7 @@ class ValueTreatment:
             return self._of_other(writer, value, outcome, keys)
         except ValueTooLong:
             outcome = Outcome("too-long", outcome.kek)
-        except (UnfitValue, ForbiddenValue, MissingValue) as error:
+        except (UnfitValue, MissingValue) as error:
             outcome = Outcome("unfit", outcome.kek, error.reason)
         return outcome, outcome, None
 
@@ -135,7 +131,7 @@ class ValueTreatment:
         context, sealed = value.contexts[0], value.token
         if self._verb != "reseal" or context is None or not isinstance(sealed, Token):
             return outcome, outcome, None
-        if self._is_current(writer.form, context, sealed, opened, keys):
+        if self._is_current(writer.form, sealed, opened):
             return outcome, outcome, None
         if writer.form == "short" and sealed.exp is not None:
             raise UnfitValue("short-form-has-no-end")
@@ -152,15 +148,12 @@ class ValueTreatment:
         new = writer.seal(value.stored, context, keys, None)
         return outcome, Outcome("sealed-now", self._sealing.primary), new
 
-    def _is_current(
-        self, form: Form, context: Context, sealed: Token, opened: Opened, keys: KeysInUse
-    ) -> bool:
+    def _is_current(self, form: Form, sealed: Token, opened: Opened) -> bool:
         """Whether a token is as one that would be made now, so that no new one is."""
         return (
             opened.at == 0
             and opened.session.kek_id == self._sealing.primary
             and sealed.form == form
-            and (not context.joined or opened.written == keys.seal_for(context)[1])
         )
 
     def _opened(self, value: Value, keys: KeysInUse, now: float) -> tuple[Opened | None, Outcome]:
@@ -181,14 +174,15 @@ class ValueTreatment:
         for at, context in enumerate(value.contexts):
             if context is not None:
                 try:
-                    session, plaintext, written = keys.open(sealed, context, now)
+                    session, plaintext = keys.open(sealed, context, now)
                     stored = _as_stored(sealed, plaintext)
                 except OpenFailed as failed:
                     reasons.append(failed.reason)
                 else:
                     kek = session.kek_id or "ephemeral"
-                    opened = Opened(session, stored, at, written)
-                    return opened, Outcome("former" if at else "sealed", kek, _held(stored))
+                    return Opened(session, stored, at), Outcome(
+                        "former" if at else "sealed", kek, _held(stored)
+                    )
         return None, self._unopened(value, sealed, reasons)
 
     def _unopened(self, value: Value, sealed: Token, reasons: Sequence[str]) -> Outcome:

@@ -252,11 +252,10 @@ _INJECTOR: Final = (
     Event(
         "injector.reviewed",
         "info",
-        ("namespace", "outcome", "problems", "warnings"),
+        ("namespace", "outcome", "problems"),
         "A pod was reviewed: `outcome` is injected, unchanged, disabled (by its label), debugged"
         " (it got an ephemeral container) or denied. `problems` is the number of reasons to deny"
-        " it, and `warnings` of those by which the next release will. Their texts are in the"
-        " response to the API server.",
+        " it. Their texts are in the response to the API server.",
     ),
     Event(
         "injector.refused",

@@ -44,7 +44,7 @@ _SHAPES: Final = (
         _ANY_CASE,
     ),
 )
-_OUR_WORDS: Final = re.compile(r"^[^`]* (?:lacks the key|was renamed; write) `[a-z_]+`")
+_OUR_WORDS: Final = re.compile(r"^[^`]* lacks the key `[a-z_]+`")
 _MEANT: Final = re.compile(r"; did you mean `[a-z_]+`\?$")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _HEX: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{32,}")
@@ -79,8 +79,8 @@ def _hidden(match: re.Match[str]) -> str:
 def without_quotes(problem: str) -> str:
     """Return a configuration error without what it quotes: that may be a secret in a wrong place.
 
-    Position and path remain, and so does a known key that was probably meant, is missing, or is the
-    new name of another one. `sealyard validate` shows the whole error.
+    Position and path remain, and so does a known key that was probably meant or is missing.
+    `sealyard validate` shows the whole error.
     """
     if _OUR_WORDS.search(problem):
         return problem  # it quotes nothing but our own words

@@ -13,7 +13,6 @@ from typing import Any, Final
 from ...config.settings import Settings
 from ...core.errors import (
     ConfigurationError,
-    ForbiddenValue,
     InternalError,
     KeyMakerBusy,
     KeyringError,
@@ -39,7 +38,6 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 _ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
-        ForbiddenValue,
         InternalError,
         KeyMakerBusy,
         KeyUnavailable,

@@ -77,7 +77,6 @@ class SidecarKeys:
             mode=settings.keys.mode,
             key_events=self._key_events,
         )
-        self.sessions.joins = _joins(material)
         self.watch = KeyringWatch(
             material.keyring,
             self.sessions.store,
@@ -170,7 +169,6 @@ class SidecarKeys:
         self.root.take(material)
         # Where no root answered, it has what was held when it began: a lease may have ended it.
         self.watch.take(self.watch.lineage.held if material.root.away else material.keyring)
-        self.sessions.joins = _joins(material)
         if before.identities != material.settings.keys.identities:
             self.end_to_end.replace_identities()
         if before.pins != material.settings.keys.pins:
@@ -292,8 +290,3 @@ def _session_operations() -> type[SessionOperations]:
     from ...keys.operations.session_operations import SessionOperations  # noqa: PLC0415 - as it says
 
     return SessionOperations
-
-
-def _joins(material: Material) -> bool:
-    """Return whether some rule binds values to joined names."""
-    return any(one.rule_table.joins for one in material.listeners.values())

@@ -11,7 +11,6 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import (
-    ForbiddenValue,
     KeyUnavailable,
     OpenFailed,
     OperatorError,
@@ -169,15 +168,6 @@ async def test_nobody_may_unless_a_credential_names_it(
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (403, "forbidden-scope")
     assert subject.asked == []
-
-
-async def test_a_name_that_reads_as_a_joined_one_is_told_of_where_it_cannot_be_sealed(
-    listening: Listening,
-) -> None:
-    refused = ForbiddenValue("name-reads-as-joined", detail="It reads as a joined name.")
-    ours = await listening(subject=Everything(raises=refused))
-    status, _, text = await ours.call("POST", "/v1/seal", body=json.dumps(SEAL).encode())
-    assert (status, json.loads(text)["detail"]) == (400, "It reads as a joined name.")
 
 
 async def test_joined_names_are_sealed_as_such(listening: Listening) -> None:

@@ -498,14 +498,12 @@ def _raises(function: ast.AST) -> bool:
 
 
 ELSEWHERE: Final = {
-    ("proxy/keys/keyring/file.py", "_secret"),  # needs a keyring of 0.1.0 and a key service
     ("proxy/keys/private_file.py", "_refuse_list"),  # needs a file system with access lists
     ("proxy/keys/private_file.py", "locked"),  # of commands that write
     ("proxy/keys/private_file.py", "write"),  # of commands that write
     ("proxy/keys/keyring/roots/file.py", "create_root_file"),  # of commands that write
     ("proxy/keys/keyring/roots/passphrase.py", "take_over"),  # of workers, from their supervisor
     ("proxy/keys/keyring/file.py", "create_keyring"),  # of commands that write
-    ("proxy/keys/keyring/file.py", "update_lock"),  # of commands that write
     ("proxy/keys/keyring/file.py", "read_form"),  # of `keys roots list`
 }
 """What no start reaches, or none here."""

@@ -46,7 +46,6 @@ def test_nothing_is_printed_where_one_pod_cannot_be_sealed(run: Run, manifest: P
         ("--config-map", "Not a name"),
         ("--image", " "),
         ("--keys-secret", "Pod/keys"),
-        ("--enforcement", "ignore"),
         ("--allow", "shop"),
         ("--allow", "=ports"),
         ("--allow", "shop=ports,everything"),
@@ -68,15 +67,13 @@ def test_an_empty_resource_sets_none(run: Run, manifest: Path) -> None:
     assert [one["resources"] for one in inits] == [{"limits": {"memory": "1Gi"}}] * len(inits)
 
 
-def test_what_weakens_a_pod_is_warned_of_denied_or_allowed(run: Run, manifest: Path) -> None:
+def test_what_weakens_a_pod_is_denied_or_allowed(run: Run, manifest: Path) -> None:
     text = manifest.read_text().replace("since:", "sealyard.io/ports: '9999', since:")
     manifest.write_text(text.replace("{name: web}\nspec", "{name: web, namespace: shop}\nspec"))
-    warned = run("inject", *IMAGE, "-f", str(manifest))
-    denied = run("inject", *IMAGE, "--enforcement", "deny", "-f", str(manifest), status=1)
-    allow = ("--enforcement", "deny", "--allow", "shop=keys,ports")
-    allowed = run("inject", *IMAGE, *allow, "-f", str(manifest))
+    denied = run("inject", *IMAGE, "-f", str(manifest), status=1)
+    allowed = run("inject", *IMAGE, "--allow", "shop=keys,ports", "-f", str(manifest))
 
     told = "port 8080 of container web is not sealed"
-    assert warned.stderr == f"Sealyard: {told}. The next release denies it.\nSidecar added to 1.\n"
-    assert f"Deployment web: {told}" in denied.stderr
+    permission = "(only with the operator's permission `ports`)"
+    assert f"Deployment web: {told} {permission}" in denied.stderr
     assert allowed.stderr == "Sidecar added to 1.\n"

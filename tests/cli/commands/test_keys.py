@@ -9,6 +9,7 @@ import sys
 import time
 from base64 import b64decode
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -19,12 +20,12 @@ from joserfc.jwk import OctKey
 from proxy.cli import main
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.token import Form
-from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.sessions.durable import durable_session
 from tests.cli.conftest import Run, invoke
 
-from ...keys.builders import CONTEXT, SCOPE, an_old_keyring
+from ...keys.builders import CONTEXT, SCOPE
 
 ROOT = Path(__file__).parents[3]
 BOUND = ("--tenant", "clinic", "--conversation", "c1")
@@ -82,34 +83,13 @@ def test_every_answer_tells_which_keyring_it_is_and_of_which_generation(run: Run
     assert (verified["id"], verified["generation"]) == (told["id"], 2)
 
 
-def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) -> None:
+def test_a_token_in_base64_form_is_verified_as_text_and_as_bytes(run: Run) -> None:
     run("init")
-    root = FileRoot(SecretReference(file=Path("root.key")))
-    old = an_old_keyring("k2")
-    Path("keyring.jwe").unlink()
-    create_keyring(Path("keyring.jwe"), old, root)
     text = a_stored_token(form="base64")
-    run("promote", "k2")
-    assert listed(run) | {"keks": []} == {
-        "id": old.id,
-        "generation": 1,
-        "joined_since": None,
-        "keks": [],
-        "revocations": {"held": 0, "most": 10_000, "idle": 0},
-    }
-    upgraded = json.loads(run("upgrade", "--json").stdout)
-    assert (upgraded["id"], upgraded["generation"]) == (old.id, 2)
-    assert upgraded["joined_since"] is not None
-    assert states(run) == [("k1", "decrypt"), ("k2", "primary")]
-    again = json.loads(run("upgrade", "--json").stdout)
-    assert again == upgraded
-    later = run("upgrade", "--joined-names", "2126-01-01T00:00:00Z", "--json").stdout
-    assert json.loads(later)["joined_since"] == "2126-01-01T00:00:00Z"
-    assert json.loads(later)["generation"] == 3
-    run("upgrade", "--joined-names", "2026-01-01T00:00:00Z", status=2)
+    (kek,) = (one for one, _ in states(run))
     for stored in (text.encode(), b64decode(text)):
         opened = run("verify", "-", *BOUND, "--field", "content", stdin=stored)
-        assert opened.stdout == "KEK k1: opens\n"
+        assert opened.stdout == f"KEK {kek}: opens\n"
 
 
 def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,14 +237,27 @@ def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> Non
     assert states(run) == [(first, "decrypt"), (second, "primary")]
 
 
-def test_a_backup_of_another_keyring_is_merged_and_opens_what_it_sealed(run: Run) -> None:
+def test_a_fork_is_merged_and_opens_what_it_sealed(run: Run) -> None:
     run("init")
-    run("init", "--keyring", "other.jwe")
-    text = a_stored_token("other.jwe")
-    run("export", "backup.jwe", "--keyring", "other.jwe")
+    copy(Path("keyring.jwe"), Path("fork.jwe"))
+    for keyring in ("keyring.jwe", "fork.jwe"):
+        run("promote", run("add", "--keyring", keyring).stdout.strip(), "--keyring", keyring)
+    text = a_stored_token("fork.jwe")
+    run("export", "backup.jwe", "--keyring", "fork.jwe")
     run("verify", text, *BOUND, "--field", "content", status=1)
     run("import", "--yes", "backup.jwe", "--merge")
     run("verify", text, *BOUND, "--field", "content")
+
+
+def test_another_keyring_is_not_merged(run: Run) -> None:
+    run("init")
+    run("init", "--keyring", "other.jwe")
+    run("export", "backup.jwe", "--keyring", "other.jwe")
+    before = listed(run)
+    told = run("import", "--yes", "backup.jwe", "--merge", status=1).stderr
+    assert "it is another keyring" in told
+    assert "`sealyard keys adopt`" in told
+    assert listed(run) == before
 
 
 def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:

@@ -181,21 +181,6 @@ def test_a_check_asks_each_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     run("roots", "check")
 
 
-def test_a_file_of_the_old_format_has_no_wrappings(run: Run) -> None:
-    from proxy.keys.keyring.file import create_keyring  # noqa: PLC0415 - for this one
-
-    from ...keys.builders import an_old_keyring  # noqa: PLC0415 - for this one
-
-    Path("keyring.jwe").unlink()
-    create_keyring(
-        Path("keyring.jwe"),
-        an_old_keyring("k2"),
-        PassphraseRoot(SecretReference(env="P"), {"P": PHRASE}),
-    )
-    assert "keys upgrade" in run("roots", "list", status=3).stderr
-    assert "keys upgrade" in run("roots", "add", status=1).stderr
-
-
 def test_the_doctor_asks_each_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(OLD, NEW)
     run("roots", "add")

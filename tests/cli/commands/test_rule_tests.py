@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[3] / "config" / "examples"
 CANARY = "CANARY-rule-tests"
 
 CONFIGURATION = """\
-version: 2
+version: 1
 keys: {keyring: {file: keyring.jwe, key: {file: root.key}}}
 listeners:
   - name: api

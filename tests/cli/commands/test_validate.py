@@ -25,7 +25,7 @@ def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path) -> None:
 
 def test_json_has_problems_and_warnings(tmp_path: Path) -> None:
     file = tmp_path / "sealyard.yaml"
-    file.write_text("version: 2\n")
+    file.write_text("version: 1\n")
 
     result = invoke("validate", "--json", "--config", str(file), status=1)
 

@@ -21,7 +21,7 @@ WHEN = "when: {$.type: secret}"
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("encrypt: optional $.text", f"{WHEN}, encrypt: [$.text, $.card]"),
+        ("encrypt: optional $.text, nothing: pass", f"{WHEN}, encrypt: [$.text, $.card]"),
         ("encrypt: $.text", "encrypt: $.card"),
         ('encrypt: "form:text"', 'encrypt: "form:card"'),
         ("encrypt: body", "encrypt: $.card"),

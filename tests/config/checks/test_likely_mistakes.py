@@ -7,7 +7,7 @@ import pytest
 from proxy.config.load import load
 
 FILE = """\
-version: 2
+version: 1
 keys: {keyring: {file: keyring.jwe, key: {file: root.key}}, store: memory}
 fields:
   content: {max_chars: 255}

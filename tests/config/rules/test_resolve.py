@@ -50,7 +50,8 @@ def _response(rule: Rule) -> Block:
 
 
 def _item(written: str) -> Item:
-    return _request(_rule(f"request: {{encrypt: {written}}}")).encrypt[0]
+    said = ", nothing: pass" if "optional" in written else ""
+    return _request(_rule(f"request: {{encrypt: {written}{said}}}")).encrypt[0]
 
 
 def test_an_item_says_where_else_its_name_may_stand_and_how_often() -> None:

@@ -59,7 +59,7 @@ def test_files_and_secrets_are_found_wherever_they_are_in_the_options() -> None:
 
 
 def test_the_admin_api_shows_every_option_and_of_secrets_the_reference() -> None:
-    shown = json.loads(json.dumps(redacted(Settings(1, KeySettings(Path("/k.jwe"), (ROOT,)), ()))))
+    shown = json.loads(json.dumps(redacted(Settings(KeySettings(Path("/k.jwe"), (ROOT,)), ()))))
 
     assert shown["keys"]["keyring"] == {
         "file": "/k.jwe",

@@ -173,13 +173,10 @@ class Warm:
 
     needs: list[Needs] = field(default_factory=list)
     remembered: list[Mapping[Session, int]] = field(default_factory=list)
-    joined_since: int = 0
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         self.needs.append(needs)
-        keys = keys_for(needs)
-        keys.joined_since = self.joined_since
-        return keys
+        return keys_for(needs)
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
         self.remembered.append(sessions)
@@ -381,23 +378,6 @@ def test_keys_that_are_not_at_hand_are_left_to_the_general_way() -> None:
         assert way.change(body, NOW) is None
 
 
-@pytest.mark.parametrize("selector", ["$.content", "$.subject"])
-def test_sessions_of_before_joined_names_were_set_apart_go_no_way(selector: str) -> None:
-    rule = a_rule(request=a_block(encrypt=["optional $.subject"], decrypt=["optional $.content"]))
-    name = selector.removeprefix("$.")
-    body = json.dumps({"conversationId": "c1", "subject": "a", name: TOKEN, "x": 1})
-    if name == "subject":
-        body = json.dumps({"conversationId": "c1", "subject": "a"})
-    for since, goes in ((NOW, False), (NOW - 700, True)):
-        for one in (rule, ONE_OPENED) if name == "subject" else (rule,):
-            asked = body if one is rule else body.replace("subject", "content")
-            way, _ = ways_of(one, a_message(asked), Warm(joined_since=since))
-            assert way is not None
-            changed = [way.change(asked.encode(), NOW) for _ in range(2)]
-            assert [each is not None for each in changed] == [goes] * 2
-            assert not goes or changed[0].frame is changed[1].frame  # type: ignore[union-attr]  # as just told
-
-
 def test_a_message_that_passes_is_the_same_each_time() -> None:
     way, trip = ways_of(a_rule("GET /x", request=a_block(encrypt=["$.content"])), a_message())
     assert way is not None
@@ -494,6 +474,7 @@ def test_awkward_lists_are_found_as_a_walk_finds_them(
     assert by_way(way, keys, body) in (None, generally(walking(Trip((rule,), a_message())), body))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "decoys", ['"content",', '"content" ,', '{"content":1},', '{"content" : "a"},']
 )
@@ -914,15 +895,6 @@ def test_sealed_and_opened_values_of_one_message_go_one_way() -> None:
         done = by_way(way, keys, body.encode())
         assert (done is not None) == goes
         assert done in (None, generally(trip, body.encode()))
-
-
-def test_sessions_of_before_joined_names_were_set_apart_open_nothing_on_the_way() -> None:
-    listed = json.dumps({"list": [{"text": a_token(b"a")}]})
-    for body in (json.dumps({"content": a_token(b"a")}), listed):
-        done, _ = answered(ANY_OPENED, body, Warm(joined_since=int(NOW)))
-        assert done is None
-    done, _ = answered(ONE_OPENED, json.dumps({"content": a_token(b"a")}), Warm(joined_since=NOW))
-    assert done is None
 
 
 def test_names_that_are_missing_go_no_way() -> None:

@@ -239,14 +239,6 @@ def test_without_its_key_a_body_goes_no_way(keys: Keys | None, *, response: bool
     assert way.change(a_token(b"hello") if response else b"hello", NOW) is None
 
 
-@pytest.mark.parametrize("response", [False, True])
-def test_sessions_of_before_joined_names_are_left_to_the_plan(*, response: bool) -> None:
-    keys = Warm(joined_since=int(NOW) + 1)
-    way = way_of(RULE, JOSE if response else b"a/b", keys, response=response)
-    assert way is not None
-    assert way.change(a_token(b"hello") if response else b"hello", NOW) is None
-
-
 @pytest.mark.parametrize("token", [forged(a_token(b"hello")), a_token(b"[1]", "json")])
 def test_what_does_not_open_as_a_body_is_left_to_the_plan(token: bytes) -> None:
     way = way_of(RULE, JOSE, Warm(), response=True)

@@ -326,6 +326,7 @@ def test_a_token_behind_what_only_looks_like_one_opens(before: str) -> None:
     assert answer[0].endswith(" x")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", ["eyJ0eXAiOiJzeTEi", "sy1.AAAAa0nXAAAAA"])
 def test_what_only_looks_like_tokens_is_passed_over_in_linear_time(piece: str) -> None:
     body = b'["%b"]' % (f"{piece}\\u0041 ".encode() * 30_000)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxy.config.settings import IdentitySettings, PinSettings
 from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.joined_names import Name
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Token, decode
 from proxy.core.edits.key_needs import Needs
@@ -117,20 +118,20 @@ class Process:
         await self.people.change(participant, lambda one: one.revoke(kid, "phone lost", now))
 
     async def session(
-        self, sender: str, recipients: Iterable[str], conversation: str | None = "c1"
+        self, sender: str, recipients: Iterable[str], conversation: Name | None = "c1"
     ) -> Session:
         """Return the session that seals for some recipients."""
         scope = sealing(sender, recipients, conversation)
         return (await self.keys.resolve(Needs({scope: 1}))).sealing[scope]
 
     async def seal(
-        self, text: bytes, sender: str, recipients: Iterable[str], conversation: str | None = "c1"
+        self, text: bytes, sender: str, recipients: Iterable[str], conversation: Name | None = "c1"
     ) -> bytes:
         """Return a token of a text."""
         session = await self.session(sender, recipients, conversation)
         return session.seal(text, context(Scope("clinic", conversation)))
 
-    async def open_for(self, reader: str, sealed: bytes, conversation: str | None = "c1") -> bytes:
+    async def open_for(self, reader: str, sealed: bytes, conversation: Name | None = "c1") -> bytes:
         """Return what a token holds; raise OpenFailed, with the true reason, where it does not."""
         token = decode(sealed)
         scope = reading(reader, conversation)
@@ -140,12 +141,12 @@ class Process:
         return session.open(token, context(scope), self.time.now, refusal=keys.refusals[place])
 
 
-def sealing(sender: str, recipients: Iterable[str], conversation: str | None = "c1") -> Scope:
+def sealing(sender: str, recipients: Iterable[str], conversation: Name | None = "c1") -> Scope:
     """Return the scope of what a sender seals."""
     return Scope("clinic", conversation, Parties(sender, tuple(sorted(recipients))))
 
 
-def reading(reader: str, conversation: str | None = "c1") -> Scope:
+def reading(reader: str, conversation: Name | None = "c1") -> Scope:
     """Return the scope of what a reader opens."""
     return Scope("clinic", conversation, Parties(reader=reader))
 

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.config.settings import IdentitySettings, SecretReference
 from proxy.core.crypto.context import Parties, Scope
+from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
@@ -366,6 +367,20 @@ async def test_a_token_opens_in_its_own_conversation_alone() -> None:
     (one,) = await a_fleet()
     sealed = await one.seal(b"hello", "alice", ["bob"])
     assert await refusal(one, "bob", sealed, "c2") == "no-package"
+
+
+@pytest.mark.parametrize("mine", [0, 1, 2])
+async def test_a_package_of_a_joined_conversation_is_for_no_other(mine: int) -> None:
+    (one,) = await a_fleet()
+    names: list[Name] = [
+        "5:alice3:bob",
+        Joined("list", ("alice", "bob")),
+        Joined("members", ("bob", "alice")),
+    ]
+    text = await one.seal(b"hello", "alice", ["bob"], names.pop(mine))
+    for other in names:
+        with pytest.raises(OpenFailed):
+            await one.open_for("bob", text, other)
 
 
 async def test_a_package_moved_to_another_conversation_is_refused() -> None:

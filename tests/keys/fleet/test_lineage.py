@@ -13,7 +13,7 @@ from proxy.keys.keyring.kek import KekEntry, KekState
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, sign
 
-from ..builders import NOW, a_keyring, an_old_keyring, some_bytes
+from ..builders import NOW, a_keyring, some_bytes
 
 NAME = "A" * 22
 
@@ -58,14 +58,6 @@ def test_a_kek_that_is_enabled_again_opens_at_the_next_reload() -> None:
     assert states(line.take(old))["k2"] == "disabled"  # the older file cannot be told from a no
 
 
-def test_a_keyring_that_counts_no_generations_enables_nothing_while_running() -> None:
-    old = replace(an_old_keyring("k2").disable("k2"), generation=0)
-    line = Lineage(old)
-    enabled = replace(old.enable("k2"), generation=0)
-    assert states(line.take(enabled))["k2"] == "disabled"
-    assert states(Lineage(enabled).keyring)["k2"] == "decrypt"
-
-
 def a_later(keyring: Keyring) -> Keyring:
     """Return a later generation in which k3 opens and nothing is revoked."""
     again = Keyring(
@@ -73,7 +65,6 @@ def a_later(keyring: Keyring) -> Keyring:
         keyring.name_key,
         keyring.record_key,
         generation=keyring.generation + 1,
-        joined_since=keyring.joined_since,
     )
     assert again.id == keyring.id
     return again
@@ -88,15 +79,6 @@ def test_revocations_are_merged_over_reloads() -> None:
     line = Lineage(keyring.revoke(NAME, 9))
     assert line.take(keyring).not_before(NAME) == 9
     assert line.take(keyring.revoke(NAME, 5)).not_before(NAME) == 9
-
-
-def test_an_old_keyring_that_counts_no_generations_lifts_nothing_either() -> None:
-    old = an_old_keyring("k2")
-    disabled = Keyring(old.disable("k2").keks, old.name_key, old.record_key, 2)
-    assert (old.generation, disabled.generation) == (0, 0)
-    line = Lineage(disabled.revoke(NAME, 9))
-    taken = line.take(old)
-    assert (states(taken)["k2"], taken.not_before(NAME), line.forked) == ("disabled", 9, False)
 
 
 def test_two_files_of_one_generation_that_differ_are_told_as_forked() -> None:
@@ -186,7 +168,6 @@ def test_another_keyring_is_taken_whole() -> None:
     [
         a_keyring(),
         a_keyring("k2", "k3").disable("k2").disable("k3").remove("k3"),
-        an_old_keyring("k2", "k3").disable("k2").remove("k2"),
     ],
 )
 def test_a_marker_is_read_back(keyring: Keyring) -> None:

@@ -124,7 +124,7 @@ async def test_what_the_fleet_disabled_does_not_open_at_a_process_with_an_older_
     (ahead, behind), _ = a_fleet(old.promote("k2").disable("k1"), old)
     await ahead.watch.look()
     await behind.watch.start()
-    assert behind.uses[-1].candidates(kek_id="k1") == ()
+    assert behind.uses[-1].usable(kek_id="k1") is None
     assert (behind.uses[-1].primary.id, behind.watch.lacking) == ("k2", False)
     await behind.watch.close()
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,9 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
-from proxy.keys.keyring.kek import MAX_REVOCATIONS, Revocation
 
-from ..builders import a_keyring, an_old_keyring
+from ..builders import a_keyring
 
 Members = dict[str, Any]
 CANARY = "c2VjcmV0LWNhbmFyeS1zZWNyZXQtY2FuYXJ5LXNlY3I"
@@ -27,43 +25,18 @@ def edited(edit: Callable[[Members], object]) -> bytes:
 
 
 def test_what_is_written_is_read_back() -> None:
-    keyring = a_keyring("k2", "k3").promote("k2").disable("k1")
+    keyring = a_keyring("k2", "k3", "k4").promote("k2").disable("k1").disable("k3").remove("k3")
     assert jwk_set.decode(jwk_set.encode(keyring)) == keyring
-
-
-def test_what_an_old_keyring_holds_is_read_back_with_its_generation() -> None:
-    keyring = an_old_keyring("k2").promote("k2").revoke("A" * 22, 7)
+    keyring = replace(keyring.revoke("A" * 22, 7), pruned=5)
     assert jwk_set.decode(jwk_set.encode(keyring)) == keyring
-
-
-def test_an_old_keyring_is_written_in_the_form_that_0_1_0_reads() -> None:
-    old = an_old_keyring("k2")
-    untouched, changed = (
-        json.loads(jwk_set.encode(keyring)) for keyring in (old, old.promote("k2"))
-    )
-    assert set(untouched) == {"sealyard", "highest_number", "keys"}
-    assert set(changed) == {"sealyard", "highest_number", "keys", "revocations"}
-    assert untouched["sealyard"] == changed["sealyard"] == 1
-    assert list(changed["revocations"].values()) == [1]
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{22}", name) for name in changed["revocations"])
-
-
-def test_an_old_keyring_full_of_revocations_is_not_written_in_a_form_that_0_1_0_refuses() -> None:
-    full = replace(
-        an_old_keyring("k2"),
-        revocations=tuple(Revocation(f"{number:022}", 1) for number in range(MAX_REVOCATIONS)),
-    )
-    assert jwk_set.decode(jwk_set.encode(full)) == full
-    with pytest.raises(KeyringError, match="keys upgrade"):
-        jwk_set.encode(full.promote("k2"))
 
 
 @pytest.mark.parametrize(
     "edit",
     [
         lambda s: s.pop("sealyard"),
-        lambda s: s.update(sealyard=3),
-        lambda s: s.update(sealyard=1),
+        lambda s: s.update(sealyard=2),
+        lambda s: s.update(sealyard=0),
         lambda s: s.update(sealyard=True),
         lambda s: s.update(sealyard={}),
         lambda s: s.update(more=1),
@@ -72,9 +45,11 @@ def test_an_old_keyring_full_of_revocations_is_not_written_in_a_form_that_0_1_0_
         lambda s: s.pop("generation"),
         lambda s: s.update(generation=-1),
         lambda s: s.update(generation="2"),
-        lambda s: s.update(joined_since=None),
-        lambda s: s.update(joined_since=True),
-        lambda s: s.update(highest_number=2),
+        lambda s: s.update(revocations=[]),
+        lambda s: s.update(revocations={"A" * 22: "7"}),
+        lambda s: s.update(revocations={"A" * 21: 7}),
+        lambda s: s.update(pruned=-1),
+        lambda s: s.update(pruned="7"),
         lambda s: s.update(retired={}),
         lambda s: s.update(retired=[9, 9]),
         lambda s: s.update(retired=[1]),
@@ -95,17 +70,6 @@ def test_an_old_keyring_full_of_revocations_is_not_written_in_a_form_that_0_1_0_
         lambda s: s["keys"][2].update(k="ä" * 43),
         lambda s: s["keys"][2].update(kid=7),
         lambda s: s["keys"][2].update(kid="k 1"),
-        lambda s: s["keys"][2].update(also=[]),
-        lambda s: s["keys"][2].update(also="k9"),
-        lambda s: s["keys"][2].update(also=["k9", 9]),
-        lambda s: s["keys"][2].update(also=["k9", "k9"]),
-        lambda s: s["keys"][2].update(also=["k1"]),
-        lambda s: s["keys"][2].update(also=["k 9"]),
-        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-name"}),
-        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-record"}),
-        lambda s: s["keys"].extend(
-            s["keys"][0] | {"use": use, "kid": "x" * 22} for use in ("former-name", "former-record")
-        ),
         lambda s: s["keys"][2].update(number=0),
         lambda s: s["keys"][2].update(number=1.0),
         lambda s: s["keys"][2].update(created=-1),
@@ -120,24 +84,6 @@ def test_any_other_form_is_refused_without_a_key_in_the_message(
         jwk_set.decode(edited(edit))
     assert CANARY[:20] not in str(refused.value)
     assert refused.value.__context__ is None
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda s: s.update(highest_number=True),
-        lambda s: s.update(highest_number="2"),
-        lambda s: s.update(highest_number=1),
-        lambda s: s.update(generation=1),
-        lambda s: s.update(revocations=[]),
-        lambda s: s.update(revocations={"A" * 22: "7"}),
-    ],
-)
-def test_any_other_old_form_is_refused(edit: Callable[[Members], object]) -> None:
-    members: Members = json.loads(jwk_set.encode(an_old_keyring("k2")))
-    edit(members)
-    with pytest.raises(KeyringError):
-        jwk_set.decode(json.dumps(members).encode())
 
 
 @pytest.mark.parametrize(

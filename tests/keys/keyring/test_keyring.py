@@ -13,13 +13,13 @@ from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED, RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
 
-from ..builders import NOW, a_keyring, an_old_keyring, some_bytes
+from ..builders import NOW, a_keyring, some_bytes
 
 
 def test_a_new_keyring_has_one_primary_kek_and_the_first_generation() -> None:
     keyring = create("k1", now=NOW, random=some_bytes)
     assert [(kek.id, kek.state) for kek in keyring.keks] == [("k1", "primary")]
-    assert (keyring.generation, keyring.joined_since) == (1, NOW)
+    assert keyring.generation == 1
 
 
 def test_a_keyring_keeps_its_id_and_every_change_of_its_keks_raises_the_generation() -> None:
@@ -29,7 +29,7 @@ def test_a_keyring_keeps_its_id_and_every_change_of_its_keks_raises_the_generati
         lambda one: one.disable("k1"),
         lambda one: one.remove("k1"),
         lambda one: one.add("k4", now=NOW, random=some_bytes),
-        lambda one: merge(one, one.add("k5", now=NOW, random=some_bytes), now=NOW),
+        lambda one: merge(one, one.add("k5", now=NOW, random=some_bytes)),
     ]
     for change in changes:
         changed = change(keyring)
@@ -45,8 +45,7 @@ def test_what_changes_no_kek_leaves_generation_and_digest() -> None:
         keyring.revoke("A" * 22, 7),
         keyring.promote("k1"),
         keyring.disable("k2"),
-        merge(keyring, keyring.revoke("A" * 22, 7), now=NOW),
-        keyring.upgrade(NOW + 1),
+        merge(keyring, keyring.revoke("A" * 22, 7)),
     ):
         assert (same.generation, same.digest) == (keyring.generation, keyring.digest)
 
@@ -94,21 +93,6 @@ def test_after_a_backup_is_restored_a_new_kek_has_neither_the_number_nor_the_id_
     assert lost.number != new.number
 
 
-def test_an_old_keyring_has_an_id_and_counts_its_generations() -> None:
-    old = an_old_keyring("k2")
-    assert (old.generation, old.joined_since) == (0, None)
-    changed = old.promote("k2").add("k3", now=NOW, random=some_bytes)
-    assert (changed.generation, changed.keks[-1].number, changed.id) == (2, 3, old.id)
-
-
-def test_upgrading_keeps_ids_numbers_and_keys_and_retires_the_numbers_that_are_gone() -> None:
-    old = an_old_keyring("k2", "k3").disable("k2").remove("k2")
-    new = old.upgrade(NOW)
-    assert (new.keks, new.name_key, new.record_key) == (old.keks, old.name_key, old.record_key)
-    assert new.retired == frozenset({2})
-    assert (new.joined_since, new.generation) == (NOW, 3)
-
-
 def test_a_number_is_never_given_again() -> None:
     keyring = a_keyring()
     for _ in range(60):
@@ -141,7 +125,7 @@ def test_promoting_the_primary_changes_nothing() -> None:
 
 def test_a_disabled_kek_neither_seals_nor_opens() -> None:
     keyring = a_keyring("k2").disable("k2")
-    assert keyring.candidates(kek_id="k2") == keyring.candidates(number=2) == ()
+    assert keyring.usable(kek_id="k2") is keyring.usable(number=2) is None
 
 
 def test_an_operation_leaves_the_old_keyring_as_it_was() -> None:
@@ -153,26 +137,25 @@ def test_an_operation_leaves_the_old_keyring_as_it_was() -> None:
 def test_opening_finds_a_kek_by_id_and_by_number() -> None:
     keyring = a_keyring("k2")
     number = keyring.keks[1].number
-    found = keyring.candidates(kek_id="k2"), keyring.candidates(number=number)
-    assert found == ((keyring.keks[1],), (keyring.keks[1],))
+    assert keyring.usable(kek_id="k2") == keyring.usable(number=number) == keyring.keks[1]
 
 
 def test_opening_finds_nothing_for_an_ephemeral_or_unknown_key() -> None:
     keyring = a_keyring()
     for found in ({}, {"kek_id": "x"}, {"number": 9}):
-        assert keyring.candidates(**found) == ()
+        assert keyring.usable(**found) is None
 
 
 def test_merging_adds_unknown_keks_and_promotes_none() -> None:
     ours = a_keyring()
     theirs = ours.add("k2", now=NOW, random=some_bytes).promote("k2")
-    merged = merge(ours, theirs, now=NOW)
+    merged = merge(ours, theirs)
     assert [(kek.id, kek.state) for kek in merged.keks] == [("k1", "primary"), ("k2", "decrypt")]
 
 
 def test_merging_keeps_the_state_that_stands_here() -> None:
     before = a_keyring("k2")
-    assert merge(before.disable("k2"), before, now=NOW).entry("k2").state == "disabled"
+    assert merge(before.disable("k2"), before).entry("k2").state == "disabled"
 
 
 @pytest.mark.parametrize(
@@ -187,25 +170,18 @@ def test_merging_keeps_the_state_that_stands_here() -> None:
         lambda keyring: keyring.add("k/3", now=NOW, random=some_bytes),
         lambda keyring: keyring.add("", now=NOW, random=some_bytes),
         lambda keyring: keyring.add("k" * 33, now=NOW, random=some_bytes),
-        lambda keyring: replace(keyring, joined_since=None, highest_number=MAX_NUMBER).add(
-            "k3", now=NOW, random=some_bytes
-        ),
-        lambda keyring: replace(keyring, joined_since=None, highest_number=1),
-        lambda keyring: replace(keyring, highest_number=2),
         lambda keyring: replace(keyring, retired=frozenset({1})),
         lambda keyring: replace(keyring, retired=frozenset({0})),
         lambda keyring: replace(keyring, retired=frozenset({MAX_NUMBER + 1})),
         lambda keyring: replace(keyring, retired=frozenset(range(100, 101 + MAX_RETIRED))),
-        lambda keyring: replace(keyring, joined_since=-1),
-        lambda keyring: replace(keyring, generation=-1),
+        lambda keyring: replace(keyring, pruned=-1),
+        lambda keyring: replace(keyring, generation=0),
         lambda keyring: replace(keyring, keks=()),
         lambda keyring: replace(keyring, keks=(keyring.keks[1],)),
         lambda keyring: replace(keyring, keks=(*keyring.keks, keyring.keks[0])),
+        lambda keyring: replace(keyring, keks=tuple(replace(k, number=7) for k in keyring.keks)),
         lambda keyring: replace(
-            keyring,
-            keks=tuple(replace(k, number=7) for k in keyring.keks)[:1]
-            + keyring.keks[1:]
-            + (replace(keyring.keks[1], id="k3"),),
+            keyring, keks=(*keyring.keks, replace(keyring.keks[1], id="k3", number=7))
         ),
     ],
 )
@@ -221,17 +197,6 @@ def test_a_keyring_does_not_show_its_keys() -> None:
     shown = repr(keyring) + str(keyring)
     secrets = [keyring.name_key, keyring.record_key, *(kek.key for kek in keyring.keks)]
     assert not any(repr(secret.reveal()) in shown for secret in secrets)
-
-
-def test_the_time_of_joined_names_moves_until_it_comes() -> None:
-    ahead = an_old_keyring().upgrade(NOW + 100)
-    assert ahead.set_apart(NOW + 50, NOW).joined_since == NOW + 50
-    assert ahead.set_apart(NOW + 500, NOW).generation == ahead.generation + 1
-    for keyring, since in ((ahead, NOW), (ahead.upgrade(0), NOW - 1), (an_old_keyring(), NOW + 1)):
-        with pytest.raises(KeyringError):
-            keyring.set_apart(since, NOW)
-    with pytest.raises(KeyringError):
-        a_keyring().set_apart(NOW + 100, NOW)
 
 
 def test_given_up_keks_are_gone_from_all_keyrings_that_have_them() -> None:

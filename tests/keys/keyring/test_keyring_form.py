@@ -23,7 +23,7 @@ from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.root_secret import RootKey
 from proxy.keys.keyring.roots import FileRoot, Passphrase, PassphraseRoot
 
-from ..builders import NOW, a_keyring, a_root, an_old_keyring, some_bytes
+from ..builders import a_keyring, a_root, some_bytes
 
 CANARY = "canary horse battery"
 PHRASE = PassphraseRoot(SecretReference(env="P"), {"P": CANARY})
@@ -55,7 +55,7 @@ def case(tmp_path: Path) -> Case:
 
 def test_a_file_tells_which_keyring_it_is_without_being_opened(case: Case) -> None:
     told = case.members
-    assert (told["sealyard"], told["id"]) == (2, case.keyring.id)
+    assert (told["sealyard"], told["id"]) == (1, case.keyring.id)
     assert (told["generation"], told["digest"]) == (case.keyring.generation, case.keyring.digest)
     assert [one["kind"] for one in told["wrappings"]] == ["file"]
 
@@ -107,8 +107,8 @@ EDITS: dict[str, Edit] = {
     "the MAC is missing": lambda ours, _: ours.pop("mac"),
     "the MAC is empty": lambda ours, _: ours.update(mac=""),
     "a member is added": lambda ours, _: ours.update(more=1),
-    "the version is newer": lambda ours, _: ours.update(sealyard=3),
-    "the version is older": lambda ours, _: ours.update(sealyard=1),
+    "the version is newer": lambda ours, _: ours.update(sealyard=2),
+    "the version is older": lambda ours, _: ours.update(sealyard=0),
     "the version is no integer": lambda ours, _: ours.update(sealyard=True),
     "the keyring is no text": lambda ours, _: ours.update(keyring=1),
     "the keyring is not ASCII": lambda ours, _: ours.update(keyring="é"),
@@ -160,48 +160,26 @@ def test_a_root_that_is_not_configured_is_never_tried(
         open_keyring(path, case.root)
 
 
-def test_an_old_file_opens_and_stays_old_until_it_is_upgraded(tmp_path: Path) -> None:
-    path, root, old = tmp_path / "keyring.jwe", a_root(tmp_path), an_old_keyring("k2")
-    create_keyring(path, old, root)
-    assert path.read_bytes().count(b".") == 4
-    assert open_keyring(path, root) == old
-    changed = update_keyring(path, root, lambda keyring: keyring.promote("k2"))
-    assert path.read_bytes().count(b".") == 4
-    assert open_keyring(path, root) == changed
-    upgraded = update_keyring(path, root, lambda keyring: keyring.upgrade(NOW))
-    assert json.loads(path.read_text())["id"] == old.id
-    assert open_keyring(path, root) == upgraded
-    assert (upgraded.name_key, upgraded.record_key) == (old.name_key, old.record_key)
-    assert [(one.id, one.number, one.key) for one in upgraded.keks] == [
-        (one.id, one.number, one.key) for one in old.keks
-    ]
-
-
-def test_a_keyring_of_the_new_form_in_an_old_file_is_refused(case: Case) -> None:
-    text = envelope.encrypt(jwk_set.encode(case.keyring), case.root.fetch())
-    case.path.write_bytes(text)
-    with pytest.raises(KeyringError, match="new form"):
-        case.open()
-
-
-def test_an_old_keyring_in_a_new_file_is_refused(case: Case) -> None:
+def test_a_file_that_says_another_generation_than_the_keyring_inside_is_refused(case: Case) -> None:
     root_key, members = unwrapped(case), case.members
-    old = jwk_set.encode(an_old_keyring())
-    members["keyring"] = envelope.encrypt(old, RootKey(root_key)).decode()
+    later = jwk_set.encode(case.keyring.promote("k2"))
+    members["keyring"] = envelope.encrypt(later, RootKey(root_key)).decode()
     members["mac"] = mac_of(members, root_key)
     case.path.write_text(json.dumps(members))
     with pytest.raises(KeyringError, match="does not match"):
         case.open()
 
 
-@pytest.mark.parametrize("text", ["", "\n", "{}", "{", "[]", '{"sealyard":2}', "\x00" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "{}", "{", "[]", '{"sealyard":1}', "a.b.c.d.e", "\x00" * 9]
+)
 def test_a_file_that_is_empty_or_cut_is_refused(case: Case, text: str) -> None:
     case.path.write_text(text)
     with pytest.raises(KeyringError, match=r"keyring\.jwe: "):
         case.open()
 
 
-def test_an_upgrade_under_a_passphrase_asks_for_it_once(tmp_path: Path) -> None:
+def test_a_change_under_a_passphrase_asks_for_it_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
     class Environment(dict[str, str]):
@@ -211,9 +189,9 @@ def test_an_upgrade_under_a_passphrase_asks_for_it_once(tmp_path: Path) -> None:
 
     path = tmp_path / "keyring.jwe"
     root = PassphraseRoot(SecretReference(env="P"), Environment(P=CANARY))
-    create_keyring(path, an_old_keyring(), root)
+    create_keyring(path, a_keyring("k2"), root)
     asked.clear()
-    update_keyring(path, root, lambda keyring: keyring.upgrade(NOW))
+    update_keyring(path, root, lambda keyring: keyring.promote("k2"))
     assert asked == ["P"]
     assert CANARY not in path.read_text()
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, OperatorError
@@ -24,6 +25,8 @@ from ..builders import (
     a_world,
     seal_need,
 )
+
+LIST = Joined("list", ("alice", "bob"))
 
 
 class Keeping:
@@ -143,7 +146,11 @@ async def test_a_worker_that_hears_asks_anew() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [SessionCall("show", Scope("t")), SessionCall("revoke", Scope(None, "c"), 5, keep=False)],
+    [
+        SessionCall("show", Scope("t")),
+        SessionCall("revoke", Scope(None, "c"), 5, keep=False),
+        SessionCall("show", Scope(LIST, Joined("members", (LIST, "c")))),
+    ],
 )
 def test_a_call_crosses_to_another_process(call: SessionCall) -> None:
     assert SessionCall.from_json(json.loads(json.dumps(call.to_json()))) == call

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from proxy.core.crypto.context import Scope
-from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
@@ -19,7 +16,7 @@ from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
 from proxy.keys.stores import MemoryStore, Store
 from tests.keys.end_to_end.builders import a_fleet
 
-from ..builders import CONTEXT, NOW, SCOPE, SharedStore, Time, World, a_keyring, a_world, seal_need
+from ..builders import CONTEXT, NOW, SCOPE, SharedStore, Time, World, a_world, seal_need
 
 DAYS = 26 * 86_400
 
@@ -117,21 +114,6 @@ async def test_a_revocation_covers_the_session_of_before_the_clock_was_set_back(
     assert await opens(world, session.seal(b"hello", CONTEXT))
     world.time.advance(3600)
     assert not await opens(world, text)
-
-
-@pytest.mark.parametrize("again", [1, 3])
-async def test_one_revocation_is_for_both_forms_of_a_joined_name(again: int) -> None:
-    keyring = replace(a_keyring(), joined_since=None, highest_number=9)
-    world = a_world(keyring=keyring, store=MemoryStore(Time()))
-    world.sessions.joins = True
-    scope = Scope("clinic", Joined("list", ("alice", "bob")))
-    await world.sessions.resolve(Needs({scope: 1}, joined=True))
-    world.time.advance(-60)
-    for _ in range(again):
-        await revoke(world, scope)
-    assert [world.sessions.not_before(form, 0.0) for form in world.sessions.forms(scope)] == [
-        NOW + again
-    ] * 2
 
 
 async def test_a_revocation_covers_what_was_sealed_end_to_end_before_the_clock_was_set_back() -> (

@@ -60,7 +60,7 @@ def settings(*rules: Rule) -> Settings:
         pass_unmatched=True,
         rules=rules,
     )
-    return Settings(2, KeySettings(Path("k"), ()), (listener,))
+    return Settings(KeySettings(Path("k"), ()), (listener,))
 
 
 def samples(messages: int = 0, *refusals: tuple[str, int], rule: str = "r") -> Samples:

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import (
-    ForbiddenValue,
     KeysFull,
+    KeyUnavailable,
     OperatorError,
     SealyardError,
     WorkerGone,
@@ -113,7 +113,7 @@ async def test_a_worker_that_began_meanwhile_is_told_of_a_revocation_as_well() -
 
 @pytest.mark.parametrize(
     "error",
-    [KeysFull("memory"), ForbiddenValue("name-reads-as-joined"), WorkerGone("not-started")],
+    [KeysFull("memory"), KeyUnavailable("too-many-values"), WorkerGone("not-started")],
 )
 def test_an_error_is_the_same_behind_the_channel(error: SealyardError) -> None:
     found = error_from_json(error_to_json(error))

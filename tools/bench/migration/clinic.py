@@ -151,7 +151,7 @@ def examine(execute: Execute, keyring: Keyring, rows: int, versions: dict[int, i
         sealed, bound = token.decode(content.encode()), context(number)
         place = sealed.key_id.sid, bound.scope
         if place not in sessions:
-            kek = keyring.candidates(kek_id=sealed.key_id.kek_id, number=None)[0]
+            kek = keyring.entry(str(sealed.key_id.kek_id))
             sessions[place] = durable_session(kek, *place)
         text = sessions[place].open(sealed, bound, time.time()).decode()
         doubled += token.has_prefix(text.encode())

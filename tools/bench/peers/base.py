@@ -6,24 +6,39 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import trustme
 
 FILES: Final = Path(__file__).parent / "files"
 ROOT: Final = FILES.parents[3]
 PASSING: Final = frozenset({"pass", "list_pass"})
 SEALING: Final = frozenset({"seal", "seal_16k", "seal_1m", "seal_8m", "whole", "list", "list_16m"})
+SHAPES: Final = frozenset(
+    {
+        *("chat", "chat_cookie", "chat_path", "chat_heads", "chat_many", "chat_new"),
+        *("chat_all_new", "chat_close_1", "chat_close_5", "chunked", "fhir", "fhir_many"),
+        "whole_json",
+    }
+)
+"""What differs from one message to the next, and how connections and answers are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a peer is put: a folder for its files, its port, the backend's, and an AES-256 key."""
+    """Where a peer is put: a folder for its files, its port, the backend's, and an AES-256 key.
+
+    `store` is the port of the store that it may need.
+    """
 
     folder: Path
     port: int
     backend: int
     key: bytes
+    store: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,10 @@ class Peer:
     """Whether it is one process or thread that works, and so kept to one core."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that its process gets beside those of this one."""
+    tls: bool = False
+    """Whether clients reach it by TLS; its certificate is that of `certificate`."""
+    beside: Callable[[Place], AbstractContextManager[None]] = lambda _: nullcontext()
+    """Runs what it needs beside itself, whose CPU time is not its own."""
 
 
 def fill(template: str, place: Place, **more: str) -> Path:
@@ -59,6 +78,15 @@ def fill(template: str, place: Place, **more: str) -> Path:
     path = place.folder / template
     path.write_text(text)
     return path
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 and its key, and return where they are."""
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return chain, key
 
 
 def needs(*programs: str) -> str | None:

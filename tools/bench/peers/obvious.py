@@ -1,6 +1,6 @@
-"""`python -m tools.bench.peers.obvious PORT BACKEND`: the obvious proxy on aiohttp.
+"""`python -m tools.bench.peers.obvious PORT BACKEND [--uvloop] [--tls CHAIN KEY]`.
 
-A sealed value is the base64 of nonce, ciphertext and tag.
+The obvious proxy on aiohttp. A sealed value is the base64 of nonce, ciphertext and tag.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY = AESGCM(bytes.fromhex(os.environ["BENCH_KEY"]))
 CLIENT = web.AppKey("client", aiohttp.ClientSession)
 BACKEND = web.AppKey("backend", str)
+Change = Callable[[bytes], bytes]
 _NOT_COPIED = frozenset({"content-length", "transfer-encoding", "connection", "host"})
 
 
@@ -50,6 +52,50 @@ def open_field(body: bytes) -> bytes:
     return orjson.dumps(message)
 
 
+def seal_text(text: str) -> str:
+    """Return a text sealed."""
+    return seal(text.encode())
+
+
+def open_text(text: str) -> str:
+    """Return what was sealed as text."""
+    return unseal(text).decode()
+
+
+def chat(change: Callable[[str], str]) -> Change:
+    """Return what changes the four texts of a chat message."""
+
+    def changed(body: bytes) -> bytes:
+        message = orjson.loads(body)
+        message["text"] = change(message["text"])
+        message["from"]["name"] = change(message["from"]["name"])
+        message["replyTo"]["text"] = change(message["replyTo"]["text"])
+        for attachment in message["attachments"]:
+            attachment["name"] = change(attachment["name"])
+        return orjson.dumps(message)
+
+    return changed
+
+
+def patient(change: Callable[[str], str]) -> Change:
+    """Return what changes whatever tells who a FHIR patient is."""
+
+    def changed(body: bytes) -> bytes:
+        found = orjson.loads(body)
+        found["birthDate"] = change(found["birthDate"])
+        for name in found["name"]:
+            name["family"] = change(name["family"])
+            name["given"] = [change(one) for one in name["given"]]
+        for telecom in found["telecom"]:
+            telecom["value"] = change(telecom["value"])
+        for address in found["address"]:
+            address["text"] = change(address["text"])
+            address["line"] = [change(one) for one in address["line"]]
+        return orjson.dumps(found)
+
+    return changed
+
+
 def open_list(body: bytes) -> bytes:
     """Return the list with the content of each message opened."""
     answer: dict[str, Any] = orjson.loads(body)
@@ -61,9 +107,6 @@ def open_list(body: bytes) -> bytes:
 def same(body: bytes) -> bytes:
     """Return the body."""
     return body
-
-
-Change = Callable[[bytes], bytes]
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -123,20 +166,29 @@ async def client(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def main(port: int, backend: int, loop: asyncio.AbstractEventLoop) -> None:
-    """Serve until told to stop."""
+def main(port: int, backend: int, loop: asyncio.AbstractEventLoop, files: list[str]) -> None:
+    """Serve until told to stop, by TLS if there are files for it."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if files else None
+    if tls is not None:
+        tls.load_cert_chain(*files)
     app = web.Application(client_max_size=32 * 1024 * 1024)
     app[BACKEND] = f"http://127.0.0.1:{backend}"
     app.cleanup_ctx.append(client)
     app.router.add_post("/api/messages", forwarding(seal_field, open_field))
-    app.router.add_post("/api/documents", forwarding(lambda body: seal(body).encode(), unseal))
+    for path in ("/api/documents", "/api/json/documents"):
+        app.router.add_post(path, forwarding(lambda body: seal(body).encode(), unseal))
+    for path in ("/api/rooms/{id}/messages", "/api/chunked/rooms/{id}/messages"):
+        app.router.add_post(path, forwarding(chat(seal_text), chat(open_text)))
+    app.router.add_put("/fhir/Patient/{id}", forwarding(patient(seal_text), patient(open_text)))
     app.router.add_get("/api/conversations/{id}/messages", forwarding(same, open_list))
     app.router.add_get("/api/conversations/{id}/events", events)
     app.router.add_get("/api/rooms/{id}", room)
     app.router.add_route("*", "/{path:.*}", forwarding(same, same))
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None, loop=loop)
+    where: dict[str, Any] = {"host": "127.0.0.1", "port": port, "ssl_context": tls}
+    web.run_app(app, **where, access_log=None, print=None, loop=loop)
 
 
 if __name__ == "__main__":
     new_loop = uvloop.new_event_loop if "--uvloop" in sys.argv else asyncio.new_event_loop
-    main(int(sys.argv[1]), int(sys.argv[2]), new_loop())
+    files = sys.argv[sys.argv.index("--tls") + 1 :] if "--tls" in sys.argv else []
+    main(int(sys.argv[1]), int(sys.argv[2]), new_loop(), files)

@@ -1,4 +1,4 @@
-"""The obvious proxy on aiohttp: with asyncio's own loop, as people write it, and on uvloop."""
+"""The obvious proxy on aiohttp: as people write it, on uvloop, and with TLS."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Final
 
-from .base import SEALING, Peer, Place
+from .base import SEALING, SHAPES, Peer, Place, certificate
 
+NAME: Final = "obvious aiohttp"
+TLS: Final = "obvious aiohttp, TLS"
 _WORKS: Final = SEALING | {"pass", "events", "websocket"}
 
 
-def _with(*options: str) -> Callable[[Place], list[str]]:
+def _with(*options: str, tls: bool = False) -> Callable[[Place], list[str]]:
     def prepare(place: Place) -> list[str]:
         module = [sys.executable, "-P", "-m", "tools.bench.peers.obvious"]
-        return [*module, str(place.port), str(place.backend), *options]
+        files = ("--tls", *map(str, certificate(place.folder))) if tls else ()
+        return [*module, str(place.port), str(place.backend), *options, *files]
 
     return prepare
 
@@ -27,12 +30,20 @@ def _version(*names: str) -> str:
 
 
 PEERS: Final = (
-    Peer("obvious aiohttp", _WORKS, lambda: None, lambda: _version("orjson"), _with()),
+    Peer(NAME, _WORKS | SHAPES, lambda: None, lambda: _version("orjson"), _with()),
     Peer(
         "obvious aiohttp, uvloop",
         _WORKS,
         lambda: None,
         lambda: _version("orjson", "uvloop"),
         _with("--uvloop"),
+    ),
+    Peer(
+        TLS,
+        frozenset({"chat", "chat_close_1"}),
+        lambda: None,
+        lambda: _version("orjson"),
+        _with(tls=True),
+        tls=True,
     ),
 )

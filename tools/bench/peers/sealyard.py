@@ -1,4 +1,4 @@
-"""Sealyard itself: with its native part, in Python only, and without its line per message."""
+"""Sealyard itself: in both forms, without its line per message, with Redis, and with TLS."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from typing import Final
 import proxy
 from proxy import __version__
 
+from .. import delayed
 from ..absent import AS_INSTALLED
 from ..ports import free_port
-from .base import PASSING, SEALING, Peer, Place, fill
+from .base import PASSING, SEALING, SHAPES, Peer, Place, certificate, fill, needs, said
 
 NAME: Final = "Sealyard"
 PYTHON: Final = "Sealyard, Python only"
 UNLOGGED: Final = "Sealyard, no line per message"
-_WORKS: Final = PASSING | SEALING | {"tokens", "events", "websocket"}
+REDIS: Final = "Sealyard, Redis"
+TLS: Final = "Sealyard, TLS"
+_WORKS: Final = PASSING | SEALING | SHAPES | {"tokens", "events", "websocket"}
 _PYTHON_ONLY: Final = {**AS_INSTALLED, "SEALYARD_NATIVE": "0"}
 _NATIVE: Final = {**AS_INSTALLED, "SEALYARD_NATIVE": "1"}
+_REDIS_VERSION: Final = r" v=(\S+)"
 _FOUND: Final = "from proxy.core.leaves import NATIVE; print(NATIVE)"
 
 
@@ -77,19 +81,23 @@ def _compile() -> None:
     compileall.compile_dir(Path(proxy.__file__).parent, quiet=1)
 
 
-def _with(module: str) -> Callable[[Place], list[str]]:
+def _with(
+    module: str = "proxy", *, redis: bool = False, tls: bool = False
+) -> Callable[[Place], list[str]]:
     def prepare(place: Place) -> list[str]:
         _compile()
         prepare_keys(place)
-        fill("sealyard.yaml", place, admin=str(free_port()))
+        store = f"redis://127.0.0.1:{place.store}/0" if redis else "memory"
+        files = "\n    tls: {{cert: {}, key: {}}}".format(*certificate(place.folder)) if tls else ""
+        fill("sealyard.yaml", place, admin=str(free_port()), store=store, tls=files)
         return serving(place, module=module)
 
     return prepare
 
 
 FORMS: Final = (
-    Peer(NAME, _WORKS, _not_built, _native_version, _with("proxy"), environment=_NATIVE),
-    Peer(PYTHON, _WORKS, lambda: None, version, _with("proxy"), environment=_PYTHON_ONLY),
+    Peer(NAME, _WORKS, _not_built, _native_version, _with(), environment=_NATIVE),
+    Peer(PYTHON, _WORKS, lambda: None, version, _with(), environment=_PYTHON_ONLY),
 )
 PEERS: Final = (
     *FORMS,
@@ -101,4 +109,24 @@ PEERS: Final = (
         _with("tools.bench.unlogged"),
         environment=AS_INSTALLED,
     ),
+    Peer(
+        REDIS,
+        frozenset({"chat", "chat_new"}),
+        lambda: _not_built() or needs("redis-server"),
+        lambda: f"{_native_version()}, Redis {said(_REDIS_VERSION, 'redis-server', '--version')}",
+        _with(redis=True),
+        environment=_NATIVE,
+        beside=delayed.redis,
+    ),
+    Peer(
+        TLS,
+        frozenset({"chat", "chat_close_1"}),
+        _not_built,
+        _native_version,
+        _with(tls=True),
+        environment=_NATIVE,
+        tls=True,
+    ),
 )
+OURS: Final = frozenset(peer.name for peer in PEERS if peer.name != UNLOGGED)
+"""Those that others are compared with: of each case the first that takes part."""

@@ -126,7 +126,7 @@ RULES: Final = """\
         request: {encrypt: $.content}
       - name: profile
         match: PUT /api/profile
-        request: {encrypt: [optional $.phone, optional $.iban]}
+        request: {encrypt: [optional $.phone, optional $.iban], nothing: pass}
       - name: typed
         match: POST /api/typed
         request:
@@ -152,7 +152,7 @@ RULES: Final = """\
           - encrypt: ['part:order[card]', 'optional part:order[note]']
       - name: survey
         match: POST /api/surveys
-        request: {encrypt: [optional part:answer, optional part:remark]}
+        request: {encrypt: [optional part:answer, optional part:remark], nothing: pass}
       - name: stamp
         match: POST /api/stamps
         request: {encrypt: header:x-card}

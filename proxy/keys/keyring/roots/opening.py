@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ....core.errors import KeyringError, RootUnavailable
 from ..keyring import shown
-from ..root_secret import Passphrase, RootKey
+from ..root_secret import RootKey
 from . import provider
 from .provider import LocalRoot, RootName, RootProvider, Wrapping
 
@@ -65,16 +65,9 @@ class Roots:
 
     @property
     def local(self) -> LocalRoot | None:
-        """The one root, if its secret is on this machine: it holds keyrings of the old format."""
+        """The one root, if its secret is on this machine."""
         only = self.listed[0] if len(self.listed) == 1 else None
         return only if isinstance(only, LocalRoot) else None
-
-    def secret(self) -> RootKey | Passphrase:
-        """Return the secret of the one root that can hold a keyring of the old format."""
-        if self.local is None:
-            kinds = ", ".join(f"`{one.kind}`" for one in self.listed)
-            raise KeyringError(f"a keyring in the old format has one local root, not {kinds}")
-        return self.local.fetch()
 
     def require_pinned(self, keyring_id: str) -> None:
         """Raise KeyringError for another keyring than the pinned one."""

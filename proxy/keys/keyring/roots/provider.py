@@ -77,7 +77,7 @@ class RootProvider(Protocol):
 
 
 class LocalRoot(ABC):
-    """A root whose secret is on this machine: it wraps with a JWE, and opens the old format too."""
+    """A root whose secret is on this machine: it wraps with a JWE."""
 
     __slots__ = ()
 

@@ -16,7 +16,7 @@ from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, Roots
 from proxy.keys.keyring.roots.provider import Members, RootName
 from proxy.process.fitness import Finding
 
-from ...builders import a_keyring, a_root, an_old_keyring
+from ...builders import a_keyring
 
 PHRASE = PassphraseRoot(SecretReference(env="P"), {"P": "canary horse battery"})
 
@@ -159,14 +159,3 @@ def test_a_change_keeps_all_wrappings_and_asks_one_root_once(path: Path) -> None
 def test_two_roots_that_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(KeyringError, match="configured twice"):
         roots(Service("one"), Service("one"))
-
-
-def test_a_keyring_of_the_old_format_has_one_local_root(path: Path, tmp_path: Path) -> None:
-    local, old = a_root(tmp_path), an_old_keyring("k2")
-    create_keyring(path, old, local)
-    assert open_keyring(path, Roots((local,), old.id)) == old
-    with pytest.raises(KeyringError, match="keyring-mismatch"):
-        open_keyring(path, roots(local))
-    for others in (roots(local, PHRASE), roots(Service("one"))):
-        with pytest.raises(KeyringError, match="old format has one local root"):
-            open_keyring(path, others)

@@ -75,6 +75,7 @@ async def test_no_message_asks_vault(bao: OpenBao, tmp_path: Path, messages: int
             assert not any(load.canary.encode() in body for body in behind.bodies)
 
 
+@pytest.mark.timing
 async def test_it_waits_while_vault_is_sealed_and_shows_no_secret(
     bao: OpenBao, tmp_path: Path
 ) -> None:

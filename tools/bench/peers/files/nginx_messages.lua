@@ -101,6 +101,46 @@ function messages.use(hex, alphabet)
   must(crypto.EVP_DecryptInit_ex(opening, cipher, nil, key, nil))
 end
 
+local function chat(message, change)
+  message.text = change(message.text)
+  message.from.name = change(message.from.name)
+  message.replyTo.text = change(message.replyTo.text)
+  for _, one in ipairs(message.attachments) do one.name = change(one.name) end
+end
+
+local function patient(found, change)
+  found.birthDate = change(found.birthDate)
+  for _, name in ipairs(found.name) do
+    name.family = change(name.family)
+    for at, given in ipairs(name.given) do name.given[at] = change(given) end
+  end
+  for _, one in ipairs(found.telecom) do one.value = change(one.value) end
+  for _, one in ipairs(found.address) do
+    one.text = change(one.text)
+    for at, line in ipairs(one.line) do one.line[at] = change(line) end
+  end
+end
+
+local function seal_by(texts)
+  ngx.req.read_body()
+  local message = assert(json.decode(ngx.req.get_body_data()))
+  texts(message, seal)
+  ngx.req.set_body_data(json.encode(message))
+end
+
+local function open_by(texts)
+  local body = whole_response()
+  if not body then return end
+  local message = assert(json.decode(body))
+  texts(message, open)
+  ngx.arg[1] = json.encode(message)
+end
+
+function messages.seal_chat() seal_by(chat) end
+function messages.open_chat() open_by(chat) end
+function messages.seal_patient() seal_by(patient) end
+function messages.open_patient() open_by(patient) end
+
 function messages.seal_field()
   ngx.req.read_body()
   local message = assert(json.decode(ngx.req.get_body_data()))
