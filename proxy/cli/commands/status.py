@@ -53,9 +53,7 @@ def status(  # noqa: PLR0913 - each is one option
 
     \b
     sealyard status
-    sealyard status --follow
     sealyard status --steps --days 14
-    sealyard status --leaks --json
 
     --follow shows messages as they pass, by kind and size, never by value, if `admin.tap` is true.
     Names are shown only if they are in the rules. Above twenty messages per second, some are shown

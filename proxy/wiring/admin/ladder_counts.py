@@ -59,7 +59,7 @@ class Counts:
         return not (self.messages or self.refused or self.plain or self.would_refuse)
 
 
-class Foretold(NamedTuple):
+class RefusalCount(NamedTuple):
     """How many messages would be refused one step up, and when the last of them was counted."""
 
     messages: int
@@ -82,7 +82,7 @@ class RuleStage:
     messages: int = 0
     refused: int = 0
     plain: int = 0
-    would_refuse: dict[Refusal, Foretold] = field(default_factory=dict)
+    would_refuse: dict[Refusal, RefusalCount] = field(default_factory=dict)
 
     def add(self, more: Counts, now: int) -> None:
         """Add what was counted until `now`."""
@@ -93,8 +93,8 @@ class RuleStage:
         held = self.would_refuse
         for each, number in more.would_refuse.items():
             refusal = each if each in held or len(held) < MOST_REFUSALS else OTHER
-            before = held.get(refusal, Foretold(0, now))
-            held[refusal] = Foretold(before.messages + number, now)
+            before = held.get(refusal, RefusalCount(0, now))
+            held[refusal] = RefusalCount(before.messages + number, now)
 
 
 class Ledger:
@@ -264,10 +264,10 @@ def _stage(one: Any) -> tuple[Key, RuleStage]:  # noqa: ANN401 - whatever the fi
         raise ValueError("mode")
     numbers = {name: int(one[name]) for name in ("last", "messages", "refused", "plain")}
     since, seen = int(one["since"]), bool(one["seen"])
-    refusals: dict[Refusal, Foretold] = {}
+    refusals: dict[Refusal, RefusalCount] = {}
     for each in one["would_refuse"]:
         direction, reason, client_name = (str(each[name]) for name in _REFUSAL)
-        foretold = Foretold(int(each["messages"]), int(each["last"]))
+        foretold = RefusalCount(int(each["messages"]), int(each["last"]))
         refusals[direction, reason, client_name] = foretold
     stage = RuleStage(mode, str(one["fingerprint"]), since, seen, would_refuse=refusals, **numbers)
     return (str(one["listener"]), str(one["rule"])), stage
