@@ -47,7 +47,7 @@ def test_sealyard_is_measured_without_what_only_development_has(peer: Peer) -> N
 @pytest.mark.parametrize("form", sealyard.FORMS, ids=lambda form: form.name)
 def test_each_form_of_sealyard_is_what_its_name_says(form: Peer) -> None:
     told = subprocess.run(
-        [sys.executable, "-P", "-m", "proxy", "version"],
+        [sys.executable, "-P", "-m", "proxy", "show", "version"],
         env={**os.environ, **form.environment},
         check=True,
         capture_output=True,

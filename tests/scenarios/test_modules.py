@@ -60,8 +60,8 @@ HEAVY = {
     "proxy.keys.participants.public_key",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
+    "proxy.explaining",
     "proxy.telemetry.traces",
-    "proxy.wiring.explaining",
     "proxy.wiring.workers.supervisor",
     "proxy.wiring.workers.worker",
     "redis",
@@ -129,11 +129,8 @@ async def modules(
 
 async def ask(admin: int) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    asked = {"method": "POST", "path": "/api/messages", "body": '{"content": "x"}'}
     names = {"tenant": "alpha", "conversation": "c1"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin}", headers=headers) as client:
-        async with client.post("/v1/explain", json=asked) as answer:
-            assert (await answer.json())["request"]["rule"] == "alpha"
         async with client.get("/v1/participants/ada") as answer:
             assert await answer.json() == {"keys": []}
         async with client.get("/v1/sessions", params=names) as answer:
@@ -186,7 +183,6 @@ async def test_what_operators_ask_for_is_imported_then(tmp_path: Path) -> None:
     found = await modules(tmp_path, asked=True)
 
     assert found >= {
-        "proxy.core.explain.explanation",
         "proxy.keys.end_to_end.key_source",
         "proxy.keys.operations.session_operations",
     }

@@ -197,7 +197,7 @@ def test_every_command_is_guarded_before_it_reads_anything(tmp_path: Path) -> No
         "def guard(): seen.append(sorted(n for n in sys.modules if n.startswith('proxy.')))\n"
         "hardening.guard_memory = lambda: (guard(), real())[1]\n"
         "import proxy.__main__ as main\n"
-        "sys.argv = ['sealyard', 'version']\n"
+        "sys.argv = ['sealyard', 'show', 'version']\n"
         "try:\n    main.run()\n"
         "except SystemExit: pass\n"
         "import ctypes, resource\n"

@@ -10,7 +10,7 @@ from .tables import TEXT, Key, Schema, Table, many, table
 
 
 def schema() -> dict[str, object]:
-    """Return the schema, for editors and `sealyard schema`."""
+    """Return the schema, for editors and `sealyard show schema`."""
     source = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
     return document("Sealyard configuration", TABLES, {"source": source})
 
