@@ -55,7 +55,7 @@ class World:
         await self.participants.change(participant, change)
 
     async def add(self, participant: str, name: str) -> None:
-        opener = private_key.keyring_opener(self.participants._keyring)
+        opener = private_key.keyring_opener(self.participants.keyring)
         _, sealed = private_key.seal(a_private_jwk(name), opener)
         key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
         await self.change(participant, lambda one: one.add(key))
@@ -94,7 +94,7 @@ class World:
 
     async def records(self) -> dict[str, bytes]:
         """Return everything that stands in the store."""
-        return await self.participants._store._store.dump()  # the store behind its guard
+        return await self.participants.store._store.dump()  # the store behind its guard
 
     def packages(self, recipient: str, status: int = 0) -> list[dict[str, Any]]:
         """Return the packages that the command prints."""

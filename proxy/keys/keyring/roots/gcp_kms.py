@@ -106,7 +106,7 @@ class GcpKmsRoot:
             url = f"{self.metadata}{_TOKEN_PATH}?{urlencode({'scopes': _SCOPE})}"
             headers = {"Metadata-Flavor": "Google"}
             answer = call("GET", url, headers, seconds=_METADATA_SECONDS)
-            return _named(answer, "access_token", "the metadata server")
+            return answer.token("Google Cloud: the metadata server")
         tls, account = trusting(self.options.ca), federation.service_account
         asked = {
             "audience": federation.audience,
@@ -120,15 +120,14 @@ class GcpKmsRoot:
         exchanged = call(
             "POST", f"{self.options.sts}/v1/token", form, urlencode(asked).encode(), tls=tls
         )
-        token = _named(exchanged, "access_token", "the exchange of the token")
+        token = exchanged.token("Google Cloud: the exchange of the token")
         if not account:
             return token
         url = f"{self.options.iam}/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = json.dumps({"scope": [_SCOPE], "lifetime": "300s"}).encode()
-        return _named(
-            call("POST", url, headers, body, tls=tls), "accessToken", "acting as the account"
-        )
+        answer = call("POST", url, headers, body, tls=tls)
+        return answer.token("Google Cloud: acting as the account", "accessToken")
 
 
 def _bound(keyring_id: str) -> dict[str, str]:
@@ -162,19 +161,6 @@ def _intact(found: dict[str, Any], name: str) -> bytes:
     if str(found.get(f"{name}Crc32c")) != str(crc32c(data)):
         raise KeyringError(f"Cloud KMS: the checksum of the {name} is wrong")
     return data
-
-
-def _named(answer: Answer, name: str, what: str) -> str:
-    """Return a token of an answer that can be sent on."""
-    token = answer.json().get(name)
-    if (
-        not answer.ok
-        or not isinstance(token, str)
-        or not token.isascii()
-        or not token.isprintable()
-    ):
-        raise KeyringError(f"Google Cloud: {what}: status {answer.status}, no token")
-    return token
 
 
 def _reason(answer: Answer) -> str:
