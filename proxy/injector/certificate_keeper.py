@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from ..core.errors import KeyringError
 from ..keys import private_file
 from ..process.kubernetes_api import CallFailed
+from ..telemetry.reporter import Reporter
 from .serving_certificate import next_step
 
 INTERVAL_SECONDS: Final = 10.0
@@ -40,13 +41,6 @@ class Calls(Protocol):
         self, method: str, path: str, sent: object = None, *, kind: str = "application/json"
     ) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of an answer; raise CallFailed."""
-
-
-class Reporter(Protocol):
-    """Where events go."""
-
-    def report(self, event: str, **fields: object) -> None:
-        """Report one event."""
 
 
 @dataclass(frozen=True, slots=True)

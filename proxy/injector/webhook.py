@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -19,6 +19,7 @@ from ..telemetry.logs import code_location
 from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
+from ..telemetry.reporter import Reporter
 from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings, MeshKind
 from .pod_reader import CannotInject
@@ -27,13 +28,6 @@ MOST_BODY: Final = 10 * 1024 * 1024
 """More than an API server sends: etcd stores at most 1.5 MiB, a request has at most 3 MiB."""
 
 _SHUTDOWN_SECONDS: Final = 10.0
-
-
-class Reporter(Protocol):
-    """Where events go."""
-
-    def report(self, event: str, **fields: object) -> None:
-        """Report one event."""
 
 
 _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {

@@ -17,7 +17,7 @@ from ...core.expressions.sources import (
 )
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
 from ..rules.resolve import PlacedItem, ResolvedRule
-from ..rules.syntax import BlockSyntax, SourceSyntax
+from ..rules.syntax import SourceSyntax
 from ..yaml.nodes import Problems, show, suggest
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -58,7 +58,7 @@ def _sources(resolved: ResolvedRule) -> Iterator[SourceSyntax]:
         inherited = resolved.shared.names.get(part)
         if inherited is not None and (own.get(part) is not None or any(_from_rule(part, resolved))):
             yield inherited
-    for block in _blocks(resolved):
+    for block in resolved.shared.blocks:
         for part in NAMED_PARTS:
             source = block.names.get(part)
             if source is not None:
@@ -146,7 +146,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
 
 
 def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
-    tenants = [resolved.shared.names.tenant, *(one.names.tenant for one in _blocks(resolved))]
+    tenants = [resolved.shared.names.tenant, *(one.names.tenant for one in resolved.shared.blocks)]
     for syntax in tenants:
         if syntax is None:
             continue
@@ -204,9 +204,3 @@ def _of_other_form(placed: PlacedItem, part: NamedPart, source: Source) -> bool:
 
 def _needs_body(source: Source) -> bool:
     return not isinstance(source, FirstSource) and any(True for _ in json_sources(source))
-
-
-def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
-    for said in (resolved.shared.request, resolved.shared.response):
-        if isinstance(said, tuple):
-            yield from said

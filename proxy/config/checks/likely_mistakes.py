@@ -6,7 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ...core.formats.graphql.body import GRAPHQL
+from ...core.rules.conditions import text_value
 from ...core.rules.model import Rule
+from ..rules.resolve import ResolvedRule
+from ..rules.syntax import BlockSyntax
 from ..settings import AdminSettings, ListenerSettings, TcpAddress, UnixAddress
 from ..yaml.nodes import Mapping, Place, Problems, show, suggest
 
@@ -16,6 +20,9 @@ _METHODS: Final = frozenset(
 )
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 _HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_CHOOSING: Final = ("field", "persisted")
+"""Names by which a condition says which operation of GraphQL it is for."""
+_MUTATION: Final = text_value("mutation")
 
 
 def check_listeners(
@@ -71,6 +78,29 @@ def check_admin(place: Place, admin: AdminSettings | None, problems: Problems) -
     if admin.listen.host in _EVERYWHERE:
         text = f"the admin API listens on {show(str(admin.listen))} without TLS"
         problems.warn(place, f"{text}: tokens cross the network in plaintext; add `tls`")
+
+
+def check_graphql(resolved: ResolvedRule, problems: Problems) -> None:
+    """Warn of blocks of a rule for GraphQL that take mutations, whatever their fields are."""
+    blocks = resolved.shared.request
+    if not isinstance(blocks, tuple) or resolved.rule.observes:
+        return
+    for block in blocks:
+        if block.format is not None and block.format[0] == GRAPHQL.kind and _takes_any(block):
+            problems.warn(
+                block.place,
+                "takes mutations with any fields, and passes what it does not select; add"
+                " `$.field` to `when`, or `$.type: [query, subscription]`",
+            )
+
+
+def _takes_any(block: BlockSyntax) -> bool:
+    """Return whether no condition says of which field, type or document an operation is."""
+    for selector, values in ((one.selector, one.values) for one in block.when):
+        name = selector.steps[0].key if len(selector.steps) == 1 else None
+        if name in _CHOOSING or (name == "type" and _MUTATION not in values):
+            return False
+    return True
 
 
 def _same(upstream: object, listen: TcpAddress | UnixAddress) -> bool:

@@ -21,7 +21,7 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
     patterns = resolved.rule.patterns
     if not any(one.websocket for one in patterns):
         return
-    for block in _blocks(resolved):
+    for block in resolved.shared.blocks:
         _check_selectors(block, problems)
         if block.absent and isinstance(resolved.shared.response, tuple):
             _check_absent(block, resolved.shared.response, problems)
@@ -78,9 +78,3 @@ def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
             if placed.direction == "response" and part in placed.item.bind and inherits:
                 yield part, kept
                 break
-
-
-def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
-    for said in (resolved.shared.request, resolved.shared.response):
-        if isinstance(said, tuple):
-            yield from said

@@ -101,12 +101,11 @@ class _Resolver:
     def _observes(self) -> bool:
         mode = self._shared.options.mode
         observes = mode is not None and mode.observes
-        for said in (self._shared.request, self._shared.response):
-            for block in () if said is None or isinstance(said, Verdict) else said:
-                if block.options.mode is not None and block.options.mode.observes:
-                    self._problems.add(
-                        block.place, "`observe` applies to whole rules only", "set it on the rule"
-                    )
+        for block in self._shared.blocks:
+            if block.options.mode is not None and block.options.mode.observes:
+                self._problems.add(
+                    block.place, "`observe` applies to whole rules only", "set it on the rule"
+                )
         if observes:
             self._problems.warn(
                 self._syntax.place,

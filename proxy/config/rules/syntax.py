@@ -132,6 +132,12 @@ class SharedSyntax:
     log: RuleLog | None = None
     shuts_on_poison: bool | None = None
 
+    @property
+    def blocks(self) -> tuple[BlockSyntax, ...]:
+        """All blocks, those of requests first."""
+        both = (one for one in (self.request, self.response) if isinstance(one, tuple))
+        return tuple(block for blocks in both for block in blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class RuleSyntax:

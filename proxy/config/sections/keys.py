@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -194,35 +194,26 @@ class _Kept:
 
 def _sessions(place: Place, problems: Problems) -> _Kept:
     fields = Fields(place, SESSIONS, problems)
-    kept = _Kept()
-    mode, ttl, grace = fields.get("mode"), fields.get("ttl"), fields.get("grace")
-    if mode is not None and choice(mode, ("durable", "ephemeral"), problems) == "ephemeral":
-        kept = replace(kept, mode="ephemeral")
-    if ttl is not None:
-        kept = replace(kept, ttl=positive_duration(ttl, problems, high=DAY) or HOUR)
-    if grace is not None:
-        kept = replace(kept, grace=duration(grace, problems, high=_MOST_GRACE) or 0.0)
-    age = fields.get("revocation_max_age")
-    if age is not None:
-        seconds = duration(age, problems, high=HOUR)
-        if seconds is not None and seconds < 1:
-            problems.add(age, "is less than 1s, the minimum")
-        kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
-    accepted = fields.get("accept_loss")
-    if accepted is not None:
-        kept = replace(kept, accept_loss=bool(switch(accepted, problems)))
-    return _with_packages(kept, fields.get("package_max_age"), problems)
-
-
-def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kept:
-    if place is None:
-        return kept
-    seconds = positive_duration(place, problems, high=PACKAGE_MAX_AGE)
-    if seconds is not None and seconds < kept.ttl:
-        problems.add(
-            place, "is less than `ttl`: session keys would seal longer than they open", "raise it"
-        )
-    return replace(kept, package_max_age=seconds or kept.package_max_age)
+    usual = _Kept()
+    mode = fields.read("mode", choice, ("durable", "ephemeral"), problems)
+    ttl = fields.read("ttl", positive_duration, problems, high=DAY) or usual.ttl
+    grace = fields.read("grace", duration, problems, high=_MOST_GRACE)
+    age = fields.read("revocation_max_age", duration, problems, high=HOUR)
+    if age is not None and age < 1:
+        problems.add(fields["revocation_max_age"], "is less than 1s, the minimum")
+    accepts_loss = bool(fields.read("accept_loss", switch, problems))
+    longest = fields.read("package_max_age", positive_duration, problems, high=PACKAGE_MAX_AGE)
+    if longest is not None and longest < ttl:
+        reason = "is less than `ttl`: session keys would seal longer than they open"
+        problems.add(fields["package_max_age"], reason, "raise it")
+    return _Kept(
+        mode="ephemeral" if mode == "ephemeral" else "durable",
+        ttl=ttl,
+        grace=usual.grace if grace is None else grace,
+        revocation_max_age=age or usual.revocation_max_age,
+        package_max_age=longest or usual.package_max_age,
+        accept_loss=accepts_loss,
+    )
 
 
 def check_loss(place: Place, keys: KeySettings, problems: Problems, *, end_to_end: bool) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from ..checks import (
     binding_names,
     block_coverage,
     end_to_end,
-    graphql,
+    likely_mistakes,
     route_coverage,
     websockets,
 )
@@ -51,8 +51,7 @@ def rules(
     """Return the rules of the listener in `fields`; report what is wrong with them."""
     defaults = rule_reader.defaults(fields.get("defaults"), problems)
     around = Surroundings(by_name, defaults, limits.body)
-    place = fields.get("rules")
-    written = [] if place is None else _written(place, problems)
+    written = fields.read("rules", _written, problems) or []
     _check_names(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)
     route_coverage.check_reachable(resolved, problems)
@@ -61,7 +60,7 @@ def rules(
         binding_names.check(one, trusted_names=trusted_names, problems=problems)
         end_to_end.check(one, trusted_names=trusted_names, problems=problems)
         websockets.check(one, problems)
-        graphql.check(one, problems)
+        likely_mistakes.check_graphql(one, problems)
     return resolved
 
 
@@ -122,7 +121,7 @@ def listener(
     named = client_names(fields.get("client_names"), problems)
     sensitive = bool(fields.read("find_sensitive", switch, problems))
     names = _upstream_names(fields.get("upstream_names"), problems)
-    on_client_close = fields.read("on_client_close", _client_close, problems)
+    on_client_close = fields.read("on_client_close", choice, ON_CLIENT_CLOSE, problems)
     protocol = bool(fields.read("proxy_protocol", switch, problems))
     adds_ids = bool(fields.read("add_request_id", switch, problems))
     if protocol and (not proxies or isinstance(listen, UnixAddress)):
@@ -151,7 +150,7 @@ def listener(
         trusted_names=trusted,
         trusted_proxies=proxies,
         upstream_names=names,
-        on_client_close=on_client_close or "probe",
+        on_client_close=cast("ClientClose", on_client_close or "probe"),
         proxy_protocol=protocol,
         add_request_id=adds_ids,
         log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
@@ -176,11 +175,6 @@ def check_together(listeners: Iterable[ResolvedListener], problems: Problems) ->
         if not anywhere and addresses.setdefault(listen, line) != line:
             message = f"the listener on line {addresses[listen]} has the same address"
             problems.add(one.place, message)
-
-
-def _client_close(place: Place, problems: Problems) -> ClientClose | None:
-    word = choice(place, ON_CLIENT_CLOSE, problems)
-    return next((one for one in ON_CLIENT_CLOSE if one == word), None)
 
 
 def _upstream_names(place: Place | None, problems: Problems) -> tuple[str, ...]:

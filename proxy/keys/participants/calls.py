@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 ParticipantAction = Literal["find", "add", "rotate", "revoke", "expire", "accept", "private"]
-ACTIONS: tuple[ParticipantAction, ...] = get_args(ParticipantAction)
 Use = Literal["enc", "sig"]
 
 MAX_ID_BYTES: Final = 256

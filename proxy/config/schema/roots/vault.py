@@ -200,17 +200,15 @@ def _jwt_login(
 ) -> JwtLogin:
     mount, token = defaults
     path = fields.read("token", files.path, problems)
-    return JwtLogin(
-        _word(fields, "mount", _PATH, problems) or mount,
-        _text(fields, "role", problems),
-        str(path or token),
-    )
+    at = _word(fields, "mount", _PATH, problems) or mount
+    role = fields.read("role", text, problems) or ""
+    return JwtLogin(at, role, str(path or token))
 
 
 def _approle(place: Place, files: Files, problems: Problems) -> AppRoleLogin | None:
     fields = Fields(place, _APPROLE, problems)
     mount = _word(fields, "mount", _PATH, problems) or "approle"
-    role_id = _text(fields, "role_id", problems)
+    role_id = fields.read("role_id", text, problems) or ""
     secret_id = fields.read("secret_id", secret_file, files, problems)
     return None if secret_id is None else AppRoleLogin(mount, role_id, secret_id)
 
@@ -219,7 +217,7 @@ def _cert(place: Place, files: Files, problems: Problems) -> CertificateLogin | 
     fields = Fields(place, _CERT, problems)
     mount = _word(fields, "mount", _PATH, problems) or "cert"
     cert, key = (fields.read(name, files.path, problems) for name in ("cert", "key"))
-    role = _text(fields, "role", problems)
+    role = fields.read("role", text, problems) or ""
     return None if cert is None or key is None else CertificateLogin(mount, cert, key, role)
 
 
@@ -232,13 +230,9 @@ _LOGINS: Final = {
 }
 
 
-def _text(fields: Fields, name: str, problems: Problems) -> str:
-    return fields.read(name, text, problems) or ""
-
-
 def _word(fields: Fields, name: str, form: re.Pattern[str], problems: Problems) -> str:
     """Return a name or a path; empty if it is not given, or after reporting what is wrong."""
-    written = _text(fields, name, problems).strip("/")
+    written = (fields.read(name, text, problems) or "").strip("/")
     if written and not form.fullmatch(written):
         hint = "letters, digits, `_`, `.` and `-`" + (", parts with `/`" if form is _PATH else "")
         problems.add(fields[name], f"{show(written)} is not such a name", hint)
