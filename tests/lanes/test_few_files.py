@@ -77,7 +77,6 @@ BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "events": (Most(69, 14_900), Most(69, 14_900)),
     "beside": (Most(25, 6_500), Most(25, 6_500)),
     "redis": (Most(32, 7_800), Most(71, 15_700)),
-    "redis-1": (Most(32, 7_800), Most(71, 15_700)),
     "redis-new": (Most(111, 22_500), Most(110, 22_200)),
     "redis-new-1": (Most(111, 22_500), Most(110, 22_200)),
     "new": (Most(107, 21_700), Most(106, 21_500)),
