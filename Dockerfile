@@ -1,6 +1,6 @@
 # The one image of Sealyard: the sidecar, the injector, and nft for the redirect of injected pods.
 #
-#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t sealyard .
+#   docker build --build-arg VERSION=1.0.0 --build-arg REVISION="$(git rev-parse HEAD)" -t sealyard .
 #
 # BASE must be Debian 13, for its Rust crates, with Python 3.11 to 3.14 as python3; pin it by digest
 # for a release. Nothing here depends on where its Python lives.

@@ -1,9 +1,11 @@
-"""Run all tests, say truthfully how they ended, and what was skipped: a part of `./dev test`.
+"""Run what CI runs, say truthfully how it ended, and what was skipped: `./dev test`.
 
 Sealyard has two forms, with the native leaves and without (`proxy/core/leaves`). Every test runs
-in the native form, as most installations do, and those that a message of theirs could fail in one
-form alone run in the Python form too: `ONCE` lists the others. `SEALYARD_NATIVE=0 ./dev test` runs
-every test in the Python form.
+in the native form, as most installations do, and the laws that a leaf could break run in the Python
+form too (`tests/parts.py`). `SEALYARD_NATIVE=0 ./dev test` runs all of it in the Python form.
+
+Lint, types, the demo and 20 seconds of fuzzing run beside the tests. Those marked `timing`, whose
+bounds are of time, run last and alone.
 
 Tests with servers share ports and processors with the tests beside them, so one that failed there
 is run again by itself and must pass then. That is done only where pytest itself ended with status
@@ -19,62 +21,34 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Final, Self
 
 import pytest
 
+from tests.parts import CORE, LAWS, SUITES, TIMED, Form, Selection
+
 ROOT: Final = Path(__file__).parents[1]
+NO_TESTS: Final = 5
 _STATUSES: Final = {
     2: "it was interrupted, or could not collect all tests",
     3: "it failed by itself (an internal error)",
     4: "it was called wrongly",
-    5: "it found no tests",
+    NO_TESTS: "it found no tests",
 }
 HUNG_SECONDS: Final = 900
 """A test that takes longer fails and tells where it stood, rather than hold up all of CI."""
 _STDERR: Final = os.dup(2)
 """That of the process, before pytest captures it."""
 _PROCESSORS: Final = os.cpu_count() or 1
-_MOST_WORKERS: Final = 8
-Form = Literal["native", "python"]
-ONCE: Final = {
-    "acceptance": "real servers, for minutes: tests/scenarios sends the same kinds of messages",
-    "admin": "the admin API has no leaves of its own, and seals by what tests/keys runs",
-    "bench": "the benchmark itself",
-    "browser": "a browser, for minutes: its messages are those of tests/scenarios",
-    "bypass": "ten real servers, for minutes: tests/smuggling sends the same kinds of requests",
-    "chart": "manifests and charts",
-    "cli": "commands, whose messages are those of tests/core",
-    "cluster": "the suite for a cluster, whose messages are those of tests/scenarios",
-    "config": "configuration files",
-    "demo": "the demo runs in both forms in CI",
-    "drills": "disasters of keys and stores, for minutes",
-    "faults": "errors at every wait, which no leaf has",
-    "flat": "memory over time, measured in the native form",
-    "fuzz_backends": "real servers, for a minute: `./dev fuzz` holds that both forms send the same",
-    "idle": "a process without messages",
-    "injector": "pods and redirects",
-    "keys": "keys: tests/archive and tests/contracts open what they write in both forms",
-    "openapi": "the admin API",
-    "pages": "documentation, whose messages are those of tests/scenarios",
-    "process": "the environment of a process",
-    "redis": "the store",
-    "release": "packages: the forms are chosen where they are installed",
-    "scorecard": "the scorecard itself",
-    "site": "documentation",
-    "soak": "the soak itself",
-    "telemetry": "logs and metrics",
-    "test_dev.py": "these checks",
-    "test_docs.py": "documentation",
-    "test_layers.py": "imports",
-    "wiring": "what is started and stopped",
-}
-"""Folders and files of tests that run in the native form alone where there is one, and why."""
+_WORKERS: Final = min(2 * _PROCESSORS, 8)
+"""Tests with servers wait most of their time, so that two share a processor."""
 _LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py", "tests/soak/")
 """What takes a minute at once: begun last, it would keep all other workers waiting."""
 SWITCH: Final = "SEALYARD_NATIVE"
@@ -95,11 +69,12 @@ class Log:
 
 
 class Ended(Exception):
-    """The check cannot go on; `status` is the one to end with."""
+    """The check cannot go on; `status` is the one to end with, and so many have `failed`."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, failed: int = 1) -> None:
         super().__init__(sentence)
         self.status = status
+        self.failed = failed
 
 
 # --- Inside pytest: `-p tests.suite --suite-log FILE` ------------------------------------------
@@ -273,19 +248,82 @@ def run_with_retry(
         [*alone, "--last-failed", "--last-failed-no-failures", "none"], folder, scratch, form
     )
     if again.status != 0:
-        raise Ended(again.status, f"{len(again.failed)} tests failed, also by themselves.")
+        raise Ended(
+            again.status,
+            f"{len(again.failed)} tests failed, also by themselves.",
+            len(again.failed),
+        )
     if again.ran < len(log.failed):
         raise Ended(1, f"of {len(log.failed)} tests that failed, only {again.ran} ran again.")
-    say("Failed beside others, passed by themselves:", *log.failed)
+    say("Failed beside others, passed by themselves:", *(f"  {one}" for one in log.failed))
     return log
 
 
 def say(*lines: str) -> None:
     """Print lines at once: what pytest prints comes between them."""
-    print(*lines, sep="\n  ", flush=True)  # noqa: T201 - a command's output
+    print(*lines, sep="\n", flush=True)  # noqa: T201 - a command's output
 
 
-def _skips(logs: Sequence[Log]) -> list[str]:
+class Checks:
+    """Commands of ./dev that run one after the other, beside the tests in the block."""
+
+    def __init__(self, *commands: Sequence[str]) -> None:
+        self._commands = commands
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        self._failed = self._pool.submit(self._run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def passed(self) -> Log:
+        """Wait for their end and return how many there were; raise Ended if one failed."""
+        if failed := self._failed.result():
+            raise Ended(1, f"failed: {', '.join(failed)}.", len(failed))
+        return Log(ran=len(self._commands))
+
+    def _run(self) -> list[str]:
+        failed = []
+        for command in self._commands:
+            done = subprocess.run(  # noqa: S603 - a command of this repository
+                [ROOT / "dev", *command],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            told = " ".join(("./dev", *command))
+            say(f"== {told}\n{done.stdout.rstrip()}")
+            if done.returncode:
+                failed.append(told)
+        return failed
+
+
+def beside(tests: Selection, scratch: Path, form: Form, workers: int = _WORKERS) -> Log:
+    """Run tests beside each other, with so many workers."""
+    chosen = tests.beside()
+    spread = ["--numprocesses", str(workers), "--dist", "worksteal"]
+    return run_with_retry([*chosen, *spread], chosen, ROOT, scratch, form)
+
+
+def alone(tests: Selection, scratch: Path, form: Form) -> Log:
+    """Run those of the tests that are marked `timing`, one after the other."""
+    chosen = tests.alone()
+    if not chosen:
+        return Log()
+    try:
+        return run_with_retry(chosen, chosen, ROOT, scratch, form)
+    except Ended as end:
+        if end.status == NO_TESTS:  # those in the files are slow, all of them
+            return Log()
+        raise
+
+
+def skips(logs: Sequence[Log]) -> list[str]:
+    """Return a line for each reason for which tests were skipped."""
     reasons: Counter[str] = Counter()
     files: dict[str, dict[str, None]] = {}
     for log in logs:
@@ -299,49 +337,55 @@ def _skips(logs: Sequence[Log]) -> list[str]:
     ]
 
 
+def closing(logs: Sequence[Log], failed: int, seconds: float) -> str:
+    """Return the last line, from which a reader of the output knows how it ended."""
+    skipped = sum(count for log in logs for count in log.skipped.values())
+    passed = sum(log.ran for log in logs) - skipped
+    return f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s"
+
+
 def main() -> None:
-    """Run the core's tests with their coverage, then all others; end with 0 only if all passed."""
+    """Run what CI runs; end with 0 only if all passed."""
+    began = time.monotonic()
+    status = failed = 0
+    logs: list[Log] = []
     with TemporaryDirectory() as scratch:
         try:
-            logs = _in_all_forms(Path(scratch))
+            for log in _what_ci_runs(Path(scratch)):
+                logs += [log]  # at once: the next may fail
         except Ended as end:
             say(f"dev: {end}")
-            sys.exit(end.status)
-    say(f"== {sum(log.ran for log in logs)} tests passed or were skipped", *_skips(logs))
+            status, failed = end.status, end.failed
+    say(*skips(logs), closing(logs, failed, time.monotonic() - began))
+    sys.exit(status)
 
 
-def _in_all_forms(scratch: Path) -> list[Log]:
-    chosen = forms()
-    logs = [_core(scratch, form, first=form == chosen[0]) for form in chosen]
-    _covered()
-    return logs + [_others(scratch, form, all_of=form == chosen[0]) for form in chosen]
+def _what_ci_runs(scratch: Path) -> Iterator[Log]:
+    form, *others = forms()
+    with Checks(["lint"], ["types"], ["demo", "--check"], ["fuzz", "20"]) as checks:
+        say(f"== tests of the core, {form} form")
+        yield _core(scratch, form)
+        _covered()
+        for other in others:
+            say(f"== leaves, contracts, vectors and the laws of values, {other} form")
+            yield beside(LAWS, scratch, other, _PROCESSORS)
+        say(f"== all other tests, {form} form")
+        yield beside(SUITES, scratch, form)
+    yield checks.passed()
+    say(f"== tests of time, {form} form")
+    yield alone(TIMED, scratch, form)
 
 
-def _core(scratch: Path, form: Form, *, first: bool) -> Log:
-    say(f"== tests of the core, {form} form")
+def _core(scratch: Path, form: Form) -> Log:
     beside = ["--numprocesses", str(_PROCESSORS), "--cov", "--cov-report="]
-    log = run(["tests/core", *beside, *([] if first else ["--cov-append"])], ROOT, scratch, form)
+    log = run([*CORE.beside(), *beside], ROOT, scratch, form)
     if log.status:
-        raise Ended(log.status, f"{len(log.failed)} tests of the core failed.")
+        raise Ended(log.status, f"{len(log.failed)} tests of the core failed.", len(log.failed))
     return log
 
 
-def _others(scratch: Path, form: Form, *, all_of: bool) -> Log:
-    """Run the tests with servers: most of their time they wait, so two share a processor."""
-    say(f"== {'all other tests' if all_of else 'other tests with messages'}, {form} form")
-    left_out = ["core"] if all_of else ["core", *ONCE]
-    chosen = [f"--ignore=tests/{name}" for name in left_out]
-    workers = str(min(2 * _PROCESSORS, _MOST_WORKERS))
-    return run_with_retry(
-        [*chosen, "--numprocesses", workers, "--dist", "worksteal"], chosen, ROOT, scratch, form
-    )
-
-
 def _covered() -> None:
-    """Coverage is asked of the core alone, by its own tests: elsewhere it costs too much time.
-
-    A branch of the leaves may belong to one form, so that only both together run all of them.
-    """
+    """Coverage is asked of the core alone, by its own tests: elsewhere it costs too much time."""
     report = ["report", "--show-missing", "--skip-covered", "--fail-under=100"]
     done = subprocess.run(  # noqa: S603 - coverage, on this repository
         [sys.executable, "-m", "coverage", *report], cwd=ROOT, check=False

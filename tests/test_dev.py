@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests import suite
+from tests import parts, suite
+from tests.parts import Form, Selection
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
@@ -56,7 +58,7 @@ class Tree:
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def run(self, *arguments: str, form: suite.Form | None = None) -> suite.Log:
+    def run(self, *arguments: str, form: Form | None = None) -> suite.Log:
         return suite.run_with_retry(arguments, (), self.folder, self._scratch, form)
 
     def ended(self, *arguments: str) -> suite.Ended:
@@ -137,7 +139,7 @@ def test_any_other_end_ends_the_check(tree: Tree, text: str, status: int, senten
 
 @pytest.mark.parametrize(("form", "switch"), [("python", "0"), ("native", None), (None, "x")])
 def test_a_run_is_of_one_form_whatever_the_environment_says(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch, form: suite.Form | None, switch: str | None
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, form: Form | None, switch: str | None
 ) -> None:
     monkeypatch.setenv(suite.SWITCH, "x")
     tree.write(
@@ -167,9 +169,59 @@ def test_ci_does_not_pass_without_the_native_part(monkeypatch: pytest.MonkeyPatc
     assert caught.value.status == suite.NO_NATIVE
 
 
-def test_what_runs_in_one_form_alone_is_there() -> None:
-    assert [one for one in suite.ONCE if not (TESTS / one).exists()] == []
-    assert {"core", "lanes", "archive", "contracts", "conformance"}.isdisjoint(suite.ONCE)
+def test_the_closing_line_counts_what_passed_failed_and_was_skipped() -> None:
+    logs = [suite.Log(ran=5, skipped={"test_a.py: no node": 2}), suite.Log(ran=4)]
+
+    assert suite.closing(logs, 0, 61.2) == "7 passed, 0 failed, 2 skipped in 61 s"
+
+
+def test_checks_run_beside_and_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dev").write_text("#!/bin/sh\nexit $1\n")
+    (tmp_path / "dev").chmod(0o755)
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    with suite.Checks(["0"], ["0"]) as checks:
+        pass
+    assert checks.passed().ran == 2
+
+    with suite.Checks(["3"], ["0"], ["4"]) as checks, pytest.raises(suite.Ended) as caught:
+        checks.passed()
+
+    assert (caught.value.failed, str(caught.value)) == (2, "failed: ./dev 3, ./dev 4.")
+
+
+# --- Where each test runs --------------------------------------------------------------------
+
+
+def test_every_test_runs_in_ci_or_in_a_part_of_the_nightly() -> None:
+    runs = [part.runs for part in parts.MOVED]
+    moved = [path for one in runs if isinstance(one, Selection) for path in one.paths]
+
+    assert [one for one in moved if not (ROOT / one).exists()] == []
+    assert len(moved) == len(set(moved))
+    assert parts.SUITES.paths == parts.TIMED.paths == ("tests",)
+    assert set(parts.SUITES.without) == {*moved, "tests/core"}
+    assert set(parts.TIMED.without) == {*moved}
+    assert {*parts.in_ci()} >= {f"tests/{one}" for one in ("core", "scenarios", "test_dev.py")}
+
+
+def test_tests_of_time_run_alone_after_the_others(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = "import pytest\n@pytest.mark.timing\ndef test_b(): pass\n"
+    slow = "@pytest.mark.slow\n@pytest.mark.timing\ndef test_c(): pass\n"
+    monkeypatch.setattr(parts, "ROOT", tree.folder)
+    tree.write("pytest.ini", "[pytest]\nmarkers =\n  timing\n  slow\n")
+    tree.write("test_a.py", TWO)
+    tree.write("test_b.py", marked + slow)
+    (tree.folder / "left_out").mkdir()
+    tree.write("left_out/test_d.py", marked)
+    tests = Selection((".",), ("left_out",))
+
+    assert tree.run(*tests.beside()).ran == 2
+    assert tests.alone() == ["test_b.py", "-m", "timing and not slow"]
+    assert tree.run(*tests.alone()).ran == 1
+    assert tree.run(*replace(tests, slow=True).alone()).ran == 2
+    assert Selection(("test_a.py",)).alone() == []
 
 
 def test_a_wrong_option_ends_the_check(tree: Tree) -> None:

@@ -211,8 +211,9 @@ def test_what_is_released_next_has_every_key_of_a_configuration() -> None:
 def test_no_archive_is_made_of_another_release_or_twice(
     name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "HERE", tmp_path)
     (tmp_path / __version__).mkdir()
+    monkeypatch.setattr(make, "HERE", tmp_path)
     with pytest.raises(SystemExit, match=why):
         make.main([name])
     assert [one.name for one in tmp_path.iterdir()] == [__version__]
+    assert not any((tmp_path / __version__).iterdir())

@@ -127,6 +127,7 @@ async def p99(port: int, *, rate: int, seconds: float) -> float:
     return sorted(took)[len(took) * 99 // 100]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("rate", "seconds", "noise"),
     [(50, 4.0, BUSY), pytest.param(200, 30.0, QUIET, marks=pytest.mark.slow)],

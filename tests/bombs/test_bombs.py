@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,8 +10,9 @@ import pytest
 from .makers import CODED, MEBIBYTE, PLAIN, Bomb, listed
 from .rig import Cost, Sidecar, running
 
-# Beside other tests, on the same caches, the same work takes up to half as much time again.
-MOST_SECONDS = 1.0 if "PYTEST_XDIST_WORKER" not in os.environ else 1.6
+pytestmark = pytest.mark.timing
+
+MOST_SECONDS = 1.0
 # Two more than promised: the kernel counts pages by the hundred for each thread (proc(5), VmHWM).
 MOST_BYTES = (64 + 2) * MEBIBYTE
 # What is left of all of them together, in holes of the heap, once what was free is given back.

@@ -107,6 +107,7 @@ def test_no_server_runs_the_handler_of_a_rule_that_did_not_take_the_request(
     laws(patterns, raw)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "raw",
     [

@@ -72,6 +72,7 @@ async def _largest_t(number: int, names: Sequence[str]) -> tuple[float, str]:
     return abs(worst[2]), f"{worst[0]} and {worst[1]} differ by {abs(worst[3]):.3f} µs"
 
 
+@pytest.mark.timing
 async def test_the_comparison_tells_two_microseconds_apart() -> None:
     known = await causes()
     bodies = dict.fromkeys(("one", "other"), known.bodies["bad-tag"])
@@ -83,6 +84,7 @@ async def test_the_comparison_tells_two_microseconds_apart() -> None:
     assert abs(t) > SEPARABLE, difference
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "names",

@@ -98,6 +98,7 @@ async def p99(port: int) -> float:
     return sorted(durations)[len(durations) * 99 // 100]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("path", "answer"), [(b"socket", PING), (b"ruled", PONG)])
 @pytest.mark.parametrize("number", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_idle_websockets_hold_little_and_hinder_nobody(

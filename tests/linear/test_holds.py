@@ -189,6 +189,7 @@ def _plan(growth: Growth, trip: Trip, body: bytes) -> Plan | None:
     return None if compiled is None else plan_response(trip.exchange, compiled, head, body)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("growth", BODIES, ids=lambda one: one.name)
 def test_no_message_holds_the_loop_for_long(growth: Growth) -> None:
     number = min(MANY // 4, size_for(growth, 2 * MEBIBYTE))
@@ -196,6 +197,7 @@ def test_no_message_holds_the_loop_for_long(growth: Growth) -> None:
     assert longest_hold(growth, number) < MOST_SECONDS
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("growth", [*STREAMS, BRACKETS], ids=lambda one: one.name)
 def test_no_stream_holds_the_loop_for_long(growth: Growth) -> None:
     number = min(MANY // 4, size_for(growth, 2 * MEBIBYTE))
@@ -203,6 +205,7 @@ def test_no_stream_holds_the_loop_for_long(growth: Growth) -> None:
     assert longest_hold_of_stream(growth, number) < MOST_SECONDS
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 @pytest.mark.parametrize("growth", STREAMS, ids=lambda one: one.name)
 def test_no_stream_of_the_largest_size_holds_the_loop_for_long(growth: Growth) -> None:
@@ -213,6 +216,7 @@ def test_no_stream_of_the_largest_size_holds_the_loop_for_long(growth: Growth) -
     assert max(holds) < MOST_SECONDS_LARGEST
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 @pytest.mark.parametrize("growth", BODIES, ids=lambda one: one.name)
 def test_no_message_of_the_largest_size_holds_the_loop_for_long(

@@ -61,6 +61,7 @@ async def p99_of(ours: Running, pairs: int, first: int = 0, seconds: float = 0.0
     return sorted(taken)[int(len(taken) * 0.99)]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("pairs", "rounds"), [(2, 2), pytest.param(10, 5, marks=pytest.mark.slow)])
 async def test_the_p99_of_messages_at_most_doubles_while_pairs_are_made(
     tmp_path: Path, pairs: int, rounds: int

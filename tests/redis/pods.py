@@ -116,7 +116,7 @@ class Place:
         log = self.folder / "sealyard.log"
         variables = environment(**(another_clock(ahead) if ahead else {}))
         with child(command(self.folder, *options), log, variables) as process:
-            yield Served(process, log, *self.ports)
+            yield Served(process, self.folder, log, *self.ports)
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Pod:
         session: aiohttp.ClientSession,
     ) -> Pod:
         """Return the pod of a process that runs at a place."""
-        return cls(Served(process, log, *place.ports), session)
+        return cls(Served(process, place.folder, log, *place.ports), session)
 
     async def sealed(self, conversation: str = "c1") -> str:
         """Write a message and return its token, which the backend echoes."""

@@ -163,6 +163,7 @@ async def test_a_database_that_is_not_there_or_not_allowed_is_refused(server: Se
     assert (await found(missing))["redis"].verdict == "failed"
 
 
+@pytest.mark.timing
 async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Server) -> None:
     nowhere = RedisSettings(TcpAddress("127.0.0.1", free_port()))
     (finding,) = (await found(nowhere)).values()

@@ -87,7 +87,7 @@ async def a_store(proxy: FaultProxy) -> AsyncIterator[Store]:
 def offer(number: int) -> Offer:
     """Return an offer that no other conversation makes."""
     name = f"n{number}"
-    return Offer(name, f"record of {name}".encode(), 1, 60_000, "s1", 60_000)
+    return Offer(name, f"record of {name}".encode(), 60_000, "s1", 60_000)
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -144,6 +144,7 @@ async def test_a_broken_connection_costs_no_question(proxy: FaultProxy) -> None:
             assert (await store.get_or_create(offer(number))).record == offer(number).record
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("kind", KINDS)
 async def test_who_listens_is_back_soon_and_asks_for_what_it_missed(
     proxy: FaultProxy, server: Server, kind: Kind

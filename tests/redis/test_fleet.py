@@ -112,6 +112,7 @@ def test_six_processes_agree_on_500_conversations_at_once(server: Server) -> Non
 
 
 @pytest.mark.usefixtures("patient")
+@pytest.mark.timing
 async def test_a_revocation_is_heard_by_another_process(server: Server) -> None:
     async with a_process(server) as (ours, *_), a_process(server) as (theirs, *_):
         await theirs.open()
@@ -123,6 +124,7 @@ async def test_a_revocation_is_heard_by_another_process(server: Server) -> None:
         assert await opened(theirs, text) is None
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
 async def test_without_redis_durable_goes_on_and_redis_is_found_again(
     server: Server, fault: str

@@ -73,6 +73,7 @@ async def rotations(server: Server, folder: Path, mode: str, count: int, clients
     return 2 * len(work.texts) / took  # each is written and read
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 @pytest.mark.parametrize(
     ("count", "clients"),

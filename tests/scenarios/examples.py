@@ -1,6 +1,7 @@
-"""A file of config/examples as it stands, run by `sealyard serve` before a backend of its shape.
+"""A file of config/examples, run by `sealyard serve` before a backend of its shape.
 
-Only addresses are made ours: the listener's, the admin API's, the store's and the backend's.
+Only addresses are made ours (the listener's, the admin API's, the store's and the backend's), and,
+unless it is to run as it stands, what opens the keyring.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from proxy.demo.screen import search
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import create
 from proxy.keys.keyring.roots import PassphraseRoot
-from tests.scenarios.rig import ROOT, TOKEN, Served, running, write_token
+from tests.scenarios.pool import POOL, Place
+from tests.scenarios.rig import ROOT, TOKEN, Served, running, write_keys, write_token
 from tests.servers import free_port, serving
 
 EXAMPLES: Final = ROOT / "config" / "examples"
@@ -63,27 +65,50 @@ async def keeping(routes: Iterable[web.RouteDef]) -> AsyncIterator[Kept]:
         yield kept
 
 
-def write_keyring(folder: Path) -> None:
-    """Write the keyring and the admin token under the names that the examples give them."""
+@asynccontextmanager
+async def sealyard(folder: Path, name: str, upstream: int) -> AsyncIterator[Served]:
+    """Give a sidecar with an example, before a backend at port `upstream`.
+
+    The keyring in `folder` and what opens it are of the test, not what the example names.
+    """
+    text = _text(name, upstream)
+    text, keyrings = re.subn(
+        r"passphrase: \{env: SEALYARD_PASSPHRASE\}", "key: {file: root.key}", text
+    )
+    assert keyrings == 1
+
+    def at(place: Place) -> str:
+        return _placed(text, place.port, place.admin)
+
+    async with POOL.taken(folder, name, at) as ours:
+        yield ours
+
+
+@asynccontextmanager
+async def as_it_stands(folder: Path, name: str, upstream: int) -> AsyncIterator[Served]:
+    """Run `sealyard serve` with an example, its passphrase in the environment."""
     root = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), PASSPHRASE)
     keyring = create("k1", now=int(time.time()), random=os.urandom)
     create_keyring(folder / "keyring.jwe", keyring, root)
     write_token(folder, TOKEN)
-
-
-@asynccontextmanager
-async def sealyard(folder: Path, name: str, upstream: int) -> AsyncIterator[Served]:
-    """Run `sealyard serve` with an example, before a backend at port `upstream`."""
     port, admin = free_port(), free_port()
-    text = (EXAMPLES / name).read_text()
-    text, listeners = re.subn(r"127\.0\.0\.1:808\d", f"127.0.0.1:{port}", text)
-    text, upstreams = re.subn(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
-    assert (listeners, upstreams) == (1, 1)
-    text = text.replace("127.0.0.1:9901", f"127.0.0.1:{admin}")
-    text = re.sub("redis://[^ \n]+", "memory", text)
+    text = _placed(_text(name, upstream), port, admin)
     with running(folder, text, variables=PASSPHRASE, port=port, admin=admin, health=0) as ours:
         await ours.event("server.ready")
         yield ours
+
+
+def _text(name: str, upstream: int) -> str:
+    text = (EXAMPLES / name).read_text()
+    text, upstreams = re.subn(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
+    assert upstreams == 1
+    return re.sub("redis://[^ \n]+", "memory", text)
+
+
+def _placed(text: str, port: int, admin: int) -> str:
+    text, listeners = re.subn(r"127\.0\.0\.1:808\d", f"127.0.0.1:{port}", text)
+    assert listeners == 1
+    return text.replace("127.0.0.1:9901", f"127.0.0.1:{admin}")
 
 
 @dataclass
@@ -143,7 +168,7 @@ async def asked(
 @asynccontextmanager
 async def example(folder: Path, name: str, routes: Iterable[web.RouteDef]) -> AsyncIterator[Scene]:
     """Run an example; at the end see that its canary has come nowhere that it must not be."""
-    write_keyring(folder)
+    write_keys(folder)
     async with (
         keeping(routes) as kept,
         sealyard(folder, name, kept.port) as ours,

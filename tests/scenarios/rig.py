@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import aiohttp
 from aiohttp import web
@@ -182,9 +182,13 @@ class Load:
 
 @dataclass
 class Served:
-    """A running `sealyard serve`: its pid is the only one that is ever signalled."""
+    """A running `sealyard serve`: its pid is the only one that is ever signalled.
+
+    Its configuration stands in `folder`.
+    """
 
     process: subprocess.Popen[bytes]
+    folder: Path
     log: Path
     port: int
     admin: int
@@ -224,6 +228,41 @@ class Served:
         return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
 
 
+class Wanted(TypedDict, total=False):
+    """What a test wants of the configuration that `configured` writes.
+
+    `rules` stand in place of the usual ones. `admin_more` are further keys of `admin`, such as
+    `tap: true`; `keys_more` those of `keys`, a line each; `health_more` those of `health`.
+    `trusted` lets a tenant be a name that the client chooses. With `keyring_more`, what the
+    configuration says of its root, the keyring is in the folder already.
+    """
+
+    rules: str | None
+    admin_more: str
+    keys_more: str
+    health_more: str
+    trusted: bool
+    keyring_more: str | None
+
+
+def configured(upstream: int, listen: str, admin: int, health: int, wanted: Wanted) -> str:
+    """Return a configuration for these addresses, and what a test wants of it."""
+    text = a_configuration(upstream, listen=listen, admin=admin, health=health)
+    keyring_more, rules = wanted.get("keyring_more"), wanted.get("rules")
+    if keyring_more is not None:
+        text = text.replace("key: {file: root.key}", keyring_more)
+    if admin_more := wanted.get("admin_more"):
+        token = "token: {file: admin.token}"
+        text = text.replace(token, f"{token}, {admin_more}")
+    text = text.replace("admin:", f"{wanted.get('keys_more', '')}admin:", 1)
+    text = text.replace(f'{health}"}}', f'{health}"{wanted.get("health_more", "")}}}')
+    if wanted.get("trusted"):
+        text = text.replace("unmatched:", "trusted_names: true\n    unmatched:")
+    if rules is not None:
+        text = text.partition("    rules:\n")[0] + f"    rules:\n{rules}"
+    return text
+
+
 @contextmanager
 def served(
     folder: Path,
@@ -231,44 +270,24 @@ def served(
     *options: str,
     listen: str | None = None,
     log: Path | None = None,
-    rules: str | None = None,
-    admin_more: str = "",
-    keys_more: str = "",
-    health_more: str = "",
-    trusted: bool = False,
     variables: Mapping[str, str] | None = None,
     files: int | None = None,
-    keyring_more: str | None = None,
+    **wanted: Unpack[Wanted],
 ) -> Iterator[Served]:
-    """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
+    """Run `sealyard serve`, a process of its own, with keys and a configuration of its own.
 
-    `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
-    line each; `health_more` those of `health`. `trusted` lets a tenant be a name that the client
-    chooses; `variables` go into the environment; `files` is the hard limit of open files. With
-    `keyring_more`, what the configuration says of its root, the keyring is in the folder already.
+    `variables` go into the environment; `files` is the hard limit of open files. A test for which
+    a running sidecar will do takes one from `tests.scenarios.pool` instead, which costs less.
     """
     port, admin, health = free_port(), free_port(), free_port()
-    if keyring_more is None:
+    if wanted.get("keyring_more") is None:
         write_keys(folder)
     else:
         write_token(folder, TOKEN)
-    configuration = a_configuration(
-        upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health
-    )
-    if keyring_more is not None:
-        configuration = configuration.replace("key: {file: root.key}", keyring_more)
-    if admin_more:
-        token = "token: {file: admin.token}"
-        configuration = configuration.replace(token, f"{token}, {admin_more}")
-    configuration = configuration.replace("admin:", f"{keys_more}admin:", 1)
-    configuration = configuration.replace(f'{health}"}}', f'{health}"{health_more}}}')
-    if trusted:
-        configuration = configuration.replace("unmatched:", "trusted_names: true\n    unmatched:")
-    if rules is not None:
-        configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
+    text = configured(upstream, listen or f"127.0.0.1:{port}", admin, health, wanted)
     ports = {"port": port, "admin": admin, "health": health}
     with running(
-        folder, configuration, *options, log=log, variables=variables, files=files, **ports
+        folder, text, *options, log=log, variables=variables, files=files, **ports
     ) as process:
         yield process
 
@@ -295,7 +314,7 @@ def running(
     if files is not None:
         line = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *line]
     with child(line, log, variables, signals=signals) as process:
-        yield Served(process, log, port, admin, health)
+        yield Served(process, folder, log, port, admin, health)
 
 
 def command(folder: Path, *options: str) -> list[str]:

@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 from tests.browser.chromium import MISSING, PROGRAM, chromium
-from tests.scenarios.rig import Backend, backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import Backend, backend
 
 RULES = """\
       - name: say
@@ -104,19 +105,20 @@ async def say(session: aiohttp.ClientSession, port: int, content: str) -> None:
 async def test_a_browser_hears_each_event_and_asks_again_from_the_last(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with room() as (made, behind), aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            async with chromium() as page:
-                await page.open(f"http://127.0.0.1:{ours.port}/page")
-                await page.until("heard.length === 1")
-                for number in (1, 2):
-                    await say(session, ours.port, f"{canary} {number}")
-                    await page.until(f"heard.length === {number + 1}")
-                made.listeners.clear()  # the backend ends the stream: the browser comes again
-                await page.until("heard.length === 5")
-                await say(session, ours.port, f"{canary} 3")
-                await page.until("heard.length === 6")
-                heard = await page.value("heard")
+        async with (
+            shared(tmp_path, behind.port, rules=RULES) as ours,
+            chromium() as page,
+        ):
+            await page.open(f"http://127.0.0.1:{ours.port}/page")
+            await page.until("heard.length === 1")
+            for number in (1, 2):
+                await say(session, ours.port, f"{canary} {number}")
+                await page.until(f"heard.length === {number + 1}")
+            made.listeners.clear()  # the backend ends the stream: the browser comes again
+            await page.until("heard.length === 5")
+            await say(session, ours.port, f"{canary} 3")
+            await page.until("heard.length === 6")
+            heard = await page.value("heard")
         log = ours.log.read_text()
 
     assert heard == [
@@ -135,12 +137,11 @@ async def test_a_browser_hears_each_event_and_asks_again_from_the_last(tmp_path:
 async def test_a_stream_keeps_the_rules_that_it_began_with(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with room() as (made, behind), aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             url = f"http://127.0.0.1:{ours.port}/api/rooms/r1/events"
             async with asyncio.timeout(20), session.get(url) as stream:
                 assert await stream.content.readuntil(b"\n\n") == b"retry: 100\n: hello\n\n"
-                configuration = tmp_path / "sealyard.yaml"
+                configuration = ours.folder / "sealyard.yaml"
                 text = configuration.read_text()
                 configuration.write_text(
                     text.replace("response: {decrypt: tokens, on_error: keep}", "response: pass")
@@ -179,18 +180,20 @@ async def test_an_answer_that_comes_late_is_not_held_up(tmp_path: Path) -> None:
         sent.append(time.monotonic())
         return web.json_response({"n": 1})
 
-    async with backend(web.get("/late", late)) as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            url = f"http://127.0.0.1:{ours.port}/late"
-            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-                asking = group.create_task(ask(session, url))
-                await asked.wait()
-                await asyncio.sleep(3)
-                assert not asking.done()
-                answer.set()
-            came, told = asking.result()
-            delay = came - sent[0]
+    async with (
+        backend(web.get("/late", late)) as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        url = f"http://127.0.0.1:{ours.port}/late"
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            asking = group.create_task(ask(session, url))
+            await asked.wait()
+            await asyncio.sleep(3)
+            assert not asking.done()
+            answer.set()
+        came, told = asking.result()
+        delay = came - sent[0]
 
     assert told == {"n": 1}
     assert delay < 1

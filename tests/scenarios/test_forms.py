@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 import aiohttp
 import pytest
 
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 
 RULES = """\
       - name: form
@@ -24,8 +25,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 async def test_a_form_is_sealed_on_its_way_in_and_opened_on_its_way_out(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             url = f"http://127.0.0.1:{ours.port}/api/messages/c1"
             body = f"a=%7e+&content={canary}+%26+%C3%A9&b&note={canary}&"
             async with session.post(url, data=body, headers=FORM) as response:
@@ -78,13 +78,15 @@ async def test_a_form_is_sealed_on_its_way_in_and_opened_on_its_way_out(tmp_path
     ],
 )
 async def test_what_is_not_read_is_refused_before_it_is_sent(tmp_path: Path, kind: str) -> None:
-    async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            url = f"http://127.0.0.1:{ours.port}/api/messages/c1"
-            async with session.post(
-                url, data="content=secret", headers={"Content-Type": kind}
-            ) as response:
-                assert response.status == 415
+    async with (
+        backend() as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        url = f"http://127.0.0.1:{ours.port}/api/messages/c1"
+        async with session.post(
+            url, data="content=secret", headers={"Content-Type": kind}
+        ) as response:
+            assert response.status == 415
 
     assert behind.bodies == []

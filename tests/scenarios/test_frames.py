@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.scenarios.pool import shared
 from tests.scenarios.rig import backend, served
 from tools.bench import bulk
 from tools.bench.bulk import MEBIBYTE
@@ -26,6 +27,7 @@ RULES = """\
 MOST_MORE = 64 * MEBIBYTE
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     "mebibytes", [64, pytest.param(1024, marks=pytest.mark.slow)], ids=["64 MiB", "1 GiB"]
@@ -70,8 +72,7 @@ async def test_a_frame_shows_nothing_to_the_backend_and_nothing_in_the_log(tmp_p
     text = (canary * 10_000).encode()
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             url = f"http://127.0.0.1:{ours.port}/frames/a"
             async with session.post(url, data=text, headers=headers) as response:
                 sealed = await response.read()

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 
 RULES = """\
       - name: push
@@ -34,8 +35,7 @@ async def test_values_of_the_head_are_sealed_and_opened_again(tmp_path: Path) ->
         return web.Response(text="ok")
 
     async with backend(web.route("*", "/{kind}/{id}", remember)) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             async with aiohttp.ClientSession(requote_redirect_url=False) as session:
 
@@ -92,8 +92,7 @@ async def test_headers_of_responses_are_sealed_and_opened_also_where_there_is_no
         return web.Response(text=text, status=status, headers={"Title": title, "Other": canary})
 
     async with backend(web.route("*", "/{kind}/{id}", answer)) as behind:
-        with served(tmp_path, behind.port, rules=REPLIES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=REPLIES) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             async with aiohttp.ClientSession() as session:
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import aiohttp
+import pytest
 import trustme
 
 from tests.scenarios.end_to_end import RULES, a_world
@@ -28,6 +29,8 @@ WRITTEN_AT_THE_END = textwrap.dedent(
             file.write(" ".join(name for name, held in sys.modules.items() if held))
     """
 )
+pytestmark = pytest.mark.cold
+
 HEAVY = {
     "aiohttp.web",
     "argparse",

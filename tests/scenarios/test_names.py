@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 
 RULES = """\
       - name: pay
@@ -26,8 +27,7 @@ RULES = """\
 async def test_a_selected_name_in_a_second_place_never_reaches_the_backend(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             url = f"http://127.0.0.1:{ours.port}/api/pay"
             statuses = []
             for query in ("card", "card[]", "card[n]", "%63ard", "%2563ard", "+Card", "x=1;card"):
@@ -83,8 +83,7 @@ STOLEN = """\
 async def test_a_stolen_token_opens_under_no_second_name(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=STOLEN) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=STOLEN) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             his = {"conversationId": "victim", "content": canary}
             async with session.post(f"{base}/store", json=his) as response:
@@ -144,33 +143,35 @@ OBSERVING = """\
 async def test_what_would_be_refused_is_told_and_no_header_leads_around_a_rule(
     tmp_path: Path,
 ) -> None:
-    async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=OBSERVING) as ours:
-            await ours.event("server.ready")
-            base = f"http://127.0.0.1:{ours.port}"
-            told: dict[str, str | None] = {}
-            for method, target in (
-                ("POST", "/watched?room=a&card=1"),
-                ("POST", "/watched?room=a&Room=b"),
-                ("POST", "/watched?room="),
-                ("GET", "/read?room=a&room[]=b"),
-            ):
-                url = URL(base + target, encoded=True)
-                async with session.request(method, url, json={"card": "x"}) as response:
-                    assert response.status == 200
-                events = await ours.event("message.handled", len(told) + 1)
-                told[target] = events.get("would_fail")
-            statuses = []
-            for name in ("X-Original-URL", "x-rewrite-url", "X.Original.URL"):
-                for path, value in (("/public", "/api/pay"), ("/api/pay", "/public")):
-                    async with session.post(
-                        base + path, json={"card": "CANARY"}, headers={name: value}
-                    ) as response:
-                        statuses.append(response.status)
-            async with session.post(
-                f"{base}/api/pay", json={"card": "x"}, headers={"X-Original-URL": "/api/pay"}
-            ) as response:
+    async with (
+        backend() as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=OBSERVING) as ours,
+    ):
+        base = f"http://127.0.0.1:{ours.port}"
+        told: dict[str, str | None] = {}
+        for method, target in (
+            ("POST", "/watched?room=a&card=1"),
+            ("POST", "/watched?room=a&Room=b"),
+            ("POST", "/watched?room="),
+            ("GET", "/read?room=a&room[]=b"),
+        ):
+            url = URL(base + target, encoded=True)
+            async with session.request(method, url, json={"card": "x"}) as response:
                 assert response.status == 200
+            events = await ours.event("message.handled", len(told) + 1)
+            told[target] = events.get("would_fail")
+        statuses = []
+        for name in ("X-Original-URL", "x-rewrite-url", "X.Original.URL"):
+            for path, value in (("/public", "/api/pay"), ("/api/pay", "/public")):
+                async with session.post(
+                    base + path, json={"card": "CANARY"}, headers={name: value}
+                ) as response:
+                    statuses.append(response.status)
+        async with session.post(
+            f"{base}/api/pay", json={"card": "x"}, headers={"X-Original-URL": "/api/pay"}
+        ) as response:
+            assert response.status == 200
 
     assert list(told.values()) == ["name-in-query", "name-variant", "empty-name", "name-variant"]
     assert statuses == [400] * 6

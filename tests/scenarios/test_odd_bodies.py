@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from .rig import Served, backend, served
+from .pool import shared
+from .rig import Served, backend
 
 RULES = """\
       - name: json
@@ -193,23 +194,25 @@ def holds_canary(body: bytes) -> bool:
 async def test_odd_requests_are_sealed_or_refused(tmp_path: Path) -> None:
     wrong: list[tuple[object, ...]] = []
     sealed = 0
-    async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            for path, media, written in REQUESTS:
-                for chunked in (False, True):
-                    body, before = as_bytes(written), len(behind.bodies)
-                    async with session.post(
-                        f"http://127.0.0.1:{ours.port}{path}",
-                        data=in_chunks(body) if chunked else body,
-                        headers={"Content-Type": media},
-                    ) as answer:
-                        status = answer.status
-                    sealed += status == 200
-                    leaks = any(map(holds_canary, behind.bodies[before:]))
-                    if leaks or status not in {200, 400, 415}:
-                        wrong.append((status, leaks, path, media, written[:60], chunked))
-            log = ours.log.read_text()
+    async with (
+        backend() as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        for path, media, written in REQUESTS:
+            for chunked in (False, True):
+                body, before = as_bytes(written), len(behind.bodies)
+                async with session.post(
+                    f"http://127.0.0.1:{ours.port}{path}",
+                    data=in_chunks(body) if chunked else body,
+                    headers={"Content-Type": media},
+                ) as answer:
+                    status = answer.status
+                sealed += status == 200
+                leaks = any(map(holds_canary, behind.bodies[before:]))
+                if leaks or status not in {200, 400, 415}:
+                    wrong.append((status, leaks, path, media, written[:60], chunked))
+        log = ours.log.read_text()
 
     assert wrong == []
     assert sealed == 8
@@ -232,16 +235,17 @@ async def test_odd_responses_pass_or_are_refused(tmp_path: Path) -> None:
 
     paths = ("tokens", "members", "polls", "whole", "sealing")
     statuses: set[int] = set()
-    async with backend(*(web.get(f"/{one}", give) for one in paths)) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            for path in paths:
-                statuses |= {
-                    await status_of(ours, f"{path}?n={number}&chunked={chunked}")
-                    for number in range(len(RESPONSES))
-                    for chunked in (False, True)
-                }
-            log = ours.log.read_text()
+    async with (
+        backend(*(web.get(f"/{one}", give) for one in paths)) as behind,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        for path in paths:
+            statuses |= {
+                await status_of(ours, f"{path}?n={number}&chunked={chunked}")
+                for number in range(len(RESPONSES))
+                for chunked in (False, True)
+            }
+        log = ours.log.read_text()
 
     assert statuses <= {0, 200, 502}
     assert '"internal-error"' not in log

@@ -17,6 +17,7 @@ from aiohttp import web
 from proxy.core.crypto import sealed_stream
 from proxy.core.formats.multipart import reader
 from proxy.core.formats.multipart.reader import Boundary
+from tests.scenarios.pool import shared
 from tests.scenarios.rig import Served, backend, served
 from tools.bench import bulk
 from tools.bench.bulk import MEBIBYTE
@@ -116,6 +117,7 @@ def parts_of(body: bytes) -> Iterator[tuple[reader.Part, bytes]]:
         yield part, body[part.start : part.end]
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("told", [True, False], ids=["length", "chunks"])
 async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
@@ -156,6 +158,7 @@ async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
     assert canary.encode() not in seen.whole[0] + seen.whole[1] + log.encode()
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 async def test_a_form_above_the_limit_is_opened_in_constant_memory(tmp_path: Path) -> None:
     canary = f"CANARY{secrets.token_hex(16)}"
@@ -204,8 +207,7 @@ async def test_a_form_without_what_must_be_there_never_reaches_the_backend(tmp_p
     form = a_form(canary, a_file(canary)).replace(b'name="note"', b'name="notes"')
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             for told in (True, False):
                 refused, problem = await post(ours, "/up/c1", form, TYPE, told=told)
                 assert refused == 400
@@ -221,8 +223,7 @@ async def test_what_is_refused_on_its_way_never_ends_at_the_backend(tmp_path: Pa
     content = a_file(canary)
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             for told in (True, False):
                 form = a_form(canary, content, last="Note")
                 refused, _ = await post(ours, "/up/c1", form, TYPE, told=told)

@@ -18,7 +18,8 @@ from werkzeug.http import parse_options_header
 
 from proxy.core.crypto import sealed_stream
 from tests.browser.chromium import MISSING, PROGRAM, chromium
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 
 CURL = shutil.which("curl")
 PREFIX = "eyJ0eXAiOiJzeTEi"
@@ -95,8 +96,7 @@ async def test_what_curl_uploads_is_sealed_and_opened_again(tmp_path: Path) -> N
     large.write_bytes(canary.encode() * 20_000)
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             curl = await asyncio.create_subprocess_exec(
                 *(str(CURL), "-sS", "--fail", f"{base}/up/c1", "-F", "title=a title"),
@@ -142,8 +142,7 @@ async def test_what_a_browser_sends_is_sealed_and_opened_again(tmp_path: Path) -
     digest = hashlib.sha256(canary.encode()).digest()
     seen = Seen()
     async with backend(*seen.routes) as behind:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             async with chromium() as page:
                 await page.open(f"{base}/page")

@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 
 RULES = """\
       - name: lines
@@ -33,8 +34,7 @@ async def test_lines_are_sealed_on_their_way_in_and_opened_on_their_way_out(tmp_
         for number in range(5)
     )
     async with backend() as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
+        async with shared(tmp_path, behind.port, rules=RULES) as ours:
             url = f"http://127.0.0.1:{ours.port}/api/messages"
             async with session.post(url, data=body, headers=NDJSON) as response:
                 assert (response.status, await response.text()) == (200, body)
@@ -65,13 +65,15 @@ async def test_a_stream_of_lines_that_no_rule_names_is_not_held_up(tmp_path: Pat
         await response.write(b'{"n":2}\n')
         return response
 
-    async with backend(web.get("/stream", stream)) as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            url = f"http://127.0.0.1:{ours.port}/stream"
-            async with asyncio.timeout(10), session.get(url) as response:
-                first = await response.content.readline()
-                read.set()
-                second = await response.content.readline()
+    async with (
+        backend(web.get("/stream", stream)) as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        url = f"http://127.0.0.1:{ours.port}/stream"
+        async with asyncio.timeout(10), session.get(url) as response:
+            first = await response.content.readline()
+            read.set()
+            second = await response.content.readline()
 
     assert (first, second) == (b'{"n":1}\n', b'{"n":2}\n')

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from .rig import Served, backend, served
+from .pool import shared
+from .rig import Served, backend
 
 RULES = """\
       - name: seal
@@ -147,22 +148,24 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
     canary = secrets.token_hex(8)
     routes = (web.post("/{path}", take), web.get("/{path}", give))
-    async with backend(*routes) as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES) as ours:
-            await ours.event("server.ready")
-            made = Rig(ours, bodies, got, Texts("", ""), Texts("", ""), session)
-            plain = {"jwe": f'{canary} "1"', "short": f"{canary} é2"}
-            async with session.post(made.url("seal"), json=plain) as answer:
-                assert answer.status == 200
-            jwe, short = json.loads(got.pop()).values()
-            assert short.startswith("sy1.")
-            made.sealed = texts(jwe, short, jwe[:90], short[:31])
-            made.opened = texts(plain["jwe"], plain["short"], "[sealed]", "[sealed]")
-            for kind, (media, body) in KINDS.items():
-                bodies[kind] = (media, body(made.sealed).encode())
-            made.bodies = bodies
-            yield made
-            log = ours.log.read_text()
+    async with (
+        backend(*routes) as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES) as ours,
+    ):
+        made = Rig(ours, bodies, got, Texts("", ""), Texts("", ""), session)
+        plain = {"jwe": f'{canary} "1"', "short": f"{canary} é2"}
+        async with session.post(made.url("seal"), json=plain) as answer:
+            assert answer.status == 200
+        jwe, short = json.loads(got.pop()).values()
+        assert short.startswith("sy1.")
+        made.sealed = texts(jwe, short, jwe[:90], short[:31])
+        made.opened = texts(plain["jwe"], plain["short"], "[sealed]", "[sealed]")
+        for kind, (media, body) in KINDS.items():
+            bodies[kind] = (media, body(made.sealed).encode())
+        made.bodies = bodies
+        yield made
+        log = ours.log.read_text()
     assert canary not in log
 
 

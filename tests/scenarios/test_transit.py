@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ import pytest
 from aiohttp import web
 
 from proxy.core.crypto import sealed_stream
-from tests.scenarios.examples import Kept, Scene, keeping, sealyard, write_keyring
+from tests.scenarios.examples import Kept, Scene, keeping, sealyard
+from tests.scenarios.rig import write_keys
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 Change = Callable[[bytes], bytes]
@@ -105,11 +107,9 @@ async def a_chain(folder: Path) -> AsyncIterator[Chain]:
     near, far = folder / "orders", folder / "billing"
     near.mkdir()
     far.mkdir()
-    write_keyring(near)
-    (far / "keyring.jwe").write_bytes((near / "keyring.jwe").read_bytes())
-    (far / "keyring.jwe").chmod(0o600)
-    (far / "admin.token").write_bytes((near / "admin.token").read_bytes())
-    (far / "admin.token").chmod(0o600)
+    write_keys(near)
+    for name in ("keyring.jwe", "root.key", "admin.token"):
+        shutil.copy(near / name, far / name)
     async with (
         keeping(billing.routes()) as arrived,
         sealyard(far, "transit-ingress.yaml", arrived.port) as ingress,

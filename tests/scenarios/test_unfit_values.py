@@ -15,7 +15,8 @@ from aiohttp import web
 
 from proxy.core.crypto.token import decode
 
-from .rig import Backend, Served, backend, served
+from .pool import shared
+from .rig import Backend, Served, backend
 
 CANARY = f"CANARY{secrets.token_hex(8)}"
 RULES = """\
@@ -108,62 +109,68 @@ def clean(folder: Path, remembers: Backend, text: str) -> None:
 
 @pytest.mark.parametrize("chunks", [False, True])
 async def test_what_the_rule_does_not_take_reaches_nobody(tmp_path: Path, *, chunks: bool) -> None:
-    async with backend() as remembers:
-        with served(tmp_path, remembers.port, rules=RULES) as process:
-            await process.event("server.ready")
-            for path, media, body, status in REFUSED:
-                told = await sent(process, path, media, body, chunks=chunks)
-                streamed = chunks and media != JSON
-                if not streamed:  # a stream has begun, and is cut
-                    assert told == (status, CODES[path[1:]]), (path, media, body)
-            clean(tmp_path, remembers, await process.metrics())
+    async with (
+        backend() as remembers,
+        shared(tmp_path, remembers.port, rules=RULES) as process,
+    ):
+        for path, media, body, status in REFUSED:
+            told = await sent(process, path, media, body, chunks=chunks)
+            streamed = chunks and media != JSON
+            if not streamed:  # a stream has begun, and is cut
+                assert told == (status, CODES[path[1:]]), (path, media, body)
+        clean(tmp_path, remembers, await process.metrics())
 
 
 async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> None:
-    async with backend() as remembers:
-        with served(tmp_path, remembers.port, rules=RULES) as process:
-            await process.event("server.ready")
-            for media, body in ((JSON, '{"a":1}'), (LINES, f'{{"a":1}}\n{GOOD}\n{{"b":2}}\n')):
-                status, _ = await sent(process, "/counted", media, body, chunks=False)
-                assert status == 200
-            assert (await process.event("message.handled", 2))["unsealed"] == 2
-            (number,) = re.findall(
-                r'^sealyard_values_total\{.*outcome="unsealed".*rule="counted"\} (\d+)',
-                await process.metrics(),
-                re.MULTILINE,
-            )
-            assert number == "3"
+    async with (
+        backend() as remembers,
+        shared(tmp_path, remembers.port, rules=RULES) as process,
+    ):
+        before = unsealed(await process.metrics())
+        for media, body in ((JSON, '{"a":1}'), (LINES, f'{{"a":1}}\n{GOOD}\n{{"b":2}}\n')):
+            status, _ = await sent(process, "/counted", media, body, chunks=False)
+            assert status == 200
+        assert (await process.event("message.handled", 2))["unsealed"] == 2
+        assert unsealed(await process.metrics()) - before == 3
+
+
+def unsealed(metrics: str) -> int:
+    """Return how many values of the rule `counted` went on unsealed."""
+    sample = r'^sealyard_values_total\{.*outcome="unsealed".*rule="counted"\} (\d+)'
+    return sum(map(int, re.findall(sample, metrics, re.MULTILINE)))
 
 
 async def test_an_answer_with_nothing_to_seal_is_not_given(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"contnt": CANARY})
 
-    async with backend(web.get("/answers", answer)) as remembers:
-        with served(tmp_path, remembers.port, rules=RULES) as process:
-            await process.event("server.ready")
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{process.port}/answers") as told,
-            ):
-                body = json.loads(await told.text())
-                assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
-            assert CANARY not in json.dumps(body)
-            clean(tmp_path, remembers, await process.metrics())
+    async with (
+        backend(web.get("/answers", answer)) as remembers,
+        shared(tmp_path, remembers.port, rules=RULES) as process,
+    ):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{process.port}/answers") as told,
+        ):
+            body = json.loads(await told.text())
+            assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
+        assert CANARY not in json.dumps(body)
+        clean(tmp_path, remembers, await process.metrics())
 
 
 async def test_what_is_sealed_for_an_hour_says_so_and_opens(tmp_path: Path) -> None:
-    async with backend() as remembers:
-        with served(tmp_path, remembers.port, rules=RULES) as process:
-            await process.event("server.ready")
-            async with (
-                aiohttp.ClientSession() as session,
-                session.post(
-                    f"http://127.0.0.1:{process.port}/ending", json={"content": CANARY}
-                ) as told,
-            ):
-                assert (told.status, await told.json()) == (200, {"content": CANARY})
-            (body,) = remembers.bodies
-            end = decode(json.loads(body)["content"].encode()).exp
-            assert end is not None
-            assert 3590 < end - time.time() < 3640
+    async with (
+        backend() as remembers,
+        shared(tmp_path, remembers.port, rules=RULES) as process,
+    ):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"http://127.0.0.1:{process.port}/ending", json={"content": CANARY}
+            ) as told,
+        ):
+            assert (told.status, await told.json()) == (200, {"content": CANARY})
+        (body,) = remembers.bodies
+        end = decode(json.loads(body)["content"].encode()).exp
+        assert end is not None
+        assert 3590 < end - time.time() < 3640

@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.scenarios.rig import backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import backend
 from tests.scenarios.test_viewing import watching
 
 RULES = """\
@@ -88,17 +89,19 @@ def kinds(rows: list[list[Any]]) -> list[tuple[str | None, str]]:
 
 async def test_each_message_of_a_websocket_is_seen_as_it_passes(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
-    async with backend(web.get("/live", live)) as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours:
-            await ours.event("server.ready")
-            async with watching(ours) as watched:
-                async with session.ws_connect(f"http://127.0.0.1:{ours.port}/live") as socket:
-                    for _ in range(2):
-                        await socket.send_json({"content": canary, canary: canary})
-                        assert (await socket.receive_json())["content"] == canary
-                    # The connection is still open: nothing waits for its end.
-                    seen = await watched.until(4)
-                last = (await watched.until(5))[-1]
+    async with (
+        backend(web.get("/live", live)) as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours,
+        watching(ours) as watched,
+    ):
+        async with session.ws_connect(f"http://127.0.0.1:{ours.port}/live") as socket:
+            for _ in range(2):
+                await socket.send_json({"content": canary, canary: canary})
+                assert (await socket.receive_json())["content"] == canary
+            # The connection is still open: nothing waits for its end.
+            seen = await watched.until(4)
+        last = (await watched.until(5))[-1]
 
     assert [(one["part"], one["direction"]) for one in seen] == [
         ("message", "request"),
@@ -120,15 +123,14 @@ async def test_a_frame_is_seen_as_what_it_becomes(tmp_path: Path) -> None:
     async with (
         backend(web.post("/frames/{id}", echo)) as behind,
         aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours,
+        watching(ours) as watched,
     ):
-        with served(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours:
-            await ours.event("server.ready")
-            async with watching(ours) as watched:
-                url = f"http://127.0.0.1:{ours.port}/frames/{canary}"
-                headers = {"Content-Type": "text/plain"}
-                async with session.post(url, data=text, headers=headers) as answer:
-                    assert await answer.read() == text
-                (seen,) = await watched.until(1)
+        url = f"http://127.0.0.1:{ours.port}/frames/{canary}"
+        headers = {"Content-Type": "text/plain"}
+        async with session.post(url, data=text, headers=headers) as answer:
+            assert await answer.read() == text
+        (seen,) = await watched.until(1)
 
     assert seen["client"] == seen["reader"] == [[0, None, "body", None]]
     assert seen["backend"] == seen["answer"] == [[0, None, "stream", None]]
@@ -141,16 +143,18 @@ async def test_a_form_that_is_sealed_while_it_passes_shows_nothing_of_its_parts(
     tmp_path: Path,
 ) -> None:
     canary = secrets.token_hex(16)
-    async with backend(web.post("/forms", echo)) as behind, aiohttp.ClientSession() as session:
-        with served(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours:
-            await ours.event("server.ready")
-            async with watching(ours) as watched:
-                url = f"http://127.0.0.1:{ours.port}/forms"
-                headers = {"Content-Type": "multipart/form-data; boundary=between-parts"}
-                data = by_line(FORM.replace("@", canary))
-                async with session.post(url, data=data, headers=headers) as answer:
-                    assert answer.status == 200
-                form, *pieces = await watched.over()
+    async with (
+        backend(web.post("/forms", echo)) as behind,
+        aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours,
+        watching(ours) as watched,
+    ):
+        url = f"http://127.0.0.1:{ours.port}/forms"
+        headers = {"Content-Type": "multipart/form-data; boundary=between-parts"}
+        data = by_line(FORM.replace("@", canary))
+        async with session.post(url, data=data, headers=headers) as answer:
+            assert answer.status == 200
+        form, *pieces = await watched.over()
 
     assert form["client"] == form["backend"] == [[0, None, "form", None]]
     end = pieces.pop()
@@ -167,15 +171,14 @@ async def test_records_of_a_stream_are_seen_one_by_one(tmp_path: Path) -> None:
     async with (
         backend(web.post("/lines", echo_by_line)) as behind,
         aiohttp.ClientSession() as session,
+        shared(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours,
+        watching(ours) as watched,
     ):
-        with served(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours:
-            await ours.event("server.ready")
-            async with watching(ours) as watched:
-                url = f"http://127.0.0.1:{ours.port}/lines"
-                headers = {"Content-Type": "application/x-ndjson"}
-                async with session.post(url, data=by_line(body), headers=headers) as answer:
-                    assert await answer.text() == body
-                seen = await watched.over()
+        url = f"http://127.0.0.1:{ours.port}/lines"
+        headers = {"Content-Type": "application/x-ndjson"}
+        async with session.post(url, data=by_line(body), headers=headers) as answer:
+            assert await answer.text() == body
+        seen = await watched.over()
 
     end = next(one for one in seen if one.get("part") is None)
     parts = [one for one in seen if one is not end]

@@ -20,7 +20,8 @@ import pytest
 from aiohttp import web
 
 from proxy.demo.screen import search
-from tests.scenarios.rig import Served, backend, served
+from tests.scenarios.pool import shared
+from tests.scenarios.rig import Served, backend
 
 RULES = """\
       - name: jobs
@@ -135,11 +136,17 @@ class Scene:
             return got.status, got.headers, await got.read()
 
     async def search(self) -> None:
-        """Look for the canary in the backend, the folder of Sealyard, and its metrics."""
+        """Look for the canary in the backend, the folders of Sealyard, and its metrics."""
         metrics = (await self.ours.metrics()).encode()
         held = [*self.bodies, *self.documents.kept.values(), *self.documents.heads]
-        files = {one.name: one.read_bytes() for one in self.folder.iterdir() if one.is_file()}
-        assert "store.db" in files
+        folders = (self.folder, self.ours.folder)
+        files = {
+            str(one): one.read_bytes()
+            for folder in folders
+            for one in folder.iterdir()
+            if one.is_file()
+        }
+        assert str(self.ours.folder / "store.db") in files
         places = {"backend": b"\n".join(held), "metrics": metrics, **files}
         assert search(self.canary, places) == []
 
@@ -152,8 +159,9 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         token.write_text(DESK)
         token.chmod(0o600)
         desk = "tokens: [{name: desk, token: {file: desk.token}, scopes: [seal, open]}]"
-        with served(tmp_path, behind.port, rules=RULES, keys_more=SQLITE, admin_more=desk) as ours:
-            await ours.event("server.ready")
+        async with shared(
+            tmp_path, behind.port, rules=RULES, keys_more=SQLITE, admin_more=desk
+        ) as ours:
             base = f"http://127.0.0.1:{ours.port}"
             async with aiohttp.ClientSession(base) as client:
                 yield Scene(ours, tmp_path, documents, behind.bodies, client)

@@ -262,6 +262,7 @@ async def _events(peer: Peer, origin: Origin) -> None:
     await asyncio.sleep(60)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("faulty", [True, False])
 async def test_f16_a_drain_takes_its_grace_once(*, faulty: bool) -> None:
     grace = 0.5

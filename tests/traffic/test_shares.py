@@ -275,16 +275,19 @@ async def trial(kinds: list[str], size: Size) -> tuple[Figures, Figures]:
     return usual, beside
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("kind", KINDS_OF_HARM)
 async def test_l2_harm_of_one_kind_does_not_reach_everyone_else(kind: str) -> None:
     # Downloads take the processor's time until the buffers of the kernel are full.
     await trial([kind], replace(SHORT, wait=4.0) if kind == "unread downloads" else SHORT)
 
 
+@pytest.mark.timing
 async def test_l2_harm_of_all_kinds_at_once_does_not_reach_everyone_else() -> None:
     await trial(list(KINDS_OF_HARM), replace(SHORT, wait=3.0))
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", [[one] for one in KINDS_OF_HARM] + [list(KINDS_OF_HARM)])
 async def test_l2_in_figures(kinds: list[str], record_property: Note) -> None:
@@ -451,11 +454,13 @@ async def hanging_route(limits: TrafficLimits, seconds: float) -> Figures:
     return found
 
 
+@pytest.mark.timing
 async def test_l3b_a_route_that_hangs_leaves_the_others_their_answers() -> None:
     found = await hanging_route(TrafficLimits(connections=20), 2.0)
     assert found.statuses[200] >= 0.99 * found.statuses.total()
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 async def test_l3b_a_route_that_hangs_in_figures(record_property: Note) -> None:
     found = await hanging_route(TrafficLimits(), 20.0)
@@ -494,12 +499,14 @@ async def flooded(limits: TrafficLimits, timeouts: Timeouts, seconds: float) -> 
     return found
 
 
+@pytest.mark.timing
 async def test_l3b_a_flood_of_one_client_does_not_drown_another() -> None:
     # A busy machine stops for longer than a request waits in an overload by default.
     found = await flooded(TrafficLimits(connections=10), replace(PATIENT, queue=5.0), 2.0)
     assert found.statuses[200] >= 0.95 * found.statuses.total()
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 async def test_l3b_a_flood_in_figures(record_property: Note) -> None:
     found = await flooded(TrafficLimits(connections=10), PATIENT, 30.0)

@@ -19,6 +19,7 @@ from proxy.keys.keyring.root_secret import Passphrase
 from proxy.process import descriptors
 from tests.cli.conftest import invoke
 from tests.scenarios.rig import ROOT
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -32,6 +33,12 @@ def backend() -> Iterator[int]:
 def folder(tmp_path: Path, backend: int) -> Path:
     upstream = f"http://127.0.0.1:{backend}"
     invoke("init", str(tmp_path), "--upstream", upstream)
+    file = tmp_path / "sealyard.yaml"
+    text = file.read_text()
+    for usual in (":8080", ":9901"):
+        assert usual in text
+        text = text.replace(usual, f":{free_port()}")
+    file.write_text(text)
     return tmp_path
 
 

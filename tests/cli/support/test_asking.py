@@ -106,7 +106,7 @@ def test_at_a_terminal_it_asks(run: Run, answer: bytes, status: int, state: str)
         command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, env=environment
     ) as process:
         os.close(theirs)
-        told = _until(ours, b"Do it? [y/N]")
+        told = _until(ours, b"Continue? [y/N]")
         os.write(ours, answer)
         code = process.wait(PATIENCE_SECONDS)
     os.close(ours)
@@ -117,7 +117,8 @@ def test_at_a_terminal_it_asks(run: Run, answer: bytes, status: int, state: str)
 def _until(terminal: int, words: bytes) -> bytes:
     """Return what a terminal shows up to some words."""
     seen, deadline = b"", time.monotonic() + PATIENCE_SECONDS
-    while words not in seen and time.monotonic() < deadline:
+    while words not in seen:
+        assert time.monotonic() < deadline, seen
         if select.select([terminal], [], [], 0.5)[0]:
             seen += os.read(terminal, 4096)
     return seen

@@ -149,6 +149,7 @@ def test_a_cut_token_becomes_the_placeholder_at_each_length(text: str) -> None:
     assert opened([f"Re: {whole}"]) == [f"Re: {text}"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("text", ["x", "Meet me at the gate, at eight."])
 @pytest.mark.parametrize("ephemeral", [False, True])
 @pytest.mark.parametrize("cty", [None, "json"])
@@ -326,6 +327,7 @@ def test_a_token_behind_what_only_looks_like_one_opens(before: str) -> None:
     assert answer[0].endswith(" x")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", ["eyJ0eXAiOiJzeTEi", "sy1.AAAAa0nXAAAAA"])
 def test_what_only_looks_like_tokens_is_passed_over_in_linear_time(piece: str) -> None:
     body = b'["%b"]' % (f"{piece}\\u0041 ".encode() * 30_000)

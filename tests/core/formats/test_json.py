@@ -297,6 +297,7 @@ def test_brackets_in_strings_and_side_by_side_are_no_levels(selector: str) -> No
 DEEP = (b"[", b'{"v":', b'[{"v":', b'{"a":[', b'["", ', b"{}", b"]", b'[\\"')
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("selector", ["$", "$..x", "$.v"])
 @pytest.mark.parametrize(
     ("part", "depth"), [*((part, 10**5) for part in DEEP), (b"[", 10**6), (b'{"v":', 10**6)]
@@ -311,6 +312,7 @@ def test_deep_nesting_is_refused_fast_and_without_recursion(
     assert time.process_time() - began < 5
 
 
+@pytest.mark.timing
 @pytest.mark.no_cover
 @pytest.mark.parametrize("selector", ["$.k999999", "$.no", "$[0]"])
 def test_a_million_members_are_read_in_a_second_or_so(selector: str) -> None:

@@ -163,6 +163,7 @@ def test_a_value_makes_a_tag_alone_or_with_what_follows(
     assert makes_tag(value, behind) == makes
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "text",
     [

@@ -110,6 +110,7 @@ def test_what_is_spelled_reads_as_that_name_and_is_safe(name: str) -> None:
     assert again.filename.decode() == safe
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", [b";", b"; ", b"; a=b", b'; a="', b'\\"', b" ", b'; a="\\"'])
 def test_a_long_value_takes_no_time(piece: bytes) -> None:
     start = time.process_time()

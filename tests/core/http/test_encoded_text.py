@@ -162,6 +162,7 @@ def test_what_is_accepted_reads_as_the_standard_library_reads_it(value: bytes) -
     assert "".join(theirs.split()) == "".join(text.split())
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", [b"=?", b"=?a?", b"=?utf-8?q?a?= ", b" ", b"?=", b"=?utf-8?q?"])
 def test_a_long_value_takes_no_time(piece: bytes) -> None:
     value = piece * (16 * 1024 // len(piece))

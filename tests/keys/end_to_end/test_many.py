@@ -26,6 +26,7 @@ def made_up(number: int, scope: Scope | None = None) -> frozenset[tuple[Scope, K
     return frozenset((scope, KeyId(NOW.to_bytes(4) + one.to_bytes(8))) for one in range(number))
 
 
+@pytest.mark.timing
 async def test_others_run_beside_a_message_that_names_as_many_sessions_as_fit() -> None:
     (one,) = await a_fleet()
     sealed = await one.seal(b"hello", "alice", ["bob"])

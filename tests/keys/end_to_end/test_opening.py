@@ -33,6 +33,7 @@ TRIES = 3
 WAIT_SECONDS = 5.0
 
 
+@pytest.mark.timing
 async def test_a_long_history_is_opened_without_holding_the_event_loop() -> None:
     """60 private operations of RSA take 100 ms and more; the loop goes on meanwhile."""
     (one,) = await a_fleet()

@@ -28,6 +28,7 @@ async def test_a_pair_belongs_together_and_opens_with_its_passphrase() -> None:
     assert private_key.unseal(sealed, PASSPHRASE, public)["kty"] == "OKP"
 
 
+@pytest.mark.timing
 async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
     """In a thread, the check of the new key alone holds the interpreter for 250 ms."""
     gaps: list[float] = []

@@ -47,6 +47,7 @@ async def opened_beside(sessions: Sessions, opens: frozenset[tuple[Scope, KeyId]
     return len(keys.decoys)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("shared", [False, True])
 async def test_others_run_beside_a_message_that_names_as_many_sessions_as_fit(
     shared: bool,  # noqa: FBT001 - a case
@@ -55,6 +56,7 @@ async def test_others_run_beside_a_message_that_names_as_many_sessions_as_fit(
     assert await opened_beside(world.sessions, made_up(MANY)) == MANY
 
 
+@pytest.mark.timing
 async def test_others_run_beside_a_message_that_names_many_durable_sessions() -> None:
     time = Time()
     world = a_world(time=time, store=CountingStore(time, shared=True))

@@ -90,6 +90,7 @@ async def test_a_long_message_that_waits_while_the_upstream_closes_is_told_so() 
     assert CANARY.decode() not in repr(ear.heard) + refused.raw.decode()
 
 
+@pytest.mark.timing
 async def test_long_messages_that_would_wait_too_long_are_refused_and_others_not() -> None:
     ear = Ear()
     json_type = b"Content-Type: application/json"

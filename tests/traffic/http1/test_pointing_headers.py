@@ -117,6 +117,7 @@ def test_the_target_of_a_link_is_found_whatever_follows(before: bytes, after: by
     assert seen.startswith(before + b"<https://api.test/p>")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", [b"link", b"refresh", b"location"])
 @pytest.mark.parametrize("piece", [b'"', b'\\"', b"<", b";", b"; ", b'; anchor="', b'"\\', b" "])
 def test_a_long_header_takes_no_time(name: bytes, piece: bytes) -> None:

@@ -65,6 +65,7 @@ async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_lon
         assert ours.upstream.health.breaker.state == "open"
 
 
+@pytest.mark.timing
 async def test_a_backend_that_is_back_is_used_within_its_rest() -> None:
     port = free_port()
     async with before(port) as ours:

@@ -57,6 +57,7 @@ def drips(begin: bytes, again: bytes) -> Answering:
     return answer
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "answer",
     [

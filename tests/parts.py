@@ -1,0 +1,202 @@
+"""Where each test runs: in `./dev test`, which is what CI runs, or in a part of `./dev nightly`.
+
+CI runs every test under tests/ that no part takes: a new folder is in CI until somebody moves it.
+A suite moves back into CI when it alone has found a defect twice (CONTRIBUTING.md).
+
+`python -m tests.parts` prints the folders and files of tests that CI runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+ROOT: Final = Path(__file__).parents[1]
+Form = Literal["native", "python"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Tests under `paths`, but not under `without`, in one form of Sealyard.
+
+    Those marked `slow` are among them if `slow` says so.
+    """
+
+    paths: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    form: Form = "native"
+    slow: bool = False
+
+    def beside(self) -> list[str]:
+        """Return what pytest is told to run those that may run beside each other."""
+        left_out = [f"--ignore={one}" for one in self.without]
+        return [
+            *self.paths,
+            *left_out,
+            "-m",
+            "not timing" if self.slow else "not slow and not timing",
+        ]
+
+    def alone(self) -> list[str]:
+        """Return what pytest is told to run those marked `timing`; nothing if there are none."""
+        files = [one for path in self.paths for one in _files(path) if not self._leaves_out(one)]
+        timed = [one for one in files if "mark.timing" in (ROOT / one).read_text(encoding="utf-8")]
+        return [*timed, "-m", "timing" if self.slow else "timing and not slow"] if timed else []
+
+    def _leaves_out(self, file: str) -> bool:
+        return any(file == one or file.startswith(f"{one}/") for one in self.without)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of `./dev nightly`: tests, or the arguments of a command of ./dev, in one form.
+
+    `minutes` is about what it takes on two processors that do nothing else. `loads` are paths of
+    the repository that it reads beside `COMMON`, its tests and what those import. What is `named`
+    runs only when it is named.
+    """
+
+    name: str
+    minutes: float
+    runs: Selection | tuple[str, ...]
+    loads: tuple[str, ...] = ()
+    form: Form = "native"
+    named: bool = False
+
+
+COMMON: Final = (
+    "config",
+    "dev",
+    "native",
+    "proxy",
+    "pyproject.toml",
+    "requirements-dev.lock",
+    "requirements.lock",
+    "tests/conftest.py",
+    "tests/suite.py",
+)
+"""What every part loads."""
+MOVED: Final = (
+    Part("acceptance", 8, Selection(("tests/acceptance",), slow=True)),
+    Part("bypass", 3, Selection(("tests/bypass",)), ("tests/vectors",)),
+    Part("browser", 2, Selection(("tests/browser",))),
+    Part("interop", 2, Selection(("tests/interop",)), ("tests/vectors",)),
+    Part(
+        "pages",
+        3,
+        Selection(("tests/pages", "tests/site")),
+        ("README.md", "deploy", "docs", "helm"),
+    ),
+    Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
+    Part("chart", 2, Selection(("tests/chart", "tests/cluster")), ("deploy", "docs", "helm")),
+    Part("demo", 1, Selection(("tests/cli/commands/test_demo.py",))),
+    Part(
+        "key-services",
+        3,
+        Selection(
+            (
+                "tests/keys/keyring/roots/test_outage.py",
+                "tests/keys/keyring/roots/test_vault_compose.py",
+                "tests/keys/keyring/roots/test_vault_page.py",
+                "tests/keys/keyring/roots/test_vault_serve.py",
+                "tests/keys/keyring/roots/test_weight.py",
+            )
+        ),
+        ("deploy", "docs"),
+    ),
+    Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
+    Part("linear", 3, Selection(("tests/linear",))),
+    Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
+    Part("openapi", 3, Selection(("tests/openapi",))),
+    Part("conformance", 1, Selection(("tests/conformance",))),
+    Part("endtoend-fuzz", 1, Selection(("tests/endtoend_fuzz",)), ("tests/vectors",)),
+    Part(
+        "release",
+        2,
+        Selection(("tests/release",)),
+        ("docs", "helm", "tools/docker", "tools/release"),
+    ),
+    Part("fuzz-cases", 2, Selection(("tests/fuzz_backends",)), ("tools/fuzz",)),
+    Part("soak-cases", 2, Selection(("tests/soak",)), ("tools/scorecard", "tools/soak")),
+)
+"""The parts that have the tests that CI leaves out."""
+_MOVED: Final = tuple(
+    path for one in MOVED if isinstance(one.runs, Selection) for path in one.runs.paths
+)
+
+CORE: Final = Selection(("tests/core",))
+LAWS: Final = Selection(
+    (
+        "tests/contracts",
+        "tests/core/apply",
+        "tests/core/leaves",
+        "tests/core/planning",
+        "tests/core/test_json_suite.py",
+        "tests/core/test_laws.py",
+        "tests/core/test_vectors.py",
+        "tests/core/test_wycheproof.py",
+        "tests/keys/test_wire_vectors.py",
+    ),
+    form="python",
+)
+"""What CI runs in the Python form too: leaves, contracts, vectors and the laws of values."""
+SUITES: Final = Selection(("tests",), ("tests/core", *_MOVED))
+"""What CI runs beside the core."""
+TIMED: Final = Selection(("tests",), _MOVED)
+"""Where CI takes the tests of time from."""
+
+_LONG: Final = ("--long", "--resume")
+_ROWS: Final = "3,7,13,14,16,17,18,19,20,21,22,25,28,31,32,34,35,36,38"
+"""The rows of the scorecard whose long forms take minutes; 24 is the soak."""
+PARTS: Final = (
+    *MOVED,
+    Part(
+        "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
+    ),
+    Part("python-core", 3, Selection(CORE.paths, form="python"), ("tests/vectors", "tools/fuzz")),
+    Part(
+        "python-suites",
+        7,
+        Selection(SUITES.paths, SUITES.without, form="python"),
+        ("docs", "helm"),
+    ),
+    Part("python-moved", 18, Selection(_MOVED, form="python"), ("docs", "helm")),
+    Part("python-demo", 1, ("demo", "--check"), form="python"),
+    Part("fuzz", 10, ("fuzz", "600"), ("tools/fuzz",)),
+    Part("fuzz-native", 10, ("fuzz-native", "600"), ("tools/fuzz",)),
+    Part("fuzz-backends", 10, ("fuzz-backends", "600"), ("tools/fuzz",)),
+    Part("bench", 2, ("bench", "--quick"), ("tools/bench",)),
+    Part("chaos", 7, ("chaos", "--seconds", "15"), ("tools/chaos",)),
+    Part("flat", 7, ("flat", "50000"), ("tests/flat", "tools/scorecard")),
+    Part("scorecard", 32, ("scorecard", *_LONG, "--only", _ROWS), ("tests", "tools")),
+    # Runs only when named: what takes hours.
+    Part(
+        "scorecard-hours",
+        240,
+        ("scorecard", *_LONG, "--except", f"{_ROWS},24"),
+        ("tests", "tools"),
+        named=True,
+    ),
+    Part("soak", 30, ("soak", "0.5"), ("tools/soak",), named=True),
+)
+
+
+def _files(path: str) -> list[str]:
+    """Return the files of tests under a path."""
+    found = [ROOT / path] if path.endswith(".py") else sorted((ROOT / path).rglob("test_*.py"))
+    return [str(one.relative_to(ROOT)) for one in found]
+
+
+def in_ci() -> Iterator[str]:
+    """Give the folders, and the files beside them, of the tests that CI runs."""
+    for one in sorted((ROOT / "tests").iterdir()):
+        path = f"tests/{one.name}"
+        if path not in _MOVED and (one.name.startswith("test_") or any(one.rglob("test_*.py"))):
+            yield path
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(in_ci()) + "\n")
