@@ -93,6 +93,22 @@ MOVED: Final = (
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
     Part("chart", 2, Selection(("tests/chart", "tests/cluster")), ("deploy", "docs", "helm")),
     Part("demo", 1, Selection(("tests/cli/commands/test_demo.py",))),
+    Part(
+        "key-services",
+        3,
+        Selection(
+            (
+                "tests/keys/keyring/roots/test_outage.py",
+                "tests/keys/keyring/roots/test_vault_compose.py",
+                "tests/keys/keyring/roots/test_vault_page.py",
+                "tests/keys/keyring/roots/test_vault_serve.py",
+                "tests/keys/keyring/roots/test_weight.py",
+            )
+        ),
+        ("deploy", "docs"),
+    ),
+    Part("outages", 3, Selection(("tests/redis/test_outages.py",))),
+    Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
     Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
     Part("openapi", 3, Selection(("tests/openapi",))),
@@ -138,6 +154,9 @@ _ROWS: Final = "3,7,13,14,16,17,18,19,20,21,22,25,28,31,32,34,35,36,38"
 """The rows of the scorecard whose long forms take minutes; 24 is the soak."""
 PARTS: Final = (
     *MOVED,
+    Part(
+        "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
+    ),
     Part("python-core", 3, Selection(CORE.paths, form="python"), ("tests/vectors", "tools/fuzz")),
     Part(
         "python-suites",

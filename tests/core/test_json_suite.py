@@ -102,6 +102,7 @@ def test_the_suite_is_there() -> None:
     assert (len(REFUSED), len(ACCEPTED), len(EITHER)) > (90, 90, 40)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("body", "selector"), cases(REFUSED))
 def test_what_is_no_json_is_refused(body: bytes, selector: str) -> None:
     selectors = (parse_json_selector(selector),) if selector else ()
@@ -109,6 +110,7 @@ def test_what_is_no_json_is_refused(body: bytes, selector: str) -> None:
         Selection(selectors).find(body)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("body", "selector"), cases(ACCEPTED))
 def test_what_is_json_changes_only_where_selected(body: bytes, selector: str) -> None:
     validate(body)
@@ -122,6 +124,7 @@ def test_what_is_json_changes_only_where_selected(body: bytes, selector: str) ->
         assert_only_the_selected_changes(body, selector)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("body", "selector"), cases(EITHER))
 def test_what_is_doubtful_is_refused_or_changes_only_where_selected(
     body: bytes, selector: str

@@ -104,6 +104,7 @@ def test_long_values_end_where_the_scanner_ends_them(text_: str) -> None:
     assert LongText(text_).end(0) == scan(text_, 0)[1]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -178,7 +178,7 @@ def backend(tls: ssl.SSLContext | None = None, socket: Path | None = None) -> It
 CONFIG: Final = """\
 version: 1
 keys:
-  keyring: {{file: keyring.jwe, passphrase: {{env: SEALYARD_PASSPHRASE}}}}
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: memory
   sessions: {{mode: durable, ttl: 1h, grace: 1h}}
 listeners:

@@ -19,7 +19,7 @@ from typing import cast
 
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
 from proxy.migration import runner
 from proxy.migration.job import reader
 from proxy.migration.job.model import Verb
@@ -47,7 +47,9 @@ class Deadly(Progress):
 def main(job_file: str, verb: str, batches: str, workers: str = "1", whom: str = "") -> None:
     """Run."""
     job = reader.load(Path(job_file), os.environ)
-    root = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), os.environ)
+    file = Path("root.key")
+    phrase = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), os.environ)
+    root = FileRoot(SecretReference(file=file)) if file.exists() else phrase
     keyring = open_keyring(Path("keyring.jwe"), root)
     state = StateFile(Path("state"), "one job", keyring.record_key)
     order = Order(job, cast("Verb", verb), keyring, (io.BytesIO(), None), time.time, state=state)

@@ -28,7 +28,6 @@ from tests.tree import ROOT
 
 SECRET = "Basic canary-authorization"
 SET = {
-    "SEALYARD_PASSPHRASE": "seven violins under glass 41",
     "CLINIC_AUTHORIZATION": SECRET,
     "PYTHONPATH": str(ROOT),
 }
@@ -40,7 +39,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)
     for name, value in SET.items():
         monkeypatch.setenv(name, value)
-    invoke("keys", "init")
+    invoke("keys", "init", "--root-file", "root.key")  # a passphrase takes its time each time
     with backend() as store:
         config = CONFIG.format(port=store.port, listen=free_port())
         (tmp_path / "sealyard.yaml").write_text(config, "utf-8")

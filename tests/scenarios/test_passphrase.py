@@ -25,10 +25,13 @@ from tests.process.searching import can_read, places, whole
 from tests.scenarios.rig import ROOT, Served, backend, running, write_token
 from tests.servers import free_port
 
-pytestmark = pytest.mark.skipif(
-    not can_read(),
-    reason="reads the memory of other processes: needs Linux, and root with its rights",
-)
+pytestmark = [
+    pytest.mark.cold,
+    pytest.mark.skipif(
+        not can_read(),
+        reason="reads the memory of other processes: needs Linux, and root with its rights",
+    ),
+]
 
 TOKEN = "token-of-the-tests-0123456789"
 CONTROL = "SEALYARD_CONTROL"

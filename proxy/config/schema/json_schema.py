@@ -42,5 +42,4 @@ def _object(one: Table) -> dict[str, object]:
 
 
 def _property(key: Key) -> Schema:
-    doc = f"{key.doc} Not supported yet." if key.later else key.doc
-    return {"description": doc, **key.schema}
+    return {"description": key.doc, **key.schema}

@@ -323,13 +323,6 @@ LISTENER: Final = Table(
             tables.SWITCH,
             "`false`",
         ),
-        Key(
-            "jwks",
-            "url",
-            "A JWK Set that verifies the claims that `jwt:` reads.",
-            tables.NOT_YET,
-            later=True,
-        ),
     ),
 )
 

@@ -254,6 +254,7 @@ def exchanges(draw: st.DrawFn) -> tuple[Rule, Message, Headers, bytes]:
     return rule, a_message(draw(bodies), target=target, headers=headers), answered, draw(bodies)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=600)
 @given(exchanges())
 def test_a_way_does_what_the_plan_does_or_nothing(

@@ -310,6 +310,7 @@ def test_a_frozen_head_is_made_again_from_the_same_key_and_iv(
     assert base64.b64decode(vector["frame"])[: vector["head_bytes"]] == head
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("cuts", EVERY_CUT, ids=len)
 @pytest.mark.parametrize(
     ("vector", "failure"),

@@ -149,6 +149,7 @@ def test_a_cut_token_becomes_the_placeholder_at_each_length(text: str) -> None:
     assert opened([f"Re: {whole}"]) == [f"Re: {text}"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("text", ["x", "Meet me at the gate, at eight."])
 @pytest.mark.parametrize("ephemeral", [False, True])
 @pytest.mark.parametrize("cty", [None, "json"])

@@ -22,6 +22,7 @@ LETTERS = "x" * 256 * 1024
 ESCAPES = "\\n" * 64 * 1024
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("inside", [LETTERS, ESCAPES])
 @pytest.mark.parametrize(
     ("text", "selected"),

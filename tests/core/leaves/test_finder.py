@@ -181,6 +181,7 @@ def texts(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.no_cover
 @given(texts(plain_names | odd_names | literals) | documents(), paths)
 @example('{"a":{"a":1,"A":2},"b":{"A":1}}', paths_of("a.a", "b.A"))
 @example('{"b":"\\u0061","\\u0061":1}', paths_of("a"))
@@ -216,6 +217,7 @@ def mutants(draw: st.DrawFn) -> bytes:
     return body
 
 
+@pytest.mark.no_cover
 @given(mutants() | st.binary(max_size=40), paths)
 @example(b'{"a":"a string that is long enough\x01\x01"}', paths_of("a"))
 @settings(max_examples=600)
@@ -331,6 +333,7 @@ def test_so_many_paths_are_found_as_by_the_walk(count: int) -> None:
         assert one is not None or count > 64
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 @pytest.mark.parametrize(
     ("chosen", "element"), [(("*.a",), '{"a":1}'), (("*.a", "*.a"), '{"a":null}'), (("*",), "1")]
@@ -361,6 +364,7 @@ def test_a_short_text_may_have_more_marks_than_a_long_one() -> None:
 EDGES: Final = (16, 16 * 1024, 64 * 1024, 256 * 1024, 512 * 1024)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("shift", range(-7, 5))
 @pytest.mark.parametrize(
@@ -378,6 +382,7 @@ def test_strings_are_read_as_by_the_walk_wherever_a_piece_ends(
             assert agreed(paths_of("a"), wrong) == [None] * len(FORMS)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("edge", EDGES[1:])
 @pytest.mark.parametrize("size", [-9, -1, 0, 1])
 def test_lists_of_any_size_are_found_as_by_the_walk(edge: int, size: int) -> None:

@@ -259,6 +259,7 @@ damages = st.lists(
 
 
 @pytest.mark.no_cover
+@pytest.mark.no_cover
 @settings(max_examples=400)
 @given(
     st.lists(st.tuples(st.sampled_from(["file", "n"]), few, st.booleans()), max_size=3),

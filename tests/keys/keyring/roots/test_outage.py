@@ -10,6 +10,7 @@ from .outage import outage
 from .test_aws_kms import MOTO
 
 
+@pytest.mark.timing
 async def test_a_fleet_does_not_miss_its_key_service(tmp_path: Path) -> None:
     if not MOTO.exists():
         pytest.skip("no moto here: `./dev test tests/keys` installs it")

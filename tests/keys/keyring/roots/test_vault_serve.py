@@ -21,7 +21,7 @@ from tests.keys.keyring.roots.openbao import KEY, OpenBao, needs_openbao, runnin
 from tests.scenarios.rig import Load, Served, backend
 from tests.scenarios.test_roots import answered, asked, send, sidecar, until
 
-pytestmark = needs_openbao
+pytestmark = [needs_openbao, pytest.mark.cold]  # they look at the environment of a process
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,7 @@ async def test_it_waits_while_vault_is_sealed_and_shows_no_secret(
         await asyncio.to_thread(bao.unseal)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("seconds", "lease", "clients"),
     [(5, 24, 4), pytest.param(60, 90, 17, marks=pytest.mark.slow)],
