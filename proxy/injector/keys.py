@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from .annotations import CONTAINERS, KEYS_VOLUME, VOLUMES, KeyKind
-from .pod_reader import Json, mapping, objects, text
-from .pod_volumes import leads_to
+from .pod_reader import Json, leads_to, mapping, objects, text
 from .policy import Violation
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .pod_reader import CannotInject, Json, mapping, objects, text
-from .pod_volumes import claim, leads_to
+from .pod_reader import CannotInject, Json, claim, leads_to, mapping, objects, text
 from .policy import Violation
 
 KINDS: Final = (

@@ -15,8 +15,7 @@ from .annotations import (
     InjectorSettings,
     PodOptions,
 )
-from .pod_reader import Json, mapping, named, text
-from .pod_volumes import claim
+from .pod_reader import Json, claim, mapping, named, text
 from .policy import Violation
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS

@@ -55,23 +55,19 @@ class MessageReporter(Reporter, Protocol):
 class CountingReporter:
     """Counts messages and events. One object serves one process."""
 
-    __slots__ = ("_counts", "_inner", "_messages", "tap")
+    __slots__ = ("_counts", "_messages", "inner", "tap")
 
     def __init__(self, inner: MessageReporter, tap: Tap | None = None) -> None:
         """Pass every event to `inner`, and lines of messages to `tap` while it is watched."""
-        self._inner = inner
+        self.inner = inner
+        """The reporter that gets every event."""
         self.tap = tap or Tap(time.time)
         self._counts: dict[str, dict[Labels, float]] = {}
         self._messages = MessageCounts()
 
-    @property
-    def inner(self) -> MessageReporter:
-        """The reporter that gets every event."""
-        return self._inner
-
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
-        self._inner.report(event, **fields)
+        self.inner.report(event, **fields)
         if event == "message.observed":
             self._dry_run(fields, fields)
         elif (counted := _BY_FIELDS.get(event)) is not None:
@@ -86,7 +82,7 @@ class CountingReporter:
 
     def messages(self, lines: Sequence[MessageLine]) -> None:
         """Write the lines of messages, then count them."""
-        self._inner.messages(lines)
+        self.inner.messages(lines)
         now = time.time()
         for line in lines:
             if line.refusal is not None:
@@ -109,8 +105,8 @@ class CountingReporter:
             made.add(metric, *values, labels=labels)
         for metric, labels, exemplars in self._messages.exemplars():
             made.exemplify(metric, labels, exemplars)
-        if isinstance(self._inner, Logs):
-            made.add(LINES_LOST, self._inner.lost)
+        if isinstance(self.inner, Logs):
+            made.add(LINES_LOST, self.inner.lost)
         return made
 
     def _dry_run(self, labels: Mapping[str, Any], observations: Mapping[str, Any]) -> None:

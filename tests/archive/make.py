@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy import __version__
-from proxy.config.schema.all_tables import TABLES
+from proxy.config.schema.json_schema import TABLES
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope

@@ -57,7 +57,7 @@ class World:
         await self.participants.change(participant, change)
 
     async def add(self, participant: str, name: str) -> None:
-        sealed = _sealed(name, self.participants._keyring)
+        sealed = _sealed(name, self.participants.keyring)
         key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
         await self.change(participant, lambda one: one.add(key))
 
@@ -95,7 +95,7 @@ class World:
 
     async def records(self) -> dict[str, bytes]:
         """Return everything that stands in the store."""
-        return await self.participants._store._store.dump()  # the store behind its guard
+        return await self.participants.store._store.dump()  # the store behind its guard
 
     def packages(self, recipient: str, status: int = 0) -> list[dict[str, Any]]:
         """Return the packages that the command prints."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.config.schema.all_tables import TABLES
+from proxy.config.schema.json_schema import TABLES
 from proxy.core.errors import traffic_errors
 from proxy.telemetry.logs.event_keys import OTEL
 from proxy.telemetry.logs.events import EVENTS

@@ -17,7 +17,7 @@ from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, sugge
 from ..yaml.scalars import choice, elements, expected, one_or_more, text, texts, whole
 from .item_reader import items, json_selectors, selectors
 from .option_reader import bind, names, options
-from .stream_reader import batch, sentinels
+from .streams import batch, sentinels
 from .syntax import BehaviourSyntax, BlockSyntax
 
 
@@ -111,7 +111,6 @@ def _block(
     _refuse_misplaced(fields, direction, problems)
     if not place.node.entries or (not several and not _acts(place.node)):
         problems.add(place, "a block needs `encrypt`, `decrypt` or `absent`")
-    max_tokens, placeholder = fields.get("max_tokens"), fields.get("placeholder")
     made = BlockSyntax(
         place,
         encrypt=items(fields.get("encrypt"), "encrypt", direction, problems),
@@ -122,10 +121,8 @@ def _block(
         names=names(fields, problems),
         options=options(fields, problems),
         bind=bind(fields, problems),
-        max_tokens=None
-        if max_tokens is None
-        else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
-        placeholder=None if placeholder is None else text(placeholder, problems),
+        max_tokens=fields.read("max_tokens", whole, problems, low=1, high=MOST_TOKENS),
+        placeholder=fields.read("placeholder", text, problems),
         rendered=json_selectors(fields.get("html"), problems),
         format=_format(fields.get("format"), problems),
         when=conditions(fields.get("when"), problems),

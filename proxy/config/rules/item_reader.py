@@ -19,8 +19,8 @@ from ...core.http import content_disposition
 from ...core.http.message import Direction
 from ..schema.rule_keys import ELSEWHERE, ITEM, MOST_CHARS
 from ..schema.tables import Fields
-from ..yaml.nodes import Mapping, Place, Problems, Scalar, show
-from ..yaml.scalars import choice, one_or_more, switch, text, texts, whole
+from ..yaml.nodes import Mapping, Place, Problems, show
+from ..yaml.scalars import choice, is_bare, one_or_more, switch, text, texts, whole
 from .option_reader import expires
 from .syntax import ItemSyntax
 
@@ -130,18 +130,13 @@ class HowSealed(NamedTuple):
 
 def how_sealed(fields: Fields, problems: Problems) -> HowSealed:
     """Return how an item or a field has its values sealed."""
-    form_place, string_place = fields.get("form"), fields.get("string")
-    form = None if form_place is None else choice(form_place, FORMS, problems)
-    string = None if string_place is None else switch(string_place, problems)
-    least = _chars(fields.get("min_chars"), problems)
+    form = fields.read("form", choice, FORMS, problems)
+    string = fields.read("string", switch, problems)
+    least = fields.read("min_chars", whole, problems, low=1, high=MOST_CHARS)
     if string is False and least is not None:
         problems.add(fields["min_chars"], "only applies to strings", "delete `string: false`")
-    most = _chars(fields.get("max_chars"), problems)
+    most = fields.read("max_chars", whole, problems, low=1, high=MOST_CHARS)
     return HowSealed(cast("Form | None", form), most, string, least)
-
-
-def _chars(place: Place | None, problems: Problems) -> int | None:
-    return None if place is None else whole(place, problems, low=1, high=MOST_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +155,7 @@ class _Written:
 
 def _item(place: Place, action: str, direction: Direction, problems: Problems) -> ItemSyntax | None:
     node = place.node
-    long = isinstance(node, Mapping) and not _is_bare(node)
+    long = isinstance(node, Mapping) and not is_bare(node)
     written = (_long if long else _short)(place, problems)
     selector = None if written is None else _selector(written.selector, written.place, problems)
     if written is None or selector is None:
@@ -202,20 +197,14 @@ def _short(place: Place, problems: Problems) -> _Written | None:
 def _long(place: Place, problems: Problems) -> _Written | None:
     fields = Fields(place, ITEM, problems)
     sealed, end = how_sealed(fields, problems), expires(fields.get("expires"), problems)
-    optional, field_place = _is_on("optional", fields, problems), fields.get("field")
-    each, query_place = _is_on("each", fields, problems), fields.get("query")
-    query = None if query_place is None else choice(query_place, ELSEWHERE, problems)
-    field = None if field_place is None else text(field_place, problems)
+    optional, each = (bool(fields.read(key, switch, problems)) for key in ("optional", "each"))
+    query = fields.read("query", choice, ELSEWHERE, problems)
+    field = fields.read("field", text, problems)
     written = text(fields["select"], problems) if fields.whole else None
     if written is None:
         return None
     where = fields["select"]
     return _Written(written, where, field, optional, sealed, each, query == "allow", end)
-
-
-def _is_on(key: str, fields: Fields, problems: Problems) -> bool:
-    place = fields.get(key)
-    return place is not None and bool(switch(place, problems))
 
 
 def json_selectors(place: Place | None, problems: Problems) -> tuple[JsonSelector, ...]:
@@ -309,11 +298,3 @@ def _selector(written: str, place: Place, problems: Problems) -> Selector | None
     except InvalidExpression as error:
         problems.add(place, error.message, error.hint)
         return None
-
-
-def _is_bare(node: Mapping) -> bool:
-    return (
-        len(node.entries) == 1
-        and isinstance(node.entries[0][1], Scalar)
-        and node.entries[0][1].kind == "null"
-    )

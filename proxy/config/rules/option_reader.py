@@ -17,7 +17,16 @@ from ..schema.rule_keys import ALREADY_SEALED, CASE_VARIANTS, ELSEWHERE, NEVER, 
 from ..schema.tables import Fields
 from ..settings import RuleLog
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
-from ..yaml.scalars import choice, elements, expected, positive_duration, share, text, texts
+from ..yaml.scalars import (
+    choice,
+    elements,
+    expected,
+    is_bare,
+    positive_duration,
+    share,
+    text,
+    texts,
+)
 from .syntax import AlreadySealed, BindSyntax, Mode, NamesSyntax, OptionsSyntax, SourceSyntax
 
 _LONGEST: Final = 10 * 365 * 86_400.0
@@ -26,14 +35,13 @@ _UNTIL: Final = re.compile(r"permissive until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 def options(fields: Fields, problems: Problems) -> OptionsSyntax:
     """Return the options of `defaults`, a rule or a block."""
-    mode = fields.get("mode")
-    on_error = _word(fields.get("on_error"), ON_ERROR, problems)
-    escape = _word(fields.get("escape"), ESCAPES, problems)
-    already = _word(fields.get("already_sealed"), ALREADY_SEALED, problems)
-    variants = _word(fields.get("case_variants"), CASE_VARIANTS, problems)
-    elsewhere = _word(fields.get("elsewhere"), ELSEWHERE, problems)
+    on_error = fields.read("on_error", choice, ON_ERROR, problems)
+    escape = fields.read("escape", choice, ESCAPES, problems)
+    already = fields.read("already_sealed", choice, ALREADY_SEALED, problems)
+    variants = fields.read("case_variants", choice, CASE_VARIANTS, problems)
+    elsewhere = fields.read("elsewhere", choice, ELSEWHERE, problems)
     return OptionsSyntax(
-        mode=None if mode is None else _mode(mode, problems),
+        mode=fields.read("mode", _mode, problems),
         keep_unopened=None if on_error is None else on_error == "keep",
         escape=cast("Escape | None", escape),
         already_sealed=cast("AlreadySealed | None", already),
@@ -93,10 +101,6 @@ def _mode(place: Place, problems: Problems) -> Mode | None:
     return Mode(day.timestamp())
 
 
-def _word(place: Place | None, known: tuple[str, ...], problems: Problems) -> str | None:
-    return None if place is None else choice(place, known, problems)
-
-
 Joined = ListSource | MembersSource | FirstSource
 _KINDS: Final[dict[str, Callable[[tuple[Source, ...]], Joined]]] = {
     "members": MembersSource,
@@ -106,7 +110,7 @@ _KINDS: Final[dict[str, Callable[[tuple[Source, ...]], Joined]]] = {
 
 def names(fields: Fields, problems: Problems) -> NamesSyntax:
     """Return the sources of a rule or block."""
-    return NamesSyntax(**{part: _named(fields.get(part), problems) for part in NAMED_PARTS})
+    return NamesSyntax(**{part: fields.read(part, _named, problems) for part in NAMED_PARTS})
 
 
 def source(place: Place, problems: Problems) -> Source | None:
@@ -114,7 +118,7 @@ def source(place: Place, problems: Problems) -> Source | None:
     node = place.node
     if isinstance(node, Sequence):
         return _joined(place, ListSource, problems)
-    if isinstance(node, Mapping) and _is_joined(node):
+    if isinstance(node, Mapping) and not is_bare(node):
         fields = Fields(place, SOURCES, problems)
         kind = fields.alternative(problems)
         return None if kind is None else _joined(fields[kind], _KINDS[kind], problems)
@@ -126,15 +130,6 @@ def source(place: Place, problems: Problems) -> Source | None:
     except InvalidExpression as error:
         problems.add(place, error.message, error.hint)
         return None
-
-
-def _is_joined(node: Mapping) -> bool:
-    """Tell whether a mapping was meant; `{id}` is a text without its quotes."""
-    return not (
-        len(node.entries) == 1
-        and isinstance(node.entries[0][1], Scalar)
-        and node.entries[0][1].kind == "null"
-    )
 
 
 def _joined(
@@ -149,9 +144,7 @@ def _joined(
     return kind(whole) if whole and len(whole) == len(parts) else None
 
 
-def _named(place: Place | None, problems: Problems) -> SourceSyntax | None:
-    if place is None:
-        return None
+def _named(place: Place, problems: Problems) -> SourceSyntax | None:
     found = source(place, problems)
     return None if found is None else SourceSyntax(found, place)
 
@@ -161,7 +154,6 @@ def rule_log(place: Place | None, problems: Problems) -> RuleLog | None:
     if place is None:
         return None
     fields = Fields(place, LOG, problems)
-    sample_place, level_place = fields.get("sample"), fields.get("level")
-    sample = None if sample_place is None else share(sample_place, problems)
-    level = None if level_place is None else choice(level_place, LEVELS, problems)
+    sample = fields.read("sample", share, problems)
+    level = fields.read("level", choice, LEVELS, problems)
     return RuleLog(1.0 if sample is None else sample, errors_only=level == "warning")

@@ -23,7 +23,7 @@ from ...core.rules.model import (
     Verdict,
 )
 from ..yaml.nodes import Place, Problems, show
-from . import item_checks, stream_checks
+from . import item_checks, streams
 from .syntax import (
     BlockSyntax,
     FieldSyntax,
@@ -152,8 +152,8 @@ class _Resolver:
             when=block.when,
             nothing=item_checks.nothing(block, self._syntax.name, self._problems),
             only=item_checks.only(block, self._problems),
-            sentinels=stream_checks.sentinels(block, self._problems),
-            batch=stream_checks.batch(block, encrypt, options, direction, self._problems),
+            sentinels=streams.check_sentinels(block, self._problems),
+            batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
 
     def _escape(

@@ -25,14 +25,12 @@ def rule(place: Place, problems: Problems) -> RuleSyntax | None:
     """Return a rule, or None after reporting that it has no name."""
     fields = Fields(place, RULE, problems)
     shared = _shared(fields, problems)
-    name_place, match_place = fields.get("name"), fields.get("match")
-    name = None if name_place is None else text(name_place, problems)
-    patterns = () if match_place is None else _patterns(match_place, problems)
-    if name is None or name_place is None:
+    name = fields.read("name", text, problems)
+    patterns = fields.read("match", _patterns, problems) or ()
+    if name is None:
         return None
-    most = fields.get("connections")
-    connections = None if most is None else whole(most, problems, low=1, high=MOST_CONNECTIONS)
-    return RuleSyntax(name, name_place, patterns, shared, connections)
+    connections = fields.read("connections", whole, problems, low=1, high=MOST_CONNECTIONS)
+    return RuleSyntax(name, fields["name"], patterns, shared, connections)
 
 
 def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSyntax]:
@@ -50,15 +48,13 @@ def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSy
 
 
 def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
-    request, response = fields.get("request"), fields.get("response")
-    purpose, poison = fields.get("purpose"), fields.get("poison")
-    on_poison = None if poison is None else choice(poison, POISON, problems)
+    on_poison = fields.read("poison", choice, POISON, problems)
     return SharedSyntax(
         names=names(fields, problems),
-        purpose=None if purpose is None else text(purpose, problems),
-        purpose_place=purpose,
-        request=None if request is None else behaviour(request, "request", problems),
-        response=None if response is None else behaviour(response, "response", problems),
+        purpose=fields.read("purpose", text, problems),
+        purpose_place=fields.get("purpose"),
+        request=fields.read("request", behaviour, "request", problems),
+        response=fields.read("response", behaviour, "response", problems),
         options=options(fields, problems),
         bind=bind(fields, problems),
         log=rule_log(fields.get("log"), problems),

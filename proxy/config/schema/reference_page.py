@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from .all_tables import TABLES
+from .json_schema import TABLES
 from .tables import Key, Table
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"

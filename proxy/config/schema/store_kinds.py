@@ -127,7 +127,7 @@ def _one(place: Place, files: Files, problems: Problems) -> RedisSettings | None
 
 def _sentinels(fields: Fields, files: Files, problems: Problems) -> RedisSettings | None:
     found = _nodes(fields["sentinels"], _SENTINEL_PORT, problems)
-    service = _text(fields, "service", problems)
+    service = fields.read("service", text, problems)
     db = fields.get("db")
     number = 0 if db is None else whole(db, problems, low=0, high=MOST_DATABASE)
     user, password = _who(fields, files, problems)
@@ -141,11 +141,10 @@ def _sentinels(fields: Fields, files: Files, problems: Problems) -> RedisSetting
 def _who(
     fields: Fields, files: Files, problems: Problems
 ) -> tuple[str | None, SecretReference | None]:
-    password = fields.get("sentinel_password")
-    if password is None and fields.get("sentinel_user") is not None:
+    if fields.get("sentinel_password") is None and fields.get("sentinel_user") is not None:
         problems.add(fields.place, "`sentinel_user` needs `sentinel_password`")
-    secret = None if password is None else files.secret(password, problems)
-    return _text(fields, "sentinel_user", problems), secret
+    secret = fields.read("sentinel_password", files.secret, problems)
+    return fields.read("sentinel_user", text, problems), secret
 
 
 def _nodes(
@@ -176,20 +175,16 @@ def _nodes(
 def _redis_mapping(place: Place, files: Files, problems: Problems) -> StoreChoice | None:
     fields = Fields(place, STORE, problems)
     redis = named_redis(fields, files, problems)
-    password = fields.get("password")
-    secret = None if password is None else files.secret(password, problems)
-    ca, cert, key = (
-        None if given is None else files.path(given, problems)
-        for given in map(fields.get, _TLS_KEYS)
-    )
+    secret = fields.read("password", files.secret, problems)
+    ca, cert, key = (fields.read(name, files.path, problems) for name in _TLS_KEYS)
     if redis is None:
         return None
     _check_tls(fields, redis, problems)
-    if fields.get("user") is not None and password is None:
+    if fields.get("user") is not None and fields.get("password") is None:
         problems.add(place, "`user` needs `password`")
     whole_redis = replace(
         redis,
-        user=_text(fields, "user", problems),
+        user=fields.read("user", text, problems),
         password=secret,
         ca=ca,
         cert=cert,
@@ -208,18 +203,13 @@ def _check_tls(fields: Fields, redis: RedisSettings, problems: Problems) -> None
         problems.add(fields.place, "`cert` and `key` need each other", "give both or none")
 
 
-def _text(fields: Fields, name: str, problems: Problems) -> str | None:
-    given = fields.get(name)
-    return None if given is None else text(given, problems)
-
-
 def _prefix(fields: Fields, problems: Problems) -> str:
-    given = fields.get("prefix")
-    written = _text(fields, "prefix", problems)
-    if given is None or written is None:
+    written = fields.read("prefix", text, problems)
+    if written is None:
         return DEFAULT_PREFIX
     if not _PREFIX.fullmatch(written):
-        problems.add(given, "is not a prefix: 1 to 64 of the characters A-Z a-z 0-9 _ . -")
+        message = "is not a prefix: 1 to 64 of the characters A-Z a-z 0-9 _ . -"
+        problems.add(fields["prefix"], message)
     return written
 
 

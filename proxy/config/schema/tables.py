@@ -5,13 +5,16 @@ The loader, the JSON Schema and the reference page all use the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from ..yaml.nodes import Mapping as MappingNode
 from ..yaml.nodes import Place, Problems, show, suggest
 from ..yaml.scalars import expected
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Schema = Mapping[str, object]
 
@@ -74,6 +77,13 @@ class Fields:
     def get(self, name: str) -> Place | None:
         """Return the place of a member, or None if it is not given."""
         return self._members.get(name)
+
+    def read(
+        self, name: str, reader: Callable[Concatenate[Place, P], T], *args: P.args, **more: P.kwargs
+    ) -> T | None:
+        """Return what a reader makes of a member, or None if it is not given."""
+        place = self.get(name)
+        return None if place is None else reader(place, *args, **more)
 
     def __getitem__(self, name: str) -> Place:
         """Return the place of a member that is given; raise KeyError for another."""

@@ -42,9 +42,8 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
     if place is None:
         return None
     fields = Fields(place, ADMIN, problems)
-    listen_place = fields.get("listen")
-    listen = None if listen_place is None else files.listen(listen_place, problems)
-    tokens = (*_simple(fields.get("token"), files, problems), *_tokens(fields, files, problems))
+    listen = fields.read("listen", files.listen, problems)
+    tokens = (*_simple(fields, files, problems), *_tokens(fields, files, problems))
     tls = listener_tls(fields.get("tls"), files, problems)
     clients = _each(fields.get("clients"), _client, problems)
     cluster = _kubernetes(fields.get("kubernetes"), files, problems)
@@ -60,27 +59,22 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
     )
     if listen is None:
         return None
-    page, tap = (_switch(fields.get(name), problems) for name in ("status_page", "tap"))
-    ladder_file = _path(fields, "ladder_file", files, problems)
+    page, tap = (bool(fields.read(name, switch, problems)) for name in ("status_page", "tap"))
+    ladder_file = fields.read("ladder_file", files.path, problems)
     return AdminSettings(listen, tokens, tls, clients, cluster, page, tap, ladder_file)
 
 
-def _switch(place: Place | None, problems: Problems) -> bool:
-    return place is not None and bool(switch(place, problems))
-
-
-def _simple(place: Place | None, files: Files, problems: Problems) -> tuple[AdminToken, ...]:
-    secret = None if place is None else files.secret(place, problems)
+def _simple(fields: Fields, files: Files, problems: Problems) -> tuple[AdminToken, ...]:
+    secret = fields.read("token", files.secret, problems)
     return () if secret is None else (AdminToken(SIMPLE_NAME, secret, SIMPLE_SCOPES),)
 
 
 def _tokens(fields: Fields, files: Files, problems: Problems) -> tuple[AdminToken, ...]:
     def token(place: Place, problems: Problems) -> AdminToken | None:
         one = Fields(place, ADMIN_TOKEN, problems)
-        secret_place, expires_place = one.get("token"), one.get("expires")
         name, scopes = _name(one, problems), _scopes(one, problems)
-        secret = None if secret_place is None else files.secret(secret_place, problems)
-        expires = 0 if expires_place is None else _time(expires_place, problems)
+        secret = one.read("token", files.secret, problems)
+        expires = one.read("expires", _time, problems) if one.get("expires") else 0
         if name is None or secret is None or not scopes or expires is None:
             return None
         return AdminToken(name, secret, scopes, expires)
@@ -103,15 +97,14 @@ def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminK
         return None
     fields = Fields(place, ADMIN_KUBERNETES, problems)
     accounts = _each(fields.get("accounts"), _account, problems)
-    audience_place, api_place = fields.get("audience"), fields.get("api")
-    audience = None if audience_place is None else text(audience_place, problems)
+    audience = fields.read("audience", text, problems)
     address: object = _CLUSTER
-    if api_place is not None:
-        upstream = files.upstream(api_place, problems)
+    if fields.get("api"):
+        upstream = files.upstream(fields["api"], problems)
         address = upstream.address if upstream is not None and upstream.tls else None
         if upstream is not None and not upstream.tls:
-            problems.add(api_place, "must be an `https` address")
-    ca, token = _path(fields, "ca", files, problems), _path(fields, "token_file", files, problems)
+            problems.add(fields["api"], "must be an `https` address")
+    ca, token = (fields.read(name, files.path, problems) for name in ("ca", "token_file"))
     if audience is None or not isinstance(address, TcpAddress):
         return None
     return AdminKubernetes(
@@ -121,7 +114,7 @@ def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminK
 
 def _account(place: Place, problems: Problems) -> AdminAccount | None:
     one = Fields(place, ADMIN_ACCOUNT, problems)
-    written, scopes = _text(one, "account", problems), _scopes(one, problems)
+    written, scopes = one.read("account", text, problems), _scopes(one, problems)
     if written is not None and not _ACCOUNT.fullmatch(written):
         problems.add(
             one["account"], f"{show(written)} is not a service account", "write `namespace/name`"
@@ -138,14 +131,13 @@ def _each(
 
 
 def _scopes(fields: Fields, problems: Problems) -> frozenset[AdminScope]:
-    place = fields.get("scopes")
-    places = [] if place is None else elements(place, problems)
+    places = fields.read("scopes", elements, problems) or []
     words = [choice(one, ADMIN_SCOPES, problems) for one in places]
     return frozenset(cast("AdminScope", word) for word in words if word is not None)
 
 
 def _name(fields: Fields, problems: Problems) -> str | None:
-    written = _text(fields, "name", problems)
+    written = fields.read("name", text, problems)
     if written is not None and not _NAME.fullmatch(written):
         problems.add(
             fields["name"],
@@ -153,16 +145,6 @@ def _name(fields: Fields, problems: Problems) -> str | None:
         )
         return None
     return written
-
-
-def _text(fields: Fields, name: str, problems: Problems) -> str | None:
-    place = fields.get(name)
-    return None if place is None else text(place, problems)
-
-
-def _path(fields: Fields, name: str, files: Files, problems: Problems) -> Path | None:
-    place = fields.get(name)
-    return None if place is None else files.path(place, problems)
 
 
 def _time(place: Place, problems: Problems) -> int | None:

@@ -26,12 +26,10 @@ def audit_settings(
     if place is None:
         return None
     fields = Fields(place, AUDIT, problems)
-    file_place, on_failure = fields.get("file"), fields.get("on_failure")
-    block = on_failure is None or choice(on_failure, ON_FAILURE, problems) != "warn"
-    if file_place is not None:
-        file = files.path(file_place, problems)
-    else:
-        file = None if keys is None else keys.keyring.with_name(f"{keys.keyring.name}.audit")
+    block = fields.read("on_failure", choice, ON_FAILURE, problems) != "warn"
+    file = fields.read("file", files.path, problems)
+    if fields.get("file") is None and keys is not None:
+        file = keys.keyring.with_name(f"{keys.keyring.name}.audit")
     return None if file is None else AuditSettings(file, block)
 
 
@@ -41,10 +39,8 @@ _MOST_STALLED_SECONDS: Final = 3600.0
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     """Return what the file says, or None after reporting what is wrong."""
     fields = Fields(place, FILE, problems)
-    version, keys_place = map(fields.get, ("version", "keys"))
-    if version is not None:
-        format_version(version, VERSION, problems)
-    keys = None if keys_place is None else key_settings(keys_place, files, problems)
+    fields.read("version", format_version, VERSION, problems)
+    keys = fields.read("keys", key_settings, files, problems)
     admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)
@@ -52,12 +48,12 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
     likely_mistakes.check_modes(fields.get("listeners") or place, listeners, time.time(), problems)
     likely_mistakes.check_admin(fields.get("admin") or place, admin, problems)
-    if keys is None or keys_place is None:
+    if keys is None:
         return None
     rules = [rule for one in listeners for rule in one.rules]
     if not problems.count:  # a rule with a mistake would look as if it had no fields
         likely_mistakes.check_fields(fields.get("fields"), rules, problems)
-    check_loss(keys_place, keys, problems, end_to_end=any(map(_issues_packages, rules)))
+    check_loss(fields["keys"], keys, problems, end_to_end=any(map(_issues_packages, rules)))
     return Settings(keys, listeners, admin, health, audit)
 
 
@@ -86,11 +82,8 @@ def _health(place: Place | None, files: Files, problems: Problems) -> HealthSett
     if place is None:
         return None
     fields = Fields(place, HEALTH, problems)
-    listen_place, after_place = fields.get("listen"), fields.get("stalled_after")
-    listen = None if listen_place is None else files.listen(listen_place, problems)
-    after = None
-    if after_place is not None:
-        after = positive_duration(after_place, problems, high=_MOST_STALLED_SECONDS)
+    listen = fields.read("listen", files.listen, problems)
+    after = fields.read("stalled_after", positive_duration, problems, high=_MOST_STALLED_SECONDS)
     if listen is None:
         return None
     return HealthSettings(listen) if after is None else HealthSettings(listen, after)

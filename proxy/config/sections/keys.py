@@ -39,22 +39,18 @@ _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 def pin_settings(place: Place, problems: Problems) -> PinSettings:
     """Return the settings of pins; report what is wrong."""
     fields = Fields(place, PINS, problems)
-    mode, listed = fields.get("mode"), fields.get("participants")
-    word = None if mode is None else choice(mode, PIN_MODES, problems)
+    word = fields.read("mode", choice, PIN_MODES, problems)
     chosen = PinSettings() if word is None else PinSettings(cast("PinMode", word))
-    if listed is None:
-        return chosen
     kids: dict[str, frozenset[str]] = {}
-    for one in elements(listed, problems):
+    for one in fields.read("participants", elements, problems) or ():
         _listed(one, kids, problems)
     return PinSettings(chosen.mode, kids)
 
 
 def _listed(place: Place, kids: dict[str, frozenset[str]], problems: Problems) -> None:
     fields = Fields(place, PIN, problems)
-    named, keys = fields.get("participant"), fields.get("keys")
-    who = None if named is None else text(named, problems)
-    found = [] if keys is None else texts(elements(keys, problems), problems)
+    who = fields.read("participant", text, problems)
+    found = texts(fields.read("keys", elements, problems) or [], problems)
     for kid, at in found:
         if not _KID.fullmatch(kid):
             problems.add(
@@ -62,12 +58,11 @@ def _listed(place: Place, kids: dict[str, frozenset[str]], problems: Problems) -
                 f"{show(kid)} is not a thumbprint (RFC 7638, 43 characters)",
                 "`sealyard participants list` prints them",
             )
-    if who is None or named is None:
+    if who is None:
         return
     if who in kids:
-        problems.add(
-            named, f"{show(who)} is listed twice", "list all keys of a participant in one element"
-        )
+        hint = "list all keys of a participant in one element"
+        problems.add(fields["participant"], f"{show(who)} is listed twice", hint)
     kids[who] = frozenset(kid for kid, _ in found)
 
 
@@ -84,20 +79,14 @@ _KEYRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings | None:
     """Return the settings of keys, or None after reporting what is wrong."""
     fields = Fields(place, KEYS, problems)
-    store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
-    named = fields.get("identities")
-    identities = None if named is None else _identities(named, files, problems)
-    pinned = fields.get("pins")
-    pins = PinSettings() if pinned is None else pin_settings(pinned, problems)
-    reports = fields.get("verify_reports")
-    paths = (
-        ()
-        if reports is None
-        else (files.path(one, problems) for one in elements(reports, problems))
-    )
+    identities = fields.read("identities", _identities, files, problems)
+    pins = fields.read("pins", pin_settings, problems) or PinSettings()
+    reports = fields.read("verify_reports", elements, problems) or []
+    paths = (files.path(one, problems) for one in reports)
+    store = fields.get("store")
     chosen = StoreChoice() if store is None else store_choice(store, files, problems)
-    kept = _Kept() if sessions is None else _sessions(sessions, problems)
-    opened = None if keyring is None else _keyring(keyring, files, problems)
+    kept = fields.read("sessions", _sessions, problems) or _Kept()
+    opened = fields.read("keyring", _keyring, files, problems)
     if opened is None or chosen is None:
         return None
     path, roots, keyring_id, lease = opened
@@ -132,10 +121,9 @@ def _identities(
 
 def _identity(place: Place, files: Files, problems: Problems) -> IdentitySettings | None:
     fields = Fields(place, IDENTITY, problems)
-    named, secret, file = (fields.get(one) for one in ("participant", "passphrase", "file"))
-    participant = None if named is None else text(named, problems)
-    passphrase = None if secret is None else files.secret(secret, problems)
-    path = None if file is None else files.path(file, problems)
+    participant = fields.read("participant", text, problems)
+    passphrase = fields.read("passphrase", files.secret, problems)
+    path = fields.read("file", files.path, problems)
     return None if participant is None else IdentitySettings(participant, passphrase, path)
 
 
@@ -143,18 +131,17 @@ def _keyring(
     place: Place, files: Files, problems: Problems
 ) -> tuple[Path, tuple[RootSettings, ...], str | None, float | None] | None:
     fields = Fields(place, KEYRING, problems)
-    path = files.path(fields["file"], problems) if fields.get("file") else None
+    path = fields.read("file", files.path, problems)
     roots = _roots(fields, files, problems)
-    pinned = fields.get("id")
-    named = None if pinned is None else text(pinned, problems)
-    if pinned is not None and named is not None and not _KEYRING_ID.fullmatch(named):
-        problems.add(pinned, "is not the id of a keyring", "`sealyard keys list` prints it")
-    if pinned is None and any(ROOT_KINDS[one.kind].service for one in roots):
+    named = fields.read("id", text, problems)
+    if named is not None and not _KEYRING_ID.fullmatch(named):
+        problems.add(fields["id"], "is not the id of a keyring", "`sealyard keys list` prints it")
+    if fields.get("id") is None and any(ROOT_KINDS[one.kind].service for one in roots):
         problems.warn(place, _UNPINNED)
-    lease = None if (term := fields.get("lease")) is None else _lease(term, problems)
-    if term is not None and roots and roots[0].kind == "shares":
+    lease = fields.read("lease", _lease, problems)
+    if fields.get("lease") and roots and roots[0].kind == "shares":
         hint = "give it a first root that is a service"
-        problems.add(term, "cannot be renewed by `shares`, which people hand in", hint)
+        problems.add(fields["lease"], "cannot be renewed by `shares`, which people hand in", hint)
     return None if path is None or not roots else (path, roots, named, lease)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from ..checks import (
     binding_names,
@@ -90,9 +90,6 @@ def _check_names(written: list[RuleSyntax], problems: Problems) -> None:
             )
 
 
-Read = TypeVar("Read")
-
-
 @dataclass(frozen=True, slots=True)
 class ResolvedListener:
     """A listener's settings, None if they are incomplete, and its rules with their places."""
@@ -107,13 +104,13 @@ def listener(
 ) -> ResolvedListener:
     """Return a listener; report what is wrong with it."""
     fields = Fields(place, LISTENER, problems)
-    trusted = bool(_read(fields, "trusted_names", switch, problems))
+    trusted = bool(fields.read("trusted_names", switch, problems))
     bounds = limits(fields.get("limits"), problems)
     resolved = rules(fields, by_name, bounds, trusted_names=trusted, problems=problems)
-    name = _read(fields, "name", text, problems)
-    listen = _read(fields, "listen", files.listen, problems)
-    upstream = _read(fields, "upstream", files.upstream, problems)
-    unmatched = _read(fields, "unmatched", _unmatched, problems)
+    name = fields.read("name", text, problems)
+    listen = fields.read("listen", files.listen, problems)
+    upstream = fields.read("upstream", files.upstream, problems)
+    unmatched = fields.read("unmatched", choice, ("pass", "reject"), problems)
     route_coverage.check_open_writes(
         resolved, fields.get("unmatched") or place, problems, passes=unmatched == "pass"
     )
@@ -123,11 +120,11 @@ def listener(
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
     named = client_names(fields.get("client_names"), problems)
-    sensitive = bool(_read(fields, "find_sensitive", switch, problems))
+    sensitive = bool(fields.read("find_sensitive", switch, problems))
     names = _upstream_names(fields.get("upstream_names"), problems)
-    on_client_close = _read(fields, "on_client_close", _client_close, problems)
-    protocol = bool(_read(fields, "proxy_protocol", switch, problems))
-    adds_ids = bool(_read(fields, "add_request_id", switch, problems))
+    on_client_close = fields.read("on_client_close", _client_close, problems)
+    protocol = bool(fields.read("proxy_protocol", switch, problems))
+    adds_ids = bool(fields.read("add_request_id", switch, problems))
     if protocol and (not proxies or isinstance(listen, UnixAddress)):
         problems.add(
             fields.get("proxy_protocol") or place,
@@ -181,13 +178,6 @@ def check_together(listeners: Iterable[ResolvedListener], problems: Problems) ->
             problems.add(one.place, message)
 
 
-def _read(
-    fields: Fields, name: str, reader: Callable[[Place, Problems], Read], problems: Problems
-) -> Read | None:
-    place = fields.get(name)
-    return None if place is None else reader(place, problems)
-
-
 def _client_close(place: Place, problems: Problems) -> ClientClose | None:
     word = choice(place, ON_CLIENT_CLOSE, problems)
     return next((one for one in ON_CLIENT_CLOSE if one == word), None)
@@ -203,7 +193,3 @@ def _upstream_names(place: Place | None, problems: Problems) -> tuple[str, ...]:
             hint = "write `app.internal`, `app.internal:3000` or `[fd00::1]:3000`"
             problems.add(one, f"{show(written)} is not a host with or without a port", hint)
     return tuple(found)
-
-
-def _unmatched(place: Place, problems: Problems) -> str | None:
-    return choice(place, ("pass", "reject"), problems)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Final
 
 from ..ladder_settings import OTHER_CLIENT, NamedClient
@@ -94,17 +93,16 @@ def client_names(place: Place | None, problems: Problems) -> tuple[NamedClient, 
 
 def _client_name(place: Place, problems: Problems) -> NamedClient | None:
     fields = Fields(place, CLIENT_NAME, problems)
-    name_place, agent, address = (fields.get(one) for one in ("name", "user_agent", "address"))
-    name = None if name_place is None else text(name_place, problems)
-    if name_place is not None and name is not None and not _CLIENT_NAME.fullmatch(name):
+    name = fields.read("name", text, problems)
+    if name is not None and not _CLIENT_NAME.fullmatch(name):
         hint = "1 to 64 of the characters A-Z a-z 0-9 . _ -"
-        problems.add(name_place, f"{show(name)} is not a name", hint)
-    product = None if agent is None else text(agent, problems)
-    if agent is not None and product is not None and not _PRODUCT.fullmatch(product):
+        problems.add(fields["name"], f"{show(name)} is not a name", hint)
+    product = fields.read("user_agent", text, problems)
+    if product is not None and not _PRODUCT.fullmatch(product):
         hint = "write what the header begins with, without the version: `clinic-ios`"
-        problems.add(agent, f"{show(product)} is not a product", hint)
-    network = None if address is None else _network(address, problems)
-    if fields.whole and agent is None and address is None:
+        problems.add(fields["user_agent"], f"{show(product)} is not a product", hint)
+    network = fields.read("address", _network, problems)
+    if fields.whole and not (fields.get("user_agent") or fields.get("address")):
         problems.add(place, "names no `user_agent` and no `address`")
     return None if name is None else NamedClient(name, product, network)
 
@@ -114,7 +112,9 @@ def listener_tls(place: Place | None, files: Files, problems: Problems) -> Liste
     if place is None:
         return None
     fields = Fields(place, TLS, problems)
-    cert, key, client_ca = (_path(fields, n, files, problems) for n in ("cert", "key", "client_ca"))
+    cert, key, client_ca = (
+        fields.read(name, files.path, problems) for name in ("cert", "key", "client_ca")
+    )
     return None if cert is None or key is None else ListenerTls(cert, key, client_ca)
 
 
@@ -125,16 +125,9 @@ def upstream_tls(
     if place is None:
         return None
     fields = Fields(place, UPSTREAM_TLS, problems)
-    ca, cert, key = (_path(fields, name, files, problems) for name in ("ca", "cert", "key"))
+    ca, cert, key = (fields.read(name, files.path, problems) for name in ("ca", "cert", "key"))
     if (fields.get("cert") is None) != (fields.get("key") is None):
         problems.add(place, "`cert` and `key` need each other", "give both or none")
     if plain:
         problems.add(place, "only applies to an `https` upstream", "write `https://` or delete it")
-    name_place = fields.get("server_name")
-    name = None if name_place is None else text(name_place, problems)
-    return UpstreamTls(ca, cert, key, name)
-
-
-def _path(fields: Fields, name: str, files: Files, problems: Problems) -> Path | None:
-    place = fields.get(name)
-    return None if place is None else files.path(place, problems)
+    return UpstreamTls(ca, cert, key, fields.read("server_name", text, problems))

@@ -156,7 +156,7 @@ def expected(place: Place, what: str, problems: Problems) -> None:
     """Report that the node at a place is of another kind than `what`."""
     node = place.node
     if isinstance(node, Mapping):
-        if len(node.entries) == 1 and _is_bare(node.entries[0][1]):
+        if len(node.entries) == 1 and _is_empty(node.entries[0][1]):
             name = node.entries[0][0].text
             problems.add(place, f"{show(f'{{{name}}}')} is read as a mapping", "quote the value")
             return
@@ -195,5 +195,11 @@ def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
         )
 
 
-def _is_bare(node: object) -> bool:
+def is_bare(node: Mapping) -> bool:
+    """Tell whether no mapping was meant: `{id}` is a text without its quotes."""
+    value = node.entries[0][1] if len(node.entries) == 1 else None
+    return isinstance(value, Scalar) and value.kind == "null"
+
+
+def _is_empty(node: object) -> bool:
     return isinstance(node, Scalar) and node.kind == "null" and not node.text

@@ -56,7 +56,8 @@ class Trail:
         self._head: Head | None = None
         self._log = log
         self._key = key
-        self._block = block
+        self.blocks = block
+        """Whether operations are refused while the log cannot be written."""
         self._failed = failed
         self._pending: deque[_Waiting] = deque()
         self._flushing: asyncio.Task[None] | None = None
@@ -70,14 +71,9 @@ class Trail:
         self.written = 0
 
     @property
-    def blocks(self) -> bool:
-        """Whether operations are refused while the log cannot be written."""
-        return self._block
-
-    @property
     def blocked(self) -> bool:
         """Whether operations are refused, since the log cannot be written now."""
-        return self._block and self.failing
+        return self.blocks and self.failing
 
     @property
     def sequence(self) -> int:
@@ -160,7 +156,7 @@ class Trail:
         for one in batch:
             if one.done is None:
                 kept.append(one)
-            elif self._block:
+            elif self.blocks:
                 if not one.done.done():
                     one.done.set_exception(error)
             else:

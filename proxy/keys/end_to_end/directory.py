@@ -51,12 +51,8 @@ class Pinning:
         self._reported.clear()
         self._mode = settings.mode
         store, keyring = self._sessions.store, self._sessions.keyring
-        self._book = PinBook(store, keyring, settings.listed, changed=self._changed)
-
-    @property
-    def book(self) -> PinBook:
+        self.book = PinBook(store, keyring, settings.listed, changed=self._changed)
         """The pins, for those who show and accept them."""
-        return self._book
 
     def whose(self, name: str) -> str:
         """Return the record of the participant whose pins have that name; or the name itself."""
@@ -68,7 +64,7 @@ class Pinning:
         `name` is that of their record. Raises ParticipantError where the store does not answer, and
         KeyUnavailable where a blocking audit log cannot record a key that is not accepted.
         """
-        pins = self._book.listed(name)
+        pins = self.book.listed(name)
         enforced = pins is not None or self._mode == "enforce"
         if pins is None:
             if self._mode == "off":
@@ -80,9 +76,9 @@ class Pinning:
 
     async def _pinned(self, name: str, participant: Participant) -> Pins:
         """Return the pins in the store; keys of a use without pins are pinned now."""
-        place = self._book.place(name)
+        place = self.book.place(name)
         self._whose.put(place, name)
-        found, seen = await self._book.find(name), self._seen.get(place) or Pins()
+        found, seen = await self.book.find(name), self._seen.get(place) or Pins()
         if found.epoch < seen.epoch:
             # The record is older than known, or was removed: that must not pin other keys.
             self._notice("record-stale")
@@ -90,7 +86,7 @@ class Pinning:
         now = self._clock()
         if found.at_first_use(participant, now) != found:
             new = [one for one in participant.keys if found.status(one) is None]
-            found = await self._book.pin_first(name, found, participant, now)
+            found = await self.book.pin_first(name, found, participant, now)
             self._report_first(name, filter(found.status, new))
         self._seen.put(place, found)
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
@@ -34,11 +34,6 @@ from .sealing import PackagedSealing, place
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS: Final = 16
-
-
-class _Common(TypedDict):
-    clock: Callable[[], float]
-    notice: Notice
 
 
 class _Found(NamedTuple):
@@ -72,9 +67,12 @@ class EndToEnd:
         self._clock = clock
         self._max_messages = settings.max_messages
         self._max_scopes = settings.max_scopes
-        common: _Common = {"clock": clock, "notice": notice}
-        self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
-        self._directory = Directory(sessions, settings.revocation_max_age, self._pinning, **common)
+        self._pinning = Pinning(
+            sessions, pins, clock=clock, notice=notice, reporter=reporter, changed=self.changed
+        )
+        self._directory = Directory(
+            sessions, settings.revocation_max_age, self._pinning, clock=clock, notice=notice
+        )
         self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
         self._package_store = PackageStore(sessions, clock=clock, notice=notice)
         found = sessions, settings, self._package_store, self._directory, self._identities

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +15,10 @@ from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import NAME_BYTES, SID_BYTES
 from ...core.crypto.secret import NameKey, RecordKey
-from ..keyring.jwk_set import decoded, parse_object
-from ..stores import records
+from ..keyring.jwk_set import decoded
+from ..participants.stored_records import signed, verified
 from ..stores.records import RecordRefused, RecordUnknown
 
-VERSION: Final = 1
 LIST: Final = "list"
 """The key id of the list; a session id has 16 characters."""
 ROTATION_MARKER: Final = "turn"
@@ -31,7 +29,6 @@ _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
 _LIST_LABEL: Final = b"sealyard/v1/record/packages\x00"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/packages\x00"
-_HEAD: Final = struct.Struct(">BQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +90,12 @@ def encode(stored: StoredPackage, name: str, key: RecordKey) -> bytes:
         "exp": stored.ends,
         "package": stored.package.decode(),
     }
-    return _signed(members, stored.issue, _PACKAGE_LABEL, name, key)
+    return signed(members, stored.issue, _PACKAGE_LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> StoredPackage:
     """Return the package that stood under `name`; raise RecordRefused unless it was made for it."""
-    issue, members = _verified(record, _PACKAGE_LABEL, name, key)
+    issue, members = verified(record, _PACKAGE_LABEL, name, key)
     try:
         sid = decoded(members["sid"])
         stored = StoredPackage(
@@ -129,27 +126,13 @@ def stood(key_id: str, record: bytes, name: str, key: RecordKey) -> bool:
 def encode_list(listed: Listed, name: str, key: RecordKey) -> bytes:
     """Return the record of a list."""
     members = {"packages": [list(one) for one in listed.ends]}
-    return _signed(members, listed.issue, _LIST_LABEL, name, key)
+    return signed(members, listed.issue, _LIST_LABEL, name, key)
 
 
 def decode_list(record: bytes, name: str, key: RecordKey) -> Listed:
     """Return the list that stood under `name`; raise RecordRefused unless it was made for it."""
-    issue, members = _verified(record, _LIST_LABEL, name, key)
+    issue, members = verified(record, _LIST_LABEL, name, key)
     try:
         return Listed(issue, tuple((key_id, ends) for key_id, ends in members["packages"]))
     except (KeyError, TypeError, ValueError):
         raise RecordUnknown("record-version") from None
-
-
-def _signed(members: dict[str, Any], issue: int, label: bytes, name: str, key: RecordKey) -> bytes:
-    text = json.dumps(members, separators=(",", ":")).encode()
-    return records.sign(_HEAD.pack(VERSION, issue) + text, label, name, key)
-
-
-def _verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[int, dict[str, Any]]:
-    values = records.verified(record, label, name, key)
-    members = parse_object(values[_HEAD.size :])
-    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
-        raise RecordUnknown("record-version")
-    issue: int = _HEAD.unpack_from(values)[1]
-    return issue, members

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ...core.crypto.context import Parties, Scope
-from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, ParticipantError
@@ -25,7 +24,7 @@ from ..participants import package
 from ..participants.package import Identity
 from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
-from ..sessions.agreement import BEFORE_REVOCATION
+from ..sessions.agreement import new_sid
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_SKEW_SECONDS, SessionSettings
 from ..stores import ClockRefused
@@ -35,8 +34,6 @@ from .directory import Directory
 from .identities import Identities
 from .package_records import StoredPackage
 from .package_store import PackageStore
-
-_SID_TIME_BYTES: Final = 4
 
 Cause = Literal["first", "spent", "revoked", "rotated", "recipient-added", "key-gone"]
 """Why a package is issued."""
@@ -289,18 +286,14 @@ class PackagedSealing:
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)
         not_before = self._sessions.not_before(conversation, now) or 0
-        # A revocation of this very second must not revoke the new session.
-        begins = max(self._sessions.clock.begins(), not_before)
-        if not self._sessions.clock.begun(begins):
-            raise KeyUnavailable(BEFORE_REVOCATION)
-        sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
+        sid = new_sid(self._sessions.clock, not_before, self._random)
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)
         soft_end = now + self._settings.ttl
         longest = int(self._settings.package_max_age)
         ends = int(now) + min(int(self._settings.ttl + self._settings.grace), longest)
         held = Held(scope, session, key, audience, soft_end, ends, 0.0)
-        self._sessions.revocations.began(self._sessions.name(conversation), begins)
+        self._sessions.revocations.began(self._sessions.name(conversation), session.created)
         await self._store(held, cause)
         held.fresh_until = self._fresh_until(audience)
         self._hold(held)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..keyring.kek import MAX_REVOCATIONS, Revocation
+from ..keyring.kek import MAX_REVOCATIONS
 from ..keyring.keyring import Keyring
+from ..keyring.merging import latest
 from . import keyring_marker
 from .keyring_marker import Marker
 
@@ -33,9 +34,11 @@ class Lineage:
     def __init__(self, keyring: Keyring, accepted: Accepted | None = None) -> None:
         """Begin with the keyring of the file."""
         self._accepted = accepted
-        self._held = keyring
+        self.held = keyring
+        """The latest keyring that a file had, as this process has it."""
         self._marker: Marker | None = None
-        self._older: int | None = None
+        self.older: int | None = None
+        """The generation of a file that was refused, since it is lower than the one held."""
         self._forked = False
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
@@ -43,56 +46,44 @@ class Lineage:
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
-        known = _without(self._held, self._disabled)
+        known = _without(self.held, self._disabled)
         if self.behind is None or self._marker is None:
             return known
         return keyring_marker.subdued(known, self._marker)
 
     @property
-    def held(self) -> Keyring:
-        """The latest keyring that a file had, as this process has it."""
-        return self._held
-
-    @property
-    def older(self) -> int | None:
-        """The generation of a file that was refused, since it is lower than the one held."""
-        return self._older
-
-    @property
     def behind(self) -> int | None:
         """The generation of the fleet, where it is higher than the one held."""
         marker = self._marker
-        if marker is None or marker.generation <= self._held.generation or self.accepted:
+        if marker is None or marker.generation <= self.held.generation or self.accepted:
             return None
         return marker.generation
 
     @property
     def forked(self) -> bool:
         """Whether another keyring has the same id and generation, and other KEKs."""
-        marker, held = self._marker, self._held
-        if self._forked:
-            return True
-        same = marker is not None and marker.generation == held.generation
-        return same and marker is not None and marker.digest != held.digest
+        marker, held = self._marker, self.held
+        if self._forked or marker is None:
+            return self._forked
+        return marker.generation == held.generation and marker.digest != held.digest
 
     @property
     def accepted(self) -> bool:
         """Whether an operator accepts what is held, although a later generation is known."""
-        return self._accepted is not None and self._accepted.covers(self._held)
+        return self._accepted is not None and self._accepted.covers(self.held)
 
     @property
     def lacks(self) -> bool:
         """Whether the KEK that the fleet seals under is missing here."""
-        behind = self.behind is not None
-        return (
-            behind and self._marker is not None and keyring_marker.lacks(self._held, self._marker)
-        )
+        if self.behind is None or self._marker is None:
+            return False
+        return keyring_marker.lacks(self.held, self._marker)
 
     @property
     def states(self) -> dict[str, bool]:
         """The findings, and whether each applies."""
         return {
-            "older": self._older is not None,
+            "older": self.older is not None,
             "behind": self.behind is not None,
             "forked": self.forked,
         }
@@ -103,21 +94,21 @@ class Lineage:
         One with another id is another keyring and replaces the old one. Another of the same
         generation forks, until a later one: to read the same file again mends nothing.
         """
-        held = self._held
+        held = self.held
         if file.id != held.id:
-            self._held, self._marker, self._older, self._forked = file, None, None, False
+            self.held, self._marker, self.older, self._forked = file, None, None, False
             self._disabled = frozenset()
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
-            self._older = file.generation
-            self._held = _merged(held, file)
+            self.older = file.generation
+            self.held = _merged(held, file)
             self._disabled |= _disabled_in(file)
             return self.keyring
         same = file.generation == held.generation
         self._forked = same and (self._forked or file.digest != held.digest)
-        self._older = None
-        self._held = _merged(file, held)
+        self.older = None
+        self.held = _merged(file, held)
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
 
@@ -129,11 +120,9 @@ class Lineage:
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:
     """Return the keyring with the revocations of both; of more than fit, the latest."""
-    latest = {one.name: one.not_before for one in other.revocations}
-    for one in keyring.revocations:
-        latest[one.name] = max(one.not_before, latest.get(one.name, 0))
-    rows = sorted(latest.items(), key=lambda row: -row[1])[:MAX_REVOCATIONS]
-    return replace(keyring, revocations=tuple(Revocation(*row) for row in rows))
+    both = latest(other.revocations, keyring.revocations)
+    kept = sorted(both, key=lambda one: -one.not_before)[:MAX_REVOCATIONS]
+    return replace(keyring, revocations=tuple(kept))
 
 
 def _disabled_in(keyring: Keyring) -> frozenset[bytes]:

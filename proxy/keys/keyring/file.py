@@ -181,11 +181,7 @@ def update_keyring(
     Reading, changing and writing happen under one lock, so concurrent updates lose nothing.
     Whatever `change` raises leaves the file as it was.
     """
-    with private_file.locked(path):
-        before, lock = _read(path, Roots.of(root))
-        changed = change(before.keyring)
-        private_file.write(path, compose(changed, lock.root_key, lock.wrappings))
-    return changed
+    return update_lock(path, Roots.of(root), lambda keyring, lock: (change(keyring), lock))
 
 
 def read_form(path: Path) -> KeyringForm:
@@ -204,8 +200,10 @@ def read_form(path: Path) -> KeyringForm:
 Locked = tuple[Keyring, KeyringLock]
 
 
-def update_lock(path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock], Locked]) -> None:
-    """Replace the root key or the wrappings of a file as `change` says, under one lock.
+def update_lock(
+    path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock], Locked]
+) -> Keyring:
+    """Replace a file's keyring, root key or wrappings as `change` says; return the keyring.
 
     Whatever `change` raises leaves the file as it was.
     """
@@ -213,6 +211,7 @@ def update_lock(path: Path, roots: Roots, change: Callable[[Keyring, KeyringLock
         opened, lock = _read(path, roots)
         changed, locked = change(opened.keyring, lock)
         private_file.write(path, compose(changed, locked.root_key, locked.wrappings))
+    return changed
 
 
 def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock]:

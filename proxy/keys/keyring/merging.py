@@ -18,7 +18,7 @@ def merge(keyring: Keyring, other: Keyring) -> Keyring:
     """
     if other.id != keyring.id:
         raise KeyringError(_ANOTHER.format(own=keyring.id, other=other.id))
-    revocations = _latest(keyring.revocations, other.revocations)
+    revocations = latest(keyring.revocations, other.revocations)
     merged = replace(keyring, revocations=revocations, pruned=max(keyring.pruned, other.pruned))
     keks = _keks(keyring, other)
     if keks == keyring.keks:
@@ -68,8 +68,9 @@ def _require_distinct(ours: KekEntry, theirs: KekEntry) -> None:
     )
 
 
-def _latest(*several: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
-    latest: dict[str, int] = {}
-    for one in (one for revocations in several for one in revocations):
-        latest[one.name] = max(one.not_before, latest.get(one.name, 0))
-    return tuple(Revocation(*row) for row in latest.items())
+def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+    """Return the revocations of both; of two of one conversation the later one."""
+    found: dict[str, int] = {}
+    for one in some + more:
+        found[one.name] = max(one.not_before, found.get(one.name, 0))
+    return tuple(Revocation(*row) for row in found.items())

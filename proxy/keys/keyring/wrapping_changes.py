@@ -72,17 +72,15 @@ def remove(path: Path, roots: Roots, gone: RootName, note: Note, *, now: int) ->
     unknown = [one for one in stay if one not in by_name]
     if unknown:
         raise KeyringError(f"{unknown[0]} is not configured, so it cannot wrap the new root key")
-    changed: list[Keyring] = []
 
     def change(keyring: Keyring, _: KeyringLock) -> Locked:
         root_key = RootKey(os.urandom(KEY_BYTES))
         made = _wrapped(root_key, keyring.id, tuple(by_name[one] for one in stay), now)
-        changed.append(keyring.after(0))
-        note(changed[0], (gone,))
-        return changed[0], KeyringLock(root_key, made)
+        changed = keyring.after(0)
+        note(changed, (gone,))
+        return changed, KeyringLock(root_key, made)
 
-    file.update_lock(path, roots.among(form.wrappings), change)
-    return changed[0]
+    return file.update_lock(path, roots.among(form.wrappings), change)
 
 
 def rewrap(path: Path, roots: Roots, note: Note, *, now: int) -> tuple[RootName, ...]:

@@ -72,7 +72,7 @@ class SessionOperations:
             agreed = rotated.agreed and marked if self._sessions.store.shared else None
         view = self._sessions.view(scope)
         if call.action == "refresh":
-            session_control.announce(self._sessions, view.name)
+            self._sessions.announce(view.name)
         return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
 
     async def timed(self, call: SessionCall) -> SessionCall:

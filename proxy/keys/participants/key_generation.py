@@ -51,7 +51,7 @@ def _secret_member(opener: Passphrase | RootKey) -> dict[str, str]:
 
 async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
     wanted = {"use": use, **_secret_member(opener)}
-    module = f"{__package__}.key_generator_process"
+    module = f"{__package__}.key_generator"
     process = await asyncio.create_subprocess_exec(
         *child_process.command(module), **child_process.PIPES
     )

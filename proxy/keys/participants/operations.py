@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.crypto import derivation
 from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, registry
@@ -18,6 +17,7 @@ from .calls import ParticipantCall
 from .key_generation import KeyMaker
 from .participant import Participant, ParticipantKey
 from .pins import PinBook, Pins
+from .private_key import keyring_opener
 from .registry import Change, Participants
 
 Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
@@ -134,8 +134,7 @@ class ParticipantOperations:
     def _opener(self, call: ParticipantCall) -> Passphrase | RootKey:
         if call.passphrase is not None:
             return _passphrase(call.passphrase)
-        record_key = self._participants.keyring.record_key
-        return RootKey(derivation.private_key_wrapping(record_key))
+        return keyring_opener(self._participants.keyring)
 
 
 def _passphrase(text: str) -> Passphrase:

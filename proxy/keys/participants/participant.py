@@ -15,6 +15,7 @@ from ...core.errors import ParticipantError, UnknownParticipantKey
 from . import signature
 from .calls import MAX_REASON_CHARS, Use
 from .public_key import PublicKey
+from .stored_records import Kept
 
 TYP: Final = "sy1-prekey"
 DEFAULT_SECONDS: Final = 7 * 86_400
@@ -26,14 +27,6 @@ def sign_prekey(
     """Return the signature of a prekey that ends at `expires` (seconds since 1970): a JWS."""
     claims = _claims(key, device, expires)
     return signature.sign(claims, private, signer, typ=TYP).decode()
-
-
-def is_signed_prekey(
-    signed: str, key: PublicKey, *, device: str, expires: int, signer: PublicKey
-) -> bool:
-    """Whether `signer` signed this very prekey, for that device and end."""
-    claims = signature.verified(signed.encode(), signer, typ=TYP)
-    return claims == _claims(key, device, expires)
 
 
 def _claims(key: PublicKey, device: str, expires: int) -> dict[str, Any]:
@@ -104,10 +97,9 @@ class ParticipantKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Participant:
-    """All keys of one participant; `epoch` grows with every change."""
+class Participant(Kept):
+    """All keys of one participant."""
 
-    epoch: int = 0
     keys: tuple[ParticipantKey, ...] = ()
 
     def jwks(self, now: float) -> dict[str, Any]:
@@ -195,11 +187,9 @@ class Participant:
 
     def _signed(self, key: ParticipantKey, now: float) -> bool:
         """Whether a prekey is signed by a valid signing key of the participant."""
-        signature_text, public, device, expires = key.prekey, key.public, key.device, key.expires
+        claims = _claims(key.public, key.device, key.expires)
         return any(
-            is_signed_prekey(
-                signature_text, public, device=device, expires=expires, signer=one.public
-            )
+            signature.verified(key.prekey.encode(), one.public, typ=TYP) == claims
             for one in self.keys
             if one.public.use == "sig" and one.opens(now)
         )

@@ -9,8 +9,6 @@ record is authenticated in the same way as the participant's.
 from __future__ import annotations
 
 import hmac
-import json
-import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -19,32 +17,27 @@ from ...core.crypto import base64url
 from ...core.crypto.derivation import NAME_BYTES
 from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError
-from ..keyring.jwk_set import parse_object
 from ..keyring.keyring import Keyring
-from ..stores import records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from .calls import Use
 from .participant import Participant, ParticipantKey
 from .registry import record_name
-from .stored_records import RecordForm, StoredRecords
+from .stored_records import Kept, RecordForm, StoredRecords, signed, verified
 
-VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/pins\x00"
-_HEAD: Final = struct.Struct(">BQ")
 _USES: Final[tuple[Use, ...]] = ("enc", "sig")
 
 
 @dataclass(frozen=True, slots=True)
-class Pins:
-    """The ids of accepted keys by their use; `epoch` grows with every change.
+class Pins(Kept):
+    """The ids of accepted keys by their use.
 
     A use without any was never seen: its keys are pinned when they are first used.
     """
 
-    epoch: int = 0
     enc: frozenset[str] = field(default_factory=frozenset)
     sig: frozenset[str] = field(default_factory=frozenset)
 
@@ -115,7 +108,7 @@ class PinBook:
         changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
-        form = RecordForm("the pins", Pins(), _at, encode, decode)
+        form = RecordForm("the pins", Pins(), encode, decode)
         self._records = StoredRecords(store, keyring, form, changed)
         self._name_key = keyring.name_key
         self._listed = {
@@ -160,18 +153,12 @@ class PinBook:
 
 def encode(pins: Pins, name: str, key: RecordKey) -> bytes:
     """Return the record of some pins."""
-    members = {use: sorted(pins.of(use)) for use in _USES}
-    text = json.dumps(members, separators=(",", ":")).encode()
-    return records.sign(_HEAD.pack(VERSION, pins.epoch) + text, _LABEL, name, key)
+    return signed({use: sorted(pins.of(use)) for use in _USES}, pins.epoch, _LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> Pins:
     """Return the pins; raise RecordRefused unless the record was made for `name`."""
-    values = records.verified(record, _LABEL, name, key)
-    members = parse_object(values[_HEAD.size :])
-    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
-        raise RecordUnknown("record-version")
-    _, epoch = _HEAD.unpack_from(values)
+    epoch, members = verified(record, _LABEL, name, key)
     return Pins(epoch, *(_kids(members.get(use)) for use in _USES))
 
 
@@ -179,7 +166,3 @@ def _kids(listed: Any) -> frozenset[str]:  # noqa: ANN401 - JSON
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         raise RecordUnknown("record-version")
     return frozenset(listed)
-
-
-def _at(pins: Pins, epoch: int) -> Pins:
-    return replace(pins, epoch=epoch)

@@ -8,32 +8,24 @@ the one seen before, so that of two concurrent changes none is lost.
 from __future__ import annotations
 
 import hmac
-import json
-import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from ...core.crypto import base64url
 from ...core.crypto.derivation import NAME_BYTES
 from ...core.crypto.secret import NameKey, RecordKey
 from ...core.errors import ParticipantError
-from ..keyring.jwk_set import parse_object
 from ..keyring.keyring import Keyring
-from ..stores import records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
 from .calls import MAX_ID_BYTES
 from .participant import Participant, ParticipantKey
-from .stored_records import RecordForm, StoredRecords
-
-VERSION: Final = 1
+from .stored_records import RecordForm, StoredRecords, signed, verified
 
 _LABEL: Final = b"sealyard/v1/record/participant\x00"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/participant\x00"
-_HEAD: Final = struct.Struct(">BQ")
 
 Change = Callable[[Participant], Participant]
 """Returns the participant as it is to be; raises ParticipantError for an invalid change."""
@@ -53,24 +45,16 @@ class Participants:
 
         `changed` is called with the record name of each participant changed by this object.
         """
-        self._store = store
-        self._keyring = keyring
-        form = RecordForm("the participant", Participant(), _at, encode, decode)
-        self._records = StoredRecords(store, keyring, form, changed)
-
-    @property
-    def store(self) -> GuardedStore:
+        self.store = store
         """The store that they are in."""
-        return self._store
-
-    @property
-    def keyring(self) -> Keyring:
+        self.keyring = keyring
         """The keyring by whose keys records are named and authenticated."""
-        return self._keyring
+        form = RecordForm("the participant", Participant(), encode, decode)
+        self._records = StoredRecords(store, keyring, form, changed)
 
     def name(self, participant_id: str) -> str:
         """Return the name of the participant's record; raise ParticipantError for an invalid id."""
-        return record_name(self._keyring.name_key, participant_id)
+        return record_name(self.keyring.name_key, participant_id)
 
     async def find(self, participant_id: str) -> Participant:
         """Return the participant; an unknown one has no keys.
@@ -114,25 +98,16 @@ def record_name(name_key: NameKey, participant_id: str) -> str:
 def encode(participant: Participant, name: str, key: RecordKey) -> bytes:
     """Return the participant's record."""
     members = {"keys": [key_members(one) for one in participant.keys]}
-    text = json.dumps(members, separators=(",", ":")).encode()
-    return records.sign(_HEAD.pack(VERSION, participant.epoch) + text, _LABEL, name, key)
+    return signed(members, participant.epoch, _LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> Participant:
     """Return the participant; raise RecordRefused unless the record was made for `name`."""
-    values = records.verified(record, _LABEL, name, key)
-    members = parse_object(values[_HEAD.size :])
-    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
-        raise RecordUnknown("record-version")
-    _, epoch = _HEAD.unpack_from(values)
+    epoch, members = verified(record, _LABEL, name, key)
     try:
         return Participant(epoch, tuple(key_of(one) for one in members["keys"]))
     except (KeyError, TypeError):
         raise RecordUnknown("record-version") from None
-
-
-def _at(participant: Participant, epoch: int) -> Participant:
-    return replace(participant, epoch=epoch)
 
 
 def key_members(key: ParticipantKey) -> dict[str, Any]:

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeVar
 
 from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError, ParticipantsUnavailable
+from ..keyring.jwk_set import parse_object
 from ..keyring.keyring import Keyring
-from ..stores import StoreFailed
+from ..stores import StoreFailed, records
 from ..stores.guarded import GuardedStore
-from ..stores.records import RecordRefused
+from ..stores.records import RecordRefused, RecordUnknown
 
+VERSION: Final = 1
+_HEAD: Final = struct.Struct(">BQ")
 _MOST_TRIES: Final = 16
 
 
-class Kept(Protocol):
+def signed(members: dict[str, Any], epoch: int, label: bytes, name: str, key: RecordKey) -> bytes:
+    """Return the record of JSON: u8 version ‖ u64be epoch ‖ JSON ‖ HMAC:32."""
+    text = json.dumps(members, separators=(",", ":")).encode()
+    return records.sign(_HEAD.pack(VERSION, epoch) + text, label, name, key)
+
+
+def verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[int, dict[str, Any]]:
+    """Return the epoch and the JSON of a record; raise RecordRefused unless it is authentic."""
+    values = records.verified(record, label, name, key)
+    members = parse_object(values[_HEAD.size :])
+    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
+        raise RecordUnknown("record-version")
+    epoch: int = _HEAD.unpack_from(values)[1]
+    return epoch, members
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
     """What a record holds; `epoch` grows with every change."""
 
-    @property
-    def epoch(self) -> int:
-        """How often it was changed."""
+    epoch: int = 0
 
 
 T = TypeVar("T", bound=Kept)
@@ -31,13 +51,12 @@ T = TypeVar("T", bound=Kept)
 class RecordForm(Generic[T]):
     """How a kind of record is written: under its name, with the record key.
 
-    `none` is the value where nothing was written; `at` returns a value with another epoch;
-    `decode` raises RecordRefused. `what` names the kind in errors.
+    `none` is the value where nothing was written; `decode` raises RecordRefused. `what` names the
+    kind in errors.
     """
 
     what: str
     none: T
-    at: Callable[[T, int], T]
     encode: Callable[[T, str, RecordKey], bytes]
     decode: Callable[[bytes, str, RecordKey], T]
 
@@ -79,7 +98,7 @@ class StoredRecords(Generic[T]):
             after = change(before)
             if after == before:
                 return before
-            after = self._form.at(after, before.epoch + 1)
+            after = replace(after, epoch=before.epoch + 1)
             record = self._encode(after, name)
             held = await self._note(name, record, seen=seen, publish=True)
             if held == record:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ...core.crypto.aead import unwrap, wrap
-from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
 from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
 from ...core.errors import KeysFull, KeyUnavailable, OpenFailed
 from ..keyring.kek import RandomBytes
@@ -43,9 +43,6 @@ def key_of_record(record: SessionRecord, name: str, keks: TenantKeks) -> Session
         return None
 
 
-BEFORE_REVOCATION: Final = "clock-before-revocation"
-"""The reason where a session, to begin after a revocation, would be one of the future."""
-_SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
 _MOST_DOUBTS: Final = 2
 _MOST_TRIES: Final = 3
@@ -182,11 +179,7 @@ class Agreement:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
-        # A revocation of this very second must not revoke the new session.
-        begins = max(self._clock.begins(), state.not_before)
-        if not self._clock.begun(begins):
-            raise KeyUnavailable(BEFORE_REVOCATION)
-        sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
+        sid = new_sid(self._clock, state.not_before, self._random)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind the others.
             epoch=max((self._epochs.get(state.name) or 0) + 1, created),
@@ -243,6 +236,18 @@ class Agreement:
         return Agreed(record.sid, soft_end, key, hard_end)
 
 
+def new_sid(clock: SharedClock, not_before: int, random: RandomBytes) -> bytes:
+    """Return the id of a session that begins now, and not before the revocation of its scope.
+
+    Raises KeyUnavailable while our clock is far before the revocation: it would be of the future.
+    """
+    # A revocation of this very second must not revoke the new session.
+    begins = max(clock.begins(), not_before)
+    if not clock.begun(begins):
+        raise KeyUnavailable("clock-before-revocation")
+    return begins.to_bytes(SID_TIME_BYTES) + random(SID_BYTES - SID_TIME_BYTES)
+
+
 def began(sid: bytes) -> int:
     """Return when a session began, in seconds since 1970, as its id says."""
-    return int.from_bytes(sid[:_SID_TIME_BYTES])
+    return int.from_bytes(sid[:SID_TIME_BYTES])

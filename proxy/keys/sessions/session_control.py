@@ -166,9 +166,3 @@ async def erase(sessions: Sessions, scope: Scope) -> tuple[str, ...]:
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
     return tuple(one for one, record in gone.items() if records.stood(one, record, name, key))
-
-
-def announce(sessions: Sessions, name: str) -> None:
-    """Handle a change of the conversation `name` as if the store had announced it."""
-    sessions.changed(name)
-    sessions.forward(name)

@@ -66,7 +66,8 @@ class Sessions:
     ) -> None:
         """Begin with empty caches; raise ConfigurationError for impossible settings."""
         require_possible(settings, mode)
-        self._keyring = keyring
+        self.keyring = keyring
+        """The keyring in use."""
         self._keks = OneKeyring(keyring)
         self._settings = settings
         self.notice = notice
@@ -78,7 +79,7 @@ class Sessions:
         """How often the caches of this process were enough."""
         self.store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         """The store behind its circuit breaker."""
-        self.clock = SharedClock(clock, self.store, lambda: self._changed(None))
+        self.clock = SharedClock(clock, self.store, lambda: self.announce(None))
         """The time that all processes go by."""
         clock = self._clock = self.clock
         limit = settings.max_scopes
@@ -139,12 +140,7 @@ class Sessions:
         `forward` is called with each changed name too.
         """
         self.forward = forward
-        await self.store.open(self._changed)
-
-    @property
-    def keyring(self) -> Keyring:
-        """The keyring in use."""
-        return self._keyring
+        await self.store.open(self.announce)
 
     @property
     def revocation_max_age(self) -> float:
@@ -302,8 +298,8 @@ class Sessions:
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Use another keyring. Plans already resolved keep the sessions they have."""
-        if keyring != self._keyring:
-            self._keyring = keyring
+        if keyring != self.keyring:
+            self.keyring = keyring
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)
@@ -325,7 +321,7 @@ class Sessions:
         if self.store.shared or name is None:
             self.sealing.ask_anew(name)
 
-    def _changed(self, name: str | None) -> None:
+    def announce(self, name: str | None) -> None:
         """Do as `changed`, and tell the caches that follow this one."""
         self.changed(name)
         self.forward(name)
@@ -358,7 +354,7 @@ class Sessions:
     async def _find(self, scope: Scope, sids: set[bytes]) -> None:
         """Ask for the scope's revocation and ephemeral sessions; callers of one scope queue."""
         async with self.lock(scope):
-            await self._opening.find(scope, sids, self._keyring.record_key)
+            await self._opening.find(scope, sids, self.keyring.record_key)
 
     def _begin_after_fork(self) -> None:
         # A child begins as any new process does: without sessions, and without locks of the

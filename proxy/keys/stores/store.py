@@ -206,25 +206,23 @@ class Store(Protocol):
 class StoreFailed(Exception):
     """The store did not answer as it should. It never reaches a client; `str` is a reason code."""
 
-    def __init__(self, reason: str = "store-failed") -> None:
-        """Keep the reason for the log."""
-        super().__init__(reason)
+    usual = "store-failed"
+
+    def __init__(self, reason: str = "") -> None:
+        """Keep the reason for the log, or the usual one of the class."""
+        super().__init__(reason or self.usual)
 
 
 class Misshapen(StoreFailed):
     """The store's response has an unexpected shape."""
 
-    def __init__(self) -> None:
-        """Give the reason."""
-        super().__init__("store-misshapen")
+    usual = "store-misshapen"
 
 
 class Stale(StoreFailed):
     """The store's response is that to an earlier question."""
 
-    def __init__(self) -> None:
-        """Give the reason."""
-        super().__init__("store-stale")
+    usual = "store-stale"
 
 
 class StoreRefused(StoreFailed):
@@ -234,17 +232,13 @@ class StoreRefused(StoreFailed):
 class StoreFull(StoreRefused):
     """There is no room left but that of keys that still open something."""
 
-    def __init__(self) -> None:
-        """Give the reason."""
-        super().__init__("store-full")
+    usual = "store-full"
 
 
 class ClockRefused(StoreRefused):
     """The store answers, and its clock is too far from ours."""
 
-    def __init__(self) -> None:
-        """Give the reason."""
-        super().__init__("store-clock-skew")
+    usual = "store-clock-skew"
 
 
 _AGAIN_SECONDS: Final = 0.2

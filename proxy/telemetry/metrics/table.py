@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import permissive, store, upstream
+from . import store, upstream
 from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
@@ -362,12 +362,31 @@ INJECTOR_REFUSALS: Final = Metric(
     ("reason",),
     "Injector only: requests answered with an HTTP error, so that no pod was created.",
 )
+PERMISSIVE_UNTIL: Final = Metric(
+    "sealyard_permissive_until_timestamp_seconds",
+    "soonest",
+    ("listener", "rule"),
+    "When the mode `permissive` of a rule ends, in seconds since 1970; absent for other rules.",
+)
+VERIFY_VALUES: Final = Metric(
+    "sealyard_verify_values",
+    "soonest",
+    ("column", "state"),
+    "Values that the reports in `keys.verify_reports` count, by column and by state: `sealed`,"
+    " `plain` and others of `sealyard migrate`.",
+)
+VERIFY_AT: Final = Metric(
+    "sealyard_verify_timestamp_seconds",
+    "soonest",
+    (),
+    "When the oldest run of these reports began, in seconds since 1970; 0 where one is missing, or"
+    " is no report of `verify` that this keyring signed.",
+)
 
 _DECLARED: Final = (
     *tuple(globals().values()),
-    *vars(permissive).values(),
     *vars(store).values(),
     *vars(upstream).values(),
 )
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, in `permissive`, `store` or `upstream`, by its name."""
+"""Every metric that is declared above, in `store` or `upstream`, by its name."""

@@ -18,7 +18,7 @@ from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
 from ...process import descriptors, memory
-from ...telemetry.metrics import permissive, table
+from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
@@ -391,5 +391,5 @@ def _count_permissive(samples: Samples, listener: str, rule: Rule) -> None:
         for block in behaviour if isinstance(behaviour, tuple) else ():
             if block.permissive_until is not None:
                 labels = (listener, rule.name, direction, "plain")
-                samples.add(permissive.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2])
+                samples.add(table.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2])
                 samples.add(table.VALUES, 0, labels=labels)

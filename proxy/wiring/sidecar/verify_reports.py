@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...core.crypto.secret import RecordKey
-from ...telemetry.metrics import permissive
+from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 
 if TYPE_CHECKING:  # only where there are reports: it takes memory
@@ -45,9 +45,9 @@ class VerifyReports:
             began.append(0 if report is None else report.began)
             for one in report.tally.values if report is not None else ():
                 values[one.label, one.outcome.state] += one.values
-        samples.add(permissive.VERIFY_AT, min(began))
+        samples.add(table.VERIFY_AT, min(began))
         for labels, count in values.items():
-            samples.add(permissive.VERIFY_VALUES, count, labels=labels)
+            samples.add(table.VERIFY_VALUES, count, labels=labels)
 
     def _report(self, file: Path, key: RecordKey) -> SignedReport | None:
         try:

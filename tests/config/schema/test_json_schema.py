@@ -5,9 +5,8 @@ import jsonschema
 import pytest
 import yaml
 
-from proxy.config.schema.all_tables import TABLES
 from proxy.config.schema.file_keys import FILE
-from proxy.config.schema.json_schema import schema
+from proxy.config.schema.json_schema import TABLES, schema
 from tests.config.builders import ROOT, SMALL, changed
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.all_tables import TABLES
+from proxy.config.schema.json_schema import TABLES
 from proxy.config.schema.reference_page import PAGE, main, page
 from proxy.config.schema.tables import Table
 from tests.config.builders import ROOT

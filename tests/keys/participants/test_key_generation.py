@@ -17,7 +17,7 @@ import pytest
 from proxy.core.errors import KeyMakerBusy
 from proxy.keys.participants import key_generation, private_key
 from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.key_generator_process import NICENESS
+from proxy.keys.participants.key_generator import NICENESS
 
 from .builders import PASSPHRASE
 
@@ -67,7 +67,7 @@ for name in (b"setpriority", b"sched_setscheduler"):
     number = seccomp.seccomp_syscall_resolve_name(name)
     assert seccomp.seccomp_rule_add(rules, 0x00050000 | errno.EPERM, number, 0) == 0
 assert seccomp.seccomp_load(rules) == 0
-runpy.run_module("proxy.keys.participants.key_generator_process", run_name="__main__")
+runpy.run_module("proxy.keys.participants.key_generator", run_name="__main__")
 """
 """Begins as a maker in a sandbox where it may not lower its priority."""
 
@@ -91,7 +91,7 @@ def makers_at_work() -> set[tuple[int, int]]:
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes()
             maps = (folder / "maps").read_text()
-            if b"key_generator_process" in command and "cryptography" in maps:
+            if b"key_generator" in command and "cryptography" in maps:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[1]) == os.getpid():  # tests beside this one have makers too
                     found.add((int(fields[16]), int(fields[38])))

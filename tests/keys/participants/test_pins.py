@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.errors import ParticipantError
 from proxy.keys.participants import pins as pins_module
+from proxy.keys.participants import stored_records
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.pins import PinBook, Pins
 from proxy.keys.participants.registry import record_name
@@ -122,7 +123,7 @@ async def test_a_record_of_somebody_else_or_edited_is_refused() -> None:
 
 @pytest.mark.parametrize("text", [b"[]", b'{"enc": []}', b'{"enc": [1], "sig": []}'])
 def test_a_form_of_another_version_is_not_guessed_at(text: bytes) -> None:
-    values = pins_module._HEAD.pack(1, 1) + text
+    values = stored_records._HEAD.pack(1, 1) + text
     record = records.sign(values, pins_module._LABEL, "n", KEYRING.record_key)
 
     with pytest.raises(RecordUnknown):

@@ -10,7 +10,7 @@ from proxy.keys.keyring.keyring import Keyring
 from proxy.migration.job.model import Job, Sqlite, Verb
 from proxy.migration.report import MigrationRun, sign
 from proxy.migration.values.states import Outcome, State, Tally
-from proxy.telemetry.metrics import permissive
+from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Samples
 from proxy.wiring.sidecar.verify_reports import VerifyReports
 from tests.keys.builders import NOW, a_keyring
@@ -40,7 +40,7 @@ def counted(reports: VerifyReports, *files: Path) -> dict[Any, float]:
     return {labels or name: values[0] for name, labels, values in samples}
 
 
-AT = permissive.VERIFY_AT.name
+AT = table.VERIFY_AT.name
 PLAIN, SEALED = ("letters.content", "plain"), ("letters.content", "sealed")
 
 

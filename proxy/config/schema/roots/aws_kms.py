@@ -52,8 +52,7 @@ _TABLE: Final = Table(
 def _options(place: Place, files: Files, problems: Problems) -> AwsKmsOptions | None:
     before = problems.count
     fields = Fields(place, _TABLE, problems)
-    named = fields.get("key")
-    key = None if named is None else _key(named, problems)
+    key = fields.read("key", _key, problems)
     region = _region(fields, key, problems)
     urls = addresses(fields, ("endpoint", "sts"), problems)
     ca = ca_file(fields, files, problems)

@@ -104,8 +104,7 @@ def _options(place: Place, files: Files, problems: Problems) -> GcpKmsOptions | 
     before = problems.count
     fields = Fields(place, _TABLE, problems)
     key = matching(fields, "key", _KEY, "the resource name of a key", problems)
-    federated = fields.get("federation")
-    federation = None if federated is None else _federation(federated, files, problems)
+    federation = fields.read("federation", _federation, files, problems)
     urls = addresses(fields, _ADDRESSES, problems)
     ca = ca_file(fields, files, problems)
     if problems.count > before:
@@ -116,7 +115,7 @@ def _options(place: Place, files: Files, problems: Problems) -> GcpKmsOptions | 
 def _federation(place: Place, files: Files, problems: Problems) -> GcpFederation:
     fields = Fields(place, _FEDERATION, problems)
     audience = matching(fields, "audience", _AUDIENCE, "an audience of a pool", problems)
-    token = files.path(fields["token"], problems) if fields.get("token") else None
+    token = fields.read("token", files.path, problems)
     account = matching(fields, "service_account", _ACCOUNT, "a service account", problems)
     return GcpFederation(audience, str(token), account)
 

@@ -95,17 +95,16 @@ def ca_key(verified: str) -> Key:
 
 def ca_file(fields: Fields, files: Files, problems: Problems) -> Path | None:
     """Return the file of the key `ca`; None where it is not given."""
-    return files.path(fields["ca"], problems) if fields.get("ca") else None
+    return fields.read("ca", files.path, problems)
 
 
 def matching(
     fields: Fields, name: str, pattern: re.Pattern[str], what: str, problems: Problems
 ) -> str:
     """Return a text; empty if it is not given. One of another form is reported not to be `what`."""
-    place = fields.get(name)
-    written = (text(place, problems) if place else None) or ""
-    if place is not None and written and not pattern.fullmatch(written):
-        problems.add(place, f"{show(written)} is not {what}")
+    written = fields.read(name, text, problems) or ""
+    if written and not pattern.fullmatch(written):
+        problems.add(fields[name], f"{show(written)} is not {what}")
     return written
 
 

@@ -78,11 +78,11 @@ _TABLE: Final = Table(
 def _options(place: Place, files: Files, problems: Problems) -> Pkcs11Options | None:
     before = problems.count
     fields = Fields(place, _TABLE, problems)
-    module = files.path(fields["module"], problems) if fields.get("module") else None
+    module = fields.read("module", files.path, problems)
     token, serial, key = (
         matching(fields, name, _LABEL, _A_LABEL, problems) for name in ("token", "serial", "key")
     )
-    pin = secret_file(fields["pin"], files, problems) if fields.get("pin") else None
+    pin = fields.read("pin", secret_file, files, problems)
     named, allowed = fields.get("mechanism"), fields.get("timeout")
     mechanism = choice(named, MECHANISMS, problems) if named else MECHANISMS[0]
     seconds = positive_duration(allowed, problems, high=_MOST_SECONDS) if allowed else _SECONDS

@@ -60,10 +60,9 @@ _TABLE: Final = Table(
 def _options(place: Place, files: Files, problems: Problems) -> SharesOptions | None:
     fields = Fields(place, _TABLE, problems)
     needed, made = (
-        whole(fields[name], problems, low=2, high=MOST_SHARES) if fields.get(name) else None
-        for name in ("needed", "of")
+        fields.read(name, whole, problems, low=2, high=MOST_SHARES) for name in ("needed", "of")
     )
-    socket = files.path(fields["socket"], problems) if fields.get("socket") else None
+    socket = fields.read("socket", files.path, problems)
     if needed is None or made is None or socket is None:
         return None
     if needed > made:

@@ -170,8 +170,7 @@ def _options(place: Place, files: Files, problems: Problems) -> VaultOptions | N
     before = problems.count
     fields = Fields(place, _TABLE, problems)
     chosen = fields.alternative(problems)
-    named = fields.get("address")
-    address = None if named is None else service_url(named, problems)
+    address = fields.read("address", service_url, problems)
     key = _word(fields, "key", _NAME, problems)
     login = _LOGINS[chosen](fields[chosen], files, problems) if chosen else None
     mount = _word(fields, "mount", _PATH, problems)
@@ -200,8 +199,7 @@ def _jwt_login(
     fields: Fields, files: Files, problems: Problems, defaults: tuple[str, str]
 ) -> JwtLogin:
     mount, token = defaults
-    written = fields.get("token")
-    path = files.path(written, problems) if written else None
+    path = fields.read("token", files.path, problems)
     return JwtLogin(
         _word(fields, "mount", _PATH, problems) or mount,
         _text(fields, "role", problems),
@@ -213,19 +211,15 @@ def _approle(place: Place, files: Files, problems: Problems) -> AppRoleLogin | N
     fields = Fields(place, _APPROLE, problems)
     mount = _word(fields, "mount", _PATH, problems) or "approle"
     role_id = _text(fields, "role_id", problems)
-    secret = fields.get("secret_id")
-    secret_id = None if secret is None else secret_file(secret, files, problems)
+    secret_id = fields.read("secret_id", secret_file, files, problems)
     return None if secret_id is None else AppRoleLogin(mount, role_id, secret_id)
 
 
 def _cert(place: Place, files: Files, problems: Problems) -> CertificateLogin | None:
     fields = Fields(place, _CERT, problems)
     mount = _word(fields, "mount", _PATH, problems) or "cert"
-    paths = [
-        files.path(fields[name], problems) if fields.get(name) else None for name in ("cert", "key")
-    ]
+    cert, key = (fields.read(name, files.path, problems) for name in ("cert", "key"))
     role = _text(fields, "role", problems)
-    cert, key = paths
     return None if cert is None or key is None else CertificateLogin(mount, cert, key, role)
 
 
@@ -239,8 +233,7 @@ _LOGINS: Final = {
 
 
 def _text(fields: Fields, name: str, problems: Problems) -> str:
-    place = fields.get(name)
-    return "" if place is None else text(place, problems) or ""
+    return fields.read(name, text, problems) or ""
 
 
 def _word(fields: Fields, name: str, form: re.Pattern[str], problems: Problems) -> str:

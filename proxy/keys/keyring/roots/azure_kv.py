@@ -162,7 +162,7 @@ class AzureKvRoot:
         query |= {"client_id": self.options.client} if self.options.client else {}
         url = f"{self.metadata}/metadata/identity/oauth2/token?{urlencode(query)}"
         answer = call("GET", url, {"Metadata": "true"}, seconds=_METADATA_SECONDS)
-        return _token_of(answer, "the managed identity")
+        return answer.token("Azure: the managed identity")
 
     def _workload(self, file: str, tenant: str, client: str) -> str:
         authority = self.options.authority or self.environ.get("AZURE_AUTHORITY_HOST", _AUTHORITY)
@@ -179,7 +179,7 @@ class AzureKvRoot:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         tls = trusting(self.options.ca)
         answer = call("POST", url, form, urlencode(asked).encode(), tls=tls)
-        return _token_of(answer, "workload identity")
+        return answer.token("Azure: workload identity")
 
 
 def _bound(keyring_id: str) -> bytes:
@@ -195,18 +195,6 @@ def _member(found: dict[str, Any], name: str) -> bytes:
     if data is None:
         raise KeyringError(f"Azure Key Vault: the answer has no {name}")
     return data
-
-
-def _token_of(answer: Answer, what: str) -> str:
-    token = answer.json().get("access_token")
-    if (
-        not answer.ok
-        or not isinstance(token, str)
-        or not token.isascii()
-        or not token.isprintable()
-    ):
-        raise KeyringError(f"Azure: {what}: status {answer.status}, no token")
-    return token
 
 
 def _reason(answer: Answer) -> str:

@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 from ....config.schema.roots.gcp_kms import GcpKmsOptions
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
-from .crc32c import crc32c
 from .key_service import Answer, call, read_token, trusting
 from .provider import PURPOSE, Members
 
@@ -27,6 +26,8 @@ _METADATA: Final = "http://169.254.169.254"
 _TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
 _METADATA_SECONDS: Final = 2.0
 _STATUS: Final = re.compile(r"[A-Z_]{1,64}")
+_CRC_POLYNOMIAL: Final = 0x82F63B78
+_CRC_ALL: Final = 0xFFFF_FFFF
 _REASONS: Final = {
     "INVALID_ARGUMENT": "it does not open: another keyring or key, or the wrapping was changed",
     "FAILED_PRECONDITION": "the key's version is disabled or destroyed",
@@ -105,7 +106,7 @@ class GcpKmsRoot:
             url = f"{self.metadata}{_TOKEN_PATH}?{urlencode({'scopes': _SCOPE})}"
             headers = {"Metadata-Flavor": "Google"}
             answer = call("GET", url, headers, seconds=_METADATA_SECONDS)
-            return _named(answer, "access_token", "the metadata server")
+            return answer.token("Google Cloud: the metadata server")
         tls, account = trusting(self.options.ca), federation.service_account
         asked = {
             "audience": federation.audience,
@@ -119,15 +120,14 @@ class GcpKmsRoot:
         exchanged = call(
             "POST", f"{self.options.sts}/v1/token", form, urlencode(asked).encode(), tls=tls
         )
-        token = _named(exchanged, "access_token", "the exchange of the token")
+        token = exchanged.token("Google Cloud: the exchange of the token")
         if not account:
             return token
         url = f"{self.options.iam}/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = json.dumps({"scope": [_SCOPE], "lifetime": "300s"}).encode()
-        return _named(
-            call("POST", url, headers, body, tls=tls), "accessToken", "acting as the account"
-        )
+        answer = call("POST", url, headers, body, tls=tls)
+        return answer.token("Google Cloud: acting as the account", "accessToken")
 
 
 def _bound(keyring_id: str) -> dict[str, str]:
@@ -139,6 +139,19 @@ def _checked(name: str, data: bytes) -> dict[str, str]:
     return {name: base64.b64encode(data).decode(), f"{name}Crc32c": str(crc32c(data))}
 
 
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C (Castagnoli; RFC 3720, appendix B.4, has vectors).
+
+    It goes bit by bit: the data is a root key, so no index depends on a byte.
+    """
+    found = _CRC_ALL
+    for byte in data:
+        found ^= byte
+        for _ in range(8):
+            found = found >> 1 ^ _CRC_POLYNOMIAL & -(found & 1)
+    return found ^ _CRC_ALL
+
+
 def _intact(found: dict[str, Any], name: str) -> bytes:
     """Return a member of an answer; raise KeyringError unless its checksum is right."""
     try:
@@ -148,19 +161,6 @@ def _intact(found: dict[str, Any], name: str) -> bytes:
     if str(found.get(f"{name}Crc32c")) != str(crc32c(data)):
         raise KeyringError(f"Cloud KMS: the checksum of the {name} is wrong")
     return data
-
-
-def _named(answer: Answer, name: str, what: str) -> str:
-    """Return a token of an answer that can be sent on."""
-    token = answer.json().get(name)
-    if (
-        not answer.ok
-        or not isinstance(token, str)
-        or not token.isascii()
-        or not token.isprintable()
-    ):
-        raise KeyringError(f"Google Cloud: {what}: status {answer.status}, no token")
-    return token
 
 
 def _reason(answer: Answer) -> str:

@@ -51,6 +51,14 @@ class Answer:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def token(self, of: str, name: str = "access_token") -> str:
+        """Return a token that can be sent on; raise KeyringError, naming who answered, for none."""
+        found: Any = self.json().get(name)
+        plain = isinstance(found, str) and found.isascii() and found.isprintable()
+        if not self.ok or not plain:
+            raise KeyringError(f"{of}: status {self.status}, no token")
+        return str(found)
+
 
 def call(  # noqa: PLR0913 - the parts of one request
     method: str,

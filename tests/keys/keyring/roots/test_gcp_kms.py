@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.config.schema.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring.roots.crc32c import crc32c
-from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
+from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot, crc32c
 from tests.contracts import root_service
 from tests.keys.keyring.roots.json_service import Asked, Refused, served
 from tests.servers import free_port

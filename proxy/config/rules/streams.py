@@ -1,4 +1,7 @@
-"""What a block says of streams of records: sentinels, and batches of deltas."""
+"""What a block says of streams of records: sentinels, and batches of deltas.
+
+Whether that fits the rest of the block is checked once all of it is read.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,18 @@ from typing import Final
 
 from ...core.crypto.token import JWE_PREFIX, SHORT_PREFIX
 from ...core.errors import InvalidBody
+from ...core.expressions.selectors import JsonSelector, Selector, Whole
 from ...core.formats import json as json_format
-from ...core.rules.model import Batching
+from ...core.formats.table import RECORDS
+from ...core.http.message import Direction
+from ...core.rules.model import Batching, Item
 from ..schema.stream_keys import AT_THE_END, BATCH, SENTINEL_MAX
 from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show
 from ..yaml.scalars import elements, positive_duration, texts
+from .item_checks import overlap
 from .item_reader import json_selectors
+from .syntax import BlockSyntax, OptionsSyntax
 
 _LONGEST: Final = 3600.0
 _PREFIXES: Final = (JWE_PREFIX.decode(), SHORT_PREFIX.decode())
@@ -69,3 +77,50 @@ def batch(place: Place | None, problems: Problems) -> tuple[Batching, Place] | N
         return Batching(None, ignored), place
     seconds = positive_duration(said, problems, high=_LONGEST)
     return None if seconds is None else (Batching(seconds, ignored), place)
+
+
+def check_sentinels(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
+    """Return the records that pass unread; report them where the block reads no records."""
+    if block.sentinels is None:
+        return None
+    texts, place = block.sentinels
+    selectors: list[Selector] = [one.selector for one in (*block.encrypt, *block.decrypt)]
+    selectors += [selector for selector, _ in block.absent]
+    if not any(isinstance(one, JsonSelector) or one is Whole.TEXT for one in selectors):
+        problems.add(place, "only applies with JSON selectors or `text`", "delete it")
+    return texts
+
+
+def check_batch(
+    block: BlockSyntax,
+    encrypt: tuple[Item, ...],
+    options: OptionsSyntax,
+    direction: Direction,
+    problems: Problems,
+) -> Batching | None:
+    """Return how the deltas of a block are joined; report where they cannot be."""
+    if block.batch is None:
+        return None
+    said, place = block.batch
+    paths = [one.selector for one in encrypt if isinstance(one.selector, JsonSelector)]
+    limited = [one.field for one in encrypt if one.max_chars is not None]
+    kind = None if block.format is None else block.format[0]
+    if direction == "request":
+        problems.add(place, "only applies to responses")
+    elif not paths or len(paths) < len(encrypt):
+        problems.add(place, "only applies if the block seals JSON strings, and nothing else")
+    elif kind is not None and (kind not in RECORDS or RECORDS[kind].splitter is None):
+        problems.add(place, f"only applies to streams of records, which {show(kind)} is not")
+    elif limited:
+        problems.add(
+            place,
+            f"joins values without a limit, but {show(limited[0])} has `max_chars`",
+            "delete one of them",
+        )
+    elif options.already_sealed not in {None, "seal"}:
+        problems.add(
+            place, "joins values before any is read as a token", "write `already_sealed: seal`"
+        )
+    elif any(overlap(one, path) for one in said.ignored for path in paths):
+        problems.add(place, "ignores a value that the block seals")
+    return said
