@@ -160,25 +160,20 @@ class Routes:
 
     def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
         self._service = service
-        self._health = HealthRoutes(service)
-        self._sessions = SessionRoutes(service)
-        self._status = StatusRoutes(service)
-        self._participants = ParticipantRoutes(service, clock)
-        self._packages = PackageRoutes(service)
-        self._values = ValueRoutes(service)
+        self._clock = clock
 
     def admin(self) -> list[Endpoint]:
         """Return all endpoints that are always served."""
         return [
-            *self._health.all(),
+            *HealthRoutes(self._service).all(),
             Endpoint(RELOAD, self._reload),
-            *self._status.all(),
+            *StatusRoutes(self._service).all(),
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
-            *self._sessions.all(),
-            *self._participants.all(),
-            *self._packages.all(),
-            *self._values.all(),
+            *SessionRoutes(self._service).all(),
+            *ParticipantRoutes(self._service, self._clock).all(),
+            *PackageRoutes(self._service).all(),
+            *ValueRoutes(self._service).all(),
         ]
 
     async def _reload(self, _: Request) -> Response:
