@@ -30,8 +30,8 @@ from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
 from ...keys.stores.records import record_name
 from ..support import console
-from ..support.console import parse_time
-from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
+from ..support.console import FILE, parse_time
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
 _DAY_SECONDS: Final = 86_400

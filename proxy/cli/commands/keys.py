@@ -16,7 +16,7 @@ from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
 from ..support import console
-from ..support.console import ask, utc, yes_option
+from ..support.console import FILE, ask, utc, yes_option
 from ..support.files import give_receipt, reserve_receipt
 from ..support.keyring_changes import (
     asked,
@@ -26,7 +26,7 @@ from ..support.keyring_changes import (
     tell,
     update,
 )
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.keyring_options import KeyringPlace, keyring_options
 from . import keys_backup, keys_check, keys_roots, keys_unlock
 
 _ID_HELP: Final = (

@@ -28,11 +28,10 @@ from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
 from ...migration.retirement import retirement
 from ..support import console
-from ..support.console import utc
+from ..support.console import FILE, utc
 from ..support.files import read_report, read_token
 from ..support.keyring_changes import facts
 from ..support.keyring_options import (
-    FILE,
     KeyringPlace,
     context_options,
     keyring_options,

@@ -12,8 +12,7 @@ import click
 from ...config.schema.roots.shares import SharesOptions
 from ..support import console
 from ..support.configuration import config_option, configuration_if_any
-from ..support.console import Failure
-from ..support.keyring_options import FILE
+from ..support.console import FILE, Failure
 from ..support.shares import typed
 
 _SECONDS: Final = 10.0

@@ -29,8 +29,9 @@ from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
 from ..support import console
+from ..support.console import FILE
 from ..support.files import read_report
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.keyring_options import KeyringPlace, keyring_options
 
 if TYPE_CHECKING:
     from ...migration.team import Team

@@ -14,8 +14,8 @@ from ...keys.participants.calls import Use
 from ...keys.participants.participant import DEFAULT_SECONDS
 from ...keys.private_file import write
 from ..support import console
-from ..support.console import ask, parse_time, utc, yes_option
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.console import FILE, ask, parse_time, utc, yes_option
+from ..support.keyring_options import KeyringPlace, keyring_options
 from ..support.store_access import (
     accept,
     change,

@@ -29,9 +29,9 @@ from ...keys.sessions.settings import MAX_SKEW_SECONDS
 from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
-from ..support.console import ask, parse_time, utc, yes_option
+from ..support.console import FILE, ask, parse_time, utc, yes_option
 from ..support.files import give_receipt, reserve_receipt
-from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 from ..support.store_access import AtStore, at_store
 
 
@@ -256,9 +256,7 @@ def erase(  # noqa: PLR0913 - each is one option
     if keys.store == "memory" and keys.mode != "ephemeral":
         raise console.Failure(NotErasable.title, console.NEGATIVE)
     if keys.store == "memory":
-        raise console.Failure(
-            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), console.NEGATIVE
-        )
+        raise console.Failure(_NO_STORE + "DELETE /v1/sessions", console.NEGATIVE)
     with reserve_receipt(file) as kept:
         if not yes:
             ask(

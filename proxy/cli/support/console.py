@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any, Final
 
 import click
@@ -94,6 +95,8 @@ def translated() -> Iterator[None]:
 
 
 STDIN: Final = "-"
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+"""The type of an option that names a file."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
