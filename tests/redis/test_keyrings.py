@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from proxy.config.settings import SecretReference
 from proxy.keys.fleet import keyring_marker
@@ -81,6 +82,7 @@ def logged(pod: Pod, event: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == event]
 
 
+@pytest.mark.cold  # `doctor` knows a sidecar by its command line
 async def test_half_a_fleet_with_another_keyring_is_told_within_ten_seconds(
     server: Server, tmp_path: Path
 ) -> None:
