@@ -119,9 +119,9 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
         "timeouts_s": asdict(settings.timeouts),
         "trusted_names": settings.trusted_names,
         "on_client_close": settings.on_client_close,
-        "callers": [
+        "client_names": [
             {name: str(value) for name, value in asdict(one).items() if value is not None}
-            for one in settings.ladder.callers
+            for one in settings.ladder.client_names
         ],
         "find_sensitive": settings.ladder.finds_sensitive,
         "add_request_id": settings.add_request_id,

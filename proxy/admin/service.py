@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..config.settings import ListenerSettings, Settings
+from ..config.settings import Settings
 from ..core.crypto.context import Scope
 from ..keys.operations.session_calls import SessionCall, SessionResult
 from ..keys.operations.values import ValueCall, ValueResult
@@ -14,7 +14,6 @@ from ..keys.participants.calls import ParticipantCall
 from ..telemetry.metrics.samples import Check, Samples
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ..core.explain.explanation import Explained, Wanted
     from ..keys.participants.operations import ParticipantResult
 
 
@@ -30,7 +29,7 @@ class Reloaded:
 
 
 class Viewer(Protocol):
-    """One caller of the tap, and how far it has read."""
+    """One caller that follows messages, and how far it has read."""
 
     async def more(self) -> Mapping[str, Any]:
         """Return the messages since the last call, and how many more were dropped."""
@@ -95,14 +94,11 @@ class AdminService(HealthService, KeyOperations, Protocol):
     def viewer(self) -> Viewer:
         """Return a viewer of the messages from now on."""
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
-        """Return what would happen to a message, without a key; raise TimeoutError.
+    async def steps(self) -> Mapping[str, Any]:
+        """Return the modes of all rules, and what was counted in them."""
 
-        None while as many others are being explained as may be at once.
-        """
-
-    async def ladder(self, days: int) -> Mapping[str, Any]:
-        """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
+    async def leaks(self) -> Mapping[str, Any]:
+        """Return what was counted that rules would do, do not cover or do not seal."""
 
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""

@@ -10,38 +10,42 @@ from .. import __version__
 from .support.lazy import CommandPlace, LazyGroup
 
 COMMANDS: Final = {
-    "serve": CommandPlace("serve", "Run the sidecar."),
-    "validate": CommandPlace("validate", "Check a configuration and report every error."),
-    "explain": CommandPlace("explain", "Show which rule matches a message and what it does."),
-    "test": CommandPlace("rule_tests", "Run cases for the rules, and find what they miss."),
-    "contract": CommandPlace(
-        "contract", "Make rules from an OpenAPI description, and find their drift."
-    ),
-    "inspect": CommandPlace("inspect", "Show what a token says without a key."),
-    "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
-    "decrypt": CommandPlace("seal", "Open a token as a rule would."),
-    "sessions": CommandPlace(
-        "sessions", "Show, rotate, revoke and erase the sessions of a conversation."
-    ),
-    "participants": CommandPlace("participants", "Add, rotate and revoke participants' keys."),
-    "audit": CommandPlace("audit", "Verify and show the audit log."),
-    "keys": CommandPlace("keys", "Create, change, check and back up the keyring."),
-    "migrate": CommandPlace("migrate", "Seal what is stored already, and take it out again."),
-    "tap": CommandPlace("tap", "Show live messages, by kind and size."),
-    "ladder": CommandPlace("ladder", "Report which rules are safe to take one step up."),
-    "observed": CommandPlace("observed", "Report what rules in mode `observe` would have done."),
-    "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),
-    "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),
-    "injector": CommandPlace("injector", "Run the webhook that adds the sidecar to pods."),
-    "demo": CommandPlace("demo", "Run a demo; it needs nothing installed."),
-    "init": CommandPlace("init", "Write a first configuration and keyring."),
-    "schema": CommandPlace("documents", "Print the JSON Schema of the configuration."),
-    "openapi": CommandPlace("documents", "Print the OpenAPI document of the admin API."),
-    "completion": CommandPlace(
-        "completion", "Print the script that completes commands in a shell."
-    ),
-    "version": CommandPlace("version", "Print the versions of Sealyard and its dependencies."),
+    "Run": {
+        "init": CommandPlace("init", "Write a first configuration and keyring."),
+        "serve": CommandPlace("serve", "Run the sidecar."),
+        "status": CommandPlace("status", "Show what a running Sealyard does, and what leaks."),
+        "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),
+        "demo": CommandPlace("demo", "Run a demo; it needs nothing installed."),
+    },
+    "Rules": {
+        "validate": CommandPlace("validate", "Check a configuration and report every error."),
+        "explain": CommandPlace("explain", "Show which rule matches a message and what it does."),
+        "test": CommandPlace("rule_tests", "Run cases for the rules, and find what they miss."),
+        "contract": CommandPlace(
+            "contract", "Make rules from an OpenAPI description, and find their drift."
+        ),
+    },
+    "Values": {
+        "inspect": CommandPlace("inspect", "Show what a token says without a key."),
+        "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
+        "decrypt": CommandPlace("seal", "Open a token as a rule would."),
+        "migrate": CommandPlace("migrate", "Seal what is stored already, and take it out again."),
+    },
+    "Keys": {
+        "keys": CommandPlace("keys", "Create, change, check and back up the keyring."),
+        "sessions": CommandPlace(
+            "sessions", "Show, rotate, revoke and erase the sessions of a conversation."
+        ),
+        "participants": CommandPlace("participants", "Add, rotate and revoke participants' keys."),
+        "audit": CommandPlace("audit", "Verify and show the audit log."),
+    },
+    "Kubernetes and tools": {
+        "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),
+        "injector": CommandPlace("injector", "Run the webhook that adds the sidecar to pods."),
+        "show": CommandPlace("show", "Print a schema, completions for a shell, versions."),
+    },
 }
+"""The commands by the heading under which `--help` lists them."""
 
 
 @click.group(

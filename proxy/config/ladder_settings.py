@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-OTHER_CALLER: Final = "other"
-"""What all callers are called that the configuration does not name."""
+OTHER_CLIENT: Final = "other"
+"""The name in reports of every client that the configuration does not name."""
 
 
 @dataclass(frozen=True, slots=True)
-class CallerSettings:
-    """A caller that reports may name: the product in its User-Agent, its network, or both."""
+class NamedClient:
+    """A client that reports may name: the product in its User-Agent, its network, or both."""
 
     name: str
     user_agent: str | None = None
@@ -21,7 +21,7 @@ class CallerSettings:
 
 @dataclass(frozen=True, slots=True)
 class LadderSettings:
-    """The callers by name, and whether members are looked for that look sensitive."""
+    """The clients that have names, and whether members are looked for that look sensitive."""
 
-    callers: tuple[CallerSettings, ...] = ()
+    client_names: tuple[NamedClient, ...] = ()
     finds_sensitive: bool = False

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 
 from ..admin.auth.guard import Guard
 from ..admin.operation import Endpoint
+from ..admin.routes.follow import FollowRoutes
 from ..admin.routes.page import page
 from ..admin.routes.table import Routes
-from ..admin.routes.tap import TapRoutes
 from ..admin.server import AdminServer
 from ..config.settings import TcpAddress
 from ..telemetry.logs.access_line import MessageLine
@@ -26,7 +26,7 @@ from ..wiring.reload.config_files import Source
 from ..wiring.reload.reload import Reloader
 
 _LOOK_SECONDS: Final = 0.5
-_READ_ONLY: Final = frozenset({"/v1/status", "/v1/ladder", "/v1/explain"})
+_READ_ONLY: Final = frozenset({"/v1/status", "/v1/status/steps", "/v1/status/leaks"})
 
 
 class Buttons(Protocol):
@@ -94,10 +94,10 @@ async def status_page(
     subject = StoryView(sidecar, reloader, lambda: reloader.reload("admin"), reporter)
     more = () if buttons is None else buttons.endpoints()
     subject.buttons = () if buttons is None else buttons.described()
-    tap = TapRoutes(subject)
+    following = FollowRoutes(subject)
     routes = [one for one in Routes(subject).admin() if one.operation.path in _READ_ONLY]
     listen = TcpAddress("127.0.0.1", 0)
-    served = [one.route() for one in (*routes, *tap.all(), *page(), *more)]
+    served = [one.route() for one in (*routes, *following.all(), *page(), *more)]
     server = AdminServer(Guard("admin", listen, reporter, gate=None), served)
     opened = sockets.open_sockets(listen)
     watching = asyncio.get_running_loop().create_task(subject.watch())
@@ -107,6 +107,6 @@ async def status_page(
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-        tap.close()
+        following.close()
         await server.close()
         sockets.close(opened)

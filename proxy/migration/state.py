@@ -56,9 +56,9 @@ class StateFile:
         except (RecordRefused, OpenFailed):
             raise self._refused() from None
         said = json.loads(line)
-        if said.get("mark", "") != self._mark:
+        if said["mark"] != self._mark:
             return None
-        if places is not None and said.get("places") != list(places):
+        if places is not None and said["places"] != list(places):
             raise self._refused()
         return [RowRange.from_json(one) for one in said["parts"]]
 

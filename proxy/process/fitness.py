@@ -35,7 +35,7 @@ class Environment:
 
 def look() -> Environment:
     """Return the facts about the running interpreter."""
-    # `sealyard version` does without them.
+    # `sealyard show version` does without them.
     import aiohttp  # noqa: PLC0415 - see above
     import cryptography  # noqa: PLC0415 - see above
     from aiohttp import http_parser  # noqa: PLC0415 - see above

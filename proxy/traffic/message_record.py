@@ -28,16 +28,16 @@ class Foretold(NamedTuple):
 class MessageRecord(MessageLine):
     """The log line of one message, while its facts are gathered. It never holds a value.
 
-    `caller` is who has sent it, empty where that is not asked. `foretold` is why the message would
-    be refused one step up, the first reason of each rule; so many of them are `told` already. They
-    are not in the line.
+    `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
+    why the message would be refused one step up, the first reason of each rule; so many of them are
+    `told` already. They are not in the line.
     """
 
     __slots__ = (
         "_began",
         "_responded",
         "_sent",
-        "caller",
+        "client_name",
         "direction",
         "foretold",
         "told",
@@ -48,7 +48,7 @@ class MessageRecord(MessageLine):
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
-        self.caller = ""
+        self.client_name = ""
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"

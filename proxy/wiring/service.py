@@ -56,7 +56,6 @@ class Service:
         self._watch = Watch(self._files, self._changed, seen=source.seen, interval=watch_interval)
         self._environ = environ
         self._clock = clock
-        self._view: ServiceView | None = None
         self._trail: Trail | None = None
         self._own: Trail | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -68,7 +67,7 @@ class Service:
             await self.admin.open()
             await self.carrier.open()
             await self._open_trail()
-            self._view = view = ServiceView(
+            view = ServiceView(
                 self.carrier,
                 self.reloader,
                 lambda: self.reload("admin"),
@@ -140,8 +139,6 @@ class Service:
 
     async def _close_admin(self) -> None:
         await self.admin.close()
-        if self._view is not None:
-            self._view.close()
         if self.admin.calls is not None:
             self.admin.calls.close()
         if self._trail is not None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.config.load import load
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.explain.explanation import Explanation, Wanted
 from proxy.demo.screen import search
+from proxy.explaining import trial
 from tests.servers import serving
 
 from .compared import NODE_FOLDER, files_of, needs_node
@@ -29,6 +31,8 @@ from .write_routes import Route, isso, listed, of_kinto, of_node, openai, synaps
 
 pytestmark = pytest.mark.acceptance
 
+COMMAND = (sys.executable, "-P", "-m", "proxy")
+ENVIRON = {"SEALYARD_PASSPHRASE": PASSPHRASE}
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
     "fastapi": listed(
@@ -163,41 +167,27 @@ def fits(route: Route, row: dict[str, str]) -> bool:
     return alike and row["method"] == method
 
 
-async def asked(session: aiohttp.ClientSession, url: str, **message: object) -> dict[str, Any]:
-    """Return the explanation of a message, as soon as the rate limit of the admin API lets it."""
-    while True:
-        async with session.post(url, json=message) as answer:
-            told: dict[str, Any] = await answer.json()
-        if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
-            assert answer.status == HTTPStatus.OK, told
-            return told
-        await asyncio.sleep(0.1)
-
-
-async def explained(folder: Path, messages: Sequence[dict[str, object]]) -> list[dict[str, Any]]:
-    """Return what `POST /v1/explain` tells of each request."""
-    text = (folder / "sealyard.yaml").read_text()
-    address = text.partition("admin: {listen: ")[2].partition(",")[0]
-    headers = {"Authorization": f"Bearer {(folder / 'admin.token').read_text()}"}
-    url = f"http://{address}/v1/explain"
-    async with aiohttp.ClientSession(headers=headers) as session:
-        return [(await asked(session, url, **one))["request"] for one in messages]
+async def explained(folder: Path, messages: Iterable[Wanted]) -> list[Explanation]:
+    """Return what `sealyard explain` tells of each request."""
+    (listener,) = load(folder / "sealyard.yaml", ENVIRON).settings.listeners
+    table = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
+    return [(await trial.explain(listener, one, table=table)).request for one in messages]
 
 
 async def uncovered(folder: Path, routes: set[Route]) -> set[Route]:
-    """Return the routes that no rule takes, as `POST /v1/explain` tells."""
-    writes = sorted(routes)
+    """Return the routes that no rule takes, as `sealyard explain` tells."""
+    writes, body = sorted(routes), b"{}"
     told = await explained(
-        folder, [{"method": method, "path": path, "body": "{}"} for method, path in writes]
+        folder, [Wanted(*one, trial.with_json_type((), body), body) for one in writes]
     )
-    return {route for route, one in zip(writes, told, strict=True) if one["rule"] is None}
+    return {route for route, one in zip(writes, told, strict=True) if one.rule is None}
 
 
 def observed(folder: Path) -> list[dict[str, Any]]:
-    """Return what `sealyard observed` reports of messages that no rule covers."""
+    """Return what `sealyard status --leaks` reports of messages that no rule covers."""
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "proxy", "observed", "--config", "sealyard.yaml", "--json"],
-        env={**os.environ, "SEALYARD_PASSPHRASE": PASSPHRASE, "PYTHONPATH": str(ROOT)},
+        [*COMMAND, "status", "--leaks", "--json", "--config", "sealyard.yaml"],
+        env={**os.environ, **ENVIRON, "PYTHONPATH": str(ROOT)},
         cwd=folder,
         capture_output=True,
         check=False,
@@ -304,8 +294,8 @@ async def test_operations_of_one_route_that_no_block_seals_are_found(
     writes = await writes_of(tmp_path / "server", canary)
     assert len(writes) == 3
     headers = {"Content-Type": kind}
-    messages: list[dict[str, object]] = [
-        {"method": "POST", "path": path, "headers": [*map(list, headers.items())], "body": body}
+    messages = [
+        Wanted("POST", path, ((b"Content-Type", kind.encode()),), body.encode())
         for body in writes.values()
     ]
     example = f"{BACKENDS[name].example}.yaml"
@@ -322,12 +312,12 @@ async def test_operations_of_one_route_that_no_block_seals_are_found(
     handled = [outcome(one) for one in lines if one["event"] == "message.handled"]
 
     assert [one["operations"] for one in handled] == list(writes)
-    assert handled == [outcome(one["observed"]) for one in told]
+    assert handled == [outcome(one.observed) for one in told]
     open_ones = [one["operations"] for one in handled if not one.get("would_be_sealed")]
     assert open_ones == [next(one for one in writes if one.endswith(" note"))]
     assert search(canary, {**files_of(place), "metrics": metrics}) == []
 
 
-def outcome(observed: dict[str, Any]) -> dict[str, Any]:
+def outcome(observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a request contains and what would become of it."""
     return {name: observed[name] for name in _OUTCOME if name in observed}

@@ -21,16 +21,14 @@ from proxy.admin.routes.table import HealthRoutes, Routes
 from proxy.admin.server import application
 from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
-from proxy.config.settings import ADMIN_SCOPES, AdminScope, ListenerSettings, Settings, TcpAddress
+from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
-from proxy.core.explain.explanation import Explained, Wanted
 from proxy.keys.operations.session_calls import SessionCall, SessionResult
 from proxy.keys.operations.values import ValueCall, ValueResult
 from proxy.keys.participants.calls import ParticipantCall
 from proxy.keys.participants.operations import ParticipantResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
-from proxy.wiring import explaining
 from tests.factories import Ear
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
@@ -48,7 +46,6 @@ class Everything:
     calls: list[SessionCall] = field(default_factory=list)
     answer: SessionResult = field(default_factory=lambda: SessionResult("A" * 22, 5))
     raises: Exception | None = None
-    explaining: bool = False
     asked: list[ValueCall] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
@@ -95,16 +92,11 @@ class Everything:
             raise self.raises
         return [ValueResult(one.value.text[::-1], one.value.json_value) for one in call.values]
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
-        if self.raises is not None:
-            raise self.raises
-        if self.explaining:
-            return None
-        return await explaining.explain(listener, wanted)
+    async def steps(self) -> Mapping[str, Any]:
+        return {"at": 5, "counted_since": 0, "kept": False, "overflown": False, "rules": []}
 
-    async def ladder(self, days: int) -> Mapping[str, Any]:
-        return {"days": days, "at": 5, "counted_since": 0, "kept": False, "rules": [],
-                "unruled": None}  # fmt: skip
+    async def leaks(self) -> Mapping[str, Any]:
+        return {"messages": [], "values": [], "uncovered": [], "sensitive": None}
 
     async def reload(self) -> Reloaded:
         return self.outcome

@@ -27,12 +27,13 @@ ALL = (
     ("GET", "/metrics"),
     ("POST", "/-/reload"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/status/steps"),
+    ("GET", "/v1/status/leaks"),
     ("GET", "/v1/config"),
     ("GET", "/v1/sessions"),
     ("POST", "/v1/sessions"),
     ("POST", "/v1/sessions/rotate"),
     ("POST", "/v1/sessions/revoke"),
-    ("POST", "/v1/explain"),
     ("POST", "/v1/seal"),
     ("POST", "/v1/open"),
 )
@@ -49,8 +50,8 @@ async def test_every_route_wants_the_token_and_says_so_in_the_log(
         assert (status, headers["Sealyard-Error"]) == (401, "unauthorized")
         assert headers["WWW-Authenticate"] == "Bearer"
 
-    # They want to know which session, which message, or which value.
-    wanting = ("/v1/sessions", "/v1/explain", "/v1/seal", "/v1/open")
+    # They want to know which session or which value.
+    wanting = ("/v1/sessions", "/v1/seal", "/v1/open")
     expected = 400 if path.startswith(wanting) else 200
     assert shown[0] == expected
     assert [fields["status"] for _, fields in ours.heard] == [expected, 401, 401, 401, 401]

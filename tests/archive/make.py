@@ -233,7 +233,7 @@ def unused_keys(configurations: Iterable[Path]) -> Iterator[str]:
     text = "\n".join(one.read_text() for one in configurations)
     for table in TABLES:
         for key in table.keys:
-            if not key.later and not re.search(rf"(?<![\w-]){re.escape(key.name)}'?:", text):
+            if not re.search(rf"(?<![\w-]){re.escape(key.name)}'?:", text):
                 yield f"{table.name}.{key.name}"
 
 

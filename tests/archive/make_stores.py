@@ -211,7 +211,7 @@ def _snapshot(store: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - what it kee
     for place, endless in (("rev", store._revocations), ("note", store._notes)):
         rows += [(f"{name}:{place}", record, 0) for name, record in endless.items()]
     return [
-        {"place": place, "record": _base64(record), "epoch": 1, "remaining ms": left}
+        {"place": place, "record": _base64(record), "remaining ms": left}
         for place, record, left in rows
     ]
 

@@ -55,15 +55,15 @@ async def _in_memory(rows: list[dict[str, Any]]) -> SharedStore:
     store = SharedStore(time.monotonic)
     for row in rows:
         name, _, place = row["place"].partition(":")
-        record, epoch, left = unpacked(row["record"]), row["epoch"], row["remaining ms"]
+        record, left = unpacked(row["record"]), row["remaining ms"]
         if place == "cur":
-            await store.replace(Offer(name, record, epoch, left))
+            await store.replace(Offer(name, record, left))
         elif place == "rev":
-            await store.revoke(name, record, epoch)
+            await store.revoke(name, record, 1)
         elif place == "note":
-            await store.note(name, record, epoch)
+            await store.note(name, record)
         else:
-            await store.keep(name, place.removeprefix("k:"), record, epoch, left)
+            await store.keep(name, place.removeprefix("k:"), record, left)
     return store
 
 

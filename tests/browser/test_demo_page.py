@@ -162,9 +162,6 @@ async def test_axe_finds_nothing(tmp_path: Path, scheme: str, size: tuple[int, i
         await page.prefer(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
         await opened(page, scene, size=size)
         await press(page, "Tamper")
-        await page.value("document.getElementById('x-path').value = '/api/messages'")
-        await page.value("document.querySelector('#explain-form button').click()")
-        await page.until("document.querySelector('#x-answer li')")
         await page.value(AXE.read_text() + "\n;undefined")
         assert await page.value("axe.version") is not None
 

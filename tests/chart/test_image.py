@@ -99,7 +99,7 @@ def hardened(*, capability: str = "") -> list[str]:
 
 
 def test_the_command_runs_with_nothing_but_its_own_files(engine: Engine, image: str) -> None:
-    assert "sealyard" in engine(*hardened(), image, "version").stdout
+    assert "sealyard" in engine(*hardened(), image, "show", "version").stdout
 
 
 def test_the_layers_above_the_base_are_small(engine: Engine, image: str) -> None:

@@ -15,8 +15,6 @@ from proxy.keys.stores import MemoryStore, Store, open_store
 from proxy.keys.stores.redis import client
 from tests.redis.server import PROGRAM, Server
 
-ABOVE_ALL = 99_999_999_999_999_999_999
-
 
 class Time:
     """The time of day, which can be put forward."""
@@ -92,8 +90,8 @@ def sqlite(request: pytest.FixtureRequest) -> Subject:
 
     def plant(place: str, record: bytes | None) -> None:
         with sqlite3.connect(path) as connection:
-            row = (place, record or b"", 2**62, 2**62)
-            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+            row = (place, record or b"", 2**62)
+            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
 
     return Subject(lambda: open_store(f"sqlite:{path}", clock, wall=clock), clock.advance, plant)
 
@@ -120,7 +118,7 @@ def redis(request: pytest.FixtureRequest) -> Subject:
         if record is None:
             server.command("RPUSH", key, "99999999999999999999", "x")
         else:
-            server.command("SET", key, b"%020d" % ABOVE_ALL + record)
+            server.command("SET", key, record)
         if what not in {"rev", "note"}:
             server.command("PEXPIRE", key, "3600000")
 

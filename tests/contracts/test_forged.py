@@ -111,10 +111,10 @@ class Rival(MemoryStore):
     """Somebody who writes there after each of our writes, or a store that only says it wrote."""
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Say that it was kept."""
-        await super().revoke(name, record, epoch, seen=seen)
+        await super().revoke(name, record, not_before, seen=seen)
         self._revocations[name] = b"x" * 41
         return record
 

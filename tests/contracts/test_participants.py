@@ -116,6 +116,6 @@ async def test_a_record_under_another_name_or_edited_is_refused(fleet: Fleet) ->
     edited = record.replace(b'"phone"', b'"phonf"')
 
     for name, moved in (("bob", record), ("carol", edited), ("dave", b"")):
-        await fleet.stores[0].note(record_name(KEYRING.name_key, name), moved, 9)
+        await fleet.stores[0].note(record_name(KEYRING.name_key, name), moved)
         with pytest.raises(ParticipantError, match="record-forged"):
             await fleet.people(1).find(name)

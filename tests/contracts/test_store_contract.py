@@ -15,8 +15,8 @@ def test_every_store_is_held_to_the_contract() -> None:
     assert SUBJECTS.keys() == STORES.keys()
 
 
-def an_offer(record: bytes = b"one", *, name: str = "n", epoch: int = 1, key: str = "") -> Offer:
-    return Offer(name, record, epoch, ttl_ms=10_000, key_id=key, keep_ms=20_000 if key else 0)
+def an_offer(record: bytes = b"one", *, name: str = "n", key: str = "") -> Offer:
+    return Offer(name, record, ttl_ms=10_000, key_id=key, keep_ms=20_000 if key else 0)
 
 
 def the_record(held: HeldRecords | None) -> bytes | None:
@@ -30,7 +30,7 @@ async def test_a_dump_shows_every_record_as_it_stands(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(b"one", name="n", key="s1"))
     await subject.store.get_or_create(an_offer(b"two", name="m"))
     await subject.store.revoke("n", b"three", 1)
-    await subject.store.note("fleet", b"four", 1)
+    await subject.store.note("fleet", b"four")
     expected = {"n:cur": b"one", "n:k:s1": b"one", "n:rev": b"three", "m:cur": b"two"}
     expected["fleet:note"] = b"four"
     assert await subject.store.dump() == expected
@@ -45,7 +45,7 @@ async def test_the_first_offer_is_kept(subject: Subject) -> None:
 async def test_what_stands_is_returned_with_the_time_it_has_left(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
     await subject.advance(4)
-    held = await subject.store.get_or_create(an_offer(b"two", epoch=2))
+    held = await subject.store.get_or_create(an_offer(b"two"))
     assert held.record == b"one"
     assert 5_000 < held.remaining_ms <= 6_000
 
@@ -71,7 +71,7 @@ async def test_concurrent_callers_agree(subject: Subject) -> None:
 async def test_another_process_sees_the_same(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
     other = subject.another()
-    held = await other.get_or_create(an_offer(b"two", epoch=2))
+    held = await other.get_or_create(an_offer(b"two"))
     assert held.record == b"one"
 
 
@@ -85,18 +85,17 @@ async def test_an_offer_replaces_what_was_seen_and_begins_its_own_time(subject: 
 
 
 @pytest.mark.parametrize("seen", [None, b"", b"on", b"one ", b"other"])
-@pytest.mark.parametrize("epoch", [0, 1, 2**62])
 async def test_an_offer_replaces_nothing_but_what_was_seen(
-    subject: Subject, epoch: int, seen: bytes | None
+    subject: Subject, seen: bytes | None
 ) -> None:
     await subject.store.get_or_create(an_offer())
-    held = await subject.store.replace(an_offer(b"two", epoch=epoch), seen=seen)
+    held = await subject.store.replace(an_offer(b"two"), seen=seen)
     assert held.record == b"one"
 
 
 async def test_of_two_who_replace_the_same_the_first_stays(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
-    offers = [an_offer(b"%d" % number, epoch=number) for number in range(20)]
+    offers = [an_offer(b"%d" % number) for number in range(20)]
     held = await asyncio.gather(*(subject.store.replace(one, seen=b"one") for one in offers))
     assert len({one.record for one in held}) == 1
     assert held[0].record != b"one"
@@ -109,7 +108,7 @@ async def test_replacing_nothing_keeps_the_offer(subject: Subject) -> None:
 
 async def test_any_bytes_are_kept_and_seen(subject: Subject) -> None:
     record = bytes(range(256))
-    await subject.store.replace(an_offer(record, epoch=1_800_000_000_000))
+    await subject.store.replace(an_offer(record))
     assert (await subject.store.replace(an_offer(b""), seen=record)).record == b""
     assert (await subject.store.replace(an_offer(record), seen=b"")).record == record
 
@@ -140,7 +139,7 @@ async def test_an_offer_that_was_not_kept_leaves_no_key(subject: Subject) -> Non
 
 async def test_replacing_leaves_the_earlier_key(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(key="s1"))
-    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"), seen=b"one")
+    await subject.store.replace(an_offer(b"two", key="s2"), seen=b"one")
     found = await subject.store.find("n", ["s1", "s2"])
     assert [the_record(held) for held in found.keys] == [b"one", b"two"]
 
@@ -160,7 +159,7 @@ async def test_a_revocation_comes_with_every_answer_and_does_not_end(subject: Su
     answers: list[HeldRecords | FoundRecords] = [
         await subject.store.get_or_create(an_offer()),
         await subject.store.get_or_create(an_offer()),
-        await subject.store.replace(an_offer(epoch=2)),
+        await subject.store.replace(an_offer()),
         await subject.store.find("n", []),
     ]
     assert [answer.revocation for answer in answers] == [b"gone"] * 4
@@ -205,16 +204,16 @@ async def test_a_store_hears_nothing_after_it_was_closed(subject: Subject) -> No
 
 
 async def test_a_note_takes_the_place_of_the_one_seen_alone(subject: Subject) -> None:
-    assert await subject.store.note("fleet", b"", 0) is None
-    assert await subject.store.note("fleet", b"one", 1) == b"one"
-    assert await subject.store.note("fleet", b"other", 2**62) == b"one"
-    assert await subject.store.note("fleet", b"other", 2, seen=b"else") == b"one"
-    assert await subject.store.note("fleet", b"two", 2, seen=b"one") == b"two"
+    assert await subject.store.note("fleet") is None
+    assert await subject.store.note("fleet", b"one") == b"one"
+    assert await subject.store.note("fleet", b"other") == b"one"
+    assert await subject.store.note("fleet", b"other", seen=b"else") == b"one"
+    assert await subject.store.note("fleet", b"two", seen=b"one") == b"two"
     await subject.advance(1_000_000)
-    assert await subject.store.note("fleet", b"", 0) == b"two"
-    assert await subject.store.note("n", b"", 0) is None
+    assert await subject.store.note("fleet") == b"two"
+    assert await subject.store.note("n") is None
     other = subject.another()
-    assert await other.note("fleet", b"", 0) == b"two"
+    assert await other.note("fleet") == b"two"
 
 
 async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
@@ -223,7 +222,7 @@ async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
     await other.open(told.append)
     await asyncio.sleep(0.2)
     told.clear()
-    await subject.store.note("fleet", b"one", 1)
+    await subject.store.note("fleet", b"one")
     await asyncio.sleep(0.1)
     assert told == []
 
@@ -234,9 +233,9 @@ async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) 
     await other.open(told.append)
     await asyncio.sleep(0.2)
     told.clear()
-    await subject.store.note("p", b"one", 1, publish=True)
-    await subject.store.note("p", b"other", 1, publish=True)
-    await subject.store.note("p", b"", 0, publish=True)
+    await subject.store.note("p", b"one", publish=True)
+    await subject.store.note("p", b"other", publish=True)
+    await subject.store.note("p", publish=True)
     await asyncio.sleep(0.1)
     assert told == (["p"] if other.subscribed else [])
 
@@ -245,33 +244,33 @@ async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) 
 
 
 async def test_what_is_kept_is_found_until_its_end(subject: Subject) -> None:
-    held = await subject.store.keep("n", "s1", b"one", 1, 10_000)
+    held = await subject.store.keep("n", "s1", b"one", 10_000)
     assert (held.record, held.remaining_ms) == (b"one", 10_000)
     found = await subject.store.find("n", ["s1", "s2"])
     assert [the_record(one) for one in found.keys] == [b"one", None]
     await subject.advance(10.5)
     assert (await subject.store.find("n", ["s1"])).keys == (None,)
-    assert (await subject.store.keep("n", "s1", b"two", 1, 10_000)).record == b"two"
+    assert (await subject.store.keep("n", "s1", b"two", 10_000)).record == b"two"
 
 
 async def test_what_is_kept_takes_the_place_of_what_was_seen_alone(subject: Subject) -> None:
-    await subject.store.keep("n", "s1", b"one", 2, 10_000)
-    assert (await subject.store.keep("n", "s1", b"two", 3, 10_000)).record == b"one"
-    assert (await subject.store.keep("n", "s1", b"two", 3, 10_000, seen=b"x")).record == b"one"
-    assert (await subject.store.keep("n", "s1", b"two", 1, 10_000, seen=b"one")).record == b"two"
-    assert (await subject.store.keep("m", "s1", b"else", 1, 10_000)).record == b"else"
+    await subject.store.keep("n", "s1", b"one", 10_000)
+    assert (await subject.store.keep("n", "s1", b"two", 10_000)).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"two", 10_000, seen=b"x")).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"two", 10_000, seen=b"one")).record == b"two"
+    assert (await subject.store.keep("m", "s1", b"else", 10_000)).record == b"else"
 
 
 async def test_what_is_kept_is_no_current_session(subject: Subject) -> None:
-    await subject.store.keep("n", "s1", b"one", 1, 10_000)
+    await subject.store.keep("n", "s1", b"one", 10_000)
     assert (await subject.store.get_or_create(an_offer(b"two"))).record == b"two"
 
 
 async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
-    assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation is None
+    assert (await subject.store.keep("n", "s1", b"one", 10_000)).revocation is None
     await subject.store.revoke("n", b"gone", 1)
-    assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation == b"gone"
-    again = await subject.store.keep("n", "s1", b"two", 2, 10_000, seen=b"one")
+    assert (await subject.store.keep("n", "s1", b"one", 10_000)).revocation == b"gone"
+    again = await subject.store.keep("n", "s1", b"two", 10_000, seen=b"one")
     assert again.revocation == b"gone"
 
 
@@ -280,8 +279,8 @@ async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
 
 async def test_what_is_erased_is_gone_and_its_revocation_stays(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(b"one", key="s1"))
-    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"), seen=b"one")
-    await subject.store.keep("n", "s3", b"three", 1, 10_000)
+    await subject.store.replace(an_offer(b"two", key="s2"), seen=b"one")
+    await subject.store.keep("n", "s3", b"three", 10_000)
     await subject.store.get_or_create(an_offer(b"else", name="nn", key="s1"))
     await subject.store.revoke("n", b"gone", 1)
     gone = {"s1": b"one", "s2": b"two", "s3": b"three"}

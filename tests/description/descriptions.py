@@ -18,7 +18,7 @@ from proxy.description.blocks import Sealed
 from proxy.description.document import Documents, Mistakes
 from proxy.description.operations import Description, OperationReader
 from proxy.description.schemas import SchemaReader
-from proxy.wiring import explaining
+from proxy.explaining import trial
 
 MARKED = {"type": "string", "x-sensitive-data": True}
 
@@ -95,7 +95,7 @@ class World:
         self, with_rules: ListenerSettings, sealed: Sealed = "requests"
     ) -> list[Difference]:
         """Return what differs between the description and rules."""
-        keys = explaining.TrialKeys(explaining.clock)
+        keys = trial.TrialKeys(trial.clock)
         one = Contract(with_rules, keys, self.reader, self.mistakes, sealed)
         with asyncio.Runner() as runner:
             found = runner.run(one.findings(self.description))

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from proxy.config.settings import ListenerSettings
 from proxy.core.explain.explanation import Explained, PlayedAnswer, Wanted
+from proxy.explaining import trial
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.wiring import explaining
 from tests.description.descriptions import described, read
 
 CANARY = "CANARY-contract-22"
@@ -195,14 +195,12 @@ async def both_ways(
     await keys.open()
     headers = ((b"Content-Type", media_type.encode()),)
     wanted = Wanted("POST", "/things", headers, body)
-    first = await explaining.explain(listener, wanted, keys)
+    first = await trial.explain(listener, wanted, keys)
     _passed(first)
     sent = first.sent.partition(b"\r\n\r\n")[2]
     json_type = ((b"Content-Type", b"application/json"),)
     answer = PlayedAnswer(201, json_type, answer_of(sent))
-    second = await explaining.explain(
-        listener, Wanted("POST", "/things", headers, body, answer), keys
-    )
+    second = await trial.explain(listener, Wanted("POST", "/things", headers, body, answer), keys)
     _passed(second)
     return sent, second.received.partition(b"\r\n\r\n")[2]
 

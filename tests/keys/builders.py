@@ -105,7 +105,7 @@ class SharedStore(MemoryStore):
         **seen: Any,  # noqa: ANN401 - passed on
     ) -> bytes | None:
         """Do as memory does, and publish it where that is asked for."""
-        before = await super().note(name, b"", 0)
+        before = await super().note(name)
         held = await super().note(name, *record, **seen)
         if publish and held != before:
             self._publish(name)

@@ -1,9 +1,9 @@
 """The OpenAPI document held against a running server by schemathesis, in an environment of its own.
 
-Left out are what does not end (`/v1/tap`), the files of the page, and two checks: that requests
-with wrong credentials get 401 (they get 429 after ten, and test_auth_matrix.py asks for more), and
-that whatever fits the schemas is taken (what is printable, or a use that fits its key, no schema
-says).
+Left out are what does not end (`/v1/status/follow`), the files of the page, and two checks: that
+requests with wrong credentials get 401 (they get 429 after ten, and test_auth_matrix.py asks for
+more), and that whatever fits the schemas is taken (what is printable, or a use that fits its key,
+no schema says).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DOCUMENT = ROOT / "docs" / "reference" / "openapi.json"
 _OPTIONS = (
     *("--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"),
     *("--exclude-checks", "ignored_auth,positive_data_acceptance"),
-    *("--exclude-path-regex", r"^/(v1/tap|page\..*|icon\..*)?$"),
+    *("--exclude-path-regex", r"^/(v1/status/follow|page\..*|icon\..*)?$"),
     # Less than a caller may; above it, everything would be 429.
     *("--rate-limit", "45/s", "--warnings", "off"),
     # A key pair is made with a low priority, and has 60 s: on a busy machine it takes above 10.

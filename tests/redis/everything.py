@@ -12,7 +12,7 @@ RIGHTS = (
     "~sealyard:* &sealyard:* -@all +select +evalsha +eval +get +set +pttl +time"
     " +publish +subscribe +unsubscribe +ping"
 )
-OFFER = Offer("n", b"one", 1, ttl_ms=10_000, key_id="s1", keep_ms=20_000)
+OFFER = Offer("n", b"one", ttl_ms=10_000, key_id="s1", keep_ms=20_000)
 ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
 
 
@@ -24,7 +24,7 @@ async def all_done(settings: RedisSettings) -> list[str | None]:
         await store.open(heard.append)
         await asyncio.sleep(0.3)
         await store.get_or_create(OFFER)
-        await store.replace(replace(OFFER, record=b"two", epoch=2), seen=OFFER.record)
+        await store.replace(replace(OFFER, record=b"two"), seen=OFFER.record)
         await store.revoke("n", b"gone", 1)
         found = await store.find("n", ["s1"])
         await asyncio.sleep(0.1)

@@ -67,7 +67,7 @@ async def test_conversations_are_spread_and_two_processes_agree(
     offers = [replace(LONG, name=f"c{number}") for number in range(300)]
     for offer in offers:
         await store.get_or_create(offer)
-    second = [await other.get_or_create(replace(one, record=b"two", epoch=2)) for one in offers]
+    second = [await other.get_or_create(replace(one, record=b"two")) for one in offers]
     sizes = [int(node.command("DBSIZE")[1:]) for node in clustered.nodes]
     dump = await other.dump()
     await other.close()
@@ -83,7 +83,7 @@ async def test_every_node_learns_the_scripts_anew(clustered: Clustered, store: S
     for node in clustered.nodes:
         node.command("SCRIPT", "FLUSH")
     for offer in offers:
-        held = await store.get_or_create(replace(offer, record=b"two", epoch=2))
+        held = await store.get_or_create(replace(offer, record=b"two"))
         assert held.record == OFFER.record
 
 
@@ -119,7 +119,7 @@ async def test_a_slot_that_moved_is_followed(clustered: Clustered, store: Store)
     move.keys()
     move.end()
     for _ in range(2):
-        held = await in_time(store, replace(offer, record=b"two", epoch=2))
+        held = await in_time(store, replace(offer, record=b"two"))
         assert held.record == OFFER.record
 
 
@@ -130,7 +130,7 @@ async def test_a_slot_on_its_way_gives_no_second_session(
     offer = named_at(clustered, 0)
     await store.get_or_create(offer)
     move = Move(clustered, offer.name, 0, 2)
-    second = replace(offer, record=b"two", epoch=2)
+    second = replace(offer, record=b"two")
     steps = (move.begin, lambda: move.keys(1), move.keys)
     for step in steps:
         step()
@@ -175,7 +175,7 @@ async def test_moving_many_slots_under_load_makes_no_second_session(
         while not stop.is_set():
             for offer in offers[number::4]:
                 try:
-                    held = await in_time(store, replace(offer, record=b"two", epoch=2))
+                    held = await in_time(store, replace(offer, record=b"two"))
                 except (StoreFailed, TimeoutError):
                     counts["failed"] += 1
                 else:

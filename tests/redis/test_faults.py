@@ -87,7 +87,7 @@ async def a_store(proxy: FaultProxy) -> AsyncIterator[Store]:
 def offer(number: int) -> Offer:
     """Return an offer that no other conversation makes."""
     name = f"n{number}"
-    return Offer(name, f"record of {name}".encode(), 1, 60_000, "s1", 60_000)
+    return Offer(name, f"record of {name}".encode(), 60_000, "s1", 60_000)
 
 
 @pytest.mark.usefixtures("unhurried")

@@ -22,7 +22,7 @@ from .server import Server, asking_for_certificates, needs_redis, write_tls
 pytestmark = needs_redis
 
 ANSWERS = "[+] store: redis answers, durable"
-OFFER = Offer("n", b"one", 1, ttl_ms=10_000)
+OFFER = Offer("n", b"one", ttl_ms=10_000)
 
 
 def a_user(server: Server, folder: Path) -> tuple[Path, str]:

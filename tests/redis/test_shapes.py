@@ -32,7 +32,7 @@ from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
 
 from .lying import Liar, lying, marked
 
-BULK = b"$41\r\n" + b"%020d" % 5 + b"x" * 21 + b"\r\n"
+BULK = b"$41\r\n" + b"x" * 41 + b"\r\n"
 SHAPES: Mapping[str, bytes] = {
     "integer": b":5\r\n",
     "zero": b":0\r\n",
@@ -113,15 +113,15 @@ PARSERS = {
     "python 3": (3, "_AsyncRESP3Parser"),
 }
 PATIENT = SessionSettings(store_timeout=5.0)
-OFFER = Offer("n", b"r", 1, 1000, "s1", 2000)
+OFFER = Offer("n", b"r", 1000, "s1", 2000)
 ASKING: Mapping[str, Callable[[GuardedStore], Awaitable[object]]] = {
     "get or create": lambda store: store.get_or_create(OFFER),
     "replace": lambda store: store.replace(OFFER, seen=b"x"),
     "find": lambda store: store.find("n", ["s1"]),
     "find the current": lambda store: store.find("n", ["s1"], current=True),
     "revoke": lambda store: store.revoke("n", b"r", 5, seen=None),
-    "keep": lambda store: store.keep("n", "s1", b"r", 1, 1000),
-    "note": lambda store: store.note("n", b"r", 1),
+    "keep": lambda store: store.keep("n", "s1", b"r", 1000),
+    "note": lambda store: store.note("n", b"r"),
     "erase": lambda store: store.erase("n"),
 }
 SCRIPTS = {b"EVALSHA", b"EVAL"}
@@ -351,10 +351,10 @@ async def test_a_row_of_other_types_is_a_failed_store(
     await store.open(lambda _: None)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE records")
-        connection.execute("CREATE TABLE records (place TEXT PRIMARY KEY, record, epoch, ends)")
+        connection.execute("CREATE TABLE records (place TEXT PRIMARY KEY, record, ends)")
         for place in ("n:cur", "n:rev", "n:note", "n:k:s1"):
-            row = (place, record, 5, ends)
-            connection.execute("INSERT INTO records VALUES (?, ?, ?, ?)", row)
+            row = (place, record, ends)
+            connection.execute("INSERT INTO records VALUES (?, ?, ?)", row)
     for question in ASKING:
         assert await answers(guarded(store), question) in {*REASONS, "store-unexpected"}
     await store.close()

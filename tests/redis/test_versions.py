@@ -24,10 +24,10 @@ FUTURE = b"\x03" + bytes(range(200))
 MODES = pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 
 
-def of_the_future(name: str, *, label: bytes = records._SESSION_LABEL, epoch: int = 1) -> bytes:
+def of_the_future(name: str, *, label: bytes = records._SESSION_LABEL) -> bytes:
     """Return what a later version could put there: authentic, and in a form that is not ours."""
     key = the_keyring().record_key
-    return b"%020d" % epoch + records.sign(FUTURE, label, name, key)
+    return records.sign(FUTURE, label, name, key)
 
 
 def place(sessions: Sessions, rest: str, scope: Scope = SCOPE) -> str:
@@ -88,7 +88,7 @@ async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
     ):
         text, other = await sealed(sessions), await sealed(sessions, Scope("t", "other"))
         name = sessions.name(SCOPE)
-        put = of_the_future(name, label=records._REVOCATION_LABEL, epoch=5)
+        put = of_the_future(name, label=records._REVOCATION_LABEL)
         await redis.set(place(sessions, "rev"), put)
         sessions._forget()
         # What it says is not known; it may well be about the session that is asked for.

@@ -13,14 +13,15 @@ import pytest
 HERE = Path(sys.executable).parent
 PARTS = {
     "bash": (
-        "source <(sealyard completion bash); COMP_WORDS=(sealyard ke); COMP_CWORD=1;"
+        "source <(sealyard show completion bash); COMP_WORDS=(sealyard ke); COMP_CWORD=1;"
         " _sealyard_completion sealyard; printf '%s\\n' \"${COMPREPLY[@]}\""
     ),
-    "fish": "sealyard completion fish | source; complete -C 'sealyard ke'",
+    "fish": "sealyard show completion fish | source; complete -C 'sealyard ke'",
     # zsh completes only for a terminal: its own zpty is one.
     "zsh": (
         "zmodload zsh/zpty; zpty z zsh -f -i;"
-        " zpty -w z 'autoload -Uz compinit; compinit -u -D; source <(sealyard completion zsh)';"
+        " zpty -w z 'autoload -Uz compinit; compinit -u -D;"
+        " source <(sealyard show completion zsh)';"
         " sleep 2; zpty -n -w z $'sealyard ke\\t'; sleep 4;"
         " while zpty -r -t z line; do print -r -- $line; done; zpty -d z"
     ),

@@ -88,7 +88,7 @@ def works(environment: Path, folder: Path) -> None:
     assert "sealed" in told
     assert "CANARY" not in told
     assert (environment / "share" / "man" / "man1" / "sealyard-contract.1").is_file()
-    assert "_sealyard" in run(sealyard, "completion", "bash", folder=folder)
+    assert "_sealyard" in run(sealyard, "show", "completion", "bash", folder=folder)
 
 
 def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path) -> None:

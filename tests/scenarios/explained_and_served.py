@@ -28,13 +28,13 @@ from proxy.config.settings import SecretReference, Settings
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import ConfigurationError
 from proxy.core.explain.explanation import Explained, Explanation, PlayedAnswer, Wanted
+from proxy.explaining import trial
+from proxy.explaining.played import PlayedBackend, PlayedClient
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.operations import values
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.wiring import explaining
-from proxy.wiring.played import PlayedBackend, PlayedClient
 from tests.scenarios.rig import TOKEN, command, environment, write_keys
 from tests.servers import child, free_port
 
@@ -124,7 +124,7 @@ class Serving:
         self.backend.reads_messages = wanted.websocket
         client = PlayedClient(*await asyncio.open_unix_connection(self.folder / "front"))
         async with asyncio.timeout(PATIENCE):
-            received = await client.ask(explaining.with_defaults(wanted), self.backend)
+            received = await client.ask(trial.with_defaults(wanted), self.backend)
             await client.leave()
             line = await self._line()
         return self.backend.raw, received.raw, line, received
@@ -255,8 +255,8 @@ def hold(
 async def same(world: World, configuration: Settings, wanted: Wanted) -> None:
     """Hold that a message comes to the same, served and explained."""
     sent, received, line, outcome = await world.serving.ask(wanted)
-    keys = explaining.TrialKeys(time.time, world.sessions, world.sessions.keyring.primary.id)
-    explained = await explaining.explain(configuration.listeners[0], wanted, keys)
+    keys = trial.TrialKeys(time.time, world.sessions, world.sessions.keyring.primary.id)
+    explained = await trial.explain(configuration.listeners[0], wanted, keys)
 
     assert comparable(sent) == comparable(explained.sent)
     # What passes unread goes on with its length where all of it came at once, else in chunks.

@@ -27,6 +27,7 @@ RULES = """\
 MOST_MORE = 64 * MEBIBYTE
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     "mebibytes", [64, pytest.param(1024, marks=pytest.mark.slow)], ids=["64 MiB", "1 GiB"]

@@ -21,6 +21,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from proxy.cli.support.steps import judged
 from proxy.core.explain.explanation import PlayedAnswer, Wanted
 
 from .explained_and_served import CANARY, JSON, World, a_world, possible
@@ -136,11 +137,10 @@ async def _ladder(admin: int, days: int = 0) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.get(f"http://127.0.0.1:{admin}/v1/ladder?days={days}") as response,
+        session.get(f"http://127.0.0.1:{admin}/v1/status/steps") as response,
     ):
         assert response.status == 200, await response.text()
-        report: dict[str, Any] = await response.json()
-    return report
+        return judged(await response.json(), days)
 
 
 _RULES = """\
@@ -156,8 +156,8 @@ _RULES = """\
         conversation: const:c1
         response: {{decrypt: [$.content]}}
 """
-_CALLERS = """\
-    callers:
+_CLIENT_NAMES = """\
+    client_names:
       - {name: ios, user_agent: clinic-ios}
       - {name: here, address: 127.0.0.0/8}
 """
@@ -204,9 +204,9 @@ async def _reload(running: Served, folder: Path, old: str, new: str) -> None:
         assert response.status == 200, await response.text()
 
 
-def _with_callers(rules: str) -> str:
-    """Return rules behind which the callers of their listener stand."""
-    return rules + _CALLERS
+def _with_client_names(rules: str) -> str:
+    """Return rules behind which the client names of their listener stand."""
+    return rules + _CLIENT_NAMES
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -214,7 +214,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
     tmp_path: Path, workers: str
 ) -> None:
     canary = secrets.token_hex(16)
-    rules = _with_callers(_RULES.format(mode="observe"))
+    rules = _with_client_names(_RULES.format(mode="observe"))
     options = ("--log-level", "debug", "--workers", workers)
 
     async def listed(_: web.Request) -> web.Response:
@@ -247,16 +247,16 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             opening = _rule(report, "list")
             assert (opening["plain"], opening["safe"], opening["seen"]) == (3, False, True)
             assert opening["because"] == ["3 of 3 messages would be refused"]
-            assert {(one["caller"], one["messages"]) for one in opening["would_refuse"]} == {
+            assert {(one["client_name"], one["messages"]) for one in opening["would_refuse"]} == {
                 ("ios", 2),
                 ("here", 1),
             }
 
-            told = _run(tmp_path, ("ladder", "--days", "0"))
+            told = _run(tmp_path, ("status", "--steps", "--days", "0"))
             assert told.returncode == 1, told.stderr
             assert "2 would be refused: response not-a-token from ios" in told.stdout
             assert "safe to enforce: no, because 3 of 3 messages would be refused" in told.stdout
-            document = _run(tmp_path, ("ladder", "--days", "0", "--json")).stdout
+            document = _run(tmp_path, ("status", "--steps", "--days", "0", "--json")).stdout
             assert json.loads(document)["days"] == 0
 
             await _reload(running, tmp_path, f"mode: {PERMISSIVE}", "mode: enforce")
@@ -267,7 +267,7 @@ async def test_the_ladder_is_climbed_and_tells_who_would_be_refused(
             texts = (metrics, status, json.dumps(report), told.stdout, running.log.read_text())
             assert all(canary not in one and "ada@example" not in one for one in texts)
             each = [one for one in running.events if one["event"] == "message.would_refuse"]
-            assert [one["caller"] for one in each] == ["ios", "ios", "here"]
+            assert [one["client_name"] for one in each] == ["ios", "ios", "here"]
             assert len({one["request_id"] for one in each}) == 3
             assert "sealyard_step_up_refusals_total" in metrics
 
@@ -345,7 +345,7 @@ async def test_a_file_that_cannot_be_used_is_told_and_hinders_nothing(tmp_path: 
 async def test_each_command_of_the_page_runs_as_it_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "observe.md").read_text()
     (listener,) = re.findall(
-        r"^    callers:\n(?:      .*\n)+    find_sensitive: true\n", page, re.MULTILINE
+        r"^    client_names:\n(?:      .*\n)+    find_sensitive: true\n", page, re.MULTILINE
     )
     commands = re.findall(r"^\$ sealyard (.*)$", page, re.MULTILINE)
     assert len(commands) == 4
@@ -367,7 +367,7 @@ async def test_each_command_of_the_page_runs_as_it_says(tmp_path: Path) -> None:
             told = [await asyncio.to_thread(_run, tmp_path, one.split()) for one in commands]
             assert [one.stderr for one in told] == [""] * 4
             assert "safe to permissive: no, because 0.0 of 7 days are over" in told[1].stdout
-            assert "$.patient.diagnosis  (name: health; api / POST /api/visits/*" in told[1].stdout
+            assert "$.patient.diagnosis  (name: health; api / POST /api/visits/*" in told[0].stdout
             assert "0.0 of 14 days" in told[2].stdout
             report = json.loads(told[3].stdout)
             assert (_rule(report)["safe"], told[3].returncode) == (True, 1)  # `list` met none

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import aiohttp
+import pytest
 import trustme
 
 from tests.scenarios.end_to_end import RULES, a_world
@@ -28,6 +29,8 @@ WRITTEN_AT_THE_END = textwrap.dedent(
             file.write(" ".join(name for name, held in sys.modules.items() if held))
     """
 )
+pytestmark = pytest.mark.cold
+
 HEAVY = {
     "aiohttp.web",
     "argparse",
@@ -57,8 +60,8 @@ HEAVY = {
     "proxy.keys.participants.public_key",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
+    "proxy.explaining",
     "proxy.telemetry.traces",
-    "proxy.wiring.explaining",
     "proxy.wiring.workers.supervisor",
     "proxy.wiring.workers.worker",
     "redis",
@@ -90,6 +93,7 @@ async def modules(
     used: bool = False,
     asked: bool = False,
     rules: str | None = None,
+    keys_more: str = "",
     admin_more: str = "",
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
@@ -106,6 +110,7 @@ async def modules(
             behind.port,
             *options,
             rules=rules,
+            keys_more=keys_more,
             admin_more=admin_more,
             variables=variables,
             trusted=rules is not None,
@@ -124,11 +129,8 @@ async def modules(
 
 async def ask(admin: int) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    asked = {"method": "POST", "path": "/api/messages", "body": '{"content": "x"}'}
     names = {"tenant": "alpha", "conversation": "c1"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin}", headers=headers) as client:
-        async with client.post("/v1/explain", json=asked) as answer:
-            assert (await answer.json())["request"]["rule"] == "alpha"
         async with client.get("/v1/participants/ada") as answer:
             assert await answer.json() == {"keys": []}
         async with client.get("/v1/sessions", params=names) as answer:
@@ -181,7 +183,6 @@ async def test_what_operators_ask_for_is_imported_then(tmp_path: Path) -> None:
     found = await modules(tmp_path, asked=True)
 
     assert found >= {
-        "proxy.core.explain.explanation",
         "proxy.keys.end_to_end.key_source",
         "proxy.keys.operations.session_operations",
     }
@@ -203,7 +204,9 @@ async def test_rules_end_to_end_may_come_with_a_reload(tmp_path: Path) -> None:
 async def test_rules_end_to_end_have_their_library_before_the_first_message(
     tmp_path: Path,
 ) -> None:
-    found = await modules(tmp_path, rules=RULES)
+    accepted = "  sessions: {accept_loss: true}\n"
+
+    found = await modules(tmp_path, rules=RULES, keys_more=accepted)
 
     assert {"joserfc", "proxy.keys.end_to_end.key_source"} <= found
 

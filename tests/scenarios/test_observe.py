@@ -67,7 +67,7 @@ class Raw:
 
 
 def _observed(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-P", "-m", "proxy", "observed", "--config"]
+    line = [sys.executable, "-P", "-m", "proxy", "status", "--leaks", "--config"]
     return subprocess.run(  # noqa: S603 - Sealyard itself
         [*line, str(folder / "sealyard.yaml"), *options],
         env=environment(),

@@ -117,6 +117,7 @@ def parts_of(body: bytes) -> Iterator[tuple[reader.Part, bytes]]:
         yield part, body[part.start : part.end]
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("told", [True, False], ids=["length", "chunks"])
 async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
@@ -157,6 +158,7 @@ async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
     assert canary.encode() not in seen.whole[0] + seen.whole[1] + log.encode()
 
 
+@pytest.mark.cold
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 async def test_a_form_above_the_limit_is_opened_in_constant_memory(tmp_path: Path) -> None:
     canary = f"CANARY{secrets.token_hex(16)}"

@@ -25,10 +25,13 @@ from tests.process.searching import can_read, places, whole
 from tests.scenarios.rig import ROOT, Served, backend, running, write_token
 from tests.servers import free_port
 
-pytestmark = pytest.mark.skipif(
-    not can_read(),
-    reason="reads the memory of other processes: needs Linux, and root with its rights",
-)
+pytestmark = [
+    pytest.mark.cold,
+    pytest.mark.skipif(
+        not can_read(),
+        reason="reads the memory of other processes: needs Linux, and root with its rights",
+    ),
+]
 
 TOKEN = "token-of-the-tests-0123456789"
 CONTROL = "SEALYARD_CONTROL"
@@ -194,7 +197,7 @@ def test_every_command_is_guarded_before_it_reads_anything(tmp_path: Path) -> No
         "def guard(): seen.append(sorted(n for n in sys.modules if n.startswith('proxy.')))\n"
         "hardening.guard_memory = lambda: (guard(), real())[1]\n"
         "import proxy.__main__ as main\n"
-        "sys.argv = ['sealyard', 'version']\n"
+        "sys.argv = ['sealyard', 'show', 'version']\n"
         "try:\n    main.run()\n"
         "except SystemExit: pass\n"
         "import ctypes, resource\n"

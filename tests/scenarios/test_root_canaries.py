@@ -7,6 +7,7 @@ import base64
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +20,7 @@ from proxy.keys.keyring.roots import LocalRoot
 from tests.scenarios.rig import TOKEN, Served, backend, environment
 from tests.scenarios.root_scenes import SCENES, RootScene
 from tests.scenarios.test_roots import asked, send, sidecar, until
+from tests.warm import cold
 
 MESSAGE = "canary of a message"
 COMMANDS = (
@@ -68,7 +70,11 @@ async def test_neither_the_root_key_nor_what_opens_it_is_shown(tmp_path: Path, k
         texts: dict[str, bytes] = {}
         async with backend() as behind:
             root, variables = f"{scene.root}, lease: 5s", dict(scene.variables)
-            with sidecar(tmp_path, behind.port, root, scene.keyring, variables) as served:
+            with ExitStack() as stack:
+                with cold():  # its environment and its command line are looked at
+                    served = stack.enter_context(
+                        sidecar(tmp_path, behind.port, root, scene.keyring, variables)
+                    )
                 await until(served, 200)
                 assert (await send(served, MESSAGE))[0] == 200
                 served.process.send_signal(signal.SIGHUP)

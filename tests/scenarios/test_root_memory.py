@@ -22,10 +22,13 @@ from tests.scenarios.rig import Served, backend
 from tests.scenarios.root_scenes import SCENES, make_keyring
 from tests.scenarios.test_roots import root_of, send, sidecar, until
 
-pytestmark = pytest.mark.skipif(
-    not can_read(),
-    reason="reads the memory of other processes: needs Linux, and root with its rights",
-)
+pytestmark = [
+    pytest.mark.cold,
+    pytest.mark.skipif(
+        not can_read(),
+        reason="reads the memory of other processes: needs Linux, and root with its rights",
+    ),
+]
 
 
 async def standing(served: Served, text: bytes, seconds: float = 15) -> list[str]:

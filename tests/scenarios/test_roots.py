@@ -348,6 +348,7 @@ async def test_an_outage_within_the_lease_is_told_and_not_felt(tmp_path: Path) -
                 assert not [one for one in served.events if one["event"] == "root.lease_ended"]
 
 
+@pytest.mark.cold  # looks at the environment that the kernel shows
 async def test_a_reload_uses_the_credential_of_the_day(tmp_path: Path) -> None:
     with kms_double() as kms:
         keyring = make_keyring(tmp_path, root_of(kms))

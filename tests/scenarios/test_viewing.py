@@ -21,6 +21,8 @@ from tests.scenarios.rig import TOKEN, Served, backend, served
 
 BOTH = "status_page: true, tap: true"
 
+FOLLOW = "/v1/status/follow"
+
 
 @asynccontextmanager
 async def admin_client() -> AsyncIterator[aiohttp.ClientSession]:
@@ -66,7 +68,7 @@ class Watched:
 async def watching(ours: Served, query: str = "") -> AsyncIterator[Watched]:
     async with (
         admin_client() as session,
-        session.get(f"http://127.0.0.1:{ours.admin}/v1/tap{query}") as answer,
+        session.get(f"http://127.0.0.1:{ours.admin}{FOLLOW}{query}") as answer,
     ):
         assert answer.status == 200
         watched = Watched(answer)
@@ -138,7 +140,7 @@ async def test_the_page_is_open_and_all_that_it_shows_is_guarded(tmp_path: Path)
                     assert "unsafe" not in policy
                     assert answer.headers["Cache-Control"] == "no-store"
                     size += len(await answer.read())
-            for path in ("/v1/tap", "/v1/tap?status", "/v1/status", "/readyz", "/metrics"):
+            for path in (FOLLOW, f"{FOLLOW}?status", "/v1/status", "/readyz", "/metrics"):
                 async with session.get(address + path) as answer:
                     assert answer.status == 401, path
         assert size < 60 * 1024
@@ -150,7 +152,7 @@ async def test_neither_is_there_unless_it_is_asked_for(tmp_path: Path) -> None:
         shared(tmp_path, behind.port) as ours,
         admin_client() as session,
     ):
-        for path in (*FILES, "/v1/tap"):
+        for path in (*FILES, FOLLOW):
             async with session.get(f"http://127.0.0.1:{ours.admin}{path}") as answer:
                 assert answer.status == 404, path
 
@@ -164,7 +166,7 @@ async def test_a_call_is_in_the_log_before_the_first_line_of_its_answer(tmp_path
         called = [one for one in ours.events if one["event"] == "admin.called"]
 
     told = [(one["http.route"], one["http.response.status_code"]) for one in called]
-    assert told == [("/-/reload", 200), ("/v1/tap", 200)]  # the first by which the test got it
+    assert told == [("/-/reload", 200), (FOLLOW, 200)]  # the first by which the test got it
 
 
 async def test_those_who_look_on_keep_nobody_from_ending(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ async def test_more_than_a_few_who_look_on_are_turned_away(tmp_path: Path) -> No
         with served(tmp_path, behind.port, admin_more="tap: true") as ours:
             await ours.event("server.ready")
             async with admin_client() as session:
-                address = f"http://127.0.0.1:{ours.admin}/v1/tap"
+                address = f"http://127.0.0.1:{ours.admin}{FOLLOW}"
                 answers = [await session.get(address) for _ in range(8)]
                 for one in answers:
                     await one.content.readline()

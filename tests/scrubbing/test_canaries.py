@@ -68,7 +68,7 @@ listeners:
 {more}
 """
 
-SEEN = ("/metrics", "/v1/status", "/v1/config", "/readyz?verbose", "/v1/tap?status")
+SEEN = ("/metrics", "/v1/status", "/v1/config", "/readyz?verbose", "/v1/status/follow?status")
 KINDS = 12
 MISTAKES = (
     'tenants: "@"',
@@ -144,7 +144,7 @@ async def exercise(
             await _accepting(made.health)
             loop = asyncio.get_running_loop()
             tapped: list[bytes] = []
-            tapping = loop.create_task(listen(made.admin, "/v1/tap?status", token, tapped))
+            tapping = loop.create_task(listen(made.admin, SEEN[-1], token, tapped))
             await send_all(made.port, share(canaries, each))
             await send_all(made.port, [request(b"/control")])
             few = canaries[:admin_each]

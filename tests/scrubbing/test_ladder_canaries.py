@@ -41,13 +41,13 @@ RULES = """\
         conversation: const:c1
         request: {encrypt: [$.content]}
         response: {decrypt: [$.content]}
-    callers: [{name: ios, user_agent: clinic-ios}]
+    client_names: [{name: ios, user_agent: clinic-ios}]
     find_sensitive: true
 """
 PATHS = (b"/beside", b"/seen", b"/lenient", b"/sealing")
 JSON, FORM = b"application/json", b"application/x-www-form-urlencoded"
 PATIENCE_SECONDS = 20.0
-SEEN = ("/metrics", "/v1/status", "/v1/ladder?days=0", "/v1/config")
+SEEN = ("/metrics", "/v1/status", "/v1/status/steps", "/v1/status/leaks", "/v1/config")
 LOOKED_FOR = {
     *("$.email", "$.patient.diagnosis", "$.iban", "$.*"),
     *("name: contact", "name: health", "name: bank"),
@@ -111,20 +111,20 @@ def messages(canaries: tuple[Canary, ...]) -> Iterator[bytes]:
 
 
 async def _unruled(running: Served, wanted: set[str]) -> dict[str, Any]:
-    """Return the ladder once it lists all these members and kinds."""
+    """Return what looks sensitive once it has all these members and kinds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        told = await ask(running.admin, "/v1/ladder?days=0", TOKEN)
+        told = await ask(running.admin, "/v1/status/leaks", TOKEN)
         report: dict[str, Any] = json.loads(told.partition(b"\r\n\r\n")[2])
-        missing = wanted - {one[key] for one in report["unruled"] for key in ("member", "kind")}
+        missing = wanted - {one[key] for one in report["sensitive"] for key in ("member", "kind")}
         if not missing:
             return report
         assert time.monotonic() < deadline, missing
         await asyncio.sleep(0.1)
 
 
-def _told_on_a_terminal(folder: Path) -> bytes:
-    line = [sys.executable, "-P", "-m", "proxy", "ladder", "--days", "0", "--config"]
+def _told_on_a_terminal(folder: Path, mode: str) -> bytes:
+    line = [sys.executable, "-P", "-m", "proxy", "status", mode, "--config"]
     done = subprocess.run(  # noqa: S603 - Sealyard itself
         [*line, str(folder / "sealyard.yaml")],
         env=environment(),
@@ -155,15 +155,16 @@ async def test_what_looks_sensitive_is_told_without_a_value_or_a_name(
                 await asyncio.sleep(1.0)
             report = await _unruled(running, LOOKED_FOR)
             told = {path: await ask(running.admin, path, TOKEN) for path in SEEN}
-            told["sealyard ladder"] = await asyncio.to_thread(_told_on_a_terminal, folder)
+            for mode in ("--steps", "--leaks"):
+                told[mode] = await asyncio.to_thread(_told_on_a_terminal, folder, mode)
         assert len(behind.bodies) == len(canaries) * 2
 
-    assert {one["rule"] for one in report["unruled"]} == {None, "seen", "lenient", "sealing"}
+    assert {one["rule"] for one in report["sensitive"]} == {"", "seen", "lenient", "sealing"}
     told |= {path.name: path.read_bytes() for path in folder.iterdir()}
     assert b"member.unruled" in told["sealyard.log"]
     assert b"message.would_refuse" in told["sealyard.log"]
     assert b"sealyard_sensitive_members_total{" in told["/metrics"]
-    assert b"looks sensitive" in told["sealyard ladder"]
+    assert b"looks sensitive" in told["--leaks"]
     assert {"ladder.json", "law.db"} <= set(told)
     needles = {needle for one in canaries for needle in one.needles}
     for place, text in told.items():

@@ -164,7 +164,7 @@ async def test_who_is_cancelled_takes_the_work_along() -> None:
 
 
 async def test_other_threads_that_run_the_core_do_not_pause() -> None:
-    """`explain` runs in a thread of its own, maybe during a slice."""
+    """Values end to end are opened in threads, maybe during a slice."""
     other: list[str] = []
     work = asyncio.get_running_loop().create_task(in_turn(Slices(), 100))
     thread = threading.Thread(target=lambda: other.append(spin(40, name="other")))

@@ -43,8 +43,15 @@ def pages() -> dict[str, str]:
 def _start(context: click.Context) -> str:
     listed = [
         line
-        for name, place in COMMANDS.items()
-        for line in (".TP", f".BR sealyard-{name} (1)", _text(place.summary))
+        for heading, places in COMMANDS.items()
+        for line in (
+            f".SS {_text(heading)}",
+            *(
+                each
+                for name, place in places.items()
+                for each in (".TP", f".BR sealyard-{name} (1)", _text(place.summary))
+            ),
+        )
     ]
     body = [
         *_head("sealyard", "an encryption sidecar for HTTP message backends"),
@@ -60,7 +67,7 @@ def _start(context: click.Context) -> str:
 
 def _of_command(name: str, command: click.Command, parent: click.Context) -> str:
     all_of = list(walk(command, click.Context(command, info_name=name, parent=parent)))
-    lines = [*_head(f"sealyard-{name}", COMMANDS[name].summary.rstrip(".")), ".SH SYNOPSIS"]
+    lines = [*_head(f"sealyard-{name}", main.places[name].summary.rstrip(".")), ".SH SYNOPSIS"]
     for one, context in all_of:
         lines += [*_usage(one, context), ".br"]
     lines += [".SH DESCRIPTION", *_prose(cleandoc(command.help or ""))]

@@ -47,7 +47,7 @@ async function watch() { // one at a time: a later call ends earlier ones
   while (mine === turn) {
     stop = new AbortController();
     try {
-      const response = await ask('/v1/tap?status', { signal: stop.signal });
+      const response = await ask('/v1/status/follow?status', { signal: stop.signal });
       if (response.status === 401 || response.status === 403) {
         store.removeItem('token');
         return gate(token ? 'The token is wrong, or lacks the scope `read`.' : '');
@@ -102,8 +102,6 @@ function status(s) {
   keys(s.keys);
   health(s);
   if (s.demo && s.demo.length && $('demo').hidden) buttons(s.demo);
-  const select = $('x-listener');
-  if (select.options.length !== s.listeners.length) fill(select, ...s.listeners.map((one) => make('option', '', one.name)));
 }
 function sum(all, ...names) { return all.reduce((n, one) => n + names.reduce((m, name) => m + (one.counts[name] || 0), 0), 0); }
 function totals(all) {
@@ -144,21 +142,23 @@ function rules(all) {
 async function climb() { // what has been counted of each day changes slowly
   if (now() - climbed < CLIMB) return;
   climbed = now();
-  const response = await ask('/v1/ladder');
-  if (response.ok) ladder(await response.json());
+  const [steps, leaks] = await Promise.all([ask('/v1/status/steps'), ask('/v1/status/leaks')]);
+  if (steps.ok) ladder(await steps.json());
+  if (leaks.ok) unruled((await leaks.json()).sensitive || []);
 }
 function ladder(l) {
-  $('ladder-note').textContent = 'The last ' + many(l.days, 'day') + ', counted since ' + new Date(l.counted_since * 1000).toLocaleDateString('en-GB') + (l.kept ? '.' : ', the start of the process.');
+  $('ladder-note').textContent = 'Counted in each mode, since ' + new Date(l.counted_since * 1000).toLocaleDateString('en-GB') + (l.kept ? '' : ', the start of the process') + '. `sealyard status --steps` tells whether a step up is safe.';
   fill($('ladder'), ...l.rules.map((one) => {
-    const refused = one.would_refuse.map((r) => make('span', 'takes', r.messages.toLocaleString('en') + ' ' + r.direction + ' ' + r.reason + (r.caller ? ' from ' + r.caller : '') + (r.rule === null ? ' (beside the rules)' : '')));
+    const refused = one.would_refuse.sort((a, b) => b.messages - a.messages).map((r) => make('span', 'takes', r.messages.toLocaleString('en') + ' ' + r.direction + ' ' + r.reason + (r.client_name ? ' from ' + r.client_name : '')));
     const mode = one.mode + (one.mode === 'permissive' ? ' until ' + new Date(one.until * 1000).toLocaleDateString('en-GB') : '');
-    const safe = one.next === null ? make('span', 'quiet', 'on top') : one.safe ? make('span', 'tag seal', 'yes, to ' + one.next) : make('span', '', make('span', 'tag no', 'no'), ' ' + one.because.join(' and '));
-    return make('tr', '', make('td', '', make('strong', '', one.rule), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),
-      make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en'), ...(one.plain ? [make('span', 'does', many(one.plain, 'plain value'))] : [])), make('td', 'mono', ...refused), make('td', '', safe));
+    return make('tr', '', make('td', '', make('strong', '', one.rule || 'beside the rules'), make('span', 'does', one.listener)), make('td', '', mode), make('td', 'quiet', (one.seen ? '' : 'at least ') + span(l.at - one.since)),
+      make('td', 'n' + (one.messages ? '' : ' zero'), one.messages.toLocaleString('en'), ...(one.plain ? [make('span', 'does', many(one.plain, 'plain value'))] : [])), make('td', 'mono', ...refused));
   }));
   heads('ladder', 1);
-  fill($('unruled'), ...(l.unruled || []).map((one) => make('li', 'half', make('span', 'sign', '!'),
-    make('span', '', make('strong', 'mono', one.member), ' looks sensitive (' + one.kind + ') and no rule seals it: ' + one.listener + ', ' + (one.rule || one.method + ' ' + one.shape) + ', ' + many(one.messages, one.direction)))));
+}
+function unruled(members) {
+  fill($('unruled'), ...members.sort((a, b) => b.number - a.number).map((one) => make('li', 'half', make('span', 'sign', '!'),
+    make('span', '', make('strong', 'mono', one.member), ' looks sensitive (' + one.kind + ') and no rule seals it: ' + one.listener + ', ' + (one.rule || one.method + ' ' + one.shape) + ', ' + many(one.number, one.direction)))));
 }
 function bar(share, late) {
   const inside = make('span'), outside = make('div', 'due' + (late ? ' late' : ''), inside);
@@ -267,39 +267,6 @@ function line([depth, name, kind, size, value], old) {
   return made;
 }
 
-// --- explain --------------------------------------------------------------------------------
-
-async function explain(event) {
-  event.preventDefault();
-  $('x-error').textContent = '';
-  const wanted = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
-  const lines = (id) => $(id).value.split('\n').filter((one) => one.trim());
-  wanted.headers = lines('x-headers').map((one) => [one.split(':')[0].trim(), one.slice(one.indexOf(':') + 1).trim()]);
-  if (wanted.method === 'WS') {
-    wanted.messages = lines('x-body').map((one) => (one.startsWith('<')
-      ? { direction: 'response', text: one.slice(1).trim() } : { direction: 'request', text: one }));
-  } else if ($('x-body').value) wanted.body = $('x-body').value;
-  if ($('x-response').value) wanted.response = $('x-response').value;
-  try {
-    const response = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(wanted), headers: { 'Content-Type': 'application/json' } });
-    const explanation = await response.json();
-    if (!response.ok) throw new Error(explanation.detail || explanation.title);
-    fill($('x-answer'), ...explained('Request', explanation.request), ...(explanation.response ? explained('Response', explanation.response) : []),
-      ...(explanation.messages || []).flatMap((one, at) => explained('Message ' + (at + 1) + (one.direction === 'request' ? ', from the client' : ', from the backend'), one)));
-  } catch (error) { fill($('x-answer')); $('x-error').textContent = error.message; }
-}
-function explained(title, explanation) {
-  const list = make('ul', 'checks', ...explanation.considered.map((one) => make('li', one.because === null ? 'good' : '',
-    make('span', 'sign', one.because === null ? '✓' : '·'), make('span', '', make('strong', '', one.rule), one.because === null ? ' matches' : ' does not match: ' + one.because))));
-  if (!explanation.rule && !explanation.refusal) list.append(make('li', '', make('span', 'sign', '·'), 'no rule matches'));
-  const values = explanation.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : one.action === 'refused' ? '✗' : '🔓'),
-    make('span', '', make('strong', '', one.field), ': ' + one.action + (one.characters ? ', ' + one.characters + ' characters afterwards' : '') + (one.note ? ' (' + one.note + ')' : ''))));
-  const parts = [make('h3', '', title), list, make('ul', 'checks', ...values)];
-  if (explanation.refusal) parts.push(make('p', 'bad', 'Refused: ' + (explanation.status || '') + ' ' + explanation.refusal.code + ' (' + explanation.refusal.reason + ')' + (explanation.refusal.detail ? '. ' + explanation.refusal.detail : '')));
-  else if (explanation.outgoing) parts.push(make('p', 'quiet', 'What is forwarded:'), make('pre', '', explanation.outgoing));
-  return parts;
-}
-
 // --- the demo -------------------------------------------------------------------------------
 
 function buttons(all) {
@@ -341,7 +308,6 @@ $('pause').addEventListener('click', () => {
   $('pause').textContent = paused ? 'Resume' : 'Pause';
   if (!paused) show();
 });
-$('explain-form').addEventListener('submit', explain);
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden && $('gate').hidden) watch();
   else if (document.hidden && stop) { turn += 1; stop.abort(); link('', 'paused while hidden'); }

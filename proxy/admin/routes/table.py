@@ -19,17 +19,13 @@ from ... import __version__
 from ...telemetry.metrics.metric import OPENMETRICS, TEXT
 from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
-from ..openapi import document
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
-from .explain import ExplainRoutes
-from .ladder import LadderRoutes
 from .packages import PackageRoutes
-from .page import page
 from .participants import ParticipantRoutes
 from .sessions import EraseRoutes, SessionRoutes
-from .tap import TAP
+from .status import StatusRoutes
 from .values import ValueRoutes
 
 _TEXT: Final = {"type": "string"}
@@ -102,14 +98,6 @@ RELOAD: Final = Operation(
     ),
     errors=(problem.CONFIGURATION,),
 )
-STATUS: Final = Operation(
-    "status",
-    "GET",
-    "/v1/status",
-    "read",
-    "The status of the service: checks, rules with counts, keys, workers.",
-    (Success("The status.", schemas.anything()),),
-)
 CONFIG: Final = Operation(
     "config",
     "GET",
@@ -176,8 +164,7 @@ class Routes:
         self._health = HealthRoutes(service)
         self._sessions = SessionRoutes(service)
         self._erasing = EraseRoutes(service)
-        self._explaining = ExplainRoutes(service)
-        self._ladder = LadderRoutes(service)
+        self._status = StatusRoutes(service)
         self._participants = ParticipantRoutes(service, clock)
         self._packages = PackageRoutes(service)
         self._values = ValueRoutes(service)
@@ -187,13 +174,11 @@ class Routes:
         return [
             *self._health.all(),
             Endpoint(RELOAD, self._reload),
-            Endpoint(STATUS, self._status),
+            *self._status.all(),
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
             *self._sessions.all(),
             *self._erasing.all(),
-            *self._explaining.all(),
-            *self._ladder.all(),
             *self._participants.all(),
             *self._packages.all(),
             *self._values.all(),
@@ -209,9 +194,6 @@ class Routes:
             )
         return _json({"reloaded": True, "sha256": outcome.sha256, "swap_ms": outcome.swap_ms})
 
-    async def _status(self, _: Request) -> Response:
-        return _json(await self._service.status())
-
     async def _config(self, _: Request) -> Response:
         return _json(redacted(self._service.settings))
 
@@ -222,9 +204,13 @@ class Routes:
 @cache
 def api() -> dict[str, Any]:
     """Return the OpenAPI document of all operations; it needs no service."""
+    from ..openapi import document  # noqa: PLC0415 - for those who ask
+    from .follow import FOLLOW  # noqa: PLC0415 - it may be off
+    from .page import page  # noqa: PLC0415 - it may be off
+
     always = [one.operation for one in Routes(cast("AdminService", None)).admin()]
     # The configuration decides whether these are served.
-    optional = [TAP, *(one.operation for one in page())]
+    optional = [FOLLOW, *(one.operation for one in page())]
     maybe_absent = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in optional]
     return document([*always, *maybe_absent], __version__)
 

@@ -1,4 +1,4 @@
-"""`sealyard completion`: what a shell needs to complete commands and options."""
+"""`sealyard show completion`: what a shell needs to complete commands and options."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def completion(context: click.Context, shell: str) -> None:
     """Print the script by which SHELL completes commands and options.
 
     \b
-    sealyard completion bash > ~/.local/share/bash-completion/completions/sealyard
-    sealyard completion zsh > "${fpath[1]}/_sealyard"
+    sealyard show completion bash > ~/.local/share/bash-completion/completions/sealyard
+    sealyard show completion zsh > "${fpath[1]}/_sealyard"
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     maker = get_completion_class(shell)
     root = context.find_root()

@@ -18,7 +18,7 @@ from ...description.blocks import Sealed
 from ...description.document import Documents, Mistakes
 from ...description.operations import DescribedOperation, Description, OperationReader
 from ...description.schemas import SchemaReader
-from ...wiring import explaining
+from ...explaining import trial
 from ..support import console
 from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.contract import Contract, Difference
@@ -177,7 +177,7 @@ class _Read:
     ) -> dict[DescribedOperation | None, list[Difference]]:
         """Return what differs, by operations; None: what is of no operation."""
         kek_id = None if loaded.settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
-        keys = explaining.TrialKeys(explaining.clock, kek_id=kek_id)
+        keys = trial.TrialKeys(trial.clock, kek_id=kek_id)
         compared = Contract(listener, keys, self.reader, self.mistakes, sealed)
         with asyncio.Runner() as runner:
             found: dict[DescribedOperation | None, list[Difference]] = {None: []}

@@ -1,4 +1,4 @@
-"""`sealyard schema` and `sealyard openapi`: documents for editors, pipelines and clients."""
+"""`sealyard show schema` and `show openapi`: documents for editors, pipelines and clients."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def schema(*, compact: bool, job: bool) -> None:
     """Print the JSON Schema of the configuration, or of job files.
 
     \b
-    sealyard schema > sealyard.schema.json
-    sealyard schema --job > job.schema.json
+    sealyard show schema > sealyard.schema.json
+    sealyard show schema --job > job.schema.json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     module = "....migration.job.job_keys" if job else "....config.schema.json_schema"
     document = import_module(module, __name__).schema()
@@ -29,8 +29,8 @@ def openapi(*, compact: bool) -> None:
     """Print the OpenAPI 3.1 document of the admin API.
 
     \b
-    sealyard openapi > sealyard.openapi.json
-    sealyard openapi --compact
+    sealyard show openapi > sealyard.openapi.json
+    sealyard show openapi --compact
 
     A running Sealyard serves it at /openapi.json of its admin listener.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped

@@ -25,8 +25,8 @@ from ...core.explain.explanation import (
     explained_document,
 )
 from ...core.http.message import Headers
+from ...explaining import trial
 from ...keys.keyring.roots import configured
-from ...wiring import explaining
 from ..support import console, reasons
 from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.store_access import KeyringAt, at_store
@@ -110,20 +110,21 @@ def explain(  # noqa: PLR0913 - each is one option
 
     The message goes through the code that `serve` runs, to a backend that is played inside this
     process. Nothing leaves it, and values are masked. A body is application/json unless a header
-    says otherwise. Without --keys, no key is used: tokens are assumed to open, and keys of
-    recipients to exist. Exits with 1 if Sealyard would refuse the message.
+    says otherwise. The rules are those of the configuration file, which a running process may have
+    refused: `sealyard status` tells. Without --keys, no key is used: tokens are assumed to open,
+    and keys of recipients to exist. Exits with 1 if Sealyard would refuse the message.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     settings = load_configuration(config).settings
     chosen = listener_named(settings, listener)
     body, answer = _body(data), None
     if response is not None:
         content = _body(response)
-        headers = explaining.with_json_type(_headers(response_header), content)
+        headers = trial.with_json_type(_headers(response_header), content)
         answer = PlayedAnswer(status, headers, content)
     wanted = Wanted(
         method,
         target,
-        explaining.with_json_type(_headers(header), body),
+        trial.with_json_type(_headers(header), body),
         body,
         answer,
         (
@@ -133,7 +134,7 @@ def explain(  # noqa: PLR0913 - each is one option
     )
     if wanted.messages and not wanted.websocket:
         raise click.UsageError("--message and --reply are for the method WS")
-    if problem := explaining.unsendable(wanted):
+    if problem := trial.unsendable(wanted):
         raise click.UsageError(problem)
     explained = asyncio.run(_explain(settings, chosen, wanted, with_keys=with_keys))
     if as_json:
@@ -149,15 +150,13 @@ async def _explain(
 ) -> Explained:
     kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
     if not with_keys:
-        keys = explaining.TrialKeys(time.time, kek_id=kek_id)
-        return await explaining.explain(listener, wanted, keys)
+        keys = trial.TrialKeys(time.time, kek_id=kek_id)
+        return await trial.explain(listener, wanted, keys)
     place = KeyringAt(settings.keys.keyring, configured(settings.keys, os.environ))
     async with at_store(place, settings.keys) as at:
         sessions = at.sessions
         kek_id = kek_id and sessions.keyring.primary.id
-        return await explaining.explain(
-            listener, wanted, explaining.TrialKeys(time.time, sessions, kek_id)
-        )
+        return await trial.explain(listener, wanted, trial.TrialKeys(time.time, sessions, kek_id))
 
 
 def _body(data: str | None) -> bytes:

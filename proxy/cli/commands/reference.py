@@ -155,7 +155,7 @@ def job_page() -> str:
         " ([how to use it](../how-to/migrate.md)). It is YAML as the"
         " [configuration](configuration.md) is: the same plain subset, all mistakes at once, each"
         " as `file:line:column path message`,"
-        " `${env:NAME}`, and paths relative to the folder of the file. `sealyard schema --job`"
+        " `${env:NAME}`, and paths relative to the folder of the file. `sealyard show schema --job`"
         " prints its JSON Schema.",
         "A *source* of a name is `column:name` (of NDJSON, a member of the object), `const:text`"
         " or, in a database, `sql:expression`: SQL that is computed for each row, such as a"

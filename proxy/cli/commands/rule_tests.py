@@ -14,7 +14,7 @@ from ...config.settings import ListenerSettings, Settings
 from ...core.crypto.token import ASSUMED_KEK_ID
 from ...core.errors import ConfigurationError, SealyardError
 from ...core.explain.explanation import Explained
-from ...wiring import explaining
+from ...explaining import trial
 from ..support import console
 from ..support.configuration import config_option, load_configuration
 from ..support.reports import Reported, format_option, gap, report
@@ -89,11 +89,11 @@ class _Run:
         self._runner = runner
         self._settings = settings
         kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
-        self._keys = explaining.TrialKeys(explaining.clock, kek_id=kek_id)
+        self._keys = trial.TrialKeys(trial.clock, kek_id=kek_id)
 
     def result(self, listener: ListenerSettings, case: Case) -> Result:
         """Run one case."""
-        told = self._runner.run(explaining.explain(listener, case.wanted, self._keys))
+        told = self._runner.run(trial.explain(listener, case.wanted, self._keys))
         return Result(case, told, tuple(failures(case, told)))
 
     def uncovered(self, cases: Cases) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`sealyard version`: the versions of Sealyard and its dependencies."""
+"""`sealyard show version`: the versions of Sealyard and its dependencies."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def version(*, as_json: bool) -> None:
     """Print the versions of Sealyard, Python, its libraries and its native part.
 
     \b
-    sealyard version
-    sealyard version --json
+    sealyard show version
+    sealyard show version --json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     found = versions()
     if as_json:

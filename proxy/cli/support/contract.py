@@ -33,7 +33,7 @@ from ...description.operations import (
 )
 from ...description.samples import Sampler
 from ...description.schemas import SchemaReader
-from ...wiring import explaining
+from ...explaining import trial
 from .rule_cases import SEALED, with_tokens
 from .rule_mutants import items, shown, without
 from .rule_outcomes import ABSENT, KEPT, PASSES, outcomes_at, sizes_at
@@ -66,7 +66,7 @@ class Contract:
     def __init__(
         self,
         listener: ListenerSettings,
-        keys: explaining.TrialKeys,
+        keys: trial.TrialKeys,
         reader: SchemaReader,
         mistakes: Mistakes,
         sealed: Sealed,
@@ -129,7 +129,7 @@ class Contract:
             return True
         for one in asked:
             if (at[0] == "response") == (one.wanted.answer is not None):
-                told = await explaining.explain(listener, one.wanted, self._keys, table)
+                told = await trial.explain(listener, one.wanted, self._keys, table)
                 if _outcome(told) != _outcome(one.told):
                     return True
         return False
@@ -251,7 +251,7 @@ class Contract:
             table = RuleTable(alone.rules, pass_unmatched=alone.pass_unmatched)
             self._alone[name] = alone, table
         listener, table = self._alone[name]
-        return await explaining.explain(listener, wanted, self._keys, table)
+        return await trial.explain(listener, wanted, self._keys, table)
 
     def _judged(
         self,

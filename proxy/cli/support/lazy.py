@@ -27,12 +27,14 @@ class LazyGroup(click.Group):
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's own arguments, passed on
-        places: Mapping[str, CommandPlace],
+        places: Mapping[str, Mapping[str, CommandPlace]],
         package: str,
         **kwargs: Any,  # noqa: ANN401 - see above
     ) -> None:
+        """`places` are the commands by the heading under which they are listed."""
         super().__init__(*args, **kwargs)
-        self.places = places
+        self.headings = places
+        self.places = {name: one for each in places.values() for name, one in each.items()}
         self.package = package
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's own, passed on
@@ -73,10 +75,13 @@ class LazyGroup(click.Group):
             raise click.UsageError(error.message + hint, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing one."""
-        rows = [(name, self.places[name].summary) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """Write the lists of commands without importing one, their columns alike."""
+        there = self.list_commands(ctx)
+        width = max(map(len, there))
+        for heading, places in self.headings.items():
+            rows = [(n.ljust(width), one.summary) for n, one in places.items() if n in there]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
         """Run the command; an error becomes one line and an exit code."""

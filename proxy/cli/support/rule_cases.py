@@ -19,7 +19,7 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import ASSUMED_KEK_ID, CTY_JSON
 from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted
 from ...core.http.message import Headers, header_values
-from ...wiring.explaining import with_json_type
+from ...explaining.trial import with_json_type
 
 _FILE_KEYS: Final = frozenset({"config", "cases"})
 _CASE_KEYS: Final = frozenset(

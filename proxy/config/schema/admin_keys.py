@@ -149,15 +149,15 @@ ADMIN: Final = Table(
         Key(
             "tap",
             "`true`, `false`",
-            "Whether `GET /v1/tap` shows live messages, by shape and size and never by value.",
+            "Whether `GET /v1/status/follow` shows live messages: shapes and sizes, no values.",
             tables.SWITCH,
             "`false`",
         ),
         Key(
             "ladder_file",
             "path",
-            "The file that keeps what `GET /v1/ladder` has counted of each day, so that it outlives"
-            " the process. Without it, the ladder knows what was counted since the start.",
+            "The file that keeps what `GET /v1/status/steps` has counted, so that it outlives the"
+            " process. Without it, the ladder knows what was counted since the start.",
             tables.TEXT,
         ),
     ),

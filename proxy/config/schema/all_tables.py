@@ -8,7 +8,7 @@ from .addresses import SECRET
 from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
 from .file_keys import AUDIT, FILE, HEALTH
 from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
-from .listener_keys import CALLER, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
+from .listener_keys import CLIENT_NAME, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
 from .root_kinds import ROOT_KINDS
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .store_kinds import STORE_TABLES
@@ -39,7 +39,7 @@ TABLES: Final = (
     UPSTREAM_TLS,
     LIMITS,
     TIMEOUTS,
-    CALLER,
+    CLIENT_NAME,
     DEFAULTS,
     RULE,
     LOG,

@@ -10,7 +10,7 @@ from .tables import TEXT, Key, Schema, Table, many, table
 
 
 def schema() -> dict[str, object]:
-    """Return the schema, for editors and `sealyard schema`."""
+    """Return the schema, for editors and `sealyard show schema`."""
     source = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
     return document("Sealyard configuration", TABLES, {"source": source})
 
@@ -42,5 +42,4 @@ def _object(one: Table) -> dict[str, object]:
 
 
 def _property(key: Key) -> Schema:
-    doc = f"{key.doc} Not supported yet." if key.later else key.doc
-    return {"description": doc, **key.schema}
+    return {"description": key.doc, **key.schema}

@@ -299,11 +299,11 @@ LISTENER: Final = Table(
             "`false`",
         ),
         Key(
-            "callers",
+            "client_names",
             "list",
-            "Clients that the ladder may name where it tells which callers a stricter mode would"
+            "Clients that the ladder may name where it tells which clients a stricter mode would"
             " refuse; the first that fits is taken. All others are `other`.",
-            tables.many(tables.table("caller")),
+            tables.many(tables.table("client_name")),
             "none",
         ),
         Key(
@@ -323,19 +323,12 @@ LISTENER: Final = Table(
             tables.SWITCH,
             "`false`",
         ),
-        Key(
-            "jwks",
-            "url",
-            "A JWK Set that verifies the claims that `jwt:` reads.",
-            tables.NOT_YET,
-            later=True,
-        ),
     ),
 )
 
-CALLER: Final = Table(
-    "caller",
-    "An element of `callers` of a listener: `user_agent`, `address`, or both",
+CLIENT_NAME: Final = Table(
+    "client_name",
+    "An element of `client_names` of a listener: `user_agent`, `address`, or both",
     (
         Key("name", "name", "Its name in reports.", tables.TEXT, required=True),
         Key(

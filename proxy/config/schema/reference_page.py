@@ -69,8 +69,7 @@ def main(path: Path = PAGE) -> None:
 
 
 def _section(table: Table) -> str:
-    rows = [_row(key) for key in table.keys if not key.later]
-    later = ", ".join(f"`{key.name}`" for key in table.keys if key.later)
+    rows = map(_row, table.keys)
     lines = [
         f"## {table.title}",
         "",
@@ -78,8 +77,6 @@ def _section(table: Table) -> str:
         "|---|---|---|---|",
         *rows,
     ]
-    if later:
-        lines += ["", f"Not supported yet, and refused: {later}."]
     return "\n".join([*lines, ""])
 
 

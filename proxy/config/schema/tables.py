@@ -20,8 +20,7 @@ Schema = Mapping[str, object]
 class Key:
     """One key: how its value is written, what it means, and whether it is required.
 
-    `syntax` and `doc` are for the reference page, `schema` is the JSON Schema of the value. A key
-    that is `later` is refused as not supported yet.
+    `syntax` and `doc` are for the reference page, `schema` is the JSON Schema of the value.
     """
 
     name: str
@@ -30,7 +29,6 @@ class Key:
     schema: Schema
     default: str = ""
     required: bool = False
-    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +93,12 @@ class Fields:
         known = keys.by_name
         for key, value in node.entries:
             member = self.place.member(key.text, value)
-            at_key = self.place.member(key.text, key)
-            found = known.get(key.text)
-            if found is None:
-                names = (one.name for one in keys.keys if not one.later)
+            if key.text not in known:
                 problems.at(
                     key.position,
                     self.place.path,
-                    f"the key {show(key.text)} is unknown; {suggest(key.text, names)}",
+                    f"the key {show(key.text)} is unknown; {suggest(key.text, known)}",
                 )
-            elif found.later:
-                problems.add(at_key, "is not supported yet")
             else:
                 self._members[key.text] = member
         for one in keys.keys:
@@ -128,7 +121,6 @@ DURATION: Final[Schema] = {
     "pattern": rf"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$|{REFERENCE}",
 }
 SIZE: Final[Schema] = {"type": "string", "pattern": rf"^[0-9]+(B|KiB|MiB|GiB)$|{REFERENCE}"}
-NOT_YET: Final[Schema] = {"not": {}}
 
 
 def number(low: int, high: int) -> Schema:

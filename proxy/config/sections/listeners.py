@@ -34,7 +34,7 @@ from ..settings import (
 )
 from ..yaml.nodes import Place, Problems, Sequence, show
 from ..yaml.scalars import choice, elements, expected, switch, text, texts
-from .traffic import callers, limits, listener_tls, networks, timeouts, upstream_tls
+from .traffic import client_names, limits, listener_tls, networks, timeouts, upstream_tls
 
 MAX_RULES: Final = 100_000
 _AUTHORITY: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -122,7 +122,7 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
-    named = callers(fields.get("callers"), problems)
+    named = client_names(fields.get("client_names"), problems)
     sensitive = bool(_read(fields, "find_sensitive", switch, problems))
     names = _upstream_names(fields.get("upstream_names"), problems)
     on_client_close = _read(fields, "on_client_close", _client_close, problems)

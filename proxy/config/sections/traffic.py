@@ -1,4 +1,4 @@
-"""TLS, limits, timeouts, proxies and callers of a listener."""
+"""TLS, limits, timeouts, proxies and client names of a listener."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
-from ..ladder_settings import OTHER_CALLER, CallerSettings
+from ..ladder_settings import OTHER_CLIENT, NamedClient
 from ..limits import Timeouts, TrafficLimits
 from ..schema.addresses import Files
-from ..schema.listener_keys import CALLER, LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
+from ..schema.listener_keys import CLIENT_NAME, LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
 from ..schema.tables import Fields
 from ..settings import ListenerTls, Network, UpstreamTls
 from ..yaml.nodes import Place, Problems, show
@@ -68,33 +68,35 @@ def _network(place: Place, problems: Problems) -> Network | None:
         return None
 
 
-MOST_CALLERS: Final = 64
-_CALLER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MOST_CLIENT_NAMES: Final = 64
+_CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PRODUCT: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 """A token of RFC 9110 section 5.6.2."""
 
 
-def callers(place: Place | None, problems: Problems) -> tuple[CallerSettings, ...]:
-    """Return the callers that reports may name."""
+def client_names(place: Place | None, problems: Problems) -> tuple[NamedClient, ...]:
+    """Return the clients that reports may name."""
     places = [] if place is None else elements(place, problems)
-    if place is not None and len(places) > MOST_CALLERS:
-        problems.add(place, f"{len(places)} callers are too many; the limit is {MOST_CALLERS}")
+    if place is not None and len(places) > MOST_CLIENT_NAMES:
+        problems.add(
+            place, f"{len(places)} client names are too many; the limit is {MOST_CLIENT_NAMES}"
+        )
         return ()
-    found: dict[str, CallerSettings] = {}
+    found: dict[str, NamedClient] = {}
     for at in places:
-        one = _caller(at, problems)
+        one = _client_name(at, problems)
         if one is not None:
-            if one.name in found or one.name == OTHER_CALLER:
+            if one.name in found or one.name == OTHER_CLIENT:
                 problems.add(at, f"the name {show(one.name)} is taken")
             found[one.name] = one
     return tuple(found.values())
 
 
-def _caller(place: Place, problems: Problems) -> CallerSettings | None:
-    fields = Fields(place, CALLER, problems)
+def _client_name(place: Place, problems: Problems) -> NamedClient | None:
+    fields = Fields(place, CLIENT_NAME, problems)
     name_place, agent, address = (fields.get(one) for one in ("name", "user_agent", "address"))
     name = None if name_place is None else text(name_place, problems)
-    if name_place is not None and name is not None and not _CALLER.fullmatch(name):
+    if name_place is not None and name is not None and not _CLIENT_NAME.fullmatch(name):
         hint = "1 to 64 of the characters A-Z a-z 0-9 . _ -"
         problems.add(name_place, f"{show(name)} is not a name", hint)
     product = None if agent is None else text(agent, problems)
@@ -104,7 +106,7 @@ def _caller(place: Place, problems: Problems) -> CallerSettings | None:
     network = None if address is None else _network(address, problems)
     if fields.whole and agent is None and address is None:
         problems.add(place, "names no `user_agent` and no `address`")
-    return None if name is None else CallerSettings(name, product, network)
+    return None if name is None else NamedClient(name, product, network)
 
 
 def listener_tls(place: Place | None, files: Files, problems: Problems) -> ListenerTls | None:

@@ -47,9 +47,7 @@ class PackageStore:
         place, seen = (name, package.key_id), None
         try:
             for _ in range(_MOST_TRIES):
-                held = await self._sessions.store.keep(
-                    *place, record, package.issue, keep_ms, seen=seen
-                )
+                held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen)
                 if held.record == record or self._issue(held.record, *place) >= package.issue:
                     break
                 seen = held.record
@@ -150,9 +148,7 @@ class PackageStore:
             key = self._sessions.keyring.record_key
             record = package_records.encode_list(after, name, key)
             seen = None if held is None else held.record
-            held = await self._sessions.store.keep(
-                name, LIST, record, after.issue, keep_ms, seen=seen
-            )
+            held = await self._sessions.store.keep(name, LIST, record, keep_ms, seen=seen)
             if held.record == record:
                 return
             listed = self._decode_list(held, name)

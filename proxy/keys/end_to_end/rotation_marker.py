@@ -48,9 +48,7 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
             values += secrets.token_bytes(_RANDOM_BYTES)
             record = records.sign(values, _LABEL, name, key)
             seen = None if before is None else before.record
-            before = await sessions.store.keep(
-                name, ROTATION_MARKER, record, epoch, _KEEP_MS, seen=seen
-            )
+            before = await sessions.store.keep(name, ROTATION_MARKER, record, _KEEP_MS, seen=seen)
             if before.record == record:
                 return True
     except (StoreFailed, RecordUnknown):

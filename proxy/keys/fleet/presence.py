@@ -78,7 +78,7 @@ class Presence:
         at = int(now * 1000)
         report = Report(self._process, at, keyring.generation, keyring.digest, keks)
         record = encode(report, _named(name, place), key)
-        await store.keep(name, place, record, at, KEEP_MS, seen=seen)
+        await store.keep(name, place, record, KEEP_MS, seen=seen)
 
     def _ours(self, record: bytes | None, name: str, key: RecordKey) -> bool:
         try:
@@ -233,11 +233,11 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
     guarded = GuardedStore(store, _PATIENCE_SECONDS, clock=clock, notice=lambda _: None)
     now = clock()
     name = keyring_marker.name_of(keyring)
-    record = await guarded.note(name, b"", 0)
+    record = await guarded.note(name)
     try:
         marker = None if record is None else keyring_marker.decode(record, name, keyring.record_key)
     except RecordRefused:
         marker = None
-    found = decode_roster(await guarded.note(NAME, b"", 0))
+    found = decode_roster(await guarded.note(NAME))
     reports = await alive(guarded, keyring, now)
     return FleetView(marker, reports, found.others(keyring.id, now))

@@ -23,8 +23,6 @@ from .lineage import Accepted, Lineage
 from .presence import Presence
 
 INTERVAL_SECONDS: Final = 3.0
-_ANY_EPOCH: Final = 1
-"""Writing compares with the record seen before, not with a number."""
 
 STATES: Final[Mapping[str, str]] = {
     "older": "keyring.older",
@@ -137,7 +135,7 @@ class KeyringWatch:
     async def _marker(self, held: Keyring) -> Marker | None:
         """Return the fleet's marker, with ours in its place where we are ahead."""
         name, key = keyring_marker.name_of(held), held.record_key
-        seen = await self._store.note(name, b"", 0)
+        seen = await self._store.note(name)
         self._unverified = False
         try:
             found = None if seen is None else keyring_marker.decode(seen, name, key)
@@ -150,15 +148,15 @@ class KeyringWatch:
         # A forged marker is reported and replaced.
         ours = keyring_marker.of(held)
         record = keyring_marker.encode(ours, name, key)
-        taken = await self._store.note(name, record, _ANY_EPOCH, seen=seen) == record
+        taken = await self._store.note(name, record, seen=seen) == record
         return ours if taken else found
 
     async def _others(self, held: Keyring, now: float) -> tuple[str, ...]:
-        seen = await self._store.note(presence.NAME, b"", 0)
+        seen = await self._store.note(presence.NAME)
         found = presence.decode_roster(seen)
         if found.due(held.id, now):
             ours = presence.encode_roster(found.with_seen(held.id, now))
-            await self._store.note(presence.NAME, ours, _ANY_EPOCH, seen=seen)
+            await self._store.note(presence.NAME, ours, seen=seen)
         return found.others(held.id, now)
 
     def _report(self, state: str) -> None:

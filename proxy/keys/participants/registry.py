@@ -138,7 +138,7 @@ def _at(participant: Participant, epoch: int) -> Participant:
 def key_members(key: ParticipantKey) -> dict[str, Any]:
     """Return a key as JSON, its encrypted private part included."""
     names = ("device", "created", "private", "expires", "retires", "revoked", "reason")
-    # Only written where there are any, so that records without prekeys stay as they were.
+    # Most keys are no prekeys: these are written for those alone.
     more = ("prekey", "lingers") if key.prekey else ()
     members = {name: getattr(key, name) for name in (*names, *more)}
     return {"public": key.public.to_jwk(), **members}

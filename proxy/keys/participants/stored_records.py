@@ -66,7 +66,7 @@ class StoredRecords(Generic[T]):
 
         Raises ParticipantError where the store does not answer, or the record is not authentic.
         """
-        return self._decode(await self._note(name, b"", 0), name)
+        return self._decode(await self._note(name), name)
 
     async def change(self, name: str, before: T, change: Callable[[T], T]) -> T:
         """Apply a change to `before`, or to what the store holds by now; return the result.
@@ -81,7 +81,7 @@ class StoredRecords(Generic[T]):
                 return before
             after = self._form.at(after, before.epoch + 1)
             record = self._encode(after, name)
-            held = await self._note(name, record, after.epoch, seen=seen, publish=True)
+            held = await self._note(name, record, seen=seen, publish=True)
             if held == record:
                 self._changed(name)
                 return after
@@ -94,14 +94,13 @@ class StoredRecords(Generic[T]):
     async def _note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         try:
-            return await self._store.note(name, record, epoch, seen=seen, publish=publish)
+            return await self._store.note(name, record, seen=seen, publish=publish)
         except StoreFailed as failed:
             raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
 

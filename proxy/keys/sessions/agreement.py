@@ -171,7 +171,6 @@ class Agreement:
         return Offer(
             state.name,
             records.encode_session(record, state.name, keyring.record_key),
-            record.epoch,
             record.soft_end - record.created,
             record.key_id,
             record.hard_end - record.created if self._ephemeral else 0,

@@ -140,7 +140,7 @@ async def read(store: GuardedStore, key: RecordKey) -> Uses | None:
 
     Raises StoreFailed when the store does not answer, RecordRefused for a forged note.
     """
-    held = await store.note(NAME, b"", 0)
+    held = await store.note(NAME)
     return None if held is None else decode(held, key)
 
 
@@ -172,7 +172,7 @@ async def _add(
 
     A note that is not authentic is reported, and replaced by one that begins with `since`.
     """
-    seen = await store.note(NAME, b"", 0)
+    seen = await store.note(NAME)
     for _ in range(_MOST_TRIES):
         before = Uses(since, {})
         try:
@@ -184,7 +184,7 @@ async def _add(
         if not counts:
             return True
         mine = encode(Uses(before.since, _sum(before.of, counts), before.epoch + 1), key)
-        answer = await store.note(NAME, mine, before.epoch + 1, seen=seen)
+        answer = await store.note(NAME, mine, seen=seen)
         if answer == mine:
             return True
         seen = answer

@@ -90,38 +90,32 @@ class GuardedStore:
         return await self._ask("find", lambda: self._store.find(name, key_ids, current=current))
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Do as the store inside."""
-        return await self._ask("revoke", lambda: self._store.revoke(name, record, epoch, seen=seen))
+        return await self._ask(
+            "revoke", lambda: self._store.revoke(name, record, not_before, seen=seen)
+        )
 
     async def note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         """Do as the store inside."""
         return await self._ask(
-            "note", lambda: self._store.note(name, record, epoch, seen=seen, publish=publish)
+            "note", lambda: self._store.note(name, record, seen=seen, publish=publish)
         )
 
-    async def keep(  # noqa: PLR0913 - a record, its place, for how long
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
+    async def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
     ) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(
-            "keep", lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)
+            "keep", lambda: self._store.keep(name, key_id, record, keep_ms, seen=seen)
         )
 
     async def erase(self, name: str) -> dict[str, bytes]:

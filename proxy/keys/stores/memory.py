@@ -87,22 +87,15 @@ class MemoryStore:
         return FoundRecords(self._revocations.get(name), keys, now.record if now else None)
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Keep the revocation unless the store holds another than the one seen."""
         if self._revocations.get(name) in {None, seen}:
             self._revocations[name] = record
         return self._revocations[name]
 
-    async def keep(  # noqa: PLR0913 - a record, its place, for how long
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
+    async def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
     ) -> HeldRecords:
         """Keep the record unless the store holds another than the one seen."""
         held = self._held(name, self._keys.get(name, {}).get(key_id))
@@ -114,14 +107,13 @@ class MemoryStore:
     async def note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless the store holds another than the one seen."""
-        if epoch and self._notes.get(name) in {None, seen}:
+        if record is not None and self._notes.get(name) in {None, seen}:
             self._notes[name] = record
         return self._notes.get(name)
 

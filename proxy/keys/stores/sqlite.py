@@ -68,35 +68,27 @@ class SqliteStore:
         return await self._do(SqliteFile.find, name, key_ids, current=current)
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Keep the revocation unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.revoke, name, record, epoch, seen)
+        return await self._do(SqliteFile.revoke, name, record, seen)
 
-    async def keep(  # noqa: PLR0913 - a record, its place, for how long
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
+    async def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
     ) -> HeldRecords:
         """Keep the record unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms, seen)
+        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen)
 
     async def note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.note, name, record, epoch, seen)
+        return await self._do(SqliteFile.note, name, record, seen)
 
     async def erase(self, name: str) -> dict[str, bytes]:
         """Delete the current session and the keys, and overwrite their place in file and log.

@@ -44,12 +44,12 @@ _PRIMARY_CODE: Final = 0xFF
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
-  place TEXT PRIMARY KEY, record BLOB NOT NULL, epoch INTEGER NOT NULL, ends INTEGER NOT NULL
+  place TEXT PRIMARY KEY, record BLOB NOT NULL, ends INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_end ON records (ends);
 """
-_GET: Final = "SELECT record, epoch, ends FROM records WHERE place = ? AND ends > ?"
-_PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
+_GET: Final = "SELECT record, ends FROM records WHERE place = ? AND ends > ?"
+_PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)"
 
 
 class SqliteFile:
@@ -118,12 +118,12 @@ class SqliteFile:
         now = self._row(f"{name}:{CURRENT}") if current else None
         return FoundRecords(self._revocation(name), keys, now[0] if now else None)
 
-    def revoke(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
+    def revoke(self, name: str, record: bytes, seen: bytes | None) -> bytes:
         """Do as the store does."""
-        return self._put_endless(f"{name}:{REVOCATION}", record, epoch, seen)
+        return self._put_endless(f"{name}:{REVOCATION}", record, seen)
 
-    def keep(  # noqa: PLR0913, PLR0917 - as the store says
-        self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int, seen: bytes | None
+    def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, seen: bytes | None
     ) -> HeldRecords:
         """Do as the store does."""
         place = key_place(key_id)
@@ -133,14 +133,14 @@ class SqliteFile:
                 return held
             now = self._now_ms()
             self._clean(now)
-            self._connection.execute(_PUT, (f"{name}:{place}", record, epoch, now + keep_ms))
+            self._connection.execute(_PUT, (f"{name}:{place}", record, now + keep_ms))
             return HeldRecords(record, keep_ms, self._revocation(name))
 
-    def note(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes | None:
+    def note(self, name: str, record: bytes | None, seen: bytes | None) -> bytes | None:
         """Do as the store does."""
         place = f"{name}:{NOTE}"
-        if epoch:
-            return self._put_endless(place, record, epoch, seen)
+        if record is not None:
+            return self._put_endless(place, record, seen)
         row = self._row(place)
         return None if row is None else row[0]
 
@@ -230,23 +230,23 @@ class SqliteFile:
             raise
         self._connection.execute("COMMIT")
 
-    def _put_endless(self, place: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
+    def _put_endless(self, place: str, record: bytes, seen: bytes | None) -> bytes:
         """Replace the record seen by one without an end; return what the file then holds."""
         with self._pages(self._max_pages + _RESERVE_PAGES), self._transaction():
             row = self._row(place)
             if row is not None and row[0] != seen:
                 return row[0]
-            self._connection.execute(_PUT, (place, record, epoch, _NEVER))
+            self._connection.execute(_PUT, (place, record, _NEVER))
             return record
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    def _row(self, place: str) -> tuple[bytes, int, int] | None:
-        found: tuple[bytes, int, int] | None = self._connection.execute(
+    def _row(self, place: str) -> tuple[bytes, int] | None:
+        found: tuple[bytes, int] | None = self._connection.execute(
             _GET, (place, self._now_ms())
         ).fetchone()
-        if found is not None and tuple(map(type, found)) != (bytes, int, int):
+        if found is not None and tuple(map(type, found)) != (bytes, int):
             raise Misshapen  # SQLite keeps what it is given, whatever the column is declared as
         return found
 
@@ -254,7 +254,7 @@ class SqliteFile:
         row = self._row(f"{name}:{place}")
         if row is None:
             return None
-        record, _, ends = row
+        record, ends = row
         return HeldRecords(record, max(ends - self._now_ms(), 1), self._revocation(name))
 
     def _revocation(self, name: str) -> bytes | None:
@@ -264,12 +264,11 @@ class SqliteFile:
     def _keep(self, offer: Offer) -> HeldRecords:
         now = self._now_ms()
         self._clean(now)
-        values = offer.record, offer.epoch
         place = f"{offer.name}:{CURRENT}"
-        self._connection.execute(_PUT, (place, *values, now + offer.ttl_ms))
+        self._connection.execute(_PUT, (place, offer.record, now + offer.ttl_ms))
         if offer.keep_ms:
             place = f"{offer.name}:{key_place(offer.key_id)}"
-            self._connection.execute(_PUT, (place, *values, now + offer.keep_ms))
+            self._connection.execute(_PUT, (place, offer.record, now + offer.keep_ms))
         return HeldRecords(offer.record, offer.ttl_ms, self._revocation(offer.name))
 
     def _clean(self, now: int) -> None:

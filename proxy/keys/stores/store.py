@@ -34,14 +34,12 @@ def erased(name: str) -> str:
 class Offer:
     """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
 
-    `epoch` is stored beside it for processes of release 0.1.0, which compare it. An ephemeral
-    session is also kept under its `key_id`, for `keep_ms`. `made_ms` is when it was made
-    (milliseconds since 1970; 0 is not compared with the store's clock).
+    An ephemeral session is also kept under its `key_id`, for `keep_ms`. `made_ms` is when it was
+    made (milliseconds since 1970; 0 is not compared with the store's clock).
     """
 
     name: str
     record: bytes
-    epoch: int
     ttl_ms: int
     key_id: str = ""
     keep_ms: int = 0
@@ -155,11 +153,11 @@ class Store(Protocol):
         ...
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Replace the revocation seen by this endless one; return what the store then holds.
 
-        The epoch is the time (seconds since 1970) that it revokes. A store with a clock of its own
+        `not_before` (seconds since 1970) is the time that it says. A store with a clock of its own
         raises ClockRefused for a time in the future.
         """
         ...
@@ -167,27 +165,19 @@ class Store(Protocol):
     async def note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         """Replace the note seen by this one; return what the store then holds.
 
-        It has no end. Its name is published if `publish`. Epoch 0 only reads.
+        It has no end. Its name is published if `publish`. None only reads.
         """
         ...
 
-    async def keep(  # noqa: PLR0913 - a record, its place, for how long
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
+    async def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
     ) -> HeldRecords:
         """Replace the record seen under a key id by this one; return what the store then holds.
 

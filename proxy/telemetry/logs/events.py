@@ -217,12 +217,12 @@ _MESSAGES: Final = (
     Event(
         "message.would_refuse",
         "debug",
-        ("request_id", "listener", "rule", "direction", "reason", "caller"),
+        ("request_id", "listener", "rule", "direction", "reason", "client_name"),
         "A rule let something pass that it would refuse one step up: in mode `permissive` if it is"
         " in mode `observe`, in mode `enforce` if it is in mode `permissive`. Once for each message"
         " or WebSocket, with what would be refused first. Without `rule`, some"
-        " rule in mode `observe` would refuse it for its path or method. `caller` is one of the"
-        " listener's `callers`, `other` if it is none of them.",
+        " rule in mode `observe` would refuse it for its path or method. `client_name` is one of"
+        " the listener's `client_names`, `other` if it is none of them.",
     ),
     Event(
         "member.unruled",

@@ -46,12 +46,12 @@ TRIALS: Final = Metric(
 WOULD_REFUSE: Final = Metric(
     "sealyard_step_up_refusals_total",
     "counter",
-    ("listener", "rule", "direction", "reason", "caller"),
+    ("listener", "rule", "direction", "reason", "client_name"),
     "Messages that their rule would refuse one step up for what it lets pass now: in mode"
     " `permissive` if it is in mode `observe`, in mode `enforce` if it is in mode `permissive`."
     " Each message, also a WebSocket, counts once, with what would be refused first."
     " `rule` is empty where some rule in mode `observe` would refuse the message for its path or"
-    " method. `caller` is one of the listener's `callers`, `other` for those that are"
+    " method. `client_name` is one of the listener's `client_names`, `other` for clients that are"
     " none of them, and empty without any.",
 )
 SENSITIVE: Final = Metric(

@@ -24,7 +24,7 @@ from ..http1.gate import Admitted
 from ..interfaces import Reporter
 from ..message_record import Foretold, MessageRecord
 from .admission import AdmittedExchange, Raised, raised
-from .callers import Callers
+from .client_names import ClientNames
 from .sensitive_members import SensitiveMembers
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, kind_of_body
 
@@ -36,10 +36,10 @@ class Ladder:
     """
 
     __slots__ = (
-        "_callers",
         "_climbing",
         "_listener",
         "_members",
+        "_names",
         "_raised",
         "_reporter",
         "_shapes",
@@ -60,7 +60,7 @@ class Ladder:
         self._listener = listener
         self._raised = rule_table.raised
         self._shapes = shapes
-        self._callers = Callers(wanted.callers)
+        self._names = ClientNames(wanted.client_names)
         rules = [one.rule for one in rule_table.rules]
         self._climbing = frozenset(one.name for one in rules if _climbs(one))
         self._members = None
@@ -76,7 +76,7 @@ class Ladder:
         """Note who has sent a request whose rule is below `enforce`."""
         if record.rule in self._climbing:
             headers = admitted.exchange.head.headers
-            record.caller = self._callers.name(headers, admitted.forwarding.client)
+            record.client_name = self._names.name(headers, admitted.forwarding.client)
 
     def passed(self, plan: Plan, record: MessageRecord, *, lasts: bool) -> None:
         """Note that mode `permissive` let a plain value pass, of a message that may `last`."""
@@ -179,7 +179,7 @@ class Ladder:
                 request_id=record.request_id,
                 listener=self._listener,
                 **one._asdict(),
-                caller=record.caller,
+                client_name=record.client_name,
             )
         record.told = len(record.foretold)
 

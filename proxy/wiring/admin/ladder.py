@@ -1,4 +1,4 @@
-"""The ladder of a running service: counts of each day, kept in a file if the operator names one."""
+"""The ladder of a running service: its counts, kept in a file if the operator names one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from ...telemetry.metrics.samples import Facts
 from ...telemetry.reporter import Reporter
 from ..reload.config_files import Source
 from ..reload.reload import deliberate
-from .ladder_days import Key, Ledger, RuleStage, from_json, to_json
-from .verdict import ladder
+from .ladder_counts import Key, Ledger, RuleStage, from_json, rows, to_json
 
 INTERVAL_SECONDS: Final = 60.0
-"""So often counts are added to their day, and the file is written if they have changed."""
+"""The time between two takes of what was counted; the file is written if anything has changed."""
 MOST_BYTES: Final = 64 * 1024 * 1024
 _FACTS_SECONDS: Final = 2.0
 
@@ -104,18 +103,15 @@ class LadderKeeper:
     async def discard(self) -> None:
         """Do nothing: nothing was changed."""
 
-    async def report(self, days: int) -> dict[str, Any]:
-        """Return modes, counts and verdicts of the last `days`, for JSON; 0: of each mode."""
+    async def counted(self) -> dict[str, Any]:
+        """Return each rule's mode and what was counted in it, for JSON."""
         await self.take()
-        settings, now = self._settings(), self._clock()
-        looks = any(one.ladder.finds_sensitive for one in settings.listeners)
         return {
-            "days": days,
-            "at": int(now),
+            "at": int(self._clock()),
             "counted_since": int(self._counted_since),
             "kept": self._file is not None,
-            "rules": ladder(settings, self._ledger, now, days),
-            "unruled": self._ledger.unruled if looks else None,
+            "overflown": self._ledger.overflown,
+            "rules": rows(self._settings(), self._ledger.stages),
         }
 
     def _read(self, file: Path) -> Mapping[Key, RuleStage]:

@@ -22,7 +22,7 @@ from .waiting import WaitingView
 if TYPE_CHECKING:
     from ...admin.auth.access import Access
     from ...admin.operation import Endpoint
-    from ...admin.routes.tap import TapRoutes
+    from ...admin.routes.follow import FollowRoutes
     from ...admin.server import AdminServer
     from .health import HealthThread, HealthView
 
@@ -58,7 +58,7 @@ class AdminListeners:
         self._servers: dict[str, AdminServer] = {}
         self._health: HealthThread | None = None
         self._heartbeat: RepeatingTimer | None = None
-        self._tap: TapRoutes | None = None
+        self._following: FollowRoutes | None = None
         self.calls: AuditedCalls | None = None
         """The audit log for calls, if there is one."""
 
@@ -138,22 +138,23 @@ class AdminListeners:
 
     def _optional(self, service: ServiceView) -> list[Endpoint]:
         """Return the endpoints of the tap and the status page, if the configuration has them."""
-        from ...admin.routes.page import page  # noqa: PLC0415 - see above
-        from ...admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above
-
         admin = self._settings.admin
         served: list[Endpoint] = []
         if admin is not None and admin.tap:
-            self._tap = TapRoutes(service)
-            served += self._tap.all()
+            from ...admin.routes.follow import FollowRoutes  # noqa: PLC0415 - see above
+
+            self._following = FollowRoutes(service)
+            served += self._following.all()
         if admin is not None and admin.status_page:
+            from ...admin.routes.page import page  # noqa: PLC0415 - see above
+
             served += page()
         return served
 
     async def close(self) -> None:
         """Stop serving."""
-        if self._tap is not None:
-            self._tap.close()
+        if self._following is not None:
+            self._following.close()
         for server in self._servers.values():
             await server.close()
         if self._health is not None:

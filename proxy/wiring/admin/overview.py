@@ -1,4 +1,4 @@
-"""The checks, rules and keys of `/v1/status`, made from the facts of all workers."""
+"""What `/v1/status` and `/v1/status/leaks` tell, made from the facts of all workers."""
 
 from __future__ import annotations
 
@@ -32,6 +32,27 @@ def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
             "sealing": int(facts.samples.value(table.SESSIONS, "sealing")),
         },
     }
+
+
+def leaks(settings: Settings, samples: Samples) -> dict[str, Any]:
+    """Return what rules would have done, do not cover and do not seal, for JSON.
+
+    `sensitive` is None where no listener looks for it.
+    """
+    looks = any(one.ladder.finds_sensitive for one in settings.listeners)
+    return {
+        "messages": _counted(samples, table.TRIALS),
+        "values": _counted(samples, table.TRIAL_VALUES),
+        "uncovered": _counted(samples, table.UNCOVERED),
+        "sensitive": _counted(samples, table.SENSITIVE) if looks else None,
+    }
+
+
+def _counted(samples: Samples, metric: Metric) -> list[dict[str, str | int]]:
+    return [
+        {**dict(zip(metric.labels, labels, strict=True)), "number": int(value)}
+        for labels, value in _rows(samples, metric)
+    ]
 
 
 def _rules(settings: Settings, samples: Samples) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
-from ...config.settings import STALLED_SECONDS, ListenerSettings, Settings
+from ...config.settings import STALLED_SECONDS, Settings
 from ...core import leaves
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
@@ -24,12 +24,10 @@ from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader, problems_shown
-from .explainer import Explainer
 from .ladder import LadderKeeper
-from .overview import overview
+from .overview import leaks, overview
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...core.explain.explanation import Explained, Wanted
     from ...keys.participants.operations import ParticipantResult
 
 MOST_KEPT: Final = 400
@@ -172,7 +170,6 @@ class ServiceView:
         self._reporter = reporter
         self._began = self._alive_at = time.monotonic()
         self._viewers = TapViewers(carrier.look)
-        self._explainer = Explainer()
         self._revoked = dict.fromkeys(("keyring", "store", "file", "process"), 0)
 
     @property
@@ -286,21 +283,15 @@ class ServiceView:
         """Seal values, or open tokens."""
         return await self._carrier.operations.values(call)
 
-    async def explain(self, listener: ListenerSettings, wanted: Wanted) -> Explained | None:
-        """Return what would happen to a message at a listener, without a key.
+    async def steps(self) -> Mapping[str, Any]:
+        """Return the modes of all rules, and what was counted in them."""
+        return await self._ladder.counted()
 
-        None while two others are being explained. Raises TimeoutError.
-        """
-        return await self._explainer.explain(listener, wanted)
-
-    async def ladder(self, days: int) -> Mapping[str, Any]:
-        """Return modes, counts and verdicts of all rules; 0 days: since each is in its mode."""
-        return await self._ladder.report(days)
+    async def leaks(self) -> Mapping[str, Any]:
+        """Return what was counted that rules would do, do not cover or do not seal."""
+        facts = await self._carrier.facts(PATIENCE_SECONDS)
+        return leaks(self.settings, facts.samples)
 
     async def reload(self) -> Reloaded:
         """Load the configuration file again; the result says whether it was accepted."""
         return await self._reload()
-
-    def close(self) -> None:
-        """Explain nothing more."""
-        self._explainer.close()

@@ -98,14 +98,13 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     hits, misses = _lookups(sessions)
     samples.add(table.LOOKUPS, hits, labels=("hit",))
     samples.add(table.LOOKUPS, misses, labels=("miss",))
+    names = {one.number: one.id for one in sessions.keyring.keks}
     for number, use in sessions.use.total.items():
-        # After a merge, several KEKs may have one number: the use counts for each of them.
-        names = [one.id for one in sessions.keyring.keks if one.number == number]
-        for name in names or [f"removed-{number}"]:
-            samples.add(table.KEK_OPENED, use.opened, labels=(name,))
-            samples.add(table.KEK_SESSIONS, use.sessions, labels=(name,))
-            if use.last_opened:
-                samples.add(table.KEK_OPENED_AT, use.last_opened, labels=(name,))
+        name = names.get(number, f"removed-{number}")
+        samples.add(table.KEK_OPENED, use.opened, labels=(name,))
+        samples.add(table.KEK_SESSIONS, use.sessions, labels=(name,))
+        if use.last_opened:
+            samples.add(table.KEK_OPENED_AT, use.last_opened, labels=(name,))
     keyring = sessions.keyring
     samples.add(table.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
     for one in keyring.keks:

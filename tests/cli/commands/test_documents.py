@@ -6,11 +6,13 @@ from ..conftest import Run
 
 
 def test_the_schema_is_json_schema(run: Run) -> None:
-    assert json.loads(run("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+    assert json.loads(run("show", "schema").stdout)["$schema"].startswith(
+        "https://json-schema.org/"
+    )
 
 
 def test_the_compact_schema_is_one_line(run: Run) -> None:
-    compact = run("schema", "--compact").stdout
+    compact = run("show", "schema", "--compact").stdout
 
     assert compact.count("\n") == 1
-    assert json.loads(compact) == json.loads(run("schema").stdout)
+    assert json.loads(compact) == json.loads(run("show", "schema").stdout)

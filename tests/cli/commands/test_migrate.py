@@ -388,7 +388,7 @@ def test_the_rate_limits_how_fast_rows_are_read(clinic: Path, run: Run) -> None:
 
 
 def test_the_schema_of_a_job_is_printed(run: Run) -> None:
-    assert json.loads(run("schema", "--job").stdout)["title"] == "Sealyard migration job"
+    assert json.loads(run("show", "schema", "--job").stdout)["title"] == "Sealyard migration job"
 
 
 def test_a_run_loads_no_library_that_it_does_not_use() -> None:

@@ -36,7 +36,7 @@ def test_check_tells_what_is_not_current_and_writes_nothing(tmp_path: Path) -> N
 def test_the_page_of_commands_shows_examples_as_code() -> None:
     page = commands_page()
 
-    assert "```sh\nsealyard version\nsealyard version --json\n```" in page
+    assert "```sh\nsealyard show version\nsealyard show version --json\n```" in page
     assert "\b" not in page
 
 

@@ -10,14 +10,14 @@ from ..conftest import Run
 
 
 def test_versions_are_printed_for_people(run: Run) -> None:
-    lines = run("version").stdout.splitlines()
+    lines = run("show", "version").stdout.splitlines()
 
     assert lines[0].split() == ["sealyard", __version__]
     assert [line.split()[0] for line in lines] == list(version.versions())
 
 
 def test_versions_are_printed_as_json(run: Run) -> None:
-    found = json.loads(run("version", "--json").stdout)
+    found = json.loads(run("show", "version", "--json").stdout)
 
     assert found["python"] == platform.python_version()
     assert found["openssl"].startswith("OpenSSL ")

@@ -36,10 +36,14 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LazyGroup:
     for name in ("lazily_loaded", "lazily_loaded.some"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     places = {
-        "unfit": CommandPlace("some", "Fails."),
-        "fit": CommandPlace("some", "Works."),
-        "other": CommandPlace("some", "Is no command."),
-        "missing": CommandPlace("absent", "Has no module."),
+        "Some": {
+            "unfit": CommandPlace("some", "Fails."),
+            "fit": CommandPlace("some", "Works."),
+        },
+        "Others": {
+            "other": CommandPlace("some", "Is no command."),
+            "missing": CommandPlace("absent", "Has no module."),
+        },
     }
     return LazyGroup("program", places=places, package="lazily_loaded")
 
@@ -48,6 +52,12 @@ def test_commands_come_in_the_order_of_the_table_without_those_that_are_not_ther
     group: LazyGroup,
 ) -> None:
     assert group.list_commands(click.Context(group)) == ["unfit", "fit", "other"]
+
+
+def test_help_lists_each_heading_with_its_commands(group: LazyGroup) -> None:
+    listed = CliRunner().invoke(group, ["--help"]).stdout.partition("\n\nSome:\n")[2]
+
+    assert listed == "  unfit  Fails.\n  fit    Works.\n\nOthers:\n  other  Is no command.\n"
 
 
 def test_a_command_runs(group: LazyGroup) -> None:

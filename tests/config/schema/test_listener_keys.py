@@ -3,7 +3,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.config.ladder_settings import CallerSettings, LadderSettings
+from proxy.config.ladder_settings import LadderSettings, NamedClient
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.schema.listener_keys import LIMITS, ON_CLIENT_CLOSE, SIZES, TIMEOUTS
 from tests.config.builders import changed, loaded, problems_of
@@ -39,9 +39,9 @@ def test_sealed_streams_have_no_limit_unless_given() -> None:
     assert (TrafficLimits().stream, listener.limits.stream) == (None, 4 * 1024**3)
 
 
-def test_callers_have_a_product_a_network_or_both() -> None:
+def test_client_names_have_a_product_a_network_or_both() -> None:
     more = (
-        "unmatched: pass\n    callers:\n    - {name: ios, user_agent: clinic-ios}\n"
+        "unmatched: pass\n    client_names:\n    - {name: ios, user_agent: clinic-ios}\n"
         "    - {name: night, user_agent: clinic-ios, address: 10.2.0.0/16}\n"
         "    find_sensitive: true"
     )
@@ -49,18 +49,18 @@ def test_callers_have_a_product_a_network_or_both() -> None:
 
     assert listener.ladder == LadderSettings(
         (
-            CallerSettings("ios", "clinic-ios"),
-            CallerSettings("night", "clinic-ios", ip_network("10.2.0.0/16")),
+            NamedClient("ios", "clinic-ios"),
+            NamedClient("night", "clinic-ios", ip_network("10.2.0.0/16")),
         ),
         finds_sensitive=True,
     )
 
 
-def test_callers_are_not_too_many() -> None:
+def test_client_names_are_not_too_many() -> None:
     rows = "\n".join(f"    - {{name: c{number}, user_agent: x}}" for number in range(65))
-    text = changed("unmatched: pass", f"unmatched: pass\n    callers:\n{rows}")
+    text = changed("unmatched: pass", f"unmatched: pass\n    client_names:\n{rows}")
     assert problems_of(text) == [
-        "10:5 listeners[0].callers 65 callers are too many; the limit is 64"
+        "10:5 listeners[0].client_names 65 client names are too many; the limit is 64"
     ]
 
 

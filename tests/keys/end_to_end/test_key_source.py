@@ -389,7 +389,7 @@ async def test_a_package_moved_to_another_conversation_is_refused() -> None:
     records = await one.store.dump()
     (place,) = (name for name in records if ":k:" in name and not name.endswith(":list"))
     other = one.keys._package_store.name(Scope("clinic", "c2"))
-    await one.store.keep(other, place.rpartition(":")[2], records[place], 1, 60_000)
+    await one.store.keep(other, place.rpartition(":")[2], records[place], 60_000)
     assert await refusal(one, "bob", sealed, "c2") == "no-package"
     assert one.notices == ["record-forged"]
 

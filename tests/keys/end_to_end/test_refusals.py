@@ -51,7 +51,7 @@ async def put(process: Process, package: StoredPackage) -> None:
     record = package_records.encode(package, name, KEYRING.record_key)
     stands = (await process.store.find(name, [package.key_id])).keys[0]
     seen = None if stands is None else stands.record
-    held = await process.store.keep(name, package.key_id, record, package.issue, 10**7, seen=seen)
+    held = await process.store.keep(name, package.key_id, record, 10**7, seen=seen)
     assert held.record == record
 
 

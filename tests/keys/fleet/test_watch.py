@@ -210,9 +210,9 @@ async def test_a_thousand_forged_markers_change_nothing() -> None:
     evil = a_keyring("k2").promote("k2").disable("k1")
     forged = keyring_marker.encode(keyring_marker.of(evil), name, key)
     for number in range(1000):
-        await store.note(name if number % 2 else f"keyring-{number:022}", forged, 10**19)
+        await store.note(name if number % 2 else f"keyring-{number:022}", forged)
     crowd = Roster({f"{number:021}A": NOW for number in range(1000)})
-    await store.note(roster.NAME, roster.encode_roster(crowd), 10**19)
+    await store.note(roster.NAME, roster.encode_roster(crowd))
     await process.watch.start()
     assert (process.watch.lacking, process.uses) == (False, [keyring])
     assert process.wrong == ["mismatch", "unverified"]
@@ -230,10 +230,10 @@ async def test_a_marker_of_another_version_is_left_alone() -> None:
     store, name = process.store._store, keyring_marker.name_of(keyring)
     label = b"sealyard/v1/record/keyring\x00"
     newer = records.sign(b"\x09" + bytes(60), label, name, keyring.record_key)
-    await store.note(name, newer, 1 << 60)
+    await store.note(name, newer)
     await process.watch.look()
     assert process.wrong == []
-    assert await store.note(name, b"", 0) == newer
+    assert await store.note(name) == newer
 
 
 async def test_a_store_that_is_down_or_is_not_shared_leaves_the_file_in_force() -> None:
@@ -293,11 +293,11 @@ async def test_reports_that_nobody_of_us_wrote_or_of_long_ago_do_not_count() -> 
     name, key = keyring_marker.name_of(keyring), keyring.record_key
     report = presence.Report(b"p" * 8, int(time() - 90) * 1000, 1, keyring.digest, frozenset())
     old = presence.encode(report, f"{name}:p1", key)
-    await one.store.keep(name, "p1", old, 1, 15_000)
-    await one.store.keep(name, "p2", old, 1, 15_000)
-    await one.store.keep(name, "p3", b"x", 1, 15_000)
+    await one.store.keep(name, "p1", old, 15_000)
+    await one.store.keep(name, "p2", old, 15_000)
+    await one.store.keep(name, "p3", b"x", 15_000)
     version = records.sign(b"\x09", b"sealyard/v1/record/keyring-process\x00", f"{name}:p4", key)
-    await one.store.keep(name, "p4", version, 1, 15_000)
+    await one.store.keep(name, "p4", version, 15_000)
     assert await presence.alive(one.store, keyring, time()) == ()
 
 
@@ -306,7 +306,7 @@ async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
     (one,), _ = a_fleet(keyring)
     name = keyring_marker.name_of(keyring)
     for number in range(presence.PLACES):
-        await one.store.keep(name, f"p{number}", b"x", 1, 15_000)
+        await one.store.keep(name, f"p{number}", b"x", 15_000)
     await one.watch.look()
     assert one.wrong == []
 

@@ -113,7 +113,7 @@ async def test_a_record_of_somebody_else_or_edited_is_refused() -> None:
 
     for moved in (record, record[:20] + b"x" + record[21:], b""):
         other = MemoryStore(lambda: 0.0)
-        await other.note(book.place("another"), moved, 9)
+        await other.note(book.place("another"), moved)
         with pytest.raises(ParticipantError, match="record-forged"):
             await a_book(other).find("another")
     with pytest.raises(RecordRefused):

@@ -72,7 +72,7 @@ async def test_a_record_of_somebody_else_or_edited_is_refused() -> None:
 
     for moved in (record, record[:-40] + b"x" + record[-39:], b""):
         other = MemoryStore(lambda: 0.0)
-        await other.note(ours.name("bob"), moved, 9)
+        await other.note(ours.name("bob"), moved)
         with pytest.raises(ParticipantError, match="record-forged"):
             await Participants(guarded(other), KEYRING).find("bob")
 

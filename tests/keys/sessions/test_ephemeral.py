@@ -151,7 +151,7 @@ async def test_a_store_that_keeps_a_key_beyond_its_hard_end_is_not_believed() ->
     record = (await world.store.dump())[f"{name}:cur"]
     world.time.advance(2 * HOUR)
     kid = base64url.encode(key_id).decode()
-    await world.store.replace(Offer(name, record, 2**62, 10**9, kid, 10**9))
+    await world.store.replace(Offer(name, record, 10**9, kid, 10**9))
     assert await opened(world.another_process(), text) is None
 
 

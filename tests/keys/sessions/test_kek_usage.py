@@ -95,7 +95,7 @@ async def test_what_a_store_that_is_down_does_not_take_is_told_later() -> None:
 
 async def test_a_note_that_nobody_of_us_wrote_is_told_of_and_overwritten() -> None:
     store, use = guarded(), KekUse(NOW)
-    await store.note(kek_usage.NAME, b"x" * 60, 2**62)
+    await store.note(kek_usage.NAME, b"x" * 60)
     use.opened(1, NOW)
     assert await told(use, store) == ["record-forged"]
     uses = await kek_usage.read(store, KEY)
@@ -107,10 +107,10 @@ async def test_a_note_of_another_version_is_refused_and_not_overwritten() -> Non
     label, reason = b"sealyard/v1/record/kek-use\x00", "record-version"
     foreign = records.sign(b"\x02more", label, kek_usage.NAME, KEY)
     store, use = guarded(), KekUse(NOW)
-    await store.note(kek_usage.NAME, foreign, 5)
+    await store.note(kek_usage.NAME, foreign)
     use.opened(1, NOW)
     assert await told(use, store) == [reason]
-    assert await store.note(kek_usage.NAME, b"", 0) == foreign
+    assert await store.note(kek_usage.NAME) == foreign
     assert use.total[1].opened == 1
 
 

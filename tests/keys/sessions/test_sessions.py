@@ -375,8 +375,8 @@ async def test_the_store_is_asked_again_later() -> None:
 
 
 async def current_offer(world: World, name: str) -> Offer:
-    held = await world.store.get_or_create(Offer(name, b"", 0, 1))
-    return Offer(name, held.record, 2**62, held.remaining_ms)
+    held = await world.store.get_or_create(Offer(name, b"", 1))
+    return Offer(name, held.record, held.remaining_ms)
 
 
 async def test_an_edited_record_is_refused() -> None:

@@ -7,7 +7,7 @@ from proxy.keys.stores import MemoryStore, Offer, open_store
 
 
 def offer(name: str, record: bytes = b"r") -> Offer:
-    return Offer(name, record, epoch=1, ttl_ms=1000)
+    return Offer(name, record, ttl_ms=1000)
 
 
 async def test_the_oldest_record_makes_room() -> None:

@@ -23,7 +23,7 @@ HOUR = 3600
 
 
 def offer(number: int, record: bytes = b"r", *, key: str = "s1") -> Offer:
-    return Offer(f"n{number}", record, 1, HOUR * 1000, key, 2 * HOUR * 1000 if key else 0)
+    return Offer(f"n{number}", record, HOUR * 1000, key, 2 * HOUR * 1000 if key else 0)
 
 
 async def until_full(store: Store) -> int:
@@ -62,10 +62,10 @@ async def test_live_keys_stay_and_new_conversations_are_refused(kind: str, tmp_p
     assert room is not None
     assert 0.7 < room.taken / room.most <= 1.05
     with pytest.raises(StoreFull):
-        await store.keep("new", "s1", bytes(8000), 1, 1000)
+        await store.keep("new", "s1", bytes(8000), 1000)
     # Those that have keys get another one, and what opens is found.
     await store.replace(offer(3, bytes(400), key="s2"), seen=bytes(400))
-    assert (await store.keep("n4", "s3", b"package", 1, 10**6)).record == b"package"
+    assert (await store.keep("n4", "s3", b"package", 10**6)).record == b"package"
     await store.close()
 
 
@@ -74,7 +74,7 @@ async def test_what_is_not_the_only_copy_is_never_refused(kind: str, tmp_path: P
     store = MAKERS[kind](tmp_path, Time())
     await until_full(store)
     assert await store.revoke("gone", b"revoked", 5) == b"revoked"
-    assert await store.note("fleet", b"noted", 1) == b"noted"
+    assert await store.note("fleet", b"noted") == b"noted"
     assert (await store.find("gone", [])).revocation == b"revoked"
     if kind == "memory":
         for number in range(300):
@@ -110,7 +110,7 @@ def test_a_file_that_is_beyond_its_room_already_opens(tmp_path: Path) -> None:
         with pytest.raises(StoreFull):
             small.get_or_create(offer(10**6, bytes(8000)))
         assert small.find("n7", ["s1"]).keys[0] is not None
-        assert small.revoke("gone", b"revoked", 5, None) == b"revoked"
+        assert small.revoke("gone", b"revoked", None) == b"revoked"
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -187,6 +187,6 @@ async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
     number = await until_full(store)
     assert (await store.find("n0", ["s1"])).keys[0] is not None
     with pytest.raises(StoreFull):
-        await store.keep(f"n{number + 1}", "s1", bytes(400), 1, 10**6)
+        await store.keep(f"n{number + 1}", "s1", bytes(400), 10**6)
     await store.close()
     assert issubclass(KeysFull, KeyUnavailable)

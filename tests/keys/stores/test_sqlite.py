@@ -29,7 +29,7 @@ from proxy.keys.stores.sqlite import SqliteStore
 async def main():
     store = SqliteStore(Path(sys.argv[1]), time.time)
     for number in range(10**6):
-        await store.get_or_create(Offer(f"n{number}", b"r%d" % number, 1, 10**7))
+        await store.get_or_create(Offer(f"n{number}", b"r%d" % number, 10**7))
         print(number, flush=True)
 asyncio.run(main())
 """
@@ -46,7 +46,7 @@ def test_what_a_killed_process_kept_is_there(tmp_path: Path) -> None:
 
     async def found() -> bytes:
         store = SqliteStore(path, time.time)
-        held = await store.get_or_create(Offer(f"n{last}", b"new", 1, 10**7))
+        held = await store.get_or_create(Offer(f"n{last}", b"new", 10**7))
         await store.close()
         return held.record
 
@@ -63,7 +63,7 @@ def test_what_was_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
 async def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "keys.db", time.time)
     await store.open(lambda _: None)
-    await store.get_or_create(Offer("n", b"r", 1, 1000))
+    await store.get_or_create(Offer("n", b"r", 1000))
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}  # noqa: ASYNC240 - a test may block
     await store.close()
     assert set(modes.values()) == {0o600}
@@ -89,7 +89,7 @@ async def test_an_erasure_fails_while_a_reader_keeps_the_key_in_the_log(
 ) -> None:
     monkeypatch.setattr(sqlite, "OVERWRITE_SECONDS", 0.1)
     store, record = SqliteStore(tmp_path / "keys.db", time.time), b"wrapped key" * 9
-    await store.keep("n", "s1", record, 1, 10**6)
+    await store.keep("n", "s1", record, 10**6)
     with a_reader(tmp_path / "keys.db"):
         with pytest.raises(StoreFailed, match="log-not-overwritten"):
             await store.erase("n")
@@ -101,7 +101,7 @@ async def test_an_erasure_fails_while_a_reader_keeps_the_key_in_the_log(
 
 async def test_an_erasure_waits_for_a_reader_and_keeps_no_others_waiting(tmp_path: Path) -> None:
     store, record = SqliteStore(tmp_path / "keys.db", time.time), b"wrapped key" * 9
-    await store.keep("n", "s1", record, 1, 10**6)
+    await store.keep("n", "s1", record, 10**6)
     with a_reader(tmp_path / "keys.db") as reader:
         erasing = asyncio.get_running_loop().create_task(store.erase("n"))
         await asyncio.sleep(0.3)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen, Stale
-from .scripts import CLOCK_REFUSED, EPOCH_DIGITS
+from .scripts import CLOCK_REFUSED
 
 _SLOTS: Final = 16_384
 _MOST_PORT: Final = 65_535
@@ -68,13 +68,13 @@ def many(
 
 
 def record(answer: Answer) -> bytes | None:
-    """Return the record under a key, without the epoch before it; None for none."""
-    return None if answer is None else text(answer)[EPOCH_DIGITS:]
+    """Return the record under a key; None for none."""
+    return None if answer is None else text(answer)
 
 
 def present(answer: Answer) -> bytes:
     """Return the record under a key that cannot be empty now."""
-    return text(answer)[EPOCH_DIGITS:]
+    return text(answer)
 
 
 def held(answer: Answer) -> HeldRecords:

@@ -1,9 +1,8 @@
 """The store's operations as Lua scripts: each is atomic, on Redis' clock, within one hash slot.
 
-A value is the epoch in 20 digits and then the record. A script cannot tell whether a record is
-authentic, so it does not decide by its contents: it replaces a record only if it is the one that
-the caller has `seen` and verified with the record key. The epoch is for processes of release 0.1.0
-beside us, which compare it.
+A value is a record. A script cannot tell whether one is authentic, so it does not decide by its
+contents: it replaces a record only if it is the one that the caller has `seen` and verified with
+the record key.
 
 Each answer begins with the last argument, a mark that no other call has, and Redis' time: an answer
 to an earlier call is recognized, and every answer tells how far our clock is from that of Redis.
@@ -14,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-EPOCH_DIGITS: Final = 20
 CLOCK_REFUSED: Final = b"clock"
 PROBE: Final = "probe"
 """A name that no conversation has, to check whether Redis does what it must."""
@@ -48,12 +46,12 @@ local function read(key)
   return string.find(value.err, 'WRONGTYPE', 1, true) and '' or redis.call('GET', key)
 end
 local function others(held, seen)
-  return held and seen ~= '=' .. string.sub(held, 21)
+  return held and seen ~= '=' .. held
 end
 """
 
 # KEYS  current session, revocation, and for an ephemeral session its key
-# ARGV  value, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name, seen
+# ARGV  record, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name, seen
 _BEGIN: Final = (
     _READ
     + """
@@ -118,27 +116,27 @@ return found
 """
 )
 
-# KEYS  revocation;  ARGV  value, whose epoch is a time in seconds, channel, name, most skew s, seen
+# KEYS  revocation;  ARGV  record, the time that it says (seconds), channel, name, most skew s, seen
 REVOKE: Final = marked(
     _READ
     + """
-local latest = time[1] + tonumber(ARGV[4])
-if tonumber(string.sub(ARGV[1], 1, 20)) > latest then
+local latest = time[1] + tonumber(ARGV[5])
+if tonumber(ARGV[2]) > latest then
   return {'clock'}
 end
 local held = read(KEYS[1])
-if others(held, ARGV[5]) then
+if others(held, ARGV[6]) then
   return held
 end
 redis.call('SET', KEYS[1], ARGV[1])
 """
-    + _PUBLISH.format(channel="ARGV[2]", name="ARGV[3]")
+    + _PUBLISH.format(channel="ARGV[3]", name="ARGV[4]")
     + """
 return ARGV[1]
 """
 )
 
-# KEYS  what is kept, revocation;  ARGV  value, keep ms, seen
+# KEYS  what is kept, revocation;  ARGV  record, keep ms, seen
 KEEP: Final = marked(
     _READ
     + """
@@ -153,23 +151,23 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
 )
 
-# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept, channel or nothing, name,
+# KEYS  note;  ARGV  `=` and the record (or an empty text to read only), channel or nothing, name,
 #       seen
 NOTE: Final = marked(
     _READ
     + """
 local held = read(KEYS[1])
-local asks = string.sub(ARGV[1], 1, 20) == string.rep('0', 20)
-if asks or others(held, ARGV[4]) then
+if ARGV[1] == '' or others(held, ARGV[4]) then
   return held
 end
-redis.call('SET', KEYS[1], ARGV[1])
+local record = string.sub(ARGV[1], 2)
+redis.call('SET', KEYS[1], record)
 if ARGV[2] ~= '' then
 """
     + _PUBLISH.format(channel="ARGV[2]", name="ARGV[3]")
     + """
 end
-return ARGV[1]
+return record
 """
 )
 

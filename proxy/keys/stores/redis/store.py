@@ -30,7 +30,7 @@ from ..store import (
 )
 from . import replies, scripts
 from .client import closed, translated
-from .scripts import EPOCH_DIGITS, PROBE, Script
+from .scripts import PROBE, Script
 from .topology import reach
 
 _T = TypeVar("_T")
@@ -99,40 +99,32 @@ class RedisStore:
         )
 
     async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
     ) -> bytes:
         """Keep the revocation unless the store holds another than the one seen."""
         skew = CLOCK_SKEW_MS // 1000
-        arguments = [_value(record, epoch), self._channel, name, skew, _seen(seen)]
+        arguments = [record, not_before, self._channel, name, skew, _given(seen)]
         keys = [self._key(name, REVOCATION)]
         return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
 
-    async def keep(  # noqa: PLR0913 - a record, its place, for how long
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
+    async def keep(
+        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
     ) -> HeldRecords:
         """Keep the record unless the store holds another than the one seen."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
-        arguments = [_value(record, epoch), keep_ms, _seen(seen)]
+        arguments = [record, keep_ms, _given(seen)]
         return await self._run(scripts.KEEP, keys, arguments, replies.held)
 
     async def note(
         self,
         name: str,
-        record: bytes,
-        epoch: int,
+        record: bytes | None = None,
         *,
         seen: bytes | None = None,
         publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless the store holds another than the one seen."""
-        arguments = [_value(record, epoch), self._channel if publish else "", name, _seen(seen)]
+        arguments = [_given(record), self._channel if publish else "", name, _given(seen)]
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
 
@@ -189,14 +181,14 @@ class RedisStore:
     async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
         places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
         arguments: list[Any] = [
-            _value(offer.record, offer.epoch),
+            offer.record,
             offer.ttl_ms,
             offer.keep_ms,
             offer.made_ms,
             CLOCK_SKEW_MS,
             self._channel,
             offer.name,
-            _seen(seen),
+            _given(seen),
         ]
         keys = [self._key(offer.name, place) for place in places]
         return await self._run(script, keys, arguments, replies.held)
@@ -295,10 +287,6 @@ class RedisStore:
             await closed(line)
 
 
-def _value(record: bytes, epoch: int) -> bytes:
-    return b"%0*d" % (EPOCH_DIGITS, epoch) + record
-
-
-def _seen(record: bytes | None) -> bytes:
-    """Return what a script compares with the stored record."""
+def _given(record: bytes | None) -> bytes:
+    """Return how a script is told of a record, or that there is none."""
     return b"" if record is None else b"=" + record

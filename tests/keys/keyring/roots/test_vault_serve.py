@@ -21,7 +21,7 @@ from tests.keys.keyring.roots.openbao import KEY, OpenBao, needs_openbao, runnin
 from tests.scenarios.rig import Load, Served, backend
 from tests.scenarios.test_roots import answered, asked, send, sidecar, until
 
-pytestmark = needs_openbao
+pytestmark = [needs_openbao, pytest.mark.cold]  # they look at the environment of a process
 
 
 @pytest.fixture(scope="module")

@@ -36,10 +36,10 @@ from ..core.explain.explanation import (
 from ..core.http.message import Direction, Headers, RequestHead, header_values
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
-from ..traffic.exchange.explained_steps import ExplainedHandler, ExplainedSteps, Notes
 from ..traffic.exchange.way_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
+from .noted_steps import ExplainedHandler, ExplainedSteps, Notes
 from .played import PlayedBackend, PlayedClient, Received
 
 clock: Final = time.time

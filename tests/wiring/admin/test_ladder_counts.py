@@ -1,4 +1,4 @@
-"""The ledger of the ladder: days, restarts, other rules under an old name, and its bounds."""
+"""The ledger of the ladder: days, restarts, other rules under an old name, bounds; its verdict."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cli.support.steps import judged
 from proxy.config.settings import (
     KeySettings,
     ListenerSettings,
@@ -23,20 +25,19 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.rules.model import Block, Rule, Verdict
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Samples
-from proxy.wiring.admin.ladder_days import (
-    DAY,
-    MOST_DAYS,
+from proxy.wiring.admin.ladder_counts import (
     MOST_REFUSALS,
     OTHER,
     Ledger,
     fingerprint,
     from_json,
     mode_of,
+    rows,
     to_json,
 )
-from proxy.wiring.admin.verdict import ladder, next_mode
 from tests.factories import an_item
 
+DAY = 86_400
 ROOT = Path(__file__).parents[3]
 OPENING = Block(decrypt=(an_item("$.a"),))
 SEALING = Block(encrypt=(an_item("$.a"),))
@@ -70,9 +71,15 @@ def samples(messages: int = 0, *refusals: tuple[str, int], rule: str = "r") -> S
     return made
 
 
-def told(ledger: Ledger, rule: Rule, now: float, days: int = 0) -> dict[str, object]:
-    (row,) = ladder(settings(rule), ledger, now, days)
+def told(ledger: Ledger, rule: Rule, now: float, days: int = 0) -> dict[str, Any]:
+    (row,) = verdicts(settings(rule), ledger, now, days)
     return row
+
+
+def verdicts(settings: Settings, ledger: Ledger, now: float, days: int = 0) -> list[dict[str, Any]]:
+    """Return what `sealyard status --steps` makes of what was counted."""
+    counted = {"at": int(now), "counted_since": 0, "kept": True, "overflown": ledger.overflown}
+    return list(judged({**counted, "rules": rows(settings, ledger.stages)}, days)["rules"])
 
 
 @given(
@@ -94,9 +101,11 @@ def test_nothing_is_lost_or_counted_twice_over_takes_and_restarts(
             ledger = Ledger(from_json(json.loads(json.dumps(to_json(ledger.stages)))))
             messages = refusals = 0
 
-    counts = ledger.stages["api", "r"].within(now, 0)
-    assert counts.messages == sum(step[0] for step in steps)
-    assert sum(counts.would_refuse.values()) == sum(step[1] for step in steps)
+    stage = ledger.stages["api", "r"]
+    assert stage.messages == sum(step[0] for step in steps)
+    assert sum(one.messages for one in stage.would_refuse.values()) == sum(
+        step[1] for step in steps
+    )
     assert told(ledger, rule, now)["since"] == int(LATE)
 
 
@@ -107,7 +116,8 @@ def test_only_the_days_that_are_asked_for_count() -> None:
 
     now = LATE + 8 * DAY
     assert told(ledger, rule, now, 0)["because"] == ["2 of 9 messages would be refused"]
-    assert (told(ledger, rule, now, 7)["safe"], told(ledger, rule, now, 7)["messages"]) == (True, 4)
+    week = told(ledger, rule, now, 7)
+    assert (week["safe"], week["messages"], week["would_refuse"]) == (True, 9, [])
     assert told(ledger, rule, now, 9)["because"] == [
         "2 of 9 messages would be refused",
         "8.0 of 9 days are over",
@@ -149,7 +159,9 @@ def test_permissive_ends_by_itself() -> None:
     ],
 )
 def test_what_opens_nothing_needs_no_mode_permissive(rule: Rule, above: str | None) -> None:
-    assert next_mode(rule, mode_of(rule, LATE)) == above
+    ledger = Ledger({})
+    ledger.take(settings(rule), samples(), LATE)
+    assert told(ledger, rule, LATE)["next"] == above
 
 
 def test_what_no_rule_is_named_for_counts_against_all_that_observe() -> None:
@@ -159,7 +171,7 @@ def test_what_no_rule_is_named_for_counts_against_all_that_observe() -> None:
     made.merge(samples(4, ("ambiguous-path", 2), rule=""))
     ledger.take(both, made, LATE)
 
-    first, second = ladder(both, ledger, LATE, 0)
+    first, second = verdicts(both, ledger, LATE)
     assert first["because"] == [
         "2 requests beside the rules would be refused for their path or method"
     ]
@@ -183,20 +195,23 @@ def test_what_could_not_be_counted_makes_nothing_safe() -> None:
     ]
 
 
+def test_messages_that_came_long_ago_make_nothing_safe() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    ledger.take(settings(rule), samples(5), LATE)
+    now = LATE + 8 * DAY
+
+    assert told(ledger, rule, now, 7)["because"] == ["no message came"]
+    assert told(ledger, rule, now, 0)["safe"] is True
+
+
 def test_the_ledger_is_bounded() -> None:
     rule, ledger = a_rule(observes=True), Ledger({})
     kinds = [(f"reason-{number}", number + 1) for number in range(3 * MOST_REFUSALS)]
-    for day in range(2 * MOST_DAYS):
-        ledger.take(settings(rule), samples(day + 1, *kinds), LATE + day * DAY)
-
-    stage = ledger.stages["api", "r"]
-    assert len(stage.days) == MOST_DAYS - 1 or len(stage.days) == MOST_DAYS
-    first = Ledger({})
-    first.take(settings(rule), samples(1, *kinds), LATE)
-    (held,) = first.stages["api", "r"].days.values()
-    assert len(held.would_refuse) == MOST_REFUSALS + 1
-    assert sum(held.would_refuse.values()) == sum(number for _, number in kinds)
-    assert held.would_refuse[OTHER] > 0
+    ledger.take(settings(rule), samples(1, *kinds), LATE)
+    held = ledger.stages["api", "r"].would_refuse
+    assert len(held) == MOST_REFUSALS + 1
+    assert sum(one.messages for one in held.values()) == sum(number for _, number in kinds)
+    assert held[OTHER].messages > 0
     ledger.take(settings(), samples(), LATE)
     assert ledger.stages == {}
 
@@ -214,8 +229,9 @@ def test_a_file_of_another_form_is_none(text: str) -> None:
 _PRINT = """\
 import sys
 from pathlib import Path
+from typing import Any
 from proxy.config.load import load
-from proxy.wiring.admin.ladder_days import fingerprint
+from proxy.wiring.admin.ladder_counts import fingerprint
 for path in map(Path, sys.argv[1:]):
     for listener in load(path, {"SEALYARD_PASSPHRASE": "x"}).settings.listeners:
         for rule in listener.rules:

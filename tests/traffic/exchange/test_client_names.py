@@ -1,4 +1,4 @@
-"""Callers: who is told apart by what the configuration names, and never by what a client chose."""
+"""Client names: the configuration tells clients apart, never a text of their own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.config.ladder_settings import CallerSettings
-from proxy.traffic.exchange.callers import Callers
+from proxy.config.ladder_settings import NamedClient
+from proxy.traffic.exchange.client_names import ClientNames
 
-CALLERS = Callers(
+NAMES = ClientNames(
     (
-        CallerSettings("night", "clinic-ios", ip_network("10.9.0.0/16")),
-        CallerSettings("ios", "clinic-ios"),
-        CallerSettings("reports", None, ip_network("10.0.0.0/8")),
-        CallerSettings("site", None, ip_network("2001:db8::/48")),
+        NamedClient("night", "clinic-ios", ip_network("10.9.0.0/16")),
+        NamedClient("ios", "clinic-ios"),
+        NamedClient("reports", None, ip_network("10.0.0.0/8")),
+        NamedClient("site", None, ip_network("2001:db8::/48")),
     )
 )
 
@@ -34,15 +34,15 @@ CALLERS = Callers(
         (b"ada@example.org", "192.0.2.1", "other"),
     ],
 )
-def test_a_caller_is_named_as_the_configuration_says(
+def test_a_client_is_named_as_the_configuration_says(
     agent: bytes, client: str, expected: str
 ) -> None:
-    assert CALLERS.name(((b"User-Agent", agent),), client) == expected
+    assert NAMES.name(((b"User-Agent", agent),), client) == expected
 
 
-def test_without_callers_nobody_is_named() -> None:
-    assert Callers().name(((b"User-Agent", b"clinic-ios/3"),), "10.1.2.3") == ""
+def test_without_names_nobody_is_named() -> None:
+    assert ClientNames().name(((b"User-Agent", b"clinic-ios/3"),), "10.1.2.3") == ""
 
 
 def test_a_request_without_a_user_agent_is_told_by_its_address_alone() -> None:
-    assert CALLERS.name((), "10.9.3.4") == "reports"
+    assert NAMES.name((), "10.9.3.4") == "reports"

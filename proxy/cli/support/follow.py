@@ -1,21 +1,17 @@
-"""`sealyard tap`: live messages in a terminal, by kind and size."""
+"""Live messages in a terminal, by kind and size, never by value."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from ..support import console
-from ..support.admin_client import AdminListener, ca_option, token_file_option
-from ..support.configuration import config_option
+from . import console
+from .admin_client import AdminListener
 
 _COLUMNS: Final = (
     ("client", "client sent"),
@@ -33,39 +29,9 @@ _REFUSED: Final = "\x1b[31m"
 _END: Final = "\x1b[0m"
 
 
-@click.command()
-@config_option
-@token_file_option
-@ca_option
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Exit after N messages.")
-@console.as_json
-def tap(
-    *,
-    config: Path | None,
-    token_file: Path | None,
-    ca: Path | None,
-    count: int | None,
-    as_json: bool,
-) -> None:
-    """Show the messages that pass a running Sealyard: kinds and sizes, never a value.
-
-    \b
-    sealyard tap
-    sealyard tap --json --count 100
-
-    Calls the admin listener of the configuration, which must have `tap: true`. Names are shown only
-    if they are in the rules. Above twenty messages per second, some are shown and the rest is
-    counted. Press Ctrl-C to stop.
-    """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    admin = AdminListener(config, token_file, ca)
-    paint = _Paint(colors=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_show(admin, _Output(paint, as_json=as_json, left=count)))
-
-
 class _Paint:
-    def __init__(self, *, colors: bool) -> None:
-        self._colors = colors
+    def __init__(self, *, as_json: bool) -> None:
+        self._colors = not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
     def __call__(self, color: str, text: str) -> str:
         return f"{color}{text}{_END}" if self._colors and text else text
@@ -74,8 +40,8 @@ class _Paint:
 class _Output:
     """Writes messages up to a number."""
 
-    def __init__(self, paint: _Paint, *, as_json: bool, left: int | None) -> None:
-        self._paint = paint
+    def __init__(self, *, as_json: bool, left: int | None) -> None:
+        self._paint = _Paint(as_json=as_json)
         self._as_json = as_json
         self._left = left
 
@@ -95,8 +61,13 @@ class _Output:
         return True
 
 
-async def _show(admin: AdminListener, output: _Output) -> None:
-    async with admin.get("/v1/tap", missing=_NO_TAP) as answer:
+async def follow(admin: AdminListener, *, as_json: bool, count: int | None) -> None:
+    """Write messages as they pass, `count` of them, or until the connection ends.
+
+    Raises Failure where the tap is off, and at the end of the connection.
+    """
+    output = _Output(as_json=as_json, left=count)
+    async with admin.get("/v1/status/follow", missing=_NO_TAP) as answer:
         async for line in answer.content:
             if line.strip() and not output.take(json.loads(line)):
                 return

@@ -1,16 +1,19 @@
-"""What the ladder has counted: for each rule its mode, since when, and the counts of each day."""
+"""What the ladder has counted: for each rule its mode, since when, and what it has met in it.
+
+What the counts mean for a step up, whoever reads them decides.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from ...config.settings import Settings
-from ...core.rules.model import Behaviour, Rule
+from ...core.rules.model import Behaviour, Block, Rule
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 
@@ -18,13 +21,10 @@ Key = tuple[str, str]
 """Listener and rule; the rule is empty for what is counted of a listener without naming a rule."""
 Mode = Literal["observe", "permissive", "enforce"]
 Refusal = tuple[str, str, str]
-"""Direction, reason and caller."""
+"""Direction, reason and client name."""
 
-DAY: Final = 86_400
-MOST_DAYS: Final = 90
 MOST_REFUSALS: Final = 64
-"""So many kinds of refusals are kept of one rule and day; others are counted together."""
-MOST_UNRULED: Final = 200
+"""Upper number of kinds of refusals that are kept of one rule; others are counted together."""
 OTHER: Final = ("other", "other", "other")
 OVERFLOWN: Final = ("other", "other")
 """The key of what metrics count together, since they have too many series."""
@@ -39,21 +39,6 @@ class Counts:
     refused: int = 0
     plain: int = 0
     would_refuse: dict[Refusal, int] = field(default_factory=dict)
-
-    def add(self, more: Counts) -> None:
-        """Add other counts."""
-        self.messages += more.messages
-        self.refused += more.refused
-        self.plain += more.plain
-        for refusal, number in more.would_refuse.items():
-            self.refuses(refusal, number)
-
-    def refuses(self, refusal: Refusal, number: int) -> None:
-        """Add messages that would be refused."""
-        held = self.would_refuse
-        if refusal not in held and len(held) >= MOST_REFUSALS:
-            refusal = OTHER
-        held[refusal] = held.get(refusal, 0) + number
 
     def less(self, before: Counts) -> Counts:
         """Return what was counted after `before`."""
@@ -74,61 +59,71 @@ class Counts:
         return not (self.messages or self.refused or self.plain or self.would_refuse)
 
 
+class RefusalCount(NamedTuple):
+    """How many messages would be refused one step up, and when the last of them was counted."""
+
+    messages: int
+    last: int
+
+
 @dataclass(slots=True)
 class RuleStage:
-    """One rule in one mode, and what was counted since then, by days since 1970.
+    """One rule in one mode, and what was counted since then. Times are in seconds since 1970.
 
-    `rule` is the fingerprint of the rule: another one begins anew. `since` is in seconds since
-    1970; `seen` says that the ladder has seen the rule enter the mode, so that it is no later.
+    `rule` is the fingerprint of the rule: another one begins anew. `seen` says that the ladder has
+    seen the rule enter the mode, so that `since` is no later. `last` is when anything was counted.
     """
 
     mode: Mode
     rule: str
-    since: float
+    since: int
     seen: bool
-    days: dict[int, Counts] = field(default_factory=dict)
+    last: int = 0
+    messages: int = 0
+    refused: int = 0
+    plain: int = 0
+    would_refuse: dict[Refusal, RefusalCount] = field(default_factory=dict)
 
-    def within(self, now: float, days: int) -> Counts:
-        """Return what was counted in the last `days`; 0: since the stage began."""
-        first = int(now // DAY) - days if days else 0
-        found = Counts()
-        for day, counts in self.days.items():
-            if day >= first:
-                found.add(counts)
-        return found
+    def add(self, more: Counts, now: int) -> None:
+        """Add what was counted until `now`."""
+        self.last = now
+        self.messages += more.messages
+        self.refused += more.refused
+        self.plain += more.plain
+        held = self.would_refuse
+        for each, number in more.would_refuse.items():
+            refusal = each if each in held or len(held) < MOST_REFUSALS else OTHER
+            before = held.get(refusal, RefusalCount(0, now))
+            held[refusal] = RefusalCount(before.messages + number, now)
 
 
 class Ledger:
-    """Adds what metrics have counted to the days of each rule. One object serves one process."""
+    """Adds what metrics have counted to the mode of each rule. One object serves one process."""
 
     def __init__(self, stages: Mapping[Key, RuleStage]) -> None:
         """Begin with the stages of earlier processes."""
         self.stages = dict(stages)
         self._totals: dict[Key, Counts] = {}
         self._begun = bool(stages)
-        self.unruled: list[dict[str, str | int | None]] = []
 
     def take(self, settings: Settings, samples: Samples, now: float) -> bool:
         """Add what was counted since the last call; return whether anything has changed.
 
         `settings` are those in force, `samples` count from the start of this process.
         """
-        totals, today, changed = _totals(samples), int(now // DAY), False
+        totals, changed = _totals(samples), False
         stages: dict[Key, RuleStage] = {}
         for key, mode, rule in _rules(settings, now):
             stage = self.stages.get(key)
             if stage is None or (stage.mode, stage.rule) != (mode, rule):
-                stage = RuleStage(mode, rule, now, self._begun)
+                stage = RuleStage(mode, rule, int(now), self._begun)
                 changed = True
             stages[key] = stage
             new = totals.get(key, Counts()).less(self._totals.get(key, Counts()))
             if not new.empty:
-                stage.days.setdefault(today, Counts()).add(new)
+                stage.add(new, int(now))
                 changed = True
-            for day in [day for day in stage.days if day <= today - MOST_DAYS]:
-                del stage.days[day]
         self.stages, self._totals, self._begun = stages, totals, True
-        self.unruled = _unruled(samples)
         return changed
 
     @property
@@ -195,8 +190,8 @@ def _totals(samples: Samples) -> dict[Key, Counts]:
             continue
         counts = found.setdefault((labels[0], labels[1]), Counts())
         if name == table.WOULD_REFUSE.name:
-            direction, reason, caller = labels[2:]
-            counts.would_refuse[direction, reason, caller] = number
+            direction, reason, client_name = labels[2:]
+            counts.would_refuse[direction, reason, client_name] = number
         elif name == table.MESSAGES.name:
             counts.messages += number
             counts.refused += number if labels[2] == "refused" else 0
@@ -205,46 +200,52 @@ def _totals(samples: Samples) -> dict[Key, Counts]:
     return found
 
 
-def _unruled(samples: Samples) -> list[dict[str, str | int | None]]:
-    """Return the members that look sensitive and that no rule seals, the most frequent first."""
-    found = [
-        (int(values[0]), labels) for name, labels, values in samples if name == table.SENSITIVE.name
-    ]
-    found.sort(reverse=True)
-    return [
-        {**{key: text or None for key, text in zip(table.SENSITIVE.labels, labels, strict=True)},
-         "messages": number}
-        for number, labels in found[:MOST_UNRULED]
-    ]  # fmt: skip
-
-
 _COUNTED: Final = frozenset({table.WOULD_REFUSE.name, table.MESSAGES.name, table.VALUES.name})
 
 
-def to_json(stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
-    """Return the stages for a file."""
+def rows(settings: Settings, stages: Mapping[Key, RuleStage]) -> list[dict[str, Any]]:
+    """Return for each rule its mode and what was counted in it, for JSON.
+
+    The rule is empty for requests of which no rule is named.
+    """
+    rules = {(one.name, rule.name): rule for one in settings.listeners for rule in one.rules}
+    return [
+        {**_row(key, stage), **_of_rule(rules[key].blocks if key in rules else ())}
+        for key, stage in stages.items()
+    ]
+
+
+def _of_rule(blocks: Sequence[Block]) -> dict[str, Any]:
+    ends = (one.permissive_until for one in blocks if one.permissive_until is not None)
+    return {"until": max(ends, default=None), "opens": any(one.decrypt for one in blocks)}
+
+
+def _row(key: Key, stage: RuleStage) -> dict[str, Any]:
+    listener, rule = key
     return {
-        "version": VERSION,
-        "rules": [
-            {
-                "listener": listener,
-                "rule": rule,
-                "mode": stage.mode,
-                "fingerprint": stage.rule,
-                "since": stage.since,
-                "seen": stage.seen,
-                "days": [
-                    [day, one.messages, one.refused, one.plain, _refusals(one)]
-                    for day, one in sorted(stage.days.items())
-                ],
-            }
-            for (listener, rule), stage in stages.items()
+        "listener": listener,
+        "rule": rule,
+        "mode": stage.mode,
+        "fingerprint": stage.rule,
+        "since": stage.since,
+        "seen": stage.seen,
+        "last": stage.last,
+        "messages": stage.messages,
+        "refused": stage.refused,
+        "plain": stage.plain,
+        "would_refuse": [
+            {**dict(zip(_REFUSAL, refusal, strict=True)), **foretold._asdict()}
+            for refusal, foretold in stage.would_refuse.items()
         ],
     }
 
 
-def _refusals(counts: Counts) -> list[list[str | int]]:
-    return [[*refusal, number] for refusal, number in counts.would_refuse.items()]
+_REFUSAL: Final = ("direction", "reason", "client_name")
+
+
+def to_json(stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
+    """Return the stages for a file."""
+    return {"version": VERSION, "rules": [_row(*one) for one in stages.items()]}
 
 
 def from_json(document: Any) -> dict[Key, RuleStage]:  # noqa: ANN401 - whatever the file holds
@@ -261,14 +262,12 @@ def _stage(one: Any) -> tuple[Key, RuleStage]:  # noqa: ANN401 - whatever the fi
     mode: Mode = one["mode"]
     if mode not in {"observe", "permissive", "enforce"}:
         raise ValueError("mode")
-    days = {
-        int(day): Counts(
-            int(messages),
-            int(refused),
-            int(plain),
-            {(str(a), str(b), str(c)): int(number) for a, b, c, number in refusals},
-        )
-        for day, messages, refused, plain, refusals in one["days"]
-    }
-    stage = RuleStage(mode, str(one["fingerprint"]), float(one["since"]), bool(one["seen"]), days)
+    numbers = {name: int(one[name]) for name in ("last", "messages", "refused", "plain")}
+    since, seen = int(one["since"]), bool(one["seen"])
+    refusals: dict[Refusal, RefusalCount] = {}
+    for each in one["would_refuse"]:
+        direction, reason, client_name = (str(each[name]) for name in _REFUSAL)
+        foretold = RefusalCount(int(each["messages"]), int(each["last"]))
+        refusals[direction, reason, client_name] = foretold
+    stage = RuleStage(mode, str(one["fingerprint"]), since, seen, would_refuse=refusals, **numbers)
     return (str(one["listener"]), str(one["rule"])), stage

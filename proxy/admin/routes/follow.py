@@ -1,4 +1,4 @@
-"""`GET /v1/tap`: messages as they pass, by shape and size, with the status beside them."""
+"""`GET /v1/status/follow`: messages as they pass, by shape and size, with the status."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _STATUS_LOOKS: Final = 4
 _SILENT_LOOKS: Final = 10
 _MOST_STREAMS: Final = 8
 
-TAP: Final = Operation(
-    "tap",
+FOLLOW: Final = Operation(
+    "follow",
     "GET",
-    "/v1/tap",
+    "/v1/status/follow",
     "read",
     "Stream messages as they pass, by kind and size, never by value, until the caller closes it.",
     (
@@ -70,7 +70,7 @@ TAP: Final = Operation(
 )
 
 
-class TapRoutes:
+class FollowRoutes:
     """Streams to viewers. `seconds` is the time between two looks."""
 
     def __init__(self, service: AdminService, *, seconds: float = _LOOK_SECONDS) -> None:
@@ -81,13 +81,13 @@ class TapRoutes:
 
     def all(self) -> list[Endpoint]:
         """Return the endpoint."""
-        return [Endpoint(TAP, self._tap)]
+        return [Endpoint(FOLLOW, self._follow)]
 
     def close(self) -> None:
         """End every stream: a shutdown does not wait for viewers."""
         self._closed.set()
 
-    async def _tap(self, request: Request) -> StreamResponse:
+    async def _follow(self, request: Request) -> StreamResponse:
         if self._streams >= _MOST_STREAMS or self._closed.is_set():
             return problem.answer(problem.TOO_MANY, headers={"Retry-After": "5"})
         return EventLines(self._events(with_status="status" in request.query))

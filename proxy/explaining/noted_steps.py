@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ...core.apply.forwardable import Forwardable
-from ...core.apply.record_way import MessageWay
-from ...core.edits.key_needs import Keys
-from ...core.errors import TrafficError
-from ...core.explain.describe import describe
-from ...core.explain.explanation import Described
-from ...core.http.message import Direction
-from ...core.planning.exchange import Messages
-from ...core.planning.plan import Plan
-from ...telemetry.tap import Piece
-from ..http1.fast_heads import FastHead
-from ..message_record import MessageRecord
-from ..slices import Run
-from .fast_exchange import FastExchange
-from .handler import Handler
-from .steps import Steps
+from ..core.apply.forwardable import Forwardable
+from ..core.apply.record_way import MessageWay
+from ..core.edits.key_needs import Keys
+from ..core.errors import TrafficError
+from ..core.explain.describe import describe
+from ..core.explain.explanation import Described
+from ..core.http.message import Direction
+from ..core.planning.exchange import Messages
+from ..core.planning.plan import Plan
+from ..telemetry.tap import Piece
+from ..traffic.exchange.fast_exchange import FastExchange
+from ..traffic.exchange.handler import Handler
+from ..traffic.exchange.steps import Steps
+from ..traffic.http1.fast_heads import FastHead
+from ..traffic.message_record import MessageRecord
+from ..traffic.slices import Run
 
 
 @dataclass(slots=True)

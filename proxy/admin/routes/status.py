@@ -1,0 +1,135 @@
+"""`GET /v1/status` and beneath: what a running service has counted, for others to judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response
+
+from ...telemetry.metrics import table
+from ...telemetry.metrics.metric import Metric
+from .. import schemas
+from ..operation import Endpoint, Operation, Schema, Success
+from ..service import AdminService
+
+_TEXT: Final[Schema] = {"type": "string"}
+_NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_REFUSAL: Final[Mapping[str, Schema]] = {
+    "direction": _TEXT,
+    "reason": _TEXT,
+    "client_name": _TEXT,
+    "messages": _NUMBER,
+    "last": _NUMBER,
+}
+_RULE: Final[Mapping[str, Schema]] = {
+    "listener": _TEXT,
+    "rule": _TEXT,
+    "mode": {"enum": ["observe", "permissive", "enforce"]},
+    "until": schemas.nullable({"type": "number"}),
+    "opens": _FLAG,
+    "fingerprint": _TEXT,
+    "since": _NUMBER,
+    "seen": _FLAG,
+    "last": _NUMBER,
+    "messages": _NUMBER,
+    "refused": _NUMBER,
+    "plain": _NUMBER,
+    "would_refuse": schemas.many(schemas.record(_REFUSAL, _REFUSAL)),
+}
+_STEPS: Final[Mapping[str, Schema]] = {
+    "at": _NUMBER,
+    "counted_since": _NUMBER,
+    "kept": _FLAG,
+    "overflown": _FLAG,
+    "rules": schemas.many(schemas.record(_RULE, _RULE)),
+}
+
+
+def _counted(metric: Metric) -> dict[str, Any]:
+    """Return the schema of the samples of a metric: its labels, and a number."""
+    members = {**dict.fromkeys(metric.labels, _TEXT), "number": _NUMBER}
+    return schemas.many(schemas.record(members, members))
+
+
+_LEAKS: Final[Mapping[str, Schema]] = {
+    "messages": _counted(table.TRIALS),
+    "values": _counted(table.TRIAL_VALUES),
+    "uncovered": _counted(table.UNCOVERED),
+    "sensitive": schemas.nullable(_counted(table.SENSITIVE)),
+}
+
+STATUS: Final = Operation(
+    "status",
+    "GET",
+    "/v1/status",
+    "read",
+    "The status of the service: checks, rules with counts, keys, workers.",
+    (Success("The status.", schemas.anything()),),
+)
+STEPS: Final = Operation(
+    "steps",
+    "GET",
+    "/v1/status/steps",
+    "read",
+    "For each rule: its mode, since when (`seen`: Sealyard has seen it begin), whether it `opens`"
+    " values, how many messages, refusals and plain values it has met in this mode, and which"
+    " messages the next mode would refuse, from which clients; `last` is when the last was counted."
+    " `sealyard status --steps` judges by it whether a step up is safe.",
+    (
+        Success(
+            "The counts of all workers since `counted_since`. They outlive the process where they"
+            " are `kept` in `admin.ladder_file`. `rule` is empty for requests that some rule in"
+            " mode `observe` would refuse for their path or method. `overflown`: there are more"
+            " kinds of refusals than can be counted.",
+            schemas.record(_STEPS, _STEPS),
+        ),
+    ),
+)
+LEAKS: Final = Operation(
+    "leaks",
+    "GET",
+    "/v1/status/leaks",
+    "read",
+    "What rules in mode `observe` would have done, what no rule covers, and what looks sensitive.",
+    (
+        Success(
+            "The counts of all workers since the start: the metrics `sealyard_trials_total`,"
+            " `sealyard_trial_values_total`, `sealyard_uncovered_messages_total` and"
+            " `sealyard_sensitive_members_total`. The last is null unless some listener has"
+            " `find_sensitive`.",
+            schemas.record(_LEAKS, _LEAKS),
+        ),
+    ),
+)
+
+
+class StatusRoutes:
+    """Answers with what was counted."""
+
+    def __init__(self, service: AdminService) -> None:
+        self._service = service
+
+    def all(self) -> list[Endpoint]:
+        """Return the endpoints."""
+        return [
+            Endpoint(STATUS, self._status),
+            Endpoint(STEPS, self._steps),
+            Endpoint(LEAKS, self._leaks),
+        ]
+
+    async def _status(self, _: Request) -> Response:
+        return _json(await self._service.status())
+
+    async def _steps(self, _: Request) -> Response:
+        return _json(await self._service.steps())
+
+    async def _leaks(self, _: Request) -> Response:
+        return _json(await self._service.leaks())
+
+
+def _json(value: Mapping[str, Any]) -> Response:
+    return Response(body=json.dumps(value).encode(), content_type="application/json")

@@ -1,0 +1,59 @@
+"""What leaks, as counted: what rules in mode `observe` would have done, and what no rule seals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+Counted = Mapping[str, Any]
+"""The answer of `GET /v1/status/leaks`, or one row of it: labels and a `number`."""
+
+_PASSED: Final = frozenset({"changed", "unchanged"})
+
+
+def any_of(counted: Counted) -> bool:
+    """Return whether something would be refused, is not covered, or looks sensitive."""
+    refused = any(row["outcome"] not in _PASSED for row in counted["messages"])
+    return bool(refused or counted["uncovered"] or counted["sensitive"])
+
+
+def lines(counted: Counted) -> Iterator[str]:
+    """Yield what was counted, for a person."""
+    if not any(counted.values()):
+        yield "Nothing observed: no rule has `mode: observe`, or there were no messages."
+        return
+    for rule in sorted({(row["listener"], row["rule"]) for row in counted["messages"]}):
+        yield f"{rule[0]} / {rule[1]}"
+        for direction in ("request", "response"):
+            parts = list(_parts(counted, (*rule, direction)))
+            if parts:
+                yield f"  {direction + 's:':<11}{', '.join(parts)}"
+    if counted["uncovered"]:
+        yield "Not covered by any rule:"
+    for row in _sorted(counted["uncovered"]):
+        yield (
+            f"  {row['number']:>8}  {row['method']} {row['shape']}"
+            f"  ({row['request_type']} -> {row['response_type']}, {row['listener']})"
+        )
+    if counted["sensitive"]:
+        yield "Not sealed by any rule, and looks sensitive:"
+    for row in _sorted(counted["sensitive"] or ()):
+        where = row["rule"] or f"{row['method']} {row['shape']}"
+        place = f"{row['listener']} / {where}, {row['direction']}"
+        yield f"  {row['number']:>8}  {row['member']}  ({row['kind']}; {place})"
+
+
+def _sorted(rows: Iterable[Counted]) -> list[Counted]:
+    return sorted(rows, key=lambda row: -row["number"])
+
+
+def _parts(counted: Counted, wanted: tuple[str, str, str]) -> Iterator[str]:
+    def mine(rows: Iterable[Counted]) -> Iterator[tuple[str, int]]:
+        for row in rows:
+            if (row["listener"], row["rule"], row["direction"]) == wanted:
+                yield row["outcome"], row["number"]
+
+    for outcome, number in mine(counted["messages"]):
+        yield f"{number} {outcome if outcome in _PASSED else f'refused: {outcome}'}"
+    for outcome, number in mine(counted["values"]):
+        yield f"{number} values {outcome.replace('_', ' ')}"
