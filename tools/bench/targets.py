@@ -250,7 +250,8 @@ def _weight(results: Results, peer: str, how: str) -> Iterator[Target]:
 def _ready(results: Results) -> Target:
     weight = results.weight(OURS)
     text = "1 s from start to the first answer"
-    return _Limit(text, 1, 2, " s").of(weight.ready if weight else [])
+    found = _Limit(text, 1, 2, " s").of(weight.ready if weight else [])
+    return _unless_busy(results, "memory", found)
 
 
 def _linear(curve: Curve | None, text: str) -> Target:
