@@ -265,7 +265,8 @@ def main(arguments: Sequence[str]) -> int:
     ended = [_result(part, again=bool(chosen.parts)) for part in parts]
     say(*status(tree()))
     failed = [one.part for one in ended if not one.passed]
-    say(f"{len(ended) - len(failed)} parts passed, {len(failed)} failed: {', '.join(failed)}")
+    names = f": {', '.join(failed)}" if failed else ""
+    say(f"{len(ended) - len(failed)} parts passed, {len(failed)} failed{names}")
     return int(bool(failed))
 
 

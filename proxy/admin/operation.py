@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp.web_request import Request
-from aiohttp.web_response import StreamResponse
+from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_routedef import RouteDef
 
 from ..config.settings import AdminScope
@@ -86,3 +87,9 @@ class Endpoint:
 def scopes(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], AdminScope | None]:
     """Return the scope that each method of each route needs; None: no credentials."""
     return {(one.operation.method, one.operation.path): one.operation.scope for one in endpoints}
+
+
+def json_answer(value: Mapping[str, Any], status: int = 200) -> Response:
+    """Return a successful response with a JSON object."""
+    body = json.dumps(value).encode()
+    return Response(status=status, body=body, content_type="application/json")

@@ -96,33 +96,21 @@ CLOCK_SKEW: Final = AdminError(
     "The clock of this Sealyard is too far from that of the store to revoke: synchronise both.",
 )
 
-ERRORS: Final = (
-    MALFORMED,
-    UNAUTHORIZED,
-    FORBIDDEN_HOST,
-    FORBIDDEN_ORIGIN,
-    FORBIDDEN_SCOPE,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    TOO_LARGE,
-    CONFIGURATION,
-    TOO_MANY,
-    INTERNAL,
-    WORKER_GONE,
-    NOT_REVIEWED,
-    NOT_AUDITED,
-    KEY_UNAVAILABLE,
-    OPEN_FAILED,
-    UNKNOWN_KEY,
-    PARTICIPANT,
-    NO_COMMON_STORE,
-    PARTICIPANTS_UNAVAILABLE,
-    KEY_MAKER_BUSY,
-    NOT_ERASABLE,
-    NO_PACKAGE,
-    NOT_KEPT,
-    CLOCK_SKEW,
-)
+ERRORS: Final = tuple(one for one in list(globals().values()) if isinstance(one, AdminError))
+"""All errors above."""
+
+
+class Refused(Exception):
+    """A call that ends with an error of the admin API; `detail` is a sentence for the caller."""
+
+    def __init__(self, error: AdminError, *, detail: str | None = None) -> None:
+        super().__init__(detail)
+        self._error = error
+        self._members = None if detail is None else {"detail": detail}
+
+    def answer(self) -> Response:
+        """Return the response."""
+        return answer(self._error, members=self._members)
 
 
 def answer(

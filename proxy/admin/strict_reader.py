@@ -8,22 +8,20 @@ from typing import Any, Final
 
 from aiohttp.helpers import RequestKey
 from aiohttp.web_request import Request
-from aiohttp.web_response import Response
 
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
 from ..keys.keyring.jwk_set import parse_object
-from . import problem
+from .problem import MALFORMED, Refused
 
 LATEST: Final = (1 << 62) - 2
 
 
-class Malformed(Exception):
-    """A malformed request; `str` is a sentence for the caller."""
+class Malformed(Refused):
+    """A malformed request; `detail` is a sentence for the caller."""
 
-    def answer(self) -> Response:
-        """Return the response: 400 with this sentence."""
-        return problem.answer(problem.MALFORMED, members={"detail": str(self)})
+    def __init__(self, detail: str) -> None:
+        super().__init__(MALFORMED, detail=detail)
 
 
 _REQUEST_ID: Final = RequestKey("request_id", str)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from ..admin import schemas, strict_reader
-from ..admin.operation import Endpoint, Operation, Success
+from ..admin.operation import Endpoint, Operation, Success, json_answer
 from ..admin.strict_reader import Malformed
 from . import story
 from .screen import Screen
@@ -100,4 +99,4 @@ class Buttons:
                 await _send(self._scene, Screen(lambda _: None), "")
             await act.play(self._scene, screen, text)
         told = {"claims": [[holds, claim] for claim, holds in screen.claims]}
-        return web.Response(body=json.dumps(told).encode(), content_type="application/json")
+        return json_answer(told)

@@ -62,7 +62,6 @@ class DescribedOperation:
     spot: Spot
     parameters: Sequence[DescribedParameter]
     contents: Sequence[DescribedBody]
-    needs_body: bool
     responses: Sequence[Response]
     wishes: Mapping[str, Spot]
 
@@ -181,7 +180,6 @@ class OperationReader:
                 parameters[one.place, one.name] = one
         body = spot.get("requestBody")
         body = None if body is None else self._documents.follow(body)
-        needed = None if body is None else body.get("required")
         found = (self._response(*each) for each in spot.named("responses").items())
         responses = tuple(each for each in found if each is not None)
         return DescribedOperation(
@@ -191,7 +189,6 @@ class OperationReader:
             spot,
             tuple(parameters.values()),
             () if body is None else tuple(self._contents(body)),
-            needed is not None and needed.is_true,
             responses,
             wishes,
         )

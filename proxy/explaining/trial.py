@@ -182,7 +182,6 @@ def with_defaults(wanted: Wanted) -> Wanted:
         key = b64encode(os.urandom(16))
         headers += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
         headers += ((b"Sec-WebSocket-Version", b"13"), (b"Sec-WebSocket-Key", key))
-        return replace(wanted, headers=headers)
     return replace(wanted, headers=headers)
 
 

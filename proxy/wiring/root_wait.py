@@ -9,8 +9,7 @@ from typing import Final, TypeVar
 
 from ..core.errors import ConfigurationError, RootUnavailable, UnfitEnvironment
 from ..telemetry.reporter import Reporter
-from .admin.listeners import AdminListeners
-from .admin.waiting import WaitingView
+from .admin.listeners import AdminListeners, WaitingView
 from .reload import config_files
 from .reload.config_files import Source
 from .sidecar.root_lease import LONGEST_PAUSE, pause

@@ -130,7 +130,7 @@ def issued(token: str, *allowed: AdminScope, name: str = "", expires: int = 0) -
 
 
 def an_access(*tokens: Issued) -> Access:
-    return Access(Tokens(tokens or (issued(TOKEN, name="token"),)), frozenset(ADMIN_SCOPES))
+    return Access(Tokens(tokens or (issued(TOKEN, name="token"),)))
 
 
 def a_guard(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench.check import NotDone, prepared
+from tools.bench.check import NotDone, changed, prepared
 from tools.bench.peers import Peer
+from tools.bench.peers.base import SHAPES
 from tools.bench.running import Running, a_backend
 
 
@@ -15,7 +16,7 @@ def _nobody(port: int, work: str) -> Running:
     return Running(peer, port, 0, Path(), 0.0)
 
 
-@pytest.mark.parametrize("work", ["seal", "seal_16k", "whole"])
+@pytest.mark.parametrize("work", ["seal", "seal_16k", "whole", *sorted(SHAPES)])
 def test_a_peer_that_seals_nothing_is_found_out(work: str) -> None:
     with a_backend() as port, pytest.raises(NotDone, match="the backend can read the secret"):
         prepared(_nobody(port, work), port, "c-1")
@@ -24,6 +25,15 @@ def test_a_peer_that_seals_nothing_is_found_out(work: str) -> None:
 def test_a_peer_whose_list_was_never_sealed_is_found_out() -> None:
     with a_backend() as port, pytest.raises(NotDone, match="the backend can read the secret"):
         prepared(_nobody(port, "list"), port, "c-1")
+
+
+def test_a_value_that_is_left_in_the_clear_is_found_out_among_others() -> None:
+    message = {"name": "a", "notes": ["b", "c"], "n": 1}
+    arrived = {"name": "x", "notes": ["b", "y"], "n": 1}
+
+    assert list(changed(message, arrived)) == ["a", "c"]
+    assert list(changed(message, {"name": "x"})) == [message]
+    assert list(changed(message["notes"], ["b"])) == [["b", "c"]]
 
 
 @pytest.mark.parametrize("work", ["pass", "list_pass"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.bench import pages, parts, plots, report, results, targets
-from tools.bench.cases import CASES, OBVIOUS
+from tools.bench.cases import CASES, KNOWN, OBVIOUS
 from tools.bench.load import Sample
 from tools.bench.peers import PEERS, sealyard
 from tools.bench.results import Bulk, Cell, Curve, Idle, Point, Results, Step, Weight
@@ -110,6 +110,28 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
     assert None in _verdicts(found).values()
     assert "## As things grow" not in report.measured(found)
+
+
+@pytest.mark.parametrize(("load", "met"), [("3.0", True), ("3.1", None)])
+def test_a_time_is_not_judged_that_was_measured_on_a_busy_machine(
+    load: str,
+    met: bool | None,  # noqa: FBT001 - a parameter
+) -> None:
+    found = some_results()
+    found.runs["seal-1"]["load"] = load
+
+    text = "`seal-1`: p50 60 µs above nginx only passing through"
+    assert _verdicts(found)[text] is met
+
+
+def test_a_first_message_is_compared_with_the_next_ones_of_the_same_round() -> None:
+    found = some_results()
+    found.cells.append(
+        Cell(KNOWN, "redis-new-1", "chat", [Sample(1, 1, 900, 0, 0)], [Sample(1, 1, 2400, 0, 0)])
+    )
+
+    (first,) = (one for one in targets.targets(found) if one.text.startswith("first message"))
+    assert (first.figure, first.met) == ("1.5 ms (1.5 to 1.5)", True)
 
 
 def test_a_later_run_replaces_what_it_measured_and_leaves_the_rest() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tools.bench.check import prepared
 from tools.bench.peers import Peer, sealyard
+from tools.bench.peers.base import needs
 from tools.bench.running import a_backend, started
 
 
@@ -22,6 +23,8 @@ def backend() -> Iterator[int]:
 def test_sealyard_does_all_its_work_with_and_without_a_line_per_message(
     peer: Peer, backend: int
 ) -> None:
+    if peer.name == sealyard.REDIS and (lacking := needs("redis-server")):
+        pytest.skip(lacking)
     with started(peer, backend) as running:
         done = prepared(running, backend, "c-1")
         log = running.log.read_text()

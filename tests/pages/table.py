@@ -73,7 +73,10 @@ PAGES_NOT_RUN: Final = {
         "figures of a large database; tests/migration/test_clinic_page.py runs the clinic, others"
         " beside it each verb, tests/acceptance/test_migrate_kinto.py the part on Kinto"
     ),
-    "docs/how-to/status.md": "goes on until it is stopped; tests/telemetry/test_tap.py has lines",
+    "docs/how-to/status.md": (
+        "figures of a service with traffic, and what goes on until it is stopped;"
+        " tests/cli/commands/test_status.py runs both"
+    ),
 }
 """Pages whose commands nothing runs as they are written there, and what runs in their place."""
 _OF_THE_CHECKOUT: Final = re.compile(r"(?:\w+=\S+ )*(?:\./dev |python -m tools.bench)")

@@ -83,6 +83,7 @@ def logged(pod: Pod, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timing
+@pytest.mark.cold  # `doctor` knows a sidecar by its command line
 async def test_half_a_fleet_with_another_keyring_is_told_within_ten_seconds(
     server: Server, tmp_path: Path
 ) -> None:

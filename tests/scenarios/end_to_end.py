@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +17,9 @@ import aiohttp
 
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import base64url
-from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots import FileRoot, create_root_file
 from proxy.keys.participants import private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.registry import Change, Participants
@@ -55,8 +57,7 @@ class World:
         await self.participants.change(participant, change)
 
     async def add(self, participant: str, name: str) -> None:
-        opener = private_key.keyring_opener(self.participants.keyring)
-        _, sealed = private_key.seal(a_private_jwk(name), opener)
+        sealed = _sealed(name, self.participants.keyring)
         key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
         await self.change(participant, lambda one: one.add(key))
 
@@ -136,17 +137,36 @@ class LeasedKeyring:
     variables: Mapping[str, str]
 
 
+@cache
+def _keyring() -> Keyring:
+    """Return the keyring of all worlds: each has a store of its own."""
+    return create("k1", now=int(time.time()), random=os.urandom)
+
+
+_SEALED: Final[dict[tuple[str, str], str]] = {}
+
+
+def _sealed(name: str, keyring: Keyring) -> str:
+    """Return a private key under a keyring: to check its primes takes a quarter of a second."""
+    at = name, keyring.id
+    if at not in _SEALED:
+        opener = private_key.keyring_opener(keyring)
+        _SEALED[at] = private_key.seal(a_private_jwk(name), opener)[1]
+    return _SEALED[at]
+
+
+def _kept(folder: Path) -> LeasedKeyring:
+    """Write the keyring of all worlds into a folder, under a root key there."""
+    create_root_file(folder / "root.key", random=os.urandom)
+    root = FileRoot(SecretReference(file=folder / "root.key"))
+    create_keyring(folder / "keyring.jwe", _keyring(), root)
+    return LeasedKeyring(_keyring(), "key: {file: root.key}", {})
+
+
 @asynccontextmanager
-async def participants(
-    folder: Path, leased: LeasedKeyring | None = None
-) -> AsyncIterator[Participants]:
+async def participants(folder: Path, keyring: Keyring) -> AsyncIterator[Participants]:
     store = open_store(f"sqlite:{folder / 'keys.db'}", time.monotonic)
     guarded = GuardedStore(store, 5.0, clock=time.monotonic, notice=lambda _: None)
-    if leased is not None:
-        keyring = leased.keyring
-    else:
-        root = FileRoot(SecretReference(file=folder / "root.key"))
-        keyring = open_keyring(folder / "keyring.jwe", root)
     yield Participants(guarded, keyring)
     await store.close()
 
@@ -168,6 +188,7 @@ async def a_world(
 ) -> AsyncIterator[World]:
     """Run one, with alice, bob and the outsider eve in its store."""
     more = f"  store: 'sqlite:{folder / 'keys.db'}'\n{keys}"
+    held = leased or _kept(folder)
     async with backend() as behind, aiohttp.ClientSession() as client:
         with served(
             folder,
@@ -176,12 +197,12 @@ async def a_world(
             rules=rules,
             keys_more=more,
             trusted=trusted,
-            keyring_more=None if leased is None else leased.root,
-            variables=None if leased is None else leased.variables,
+            keyring_more=held.root,
+            variables=held.variables,
         ) as ours:
             await ours.event("server.ready")
-            async with participants(folder, leased) as held:
-                world = World(folder, ours, behind, client, held)
+            async with participants(folder, held.keyring) as people:
+                world = World(folder, ours, behind, client, people)
                 for who, name in PEOPLE:
                     await world.add(who, name)
                 yield world

@@ -223,6 +223,17 @@ class Served:
             assert answer.status == 200
             return await answer.text()
 
+    async def reload(self) -> None:
+        """Reload the configuration by the admin API; raise AssertionError if it is refused.
+
+        A sidecar that is shared may reload a file of its own accord as well, a moment after it
+        was written, so that it is not enough to count what is logged.
+        """
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://127.0.0.1:{self.admin}/-/reload"
+        async with aiohttp.ClientSession(headers=headers) as session, session.post(url) as answer:
+            assert answer.status == 200, await answer.text()
+
     async def ended(self) -> int:
         """Return the exit code."""
         return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)

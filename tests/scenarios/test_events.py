@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -146,8 +145,7 @@ async def test_a_stream_keeps_the_rules_that_it_began_with(tmp_path: Path) -> No
                 configuration.write_text(
                     text.replace("response: {decrypt: tokens, on_error: keep}", "response: pass")
                 )
-                ours.process.send_signal(signal.SIGHUP)
-                await ours.event("config.loaded", 2)
+                await ours.reload()
                 await say(session, ours.port, canary)
                 event = await stream.content.readuntil(b"\n\n")
             made.listeners.clear()

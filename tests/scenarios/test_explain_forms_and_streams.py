@@ -150,7 +150,7 @@ def test_a_form_in_chunks_stays_one_request_whatever_its_pieces(world: World, cu
     rule = {
         "name": "r",
         "match": "POST /r/{id}",
-        "request": {"encrypt": ["optional part:file as a"]},
+        "request": {"encrypt": ["optional part:file as a"], "nothing": "pass"},
     }
     headers = (
         (b"Content-Type", b"multipart/form-data; boundary=cut-here"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -221,8 +220,7 @@ async def test_a_rule_says_how_many_of_its_lines_are_written_and_a_reload_change
         await send(ours, "x", 8)
         file = ours.folder / "sealyard.yaml"
         file.write_text(file.read_text().replace("sample: 0.25", "level: warning"))
-        ours.process.send_signal(signal.SIGHUP)
-        await ours.event("config.loaded", 2)
+        await ours.reload()
         await send(ours, "x", 3)
         async with (
             aiohttp.ClientSession() as session,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import load
-from .cases import Case
+from .cases import KNOWN, Case
 from .check import prepared
 from .load import LoadFailed, Sample
 from .peers import Peer, sealyard
@@ -49,12 +49,10 @@ class _Ready:
             rate = load.run(self.running, work, at_once, 1).per_second
             load.run(self.running, work, at_once, min(_MOST_SECONDS, math.ceil(many / rate)))
 
-    def load(self, case: Case, pace: Pace) -> Sample:
-        name = case.work_of(self.running.peer)
-        assert name is not None  # noqa: S101 - only those that take part are asked
+    def load(self, case: Case, work: str, pace: Pace) -> Sample:
         return load.run(
             self.running,
-            self.works[name],
+            self.works[work],
             case.connections,
             1 if pace.quick else case.seconds,
             beside=self.works[case.beside] if case.beside else None,
@@ -106,6 +104,8 @@ class _Turns:
         name = reference([one.running.peer for one, _ in taking]).name
         ((ours, own),) = [pair for pair in taking if pair[1].peer == name]
         others = [pair for pair in taking if pair[1].peer != name]
+        if case.known:
+            others.append((ours, Cell(KNOWN, case.name, case.known)))
         return cls(case, ours, [one for one, _ in others], own, [cell for _, cell in others])
 
     def take(self, turn: int, pace: Pace) -> None:
@@ -114,15 +114,17 @@ class _Turns:
             for one in (self.ours, *self.others):
                 if one.running.peer.name in sealyard.OURS:
                     one.warm(self.case)
-        self.own.samples.append(self.ours.load(self.case, pace))
+        self.own.samples.append(self.ours.load(self.case, self.own.work, pace))
         pairs = list(zip(self.others, self.cells, strict=True))
         start = turn % max(1, len(pairs))
         for one, cell in pairs[start:] + pairs[:start]:
-            cell.samples.append(self._loaded(one, pace))
-            again = self.own.samples[-1] if pace.quick else self.ours.load(self.case, pace)
-            cell.ours.append(again)
+            cell.samples.append(self._loaded(one, cell.work, pace))
+            if not pace.quick:
+                cell.ours.append(self.ours.load(self.case, self.own.work, pace))
+            else:
+                cell.ours.append(self.own.samples[-1])
 
-    def _loaded(self, peer: _Ready, pace: Pace) -> Sample:
+    def _loaded(self, peer: _Ready, work: str, pace: Pace) -> Sample:
         """Load a peer, and again where one of its answers failed: it has no figure of that run.
 
         Loads of Sealyard, in either form, are not repeated. Raises LoadFailed.
@@ -130,9 +132,9 @@ class _Turns:
         name = peer.running.peer.name
         for _ in range(0 if name in sealyard.OURS else _REPEATED):
             with suppress(LoadFailed):
-                return peer.load(self.case, pace)
+                return peer.load(self.case, work, pace)
             say(f"{name}, {self.case.name}: a request failed: the load is repeated")
-        return peer.load(self.case, pace)
+        return peer.load(self.case, work, pace)
 
 
 _BEGAN: Final = time.monotonic()

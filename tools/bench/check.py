@@ -151,19 +151,19 @@ def _sealed(peer: _Server, origin: _Server, work: Work) -> bytes:
     sent = json.loads(work.body)
     _must(json.loads(answer) == sent, "another message came back")
     if work.shape != "whole":
-        changed = tuple(_changed(sent, json.loads(raw)))
-        _must(changed == work.secrets, "not just the secrets arrived otherwise")
+        otherwise = tuple(changed(sent, json.loads(raw)))
+        _must(otherwise == work.secrets, "not just the secrets arrived otherwise")
     return raw
 
 
-def _changed(sent: object, arrived: object) -> Iterator[object]:
+def changed(sent: object, arrived: object) -> Iterator[object]:
     """Yield the values that were sent and did not arrive as they were, in their order."""
     if isinstance(sent, dict) and isinstance(arrived, dict) and sent.keys() == arrived.keys():
         for key, value in sent.items():
-            yield from _changed(value, arrived[key])
+            yield from changed(value, arrived[key])
     elif isinstance(sent, list) and isinstance(arrived, list) and len(sent) == len(arrived):
         for ours, theirs in zip(sent, arrived, strict=True):
-            yield from _changed(ours, theirs)
+            yield from changed(ours, theirs)
     elif sent != arrived:
         yield sent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from . import plots, report, results, speed
+from . import parts, plots, report, results, speed
 from .results import Results
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -25,7 +25,7 @@ def rendered(found: Results) -> dict[Path, str]:
 
 def write(later: Results) -> None:
     """Put what was found into the record, and write that and all that is made of it."""
-    found = results.read(FOUND).then(later)
+    found = results.read(FOUND).then(later).only(parts.NAMES)
     found.write(FOUND)
     for path, text in rendered(found).items():
         path.write_text(text)

@@ -57,12 +57,12 @@ def runs(results: Results) -> Iterator[str]:
         same.setdefault(tuple(run[key] for key in _SAME), []).append(name)
     for (commit, processor, cores, system, rounds), names in same.items():
         of = [results.runs[name] for name in names]
-        loads, dates = [float(run["load"]) for run in of], [run["date"] for run in of]
+        loads, dates = [float(run["load"]) for run in of], sorted(run["date"] for run in of)
         took = sum(float(run["minutes"]) for run in of)
         yield (
-            f"Commit {commit}, {min(dates)} to {max(dates)}, in {took:.0f} minutes, {rounds} rounds"
-            f" on {processor}, {cores} cores, {system}: {', '.join(f'`{name}`' for name in names)}."
-            f" Load average before them: {min(loads):g} to {max(loads):g}."
+            f"Commit {commit}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {took:.0f}"
+            f" minutes, {rounds} rounds, {processor}, {cores} cores, {system}, load average"
+            f" {min(loads):g} to {max(loads):g}: {', '.join(f'`{name}`' for name in names)}."
         )
 
 
@@ -111,7 +111,7 @@ def _paired(case: Case, cells: list[Cell]) -> Iterator[str]:
     )
     rows = (
         (
-            cell.peer + (", only passing" if cell.work != case.work else ""),
+            cell.peer + (", only passing" if cell.peer in case.passing else ""),
             shown(cell.of("per_cpu_second"), 0),
             f"{cell.cost.median:,.1f}",
             shown(cell.ratio) if cell.ratio else "",

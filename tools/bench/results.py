@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,6 +161,11 @@ class Results:
             later.frames or self.frames,
             later.profile or self.profile,
         )
+
+    def only(self, names: Collection[str]) -> Results:
+        """Return it without cases and parts that have other names: there are none of them now."""
+        runs = {name: run for name, run in self.runs.items() if name in names}
+        return replace(self, runs=runs, cells=[one for one in self.cells if one.case in names])
 
     def cell(self, peer: str, case: str) -> Cell | None:
         """Return one cell, if it was measured."""

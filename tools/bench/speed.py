@@ -91,8 +91,9 @@ def _goals(results: Results) -> Iterator[str]:
     yield "| goal | better still | now |"
     yield "|---|--:|---|"
     for one in targets(results):
-        if one.reached is not None and one.stretch:
-            yield f"| {one.text} | {one.stretch} | {one.figure}{'' if one.met else ', missed'} |"
+        if one.stretch:
+            missed = ", missed" if one.met is False else ""
+            yield f"| {one.text} | {one.stretch} | {one.figure}{missed} |"
 
 
 def _shown(found: Spread | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs
 from aiohttp.web_request import Request
 
-from ...config.settings import AdminClient, AdminScope, AdminSettings
+from ...config.settings import AdminClient, AdminSettings
 from .. import problem
 from ..problem import AdminError
 from .tokens import Caller, ReviewFailed, Tokens, read_tokens
@@ -27,7 +27,6 @@ class Access:
     """All credentials that are accepted, at one state of the configuration and its files."""
 
     tokens: Tokens
-    granted: frozenset[AdminScope]
     clients: tuple[AdminClient, ...] = ()
     reviews: TokenReviews | None = None
     clock: Callable[[], float] = time.time
@@ -76,22 +75,16 @@ def read_access(
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
-    reviewed, reviews = settings.kubernetes, None
+    reviews = None
     # X.509 takes a megabyte, a client of the API server a tenth of one, so they are imported only
     # where the settings need them: now, not while a caller waits.
-    if reviewed is not None:
+    if settings.kubernetes is not None:
         from .token_review import TokenReviews  # noqa: PLC0415 - see above
 
-        reviews = TokenReviews(reviewed, clock)
+        reviews = TokenReviews(settings.kubernetes, clock)
     if settings.clients:
         from . import certificates  # noqa: F401, PLC0415 - see above
-    each = [
-        *(one.scopes for one in settings.tokens),
-        *(one.scopes for one in settings.clients),
-        *(one.scopes for one in (reviewed.accounts if reviewed is not None else ())),
-    ]
-    granted = frozenset[AdminScope]().union(*each)
-    return Access(tokens, granted, settings.clients, reviews, clock)
+    return Access(tokens, settings.clients, reviews, clock)
 
 
 def _bearer(shown: Sequence[str]) -> bytes | None:

@@ -24,12 +24,12 @@ from aiohttp.web_request import BaseRequest, Request
 from aiohttp.web_response import Response, StreamResponse
 
 from ...config.settings import Address, AdminScope, TcpAddress
-from ...core.errors import SealyardError, WorkerGone
+from ...core.errors import KeyUnavailable, OperatorError, SealyardError, WorkerGone
 from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
 from .. import problem
-from ..problem import AdminError
+from ..problem import AdminError, Refused
 from ..strict_reader import Malformed, name_request
 from .access import Access
 from .rate_limits import Limits, peer
@@ -190,18 +190,17 @@ class Guard:
     async def _handled(self, request: Request, handler: Handler) -> StreamResponse:
         try:
             return await handler(request)
-        except Malformed as malformed:
-            return malformed.answer()
+        except Refused as refused:
+            return refused.answer()
         except HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
             return problem.answer(problem.METHOD_NOT_ALLOWED, headers={"Allow": allow})
         except HTTPException as error:
             large = isinstance(error, HTTPRequestEntityTooLarge)
             return problem.answer(problem.TOO_LARGE if large else problem.NOT_FOUND)
-        except WorkerGone:
-            return problem.answer(problem.WORKER_GONE)
         except Exception as error:  # noqa: BLE001 - it is answered as all else
-            return self._failed(error)
+            known = _known(error)
+            return self._failed(error) if known is None else problem.answer(known)
 
     def _failed(self, error: BaseException | None) -> Response:
         self._reporter.report(
@@ -248,6 +247,17 @@ def _signed(response: StreamResponse, request_id: str) -> StreamResponse:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Sealyard-Request-Id"] = request_id
     return response
+
+
+def _known(error: Exception) -> AdminError | None:
+    """Return what workers and stores may raise in every operation, as an error of the API."""
+    if isinstance(error, WorkerGone):
+        return problem.WORKER_GONE
+    if isinstance(error, KeyUnavailable):
+        return problem.KEY_UNAVAILABLE
+    if isinstance(error, OperatorError) and error.reason == problem.NO_COMMON_STORE.code:
+        return problem.NO_COMMON_STORE
+    return None
 
 
 def _too_many(response: StreamResponse) -> bool:

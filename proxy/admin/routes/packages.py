@@ -8,11 +8,12 @@ from typing import Final
 from aiohttp.web_request import Request
 from aiohttp.web_response import Response
 
-from ...core.errors import KeyUnavailable, OperatorError, ParticipantError
+from ...core.errors import ParticipantError
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Parameter, Success
 from ..schemas import PATH
 from ..service import AdminService
+from ..strict_reader import Malformed
 from .sessions import IN_QUERY, SCOPE_PARAMETERS, named_scope
 
 MEDIA_TYPE: Final = "application/jose+json"
@@ -66,14 +67,8 @@ class PackageRoutes:
         sid = strict_reader.text(members, "sid")
         try:
             found = await self._service.packages(scope, recipient)
-        except KeyUnavailable:
-            return problem.answer(problem.KEY_UNAVAILABLE)
         except ParticipantError as error:
-            return problem.answer(problem.MALFORMED, members={"detail": error.reason})
-        except OperatorError as error:
-            if error.reason != problem.NO_COMMON_STORE.code:
-                raise
-            return problem.answer(problem.NO_COMMON_STORE)
+            raise Malformed(error.reason) from None
         for one in found:
             if sid is None or one["sid"] == sid:
                 headers = {"Sealyard-Sid": one["sid"], "Sealyard-Signer": one["kid"]}

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -25,7 +26,8 @@ from ...core.errors import (
 from ...keys.participants.calls import MAX_ID_BYTES, ParticipantAction, ParticipantCall, Use
 from .. import problem, strict_reader
 from .. import schemas as shapes
-from ..operation import Endpoint, Operation, Success
+from ..operation import Endpoint, Operation, Schema, Success, json_answer
+from ..problem import Refused
 from ..schemas import GRACE_SECONDS, MAX_GRACE_SECONDS
 from ..service import AdminService
 from ..strict_reader import Malformed
@@ -39,7 +41,6 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
 _AT: Final = "/v1/participants/{id}"
 _LOOKED_UP: Final = (problem.MALFORMED, problem.NO_COMMON_STORE, problem.PARTICIPANTS_UNAVAILABLE)
 _CHANGED: Final = (*_LOOKED_UP, problem.PARTICIPANT)
-_MADE: Final = (*_CHANGED, problem.KEY_MAKER_BUSY)
 
 LIST: Final = Operation(
     "listParticipantKeys",
@@ -83,60 +84,58 @@ JWKS: Final = Operation(
     errors=_LOOKED_UP,
     parameters=(shapes.PATH,),
 )
-ADD: Final = Operation(
+
+
+def _change(name: str, path: str, summary: str, body: Schema, *, made: bool = False) -> Operation:
+    """Return an operation that changes a key, or has `made` a new one."""
+    done = Success("The new key.", shapes.KEY, status=201)
+    return Operation(
+        name,
+        "POST",
+        f"{_AT}/{path}",
+        "keys",
+        summary,
+        (done if made else Success("The key after the change.", shapes.KEY),),
+        errors=(*_CHANGED, problem.KEY_MAKER_BUSY if made else problem.UNKNOWN_KEY),
+        parameters=(shapes.PATH,),
+        body=body,
+    )
+
+
+ADD: Final = _change(
     "addParticipantKey",
-    "POST",
-    f"{_AT}/keys",
     "keys",
     "Generate a key pair, or register a public key of the participant.",
-    (Success("The new key.", shapes.KEY, status=201),),
-    errors=_MADE,
-    parameters=(shapes.PATH,),
-    body=shapes.ADD_BODY,
+    shapes.ADD_BODY,
+    made=True,
 )
-ROTATE: Final = Operation(
+ROTATE: Final = _change(
     "rotateParticipantKey",
-    "POST",
-    f"{_AT}/rotate",
-    "keys",
+    "rotate",
     "Replace the active key of a device; the old one opens for `grace` seconds more.",
-    (Success("The new key.", shapes.KEY, status=201),),
-    errors=_MADE,
-    parameters=(shapes.PATH,),
-    body=shapes.ROTATE_BODY,
+    shapes.ROTATE_BODY,
+    made=True,
 )
-REVOKE: Final = Operation(
+REVOKE: Final = _change(
     "revokeParticipantKey",
-    "POST",
-    f"{_AT}/revoke",
-    "keys",
+    "revoke",
     "Revoke a key permanently: it neither seals nor opens.",
-    (Success("The key after the change.", shapes.KEY),),
-    errors=(*_CHANGED, problem.UNKNOWN_KEY),
-    parameters=(shapes.PATH,),
-    body=shapes.REVOKE_BODY,
+    shapes.REVOKE_BODY,
 )
-EXPIRE: Final = Operation(
+EXPIRE: Final = _change(
     "expireParticipantKey",
-    "POST",
-    f"{_AT}/expire",
-    "keys",
+    "expire",
     "Expire a key at a time, by default now.",
-    (Success("The key after the change.", shapes.KEY),),
-    errors=(*_CHANGED, problem.UNKNOWN_KEY),
-    parameters=(shapes.PATH,),
-    body=shapes.EXPIRE_BODY,
+    shapes.EXPIRE_BODY,
 )
-ACCEPT: Final = Operation(
-    "acceptParticipantKey",
-    "POST",
-    f"{_AT}/accept",
-    "accept",
-    "Accept a key as that of the participant (`keys.pins`).",
-    (Success("The key after the change.", shapes.KEY),),
-    errors=(*_CHANGED, problem.UNKNOWN_KEY),
-    parameters=(shapes.PATH,),
-    body=shapes.ACCEPT_BODY,
+ACCEPT: Final = replace(
+    _change(
+        "acceptParticipantKey",
+        "accept",
+        "Accept a key as that of the participant (`keys.pins`).",
+        shapes.ACCEPT_BODY,
+    ),
+    scope="accept",
 )
 PRIVATE: Final = Operation(
     "participantPrivateKey",
@@ -192,23 +191,17 @@ class ParticipantRoutes:
     async def _list(self, request: Request) -> Response:
         strict_reader.query(request, ())
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, Response):
-            return found
         keys = [self._facts(one, found.pins) for one in found.participant.keys]
-        return _json({"keys": keys})
+        return json_answer({"keys": keys})
 
     async def _has_valid(self, request: Request) -> Response:
         use = _use(strict_reader.query(request, ("use",)), "enc")
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, Response):
-            return found
-        return _json({"has_valid_keys": found.participant.has_valid_keys(self._clock(), use)})
+        return json_answer({"has_valid_keys": found.participant.has_valid_keys(self._clock(), use)})
 
     async def _jwks(self, request: Request) -> Response:
         strict_reader.query(request, ())
         found = await self._do(ParticipantCall("find", _who(request)))
-        if isinstance(found, Response):
-            return found
         now = self._clock()
         body = json.dumps(found.participant.jwks(now), separators=(",", ":")).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -255,26 +248,20 @@ class ParticipantRoutes:
     async def _private(self, request: Request) -> Response:
         kid = _kid(strict_reader.query(request, ("kid",)))
         found = await self._do(ParticipantCall("private", _who(request), kid=kid))
-        if isinstance(found, Response):
-            return found
         sealed = found.participant.find(kid).private
         return Response(body=sealed.encode(), content_type="application/jose")
 
     async def _changed(self, call: ParticipantCall, status: HTTPStatus = HTTPStatus.OK) -> Response:
         result = await self._do(call)
-        if isinstance(result, Response):
-            return result
-        return _json(self._facts(result.participant.find(result.kid), result.pins), status)
+        return json_answer(self._facts(result.participant.find(result.kid), result.pins), status)
 
-    async def _do(self, call: ParticipantCall) -> ParticipantResult | Response:
+    async def _do(self, call: ParticipantCall) -> ParticipantResult:
         try:
             return await self._service.participants(call)
         except OperatorError as error:
             for kind, known in _PROBLEMS:
                 if isinstance(error, kind):
-                    return problem.answer(known, members={"detail": error.reason})
-            if error.reason == problem.NO_COMMON_STORE.code:
-                return problem.answer(problem.NO_COMMON_STORE)
+                    raise Refused(known, detail=error.reason) from None
             raise
 
     def _facts(self, key: ParticipantKey, pins: Pins) -> dict[str, Any]:
@@ -353,8 +340,3 @@ def _matches(sent: Collection[str], etag: str) -> bool:
     """Return whether If-None-Match names the tag (weak comparison, RFC 9110 section 13.1.2)."""
     listed = [one.strip().removeprefix("W/") for line in sent for one in line.split(",")]
     return etag in listed or "*" in listed
-
-
-def _json(value: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    body = json.dumps(value).encode()
-    return Response(status=status, body=body, content_type="application/json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,10 +9,11 @@ from aiohttp.web_request import Request
 from aiohttp.web_response import Response
 
 from ...core.crypto.context import Scope
-from ...core.errors import KeyUnavailable, NotErasable, OperatorError
+from ...core.errors import NotErasable, OperatorError
 from ...keys.operations.session_calls import STILL_OPEN, Action, SessionCall
 from .. import problem, schemas, strict_reader
-from ..operation import Endpoint, Operation, Parameter, Success
+from ..operation import Endpoint, Operation, Parameter, Success, json_answer
+from ..problem import Refused
 from ..service import AdminService
 from ..strict_reader import Malformed
 
@@ -24,49 +24,45 @@ _SCOPE: Final = {one: schemas.nullable(schemas.ANY_NAME) for one in _PARTS}
 _SOME: Final = {
     "anyOf": [{"required": [one], "properties": {one: schemas.ANY_NAME}} for one in _PARTS]
 }
+_TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "integer", "minimum": 0}
 _SESSION: Final = schemas.record(
     {
-        "sid": {"type": "string"},
-        "kek": schemas.nullable({"type": "string"}),
+        "sid": _TEXT,
+        "kek": schemas.nullable(_TEXT),
         "began": _TIME,
         "soft_end": _TIME,
         "sealed": _TIME,
     },
     ("sid", "kek", "began", "soft_end", "sealed"),
 )
-REACH: Final = {
+KEPT: Final = {
+    "store": {"type": "boolean"},
+    "kept": {"type": "boolean"},
+    "durable": {"type": "boolean"},
+    "problem": _TEXT,
     "open": schemas.many({"type": "string", "enum": list(STILL_OPEN)}),
     "others_within": {"type": "number", "minimum": 0},
     "unknown": {"type": "boolean"},
 }
-"""Where a revocation does not hold yet, and whether its scope is unknown here."""
+"""What keeps a revocation, where it does not hold yet, and if its scope is unknown here."""
 RESULT: Final = schemas.record(
     {
-        "scope": {"type": "string"},
+        "scope": _TEXT,
         "not_before": _TIME,
         "sessions": schemas.many(_SESSION),
         "agreed": {"type": "boolean"},
-        "store": {"type": "boolean"},
-        "kept": {"type": "boolean"},
-        "durable": {"type": "boolean"},
-        "problem": {"type": "string"},
-        **REACH,
+        **KEPT,
     },
     ("scope", "not_before", "sessions"),
 )
 _SESSIONS: Final = (Success("The sessions of the scope, after this call.", RESULT),)
 _NAMED: Final = {**schemas.record(_SCOPE), **_SOME}
 
+_REQUIRED: Final = "A tenant or a conversation is required."
 SCOPE_PARAMETERS: Final = (
     *(
-        Parameter(
-            one,
-            "query",
-            f"The {one}. A tenant or a conversation is required.",
-            schemas.NAME,
-            required=False,
-        )
+        Parameter(one, "query", f"The {one}. {_REQUIRED}", schemas.NAME, required=False)
         for one in _PARTS
     ),
     *(
@@ -127,68 +123,6 @@ REVOKE: Final = Operation(
 )
 
 
-class SessionRoutes:
-    """Serves one service."""
-
-    def __init__(self, service: AdminService) -> None:
-        self._service = service
-
-    def all(self) -> list[Endpoint]:
-        """Return the operations."""
-        return [
-            Endpoint(SHOW, self._show),
-            Endpoint(CREATE, self._create),
-            Endpoint(ROTATE, self._rotate),
-            Endpoint(REVOKE, self._revoke),
-        ]
-
-    async def _show(self, request: Request) -> Response:
-        return await self._do("show", strict_reader.query(request, IN_QUERY))
-
-    async def _create(self, request: Request) -> Response:
-        return await self._do("create", await strict_reader.body(request, _PARTS))
-
-    async def _rotate(self, request: Request) -> Response:
-        return await self._do("rotate", await strict_reader.body(request, _PARTS))
-
-    async def _revoke(self, request: Request) -> Response:
-        return await self._do("revoke", await strict_reader.body(request, (*_PARTS, "not_before")))
-
-    async def _do(self, action: Action, members: Mapping[str, Any]) -> Response:
-        call = self._call(action, members)
-        try:
-            result = await self._service.operate(call)
-        except OperatorError as error:
-            if error.reason == problem.CLOCK_SKEW.code:
-                return problem.answer(problem.CLOCK_SKEW, members={"detail": error.detail})
-            return problem.answer(problem.MALFORMED, code=error.reason)
-        except KeyUnavailable:
-            return problem.answer(problem.KEY_UNAVAILABLE)
-        if action == "revoke" and not result.reaches_others:
-            return problem.answer(problem.NOT_KEPT, members=result.to_json())
-        body = json.dumps(result.to_json()).encode()
-        return Response(body=body, content_type="application/json")
-
-    def _call(self, action: Action, members: Mapping[str, Any]) -> SessionCall:
-        scope = named_scope(members)
-        if action != "revoke":
-            return SessionCall(action, scope)
-        not_before = strict_reader.integer(members, "not_before", nullable=True)
-        return SessionCall(action, scope, not_before or 0)
-
-
-def named_scope(members: Mapping[str, Any]) -> Scope:
-    """Return the scope that a request names; raise Malformed where it names none."""
-    scope = Scope(
-        strict_reader.name(members, "tenant"), strict_reader.name(members, "conversation")
-    )
-    if scope == Scope():
-        raise Malformed("The request names neither a tenant nor a conversation.")
-    return scope
-
-
-_TEXT: Final = {"type": "string"}
-
 ERASE: Final = Operation(
     "eraseSessions",
     "DELETE",
@@ -201,13 +135,9 @@ ERASE: Final = Operation(
             schemas.record(
                 {
                     "scope": _TEXT,
-                    "not_before": {"type": "integer", "minimum": 0},
+                    "not_before": _TIME,
                     "sessions": schemas.many(schemas.anything()),
-                    "store": {"type": "boolean"},
-                    "kept": {"type": "boolean"},
-                    "durable": {"type": "boolean"},
-                    "problem": _TEXT,
-                    **REACH,
+                    **KEPT,
                     "erased": schemas.many(_TEXT),
                     "receipt": _TEXT,
                     "key": schemas.anything(),
@@ -226,26 +156,61 @@ ERASE: Final = Operation(
 )
 
 
-class EraseRoutes:
+class SessionRoutes:
     """Serves one service."""
 
     def __init__(self, service: AdminService) -> None:
         self._service = service
 
     def all(self) -> list[Endpoint]:
-        """Return the operation."""
-        return [Endpoint(ERASE, self._erase)]
+        """Return the operations."""
+        return [
+            Endpoint(SHOW, self._show),
+            Endpoint(CREATE, self._create),
+            Endpoint(ROTATE, self._rotate),
+            Endpoint(REVOKE, self._revoke),
+            Endpoint(ERASE, self._erase),
+        ]
+
+    async def _show(self, request: Request) -> Response:
+        return await self._do("show", strict_reader.query(request, IN_QUERY))
+
+    async def _create(self, request: Request) -> Response:
+        return await self._do("create", await strict_reader.body(request, _PARTS))
+
+    async def _rotate(self, request: Request) -> Response:
+        return await self._do("rotate", await strict_reader.body(request, _PARTS))
+
+    async def _revoke(self, request: Request) -> Response:
+        members = await strict_reader.body(request, (*_PARTS, "not_before"))
+        not_before = strict_reader.integer(members, "not_before", nullable=True)
+        return await self._do("revoke", members, not_before or 0)
 
     async def _erase(self, request: Request) -> Response:
-        scope = named_scope(strict_reader.query(request, IN_QUERY))
-        call = SessionCall("erase", scope)
+        return await self._do("erase", strict_reader.query(request, IN_QUERY))
+
+    async def _do(
+        self, action: Action, members: Mapping[str, Any], not_before: int = 0
+    ) -> Response:
+        call = SessionCall(action, named_scope(members), not_before)
         try:
             result = await self._service.operate(call)
         except NotErasable:
-            return problem.answer(problem.NOT_ERASABLE)
+            raise Refused(problem.NOT_ERASABLE) from None
         except OperatorError as error:
-            return problem.answer(problem.CLOCK_SKEW, members={"detail": error.detail})
-        except KeyUnavailable:
-            return problem.answer(problem.KEY_UNAVAILABLE)
-        body = json.dumps(result.to_json()).encode()
-        return Response(body=body, content_type="application/json")
+            if error.reason == problem.CLOCK_SKEW.code:
+                raise Refused(problem.CLOCK_SKEW, detail=error.detail) from None
+            return problem.answer(problem.MALFORMED, code=error.reason)
+        if action == "revoke" and not result.reaches_others:
+            return problem.answer(problem.NOT_KEPT, members=result.to_json())
+        return json_answer(result.to_json())
+
+
+def named_scope(members: Mapping[str, Any]) -> Scope:
+    """Return the scope that a request names; raise Malformed where it names none."""
+    scope = Scope(
+        strict_reader.name(members, "tenant"), strict_reader.name(members, "conversation")
+    )
+    if scope == Scope():
+        raise Malformed("The request names neither a tenant nor a conversation.")
+    return scope

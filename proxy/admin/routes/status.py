@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from aiohttp.web_response import Response
 from ...telemetry.metrics import table
 from ...telemetry.metrics.metric import Metric
 from .. import schemas
-from ..operation import Endpoint, Operation, Schema, Success
+from ..operation import Endpoint, Operation, Schema, Success, json_answer
 from ..service import AdminService
 
 _TEXT: Final[Schema] = {"type": "string"}
@@ -122,14 +121,10 @@ class StatusRoutes:
         ]
 
     async def _status(self, _: Request) -> Response:
-        return _json(await self._service.status())
+        return json_answer(await self._service.status())
 
     async def _steps(self, _: Request) -> Response:
-        return _json(await self._service.steps())
+        return json_answer(await self._service.steps())
 
     async def _leaks(self, _: Request) -> Response:
-        return _json(await self._service.leaks())
-
-
-def _json(value: Mapping[str, Any]) -> Response:
-    return Response(body=json.dumps(value).encode(), content_type="application/json")
+        return json_answer(await self._service.leaks())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -19,12 +18,12 @@ from ... import __version__
 from ...telemetry.metrics.metric import OPENMETRICS, TEXT
 from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
-from ..operation import Endpoint, Operation, Parameter, Success
+from ..operation import Endpoint, Operation, Parameter, Success, json_answer
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
 from .packages import PackageRoutes
 from .participants import ParticipantRoutes
-from .sessions import EraseRoutes, SessionRoutes
+from .sessions import SessionRoutes
 from .status import StatusRoutes
 from .values import ValueRoutes
 
@@ -161,27 +160,20 @@ class Routes:
 
     def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
         self._service = service
-        self._health = HealthRoutes(service)
-        self._sessions = SessionRoutes(service)
-        self._erasing = EraseRoutes(service)
-        self._status = StatusRoutes(service)
-        self._participants = ParticipantRoutes(service, clock)
-        self._packages = PackageRoutes(service)
-        self._values = ValueRoutes(service)
+        self._clock = clock
 
     def admin(self) -> list[Endpoint]:
         """Return all endpoints that are always served."""
         return [
-            *self._health.all(),
+            *HealthRoutes(self._service).all(),
             Endpoint(RELOAD, self._reload),
-            *self._status.all(),
+            *StatusRoutes(self._service).all(),
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
-            *self._sessions.all(),
-            *self._erasing.all(),
-            *self._participants.all(),
-            *self._packages.all(),
-            *self._values.all(),
+            *SessionRoutes(self._service).all(),
+            *ParticipantRoutes(self._service, self._clock).all(),
+            *PackageRoutes(self._service).all(),
+            *ValueRoutes(self._service).all(),
         ]
 
     async def _reload(self, _: Request) -> Response:
@@ -192,13 +184,13 @@ class Routes:
                 code=outcome.code,
                 members={"problems": list(outcome.problems)},
             )
-        return _json({"reloaded": True, "sha256": outcome.sha256, "swap_ms": outcome.swap_ms})
+        return json_answer({"reloaded": True, "sha256": outcome.sha256, "swap_ms": outcome.swap_ms})
 
     async def _config(self, _: Request) -> Response:
-        return _json(redacted(self._service.settings))
+        return json_answer(redacted(self._service.settings))
 
     async def _openapi(self, _: Request) -> Response:
-        return _json(api())
+        return json_answer(api())
 
 
 @cache
@@ -219,7 +211,3 @@ def _line(check: Check) -> str:
     mark = "-" if not check.ok else "!" if check.degraded else "+"
     detail = f": {check.detail}" if check.detail else ""
     return f"[{mark}] {check.name}{detail}"
-
-
-def _json(value: Mapping[str, Any]) -> Response:
-    return Response(body=json.dumps(value).encode(), content_type="application/json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, cast
 
@@ -12,17 +11,16 @@ from aiohttp.web_response import Response
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import (
-    KeyUnavailable,
     MessageError,
     OpenFailed,
-    OperatorError,
     SealyardError,
     UnfitValue,
 )
 from ...core.formats import json as json_format
 from ...keys.operations.values import ValueBinding, ValueCall, ValueResult, sealed_bytes
 from .. import problem, schemas, strict_reader
-from ..operation import Endpoint, Operation, Success
+from ..operation import Endpoint, Operation, Success, json_answer
+from ..problem import Refused
 from ..service import AdminService
 from ..strict_reader import Malformed
 
@@ -92,9 +90,7 @@ class ValueRoutes:
         members = await strict_reader.body(request, ("values",), most_bytes=MOST_BYTES)
         call = ValueCall("seal", tuple(map(_to_seal, _each(members, "values", _TO_SEAL))))
         done = await self._done(call)
-        if isinstance(done, Response):
-            return done
-        return _json({"tokens": [one.text for one in done]})
+        return json_answer({"tokens": [one.text for one in done]})
 
     async def _open(self, request: Request) -> Response:
         members = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
@@ -103,23 +99,16 @@ class ValueRoutes:
             for one in _each(members, "tokens", _TO_OPEN)
         )
         done = await self._done(ValueCall("open", asked, strict_reader.request_id(request)))
-        if isinstance(done, Response):
-            return done
-        return _json({"values": [{"value": one.text, "json": one.json_value} for one in done]})
+        values = [{"value": one.text, "json": one.json_value} for one in done]
+        return json_answer({"values": values})
 
-    async def _done(self, call: ValueCall) -> list[ValueResult] | Response:
+    async def _done(self, call: ValueCall) -> list[ValueResult]:
         try:
             return await self._service.values(call)
         except OpenFailed:
-            return problem.answer(problem.OPEN_FAILED)
-        except KeyUnavailable:
-            return problem.answer(problem.KEY_UNAVAILABLE)
+            raise Refused(problem.OPEN_FAILED) from None
         except MessageError as error:  # a name that cannot be told from a joined one
-            return problem.answer(problem.MALFORMED, members={"detail": error.detail})
-        except OperatorError as error:
-            if error.reason != problem.NO_COMMON_STORE.code:
-                raise
-            return problem.answer(problem.NO_COMMON_STORE)
+            raise Malformed(error.detail) from None
 
 
 def _each(
@@ -153,7 +142,3 @@ def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
     except UnfitValue as error:
         raise Malformed(error.detail) from None
     return ValueBinding(ValueResult(text, json_value), _context(one), form)
-
-
-def _json(body: Mapping[str, object]) -> Response:
-    return Response(body=json.dumps(body).encode(), content_type="application/json")

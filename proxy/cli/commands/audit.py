@@ -30,8 +30,8 @@ from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
 from ...keys.stores.records import record_name
 from ..support import console
-from ..support.console import parse_time
-from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
+from ..support.console import FILE, parse_time
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
 _DAY_SECONDS: Final = 86_400
@@ -84,10 +84,7 @@ def verify(
     verdict = verification.verify(
         chosen, key, head=verification.head(chosen[-1], key), anchor=known
     )
-    if as_json:
-        console.print_json(_as_json(verdict))
-    else:
-        click.echo(console.printable("\n".join(_lines(verdict))))
+    console.answer(_as_json(verdict), _lines(verdict), as_json=as_json)
     sys.exit(console.NEGATIVE if verdict.broken else console.OK)
 
 
@@ -130,10 +127,8 @@ def show(  # noqa: PLR0913 - each is one option
     chosen = files or (place.audit.path,)
     found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)
     for line in found:
-        if as_json:
-            console.print_json({**line.members, "authentic": line.authentic})
-        else:
-            click.echo(console.printable(_row(line)))
+        facts = {**line.members, "authentic": line.authentic}
+        console.answer(facts, (_row(line),), as_json=as_json)
 
 
 @audit.command()
@@ -154,10 +149,7 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
         raise console.Failure(
             f"{place.audit.path}: no head record of this keyring", console.NEGATIVE
         )
-    if as_json:
-        console.print_json({"seq": found.seq, "mac": found.mac})
-    else:
-        click.echo(found.anchor)
+    console.answer({"seq": found.seq, "mac": found.mac}, (found.anchor,), as_json=as_json)
 
 
 @audit.command("key")
@@ -231,10 +223,7 @@ def plant(  # noqa: PLR0913 - each is one option
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
     token, sid = poison.make(keyring, began, looks, random=os.urandom)
     place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
-    if as_json:
-        console.print_json({"token": token, "sid": sid})
-    else:
-        click.echo(token)
+    console.answer({"token": token, "sid": sid}, (token,), as_json=as_json)
 
 
 @audit.command("receipt-key")
@@ -285,10 +274,7 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
         raise console.Failure(
             f"{file}: this receipt is about another conversation", console.NEGATIVE
         )
-    if as_json:
-        console.print_json(said)
-        return
-    click.echo(console.printable("\n".join(f"{key}: {value}" for key, value in said.items())))
+    console.answer(said, (f"{key}: {value}" for key, value in said.items()), as_json=as_json)
 
 
 def _read(file: Path) -> bytes:

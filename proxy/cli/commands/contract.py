@@ -21,6 +21,7 @@ from ...description.schemas import SchemaReader
 from ...explaining import trial
 from ..support import console
 from ..support.configuration import config_option, listener_named, load_configuration
+from ..support.console import FILE
 from ..support.contract import Contract, Difference
 from ..support.reports import Reported, format_option, report
 
@@ -28,9 +29,7 @@ _SEALED: Final = ("requests", "responses")
 _LISTEN: Final = "127.0.0.1:8080"
 _UPSTREAM: Final = "http://127.0.0.1:3000"
 
-_described = click.argument(
-    "description", metavar="OPENAPI", type=click.Path(dir_okay=False, path_type=Path)
-)
+_described = click.argument("description", metavar="OPENAPI", type=FILE)
 _base_option = click.option(
     "--base", metavar="PATH", help="What paths begin with, in place of the description's servers."
 )

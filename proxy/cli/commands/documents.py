@@ -1,4 +1,4 @@
-"""`sealyard show schema` and `show openapi`: documents for editors, pipelines and clients."""
+"""`sealyard show`: documents for editors, shells, pipelines and clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from importlib import import_module
 
 import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
@@ -36,3 +39,21 @@ def openapi(*, compact: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     document = import_module("....admin.routes.table", __name__).api()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script by which SHELL completes commands and options.
+
+    \b
+    sealyard show completion bash > ~/.local/share/bash-completion/completions/sealyard
+    sealyard show completion zsh > "${fpath[1]}/_sealyard"
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    maker = get_completion_class(shell)
+    root = context.find_root()
+    if maker is None or root.info_name is None:
+        raise click.UsageError(f"no completion for {shell}")
+    variable = f"_{root.info_name.upper()}_COMPLETE"
+    click.echo(maker(root.command, {}, root.info_name, variable).source())

@@ -137,11 +137,8 @@ def explain(  # noqa: PLR0913 - each is one option
     if problem := trial.unsendable(wanted):
         raise click.UsageError(problem)
     explained = asyncio.run(_explain(settings, chosen, wanted, with_keys=with_keys))
-    if as_json:
-        console.print_json({"listener": chosen.name, **explained_document(explained)})
-    else:
-        for line in _shown(chosen, explained):
-            click.echo(console.printable(line))
+    told = {"listener": chosen.name, **explained_document(explained)}
+    console.answer(told, _shown(chosen, explained), as_json=as_json)
     sys.exit(console.NEGATIVE if explained.refused else console.OK)
 
 

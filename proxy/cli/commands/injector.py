@@ -28,6 +28,7 @@ from ...traffic.downstream.sockets import Sockets
 from ...traffic.tls import listener_context
 from ...wiring.reload.config_files import Watch, tls_files
 from ..support import run_until_stopped
+from ..support.console import FILE
 from ..support.run_until_stopped import Signals
 from .inject import injector_options, settings_of
 
@@ -80,13 +81,13 @@ _NAMESPACED: Final = _NamespacedType()
 @click.option(
     "--cert",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The certificate, with its intermediate certificates.",
 )
 @click.option(
     "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The private key of the certificate; unless given, it is in the file of the certificate.",
 )

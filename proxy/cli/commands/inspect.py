@@ -6,6 +6,7 @@ import binascii
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -245,11 +246,8 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
             console.print_json({"valid": False, "reason": error.reason, "problem": problem})
             sys.exit(console.NEGATIVE)
         raise console.Failure(f"not a token: {problem}", console.NEGATIVE) from None
-    if as_json:
-        console.print_json(found.document())
-    else:
-        for name, value in _rows(found):
-            click.echo(f"{name:<10} {value}")
+    rows = (f"{name:<10} {value}" for name, value in _rows(found))
+    console.answer(found.document(), rows, as_json=as_json)
     if found.expired:
         console.say("The token has expired and no longer opens.")
         sys.exit(console.NEGATIVE)
@@ -280,31 +278,25 @@ def _print_lengths(
         sizes, columns = USUAL_BYTES, USUAL_CHARACTERS
     lengths = [length(size, head) for size in sizes]
     capacities = [capacity(characters, head) for characters in columns]
-    if as_json:
-        console.print_json(
-            {
-                "kek_id": kek_id,
-                "lengths": [asdict(row) for row in lengths],
-                "capacities": [asdict(row) for row in capacities],
-            }
-        )
-        return
-    _print_tables(lengths, capacities)
+    told = {
+        "kek_id": kek_id,
+        "lengths": [asdict(row) for row in lengths],
+        "capacities": [asdict(row) for row in capacities],
+    }
+    console.answer(told, _tables(lengths, capacities), as_json=as_json)
 
 
-def _print_tables(lengths: list[Length], capacities: list[Capacity]) -> None:
+def _tables(lengths: list[Length], capacities: list[Capacity]) -> Iterator[str]:
     if lengths:
-        click.echo(
-            _row("plaintext bytes", "jwe characters", "short characters", "base64 characters")
-        )
+        yield _row("plaintext bytes", "jwe characters", "short characters", "base64 characters")
     for length in lengths:
-        click.echo(_row(length.plaintext_bytes, length.jwe, length.short, length.base64))
+        yield _row(length.plaintext_bytes, length.jwe, length.short, length.base64)
     if lengths and capacities:
-        click.echo()
+        yield ""
     if capacities:
-        click.echo(_row("characters", "jwe bytes", "short bytes", "base64 bytes"))
+        yield _row("characters", "jwe bytes", "short bytes", "base64 bytes")
     for row in capacities:
-        click.echo(_row(row.characters, _fit(row.jwe), _fit(row.short), _fit(row.base64)))
+        yield _row(row.characters, _fit(row.jwe), _fit(row.short), _fit(row.base64))
 
 
 def _row(of: object, jwe: object, short: object, base64: object) -> str:

@@ -15,8 +15,9 @@ from ...keys.keyring.file import create_keyring, open_keyring
 from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
-from ..support import console, receipts
-from ..support.console import ask, utc, yes_option
+from ..support import console
+from ..support.console import FILE, ask, utc, yes_option
+from ..support.files import give_receipt, reserve_receipt
 from ..support.keyring_changes import (
     asked,
     facts,
@@ -25,7 +26,7 @@ from ..support.keyring_changes import (
     tell,
     update,
 )
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.keyring_options import KeyringPlace, keyring_options
 from . import keys_backup, keys_check, keys_roots, keys_unlock
 
 _ID_HELP: Final = (
@@ -190,14 +191,14 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
         gone.append(keyring.entry(kek_id))
         return changed
 
-    with receipts.reserved(file) as kept:
+    with reserve_receipt(file) as kept:
         if not yes:
             ask(*_depending(place, kek_id, "ever again"))
         keyring = update(place, "keys.destroy", change, kek=kek_id)
         receipt = erase_receipt.sign(
             erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
         )
-    problem = receipts.give(receipt, receipt, kept)
+    problem = give_receipt(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
     if problem:
         raise console.Failure(problem, console.ENVIRONMENT)

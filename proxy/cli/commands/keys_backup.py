@@ -11,9 +11,9 @@ import click
 from ...keys.keyring import file, merging
 from ...keys.keyring.keyring import Keyring
 from ..support import console
-from ..support.console import ask, yes_option
+from ..support.console import FILE, ask, yes_option
 from ..support.keyring_changes import prepare_new, tell, update, view_of
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options, passphrase_root
+from ..support.keyring_options import KeyringPlace, keyring_options, passphrase_root
 
 backup_options: Final = (
     click.option(

@@ -26,20 +26,18 @@ from ...keys.sessions import kek_usage
 from ...keys.sessions.kek_usage import Use, Uses
 from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
-from ...migration.report import SignedReport, verified
 from ...migration.retirement import retirement
 from ..support import console
-from ..support.console import utc
+from ..support.console import FILE, utc
+from ..support.files import read_report, read_token
 from ..support.keyring_changes import facts
 from ..support.keyring_options import (
-    FILE,
     KeyringPlace,
     context_options,
     keyring_options,
     named_option,
 )
 from ..support.store_access import at_store
-from ..support.stored_token import read_token
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -202,7 +200,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
     if keys.store == "memory":
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
-    proofs = [_proof(one, keyring) for one in reports]
+    proofs = [read_report(one, keyring) for one in reports]
     retired = [retirement(kek, keyring, uses, proofs) for kek in keyring.keks]
     excluded = sorted({one for proof in proofs for one in (*proof.excluded, *proof.not_covered)})
     if as_json:
@@ -231,14 +229,6 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
         click.echo(console.printable(f"safe to retire {kek.id}: {said}"))
     for covered in excluded:
         console.say(f"not covered: {covered}")
-
-
-def _proof(file: Path, keyring: Keyring) -> SignedReport:
-    with file.open("rb") as opened:
-        found = verified(opened.read(_MAX_TOKEN_BYTES), keyring.record_key)
-    if found is None:
-        raise console.Failure(f"{file}: not signed with this keyring", console.NEGATIVE)
-    return found
 
 
 async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:

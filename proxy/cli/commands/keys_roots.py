@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -73,7 +73,7 @@ def add(place: KeyringPlace, *, as_json: bool) -> None:
     The configuration lists the old and the new roots in `keys.keyring.roots`; one of the old ones
     opens the file. Then distribute the file, and after it the configuration.
     """  # noqa: D301 - see above
-    note = _Note(place, "roots.add")
+    note = _note(place, "roots.add")
     added = asked(lambda: wrapping_changes.add(place.path, place.roots, note, now=_now()))
     _report(added, "added", as_json=as_json)
 
@@ -97,7 +97,7 @@ def remove(place: KeyringPlace, *, kind: str, key: str, as_json: bool, yes: bool
     gone = RootName(kind, key)
     if not yes:
         ask(*_meaning(place, gone))
-    note = _Note(place, "roots.remove")
+    note = _note(place, "roots.remove")
     keyring = asked(
         lambda: wrapping_changes.remove(place.path, place.roots, gone, note, now=_now())
     )
@@ -118,7 +118,7 @@ def rewrap(place: KeyringPlace, *, as_json: bool) -> None:
 
     Run it after the key of a key service was rotated. The root key stays the same.
     """  # noqa: D301 - see above
-    note = _Note(place, "roots.rewrap")
+    note = _note(place, "roots.rewrap")
     renewed = asked(lambda: wrapping_changes.rewrap(place.path, place.roots, note, now=_now()))
     _report(renewed, "rewrapped", as_json=as_json)
 
@@ -134,25 +134,20 @@ def check(place: KeyringPlace, *, as_json: bool) -> None:
     sealyard keys roots check --json
     """  # noqa: D301 - see above
     found = wrapping_changes.check(place.path, place.roots)
-    if as_json:
-        rows = [{**_row(one.root), "opens": not one.reason, "reason": one.reason} for one in found]
-        console.print_json({"roots": rows})
-    else:
-        for one in found:
-            click.echo(f"{one.root}: {one.reason or 'opens'}")
+    rows = [{**_row(one.root), "opens": not one.reason, "reason": one.reason} for one in found]
+    lines = (f"{one.root}: {one.reason or 'opens'}" for one in found)
+    console.answer({"roots": rows}, lines, as_json=as_json)
     sys.exit(console.NEGATIVE if any(one.reason for one in found) else console.OK)
 
 
-class _Note:
-    """Records a change of the wrappings in the audit log, before it happens."""
+def _note(place: KeyringPlace, event: str) -> Callable[[Keyring, tuple[RootName, ...]], None]:
+    """Return what records a change of the wrappings in the audit log, before it happens."""
 
-    def __init__(self, place: KeyringPlace, event: str) -> None:
-        self._place = place
-        self._event = f"keys.{event}"
-
-    def __call__(self, keyring: Keyring, changed: tuple[RootName, ...]) -> None:
+    def note(keyring: Keyring, changed: tuple[RootName, ...]) -> None:
         for one in changed:
-            self._place.write_down(keyring, self._event, kind=one.kind, name=one.key)
+            place.write_down(keyring, f"keys.{event}", kind=one.kind, name=one.key)
+
+    return note
 
 
 def _report(changed: tuple[RootName, ...], done: str, *, as_json: bool) -> None:

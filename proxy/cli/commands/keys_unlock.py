@@ -12,8 +12,7 @@ import click
 from ...config.schema.roots.shares import SharesOptions
 from ..support import console
 from ..support.configuration import config_option, configuration_if_any
-from ..support.console import Failure
-from ..support.keyring_options import FILE
+from ..support.console import FILE, Failure
 from ..support.shares import typed
 
 _SECONDS: Final = 10.0
@@ -39,10 +38,8 @@ def unlock(config: Path | None, path: Path | None, *, as_json: bool) -> None:
     console.say(f"{before['held']} of {before['needed']} shares so far. Yours:")
     after = _asked(place, do="hand-in", attempt=before["attempt"], share=typed())
     held, needed = after["held"], after["needed"]
-    if as_json:
-        console.print_json({"held": held, "needed": needed})
-        return
-    click.echo(f"{held} of {needed} shares{'; the keyring opens now' if held >= needed else ''}")
+    told = f"{held} of {needed} shares{'; the keyring opens now' if held >= needed else ''}"
+    console.answer({"held": held, "needed": needed}, (told,), as_json=as_json)
 
 
 def _configured(config: Path | None) -> Path:

@@ -20,21 +20,22 @@ from ...core.errors import KeyringError
 from ...keys import private_file
 from ...keys.keyring.file import MAX_FILE_BYTES, open_keyring
 from ...keys.keyring.keyring import Keyring
-from ...migration import report, runner, summary
+from ...migration import report, runner
 from ...migration.engine import total
 from ...migration.job import reader
 from ...migration.job.model import WRITING, Job, Pipe, Verb
 from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
-from ...migration.values.states import Tally
+from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
 from ..support import console
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.console import FILE
+from ..support.files import read_report
+from ..support.keyring_options import KeyringPlace, keyring_options
 
 if TYPE_CHECKING:
     from ...migration.team import Team
 
-_REPORT_BYTES: Final = 16 << 20
 _MOST_WORKERS: Final = 64
 
 
@@ -168,7 +169,7 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
     keyring = open_keyring(place.path, place.roots)
     job = reader.load(job_file, os.environ)
     if report_file is not None:
-        said = _read_report(report_file, keyring)
+        said = read_report(report_file, keyring)
         told = f"{said.verb}, {said.proof}, {console.utc(said.ended)}"
         _show(
             said.tally, said.verb, {"verb": said.verb, "ended": said.ended}, told, as_json=as_json
@@ -281,14 +282,6 @@ def _task(verb: Verb, keyring: Keyring) -> str:
     return f"{verb} {keyring.primary.id}" if verb == "reseal" else verb
 
 
-def _read_report(file: Path, keyring: Keyring) -> report.SignedReport:
-    with file.open("rb") as opened:
-        said = report.verified(opened.read(_REPORT_BYTES), keyring.record_key)
-    if said is None:
-        raise console.Failure(f"{file}: not signed with this keyring", console.NEGATIVE)
-    return said
-
-
 def _show(  # noqa: PLR0913 - each is one part of what is shown
     tally: Tally,
     verb: Verb,
@@ -303,5 +296,21 @@ def _show(  # noqa: PLR0913 - each is one part of what is shown
         click.echo(json.dumps({**about, **tally.to_json()}), err=err)
         return
     click.echo(told, err=err)
-    for line in summary.lines(tally, verb):
+    for line in _lines(tally, verb):
         click.echo(console.printable(line), err=err)
+
+
+def _lines(tally: Tally, verb: Verb) -> Iterator[str]:
+    """Yield a line for each column and outcome, and one that says what is left."""
+    for label, outcome, count in tally.values:
+        yield f"{label}: {count:,} {_said(outcome)}"
+    left = tally.left(verb)
+    done = {"plan": "would be left", "verify": "not sealed"}.get(verb, "left")
+    yield f"{tally.rows:,} rows, {left:,} values {done}"
+
+
+def _said(outcome: Outcome) -> str:
+    state = outcome.state
+    kek = f" under {outcome.kek}" if outcome.kek else ""
+    reason = f" ({outcome.reason})" if outcome.reason else ""
+    return f"{state}{kek}{reason}: {STATES[state]}"

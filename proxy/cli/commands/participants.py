@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from ...keys.participants.calls import Use
-from ...keys.participants.participant import DEFAULT_SECONDS, ParticipantKey
+from ...keys.participants.participant import DEFAULT_SECONDS
 from ...keys.private_file import write
 from ..support import console
-from ..support.console import ask, parse_time, utc, yes_option
-from ..support.keyring_options import FILE, KeyringPlace, keyring_options
+from ..support.console import FILE, ask, parse_time, utc, yes_option
+from ..support.keyring_options import KeyringPlace, keyring_options
 from ..support.store_access import (
     accept,
     change,
@@ -143,7 +143,7 @@ def add(
     change(place, "participants.add", participant, key.public.kid, lambda one: one.add(key))
     if accepted:
         accept(place, participant, key.public.kid)
-    _print(key, as_json=as_json)
+    console.answer(key.facts(time.time()), (key.public.kid,), as_json=as_json)
 
 
 @participants.command()
@@ -184,7 +184,7 @@ def rotate(
     )
     if accepted:
         accept(place, participant, key.public.kid)
-    _print(key, as_json=as_json)
+    console.answer(key.facts(time.time()), (key.public.kid,), as_json=as_json)
 
 
 @participants.command("prekey")
@@ -317,13 +317,15 @@ def list_keys(place: KeyringPlace, participant: str, *, as_json: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     found, pins = look(place, participant)
     facts = [{**one.facts(time.time()), **pins.facts(one)} for one in found.keys]
-    if as_json:
-        console.print_json({"keys": facts})
-        return
-    for one in facts:
-        reason = f"  {one['reason']}" if "reason" in one else ""
-        new = "  NOT ACCEPTED" if one.get("accepted") is False else ""
-        click.echo(f"{one['kid']}  {one['use']}  {one['status']:<8}  {one['device']}{new}{reason}")
+    console.answer({"keys": facts}, map(_row, facts), as_json=as_json)
+
+
+def _row(facts: Mapping[str, Any]) -> str:
+    """Return a key of a participant, as a line for a person."""
+    reason = f"  {facts['reason']}" if "reason" in facts else ""
+    new = "  NOT ACCEPTED" if facts.get("accepted") is False else ""
+    about = f"{facts['kid']}  {facts['use']}  {facts['status']:<8}  {facts['device']}"
+    return f"{about}{new}{reason}"
 
 
 @participants.command()
@@ -371,10 +373,3 @@ def has_valid_keys(place: KeyringPlace, participant: str, use: Use) -> None:
     valid = find(place, participant).has_valid_keys(time.time(), use)
     click.echo("yes" if valid else "no")
     sys.exit(console.OK if valid else console.NEGATIVE)
-
-
-def _print(key: ParticipantKey, *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(key.facts(time.time()))
-    else:
-        click.echo(key.public.kid)

@@ -17,6 +17,7 @@ from ...core.explain.explanation import Explained
 from ...explaining import trial
 from ..support import console
 from ..support.configuration import config_option, load_configuration
+from ..support.console import FILE
 from ..support.reports import Reported, format_option, gap, report
 from ..support.rule_cases import Case, Cases, read_cases
 from ..support.rule_mutants import Mutant, items, mutants, shown, without
@@ -33,13 +34,7 @@ class Result:
 
 
 @click.command("test")
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="CASES...",
-    type=click.Path(dir_okay=False, path_type=Path),
-)
+@click.argument("files", nargs=-1, required=True, metavar="CASES...", type=FILE)
 @config_option
 @format_option("the lines of failed cases")
 @click.option("--coverage", is_flag=True, help="Fail for rules and selectors that no case needs.")

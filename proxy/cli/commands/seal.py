@@ -22,8 +22,8 @@ from ...keys.operations import values
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
 from ..support import console
+from ..support.files import read_token
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
-from ..support.stored_token import read_token
 
 _MAX_VALUE: Final = 16 << 20
 

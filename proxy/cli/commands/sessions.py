@@ -26,11 +26,12 @@ from ...keys.operations.session_operations import UNKNOWN, SessionOperations
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import MAX_SKEW_SECONDS
-from ..support import console, receipts
+from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
-from ..support.console import ask, parse_time, utc, yes_option
-from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
+from ..support.console import FILE, ask, parse_time, utc, yes_option
+from ..support.files import give_receipt, reserve_receipt
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 from ..support.store_access import AtStore, at_store
 
 
@@ -63,23 +64,14 @@ def show(  # noqa: PLR0913 - each is one option
     parts = dict(_parameter(name, value) for name, value in named.items() if value is not None)
     if not parts:
         raise click.UsageError("give --tenant, --conversation or both, as the rules bind them")
-    state = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
-    if as_json:
-        console.print_json(state)
-    else:
-        click.echo("\n".join(_lines(state)))
+    state = AdminListener(config, token_file, ca).asked(f"/v1/sessions?{urlencode(parts)}")
+    console.answer(state, _lines(state), as_json=as_json)
     raise click.exceptions.Exit(console.OK if state["sessions"] else console.NEGATIVE)
 
 
 def _parameter(part: str, name: Name) -> tuple[str, str]:
     """Return the query parameter for a name: text as it is, a joined name as JSON."""
     return (part, name) if isinstance(name, str) else (f"{part}_json", json.dumps(to_json(name)))
-
-
-async def _asked(admin: AdminListener, query: str) -> dict[str, Any]:
-    async with admin.get(f"/v1/sessions?{query}") as answer:
-        state: dict[str, Any] = await answer.json()
-        return state
 
 
 def _lines(state: Mapping[str, Any]) -> Iterator[str]:
@@ -138,11 +130,8 @@ def rotate(
     answer = asyncio.run(_rotate(place, keys, scope))
     _warn_unknown(answer)
     new = answer.sessions[0]
-    if as_json:
-        console.print_json(answer.to_json())
-    else:
-        ends = utc(new.soft_end)
-        click.echo(f"{answer.scope}: session {new.sid} seals until {ends}")
+    told = f"{answer.scope}: session {new.sid} seals until {utc(new.soft_end)}"
+    console.answer(answer.to_json(), (told,), as_json=as_json)
 
 
 @sessions.command()
@@ -189,10 +178,7 @@ def revoke(  # noqa: PLR0913 - each is one option
         )
     answer, reason = asyncio.run(_revoke(place, keys, SessionCall("revoke", scope, before)))
     _warn_unknown(answer)
-    if as_json:
-        console.print_json(answer.to_json())
-    else:
-        click.echo("\n".join(_report(answer, place, keys, reason)))
+    console.answer(answer.to_json(), _report(answer, place, keys, reason), as_json=as_json)
     if not answer.reaches_others:
         raise console.Failure(
             "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
@@ -270,10 +256,8 @@ def erase(  # noqa: PLR0913 - each is one option
     if keys.store == "memory" and keys.mode != "ephemeral":
         raise console.Failure(NotErasable.title, console.NEGATIVE)
     if keys.store == "memory":
-        raise console.Failure(
-            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), console.NEGATIVE
-        )
-    with receipts.reserved(file) as kept:
+        raise console.Failure(_NO_STORE + "DELETE /v1/sessions", console.NEGATIVE)
+    with reserve_receipt(file) as kept:
         if not yes:
             ask(
                 f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what"
@@ -281,7 +265,7 @@ def erase(  # noqa: PLR0913 - each is one option
             )
         answer, reason = asyncio.run(_erase(place, keys, SessionCall("erase", scope)))
     shown = json.dumps(answer.to_json()) if as_json else answer.receipt
-    problem = receipts.give(shown, answer.receipt, kept)
+    problem = give_receipt(shown, answer.receipt, kept)
     _warn_unknown(answer)
     if not as_json:
         console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")

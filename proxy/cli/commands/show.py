@@ -14,7 +14,7 @@ from ..support.lazy import CommandPlace, LazyGroup
             "schema": CommandPlace("documents", "Print the JSON Schema of the configuration."),
             "openapi": CommandPlace("documents", "Print the OpenAPI document of the admin API."),
             "completion": CommandPlace(
-                "completion", "Print the script that completes commands in a shell."
+                "documents", "Print the script that completes commands in a shell."
             ),
             "version": CommandPlace("version", "Print the versions of Sealyard and what it uses."),
         }

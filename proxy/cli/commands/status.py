@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -80,45 +79,22 @@ def status(  # noqa: PLR0913 - each is one option
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(follow(admin, as_json=as_json, count=count))
     elif stepping:
-        counted = _asked(admin, "/v1/status/steps")
+        counted = admin.asked("/v1/status/steps")
         report = steps.judged(counted, steps.DAYS if days is None else days)
-        _show(report, steps.lines, as_json=as_json)
-        _exit(negative=any(rule["safe"] is False for rule in report["rules"]))
+        console.answer(report, steps.lines(report), as_json=as_json)
+        if any(rule["safe"] is False for rule in report["rules"]):
+            sys.exit(console.NEGATIVE)
     elif leaking:
-        counted = _asked(admin, "/v1/status/leaks")
-        _show(counted, leaks.lines, as_json=as_json)
-        _exit(negative=leaks.any_of(counted))
+        counted = admin.asked("/v1/status/leaks")
+        console.answer(counted, leaks.lines(counted), as_json=as_json)
+        if leaks.any_of(counted):
+            sys.exit(console.NEGATIVE)
     else:
-        _show(_asked(admin, "/v1/status"), figures.lines, as_json=as_json)
+        told = admin.asked("/v1/status")
+        console.answer(told, figures.lines(told), as_json=as_json)
 
 
 def _one_mode(**modes: bool) -> None:
     given = [f"--{name}" for name, wanted in modes.items() if wanted]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other: give one")
-
-
-def _asked(admin: AdminListener, path: str) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        async with admin.get(path) as answer:
-            told: dict[str, Any] = await answer.json()
-        return told
-
-    return asyncio.run(ask())
-
-
-def _show(
-    told: dict[str, Any],
-    lines: Callable[[dict[str, Any]], Iterator[str]],
-    *,
-    as_json: bool,
-) -> None:
-    if as_json:
-        console.print_json(told)
-    else:
-        click.echo(console.printable("\n".join(lines(told))))
-
-
-def _exit(*, negative: bool) -> None:
-    if negative:
-        raise click.exceptions.Exit(console.NEGATIVE)

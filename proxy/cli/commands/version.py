@@ -22,11 +22,8 @@ def version(*, as_json: bool) -> None:
     sealyard show version --json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     found = versions()
-    if as_json:
-        console.print_json(found)
-        return
-    for name, number in found.items():
-        click.echo(f"{name:<15} {number or 'missing'}")
+    rows = (f"{name:<15} {number or 'missing'}" for name, number in found.items())
+    console.answer(found, rows, as_json=as_json)
 
 
 def versions() -> dict[str, str | None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import click
@@ -81,6 +82,16 @@ class AdminListener:
             raise console.Failure(
                 f"{self._admin.listen}: no response, or the connection broke", console.ENVIRONMENT
             ) from None
+
+    def asked(self, path: str) -> dict[str, Any]:
+        """Return the JSON object at a path; raise as `get` does. No event loop may be running."""
+
+        async def ask() -> dict[str, Any]:
+            async with self.get(path) as answer:
+                told: dict[str, Any] = await answer.json()
+                return told
+
+        return asyncio.run(ask())
 
 
 def _token(admin: AdminSettings, file: Path | None) -> str:

@@ -10,10 +10,11 @@ import click
 from ...config.load import find, load
 from ...config.settings import ListenerSettings, Loaded, Settings
 from ...core.errors import ConfigurationError
+from .console import FILE
 
 config_option = click.option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     envvar="SEALYARD_CONFIG",
     metavar="FILE",
     help="The configuration file; default: $SEALYARD_CONFIG, else the first of the usual places.",

@@ -9,9 +9,10 @@ import errno
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any, Final
 
 import click
@@ -94,6 +95,8 @@ def translated() -> Iterator[None]:
 
 
 STDIN: Final = "-"
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+"""The type of an option that names a file."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -106,6 +109,15 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Write a result to stdout as JSON, one line, in ASCII."""
     click.echo(json.dumps(value))
+
+
+def answer(value: Any, lines: Iterable[str], *, as_json: bool) -> None:  # noqa: ANN401 - any JSON value
+    """Write a result to stdout: `value` as JSON, or the lines for a person."""
+    if as_json:
+        print_json(value)
+        return
+    for line in lines:
+        click.echo(printable(line))
 
 
 def read_argument(argument: str, *, limit: int) -> bytes:

@@ -24,11 +24,11 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured
 from . import console
 from .configuration import config_option, configuration_if_any
+from .console import FILE
 from .shares import at_terminal
 
 _P = ParamSpec("_P")
 _JOINED: Final = """The same as a joined name: '["a", "b"]' or '{"members": ["a", "b"]}'."""
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
 DEFAULT_KEYRING: Final = Path("keyring.jwe")
 DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
 

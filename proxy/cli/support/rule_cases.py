@@ -16,7 +16,7 @@ from ...config.yaml.nodes import Node, Place, Problems, Scalar
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
-from ...core.crypto.token import ASSUMED_KEK_ID, CTY_JSON
+from ...core.crypto.token import ASSUMED_KEK_ID, CTY_JSON, Form
 from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted
 from ...core.http.message import Headers, header_values
 from ...explaining.trial import with_json_type
@@ -279,8 +279,5 @@ def _token(mark: str) -> str:
     )
     if kind == "json":
         return session.seal(b'"x"', Context(scope), cty=CTY_JSON).decode()
-    if kind == "short":
-        return session.seal(b"x", Context(scope), form="short").decode()
-    if kind == "base64":
-        return session.seal(b"x", Context(scope), form="base64").decode()
-    return session.seal(b"x", Context(scope)).decode()
+    forms: dict[str, Form] = {"short": "short", "base64": "base64"}
+    return session.seal(b"x", Context(scope), form=forms.get(kind, "jwe")).decode()

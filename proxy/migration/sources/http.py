@@ -104,10 +104,6 @@ class HttpSource(ReadInOrder):
                 return int(found[1])
         return None
 
-    def begin_proof(self, state: str | None = None) -> str | None:
-        """Return None: pages are read one after the other."""
-        return None
-
     def request_seconds(self) -> float | None:
         """Return how long the requests of a write take, if each is as long as reading an element.
 

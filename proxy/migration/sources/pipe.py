@@ -41,10 +41,6 @@ class PipeSource(ReadInOrder):
         """Return no limits."""
         return (None,) * len(self.table.columns)
 
-    def begin_proof(self, state: str | None = None) -> str | None:
-        """Return None: a stream does not say when it was made."""
-        return None
-
     def page(self, after: Key | None, until: Key | None) -> list[StoredRow]:
         """Return the next records, wherever the last page ended."""
         if self._at is None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from ...core.crypto.context import Context
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.joined_names import Joined, Name
 from ...core.crypto.token import CTY_JSON, Form
 from ...core.edits.edits import KeysInUse
 from ...core.errors import BodyTooLarge, InvalidBody
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
-from ..job.model import Column, StoredTable, Verb
-from .binder import RowBinder
+from ..job.model import (
+    Binding,
+    Column,
+    ConstSource,
+    JoinedSource,
+    NameSource,
+    Read,
+    StoredTable,
+    Verb,
+)
 from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
 
+_KEPT_CONTEXTS: Final = 4096
 _EMPTY: Final = re.compile(rb"\s*(?:null|\[\s*\]|\{\s*\})\s*")
 
 Key = tuple[str | int | float | bytes, ...]
@@ -201,3 +212,49 @@ def _least(column: Column, width: int | None) -> int | None:
     if column.selector is not None or width is None:
         return column.max_chars
     return width if column.max_chars is None else min(width, column.max_chars)
+
+
+class RowBinder:
+    """Binds the values of one table's rows; `names` of a row are in the order of `table.reads`."""
+
+    def __init__(self, table: StoredTable) -> None:
+        """Find where each name of a row is."""
+        self._at = {source: at for at, source in enumerate(table.reads)}
+
+    def contexts(
+        self, bindings: Sequence[Binding], names: Sequence[str | None]
+    ) -> tuple[Context | None, ...]:
+        """Return the context by each binding; None where the row lacks a name, or it is empty."""
+        return tuple(self._context(one, names) for one in bindings)
+
+    def _context(self, binding: Binding, names: Sequence[str | None]) -> Context | None:
+        found: list[Name | None] = []
+        for source in (binding.tenant, binding.conversation, binding.message):
+            name = None if source is None else _name(source, names, self._at)
+            if source is not None and not name:
+                return None
+            found.append(name)
+        tenant, conversation, message = found
+        return _shared(tenant, conversation, binding.field, message, binding.purpose)
+
+
+@lru_cache(maxsize=_KEPT_CONTEXTS)
+def _shared(
+    tenant: Name | None,
+    conversation: Name | None,
+    field: str | None,
+    message: Name | None,
+    purpose: str | None,
+) -> Context:
+    """Return one object for equal contexts: a session finds what it has of one by identity."""
+    return Context(Scope(tenant, conversation), field, message, purpose)
+
+
+def _name(source: NameSource, names: Sequence[str | None], at: Mapping[Read, int]) -> Name | None:
+    if isinstance(source, ConstSource):
+        return source.text
+    if isinstance(source, JoinedSource):
+        parts = [_name(one, names, at) for one in source.parts]
+        whole = [one for one in parts if one]
+        return Joined(source.kind, whole) if len(whole) == len(parts) else None
+    return names[at[source]]

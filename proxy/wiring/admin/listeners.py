@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ... import __version__
 from ...config.settings import Address, AdminSettings, Settings
+from ...core import leaves
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from ...traffic import tls
 from ...traffic.downstream import sockets
@@ -17,7 +22,6 @@ from ...traffic.timers import RepeatingTimer
 from ..auditing import AuditedCalls
 from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
 from .service_view import ServiceView
-from .waiting import WaitingView
 
 if TYPE_CHECKING:
     from ...admin.auth.access import Access
@@ -44,6 +48,29 @@ class _Material:
     @property
     def _verify_mode(self) -> ssl.VerifyMode | None:
         return None if self.tls is None else self.tls.verify_mode
+
+
+class WaitingView:
+    """A process that waits for a root, as `HealthService`: alive and not ready, and why."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """Why no root opens the keyring, with the names of the roots."""
+
+    def stalled(self) -> float:
+        """Return 0: nothing carries traffic that could be held up."""
+        return 0.0
+
+    async def checks(self) -> tuple[Check, ...]:
+        """Return the checks of a process that has not started."""
+        return Check("started", ok=False), Check("root", ok=False, detail=self.reason)
+
+    async def samples(self) -> Samples:
+        """Return the samples of a process that has not started."""
+        samples = Samples()
+        samples.add(table.BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
+        samples.add(table.READY, 0)
+        return samples
 
 
 class AdminListeners:

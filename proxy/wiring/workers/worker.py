@@ -116,11 +116,9 @@ class _Worker:
             return {"result": await self._do(message)}
         except SealyardError as error:
             return {"error": error_to_json(error)}
-        except OSError as error:
-            internal = InternalError(error.strerror or code_location.name(error))
-            return {"error": error_to_json(internal)}
         except Exception as error:  # noqa: BLE001 - only the name of its class may leave
-            return {"error": error_to_json(InternalError(code_location.name(error)))}
+            known = error.strerror if isinstance(error, OSError) else None
+            return {"error": error_to_json(InternalError(known or code_location.name(error)))}
 
     async def _do(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - anything that JSON holds
         what = message["do"]

@@ -206,7 +206,7 @@ async def test_guesses_do_not_load_the_api_server_and_known_tokens_pass(
     api_server: Serving, listening: Listening
 ) -> None:
     server = await api_server()
-    access = Access(Tokens(()), frozenset(), reviews=server.reviews)
+    access = Access(Tokens(()), reviews=server.reviews)
     ours = await listening(access=access)
     right = await ours.call("GET", "/livez", token=a_jwt().decode())
     server.status = a_status(authenticated=False)
@@ -228,7 +228,7 @@ async def test_a_review_that_fails_is_told_as_such(
 ) -> None:
     server = await api_server()
     server.code = 500
-    access = Access(Tokens(()), frozenset(), reviews=server.reviews)
+    access = Access(Tokens(()), reviews=server.reviews)
     ours = await listening(access=access)
     status, headers, _ = await ours.call("GET", "/livez", token=a_jwt().decode())
 

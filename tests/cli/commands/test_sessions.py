@@ -140,6 +140,19 @@ def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
     assert "read it from the keyring" in run("sessions", "revoke", "--yes", *NAMED).stdout
 
 
+def test_sessions_of_each_process_are_changed_by_its_admin_api(run: Run) -> None:
+    configure("memory")
+    assert (
+        "its admin API, POST /v1/sessions/rotate"
+        in run("sessions", "rotate", *NAMED, status=1).stderr
+    )
+    configure("memory\n  sessions: {mode: ephemeral, accept_loss: true}")
+    assert (
+        "its admin API, DELETE /v1/sessions"
+        in run("sessions", "erase", "--yes", *NAMED, status=1).stderr
+    )
+
+
 def test_a_scope_is_called_unknown_only_by_a_store_that_would_know_it(run: Run) -> None:
     shared = run("sessions", "revoke", "--yes", *NAMED)
     configure("memory")

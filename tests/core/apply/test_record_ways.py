@@ -125,7 +125,6 @@ def by_way(one: Messages, body: bytes, *, binary: bool) -> object:
     return sent(changed), dict(changed.counts), used, asked
 
 
-@pytest.mark.no_cover
 @settings(max_examples=600)
 @given(st.sampled_from(ALL), st.sampled_from(DIRECTIONS), bodies, st.booleans())
 def test_a_way_of_messages_does_what_the_plan_does_or_nothing(
@@ -269,7 +268,6 @@ def pieces(draw: st.DrawFn, kind: Kind) -> bytes:
     return b"".join(form % text for form, text in draw(st.lists(made, max_size=3)))
 
 
-@pytest.mark.no_cover
 @settings(max_examples=500)
 @given(st.data(), st.sampled_from([OPENS, SEALS, *ALL]), st.sampled_from([*TYPES]))
 def test_a_way_of_records_does_what_the_plan_does_or_nothing(

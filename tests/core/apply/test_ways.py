@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Final, Literal
 
 import pytest
@@ -254,7 +255,6 @@ def exchanges(draw: st.DrawFn) -> tuple[Rule, Message, Headers, bytes]:
     return rule, a_message(draw(bodies), target=target, headers=headers), answered, draw(bodies)
 
 
-@pytest.mark.no_cover
 @settings(max_examples=600)
 @given(exchanges())
 def test_a_way_does_what_the_plan_does_or_nothing(
@@ -373,10 +373,13 @@ def test_keys_that_are_not_at_hand_are_left_to_the_general_way() -> None:
             raise KeyUnavailable("audit-log-blocks")
 
     body = b'{"conversationId":"c1","content":"a"}'
-    for keys in (Cold(), Blocked()):
-        way, _ = ways_of(RULES[0], a_message(body), keys)
+    for keys, rule in product((Cold(), Blocked()), (RULES[0], ONE_OPENED)):
+        way, _ = ways_of(rule, a_message(body), keys)
         assert way is not None
         assert way.change(body, NOW) is None
+        if rule is ONE_OPENED:
+            done, _ = answered(rule, json.dumps({"content": a_token(b"a")}), keys)
+            assert done is None
 
 
 def test_a_message_that_passes_is_the_same_each_time() -> None:

@@ -151,7 +151,6 @@ def heads(draw: st.DrawFn) -> Headers:
     return (*typed, *named, *draw(st.sampled_from(EXTRA)))
 
 
-@pytest.mark.no_cover
 @settings(max_examples=800)
 @given(st.sampled_from(RULES), heads(), heads(), BODIES, BODIES)
 def test_a_body_goes_as_its_plan_goes(

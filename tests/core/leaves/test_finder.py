@@ -181,7 +181,6 @@ def texts(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@pytest.mark.no_cover
 @given(texts(plain_names | odd_names | literals) | documents(), paths)
 @example('{"a":{"a":1,"A":2},"b":{"A":1}}', paths_of("a.a", "b.A"))
 @example('{"b":"\\u0061","\\u0061":1}', paths_of("a"))

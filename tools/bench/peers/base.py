@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import trustme
-
 FILES: Final = Path(__file__).parent / "files"
 ROOT: Final = FILES.parents[3]
 PASSING: Final = frozenset({"pass", "list_pass"})
@@ -82,6 +80,8 @@ def fill(template: str, place: Place, **more: str) -> Path:
 
 def certificate(folder: Path) -> tuple[Path, Path]:
     """Write a certificate for 127.0.0.1 and its key, and return where they are."""
+    import trustme  # noqa: PLC0415 - takes memory, and peers that are weighed import this module
+
     issued = trustme.CA().issue_cert("127.0.0.1")
     chain, key = folder / "chain.pem", folder / "key.pem"
     chain.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))

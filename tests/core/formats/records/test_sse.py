@@ -348,7 +348,6 @@ def test_events_of_a_request_are_sealed_and_opened() -> None:
         sent(opens, a_message("data: x\n\n", headers=EVENTS))
 
 
-@pytest.mark.no_cover
 def test_more_events_than_a_body_may_have_are_refused() -> None:
     assert through(OPEN, "data: 1\n\n" * 30_000)
     with pytest.raises(BodyTooLarge):

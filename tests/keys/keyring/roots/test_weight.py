@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .weight import measure
 
 MOST_MEBIBYTES = 1.0
+pytestmark = pytest.mark.cold
 
 
 def test_a_key_service_adds_little_to_an_idle_process(tmp_path: Path) -> None:

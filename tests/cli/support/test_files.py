@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from proxy.cli.support import console, receipts
+from proxy.cli.support import console
+from proxy.cli.support.files import give_receipt, reserve_receipt
 
 
 def test_the_file_is_there_before_and_has_the_receipt_afterwards(
@@ -15,9 +16,9 @@ def test_the_file_is_there_before_and_has_the_receipt_afterwards(
 ) -> None:
     path, plain = tmp_path / "r.jws", tmp_path / "plain"
     plain.write_text("")
-    with receipts.reserved(path) as file:
+    with reserve_receipt(path) as file:
         assert path.read_text() == ""
-    assert receipts.give("shown", "receipt", file) == ""
+    assert give_receipt("shown", "receipt", file) == ""
     assert (path.read_text(), capsys.readouterr().out) == ("receipt\n", "shown\n")
     assert path.stat().st_mode == plain.stat().st_mode
 
@@ -25,7 +26,7 @@ def test_the_file_is_there_before_and_has_the_receipt_afterwards(
 @pytest.mark.parametrize("error", [click.UsageError("no terminal"), KeyboardInterrupt()])
 def test_where_nothing_is_destroyed_no_file_is_left(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "r.jws"
-    with pytest.raises(type(error)), receipts.reserved(path):
+    with pytest.raises(type(error)), reserve_receipt(path):
         raise error
     assert not path.exists()
 
@@ -33,7 +34,7 @@ def test_where_nothing_is_destroyed_no_file_is_left(tmp_path: Path, error: BaseE
 def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "r.jws"
     path.write_text("another")
-    with pytest.raises(console.Failure, match="already exists"), receipts.reserved(path):
+    with pytest.raises(console.Failure, match="already exists"), reserve_receipt(path):
         pytest.fail("it would be destroyed now")
     assert path.read_text() == "another"
 
@@ -42,7 +43,7 @@ def test_a_receipt_that_the_file_does_not_take_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Path("/dev/full").open("w") as full:
-        problem = receipts.give("shown", "receipt", full)
+        problem = give_receipt("shown", "receipt", full)
     assert problem == "/dev/full: No space left on device: the receipt was printed alone"
     assert capsys.readouterr().out == "shown\n"
 
@@ -54,8 +55,8 @@ def test_a_receipt_that_nobody_reads_is_written(
         raise BrokenPipeError
 
     monkeypatch.setattr(click, "echo", gone)
-    with receipts.reserved(tmp_path / "r.jws") as file:
+    with reserve_receipt(tmp_path / "r.jws") as file:
         pass
     with pytest.raises(BrokenPipeError):
-        receipts.give("shown", "receipt", file)
+        give_receipt("shown", "receipt", file)
     assert (tmp_path / "r.jws").read_text() == "receipt\n"
