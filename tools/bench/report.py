@@ -58,11 +58,12 @@ def runs(results: Results) -> Iterator[str]:
     for (commit, processor, cores, system, rounds), names in same.items():
         of = [results.runs[name] for name in names]
         loads, dates = [float(run["load"]) for run in of], sorted(run["date"] for run in of)
-        took = sum(float(run["minutes"]) for run in of)
+        when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        minutes = max(1, round(sum(float(run["minutes"]) for run in of)))
         yield (
-            f"Commit {commit}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {took:.0f}"
-            f" minutes, {rounds} rounds, {processor}, {cores} cores, {system}, load average"
-            f" {min(loads):g} to {max(loads):g}: {', '.join(f'`{name}`' for name in names)}."
+            f"Commit {commit}, {when}, {minutes} min, {rounds} rounds, {processor}, {cores} cores,"
+            f" {system}, load average {min(loads):g} to {max(loads):g}:"
+            f" {', '.join(f'`{name}`' for name in names)}."
         )
 
 

@@ -76,13 +76,17 @@ _IDLE: Final = (
 )
 
 
+def goals(results: Results) -> list[Target]:
+    """Return what users notice, with its figures: what is missed by most comes first."""
+    ratios = (_ratio(results, one) for one in RATIOS)
+    found = [*ratios, *_idle(results), _first(results), _beside(results)]
+    return sorted(found, key=_urgency)
+
+
 def targets(results: Results) -> list[Target]:
-    """Return every goal with its figure: those that are missed by most first."""
+    """Return the goals and all other targets in the same order."""
     found = [
-        *(_ratio(results, one) for one in RATIOS),
-        *_idle(results),
-        _first(results),
-        _beside(results),
+        *goals(results),
         _slowest(results, OURS),
         _slowest(results, sealyard.PYTHON),
         _latency(results),
