@@ -16,7 +16,7 @@ _LINE_SHARE: Final = 0.9
 _ADDED_MICROSECONDS: Final = 60
 _BESIDE_MILLISECONDS: Final = 10.7
 _FIRST_MILLISECONDS: Final = 1.5
-_BUSY: Final = 3
+_BUSY: Final = 2
 """From so large a load average a core on, times say more of the machine than of Sealyard."""
 _NOT_MEASURED: Final = "not measured"
 _SLACK: Final = 1.1
