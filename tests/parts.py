@@ -108,6 +108,8 @@ MOVED: Final = (
         ("deploy", "docs"),
     ),
     Part("outages", 3, Selection(("tests/redis/test_outages.py",))),
+    # A fault at every wait of every scene, in process: minutes of CPU time.
+    Part("faults", 2, Selection(("tests/faults/test_fail_closed.py",))),
     Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
     Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
@@ -160,7 +162,7 @@ PARTS: Final = (
     Part("python-core", 3, Selection(CORE.paths, form="python"), ("tests/vectors", "tools/fuzz")),
     Part(
         "python-suites",
-        7,
+        5,
         Selection(SUITES.paths, SUITES.without, form="python"),
         ("docs", "helm"),
     ),

@@ -44,6 +44,8 @@ _STATUSES: Final = {
 }
 HUNG_SECONDS: Final = 900
 """A test that takes longer fails and tells where it stood, rather than hold up all of CI."""
+_SLOWEST: Final = ("--durations=30", "--durations-min=3")
+"""Each run tells which tests took longest, in seconds: where CI's time goes."""
 _STDERR: Final = os.dup(2)
 """That of the process, before pytest captures it."""
 _PROCESSORS: Final = os.cpu_count() or 1
@@ -175,7 +177,7 @@ def run(arguments: Sequence[str], folder: Path, scratch: Path, form: Form | None
     file = scratch / "log.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "tests.suite", "--suite-log", str(file)]
-    command += ["-p", "timeout", f"--timeout={HUNG_SECONDS}"]
+    command += ["-p", "timeout", f"--timeout={HUNG_SECONDS}", *_SLOWEST]
     # A cache of its own: what failed in another run is not run again in this one's name.
     command += ["-o", f"cache_dir={scratch / 'cache'}", *arguments]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
