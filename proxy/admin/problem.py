@@ -100,7 +100,7 @@ ERRORS: Final = tuple(one for one in list(globals().values()) if isinstance(one,
 """All errors above."""
 
 
-class Refused(Exception):
+class RefusedCall(Exception):
     """A call that ends with an error of the admin API; `detail` is a sentence for the caller."""
 
     def __init__(self, error: AdminError, *, detail: str | None = None) -> None:

@@ -12,12 +12,12 @@ from aiohttp.web_request import Request
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
 from ..keys.keyring.jwk_set import parse_object
-from .problem import MALFORMED, Refused
+from .problem import MALFORMED, RefusedCall
 
 LATEST: Final = (1 << 62) - 2
 
 
-class Malformed(Refused):
+class Malformed(RefusedCall):
     """A malformed request; `detail` is a sentence for the caller."""
 
     def __init__(self, detail: str) -> None:

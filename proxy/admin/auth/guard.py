@@ -29,7 +29,7 @@ from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
 from .. import problem
-from ..problem import AdminError, Refused
+from ..problem import AdminError, RefusedCall
 from ..strict_reader import Malformed, name_request
 from .access import Access
 from .rate_limits import Limits, peer
@@ -190,7 +190,7 @@ class Guard:
     async def _handled(self, request: Request, handler: Handler) -> StreamResponse:
         try:
             return await handler(request)
-        except Refused as refused:
+        except RefusedCall as refused:
             return refused.answer()
         except HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))

@@ -27,7 +27,7 @@ from ...keys.participants.calls import MAX_ID_BYTES, ParticipantAction, Particip
 from .. import problem, strict_reader
 from .. import schemas as shapes
 from ..operation import Endpoint, Operation, Schema, Success, json_answer
-from ..problem import Refused
+from ..problem import RefusedCall
 from ..schemas import GRACE_SECONDS, MAX_GRACE_SECONDS
 from ..service import AdminService
 from ..strict_reader import Malformed
@@ -261,7 +261,7 @@ class ParticipantRoutes:
         except OperatorError as error:
             for kind, known in _PROBLEMS:
                 if isinstance(error, kind):
-                    raise Refused(known, detail=error.reason) from None
+                    raise RefusedCall(known, detail=error.reason) from None
             raise
 
     def _facts(self, key: ParticipantKey, pins: Pins) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...core.errors import NotErasable, OperatorError
 from ...keys.operations.session_calls import STILL_OPEN, Action, SessionCall
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Parameter, Success, json_answer
-from ..problem import Refused
+from ..problem import RefusedCall
 from ..service import AdminService
 from ..strict_reader import Malformed
 
@@ -196,10 +196,10 @@ class SessionRoutes:
         try:
             result = await self._service.operate(call)
         except NotErasable:
-            raise Refused(problem.NOT_ERASABLE) from None
+            raise RefusedCall(problem.NOT_ERASABLE) from None
         except OperatorError as error:
             if error.reason == problem.CLOCK_SKEW.code:
-                raise Refused(problem.CLOCK_SKEW, detail=error.detail) from None
+                raise RefusedCall(problem.CLOCK_SKEW, detail=error.detail) from None
             return problem.answer(problem.MALFORMED, code=error.reason)
         if action == "revoke" and not result.reaches_others:
             return problem.answer(problem.NOT_KEPT, members=result.to_json())

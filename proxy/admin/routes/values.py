@@ -20,7 +20,7 @@ from ...core.formats import json as json_format
 from ...keys.operations.values import ValueBinding, ValueCall, ValueResult, sealed_bytes
 from .. import problem, schemas, strict_reader
 from ..operation import Endpoint, Operation, Success, json_answer
-from ..problem import Refused
+from ..problem import RefusedCall
 from ..service import AdminService
 from ..strict_reader import Malformed
 
@@ -106,7 +106,7 @@ class ValueRoutes:
         try:
             return await self._service.values(call)
         except OpenFailed:
-            raise Refused(problem.OPEN_FAILED) from None
+            raise RefusedCall(problem.OPEN_FAILED) from None
         except MessageError as error:  # a name that cannot be told from a joined one
             raise Malformed(error.detail) from None
 
