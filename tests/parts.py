@@ -107,9 +107,26 @@ MOVED: Final = (
         ),
         ("deploy", "docs"),
     ),
-    Part("outages", 3, Selection(("tests/redis/test_outages.py",))),
-    # A fault at every wait of every scene, in process: minutes of CPU time.
-    Part("faults", 2, Selection(("tests/faults/test_fail_closed.py",))),
+    # Fleets, Sentinels and clusters whose clocks, keyrings and masters change.
+    Part(
+        "outages",
+        4,
+        Selection(
+            (
+                "tests/redis/test_clock.py",
+                "tests/redis/test_keyrings.py",
+                "tests/redis/test_outages.py",
+                "tests/redis/test_rotations.py",
+                "tests/redis/test_sentinel.py",
+            )
+        ),
+    ),
+    # A fault at every wait of every scene, and the times of refusals: minutes of CPU time.
+    Part(
+        "faults",
+        3,
+        Selection(("tests/faults/test_fail_closed.py", "tests/faults/test_oracle.py")),
+    ),
     Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
     Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
@@ -162,11 +179,11 @@ PARTS: Final = (
     Part("python-core", 3, Selection(CORE.paths, form="python"), ("tests/vectors", "tools/fuzz")),
     Part(
         "python-suites",
-        5,
+        4,
         Selection(SUITES.paths, SUITES.without, form="python"),
         ("docs", "helm"),
     ),
-    Part("python-moved", 18, Selection(_MOVED, form="python"), ("docs", "helm")),
+    Part("python-moved", 17, Selection(_MOVED, form="python"), ("docs", "helm")),
     Part("python-demo", 1, ("demo", "--check"), form="python"),
     Part("fuzz", 10, ("fuzz", "600"), ("tools/fuzz",)),
     Part("fuzz-native", 10, ("fuzz-native", "600"), ("tools/fuzz",)),

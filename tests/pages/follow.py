@@ -22,7 +22,7 @@ _EXAMPLES: Final = {
     "keyring": r"(?<![\w-])[\w-]{22}(?![\w-])",
     "session": r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{16}(?![\w-])",
     "kek": r"(?<![\w-])k(?:1(?:-[a-z0-9]{4})?|(?=[a-z]*\d)[a-z0-9]{4}|xrdz)(?![\w-])",
-    "share": r"(?<![\w-])[0-9A-Z]{5}(?![\w-])",
+    "share": r"(?<![\w-])(?=\d*[A-Z])[0-9A-Z]{5}(?![\w-])",
     "space": r"[ \t]+",
 }
 """What differs from one reader to another: ids, times, the rest of a line, columns."""
