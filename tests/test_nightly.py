@@ -199,11 +199,31 @@ def test_what_a_part_changes_under_itself_does_not_count(
     assert result.commit.isalnum()
 
 
+def test_a_part_runs_its_tests_in_its_own_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def noted(_tests: Selection, _scratch: Path, form: str) -> suite.Log:
+        ran.append(form)
+        return suite.Log()
+
+    monkeypatch.setattr(suite, "beside", noted)
+    monkeypatch.setattr(suite, "alone", noted)
+    monkeypatch.setattr(nightly, "_dev", lambda *_: None)
+    for part in PARTS:
+        if isinstance(part.runs, Selection):
+            nightly._ended(part)
+            assert ran == ["python" if part.name.startswith("python-") else "native"] * 2
+            ran.clear()
+
+
 def test_each_part_names_what_is_there_and_its_time_is_bounded() -> None:
     files = nightly.tree()
+    always = {one for one in COMMON if (ROOT / one).is_file()}
+    imported = nightly._imported(ROOT, "tests/conftest.py", files)
+    always |= {*imported} - {"tests/__init__.py"}  # which is empty
     for part in PARTS:
         paths = (*part.loads, *(part.runs.paths if isinstance(part.runs, Selection) else ()))
         assert [one for one in paths if not (ROOT / one).exists()] == [], part.name
-        assert {one for one in COMMON if (ROOT / one).is_file()} <= {*nightly.loads(part, files)}
+        assert always <= {*nightly.loads(part, files)}, part.name
     assert len({one.name for one in PARTS}) == len(PARTS)
     assert sum(part.minutes for part in PARTS if not part.named) <= 150
