@@ -233,6 +233,8 @@ def _ended(part: Part) -> str:
             suite.alone(part.runs, Path(scratch), part.form),
         ]
     say(*suite.skips(logs))
+    if sum(log.ran - sum(log.skipped.values()) for log in logs) <= 0:
+        raise suite.Ended(suite.NO_TESTS, "all of its tests were skipped.")
     return suite.closing(logs, 0, time.monotonic() - began)
 
 

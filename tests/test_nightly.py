@@ -204,7 +204,7 @@ def test_a_part_runs_its_tests_in_its_own_form(monkeypatch: pytest.MonkeyPatch) 
 
     def noted(_tests: Selection, _scratch: Path, form: str) -> suite.Log:
         ran.append(form)
-        return suite.Log()
+        return suite.Log(ran=1)
 
     monkeypatch.setattr(suite, "beside", noted)
     monkeypatch.setattr(suite, "alone", noted)
@@ -214,6 +214,20 @@ def test_a_part_runs_its_tests_in_its_own_form(monkeypatch: pytest.MonkeyPatch) 
             nightly._ended(part)
             assert ran == ["python" if part.name.startswith("python-") else "native"] * 2
             ran.clear()
+
+
+def test_a_part_whose_tests_are_all_skipped_has_not_passed(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    skipped = suite.Log(ran=2, skipped={"tests/own/test_a.py: no node": 2})
+    monkeypatch.setattr(suite, "beside", lambda *_: skipped)
+    monkeypatch.setattr(suite, "alone", lambda *_: suite.Log())
+    monkeypatch.setattr(nightly, "_dev", lambda *_: None)
+    monkeypatch.setattr(nightly, "ROOT", root)
+
+    result = nightly.run(PART)
+
+    assert (result.passed, result.told) == (False, "all of its tests were skipped.")
 
 
 def test_each_part_names_what_is_there_and_its_time_is_bounded() -> None:
