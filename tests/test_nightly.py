@@ -22,6 +22,7 @@ FILES = {
     "tests/elsewhere/conftest.py": "from tools import deep\n",
     "tests/elsewhere/rig.py": "import tests.elsewhere.data\nRUN = ['-m', 'tools.server']\n",
     "tests/elsewhere/data.py": "",
+    "tests/elsewhere/kept/keys.json": "{}",
     "tests/elsewhere/other.py": "",
     "tests/own/test_a.py": "from ..elsewhere.rig import RUN\nfrom tests.own import more\n",
     "tests/own/more.py": "",
@@ -81,7 +82,9 @@ def why_not(root: Path, result: Result | None, part: Part = PART) -> str:
     return nightly.why_not(part, result, nightly.loads(part, nightly.tree(root), root))
 
 
-def test_a_part_loads_its_paths_and_all_that_its_modules_name(root: Path) -> None:
+def test_a_part_loads_its_paths_all_that_its_modules_name_and_the_data_beside_them(
+    root: Path,
+) -> None:
     assert loaded(root) == FILES.keys() - {"tests/elsewhere/other.py", "tools/unused.py"}
 
 
