@@ -3,6 +3,9 @@
 CI runs every test under tests/ that no part takes: a new folder is in CI until somebody moves it.
 A suite moves back into CI when it alone has found a defect twice (CONTRIBUTING.md).
 
+Tests marked `slow` run in the parts whose selection says so and in the long forms of the scorecard;
+those of no row of it only by `./dev test PATH -m slow`.
+
 `python -m tests.parts` prints the folders and files of tests that CI runs.
 """
 
