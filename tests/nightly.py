@@ -105,9 +105,13 @@ def _git(root: Path, *arguments: str, environment: Mapping[str, str] | None = No
 
 
 def loads(part: Part, files: Files, root: Path | None = None) -> dict[str, str]:
-    """Return the files that a part loads: those under its paths, and all that these import."""
+    """Return the files that a part loads: those under its paths, and all that these import.
+
+    A module may read any file beside it, or below it where there is no other module.
+    """
     tests = part.runs.paths if isinstance(part.runs, Selection) else ()
     loaded: set[str] = set()
+    beside = _beside(files)
     todo = [one for one in files if _is_under(one, (*COMMON, *part.loads, *tests))]
     while todo:
         path = todo.pop()
@@ -116,11 +120,23 @@ def loads(part: Part, files: Files, root: Path | None = None) -> dict[str, str]:
         loaded.add(path)
         if path.endswith(".py") and not _is_under(path, COMMON):
             todo += _imported(root or ROOT, path, files)
+            todo += beside.pop(Path(path).parent, [])
     return {path: files[path] for path in sorted(loaded)}
 
 
 def _is_under(path: str, places: Sequence[str]) -> bool:
     return any(path == one or path.startswith(f"{one}/") for one in places)
+
+
+def _beside(files: Files) -> dict[Path, list[str]]:
+    """Return the files that are neither modules nor pages, by the nearest folder of modules."""
+    homes = {Path(path).parent for path in files if path.endswith(".py")}
+    found: dict[Path, list[str]] = {}
+    for path in files:
+        home = next((one for one in Path(path).parents if one in homes), None)
+        if home is not None and not path.endswith((".py", ".md")):
+            found.setdefault(home, []).append(path)
+    return found
 
 
 def _imported(root: Path, path: str, files: Files) -> Iterator[str]:
@@ -233,6 +249,8 @@ def _ended(part: Part) -> str:
             suite.alone(part.runs, Path(scratch), part.form),
         ]
     say(*suite.skips(logs))
+    if sum(log.ran - sum(log.skipped.values()) for log in logs) <= 0:
+        raise suite.Ended(suite.NO_TESTS, "all of its tests were skipped.")
     return suite.closing(logs, 0, time.monotonic() - began)
 
 

@@ -3,6 +3,9 @@
 CI runs every test under tests/ that no part takes: a new folder is in CI until somebody moves it.
 A suite moves back into CI when it alone has found a defect twice (CONTRIBUTING.md).
 
+Tests marked `slow` run in the parts whose selection says so and in the long forms of the scorecard;
+those of no row of it only by `./dev test PATH -m slow`.
+
 `python -m tests.parts` prints the folders and files of tests that CI runs.
 """
 
@@ -20,14 +23,10 @@ Form = Literal["native", "python"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tests under `paths`, but not under `without`, in one form of Sealyard.
-
-    Those marked `slow` are among them if `slow` says so.
-    """
+    """Tests under `paths`, but not under `without`; those marked `slow` only if `slow` says so."""
 
     paths: tuple[str, ...]
     without: tuple[str, ...] = ()
-    form: Form = "native"
     slow: bool = False
 
     def beside(self) -> list[str]:
@@ -77,21 +76,27 @@ COMMON: Final = (
     "requirements.lock",
     "tests/conftest.py",
     "tests/suite.py",
+    "tests/warm.py",
 )
 """What every part loads."""
 MOVED: Final = (
-    Part("acceptance", 8, Selection(("tests/acceptance",), slow=True)),
+    Part("acceptance", 8, Selection(("tests/acceptance",), slow=True), ("README.md", "docs")),
     Part("bypass", 3, Selection(("tests/bypass",)), ("tests/vectors",)),
     Part("browser", 2, Selection(("tests/browser",))),
-    Part("interop", 2, Selection(("tests/interop",)), ("tests/vectors",)),
+    Part("interop", 2, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
     Part(
         "pages",
         3,
         Selection(("tests/pages", "tests/site")),
-        ("README.md", "deploy", "docs", "helm"),
+        ("Dockerfile", "README.md", "deploy", "docs", "helm"),
     ),
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
-    Part("chart", 2, Selection(("tests/chart", "tests/cluster")), ("deploy", "docs", "helm")),
+    Part(
+        "chart",
+        2,
+        Selection(("tests/chart", "tests/cluster")),
+        ("Dockerfile", "deploy", "docs", "helm"),
+    ),
     Part("demo", 1, Selection(("tests/cli/commands/test_demo.py",))),
     Part(
         "key-services",
@@ -129,17 +134,25 @@ MOVED: Final = (
     ),
     Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
-    Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle"))),
-    Part("openapi", 3, Selection(("tests/openapi",))),
+    Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle")), ("docs",)),
+    Part("openapi", 3, Selection(("tests/openapi",)), ("docs",)),
     Part("conformance", 1, Selection(("tests/conformance",))),
     Part("endtoend-fuzz", 1, Selection(("tests/endtoend_fuzz",)), ("tests/vectors",)),
     Part(
         "release",
         2,
         Selection(("tests/release",)),
-        ("docs", "helm", "tools/docker", "tools/release"),
+        (
+            "CHANGELOG.md",
+            "deploy",
+            "docs",
+            "helm",
+            "requirements-build.lock",
+            "tools/docker",
+            "tools/release",
+        ),
     ),
-    Part("fuzz-cases", 2, Selection(("tests/fuzz_backends",)), ("tools/fuzz",)),
+    Part("fuzz-cases", 2, Selection(("tests/fuzz_backends",)), ("tests/vectors", "tools/fuzz")),
     Part("soak-cases", 2, Selection(("tests/soak",)), ("tools/scorecard", "tools/soak")),
 )
 """The parts that have the tests that CI leaves out."""
@@ -159,8 +172,7 @@ LAWS: Final = Selection(
         "tests/core/test_vectors.py",
         "tests/core/test_wycheproof.py",
         "tests/keys/test_wire_vectors.py",
-    ),
-    form="python",
+    )
 )
 """What CI runs in the Python form too: leaves, contracts, vectors and the laws of values."""
 SUITES: Final = Selection(("tests",), ("tests/core", *_MOVED))
@@ -176,28 +188,65 @@ PARTS: Final = (
     Part(
         "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
     ),
-    Part("python-core", 3, Selection(CORE.paths, form="python"), ("tests/vectors", "tools/fuzz")),
+    Part("python-core", 3, CORE, ("docs", "tests/vectors", "tools/fuzz"), form="python"),
     Part(
         "python-suites",
-        4,
-        Selection(SUITES.paths, SUITES.without, form="python"),
-        ("docs", "helm"),
+        5,
+        SUITES,
+        ("CHANGELOG.md", "Dockerfile", "README.md", "deploy", "docs", "helm", "tools/docker"),
+        form="python",
     ),
-    Part("python-moved", 17, Selection(_MOVED, form="python"), ("docs", "helm")),
+    # Those of the moved suites whose messages reach the leaves and that CI ran in both forms.
+    Part(
+        "python-moved",
+        6,
+        Selection(
+            (
+                "tests/bombs",
+                "tests/conformance",
+                "tests/endtoend_fuzz",
+                "tests/interop",
+                "tests/linear",
+            )
+        ),
+        ("README.md", "docs", "tests/vectors"),
+        form="python",
+    ),
+    # Tests marked `slow` that no other part and no row of the scorecard runs, and their files.
+    Part(
+        "slow",
+        10,
+        Selection(
+            (
+                "tests/browser/test_html_standard.py",
+                "tests/browser/test_opened_text.py",
+                "tests/chart/test_image.py",
+                "tests/core/test_frame_memory.py",
+                "tests/faults/test_oracle.py",
+                "tests/keys/keyring/roots/test_vault_serve.py",
+                "tests/linear/test_linear.py",
+                "tests/redis/test_shapes.py",
+                "tests/release/test_systemd.py",
+                "tests/scenarios/test_passphrase.py",
+            ),
+            slow=True,
+        ),
+        ("Dockerfile", "deploy", "docs", "helm", "tools/docker"),
+    ),
     Part("python-demo", 1, ("demo", "--check"), form="python"),
-    Part("fuzz", 10, ("fuzz", "600"), ("tools/fuzz",)),
-    Part("fuzz-native", 10, ("fuzz-native", "600"), ("tools/fuzz",)),
+    Part("fuzz", 10, ("fuzz", "600"), ("tests/vectors", "tools/fuzz")),
+    Part("fuzz-native", 10, ("fuzz-native", "600"), ("tests/vectors", "tools/fuzz")),
     Part("fuzz-backends", 10, ("fuzz-backends", "600"), ("tools/fuzz",)),
     Part("bench", 2, ("bench", "--quick"), ("tools/bench",)),
     Part("chaos", 5, ("chaos", "--seconds", "10"), ("tools/chaos",)),
     Part("flat", 5, ("flat", "20000"), ("tests/flat", "tools/scorecard")),
-    Part("scorecard", 29, ("scorecard", *_LONG, "--only", _ROWS), ("tests", "tools")),
+    Part("scorecard", 29, ("scorecard", *_LONG, "--only", _ROWS), ("docs", "tests", "tools")),
     # Runs only when named: what takes hours.
     Part(
         "scorecard-hours",
         240,
         ("scorecard", *_LONG, "--except", f"{_ROWS},24"),
-        ("tests", "tools"),
+        ("docs", "tests", "tools"),
         named=True,
     ),
     Part("soak", 30, ("soak", "0.5"), ("tools/soak",), named=True),

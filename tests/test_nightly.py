@@ -22,6 +22,7 @@ FILES = {
     "tests/elsewhere/conftest.py": "from tools import deep\n",
     "tests/elsewhere/rig.py": "import tests.elsewhere.data\nRUN = ['-m', 'tools.server']\n",
     "tests/elsewhere/data.py": "",
+    "tests/elsewhere/kept/keys.json": "{}",
     "tests/elsewhere/other.py": "",
     "tests/own/test_a.py": "from ..elsewhere.rig import RUN\nfrom tests.own import more\n",
     "tests/own/more.py": "",
@@ -81,7 +82,9 @@ def why_not(root: Path, result: Result | None, part: Part = PART) -> str:
     return nightly.why_not(part, result, nightly.loads(part, nightly.tree(root), root))
 
 
-def test_a_part_loads_its_paths_and_all_that_its_modules_name(root: Path) -> None:
+def test_a_part_loads_its_paths_all_that_its_modules_name_and_the_data_beside_them(
+    root: Path,
+) -> None:
     assert loaded(root) == FILES.keys() - {"tests/elsewhere/other.py", "tools/unused.py"}
 
 
@@ -199,11 +202,45 @@ def test_what_a_part_changes_under_itself_does_not_count(
     assert result.commit.isalnum()
 
 
+def test_a_part_runs_its_tests_in_its_own_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def noted(_tests: Selection, _scratch: Path, form: str) -> suite.Log:
+        ran.append(form)
+        return suite.Log(ran=1)
+
+    monkeypatch.setattr(suite, "beside", noted)
+    monkeypatch.setattr(suite, "alone", noted)
+    monkeypatch.setattr(nightly, "_dev", lambda *_: None)
+    for part in PARTS:
+        if isinstance(part.runs, Selection):
+            nightly._ended(part)
+            assert ran == ["python" if part.name.startswith("python-") else "native"] * 2
+            ran.clear()
+
+
+def test_a_part_whose_tests_are_all_skipped_has_not_passed(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    skipped = suite.Log(ran=2, skipped={"tests/own/test_a.py: no node": 2})
+    monkeypatch.setattr(suite, "beside", lambda *_: skipped)
+    monkeypatch.setattr(suite, "alone", lambda *_: suite.Log())
+    monkeypatch.setattr(nightly, "_dev", lambda *_: None)
+    monkeypatch.setattr(nightly, "ROOT", root)
+
+    result = nightly.run(PART)
+
+    assert (result.passed, result.told) == (False, "all of its tests were skipped.")
+
+
 def test_each_part_names_what_is_there_and_its_time_is_bounded() -> None:
     files = nightly.tree()
+    always = {one for one in COMMON if (ROOT / one).is_file()}
+    imported = nightly._imported(ROOT, "tests/conftest.py", files)
+    always |= {*imported} - {"tests/__init__.py"}  # which is empty
     for part in PARTS:
         paths = (*part.loads, *(part.runs.paths if isinstance(part.runs, Selection) else ()))
         assert [one for one in paths if not (ROOT / one).exists()] == [], part.name
-        assert {one for one in COMMON if (ROOT / one).is_file()} <= {*nightly.loads(part, files)}
+        assert always <= {*nightly.loads(part, files)}, part.name
     assert len({one.name for one in PARTS}) == len(PARTS)
     assert sum(part.minutes for part in PARTS if not part.named) <= 150

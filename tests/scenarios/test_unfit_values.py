@@ -98,11 +98,12 @@ async def sent(
         return answer.status, answer.headers.get("Sealyard-Error", "")
 
 
-def clean(folder: Path, remembers: Backend, text: str) -> None:
-    """Nothing of a refused message is anywhere."""
+def clean(process: Served, remembers: Backend, metrics: str) -> None:
+    """Nothing of a refused message is anywhere; its log is here once the sidecar is given back."""
     assert CANARY.encode() not in b"".join(remembers.bodies)
-    assert CANARY not in text
-    for path in folder.rglob("*"):
+    assert CANARY not in metrics
+    assert any(one["event"] == "message.refused" for one in process.events)
+    for path in (*process.folder.rglob("*"), process.log):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
 
@@ -118,7 +119,8 @@ async def test_what_the_rule_does_not_take_reaches_nobody(tmp_path: Path, *, chu
             streamed = chunks and media != JSON
             if not streamed:  # a stream has begun, and is cut
                 assert told == (status, CODES[path[1:]]), (path, media, body)
-        clean(tmp_path, remembers, await process.metrics())
+        metrics = await process.metrics()
+    clean(process, remembers, metrics)
 
 
 async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> None:
@@ -155,7 +157,8 @@ async def test_an_answer_with_nothing_to_seal_is_not_given(tmp_path: Path) -> No
             body = json.loads(await told.text())
             assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
         assert CANARY not in json.dumps(body)
-        clean(tmp_path, remembers, await process.metrics())
+        metrics = await process.metrics()
+    clean(process, remembers, metrics)
 
 
 async def test_what_is_sealed_for_an_hour_says_so_and_opens(tmp_path: Path) -> None:
