@@ -11,7 +11,6 @@ from aiohttp.web_response import Response
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import (
-    MessageError,
     OpenFailed,
     SealyardError,
     UnfitValue,
@@ -107,8 +106,6 @@ class ValueRoutes:
             return await self._service.values(call)
         except OpenFailed:
             raise RefusedCall(problem.OPEN_FAILED) from None
-        except MessageError as error:  # a name that cannot be told from a joined one
-            raise Malformed(error.detail) from None
 
 
 def _each(

@@ -122,7 +122,7 @@ def show(  # noqa: PLR0913 - each is one option
     def wanted(line: verification.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
-        return fits and name in {None, line.members.get("scope")}
+        return fits and (name is None or line.members.get("scope") == name)
 
     chosen = files or (place.audit.path,)
     found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)
@@ -322,4 +322,4 @@ def _row(line: verification.Read) -> str:
     shown = {key: value for key, value in line.members.items() if key not in verification.FRAME}
     values = " ".join(f"{key}={value}" for key, value in shown.items())
     at = line.members.get("at", "")
-    return f"{mark} {line.members.get('seq', '?'):>6} {at} {line.event} {values}"
+    return f"{mark} {line.members.get('seq', '?')!s:>6} {at} {line.event} {values}"

@@ -20,6 +20,8 @@ from . import console
 from .configuration import load_configuration
 
 _CONNECT_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 30.0
+"""How long a whole answer may take; a process that is stuck accepts connections all the same."""
 _STATUSES: Final = {
     401: "the admin token is not valid there",
     403: "this token lacks the permission `read`",
@@ -84,14 +86,21 @@ class AdminListener:
             ) from None
 
     def asked(self, path: str) -> dict[str, Any]:
-        """Return the JSON object at a path; raise as `get` does. No event loop may be running."""
+        """Return the JSON object at a path; raise as `get` does. No event loop may be running.
+
+        Raises Failure also where the answer takes longer than `ANSWER_SECONDS`.
+        """
 
         async def ask() -> dict[str, Any]:
-            async with self.get(path) as answer:
+            async with asyncio.timeout(ANSWER_SECONDS), self.get(path) as answer:
                 told: dict[str, Any] = await answer.json()
                 return told
 
-        return asyncio.run(ask())
+        try:
+            return asyncio.run(ask())
+        except TimeoutError:
+            reason = f"no response within {ANSWER_SECONDS:g} s"
+            raise console.Failure(f"{self._admin.listen}: {reason}", console.ENVIRONMENT) from None
 
 
 def _token(admin: AdminSettings, file: Path | None) -> str:

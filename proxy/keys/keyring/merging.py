@@ -13,8 +13,10 @@ def merge(keyring: Keyring, other: Keyring) -> Keyring:
     """Return `keyring` with the KEKs and revocations of `other`; none of its KEKs is promoted.
 
     The two have one id: they are an older and a newer state, or both were made from the same one.
-    Ids and numbers stay as they are. Raises KeyringError, saying what to do instead, for a keyring
-    with another id, and where different KEKs have one id or one number.
+    Ids and numbers stay as they are. A KEK that only one of them still has is disabled where the
+    other has dropped revocations since. Raises KeyringError, saying what to do instead, for a
+    keyring with another id, where different KEKs have one id or one number, and where the primary
+    of `keyring` would be disabled.
     """
     if other.id != keyring.id:
         raise KeyringError(_ANOTHER.format(own=keyring.id, other=other.id))
@@ -42,16 +44,28 @@ _ANOTHER = (
 
 def _keks(keyring: Keyring, other: Keyring) -> tuple[KekEntry, ...]:
     keks = list(keyring.keks)
+    if keyring.pruned < other.pruned:  # else it knows of that, and has enabled what it opens
+        keks = [_returned(entry, other) for entry in keks]
     for entry in other.keks:
         if any(kek.thumbprint == entry.thumbprint for kek in keyring.keks):
             continue
         for kek in keyring.keks:
             _require_distinct(kek, entry)
         state: KekState = "decrypt" if entry.state == "primary" else entry.state
-        if entry.number in keyring.retired and entry.created < keyring.pruned:
-            state = "disabled"  # what was revoked under it is no longer recorded anywhere
-        keks.append(replace(entry, state=state))
+        keks.append(_returned(replace(entry, state=state), keyring))
     return tuple(keks)
+
+
+def _returned(entry: KekEntry, remover: Keyring) -> KekEntry:
+    """Return a KEK, disabled if what was revoked under it is no longer recorded anywhere."""
+    if entry.number not in remover.retired or entry.created >= remover.pruned:
+        return entry
+    if entry.state == "primary":
+        raise KeyringError(
+            f"KEK {entry.id}, the primary here, was removed there, and what was revoked under it is"
+            " no longer known: import this keyring into the other one instead"
+        )
+    return replace(entry, state="disabled")
 
 
 def _require_distinct(ours: KekEntry, theirs: KekEntry) -> None:

@@ -45,6 +45,14 @@ def test_an_edit_ends_with_1_and_the_line(run: Run) -> None:
     assert [line[0] for line in shown] == ["!", " "]
 
 
+def test_an_inserted_line_of_any_members_hides_no_others(run: Run) -> None:
+    with Path("audit.log").open("a") as log:
+        log.write('{"event": "keys.list", "scope": ["c1"], "seq": null}\n')
+    shown = run("audit", "show", "--event", "keys").stdout.splitlines()
+    assert [line[0] for line in shown] == [" ", "!"]
+    run("audit", "show", "--tenant", CANARY)
+
+
 def test_a_head_that_was_kept_shows_a_cut(run: Run) -> None:
     run("keys", "add")
     anchor = run("audit", "head").stdout.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import socket
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from proxy import __version__
 from proxy.cli import main
+from proxy.cli.support import admin_client
 from tests.cli.conftest import invoke
 from tests.scenarios.rig import ROOT, Served, backend, environment, served
 
@@ -121,6 +123,25 @@ async def run(folder: Path, *options: str) -> tuple[int, str, str]:
     arguments = ["status", "--config", str(folder / "sealyard.yaml"), *options]
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_process_that_is_stuck_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_client, "ANSWER_SECONDS", 0.2)
+    file, token = tmp_path / "sealyard.yaml", tmp_path / "token"
+    token.write_text("a-token-of-the-tests-123456\n")
+    token.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as stuck:  # nobody accepts, the kernel does
+        file.write_text(
+            "version: 1\nkeys: {keyring: {file: k, key: {file: r}}}\n"
+            f"admin: {{listen: '127.0.0.1:{stuck.getsockname()[1]}', token: {{file: token}}}}\n"
+            "listeners: [{name: a, listen: 127.0.0.1:0, upstream: http://127.0.0.1:1,"
+            " unmatched: pass, rules: []}]\n"
+        )
+        result = invoke("status", "--config", str(file), status=3)
+
+    assert "no response within 0.2 s" in result.stderr
 
 
 def test_a_configuration_without_an_admin_listener_has_no_status(tmp_path: Path) -> None:
