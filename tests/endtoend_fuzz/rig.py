@@ -41,7 +41,7 @@ listeners:
     rules:
       - name: every
         match: /**
-        request: {{encrypt: [{selector}]}}
+        request: {{{request}}}
   - name: passed
     listen: 127.0.0.1:{ports[1]}
     upstream: http://127.0.0.1:{origins[1]}
@@ -176,12 +176,12 @@ async def _deliver(port: int, data: bytes) -> None:
 
 
 @contextlib.asynccontextmanager
-async def rigged(folder: Path, *, selector: str = "$..content") -> AsyncIterator[Rig]:
-    """Run it all; `selector` is what the rule seals."""
+async def rigged(folder: Path, *, request: str = "encrypt: $..content") -> AsyncIterator[Rig]:
+    """Run it all; `request` is what the rule does with requests."""
     ruled, passed = Origin(), Origin()
     ports = (free_port(), free_port())
     async with ruled.running() as behind_ruled, passed.running() as behind_passed:
         origins = (behind_ruled, behind_passed)
-        text = _CONFIGURATION.format(ports=ports, origins=origins, selector=selector)
+        text = _CONFIGURATION.format(ports=ports, origins=origins, request=request)
         with serving(folder, text) as (process, log):
             yield Rig(process, log, ports, ruled, passed)

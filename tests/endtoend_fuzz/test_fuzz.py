@@ -103,7 +103,7 @@ def test_a_canary_is_in_a_body_and_in_no_head(head: bytes) -> None:
 
 
 async def test_a_leak_would_be_seen(tmp_path: Path) -> None:
-    async with rigged(tmp_path, selector="optional $.other") as rig:
+    async with rigged(tmp_path, request="encrypt: optional $.other, nothing: pass") as rig:
         with pytest.raises(AssertionError):
             await one_round(rig, Fuzzer(1))
         assert rig.ruled.leaks
