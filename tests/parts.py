@@ -80,20 +80,20 @@ COMMON: Final = (
 )
 """What every part loads."""
 MOVED: Final = (
-    Part("acceptance", 8, Selection(("tests/acceptance",), slow=True), ("README.md", "docs")),
-    Part("bypass", 3, Selection(("tests/bypass",)), ("tests/vectors",)),
-    Part("browser", 2, Selection(("tests/browser",))),
-    Part("interop", 2, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
+    Part("acceptance", 5, Selection(("tests/acceptance",), slow=True), ("README.md", "docs")),
+    Part("bypass", 1, Selection(("tests/bypass",)), ("tests/vectors",)),
+    Part("browser", 1, Selection(("tests/browser",))),
+    Part("interop", 1, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
     Part(
         "pages",
-        3,
+        5,
         Selection(("tests/pages", "tests/site")),
         ("Dockerfile", "README.md", "deploy", "docs", "helm"),
     ),
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
     Part(
         "chart",
-        2,
+        1,
         Selection(("tests/chart", "tests/cluster")),
         ("Dockerfile", "deploy", "docs", "helm"),
     ),
@@ -115,16 +115,45 @@ MOVED: Final = (
     # Fleets, Sentinels and clusters whose clocks, keyrings and masters change.
     Part(
         "outages",
-        4,
+        5,
         Selection(
             (
                 "tests/redis/test_clock.py",
                 "tests/redis/test_keyrings.py",
+                "tests/redis/test_operator.py",
                 "tests/redis/test_outages.py",
+                "tests/redis/test_pending.py",
                 "tests/redis/test_rotations.py",
                 "tests/redis/test_sentinel.py",
             )
         ),
+    ),
+    # Runs beside writers and under kills, in real databases.
+    Part(
+        "migration-kills",
+        3,
+        Selection(
+            (
+                "tests/migration/test_databases.py",
+                "tests/migration/test_kills.py",
+                "tests/migration/test_workers.py",
+            )
+        ),
+        ("tools/bench",),
+    ),
+    # Leases that end, a ladder of many messages, a backend beyond its capacity, a real Prometheus.
+    Part(
+        "long-scenes",
+        2,
+        Selection(
+            (
+                "tests/scenarios/test_ladder.py",
+                "tests/scenarios/test_root_memory.py",
+                "tests/telemetry/prometheus/test_scraped.py",
+                "tests/traffic/test_overloaded_backend.py",
+            )
+        ),
+        ("deploy", "docs", "helm", "tools/bench"),
     ),
     # A fault at every wait of every scene, and the times of refusals: minutes of CPU time.
     Part(
@@ -135,12 +164,12 @@ MOVED: Final = (
     Part("bench-cases", 2, Selection(("tests/bench",)), ("docs", "tools/bench")),
     Part("linear", 3, Selection(("tests/linear",))),
     Part("memory", 3, Selection(("tests/bombs", "tests/flat", "tests/idle")), ("docs",)),
-    Part("openapi", 3, Selection(("tests/openapi",)), ("docs",)),
+    Part("openapi", 2, Selection(("tests/openapi",)), ("docs",)),
     Part("conformance", 1, Selection(("tests/conformance",))),
     Part("endtoend-fuzz", 1, Selection(("tests/endtoend_fuzz",)), ("tests/vectors",)),
     Part(
         "release",
-        2,
+        1,
         Selection(("tests/release",)),
         (
             "CHANGELOG.md",
@@ -152,8 +181,8 @@ MOVED: Final = (
             "tools/release",
         ),
     ),
-    Part("fuzz-cases", 2, Selection(("tests/fuzz_backends",)), ("tests/vectors", "tools/fuzz")),
-    Part("soak-cases", 2, Selection(("tests/soak",)), ("tools/scorecard", "tools/soak")),
+    Part("fuzz-cases", 1, Selection(("tests/fuzz_backends",)), ("tests/vectors", "tools/fuzz")),
+    Part("soak-cases", 1, Selection(("tests/soak",)), ("tools/scorecard", "tools/soak")),
 )
 """The parts that have the tests that CI leaves out."""
 _MOVED: Final = tuple(
