@@ -19,12 +19,16 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """The result of a reload; `code` and `problems` are those of a refusal."""
+    """The result of a reload; `code`, `problems` and `closed` are those of a refusal.
+
+    `closed` are the problems without what they quote of the file, for the log and the status.
+    """
 
     accepted: bool
     sha256: str
     code: str = ""
     problems: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
     swap_ms: float = 0.0
 
 

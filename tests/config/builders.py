@@ -58,6 +58,15 @@ def problems_of(text: str, environ: Mapping[str, str] | None = None) -> list[str
     return []
 
 
+def closed_of(text: str) -> list[str]:
+    """Return the mistakes of a text as a log gets them."""
+    try:
+        parse(text, FILE, {})
+    except ConfigurationError as error:
+        return list(error.closed)
+    return []
+
+
 def warnings_of(text: str) -> list[str]:
     """Return the warnings of a text that loads, without the file's name before each.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from proxy.config.load import load
 from proxy.config.sections import listeners
 from proxy.core.errors import ConfigurationError
-from tests.config.builders import SMALL, changed, loaded, problems_of, with_rules
+from tests.config.builders import (
+    ROOT,
+    SMALL,
+    changed,
+    closed_of,
+    loaded,
+    problems_of,
+    with_rules,
+)
 
 TABLE = Path(__file__).parent / "data" / "mistakes.txt"
 
@@ -40,6 +49,16 @@ def test_a_mistake_is_told_with_its_place(mistake: Mistake) -> None:
 @pytest.mark.parametrize("mistake", _mistakes(), ids=lambda one: one.name)
 def test_no_secret_of_a_mistake_is_told(mistake: Mistake) -> None:
     assert not any("hunter" in one for one in mistake.told)
+
+
+@pytest.mark.parametrize("text", [SMALL, (ROOT / "config/sealyard.yaml").read_text()])
+def test_no_misplaced_secret_is_told_to_a_log(text: str) -> None:
+    told: list[str] = []
+    for word in re.finditer(r"[^\s,:{}\[\]\"']+", text):
+        told += closed_of(f"{text[: word.start()]}hunter2-of-x{text[word.end() :]}")
+
+    assert len(told) > 10
+    assert [one for one in told if "hunter2" in one] == []
 
 
 def test_the_small_configuration_has_no_mistake() -> None:
@@ -97,11 +116,11 @@ def test_thousands_of_mistakes_are_cut_short() -> None:
     [
         (b"", "1:1 the file is empty; `sealyard init` writes one to start from"),
         (b"# only a comment\n", "1:1 the file is empty; `sealyard init` writes one to start from"),
-        (b"version: 1\nkeys: \xff\n", "2:7 the file is not UTF-8 from here on"),
-        (b"version: 1\nab\x00c\n", "2:3 the file contains the control character U+0000"),
-        (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on"),
+        (b"version: 1\nkeys: \xff\n", "2:7 the file is not UTF-8 from here on; save it as UTF-8"),
+        (b"version: 1\nab\x00c\n", "2:3 the file contains the control character U+0000; delete it"),
+        (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on; save it as UTF-8"),
         (b"a" * (4 * 1024 * 1024 + 1), "1:1 the file is larger than 4 MiB"),
-        (b"[" * 40, "1:33 nested deeper than 32 levels"),
+        (b"[" * 40, "1:33 nested deeper than 32 levels; is a bracket not closed?"),
         (b"just a text", "1:1 a mapping is expected, but this is a single value"),
     ],
 )
@@ -119,7 +138,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, {})
 
-    assert (f"{tmp_path}:1:1 is a folder, not a file",) == caught.value.problems
+    assert (f"{tmp_path}:1:1 is a folder, not a file; name a file in it",) == caught.value.problems
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

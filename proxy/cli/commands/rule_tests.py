@@ -12,7 +12,7 @@ import click
 
 from ...config.settings import ListenerSettings, Settings
 from ...core.crypto.token import ASSUMED_KEK_ID
-from ...core.errors import ConfigurationError, SealyardError
+from ...core.errors import CasesError, SealyardError
 from ...core.explain.explanation import Explained
 from ...explaining import trial
 from ..support import console
@@ -141,6 +141,6 @@ def _listener(settings: Settings, case: Case, file: Path) -> ListenerSettings:
     for one in settings.listeners:
         if one.name == case.listener or (case.listener is None and len(names) == 1):
             return one
-    raise ConfigurationError(
+    raise CasesError(
         (f"{file}:{case.line}:1 the case needs `listener`: one of {', '.join(names)}",)
     )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import re
+import shlex
 import signal
 import sys
 import time
@@ -26,7 +27,6 @@ from ...telemetry.logs import library_logs
 from ...telemetry.logs.event_keys import Level
 from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
-from ...telemetry.logs.scrub import without_quotes
 from ...wiring.admin.service_view import Carrier
 from ...wiring.reload import config_files
 from ...wiring.reload.config_files import Source
@@ -167,9 +167,10 @@ def _read(file: Path) -> Source:
     try:
         return config_files.read(file, os.environ)
     except ConfigurationError as error:
-        if sys.stderr.isatty():
-            raise
-        raise ConfigurationError(tuple(map(without_quotes, error.problems))) from None
+        told = error.problems if sys.stderr.isatty() else error.closed
+        shows = "shows what is hidden here" if told != error.problems else "checks it again"
+        command = f"sealyard validate --config {shlex.quote(str(file))}"
+        raise ConfigurationError((*told, f"`{command}` {shows}")) from None
 
 
 async def _serve(

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...config.yaml import composer, nodes
-from ...config.yaml.nodes import Node, Place, Problems, Scalar
+from ...config.yaml.nodes import Node, Place, Problems
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import ASSUMED_KEK_ID, CTY_JSON, Form
+from ...core.errors import CasesError
 from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted
 from ...core.http.message import Headers, header_values
 from ...explaining.trial import with_json_type
@@ -74,8 +75,8 @@ class Cases:
 
 
 def read_cases(path: Path) -> Cases:
-    """Return the cases of a file; raise ConfigurationError with all its mistakes."""
-    problems = Problems(str(path))
+    """Return the cases of a file; raise CasesError with all its mistakes."""
+    problems = Problems(str(path), CasesError)
     text = composer.read(path, problems)
     problems.raise_if_any()
     root = composer.compose(text or "", os.environ, problems)
@@ -88,7 +89,9 @@ def read_cases(path: Path) -> Cases:
             config = path.parent / str(plain(top["config"].node))
         listed = top.get("cases")
         if listed is None or not isinstance(listed.node, nodes.Sequence):
-            problems.add(Place(root, ""), "`cases` must be a list of cases")
+            problems.add(
+                Place(root, ""), "lacks the list `cases`", "for example `cases: [{request: GET /}]`"
+            )
         else:
             for at, node in enumerate(listed.node.items):
                 made += _case(listed.element(at, node), problems)
@@ -101,7 +104,12 @@ def _case(place: Place, problems: Problems) -> list[Case]:
     request = str(plain(members["request"].node)) if "request" in members else ""
     method, _, target = request.partition(" ")
     if not target.startswith("/"):
-        problems.add(place, "`request` must be `METHOD /path`, for example `POST /api/messages`")
+        hint = "for example `request: POST /api/messages`"
+        if "request" in members:
+            complaint = f"{nodes.show(request)} is not `METHOD /path`"
+            problems.add(members["request"], complaint, hint)
+        else:
+            problems.add(place, "lacks the key `request`", hint)
         return []
     body = _content(members.get("body"))
     headers = with_json_type(_headers(members.get("headers"), problems), body)
@@ -116,7 +124,9 @@ def _case(place: Place, problems: Problems) -> list[Case]:
     sent, told = _messages(messages, problems)
     wanted = Wanted(method, target, headers, body, answer, sent)
     if sent and not wanted.websocket:
-        problems.add(place, "`messages` are for WebSockets: begin `request` with WS")
+        problems.add(
+            members["messages"], "`messages` are for WebSockets", "begin `request` with WS"
+        )
     name = str(plain(members["name"].node)) if "name" in members else request
     listener = str(plain(members["listener"].node)) if "listener" in members else None
     expected = _expected(members.get("expect"), told, problems)
@@ -130,11 +140,11 @@ def _lined(headers: Headers, body: bytes) -> bytes:
 
 
 def _status(place: Place | None, problems: Problems) -> int:
-    text = "200" if place is None else str(plain(place.node))
+    if place is None:
+        return 200
+    text = str(plain(place.node))
     if not text.isdecimal() or not 200 <= int(text) <= 599:  # noqa: PLR2004 - final statuses of HTTP
-        problems.add(
-            place or Place(Scalar(nodes.Position(1, 1), "", "text", ""), ""), "not a status"
-        )
+        problems.add(place, f"{nodes.show(text)} is not a status", "write one from 200 to 599")
         return 200
     return int(text)
 
@@ -164,7 +174,7 @@ def _outcomes(place: Place | None, problems: Problems) -> Mapping[str, str]:
         return {}
     found = plain(place.node)
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        problems.add(place, "outcomes are `PATH: OUTCOME`, for example `$.content: sealed`")
+        problems.add(place, "is not `SELECTOR: OUTCOME`", "for example `$.content: sealed`")
         return {}
     return found
 
@@ -177,14 +187,14 @@ def _messages(
     if place is None:
         return (), []
     if not isinstance(place.node, nodes.Sequence):
-        problems.add(place, "`messages` must be a list of `send` and `reply`")
+        problems.add(place, "is not a list of messages", "for example `[{send: text}]`")
         return (), []
     for at, node in enumerate(place.node.items):
         one = place.element(at, node)
         members = _members(one, _MESSAGE_KEYS, problems)
         which = [name for name in ("send", "reply") if name in members]
         if len(which) != 1:
-            problems.add(one, "a message has either `send` or `reply`")
+            problems.add(one, "a message has either `send` or `reply`", "write one of them")
             continue
         payload = _content(members[which[0]])
         sent.append(SocketMessage("request" if which == ["send"] else "response", payload))
@@ -197,7 +207,7 @@ def _headers(place: Place | None, problems: Problems) -> Headers:
     if place is None:
         return ()
     if not isinstance(place.node, nodes.Mapping):
-        problems.add(place, "headers are `NAME: VALUE`")
+        problems.add(place, "is not `NAME: VALUE`", "for example `{content-type: text/plain}`")
         return ()
     return tuple(
         (name.text.encode(), with_tokens(str(plain(node))).encode())
@@ -214,7 +224,7 @@ def _content(place: Place | None) -> bytes:
 
 def _members(place: Place, known: frozenset[str], problems: Problems) -> dict[str, Place]:
     if not isinstance(place.node, nodes.Mapping):
-        problems.add(place, f"must have keys: {', '.join(sorted(known))}")
+        problems.add(place, "a mapping is expected", f"with keys of: {', '.join(sorted(known))}")
         return {}
     made: dict[str, Place] = {}
     for key, node in place.node.entries:
@@ -222,7 +232,7 @@ def _members(place: Place, known: frozenset[str], problems: Problems) -> dict[st
             made[key.text] = place.member(key.text, node)
         else:
             hint = nodes.suggest(key.text, known)
-            problems.add(Place(key, place.path), f"unknown key {nodes.show(key.text)}", hint)
+            problems.add(Place(key, place.path), f"the key {nodes.show(key.text)} is unknown", hint)
     return made
 
 

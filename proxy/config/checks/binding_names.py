@@ -124,6 +124,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
             problems.add(
                 source.place,
                 f"cannot be read from a sealed body, but rule {show(resolved.rule.name)} needs it",
+                "use `path:`, `query:`, `header:` or `jwt:`",
             )
         if (
             kept is not None

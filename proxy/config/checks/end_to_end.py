@@ -52,8 +52,8 @@ def _check_item(placed: PlacedItem, problems: Problems) -> None:
     elif item.max_chars is not None and item.max_chars < SHORTEST:
         problems.add(
             placed.place,
-            f"`max_chars: {item.max_chars}` is too short for any token; at least {SHORTEST} are"
-            " needed",
+            f"`max_chars: {item.max_chars}` is too short for any token",
+            f"at least {SHORTEST} are needed",
         )
 
 
@@ -67,6 +67,7 @@ def _check_pairs(resolved: ResolvedRule, problems: Problems) -> None:
                 problems.add(
                     placed.place,
                     f"is sealed end to end, but rule {show(resolved.rule.name)} has no `{part}`",
+                    f"write `{part}` in the rule",
                 )
 
 
@@ -98,7 +99,11 @@ def _check_trust(part: NamedPart, resolved: ResolvedRule, problems: Problems) ->
 def _check_single(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
     for syntax in _sources(part, resolved):
         if isinstance(syntax.source, ListSource | MembersSource):
-            problems.add(syntax.place, f"a {part} is one participant, not several names joined")
+            problems.add(
+                syntax.place,
+                f"a {part} is one participant, not several names joined",
+                "name one source",
+            )
 
 
 def _sources(part: NamedPart, resolved: ResolvedRule) -> Iterator[SourceSyntax]:

@@ -62,6 +62,7 @@ def _check_parts(sealed: list[PlacedItem], opened: list[PlacedItem], problems: P
                 placed.place,
                 f"opens the field {show(placed.item.field)} with the bind {_words(placed.item)},"
                 f" but line {first.place.node.position.line} seals it with {_words(first.item)}",
+                "give both the same `bind`",
             )
 
 

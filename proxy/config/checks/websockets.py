@@ -55,7 +55,7 @@ def _check_absent(
 ) -> None:
     for selector, place in block.absent:
         if isinstance(selector, NamedSelector) and (block in of_responses or not selector.of_head):
-            problems.add(place, f"no message of a WebSocket has {show(selector.text)}")
+            problems.add(place, f"no message of a WebSocket has {show(selector.text)}", "delete it")
 
 
 def _check_types(block: BlockSyntax, problems: Problems) -> None:

@@ -62,7 +62,11 @@ def _value(place: Place, problems: Problems) -> bytes | None:
             return node.text.encode()
         if node.kind == "broken":
             return None
-        problems.add(place, f"{show(node.text)} is not a text, a whole number, `true` or `false`")
+        problems.add(
+            place,
+            f"{show(node.text)} is not a text, a whole number, `true` or `false`",
+            "quote it if it is a text",
+        )
     else:
         expected(place, "a value", problems)
     return None
@@ -105,7 +109,11 @@ def _block(
     place: Place, direction: Direction, *, several: bool, problems: Problems
 ) -> BlockSyntax | None:
     if not isinstance(place.node, Mapping):
-        problems.add(place, "is not a block: a mapping with `encrypt`, `decrypt` or `absent`")
+        problems.add(
+            place,
+            "is not a block: a mapping with `encrypt`, `decrypt` or `absent`",
+            "for example `{encrypt: $.content}`",
+        )
         return None
     fields = Fields(place, BLOCK, problems)
     _refuse_misplaced(fields, direction, problems)
@@ -158,14 +166,14 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:
-            problems.add(one, "only applies with `decrypt` in a response")
+            problems.add(one, "only applies with `decrypt` in a response", "delete it")
     if status is not None and direction == "request":
         problems.add(status, "a request has no status", "delete it")
     if on_error is not None and not opens:
-        problems.add(on_error, "only applies with `decrypt` in a response")
+        problems.add(on_error, "only applies with `decrypt` in a response", "delete it")
     expires = fields.get("expires")
     if expires is not None and fields.get("encrypt") is None:
-        problems.add(expires, "only applies with `encrypt`")
+        problems.add(expires, "only applies with `encrypt`", "delete it")
 
 
 def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
         problems.add(
             second.place,
             f"{_name(second.selector)} overlaps {_name(first.selector)} in {first_action}",
+            "delete one, or give each a block of its own",
         )
 
 
@@ -66,7 +67,11 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
         if source is not None and not all(
             _form_of(one.selector) == _form_of(first) for one in json_sources(source.source)
         ):
-            problems.add(source.place, "cannot be read from a form")
+            problems.add(
+                source.place,
+                "cannot be read from a form",
+                "use `path:`, `query:`, `header:` or `jwt:`",
+            )
 
 
 def _form_of(selector: Selector) -> str:
@@ -88,7 +93,7 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
     try:
         kinds_read_as(kind, selectors, names_in_json=bool(block.when))
     except InvalidExpression as error:
-        problems.add(place, error.message)
+        problems.add(place, error.message, "delete `format`, or select values of that format")
 
 
 def overlap(first: JsonSelector, second: JsonSelector) -> bool:
@@ -210,7 +215,11 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
             "" if form == "short" or ends else "or write `form: short`",
         )
     elif most is not None and most < shortest(form, least or 0, ends=ends):
-        problems.add(place, f"a token of {least} characters never fits into `max_chars: {most}`")
+        problems.add(
+            place,
+            f"a token of {least} characters never fits into `max_chars: {most}`",
+            f"write at least `max_chars: {needed}`",
+        )
 
 
 def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
@@ -219,7 +228,7 @@ def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
     if block.nothing is not None:
         word, place = block.nothing
         if not block.encrypt:
-            problems.add(place, "only applies with `encrypt`")
+            problems.add(place, "only applies with `encrypt`", "delete it")
         elif not at_will:
             problems.add(
                 place, "only applies if all items that are sealed are optional", "delete it"
@@ -245,7 +254,7 @@ def only(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
     paths = [one for one in selectors if is_in_json(one)]
     in_forms = any(_form_of(one) for one in selectors)
     if not in_forms and not any(one.field for one in paths):
-        problems.add(place, "only applies with `encrypt` of JSON members or in a form")
+        problems.add(place, "only applies with `encrypt` of JSON members or in a form", "delete it")
     elif any(step.deep for one in paths for step in one.steps):
         problems.add(
             place, "needs objects at known paths, which `..` does not give", "write the path"

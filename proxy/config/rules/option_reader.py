@@ -96,7 +96,7 @@ def _mode(place: Place, problems: Problems) -> Mode | None:
     try:
         day = datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        problems.add(place, f"{show(match[1])} is not a calendar day")
+        problems.add(place, f"{show(match[1])} is not a calendar day", "for example `2027-03-31`")
         return None
     return Mode(day.timestamp())
 

@@ -252,7 +252,9 @@ class _Resolver:
     def _report_missing(self, place: Place, missing: frozenset[Part]) -> None:
         for part in sorted(missing):
             self._problems.add(
-                place, f"binds `{part}`, which the rule {show(self._syntax.name)} does not give"
+                place,
+                f"binds `{part}`, which the rule {show(self._syntax.name)} does not give",
+                f"write `{part}` in the rule, or leave it out of `bind`",
             )
 
 

@@ -106,11 +106,15 @@ def check_batch(
     limited = [one.field for one in encrypt if one.max_chars is not None]
     kind = None if block.format is None else block.format[0]
     if direction == "request":
-        problems.add(place, "only applies to responses")
+        problems.add(place, "only applies to responses", "delete it")
     elif not paths or len(paths) < len(encrypt):
-        problems.add(place, "only applies if the block seals JSON strings, and nothing else")
+        problems.add(
+            place, "only applies if the block seals JSON strings, and nothing else", "delete it"
+        )
     elif kind is not None and (kind not in RECORDS or RECORDS[kind].splitter is None):
-        problems.add(place, f"only applies to streams of records, which {show(kind)} is not")
+        problems.add(
+            place, f"only applies to streams of records, which {show(kind)} is not", "delete it"
+        )
     elif limited:
         problems.add(
             place,
@@ -122,5 +126,5 @@ def check_batch(
             place, "joins values before any is read as a token", "write `already_sealed: seal`"
         )
     elif any(overlap(one, path) for one in said.ignored for path in paths):
-        problems.add(place, "ignores a value that the block seals")
+        problems.add(place, "ignores a value that the block seals", "delete one of them")
     return said

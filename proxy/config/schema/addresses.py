@@ -99,7 +99,9 @@ class Files:
             return None
         port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[match["scheme"]]
         if port == 0:
-            problems.add(place, "port 0 is not a port to connect to")
+            problems.add(
+                place, "port 0 is not a port to connect to", "write the port of the backend"
+            )
             return None
         address = _tcp(match, port, place, problems)
         return (
@@ -146,7 +148,7 @@ def redis_place(
         return None
     port = int(match["port"] or default_port)
     if port == 0:
-        problems.add(place, "port 0 is not a port to connect to")
+        problems.add(place, "port 0 is not a port to connect to", "the usual one is 6379")
         return None
     address = _tcp(match, port, place, problems)
     if address is None:
@@ -184,7 +186,9 @@ def _tcp(match: re.Match[str], port: int, place: Place, problems: Problems) -> T
     try:
         IPv6Address(match["six"])
     except ValueError:
-        problems.add(place, f"{show(match['six'])} is not an IPv6 address")
+        problems.add(
+            place, f"{show(match['six'])} is not an IPv6 address", "for example `[::1]:8080`"
+        )
         return None
     return TcpAddress(match["six"], port)
 

@@ -132,7 +132,11 @@ def _sentinels(fields: Fields, files: Files, problems: Problems) -> RedisSetting
     number = 0 if db is None else whole(db, problems, low=0, high=MOST_DATABASE)
     user, password = _who(fields, files, problems)
     if fields.get("service") is None:
-        problems.add(fields.place, "`sentinels` needs `service`")
+        problems.add(
+            fields.place,
+            "`sentinels` needs `service`",
+            "write `service: NAME`, the master's name at the Sentinels",
+        )
     if found is None or service is None or number is None:
         return None
     return replace(found[0], address=RedisSentinels(service, found[1], user, password), db=number)
@@ -142,7 +146,11 @@ def _who(
     fields: Fields, files: Files, problems: Problems
 ) -> tuple[str | None, SecretReference | None]:
     if fields.get("sentinel_password") is None and fields.get("sentinel_user") is not None:
-        problems.add(fields.place, "`sentinel_user` needs `sentinel_password`")
+        problems.add(
+            fields.place,
+            "`sentinel_user` needs `sentinel_password`",
+            "write `sentinel_password: {file: path}`",
+        )
     secret = fields.read("sentinel_password", files.secret, problems)
     return fields.read("sentinel_user", text, problems), secret
 
@@ -181,7 +189,7 @@ def _redis_mapping(place: Place, files: Files, problems: Problems) -> StoreChoic
         return None
     _check_tls(fields, redis, problems)
     if fields.get("user") is not None and fields.get("password") is None:
-        problems.add(place, "`user` needs `password`")
+        problems.add(place, "`user` needs `password`", "write `password: {file: path}`")
     whole_redis = replace(
         redis,
         user=fields.read("user", text, problems),

@@ -108,6 +108,7 @@ class Fields:
                     key.position,
                     self.place.path,
                     f"the key {show(key.text)} is unknown; {suggest(key.text, known)}",
+                    key.text,
                 )
             else:
                 self._members[key.text] = member

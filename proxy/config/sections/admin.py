@@ -53,7 +53,7 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
         problems.add(place, "admits no caller", "write `token: {file: path}`")
     clients_place = fields.get("clients")
     if clients_place is not None and (tls is None or tls.client_ca is None):
-        problems.add(clients_place, "needs `tls` with `client_ca` in `admin`")
+        problems.add(clients_place, "needs `tls` in `admin`", "write `tls: {…, client_ca: path}`")
     _report_duplicates(
         place, (*(one.name for one in tokens), *(one.name for one in clients)), problems
     )
@@ -103,7 +103,7 @@ def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminK
         upstream = files.upstream(fields["api"], problems)
         address = upstream.address if upstream is not None and upstream.tls else None
         if upstream is not None and not upstream.tls:
-            problems.add(fields["api"], "must be an `https` address")
+            problems.add(fields["api"], "must be an `https` address", "write `https://host:port`")
     ca, token = (fields.read(name, files.path, problems) for name in ("ca", "token_file"))
     if audience is None or not isinstance(address, TcpAddress):
         return None
@@ -174,5 +174,5 @@ def _report_duplicates(place: Place, names: Iterable[str], problems: Problems) -
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            problems.add(place, f"the name {show(name)} is given twice")
+            problems.add(place, f"the name {show(name)} is given twice", "give each its own")
         seen.add(name)

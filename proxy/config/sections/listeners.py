@@ -85,7 +85,9 @@ def _check_names(written: list[RuleSyntax], problems: Problems) -> None:
         if earlier is not one:
             line = earlier.place.node.position.line
             problems.add(
-                one.place, f"the name {show(one.name)} is already used by the rule on line {line}"
+                one.place,
+                f"the name {show(one.name)} is already used by the rule on line {line}",
+                "give each its own",
             )
 
 

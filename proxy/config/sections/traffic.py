@@ -86,7 +86,7 @@ def client_names(place: Place | None, problems: Problems) -> tuple[NamedClient, 
         one = _client_name(at, problems)
         if one is not None:
             if one.name in found or one.name == OTHER_CLIENT:
-                problems.add(at, f"the name {show(one.name)} is taken")
+                problems.add(at, f"the name {show(one.name)} is given twice", "give each its own")
             found[one.name] = one
     return tuple(found.values())
 
@@ -103,7 +103,7 @@ def _client_name(place: Place, problems: Problems) -> NamedClient | None:
         problems.add(fields["user_agent"], f"{show(product)} is not a product", hint)
     network = fields.read("address", _network, problems)
     if fields.whole and not (fields.get("user_agent") or fields.get("address")):
-        problems.add(place, "names no `user_agent` and no `address`")
+        problems.add(place, "names no `user_agent` and no `address`", "write one of them")
     return None if name is None else NamedClient(name, product, network)
 
 

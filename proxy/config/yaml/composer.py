@@ -20,9 +20,8 @@ def substitute(text: str, environ: Environ[str, str], place: Place, problems: Pr
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name is None:
-            problems.add(
-                place, f"{show(text)} is not a reference", "write `${env:NAME}`, quoted inside { }"
-            )
+            message = f"{show(text)} is not a reference; write `${{env:NAME}}`, quoted inside {{ }}"
+            problems.at(place.node.position, place.path, message, text)
         elif name in environ:
             return environ[name]
         elif default is not None:
@@ -65,13 +64,17 @@ class _Composer(yaml.SafeLoader):
         position = _position(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             self._refuse(
-                position, f"aliases (`*{event.anchor}`) are not supported; repeat the value"
+                position,
+                f"aliases (`*{event.anchor}`) are not supported; repeat the value",
+                event.anchor or "",
             )
             self.get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
             return yaml.ScalarNode(_BROKEN, "", self.get_mark(), self.get_mark())
         self._refuse_properties(event, position)
         if self._depth >= MAX_DEPTH:
-            self._refuse(position, f"nested deeper than {MAX_DEPTH} levels")
+            self._refuse(
+                position, f"nested deeper than {MAX_DEPTH} levels; is a bracket not closed?"
+            )
             raise _Stop
         self._depth += 1
         node = super().compose_node(parent, index)
@@ -81,18 +84,19 @@ class _Composer(yaml.SafeLoader):
     def _refuse_properties(self, event: yaml.Event, position: Position) -> None:
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self._refuse(
-                position, f"anchors (`&{event.anchor}`) are not supported; delete the anchor"
+                position,
+                f"anchors (`&{event.anchor}`) are not supported; delete the anchor",
+                event.anchor,
             )
             event.anchor = None
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             if event.tag is not None:
-                self._refuse(
-                    position, f"tags ({show(str(event.tag))}) are not supported; delete it"
-                )
+                tag = str(event.tag)
+                self._refuse(position, f"tags ({show(tag)}) are not supported; delete it", tag)
             event.tag = None
 
-    def _refuse(self, position: Position, message: str) -> None:
-        self._problems.at(position, "", message)
+    def _refuse(self, position: Position, message: str, *quoted: str) -> None:
+        self._problems.at(position, "", message, *quoted)
 
 
 def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node | None:
@@ -110,9 +114,7 @@ def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node |
         problems.at(Position(1, 1), "", "not YAML: a character or number is out of range")
         return None
     if root is None:
-        problems.at(
-            Position(1, 1), "", "the file is empty; `sealyard init` writes one to start from"
-        )
+        problems.at(Position(1, 1), "", f"the file is empty; {problems.start}")
         return None
     return _Converter(environ, problems).place(root, "").node
 
@@ -144,7 +146,7 @@ class _Converter:
             if key.text in found:
                 first = found[key.text][0].position.line
                 message = f"the key {show(key.text)} is already given on line {first}; delete one"
-                self._problems.at(key.position, path, message)
+                self._problems.at(key.position, path, message, key.text)
                 continue
             found[key.text] = key, value.node
         return tuple(found.values())
@@ -161,7 +163,7 @@ class _Converter:
         kind = _KINDS.get(node.tag, "text")
         if kind != "text":
             message = f"the key {show(node.value)} is read as {read_as(kind, node.value)}; quote it"
-            self._problems.at(position, path, message)
+            self._problems.at(position, path, message, node.value)
         return Scalar(position, self._clean(node.value, position, path), "text", node.value)
 
     def _scalar(self, node: yaml.Node, position: Position, path: str) -> Scalar:
@@ -181,7 +183,7 @@ class _Converter:
     def _clean(self, text: str, position: Position, path: str) -> str:
         if _FORBIDDEN.search(text) is None:
             return text
-        message = "contains a control character or half of a surrogate pair"
+        message = "contains a control character or half of a surrogate pair; delete it"
         self._problems.at(position, path, message)
         return _FORBIDDEN.sub("", text)
 
@@ -242,9 +244,9 @@ def read(path: Path, problems: Problems) -> str | None:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
-        problems.at(_START, "", "is a folder, not a file")
+        problems.at(_START, "", "is a folder, not a file; name a file in it")
     except FileNotFoundError:
-        problems.at(_START, "", "the file does not exist; `sealyard init` writes one to start from")
+        problems.at(_START, "", f"the file does not exist; {problems.start}")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "invalid file name"
         problems.at(_START, "", f"cannot be read: {reason}")
@@ -262,7 +264,9 @@ def decode(content: bytes, problems: Problems) -> str | None:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8", errors="replace")
-        problems.at(_place_of_byte(before), "", "the file is not UTF-8 from here on")
+        problems.at(
+            _place_of_byte(before), "", "the file is not UTF-8 from here on; save it as UTF-8"
+        )
         return None
     strange = _NOT_PRINTABLE.search(text)
     if strange is not None:
@@ -270,7 +274,7 @@ def decode(content: bytes, problems: Problems) -> str | None:
         problems.at(
             _place_of_byte(text[: strange.start()]),
             "",
-            f"the file contains the control character U+{code:04X}",
+            f"the file contains the control character U+{code:04X}; delete it",
         )
         return None
     return text

@@ -74,19 +74,29 @@ _COMPARED: Final = 40
 _MESSAGE: Final = 270
 _ENOUGH: Final = 1000
 _TELLING: Final = 4
+_HIDDEN: Final = "<hidden>"
+_QUOTED: Final = re.compile(r"(?P<meant>did you mean `[a-z_]+`)|(?P<piece>`[^`]*`|\"[^\"]*\")")
+_SHORTEST: Final = 3
+"""Of fewer characters, a part of a quoted text tells nothing."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Problems:
     """Collects mistakes and warnings; each is reported once, in the order of the file."""
 
-    __slots__ = ("_file", "_mistakes", "_warnings")
+    __slots__ = ("_error", "_file", "_mistakes", "_warnings")
 
-    def __init__(self, file: str) -> None:
-        """Begin with none; each line begins with `file`."""
+    def __init__(self, file: str, error: type[ConfigurationError] = ConfigurationError) -> None:
+        """Begin with none; each line begins with `file`, and `error` is raised with them."""
         self._file = file
-        self._mistakes: dict[tuple[Position, str, str], None] = {}
-        self._warnings: dict[tuple[Position, str, str], None] = {}
+        self._error = error
+        self._mistakes: dict[tuple[Position, str, str], str] = {}
+        self._warnings: dict[tuple[Position, str, str], str] = {}
+
+    @property
+    def start(self) -> str:
+        """What to do where there is no such file."""
+        return self._error.start
 
     @property
     def count(self) -> int:
@@ -97,16 +107,23 @@ class Problems:
         """Add a mistake at a place, with a hint how to fix it."""
         if isinstance(place.node, Scalar) and place.node.kind == "broken":
             return
-        self.at(place.node.position, place.path, _without_secrets(place, message, hint))
+        text, node = _without_secrets(place, message, hint), place.node
+        if isinstance(node, Scalar):
+            self.at(node.position, place.path, text, node.text, node.written)
+        else:
+            self._keep(node.position, place.path, text, _hidden(text, _inside(node)))
 
-    def at(self, position: Position, path: str, message: str) -> None:
-        """Add a mistake at a position."""
-        self._mistakes[position, path, _one_line(message)] = None
+    def at(self, position: Position, path: str, message: str, *quoted: str) -> None:
+        """Add a mistake at a position; `quoted` are the texts of the file that it may quote."""
+        self._keep(position, path, message, _closed(message, [one for one in quoted if one]))
+
+    def _keep(self, position: Position, path: str, message: str, closed: str) -> None:
+        self._mistakes[position, path, _one_line(message)] = _one_line(closed)
 
     def warn(self, place: Place, message: str) -> None:
         """Add a warning at a place."""
         text = _one_line(_without_secrets(place, message, ""))
-        self._warnings[place.node.position, place.path, text] = None
+        self._warnings[place.node.position, place.path, text] = text
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -116,7 +133,8 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raise ConfigurationError with all mistakes, if there are any."""
         if self._mistakes:
-            raise ConfigurationError(self._lines(self._mistakes))
+            closed = {(*one[:2], text): text for one, text in self._mistakes.items()}
+            raise self._error(self._lines(self._mistakes), self._lines(closed))
 
     def _lines(self, found: Iterable[tuple[Position, str, str]]) -> tuple[str, ...]:
         ordered = sorted(found)
@@ -155,6 +173,44 @@ def _without_secrets(place: Place, message: str, hint: str) -> str:
         if any(word in message.replace(node.written, "") for word in words):
             message = f"{show(node.written)} has a value that is not valid here"
     return f"{message}; {hint}" if hint else message
+
+
+def _inside(node: Mapping | Sequence) -> list[str]:
+    """Return the texts directly in a list or a mapping, which a message about it may quote."""
+    inner = node.items if isinstance(node, Sequence) else (one for _, one in node.entries)
+    texts = [one.written for one in inner if isinstance(one, Scalar) and one.written]
+    if isinstance(node, Mapping) and len(node.entries) == 1:
+        texts.append(f"{{{node.entries[0][0].text}}}")  # `{id}`, a text without its quotes
+    return texts
+
+
+def _hidden(message: str, texts: Iterable[str]) -> str:
+    """Return a message without the texts that it quotes."""
+    for text in texts:
+        message = message.replace(show(text), _HIDDEN).replace(f'"{text}"', _HIDDEN)
+    return message
+
+
+def _closed(message: str, texts: list[str]) -> str:
+    """Return a message without what it quotes of some texts of the file.
+
+    That may be a secret in a wrong place. Our own words stay, and so does what to write instead,
+    unless it is made of such a text.
+    """
+
+    def shown(match: re.Match[str]) -> str:
+        kept = match["meant"] or not any(_tells(match["piece"][1:-1], text) for text in texts)
+        return match[0] if kept else _HIDDEN
+
+    return _QUOTED.sub(shown, _hidden(message, texts))
+
+
+def _tells(piece: str, text: str) -> bool:
+    """Return whether a quoted piece has something of a text of the file in it."""
+    piece, text = piece.casefold(), text.casefold()
+    if piece == text or (len(piece) >= _SHORTEST and piece in text):
+        return True
+    return any(word in piece for word in re.findall(r"\w+", text) if len(word) >= _TELLING)
 
 
 def _one_line(message: str) -> str:

@@ -29,7 +29,7 @@ def text(place: Place, problems: Problems) -> str | None:
     elif node.kind not in {"text", "substituted"}:
         _not_a_text(place, node, problems)
     elif not node.text.strip():
-        problems.add(place, "is empty")
+        problems.add(place, "is empty", "write a value, or delete the key")
     else:
         return node.text
     return None
@@ -44,7 +44,11 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
         hint = "delete the quotes" if _WHOLE.fullmatch(node.text) else ""
         problems.add(place, f"{show(node.text)} is not a whole number", hint)
     elif not _WHOLE.fullmatch(node.text):
-        problems.add(place, f"{show(node.text)} is not a whole number in plain digits")
+        problems.add(
+            place,
+            f"{show(node.text)} is not a whole number in plain digits",
+            f"for example `{low}`",
+        )
     elif not low <= int(node.text) <= high:
         problems.add(place, f"{show(node.text)} is out of range: {low} to {high}")
     else:
@@ -137,7 +141,7 @@ def elements(place: Place, problems: Problems) -> list[Place]:
         expected(place, "a list", problems)
         return []
     if not node.items:
-        problems.add(place, "the list is empty")
+        problems.add(place, "the list is empty", "list a value, or delete the key")
     return [place.element(at, one) for at, one in enumerate(node.items)]
 
 

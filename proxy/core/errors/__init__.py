@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from .operator import (
     AddressUnavailable,
+    CasesError,
     ConfigurationError,
     DescriptionError,
     InvalidExpression,
+    JobError,
     KeyMakerBusy,
     KeyringError,
     MigrationFailed,
@@ -64,6 +66,7 @@ __all__ = [
     "AmbiguousRequest",
     "BodyTooLarge",
     "Busy",
+    "CasesError",
     "ConfigurationError",
     "DescriptionError",
     "DigestMismatch",
@@ -73,6 +76,7 @@ __all__ = [
     "InternalError",
     "InvalidBody",
     "InvalidExpression",
+    "JobError",
     "KeyMakerBusy",
     "KeyUnavailable",
     "KeyringError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .traffic import SealyardError
 
 
@@ -13,15 +15,36 @@ class OperatorError(SealyardError):
 
 
 class ConfigurationError(OperatorError):
-    """The configuration has errors; `problems` holds all of them."""
+    """The configuration has errors; `problems` holds all of them.
+
+    `closed` holds the same without what they quote of the file: that may be a secret in a wrong
+    place, so a log gets these.
+    """
 
     code = "configuration-error"
     title = "The configuration has errors."
+    start: ClassVar[str] = "`sealyard init` writes one to start from"
+    """What to do where there is no such file."""
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    def __init__(self, problems: tuple[str, ...], closed: tuple[str, ...] | None = None) -> None:
         """Keep every problem as one line: `file:line:column path message`."""
         super().__init__("configuration-error", detail="\n".join(problems))
         self.problems = problems
+        self.closed = problems if closed is None else closed
+
+
+class CasesError(ConfigurationError):
+    """A file of cases for rules has errors."""
+
+    title = "The cases have errors."
+    start = "docs/how-to/rule-tests.md has one to start from"
+
+
+class JobError(ConfigurationError):
+    """The file of a migration job has errors."""
+
+    title = "The job has errors."
+    start = "docs/reference/job.md has one to start from"
 
 
 class RestartNeeded(ConfigurationError):

@@ -17,6 +17,7 @@ from ..http.path_readings import PathReading, Segments, file_readings
 from ..http.path_readings import alike as paths_alike
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
+_METHODS: Final = re.compile(r"[A-Z][A-Z,-]*")
 _CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ANY: Final = None
 NEVER_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
@@ -49,10 +50,7 @@ class Pattern:
 def parse_pattern(text: str) -> Pattern:
     """Return the pattern that `text` denotes; raise InvalidExpression if it is none."""
     words = text.split()
-    if len(words) not in {1, 2} or not words[-1].startswith("/"):
-        raise InvalidExpression(
-            "a match must be `[METHOD,METHOD ]/path`", hint="for example `POST /api/messages`"
-        )
+    _check_words(words)
     methods, websocket = _parse_methods(words[0]) if len(words) > 1 else (frozenset(), False)
     route = words[-1]
     rest = route.endswith("/**")
@@ -64,14 +62,47 @@ def parse_pattern(text: str) -> Pattern:
     parts = route[1:].split("/") if route else []
     for at, segment in enumerate(parts):
         if not segment and (rest or at < len(parts) - 1):
-            raise InvalidExpression(f"`{text}` has an empty segment")
+            raise InvalidExpression(f"`{text}` has an empty segment", hint="delete one `/`")
         literal, name = _parse_segment(segment, text)
         segments.append(literal)
         if name is not None:
             names.append((at, name))
     if len({name for _, name in names}) != len(names):
-        raise InvalidExpression(f"a capture has the same name twice in `{text}`")
+        raise InvalidExpression(
+            f"a capture has the same name twice in `{text}`", hint="give each its own name"
+        )
     return Pattern(text, methods, tuple(segments), tuple(names), rest, websocket)
+
+
+def _check_words(words: list[str]) -> None:
+    """Raise InvalidExpression for what is not `/path` or `METHOD,METHOD /path`."""
+    *before, last = words or [""]
+    if "://" in last:
+        path = "/" + last.partition("://")[2].partition("/")[2]
+        hint = f"write `{' '.join((*before, path))}`"
+        raise InvalidExpression("a match has no scheme and no host", hint=hint)
+    if _METHODS.fullmatch(last):
+        raise _lacks_a_path(before, last)
+    if any(word.startswith("/") for word in before):
+        raise InvalidExpression("a path has no white space", hint="write `%20` for each space")
+    if not last.startswith("/"):
+        hint = f"write `{' '.join((*before, '/' + last))}`"
+        raise InvalidExpression(f"the path `{last}` does not begin with `/`", hint=hint)
+    if len(before) > 1:
+        methods = ",".join(word.strip(",") for word in before if word != ",")
+        raise InvalidExpression(
+            "methods are separated by commas alone", hint=f"write `{methods} {last}`"
+        )
+
+
+def _lacks_a_path(before: list[str], methods: str) -> InvalidExpression:
+    if before and before[0].startswith("/"):
+        return InvalidExpression(
+            "methods are written before the path", hint=f"write `{methods} {before[0]}`"
+        )
+    return InvalidExpression(
+        f"`{methods}` lacks a path", hint=f"for example `{methods} /api/messages`"
+    )
 
 
 def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
@@ -80,15 +111,28 @@ def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
         return frozenset({"GET"}), True
     for method in methods:
         if not _METHOD.fullmatch(method):
-            raise InvalidExpression(
-                f"`{method}` is not a method", hint=f"methods are in upper case: `{method.upper()}`"
-            )
+            raise InvalidExpression(f"`{method}` is not a method", hint=_meant(method))
         if method == "WS":
-            raise InvalidExpression("`WS` cannot be combined with other methods")
+            raise InvalidExpression(
+                "`WS` cannot be combined with other methods", hint="give it a match of its own"
+            )
         if method in NEVER_FORWARDED:
-            raise InvalidExpression(f"{method} is never forwarded, so no rule can match it")
+            raise InvalidExpression(
+                f"{method} is never forwarded, so no rule can match it", hint="delete it"
+            )
     found = frozenset(methods)
     return (found | {"HEAD"} if "GET" in found else found), False
+
+
+def _meant(method: str) -> str:
+    """Return a hint for a word that is no method."""
+    if not method:
+        return "delete the comma that has no method beside it"
+    if method == "*":
+        return "for all methods, write the path alone"
+    if _METHOD.fullmatch(method.upper()):
+        return f"methods are in upper case: `{method.upper()}`"
+    return "for example `GET` or `POST,PUT`"
 
 
 def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
@@ -98,20 +142,50 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
     if capture:
         return _ANY, capture[1]
     if set(segment) & set("{}*"):
-        raise InvalidExpression(
-            f"`{segment}` in `{text}`: a segment is a literal, `{{name}}` or `*`; `/**` may end it"
-        )
+        raise _no_capture(segment, text)
     try:
         path = paths.canonical("/" + segment)
     except (MalformedRequest, AmbiguousRequest) as error:
-        raise InvalidExpression(f"`{segment}` in `{text}` is not a literal segment") from error
+        raise _no_literal(segment, text) from error
     if path.text != "/" + segment:
         raise InvalidExpression(
             f"`{segment}` in `{text}` is not in canonical form", hint=f"write `{path.text[1:]}`"
         )
     if len(path.shadow) != 1 or (segment and not path.shadow[0]):
-        raise InvalidExpression(f"`{segment}` in `{text}` can be read in more than one way")
+        raise InvalidExpression(
+            f"`{segment}` in `{text}` can be read in more than one way",
+            hint="write `*` or `{name}` in its place",
+        )
     return segment, None
+
+
+def _no_capture(segment: str, text: str) -> InvalidExpression:
+    if segment == "**":
+        return InvalidExpression(
+            f"`**` in `{text}` is not at the end", hint="write `*` for one segment"
+        )
+    named = re.fullmatch(r"\{([A-Za-z_][A-Za-z0-9_]*)\W.*\}", segment)
+    if named is not None:
+        return InvalidExpression(
+            f"`{segment}` in `{text}` is not a capture: its name has letters, digits and `_` alone",
+            hint=f"for example `{{{named[1]}}}`",
+        )
+    return InvalidExpression(
+        f"`{segment}` in `{text}`: braces and `*` stand for a whole segment",
+        hint="write `{name}` or `*` in its place",
+    )
+
+
+def _no_literal(segment: str, text: str) -> InvalidExpression:
+    if "?" in segment:
+        return InvalidExpression(
+            f"`{text}` has a query, which no match has",
+            hint="delete it; a rule reads a parameter as `query:name`",
+        )
+    return InvalidExpression(
+        f"`{segment}` in `{text}` is not a segment of a path",
+        hint="percent-encode it, or write `*` or `{name}` in its place",
+    )
 
 
 class _End(NamedTuple):

@@ -150,10 +150,15 @@ def parse_selector(text: str) -> Selector:
     if colon and place in _PLACES:
         valid = _HEADER_NAME.fullmatch(name) if place == "header" else re.search(r"\w", name)
         if not valid:
-            raise InvalidExpression(f"`{text}` lacks a valid name after the colon")
+            raise InvalidExpression(
+                f"`{text}` lacks a valid name after the colon", hint=f"for example `{place}:note`"
+            )
         return NamedSelector(place, name.lower() if place == "header" else name)
-    hint = f"write `$.{text}`" if re.fullmatch(rf"{_SHORTHAND}(?:\.{_SHORTHAND})*", text) else ""
-    raise InvalidExpression(f"`{text}` is not a selector", hint=hint)
+    plain = re.fullmatch(rf"{_SHORTHAND}(?:\.{_SHORTHAND})*", text)
+    known = ", ".join(("$.path", *(one.value for one in Whole), *(f"{one}:" for one in _PLACES)))
+    raise InvalidExpression(
+        f"`{text}` is not a selector", hint=f"write `$.{text}`" if plain else f"one of: {known}"
+    )
 
 
 def parse_json_selector(text: str) -> JsonSelector:
@@ -167,7 +172,8 @@ def parse_json_selector(text: str) -> JsonSelector:
             continue
         match = _STEP.match(text, at)
         if match is None or not _well_joined(match):
-            raise InvalidExpression(_complaint(text, at))
+            message, hint = _complaint(text, at)
+            raise InvalidExpression(f"`{text}`{message}", hint=hint)
         steps.append(Step(_key(match), deep=match["deep"] is not None))
         at = match.end()
     if sum(step.key is Inside.JSON for step in steps) > NESTED_MAX:
@@ -193,14 +199,18 @@ def _key(match: re.Match[str]) -> str | int | Any:
     return Any.MEMBER
 
 
-def _complaint(text: str, at: int) -> str:
+def _complaint(text: str, at: int) -> tuple[str, str]:
+    """Return what is wrong with a selector from one character on, and what to write."""
     rest = text[at:]
     if re.match(r"\[\s*-", rest):
-        return f"`{text}`: negative indexes are not supported"
+        return ": negative indexes are not supported", "write `[*]` for all elements"
     if re.match(r"\[\s*\?", rest):
-        return f"`{text}`: filters are not supported"
+        return ": filters are not supported", "write `[*]`, and `when` in the block"
     if re.match(r"\[[^\]'\"]*:", rest):
-        return f"`{text}`: slices are not supported"
+        return ": slices are not supported", "write `[*]` for all elements"
     if re.match(rf"\.{_SHORTHAND}?-", rest) or rest.startswith("-"):
-        return f"`{text}`: write a name with other characters as `['the-name']`"
-    return f"`{text}` is not a selector from `{rest[:12]}` on"
+        return ": a name with a hyphen needs brackets", "write it as `['the-name']`"
+    return (
+        f" is not a selector from `{rest[:12]}` on",
+        "for example `$.content` or `$.messages[*].content`",
+    )

@@ -84,7 +84,9 @@ def parse_source(text: str) -> NameSource | JsonSource:
             hint=f"did you mean {hint}?" if hint else "",
         )
     if not name:
-        raise InvalidExpression(f"`{text}` lacks a name after the colon")
+        raise InvalidExpression(
+            f"`{text}` lacks a name after the colon", hint=f"for example `{place}:room`"
+        )
     return NameSource(place, name.lower() if place == "header" else name)  # type: ignore[arg-type]  # checked above
 
 

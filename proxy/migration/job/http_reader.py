@@ -53,6 +53,9 @@ _OWN: Final = frozenset(
     }
 )  # fmt: skip
 _SAMPLE: Final = "x"
+_IN_RULES: Final = "compare with the rules of `config`"
+_MEMBER: Final = "name one, as in `/notes/{id}`"
+_METHOD: Final = "for example `PUT /notes/{id}`"
 
 
 def read_backend(
@@ -72,12 +75,14 @@ def read_backend(
     chosen = _listener(fields, settings.listeners, problems)
     if settings.keys.mode == "ephemeral":
         where = place_of(path, environ, ("keys", "sessions", "mode"))
-        problems.add(named, f"{where}: what is stored is sealed by sessions of mode `durable`")
+        problems.add(
+            named, f"{where}: what is stored is sealed by sessions of mode `durable`", "write it"
+        )
     if chosen is None:
         return None
     if isinstance(chosen.upstream.address, OriginalPort):
         where = place_of(path, environ, ("listeners", chosen.name, "upstream"))
-        problems.add(named, f"{where}: `original-port` is no address to connect to")
+        problems.add(named, f"{where}: `original-port` is no address to connect to", "name another")
     rules = RuleTable(chosen.rules, pass_unmatched=chosen.pass_unmatched)
     return Http(chosen, rules, headers, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -90,7 +95,7 @@ def _listener(
     if place is None:
         if len(listeners) == 1:
             return listeners[0]
-        problems.add(fields.place, f"lacks `listener`, one of: {', '.join(names)}")
+        problems.add(fields.place, "lacks the key `listener`", f"one of: {', '.join(names)}")
         return None
     name = choice(place, names, problems)
     return next((one for one in listeners if one.name == name), None)
@@ -102,13 +107,17 @@ def _headers(
     if place is None:
         return ()
     if not isinstance(place.node, yaml.Mapping):
-        problems.add(place, "a mapping of names to texts or secrets is expected")
+        problems.add(
+            place,
+            "a mapping of names to texts or secrets is expected",
+            "for example `{authorization: {file: path}}`",
+        )
         return ()
     found: list[tuple[str, str | SecretReference]] = []
     for key, node in place.node.entries:
         at = place.member(key.text, node)
         if not _HEADER.fullmatch(key.text) or key.text.lower() in _OWN:
-            problems.add(at, f"{show(key.text)} is not a header that a job may set")
+            problems.add(at, f"{show(key.text)} is not a header that a job may set", "delete it")
         elif isinstance(node, yaml.Scalar):
             found += _visible(key.text, at, problems)
         else:
@@ -126,7 +135,7 @@ def _visible(name: str, place: yaml.Place, problems: Problems) -> list[tuple[str
         return []
     value = text(place, problems)
     if value is not None and not _VISIBLE.fullmatch(value):
-        problems.add(place, "is not the value of a header")
+        problems.add(place, "is not the value of a header", "write visible characters")
     return [] if value is None else [(name, value)]
 
 
@@ -168,7 +177,9 @@ def _ruled(
     """Return the collection with the labels of what its rules seal; report what they do not."""
     listing = _rule_of(rules, "GET", made.listed, fields["list"], problems)
     if listing is not None and not listing.opens_response:
-        problems.add(fields["list"], f"the rule {show(listing.rule.name)} opens no response")
+        problems.add(
+            fields["list"], f"the rule {show(listing.rule.name)} opens no response", _IN_RULES
+        )
     sample = made.address.expand(lambda _: _SAMPLE)
     writing = _rule_of(rules, made.method, sample, fields["write"], problems)
     if writing is None:
@@ -176,13 +187,15 @@ def _ruled(
     items = [item for one in writing.request for item in one.block.encrypt]
     name = show(writing.rule.name)
     if not items:
-        problems.add(fields["write"], f"the rule {name} seals no request")
+        problems.add(fields["write"], f"the rule {name} seals no request", _IN_RULES)
     for item in items:
         if not isinstance(item.selector, JsonSelector):
             said = f"the rule {name} seals more than JSON values"
-            problems.add(fields["write"], said)
+            problems.add(fields["write"], said, "migrate these by a job of tables")
         elif item.parties:
-            problems.add(fields["write"], f"the rule {name} seals end to end")
+            problems.add(
+                fields["write"], f"the rule {name} seals end to end", "its senders alone can seal"
+            )
     texts_of = dict.fromkeys(
         item.selector.text for item in items if isinstance(item.selector, JsonSelector)
     )
@@ -216,11 +229,11 @@ def _rule_of(
     try:
         decision = rules.decide(method, canonical(target.partition("?")[0]))
     except SealyardError as error:
-        problems.add(place, f"the configuration refuses {method} here ({error.reason})")
+        problems.add(place, f"the configuration refuses {method} here ({error.reason})", _IN_RULES)
         return None
     found = decision.compiled_rule or decision.observes
     if found is None:
-        problems.add(place, f"no rule of the configuration matches {method} here")
+        problems.add(place, f"no rule of the configuration matches {method} here", _IN_RULES)
     return found
 
 
@@ -239,7 +252,7 @@ def _paging(place: yaml.Place | None, problems: Problems) -> Paging:
     for key, needs in (("first", "page"), ("from", "cursor"), ("last", "cursor")):
         misplaced = fields.get(key)
         if misplaced is not None and kind != needs:
-            problems.add(misplaced, f"goes with `{needs}`")
+            problems.add(misplaced, f"goes with `{needs}`", f"write `{needs}`, or delete it")
     if name is None:
         return None
     if kind == "page":
@@ -254,7 +267,7 @@ def _paging(place: yaml.Place | None, problems: Problems) -> Paging:
 def _cursor(parameter: str, fields: Fields, problems: Problems) -> CursorPaging:
     source, last = selector(fields.get("from"), problems), text_of(fields, "last", problems)
     if (fields.get("from") is None) == (fields.get("last") is None):
-        problems.add(fields.place, "a cursor needs one of `from` and `last`")
+        problems.add(fields.place, "a cursor needs one of `from` and `last`", "write one of them")
     if last is not None:
         _check_names((last,), fields["last"], problems)
     return CursorPaging(parameter, source, last)
@@ -274,7 +287,9 @@ def _header_or_selector(
     if written.startswith("$"):
         return None, selector(place, problems)
     if not _HEADER.fullmatch(written):
-        problems.add(place, f"{show(written)} is neither a header nor a selector")
+        problems.add(
+            place, f"{show(written)} is neither a header nor a selector", "for example `$.next`"
+        )
     return written, None
 
 
@@ -292,7 +307,7 @@ def _guard(place: yaml.Place | None, problems: Problems) -> Guard | None:
         _check_path(template.expand(lambda _: _SAMPLE), fields[kind], problems)
         return ReadGuard(template, validated=kind == "etag")
     if not template.variables:
-        problems.add(fields[kind], "names no member, so it is the same for every element")
+        problems.add(fields[kind], "names no member, so it is the same for every element", _MEMBER)
     if kind == "if_match":
         return HeaderGuard("If-Match", template)
     return HeaderGuard("If-Unmodified-Since", template)
@@ -304,22 +319,22 @@ def _write(place: yaml.Place | None, problems: Problems) -> tuple[WriteMethod, T
         return "PUT", None
     method, _, path = written.partition(" ")
     if method not in METHODS:
-        problems.add(place, f"{show(written)} does not begin with {' or '.join(METHODS)}")
+        problems.add(place, f"{show(written)} does not begin with {' or '.join(METHODS)}", _METHOD)
         return "PUT", None
     template = Template(path.strip())
     _check_names(template.variables, place, problems)
     _check_path(template.expand(lambda _: _SAMPLE), place, problems)
     if not template.variables:
-        problems.add(place, "names no member, so every element has the same address")
+        problems.add(place, "names no member, so every element has the same address", _MEMBER)
     if "?" in path:
-        problems.add(place, "a write has no query")
+        problems.add(place, "a write has no query", "delete it")
     return method, template
 
 
 def _check_names(names: Sequence[str], place: yaml.Place, problems: Problems) -> None:
     for one in names:
         if not NAME.fullmatch(one):
-            problems.add(place, f"{show(one)} is not the name of a member")
+            problems.add(place, f"{show(one)} is not the name of a member", "for example `{id}`")
 
 
 def _check_path(path: str, place: yaml.Place, problems: Problems) -> None:

@@ -18,7 +18,7 @@ from ...config.yaml.composer import compose
 from ...config.yaml.nodes import Problems, show
 from ...config.yaml.scalars import choice, elements, format_version, text, whole
 from ...core.crypto.token import FORMS, Form
-from ...core.errors import ConfigurationError
+from ...core.errors import JobError
 from ...core.rules.model import Part
 from . import job_keys
 from .collections import Http
@@ -56,11 +56,11 @@ _SPELLED: Final[Mapping[str, Callable[[str], NameSource]]] = {
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Job:
-    """Return the job in the file at `path`; raise ConfigurationError with all its mistakes.
+    """Return the job in the file at `path`; raise JobError with all its mistakes.
 
     `environ` has the values of `${env:NAME}`. Nothing is connected to, opened or changed.
     """
-    problems = Problems(str(path))
+    problems = Problems(str(path), JobError)
     content = composer.read(path, problems)
     problems.raise_if_any()
     asked = _Asked(environ)
@@ -72,7 +72,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
         job = reader.read(yaml.Place(root, ""), digest)
     problems.raise_if_any()
     if job is None:
-        raise ConfigurationError((f"{path}: not understood",))
+        raise JobError((f"{path}: not understood",))
     return replace(job, given=asked.digest)
 
 
@@ -121,7 +121,11 @@ class _Job:
             return None
         listed = fields[kind]
         if found is not None and isinstance(found, Http) != (kind == "collections"):
-            problems.add(listed, "`collections` are of `http`, `tables` of every other source")
+            problems.add(
+                listed,
+                "`collections` are of `http`, `tables` of every other source",
+                f"write `{'tables' if kind == 'collections' else 'collections'}`",
+            )
             return None
         if kind == "collections":
             return self._of_collections(found, listed, digest)
@@ -171,7 +175,11 @@ def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | Non
     address = text(place, problems)
     if address is not None and _PASSWORD.search(address):
         # It is not shown.
-        problems.at(place.node.position, place.path, "a password must not be written in the file")
+        problems.at(
+            place.node.position,
+            place.path,
+            "a password must not be written in the file; write `password: {file: path}`",
+        )
         return None
     password = None if secret is None else files.secret(secret, problems)
     return None if address is None else Postgresql(address, password)
@@ -324,7 +332,9 @@ class _Names:
             parts = said.parts
             for part in sorted(parts):
                 if getattr(given, part) is None:
-                    self.problems.add(place, f"binds `{part}`, which is not given")
+                    self.problems.add(
+                        place, f"binds `{part}`, which is not given", f"write `{part}`"
+                    )
         return Binding(
             given.tenant if "tenant" in parts else None,
             given.conversation if "conversation" in parts else None,

@@ -44,8 +44,6 @@ _SHAPES: Final = (
         _ANY_CASE,
     ),
 )
-_OUR_WORDS: Final = re.compile(r"^[^`]* lacks the key `[a-z_]+`")
-_MEANT: Final = re.compile(r"; did you mean `[a-z_]+`\?$")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _HEX: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{32,}")
 _DIGIT, _UPPER, _LOWER = re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[a-z]")
@@ -74,20 +72,6 @@ def scrubbed(text: str) -> str:
 def _hidden(match: re.Match[str]) -> str:
     # A template (r"\1…") would need an import, and none can be had while the process ends.
     return match["kept"] + HIDDEN
-
-
-def without_quotes(problem: str) -> str:
-    """Return a configuration error without what it quotes: that may be a secret in a wrong place.
-
-    Position and path remain, and so does a known key that was probably meant or is missing.
-    `sealyard validate` shows the whole error.
-    """
-    if _OUR_WORDS.search(problem):
-        return problem  # it quotes nothing but our own words
-    meant = _MEANT.search(problem)
-    text, hint = (problem[: meant.start()], meant.group()) if meant else (problem, "")
-    first, last = text.find("`"), text.rfind("`")
-    return (f"{text[:first]}{HIDDEN}{text[last + 1 :]}" if first < last else text) + hint
 
 
 def _read_from_bytes(text: str) -> bool:

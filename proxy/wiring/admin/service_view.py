@@ -23,7 +23,7 @@ from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
 from ..reload.config_files import Source
-from ..reload.reload import Prepared, Reloader, problems_shown
+from ..reload.reload import Prepared, Reloader
 from .ladder import LadderKeeper
 from .overview import leaks, overview
 
@@ -241,7 +241,7 @@ class ServiceView:
             else {
                 "accepted": last.accepted,
                 "code": last.code,
-                "problems": list(problems_shown(last)),
+                "problems": list(last.closed),
             },
             "listeners": [
                 {

@@ -13,7 +13,6 @@ from ...config.settings import ListenerSettings, OriginalPort, Settings
 from ...core.errors import ConfigurationError, InternalError, RestartNeeded, SealyardError
 from ...keys.audit import Trail
 from ...telemetry.logs import code_location
-from ...telemetry.logs.scrub import without_quotes
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import Reporter
@@ -119,9 +118,15 @@ class Reloader:
         return round((time.monotonic() - began) * 1000, 3)
 
     def _refused(self, error: SealyardError) -> Reloaded:
-        problems = error.problems if isinstance(error, ConfigurationError) else (_line(error),)
+        problems = closed = (_line(error),)
+        if isinstance(error, ConfigurationError):
+            problems, closed = error.problems, error.closed
         return Reloaded(
-            accepted=False, sha256=self.source.sha256, code=error.code, problems=problems
+            accepted=False,
+            sha256=self.source.sha256,
+            code=error.code,
+            problems=problems,
+            closed=closed,
         )
 
     def _report_refusal(self, outcome: Reloaded, cause: Cause, took: float) -> None:
@@ -133,24 +138,13 @@ class Reloader:
             problems=len(outcome.problems),
             duration_ms=took,
         )
-        for problem in problems_shown(outcome)[:_MOST_PROBLEMS]:
+        for problem in outcome.closed[:_MOST_PROBLEMS]:
             self._reporter.report("config.problem", problem=problem)
 
 
 def may_pass(outcome: Reloaded) -> bool:
     """Whether the same files may be accepted at another time: not they caused the refusal."""
     return not outcome.accepted and outcome.code not in _OF_THE_FILES
-
-
-def problems_shown(outcome: Reloaded) -> tuple[str, ...]:
-    """Return the problems of a refused reload for the log and the status.
-
-    Quotes from the file are removed: they may hold a misplaced secret. The caller of the reload
-    gets them in full.
-    """
-    if outcome.code != ConfigurationError.code:
-        return outcome.problems  # the configuration was valid, so only names are quoted
-    return tuple(map(without_quotes, outcome.problems))
 
 
 def report_loaded(

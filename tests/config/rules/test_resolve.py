@@ -386,9 +386,10 @@ def test_a_purpose_is_bound_where_bind_says_so() -> None:
 def test_an_own_bind_needs_a_source_for_each_part() -> None:
     told = _told("bind: [tenant, conversation, purpose]\nrequest: {encrypt: $.a}")
 
+    lacks, cure = "which the rule `r` does not give", "in the rule, or leave it out of `bind`"
     assert told == [
-        "13:15 listeners[0].rules[0].bind binds `conversation`, which the rule `r` does not give",
-        "13:15 listeners[0].rules[0].bind binds `purpose`, which the rule `r` does not give",
+        f"13:15 listeners[0].rules[0].bind binds `{part}`, {lacks}; write `{part}` {cure}"
+        for part in ("conversation", "purpose")
     ]
 
 

@@ -86,7 +86,7 @@ def test_everybody_who_is_admitted_is_kept() -> None:
         ("2027-06-01}", "2027-6-1}", "`2027-6-1` is not a time"),
         ("+02:00", "", "is not a time"),
         ("T02:00:00+02:00", " 02:00:00", "is not a time"),
-        (", client_ca: ca.pem", "", "needs `tls` with `client_ca` in `admin`"),
+        (", client_ca: ca.pem", "", "needs `tls` in `admin`; write `tls: {…, client_ca: path}`"),
         ("uri: spiffe", "dns: a, uri: spiffe", "give only one of `subject`, `dns` and `uri`"),
         ("https://10.0.0.1:6443", "http://10.0.0.1:6443", "must be an `https` address"),
         ("monitoring/prometheus", "prometheus", "`prometheus` is not a service account"),

@@ -82,3 +82,30 @@ def test_the_nearest_word_is_suggested() -> None:
     assert suggest("encript", ["encrypt", "decrypt"]) == "did you mean `encrypt`?"
     assert suggest("colour", ["b", "a"]) == "one of: a, b"
     assert suggest("x" * 1_000_000, ["a"]) == "one of: a"
+
+
+def _closed(text: str, message: str) -> str:
+    problems = Problems("f")
+    problems.add(Place(Scalar(START, text, "text", text), ""), message)
+    with pytest.raises(ConfigurationError) as caught:
+        problems.raise_if_any()
+    return caught.value.closed[0].removeprefix("f:1:1 ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "told"),
+    [
+        ("jwt", "`jwt` is unknown; one of: jwe, short", "<hidden> is unknown; one of: jwe, short"),
+        ("tenants", "`tenants`; did you mean `tenant`?", "<hidden>; did you mean `tenant`?"),
+        ("hunter2", "write `HUNTER2`", "write <hidden>"),
+        ("60", "`60` is no time; write `5s`", "<hidden> is no time; write `5s`"),
+        ("hunter2", "`hunter2`: write `$.hunter2`", "<hidden>: write <hidden>"),
+        ("POST hunter2", "`hunter2` has no `/`", "<hidden> has no `/`"),
+        ('a"hunter2', 'quote it: "a"hunter2"', "quote it: <hidden>"),
+        ("a`hunter2", "`a`hunter2` is unknown", "<hidden> is unknown"),
+        ("hunter" * 20, f"{show('hunter' * 20)} is unknown", "<hidden> is unknown"),
+        ("x", "lacks the key `match` (`a`)", "lacks the key `match` (`a`)"),
+    ],
+)
+def test_a_log_is_told_a_mistake_without_what_it_quotes(text: str, message: str, told: str) -> None:
+    assert told == _closed(text, message)

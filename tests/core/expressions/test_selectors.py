@@ -20,6 +20,9 @@ from proxy.core.expressions.selectors import (
 MEMBER = Any.MEMBER
 
 
+KNOWN = "one of: $.path, body, text, tokens, form:, part:, filename:, query:, header:"
+
+
 @pytest.mark.parametrize(
     ("text", "steps"),
     [
@@ -72,7 +75,7 @@ def test_a_json_selector_is_read_as_steps(text: str, steps: tuple[Step, ...]) ->
         ("$[?(@.a)]", "filters"),
         ("$[0:2]", "slices"),
         ("$[:]", "slices"),
-        ("$.the-name", "['the-name']"),
+        ("$.the-name", "needs brackets"),
         ("$a-b", "is not a selector"),
         ("$['a','b']", "is not a selector"),
     ],
@@ -103,17 +106,17 @@ def test_other_selectors_name_parts_of_a_message(text: str, expected: object) ->
         ("content", "is not a selector", "write `$.content`"),
         ("a.b", "is not a selector", "write `$.a.b`"),
         ("Body", "is not a selector", "write `$.Body`"),
-        ("", "is not a selector", ""),
-        ("a b", "is not a selector", ""),
-        ("cookie:a", "is not a selector", ""),
-        ("query:", "lacks a valid name", ""),
-        ("header:", "lacks a valid name", ""),
-        ("header:a b", "lacks a valid name", ""),
-        ("header:a_b", "lacks a valid name", ""),
-        ("form:", "lacks a valid name", ""),
-        ("form:[]", "lacks a valid name", ""),
-        ("part:", "lacks a valid name", ""),
-        ("filename:[]", "lacks a valid name", ""),
+        ("", "is not a selector", KNOWN),
+        ("a b", "is not a selector", KNOWN),
+        ("cookie:a", "is not a selector", KNOWN),
+        ("query:", "lacks a valid name", "for example `query:note`"),
+        ("header:", "lacks a valid name", "for example `header:note`"),
+        ("header:a b", "lacks a valid name", "for example `header:note`"),
+        ("header:a_b", "lacks a valid name", "for example `header:note`"),
+        ("form:", "lacks a valid name", "for example `form:note`"),
+        ("form:[]", "lacks a valid name", "for example `form:note`"),
+        ("part:", "lacks a valid name", "for example `part:note`"),
+        ("filename:[]", "lacks a valid name", "for example `filename:note`"),
     ],
 )
 def test_what_is_no_selector_is_refused_with_a_hint(text: str, complaint: str, hint: str) -> None:

@@ -55,9 +55,9 @@ def test_a_source_inside_bodies_is_read(text: str, selector: str, member_name: b
         ("", "is not a source", ""),
         ("a b", "is not a source", ""),
         ("cookie:a", "is not a source", ""),
-        ("path:", "lacks a name", ""),
-        ("const:", "lacks a name", ""),
-        ("$a", "is not a selector", ""),
+        ("path:", "lacks a name", "for example `path:room`"),
+        ("const:", "lacks a name", "for example `const:room`"),
+        ("$a", "is not a selector", "for example `$.content` or `$.messages[*].content`"),
     ],
 )
 def test_what_is_no_source_is_refused_with_a_hint(text: str, complaint: str, hint: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from proxy.telemetry.logs.scrub import HIDDEN, MOST_CHARS, scrubbed, without_quotes
+from proxy.telemetry.logs.scrub import HIDDEN, MOST_CHARS, scrubbed
 
 KEYS = st.binary(min_size=32, max_size=64)
 
@@ -124,25 +124,3 @@ def test_any_text_can_be_scrubbed_twice(text: str) -> None:
 )  # fmt: skip
 def test_long_texts_take_no_time(text: str) -> None:
     assert len(scrubbed(text)) <= 2 * MOST_CHARS
-
-
-@pytest.mark.parametrize(
-    ("problem", "told"),
-    [
-        (
-            "a.yaml:1:2 fields.content.form `jwt` is unknown; one of: jwe, short",
-            "a.yaml:1:2 fields.content.form <hidden> is unknown; one of: jwe, short",
-        ),
-        (
-            "a.yaml:1:2 the key `encript` is unknown; did you mean `encrypt`?",
-            "a.yaml:1:2 the key <hidden> is unknown; did you mean `encrypt`?",
-        ),
-        ("a.yaml:1:2 x is `a`b` and `c`; write `d`", "a.yaml:1:2 x is <hidden>"),
-        ("a.yaml:1:2 keys lacks what it needs", "a.yaml:1:2 keys lacks what it needs"),
-        ("a.yaml:1:2 x lacks the key `match` (`a`)", "a.yaml:1:2 x lacks the key `match` (`a`)"),
-        ("a.yaml:1:2 `s lacks the key `k` x`", "a.yaml:1:2 <hidden>"),
-        ("a lone ` stays", "a lone ` stays"),
-    ],
-)
-def test_a_mistake_is_told_without_what_it_quotes(problem: str, told: str) -> None:
-    assert without_quotes(problem) == told

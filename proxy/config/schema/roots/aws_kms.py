@@ -76,13 +76,19 @@ def _region(fields: Fields, key: str | None, problems: Problems) -> str:
     place = fields.get("region")
     if place is None:
         if found and not of_key:
-            problems.add(fields.place, "lacks the key `region`, which only an ARN has")
+            problems.add(
+                fields.place,
+                "lacks the key `region`, which only an ARN has",
+                "for example `region: eu-central-1`",
+            )
         return of_key
     written = text(place, problems) or ""
     if written and not _REGION.fullmatch(written):
         problems.add(place, f"{show(written)} is not a region", "for example `eu-central-1`")
     elif written and of_key not in {"", written}:
-        problems.add(place, f"{show(written)} is not the region of the key, {show(of_key)}")
+        problems.add(
+            place, f"{show(written)} is not the region of the key, {show(of_key)}", "delete it"
+        )
     return written
 
 

@@ -66,7 +66,7 @@ def _options(place: Place, files: Files, problems: Problems) -> SharesOptions | 
     if needed is None or made is None or socket is None:
         return None
     if needed > made:
-        problems.add(fields["needed"], f"is more than `of`, {made}")
+        problems.add(fields["needed"], f"is more than `of`, {made}", f"write at most {made}")
         return None
     return SharesOptions(needed, made, str(socket))
 
