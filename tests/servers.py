@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import http.client
+import http.server
 import itertools
 import os
 import secrets
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -45,6 +47,28 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             fcntl.lockf(_taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             return port
+
+
+class _Plain(http.server.BaseHTTPRequestHandler):
+    """Answers each request that it knows no method for, which is all."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
+        """Write nothing."""
+
+
+class PlainBackend:
+    """An HTTP server in a thread, which answers each request with an error of HTTP."""
+
+    def __init__(self, port: int = 0) -> None:
+        """Listen at a port of 127.0.0.1."""
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Plain)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        """Close the port, and end."""
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def listens(port: int) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
-import socket
-import ssl
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +21,6 @@ from ...config.settings import (
     OriginalPort,
     Settings,
     TcpAddress,
-    UpstreamTls,
 )
 from ...core import leaves
 from ...core.errors import ConfigurationError, SealyardError
@@ -35,13 +32,11 @@ from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
 from ...process.descriptors import Places
 from ...process.fitness import Finding, Verdict
-from ...traffic import tls
-from ..support import console, keyring_changes
+from ..support import console, keyring_changes, upstream_probe
 from ..support.configuration import config_option, load_configuration
 from ..support.serve_needs import Doctor, mend
 
 _HERE: Final = ""
-_CONNECT_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 5.0
 _SANE_YEAR: Final = 1_700_000_000
 """A clock before this (2023) was never set: session ids would begin in the past."""
@@ -68,9 +63,10 @@ def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
     first, which ports are sealed, and what is open.
 
     Each finding says where the setting is, and the command that mends it or shows more. Addresses
-    are bound for a moment. Connects to the upstreams without sending anything, with the TLS
-    handshake that messages have, and tries the operations of Sealyard in the store, under a name
-    that no conversation has. Exits with 3 if a check failed.
+    are bound for a moment, and files without a name are written where Sealyard writes. Asks the
+    upstreams for `OPTIONS *`, which changes nothing, with the TLS handshake that messages have, and
+    tries the operations of Sealyard in the store, under a name that no conversation has. Exits with
+    3 if a check failed.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     findings = list(_examine(config) if pod is None else _examine_pod(pod))
     if as_json:
@@ -206,6 +202,7 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
     for root in roots.listed:
         yield from _root(root)
     yield from keyring_changes.findings(settings.keys, keyring)
+    yield from doctor.audit_head(keyring)
 
 
 def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
@@ -220,12 +217,8 @@ def _upstream(listener: ListenerSettings) -> Finding:
     where = str(address)
     if isinstance(address, OriginalPort):
         return Finding("upstream", "ok", f"{where}: known only when a client connects")
-    try:
-        fault = _fault(address, listener)
-    except SealyardError as error:
-        fault = f"not tried: {console.message(error)}"
-    if fault:
-        return Finding("upstream", "failed", f"{where}: {fault}")
+    if fault := upstream_probe.fault(listener, address):
+        return Finding("upstream", "failed", f"{where}: {fault}", mend=_asking(address, listener))
     if not listener.upstream.tls and not _is_local(address):
         return Finding(
             "upstream",
@@ -235,40 +228,12 @@ def _upstream(listener: ListenerSettings) -> Finding:
     return Finding("upstream", "ok", f"{where} responds")
 
 
-def _fault(address: Address, listener: ListenerSettings) -> str:
-    """Return why no message can reach an upstream, and what to do; empty where one can."""
-    try:
-        asyncio.run(_connect(address, listener))
-    except ssl.SSLCertVerificationError as error:
-        return f"{error.verify_message}; check the certificate there, and `upstream_tls`"
-    except ssl.SSLError:
-        return "no TLS handshake; write http:// if it is plain HTTP"
-    except TimeoutError:
-        return f"no response within {_CONNECT_SECONDS:g} s"
-    except socket.gaierror as error:
-        return f"{(error.strerror or 'the name is unknown').lower()}; correct the name, or DNS"
-    except OSError as error:
-        text = os.strerror(error.errno) if error.errno else "cannot be reached"
-        return f"{text}; start the backend there"
-    return ""
-
-
-async def _connect(address: Address, listener: ListenerSettings) -> None:
-    """Connect and close again, with the TLS handshake that messages would have."""
-    context = name = None
-    if listener.upstream.tls:
-        settings = listener.upstream_tls or UpstreamTls()
-        context, name = tls.upstream_context(settings), settings.server_name
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        if isinstance(address, TcpAddress):
-            _, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=context, server_hostname=name
-            )
-        else:
-            _, writer = await asyncio.open_unix_connection(address.path)
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+def _asking(address: Address, listener: ListenerSettings) -> str:
+    """Return the command that shows what an upstream answers."""
+    if isinstance(address, TcpAddress):
+        scheme = "https" if listener.upstream.tls else "http"
+        return f"curl -v --max-time 5 {scheme}://{address}/"
+    return f"curl -v --max-time 5 --unix-socket {shlex.quote(str(address.path))} http://localhost/"
 
 
 def _is_local(address: Address) -> bool:

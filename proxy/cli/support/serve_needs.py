@@ -6,11 +6,15 @@ Nothing is connected to, and nothing stays open or changed.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,16 +29,19 @@ from ...config.settings import (
     IdentitySettings,
     ListenerTls,
     Loaded,
+    RedisSettings,
     Settings,
     TcpAddress,
     UnixAddress,
     UpstreamTls,
 )
+from ...core.crypto.derivation import audit_key
 from ...core.errors import SealyardError
 from ...keys import private_file
-from ...keys.audit import file_beside
+from ...keys.audit import file_beside, verification
 from ...keys.audit.head_record import beside as head_beside
 from ...keys.keyring.file import MAX_FILE_BYTES
+from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import LocalRoot, PassphraseRoot, configured
 from ...keys.stores import open_store
 from ...process import certificates, listening
@@ -45,7 +52,11 @@ from . import console
 
 Where = tuple[str, ...]
 _MOST_BYTES: Final = 64 * 1024
-_HIGHEST_RESERVED: Final = 1023
+_OTHERS: Final = 0o027
+"""The rights of a private key's file that nobody should have but its user, and a group to read."""
+_ROOM_BYTES: Final = 256 * 1024
+"""Room for a keyring, or for some hundred audit lines."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class Doctor:
             if listener.upstream.tls:
                 one = listener.upstream_tls or UpstreamTls()
                 yield from self._upstream_tls(one, *where, "upstream_tls")
+        yield from self._room()
         if settings.admin is not None:
             yield from self._admin(settings.admin)
         if settings.health is not None:
@@ -108,12 +120,15 @@ class Doctor:
 
     def _tls(self, one: ListenerTls, *where: str) -> Iterator[Finding]:
         yield from self.tried("tls", lambda: tls.listener_context(one), *where)
+        yield from self._exposed(one.key, *where, "key")
         yield from self._dates(one.cert, *where, "cert", chain=True)
         if one.client_ca is not None:
             yield from self._dates(one.client_ca, *where, "client_ca", chain=False)
 
     def _upstream_tls(self, one: UpstreamTls, *where: str) -> Iterator[Finding]:
         yield from self.tried("tls", lambda: tls.upstream_context(one), *where)
+        if one.key is not None:
+            yield from self._exposed(one.key, *where, "key")
         if one.cert is not None:
             yield from self._dates(one.cert, *where, "cert", chain=True)
         if one.ca is not None:
@@ -124,6 +139,62 @@ class Doctor:
         for verdict, text in certificates.faults(path, time.time(), chain=chain):
             place = self.place(*where)
             yield Finding("tls", verdict, f"{path}: {text}", place=place, mend=command)
+
+    def _exposed(self, path: Path, *where: str) -> Iterator[Finding]:
+        """Yield a warning of a private key that others may read; a group may, as Debian's does."""
+        with suppress(OSError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & _OTHERS:
+                text = f"{path}: mode {mode:04o} lets others in: they can read the private key"
+                yield Finding("tls", "warning", text, place=self.place(*where), mend=mend(text))
+
+    def _room(self) -> Iterator[Finding]:
+        """Yield the folders with no room for what Sealyard writes in them."""
+        settings = self.loaded.settings
+        audit = settings.audit
+        store = settings.keys.store
+        written = [
+            ("the keyring", settings.keys.keyring, ("keys", "keyring")),
+            (
+                "the audit log",
+                audit.file if audit else file_beside(settings.keys.keyring),
+                ("audit",),
+            ),
+        ]
+        if store.startswith("sqlite:"):
+            written.append(("the store", Path(store.partition(":")[2]), ("keys", "store")))
+        folders: dict[Path, list[tuple[str, tuple[str, ...]]]] = {}
+        for what, path, where in written:
+            folders.setdefault(path.resolve().parent, []).append((what, where))
+        for folder, found in folders.items():
+            fault = _no_room(folder)
+            if fault is not None:
+                names = " and ".join(what for what, _ in found)
+                text = f"{folder}: {fault}: {names} cannot be written; free the disk"
+                command = f"df -h {shlex.quote(str(folder))}"
+                yield Finding("disk", "failed", text, place=self.place(*found[0][1]), mend=command)
+
+    def audit_head(self, keyring: Keyring) -> Iterator[Finding]:
+        """Yield what the head record beside the audit log tells of lines that are gone."""
+        audit = self.loaded.settings.audit
+        path = audit.file if audit else file_beside(self.loaded.settings.keys.keyring)
+        try:
+            log = path.stat()
+        except OSError:
+            return
+        head = verification.head(path, audit_key(keyring.record_key))
+        if head is None and log.st_size:
+            text = f"{path}: no head record of this keyring is beside it: cut lines leave no trace"
+        elif (
+            head
+            and (head.device, head.inode) == (log.st_dev, log.st_ino)
+            and log.st_size < head.end
+        ):
+            text = f"{path}: its last lines are gone: line {head.seq} ended at byte {head.end}"
+        else:
+            return
+        place = self.place("audit")
+        yield Finding("audit", "warning", text, place=place, mend="sealyard audit verify")
 
     def _admin(self, admin: AdminSettings) -> Iterator[Finding]:
         if admin.tls is not None:
@@ -140,6 +211,9 @@ class Doctor:
         keys = settings.keys
         if not keys.store.startswith("redis"):
             return
+        options = keys.store_options
+        if isinstance(options, RedisSettings) and options.key is not None:
+            yield from self._exposed(options.key, "keys", "store", "key")
         yield from self.tried(
             "store",
             lambda: open_store(keys.store, options=keys.store_options, environ=self.environ),
@@ -211,6 +285,20 @@ def _unwritable(path: Path) -> str | None:
         return f"{path.parent}: no such folder"
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return f"{path.parent}: not writable"
+    return None
+
+
+def _no_room(folder: Path) -> str | None:
+    """Return why a folder has no room for what is written there; None where it has.
+
+    What else keeps a file from being written, such as rights, is told elsewhere.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(_ROOM_BYTES))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror if error.errno in _FULL else None
     return None
 
 

@@ -118,7 +118,8 @@ class Reloader:
         return round((time.monotonic() - began) * 1000, 3)
 
     def _refused(self, error: SealyardError) -> Reloaded:
-        problems = closed = (_line(error),)
+        problems: tuple[str, ...] = (_line(error),)
+        closed = problems
         if isinstance(error, ConfigurationError):
             problems, closed = error.problems, error.closed
         return Reloaded(

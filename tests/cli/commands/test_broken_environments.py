@@ -8,11 +8,14 @@ import base64
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import pytest
@@ -31,7 +34,7 @@ from proxy.wiring.sidecar.sidecar import build
 from tests.cli.conftest import invoke
 from tests.factories import Ear
 from tests.redis.server import Server, needs_redis
-from tests.servers import free_port
+from tests.servers import PlainBackend, free_port
 
 ROOT: Final = Path(__file__).parents[3]
 PASSPHRASE: Final = "amber-kettle-lantern-49-quorum"
@@ -46,8 +49,8 @@ class Broken:
         self.held: list[socket.socket] = []
         self.servers: list[Server] = []
         self.ports = [free_port() for _ in range(3)]
-        self.backend = self.hold(free_port())
-        invoke("init", str(folder), "--upstream", f"http://127.0.0.1:{self.backend}")
+        self.backend = PlainBackend(free_port())
+        invoke("init", str(folder), "--upstream", f"http://127.0.0.1:{self.backend.port}")
         self.file = folder / "sealyard.yaml"
         text = self.file.read_text()
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.ports[0]}")
@@ -70,10 +73,26 @@ class Broken:
 
     def close(self) -> None:
         """End what listens."""
+        self.backend.close()
         for one in self.held:
             one.close()
         for server in self.servers:
             server.kill()
+
+    def answer(self, act: Callable[[socket.socket], object]) -> None:
+        """Have a backend that does so with each connection."""
+        self.hold(port := free_port())
+        server = self.held[-1]
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with suppress(OSError), connection:
+                        act(connection)
+
+        Thread(target=serve, daemon=True).start()
+        self.setting(f"http://127.0.0.1:{self.backend.port}", f"http://127.0.0.1:{port}")
 
     def path(self, name: str) -> Path:
         """Return a file of the place."""
@@ -279,6 +298,39 @@ def text(name: str, content: str) -> Callable[[Broken], None]:
     return broken
 
 
+def tls_backend(place: Broken) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place.path("server.pem"), place.path("server.key"))
+    place.answer(lambda one: context.wrap_socket(one, server_side=True).close())
+
+
+def tls_backend_that_explains(place: Broken) -> None:
+    """As nginx and Go do it: what is no handshake is answered in plain HTTP."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place.path("server.pem"), place.path("server.key"))
+
+    def act(one: socket.socket) -> None:
+        if one.recv(1, socket.MSG_PEEK) == b"O":
+            one.recv(4096)
+            one.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request")
+        else:
+            context.wrap_socket(one, server_side=True).close()
+
+    place.answer(act)
+
+
+def speak_ssh(connection: socket.socket) -> None:
+    """Say what a server of SSH says first."""
+    connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+    connection.recv(4096)
+
+
+def silent_backend(place: Broken) -> None:
+    """Connections are accepted by the system, and nobody reads them."""
+    port = place.hold(free_port())
+    place.setting(f"http://127.0.0.1:{place.backend.port}", f"http://127.0.0.1:{port}")
+
+
 BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
     # the configuration
     "no configuration": removed("sealyard.yaml"),
@@ -396,7 +448,12 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
 STARTS: Final[dict[str, Callable[[Broken], None]]] = {
     "an expired certificate": expired,
     "a broken chain": broken_chain,
-    "an upstream that is down": lambda place: place.held.pop(0).close(),
+    "an upstream that is down": lambda place: place.backend.close(),
+    "an http upstream that speaks TLS": tls_backend,
+    "an http upstream that speaks TLS and says so": tls_backend_that_explains,
+    "an upstream that never answers": silent_backend,
+    "an upstream that closes": lambda place: place.answer(lambda one: one.recv(4096)),
+    "an upstream that speaks SSH": lambda place: place.answer(speak_ssh),
     "an https upstream that speaks plain HTTP": lambda place: place.setting(
         "upstream: http://", "upstream: https://"
     ),
@@ -462,6 +519,42 @@ def test_what_fails_once_serve_has_started_is_found_too(place: Broken, name: str
     STARTS[name](place)
     assert asyncio.run(starts(place.file)) is None
     assert any(one["verdict"] == "failed" for one in findings(place.file, status=3)), name
+
+
+UPSTREAMS: Final = {
+    "an upstream that is down": "Connection refused; start the backend there",
+    "an http upstream that speaks TLS": "speaks TLS; write https://",
+    "an http upstream that speaks TLS and says so": "speaks TLS; write https://",
+    "an https upstream that speaks plain HTTP": "no TLS handshake; write http://",
+    "an upstream that never answers": "accepts connections and answers nothing within 2 s",
+    "an upstream that closes": "closes connections without an answer; read its log",
+    "an upstream that speaks SSH": "answers, but not in HTTP/1.1; correct the address",
+}
+
+
+@pytest.mark.parametrize("name", UPSTREAMS)
+def test_of_an_upstream_is_told_what_where_and_what_to_do(place: Broken, name: str) -> None:
+    STARTS[name](place)
+    (found,) = (one for one in findings(place.file, status=3) if one["check"] == "upstream")
+
+    assert found["verdict"] == "failed"
+    assert UPSTREAMS[name] in found["text"]
+    assert found["place"].startswith(f"{place.file}:")
+    assert found["mend"].startswith("curl -v --max-time 5 http")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660])
+def test_a_private_key_of_tls_that_others_may_touch_is_warned_of(place: Broken, mode: int) -> None:
+    place.listener("tls: {cert: server.pem, key: server.key}")
+    place.path("server.key").chmod(0o640)
+    assert not [one for one in findings(place.file, status=0) if "lets others" in one["text"]]
+    place.path("server.key").chmod(mode)
+
+    (found,) = (one for one in findings(place.file, status=0) if "lets others" in one["text"])
+
+    assert (found["check"], found["verdict"]) == ("tls", "warning")
+    assert found["mend"] == f"chmod 600 {place.path('server.key')}"
+    assert found["place"].startswith(f"{place.file}:")
 
 
 # --- every error of a start ---------------------------------------------------------------------

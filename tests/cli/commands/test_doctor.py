@@ -19,14 +19,14 @@ from proxy.keys.keyring.root_secret import Passphrase
 from proxy.process import descriptors
 from tests.cli.conftest import invoke
 from tests.scenarios.rig import ROOT
-from tests.servers import free_port
+from tests.servers import PlainBackend, free_port
 
 
 @pytest.fixture
 def backend() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        yield port
+    server = PlainBackend()
+    yield server.port
+    server.close()
 
 
 @pytest.fixture
@@ -103,6 +103,64 @@ def answer_in_plain_text(server: socket.socket) -> None:
     with connection:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+def audit_finding(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = examine(folder, status=0)["audit"]
+    assert (found["verdict"], found["mend"]) == ("warning", "sealyard audit verify")
+    assert found["place"].startswith(str(folder / "sealyard.yaml"))
+    return found
+
+
+def test_an_audit_log_whose_head_record_is_lost_is_found(folder: Path) -> None:
+    assert "audit" not in examine(folder, status=0)
+    (folder / ".audit.log.head").unlink()
+
+    assert "no head record of this keyring" in audit_finding(folder)["text"]
+
+
+def test_an_audit_log_that_was_cut_is_found(folder: Path) -> None:
+    os.truncate(folder / "audit.log", 10)
+
+    assert "its last lines are gone: line 2 ended at byte" in audit_finding(folder)["text"]
+
+
+IN_A_MOUNT = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec")
+FULL_DISK = """
+mount -t tmpfs -o size=1m tmpfs "$1"
+cp -r "$2/." "$1"
+chmod -R go= "$1"
+dd if=/dev/zero of="$1/ballast" bs=4k 2>/dev/null || true
+exec "$3" -P -m proxy doctor --json --config "$1/sealyard.yaml"
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run((*IN_A_MOUNT, "true"), capture_output=True, check=False).returncode != 0,  # noqa: S603 - a fixed command
+    reason="needs a namespace to mount a small disk in",
+)
+def test_a_full_disk_is_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = folder / "sealyard.yaml"
+    file.write_text(file.read_text().replace("store: memory", "store: sqlite:keys.db"))
+    (folder / "keys.db").touch(mode=0o600)
+    disk = tmp_path_factory.mktemp("disk")
+    done = subprocess.run(  # noqa: S603 - a fixed command
+        (*IN_A_MOUNT, FULL_DISK, "sh", str(disk), str(folder), sys.executable),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    found = {one["check"]: one for one in json.loads(done.stdout)}
+
+    assert done.returncode == 3
+    assert (found["disk"]["verdict"], found["sqlite"]["verdict"]) == ("failed", "failed")
+    assert found["disk"]["text"] == (
+        f"{disk}: No space left on device: the keyring and the audit log and the store cannot be"
+        " written; free the disk"
+    )
+    assert found["disk"]["mend"] == f"df -h {disk}"
+    assert found["disk"]["place"].startswith(f"{disk}/sealyard.yaml:")
 
 
 def under_a_passphrase(folder: Path, phrase: str, monkeypatch: pytest.MonkeyPatch) -> None:
