@@ -29,17 +29,15 @@ from tests.pages.scene import (
     call,
     configuration,
     page,
-    until,
 )
 from tests.redis.server import Server
 from tests.scenarios.rig import write_keys
-from tests.servers import await_port, child, free_port, listens
+from tests.servers import await_port, child, free_port
 
 
 def tutorial(scene: Scene) -> None:
     """Nothing but the backend's file: the reader starts everything himself."""
     shutil.copy(BACKEND, scene.folder)
-    backend = scene.ports["3000"]
     scene.do("set -m")
     scene.reader.statuses = {"grep -o": 1}  # the log has no message, as the page says
     rules = page("docs/tutorial.md")[-1].text
@@ -52,9 +50,6 @@ def tutorial(scene: Scene) -> None:
 
     scene.reader.before = {
         "sealyard validate": adapt,
-        "curl": lambda: scene.do(
-            f"until curl -so /dev/null localhost:{backend}; do sleep 0.1; done"
-        ),
         "sealyard explain": lambda: scene.do(
             f"sed -i s/127.0.0.1:9901/127.0.0.1:{scene.ports['9901']}/ sealyard.yaml"
         ),
@@ -70,15 +65,6 @@ def readme(scene: Scene) -> None:
         f"sealyard init --listen 127.0.0.1:{sealyard} --upstream http://127.0.0.1:{backend}"
         f" >/dev/null 2>&1 && sed -i s/9901/{scene.ports['9901']}/ sealyard.yaml && sealyard serve"
     )
-
-    def serves() -> None:
-        until(lambda: listens(sealyard))
-
-    def started() -> None:
-        until(lambda: listens(backend))
-        scene.reader.before["curl -s localhost:8080"] = serves
-
-    scene.reader.before = {"curl": started}
 
 
 def keys(scene: Scene) -> None:
