@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import time
@@ -33,7 +34,7 @@ from ..core.explain.explanation import (
     Wanted,
     considered_for,
 )
-from ..core.http.message import Direction, Headers, RequestHead, header_values
+from ..core.http.message import TOKEN, Direction, Headers, RequestHead, header_values
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
 from ..traffic.exchange.way_steps import KeySource
@@ -46,6 +47,9 @@ clock: Final = time.time
 """Seconds since 1970."""
 SECONDS: Final = 10.0
 """A trial that takes longer is ended: nothing in it waits for anybody else."""
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
+_HEADER: Final = re.compile(TOKEN)
+_AS_GET: Final = "for example `GET`"
 _JSON_TYPE: Final = (b"Content-Type", b"application/json")
 
 
@@ -194,8 +198,30 @@ def unsendable(wanted: Wanted) -> str | None:
         return "the method, the target and headers hold no line breaks"
     if not wanted.method or not wanted.target:
         return "the method and the target must not be empty"
+    if problem := _head_problem(wanted):
+        return problem
     if why := unended(wanted):
         return f"the message never ends: {why}"
+    return None
+
+
+def _head_problem(wanted: Wanted) -> str | None:
+    """Return which part of the head no client can send, and what to write; None for none."""
+    method, target = wanted.method, wanted.target
+    if not _METHOD.fullmatch(method):
+        upper = method.upper()
+        meant = f"methods are in upper case: `{upper}`" if _METHOD.fullmatch(upper) else _AS_GET
+        return f"`{method}` is not a method; {meant}"
+    if "://" in target:
+        return f"`{target}` has a host; write the path alone"
+    if target != "*" and not target.startswith("/"):
+        return f"`{target}` does not begin with `/`; write `/{target}`"
+    if any(one.isspace() for one in target):
+        return "the target has white space; write `%20` for each space"
+    answered = wanted.answer.headers if wanted.answer is not None else ()
+    for name, _ in (*wanted.headers, *answered):
+        if not _HEADER.fullmatch(name):
+            return f"`{name.decode('utf-8', 'replace')}` is not the name of a header"
     return None
 
 

@@ -13,7 +13,7 @@ import click
 from ...config.load import load
 from ...config.settings import SecretReference
 from ...core.crypto.derivation import audit_key
-from ...core.errors import ConfigurationError, UnfitEnvironment
+from ...core.errors import ConfigurationError
 from ...keys import private_file
 from ...keys.audit import AuditLog
 from ...keys.keyring.file import create_keyring
@@ -93,7 +93,11 @@ def init(folder: Path, listen: str, upstream: str) -> None:
     paths = {name: folder / name for name in (CONFIGURATION, KEYRING, ROOT, ADMIN_TOKEN)}
     present = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
     if present:
-        raise UnfitEnvironment("exists-already", detail=f"{', '.join(present)} already exists.")
+        raise console.Failure(
+            f"{', '.join(present)}: here already, and nothing is overwritten; give another folder,"
+            " as in `sealyard init deploy`",
+            console.ENVIRONMENT,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     _write_configuration(paths[CONFIGURATION], listen, upstream)
     _make_keyring(paths[KEYRING], paths[ROOT])

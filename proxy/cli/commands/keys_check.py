@@ -38,6 +38,7 @@ from ..support.keyring_options import (
     named_option,
 )
 from ..support.store_access import at_store
+from ..support.unopened import in_words
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -80,11 +81,6 @@ def write(text: str, output: Path | None) -> None:
 
 
 _MAX_TOKEN_BYTES: Final = 16 << 20
-_BOUND: Final = (
-    "tenant and conversation are right: give --field, --message and --purpose if the `bind` of the"
-    " rule lists them, and only then"
-)
-_OTHER_SCOPE: Final = "it was sealed for another tenant or conversation"
 
 
 @click.command()
@@ -125,8 +121,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     verdict = token_check.verify(keyring, text, context, now=time.time())
     if not verdict.opens:
         place.refused(keyring, verdict.reason, text)
-    if verdict.reason == token_check.WRONG_CONTEXT:
-        console.say(_BOUND if verdict.in_scope else _OTHER_SCOPE)
+        console.say(in_words(keyring, text, context, verdict.reason, time.time()))
     answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
     click.echo(json.dumps(answer) if as_json else f"KEK {verdict.kek}: {verdict.reason}")
     sys.exit(0 if verdict.opens else 1)

@@ -164,7 +164,13 @@ def _row(name: RootName) -> dict[str, Any]:
 
 def _meaning(place: KeyringPlace, gone: RootName) -> Iterator[str]:
     """Yield what the removal of a wrapping means."""
-    stay = [one.root for one in read_form(place.path).wrappings if one.root != gone]
+    present = [one.root for one in read_form(place.path).wrappings]
+    if gone not in present:
+        raise console.Failure(
+            f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}",
+            console.NEGATIVE,
+        )
+    stay = [one for one in present if one != gone]
     yield f"{gone} no longer opens {place.path}; these do: {', '.join(map(str, stay)) or 'none'}"
     yield "every process needs the new file; one whose configuration names that root refuses it"
     yield (

@@ -24,6 +24,7 @@ from ...keys.stores import MemoryStore
 from ..support import console
 from ..support.files import read_token
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
+from ..support.unopened import in_words
 
 _MAX_VALUE: Final = 16 << 20
 
@@ -66,6 +67,11 @@ def encrypt(  # noqa: PLR0913 - each is one option
     history. Name exactly the parts that the rule binds: `sealyard explain` shows them.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
+    if context == Context(Scope(), kind=kind):
+        raise click.UsageError(
+            "name what the value is bound to, for example --tenant and --conversation:"
+            " `sealyard explain` shows what the rule binds"
+        )
     plaintext = console.read_argument(value, limit=_MAX_VALUE)
     if json_value:
         json_format.validate(plaintext)
@@ -107,8 +113,9 @@ def decrypt(  # noqa: PLR0913 - each is one option
         (opened,) = asyncio.run(values.open_tokens(_sessions(keyring), [asked]))
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
-        reason = f"the token does not open: {failure.reason}"
-        raise console.Failure(reason, console.NEGATIVE) from None
+        why = in_words(keyring, text, context, failure.reason, time.time())
+        said = f"the token does not open: {failure.reason}: {why}"
+        raise console.Failure(said, console.NEGATIVE) from None
     place.write_down(keyring, "tokens.decrypt")
     sys.stdout.buffer.write(opened.plaintext)
     if sys.stdout.isatty():

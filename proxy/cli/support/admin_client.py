@@ -23,8 +23,8 @@ _CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 30.0
 """How long a whole answer may take; a process that is stuck accepts connections all the same."""
 _STATUSES: Final = {
-    401: "the admin token is not valid there",
-    403: "this token lacks the permission `read`",
+    401: "the admin token is not valid there; give --token-file",
+    403: "this token lacks the permission `read`; give --token-file of another",
     429: "too many requests; try again later",
 }
 _ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not this process
@@ -51,7 +51,11 @@ class AdminListener:
         """
         admin = load_configuration(config).settings.admin
         if admin is None:
-            raise console.Failure("the configuration has no `admin` listener", console.ENVIRONMENT)
+            raise console.Failure(
+                "the configuration has no `admin` listener; write `admin: {listen:"
+                ' "127.0.0.1:9901", token: {file: admin.token}}`',
+                console.ENVIRONMENT,
+            )
         self._admin = admin
         self._token = _token(admin, token_file)
         self._ca = ca
@@ -82,7 +86,9 @@ class AdminListener:
                 yield answer
         except aiohttp.ClientError:
             raise console.Failure(
-                f"{self._admin.listen}: no response, or the connection broke", console.ENVIRONMENT
+                f"{self._admin.listen}: no response, or the connection broke; does `sealyard serve`"
+                " run with this configuration?",
+                console.ENVIRONMENT,
             ) from None
 
     def asked(self, path: str) -> dict[str, Any]:

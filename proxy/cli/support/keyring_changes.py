@@ -60,7 +60,9 @@ def asked(make: Callable[[], _Result]) -> _Result:
 def prepare_new(place: KeyringPlace) -> None:
     """Refuse an existing keyring before anything is created, then create a missing root key."""
     if place.path.exists():
-        raise KeyringError(f"{place.path} already exists and is not overwritten")
+        raise KeyringError(
+            f"{place.path} already exists and is not overwritten; give another --keyring"
+        )
     local = place.roots.local
     path = local.reference.file if isinstance(local, FileRoot) else None
     if path is not None and not path.exists():

@@ -143,10 +143,10 @@ class WorkerGone(SealyardError):
 
 
 class UnfitEnvironment(OperatorError):
-    """The machine lacks something that Sealyard requires."""
+    """The machine, or a file or a server on it, is not as Sealyard requires."""
 
     code = "environment-error"
-    title = "The environment lacks something that Sealyard requires."
+    title = "Something here is not as Sealyard requires."
 
 
 class AddressUnavailable(UnfitEnvironment):

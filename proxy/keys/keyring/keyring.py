@@ -86,7 +86,8 @@ class Keyring:
         for entry in self.keks:
             if entry.id == kek_id:
                 return entry
-        raise KeyringError("the keyring holds no KEK with that id")
+        known = ", ".join(entry.id for entry in self.keks)
+        raise KeyringError(f"the keyring has no KEK `{kek_id}`; it has: {known}")
 
     def usable(self, *, kek_id: str | None = None, number: int | None = None) -> KekEntry | None:
         """Return the KEK with that id, or else that number, if it may open tokens."""

@@ -61,7 +61,9 @@ def remove(path: Path, roots: Roots, gone: RootName, note: Note, *, now: int) ->
     present = [one.root for one in form.wrappings]
     stay = [one for one in present if one != gone]
     if gone not in present:
-        raise KeyringError(f"the keyring has no wrapping for {gone}")
+        raise KeyringError(
+            f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}"
+        )
     if not stay:
         raise KeyringError("the last wrapping is never removed: nothing would open the keyring")
     by_name = {name_of(one): one for one in roots.listed}

@@ -121,5 +121,7 @@ class PassphraseRoot(LocalRoot):
             text = self.environ.get(name, "").removesuffix("\n").removesuffix("\r")
             found = Passphrase(text) if text else None
         if found is None:
-            raise KeyringError(f"{path or f'environment variable {name}'}: holds no passphrase")
+            if path is not None:
+                raise KeyringError(f"{path}: holds no passphrase; write it there")
+            raise KeyringError(f"environment variable {name}: holds no passphrase; set it")
         return found
