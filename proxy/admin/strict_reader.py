@@ -15,6 +15,7 @@ from ..keys.keyring.jwk_set import parse_object
 from .problem import MALFORMED, RefusedCall
 
 LATEST: Final = (1 << 62) - 2
+_SHOWN: Final = 60
 
 
 class Malformed(RefusedCall):
@@ -46,31 +47,44 @@ async def body(
     """
     if most_bytes:
         request = request.clone(client_max_size=most_bytes)
-    members = parse_object(await request.read())
+    content = await request.read()
+    members = parse_object(content)
     if members is None:
-        raise Malformed("The body is not a JSON object with unique member names.")
+        told = "is no JSON object with unique names" if content else "is empty"
+        raise Malformed(f"The body {told}; send an object with members of: {_listed(known)}.")
     return only(members, known)
 
 
 def query(request: Request, known: Collection[str]) -> Mapping[str, Any]:
     """Return the parameters of a query; raise Malformed for a repeated or unknown one."""
-    if len(request.query) != len(set(request.query)):
-        raise Malformed("A query parameter is repeated.")
+    repeated = [one for one in request.query if len(request.query.getall(one)) > 1]
+    if repeated:
+        raise Malformed(f"The parameter {_shown(repeated[0])} is repeated; give it once.")
     return only(request.query, known)
 
 
 def only(members: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
     """Return the members if all of them are known; raise Malformed."""
-    if set(members) - set(known):
-        raise Malformed(f"Unknown member; allowed: {', '.join(sorted(known)) or 'none'}.")
+    unknown = sorted(set(members) - set(known))
+    if unknown:
+        raise Malformed(f"{_shown(unknown[0])} is unknown; one of: {_listed(known)}.")
     return members
+
+
+def _listed(known: Collection[str]) -> str:
+    return ", ".join(sorted(known)) or "none"
+
+
+def _shown(name: str) -> str:
+    """Return a name of the caller's, quoted and cut."""
+    return f"`{name[:_SHOWN]}`"
 
 
 def text(members: Mapping[str, Any], name: str, *, nullable: bool = False) -> str | None:
     """Return a string; None where it is absent or, if `nullable`, null. Raise Malformed."""
     value = _value(members, name, nullable=nullable)
     if value is not None and not isinstance(value, str):
-        raise Malformed(f"`{name}` is not a string.")
+        raise Malformed(f"`{name}` is not a string; send text in quotes.")
     if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
         raise Malformed(f"`{name}` is not Unicode text.")
     return value
@@ -85,7 +99,7 @@ def name(members: Mapping[str, Any], part: str) -> Name | None:
     value = members.get(part)
     if spelled is not None:
         if value is not None:
-            raise Malformed(f"`{part}` and `{part}_json` exclude each other.")
+            raise Malformed(f"`{part}` and `{part}_json` exclude each other; give one.")
         value = _parsed(spelled, f"{part}_json")
     if value is None or isinstance(value, str):
         return text({part: value}, part, nullable=True)
@@ -93,7 +107,7 @@ def name(members: Mapping[str, Any], part: str) -> Name | None:
         found = from_json(value)
         found.encode()
     except SealyardError as error:
-        raise Malformed(f"`{part}`: {error.detail or error.reason}.") from None
+        raise Malformed(f"`{part}` does not fit; {error.detail or error.reason}.") from None
     return found
 
 
@@ -101,14 +115,14 @@ def _parsed(spelled: object, part: str) -> object:
     try:
         return json.loads(str(spelled))
     except (ValueError, RecursionError):
-        raise Malformed(f"`{part}` is not JSON.") from None
+        raise Malformed(f'`{part}` is not JSON; spell it as in `["a", "b"]`.') from None
 
 
 def required(members: Mapping[str, Any], name: str) -> str:
     """Return a required string; raise Malformed."""
     value = text(members, name)
     if value is None:
-        raise Malformed(f"`{name}` is missing.")
+        raise Malformed(f"`{name}` is missing; send it as a string.")
     return value
 
 
@@ -124,7 +138,7 @@ def boolean(members: Mapping[str, Any], name: str) -> bool:
     """Return a boolean, false where it is absent; raise Malformed."""
     value = _value(members, name, nullable=False)
     if value is not None and not isinstance(value, bool):
-        raise Malformed(f"`{name}` is neither true nor false.")
+        raise Malformed(f"`{name}` is neither true nor false; send one of them.")
     return bool(value)
 
 
@@ -142,7 +156,7 @@ def integer(
     """
     value = _value(members, name, nullable=nullable)
     if value is not None and (type(value) is not int or not low <= value <= high):
-        raise Malformed(f"`{name}` is not an integer from {low} to {high}.")
+        raise Malformed(f"`{name}` is no whole number that fits; send one from {low} to {high}.")
     return value
 
 

@@ -139,11 +139,15 @@ class Documents:
                     self._read[file] = _Converter(file, self._mistakes).spot(node)
             except OSError as error:
                 reason = error.strerror or "invalid file name"
-                self._mistakes.add(at, f"{show(Path(file).name)} cannot be read: {reason}")
+                self._mistakes.add(
+                    at, f"{show(Path(file).name)} cannot be read: {reason}", "check the path"
+                )
             except yaml.MarkedYAMLError as error:
                 mark = error.problem_mark or error.context_mark
                 place = at if mark is None else Spot(file, mark.line + 1, mark.column + 1)
-                self._mistakes.add(place, f"neither YAML nor JSON: {error.problem}")
+                self._mistakes.add(
+                    place, f"neither YAML nor JSON: {error.problem}", "correct it there"
+                )
             except (yaml.YAMLError, ValueError) as error:
                 why = str(error).partition("\n")[0]
                 self._mistakes.add(at, f"{show(Path(file).name)} is neither YAML nor JSON: {why}")

@@ -115,7 +115,7 @@ class OperationReader:
         version = root.get("openapi")
         if version is None or not _VERSION.fullmatch(version.text):
             swagger = root.get("swagger")
-            hint = "convert it to OpenAPI 3.1" if swagger is not None else "`openapi: 3.1.0`"
+            hint = "convert it to OpenAPI 3.1" if swagger is not None else "write `openapi: 3.1.0`"
             self._mistakes.add(version or swagger or root, "not an OpenAPI 3 description", hint)
             return Description(root, (), {}, ())
         found: list[DescribedOperation] = []

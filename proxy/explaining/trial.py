@@ -221,7 +221,9 @@ def _head_problem(wanted: Wanted) -> str | None:
     answered = wanted.answer.headers if wanted.answer is not None else ()
     for name, _ in (*wanted.headers, *answered):
         if not _HEADER.fullmatch(name):
-            return f"`{name.decode('utf-8', 'replace')}` is not the name of a header"
+            return (
+                f"`{name.decode('utf-8', 'replace')}` is no name of a header; for example `x-room`"
+            )
     return None
 
 

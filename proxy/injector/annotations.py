@@ -219,7 +219,8 @@ class _Reader:
         try:
             return reader(written.strip() if isinstance(written, str) else "")
         except _Expected as expected:
-            self._problems.append(f"annotation {key}: must be {expected}")
+            shown = f"`{written}`" if isinstance(written, str) else "that"
+            self._problems.append(f"annotation {key}: {shown} does not fit; it must be {expected}")
             return default
 
     def finish(self) -> None:
@@ -227,7 +228,8 @@ class _Reader:
         for key in ours:
             if key not in self._known:
                 near = get_close_matches(key, self._known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                known = ", ".join(sorted(self._known))
+                hint = f"; did you mean {near[0]}?" if near else f"; one of: {known}"
                 self._problems.append(f"annotation {key} is unknown{hint}")
         if self._problems:
             raise CannotInject(*self._problems)

@@ -39,7 +39,9 @@ def wanted(pod: Json) -> bool:
     """
     label = mapping(mapping(pod, "metadata"), "labels").get(LABEL, ENABLED)
     if label not in {ENABLED, DISABLED}:
-        raise CannotInject(f"label {LABEL}: must be {ENABLED} or {DISABLED}")
+        raise CannotInject(
+            f"label {LABEL}: its value does not fit; it must be {ENABLED} or {DISABLED}"
+        )
     return bool(label == ENABLED)
 
 

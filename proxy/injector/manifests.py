@@ -280,7 +280,7 @@ def _load(part: str) -> Any:  # noqa: ANN401 - YAML may hold anything
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise CannotInject(
-            f"line {line} of a document is not valid YAML: {error.problem}"
+            f"line {line} of a document is not valid YAML: {error.problem}; correct it there"
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise CannotInject("a document is not valid YAML") from None

@@ -121,7 +121,10 @@ def test_thousands_of_mistakes_are_cut_short() -> None:
         (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on; save it as UTF-8"),
         (b"a" * (4 * 1024 * 1024 + 1), "1:1 the file is larger than 4 MiB"),
         (b"[" * 40, "1:33 nested deeper than 32 levels; is a bracket not closed?"),
-        (b"just a text", "1:1 a mapping is expected, but this is a single value"),
+        (
+            b"just a text",
+            "1:1 a mapping is expected, but this is a single value; write `{key: value}`",
+        ),
     ],
 )
 def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, content: bytes, told: str) -> None:

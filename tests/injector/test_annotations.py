@@ -28,15 +28,16 @@ def test_every_mistake_is_told_at_once() -> None:
         pod_options(
             {
                 "sealyard.io/port": "8080",
-                "sealyard.io/interception": "magic",
+                "sealyard.io/interception": "x",
                 "sealyard.io/native-sidecar": "yes",
             },
             SETTINGS,
         )
 
+    told = "`x` does not fit; it must be mesh, redirect or port-env"
     assert refused.value.problems == (
-        "annotation sealyard.io/interception: must be mesh, redirect or port-env",
-        "annotation sealyard.io/native-sidecar: must be true or false",
+        f"annotation sealyard.io/interception: {told}",
+        "annotation sealyard.io/native-sidecar: `yes` does not fit; it must be true or false",
         "annotation sealyard.io/port is unknown; did you mean sealyard.io/ports?",
     )
 

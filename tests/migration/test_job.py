@@ -110,7 +110,7 @@ def test_a_job_is_valid_by_its_schema(text: str) -> None:
             "job.yaml:1:10 version 9 is not a supported version; this program reads version 1",
         ),
         ("sqlite: a.db", "mysqk: x", "job.yaml:2:10 source the key `mysqk` is unknown"),
-        ("sqlite: a.db", "", "job.yaml:2:9 source needs one of"),
+        ("sqlite: a.db", "", "job.yaml:2:9 source lacks a key; write one of"),
         ("column:org", "org", "tables[0].tenant `org` is not a source; one of: column:"),
         ("batch: 100", "batch: 9999", "job.yaml:7:12 tables[0].batch `9999` is out of range"),
         ("form: short", "form: shirt", "columns[0].form `shirt` is unknown; did you mean `short`?"),

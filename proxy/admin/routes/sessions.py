@@ -212,5 +212,5 @@ def named_scope(members: Mapping[str, Any]) -> Scope:
         strict_reader.name(members, "tenant"), strict_reader.name(members, "conversation")
     )
     if scope == Scope():
-        raise Malformed("The request names neither a tenant nor a conversation.")
+        raise Malformed("The request names nothing; send `tenant`, `conversation` or both.")
     return scope

@@ -113,10 +113,10 @@ def _each(
 ) -> Iterable[Mapping[str, Any]]:
     elements = members.get(name)
     if not isinstance(elements, list) or not 1 <= len(elements) <= MOST_VALUES:
-        raise Malformed(f"`{name}` is not a list of 1 to {MOST_VALUES} elements.")
+        raise Malformed(f"`{name}` is no list that fits; send 1 to {MOST_VALUES} elements.")
     for one in elements:
         if not isinstance(one, dict):
-            raise Malformed(f"An element of `{name}` is not an object.")
+            raise Malformed(f"An element of `{name}` is not an object; send objects.")
         yield strict_reader.only(one, known)
 
 
@@ -132,7 +132,7 @@ def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
         try:
             json_format.validate(text.encode())
         except SealyardError:
-            raise Malformed("A `value` is not JSON text.") from None
+            raise Malformed("A `value` is not JSON text; send text, or `json` as false.") from None
     form = cast("Form", strict_reader.choice(one, "form", FORMS, "jwe"))
     try:
         sealed_bytes(text.encode(), form, json_value=json_value)

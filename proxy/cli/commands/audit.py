@@ -78,7 +78,7 @@ def verify(
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     known = None if anchor is None else head_record.parse_anchor(anchor)
     if anchor is not None and known is None:
-        raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` prints it")
+        raise click.UsageError("--anchor is not SEQ:MAC; `sealyard audit head` prints one")
     key = _key(place, key_file)
     chosen = files or (place.audit.path,)
     verdict = verification.verify(
@@ -126,6 +126,8 @@ def show(  # noqa: PLR0913 - each is one option
 
     chosen = files or (place.audit.path,)
     found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    if not found:
+        console.say(f"no line of {', '.join(map(str, chosen))} is of that event and conversation")
     for line in found:
         facts = {**line.members, "authentic": line.authentic}
         console.answer(facts, (_row(line),), as_json=as_json)
@@ -219,7 +221,7 @@ def plant(  # noqa: PLR0913 - each is one option
     now = int(time.time())
     began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)
     if not 0 <= began <= now:
-        raise click.UsageError("--at must be between 1970 and now")
+        raise click.UsageError("--at is not between 1970 and now; give a time that has passed")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
     token, sid = poison.make(keyring, began, looks, random=os.urandom)
     place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
@@ -268,7 +270,9 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
         jwk = parse_object(_read(key_file)) or {}
     said = erase_receipt.verified(_read(file), jwk)
     if said is None:
-        raise console.Failure(f"{file}: not signed with this key", console.NEGATIVE)
+        raise console.Failure(
+            f"{file}: not signed with this key; give the --key of that deployment", console.NEGATIVE
+        )
     scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
         raise console.Failure(

@@ -133,7 +133,7 @@ def explain(  # noqa: PLR0913 - each is one option
         ),
     )
     if wanted.messages and not wanted.websocket:
-        raise click.UsageError("--message and --reply are for the method WS")
+        raise click.UsageError("--message and --reply are for WebSockets; write WS for METHOD")
     if problem := trial.unsendable(wanted):
         raise click.UsageError(problem)
     explained = asyncio.run(_explain(settings, chosen, wanted, with_keys=with_keys))
@@ -175,7 +175,9 @@ def _headers(given: tuple[str, ...]) -> Headers:
     for text in given:
         name, colon, value = text.partition(":")
         if not colon:
-            raise click.UsageError(f"a header must be `NAME: VALUE`, not {text!r}")
+            raise click.UsageError(
+                f"--header: `{text}` is not `NAME: VALUE`; for example `X-Room: 7`"
+            )
         headers.append((name.strip().encode(), value.strip().encode()))
     return tuple(headers)
 

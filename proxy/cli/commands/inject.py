@@ -161,7 +161,7 @@ def _allowed(written: Sequence[str]) -> frozenset[tuple[str, str]]:
         for permission in permissions.split(","):
             if not namespace or not equals or permission not in PERMISSIONS:
                 raise click.UsageError(
-                    f"--allow {one}: must be NAMESPACE=PERMISSION,... with permissions of"
+                    f"--allow `{one}` does not fit; it must be NAMESPACE=PERMISSION,... of"
                     f" {', '.join(PERMISSIONS)}"
                 )
             pairs.add((namespace, permission))

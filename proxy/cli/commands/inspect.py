@@ -180,7 +180,7 @@ _TOKEN_BYTES = 16 << 20
 
 def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
     if KEK_ID_PATTERN.fullmatch(value) is None:
-        raise click.BadParameter("a KEK id is 1 to 32 of the characters A-Z a-z 0-9 _ -")
+        raise click.BadParameter(f"`{value}` is no KEK id; write 1 to 32 of A-Z a-z 0-9 _ -")
     return value
 
 
@@ -245,7 +245,10 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
         if as_json:
             console.print_json({"valid": False, "reason": error.reason, "problem": problem})
             sys.exit(console.NEGATIVE)
-        raise console.Failure(f"not a token: {problem}", console.NEGATIVE) from None
+        raise console.Failure(
+            f"TOKEN is not a token: {problem}; give the whole value as it is stored",
+            console.NEGATIVE,
+        ) from None
     rows = (f"{name:<10} {value}" for name, value in _rows(found))
     console.answer(found.document(), rows, as_json=as_json)
     if found.expired:

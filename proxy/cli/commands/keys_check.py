@@ -156,8 +156,9 @@ def derive(
         jwk = token_check.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
+        why = in_words(keyring, text, Context(scope), failure.reason, time.time())
         raise console.Failure(
-            f"the token does not open: {failure.reason}", console.NEGATIVE
+            f"the token does not open: {failure.reason}: {why}", console.NEGATIVE
         ) from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)

@@ -59,7 +59,10 @@ def _asked(path: Path, **question: str) -> dict[str, Any]:
             connection.sendall(json.dumps(question).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline(_MOST_ANSWER))
     except FileNotFoundError:
-        raise Failure(f"{path}: no Sealyard waits for shares there", console.ENVIRONMENT) from None
+        raise Failure(
+            f"{path}: no Sealyard waits for shares there; start `sealyard serve`",
+            console.ENVIRONMENT,
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no answer"
         raise Failure(f"{path}: {reason}", console.ENVIRONMENT) from None

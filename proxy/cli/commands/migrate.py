@@ -32,6 +32,7 @@ from ..support import console
 from ..support.console import FILE
 from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, keyring_options
+from ..support.migration_words import in_words
 
 if TYPE_CHECKING:
     from ...migration.team import Team
@@ -209,7 +210,8 @@ def _run(  # noqa: PLR0913 - each is one option
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
     order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated)
-    with _interruptible(), nullcontext() if workers == 1 else _team(order, workers) as team:
+    team_or_none = nullcontext() if workers == 1 else _team(order, workers)
+    with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
     left = done.tally.left(verb)
     if writes:

@@ -14,7 +14,7 @@ import click
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Name
 from ...core.crypto.token import FORMS, Form
-from ...core.errors import OpenFailed
+from ...core.errors import InvalidBody, OpenFailed
 from ...core.formats import json as json_format
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
@@ -69,12 +69,16 @@ def encrypt(  # noqa: PLR0913 - each is one option
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     if context == Context(Scope(), kind=kind):
         raise click.UsageError(
-            "name what the value is bound to, for example --tenant and --conversation:"
-            " `sealyard explain` shows what the rule binds"
+            "without --tenant and --conversation no rule opens it; `sealyard explain` shows what a"
+            " rule binds"
         )
     plaintext = console.read_argument(value, limit=_MAX_VALUE)
     if json_value:
-        json_format.validate(plaintext)
+        try:
+            json_format.validate(plaintext)
+        except InvalidBody:
+            told = "VALUE is not JSON; leave --json-value out to seal it as text"
+            raise console.Failure(told, console.NEGATIVE) from None
     sessions = _sessions(open_keyring(place.path, place.roots))
     asked = values.ToSeal(plaintext, context, json_value, form)
     (token,) = asyncio.run(values.seal(sessions, [asked]))

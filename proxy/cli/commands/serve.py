@@ -58,7 +58,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
         return None
     found = re.fullmatch(r"([A-Za-z0-9_-]{22}):([0-9]{1,18})", value)
     if found is None:
-        raise click.BadParameter("give the keyring's id, a colon and the accepted generation")
+        raise click.BadParameter(f"`{value}` is not ID:GENERATION; `sealyard keys list` shows both")
     return Accepted(found[1], int(found[2]))
 
 

@@ -63,7 +63,9 @@ def show(  # noqa: PLR0913 - each is one option
     named = {"tenant": tenant, "conversation": conversation}
     parts = dict(_parameter(name, value) for name, value in named.items() if value is not None)
     if not parts:
-        raise click.UsageError("give --tenant, --conversation or both, as the rules bind them")
+        raise click.UsageError(
+            "nothing is named; give --tenant, --conversation or both, as the rules bind them"
+        )
     state = AdminListener(config, token_file, ca).asked(f"/v1/sessions?{urlencode(parts)}")
     console.answer(state, _lines(state), as_json=as_json)
     raise click.exceptions.Exit(console.OK if state["sessions"] else console.NEGATIVE)
@@ -86,7 +88,7 @@ def _lines(state: Mapping[str, Any]) -> Iterator[str]:
         yield "no session seals for this scope"
 
 
-_NO_STORE = "keys.store is memory, so each process has its own sessions: call its admin API, "
+_NO_STORE = "keys.store is memory, so each process has its own sessions; call its admin API, "
 _UNSEEN = (
     "keys.store is memory, so this command does not see which scopes have sessions: check the"
     " spelling of tenant and conversation"
@@ -369,5 +371,7 @@ def _warn_unknown(answer: SessionResult) -> None:
 def _scope(tenant: Name | None, conversation: Name | None) -> Scope:
     scope = Scope(tenant, conversation)
     if scope == Scope():
-        raise click.UsageError("give --tenant, --conversation or both, as the rules bind them")
+        raise click.UsageError(
+            "nothing is named; give --tenant, --conversation or both, as the rules bind them"
+        )
     return scope

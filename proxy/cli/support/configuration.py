@@ -46,4 +46,5 @@ def listener_named(settings: Settings, name: str | None) -> ListenerSettings:
     for one in settings.listeners:
         if one.name == name:
             return one
-    raise click.UsageError(f"--listener must be one of: {', '.join(names)}")
+    told = "is missing" if name is None else f"`{name}` is none"
+    raise click.UsageError(f"--listener {told}; one of: {', '.join(names)}")

@@ -32,6 +32,18 @@ USAGE: Final = 2
 ENVIRONMENT: Final = 3
 
 
+_CURES: Final = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file in it",
+    errno.EACCES: "check its rights",
+    errno.EPERM: "check its rights",
+    errno.ENOSPC: "free the disk",
+    errno.EROFS: "name a folder that can be written",
+}
+"""What to do about an error of the system, by its number."""
+
+
 class Failure(click.ClickException):
     """Ends a command with `error: message` on stderr and an exit code."""
 
@@ -84,8 +96,9 @@ def translated() -> Iterator[None]:
         if error.errno == errno.EPIPE:  # click ends quietly when the reader of stdout has gone
             raise
         named = f"{error.filename}: " if error.filename is not None else ""
+        cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
         raise Failure(
-            f"{named}{error.strerror or code_location.name(error)}", ENVIRONMENT
+            f"{named}{error.strerror or code_location.name(error)}{cure}", ENVIRONMENT
         ) from None
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
@@ -146,7 +159,7 @@ def ask(*shown: str) -> None:
     for line in shown:
         say(line)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("confirmation needs a terminal: give --yes to skip it")
+        raise click.UsageError("confirmation needs a terminal; give --yes to skip it")
     if not click.confirm("Continue?", default=False, err=True):
         raise Failure("not confirmed, nothing changed", NEGATIVE)
 
@@ -166,5 +179,5 @@ def parse_time(text: str) -> int:
     except ValueError:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
-        raise click.UsageError(f"{text}: not a time such as 2026-11-24T18:00:00Z")
+        raise click.UsageError(f"`{text}` is not a time; write one such as 2026-11-24T18:00:00Z")
     return int(parsed.timestamp())

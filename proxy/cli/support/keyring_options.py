@@ -160,6 +160,8 @@ def named_option(part: str, help_text: str) -> Callable[[Callable[..., None]], C
             text, spelled = options[part], options.pop(joined)
             if text is not None and spelled is not None:
                 raise click.UsageError(f"give --{part} or --{part}-json, not both")
+            if text == "":
+                raise click.UsageError(f"--{part} is empty; name it, or leave the option out")
             command(*args, **{**options, part: text if spelled is None else _name(part, spelled)})
 
         return named
@@ -171,10 +173,10 @@ def _name(part: str, spelled: str) -> Name:
     try:
         return from_json(json.loads(spelled))
     except (ValueError, RecursionError):
-        reason = "not JSON"
+        reason = "is not JSON"
     except InvalidExpression as error:
         reason = error.reason
-    raise click.UsageError(f"--{part}-json: {reason}")
+    raise click.UsageError(f'--{part}-json {reason}; for example \'["a", "b"]\'')
 
 
 def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:

@@ -77,7 +77,7 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
         await store.close()
 
 
-_NO_STORE: Final = "keys.store is memory, which ends with its process: set it to sqlite: or redis:"
+_NO_STORE: Final = "keys.store is memory, which ends with its process; use sqlite: or redis:"
 _JWK_BYTES: Final = 8192
 
 

@@ -13,13 +13,18 @@ from .reasons import explained
 _PARTS: Final = ("tenant", "conversation", "field", "message", "purpose", "kind")
 """What options name of a context."""
 _IN_SCOPE: Final = (
-    "tenant and conversation are right: give --field, --message and --purpose if the `bind` of the"
+    "tenant and conversation are right; give --field, --message and --purpose if the `bind` of the"
     " rule lists them, and only then"
 )
 _OTHER_SCOPE: Final = (
-    "it was sealed for another tenant or conversation, or for none of one: `sealyard explain` shows"
+    "it was sealed for another --tenant or --conversation, or without one; `sealyard explain` shows"
     " what the rule binds"
 )
+_SHAPES: Final = {
+    "not-a-token": "it does not begin like a token of Sealyard; give the whole stored value",
+    "malformed-token": "its end or another part is missing; give the whole stored value",
+}
+"""Of a text that is no token, what the reader of a command can do about it."""
 
 
 def in_words(keyring: Keyring, text: bytes, context: Context, reason: str, now: float) -> str:
@@ -30,9 +35,11 @@ def in_words(keyring: Keyring, text: bytes, context: Context, reason: str, now: 
     """
     if reason == token_check.WRONG_CONTEXT:
         if more := _too_many(keyring, text, context, now):
-            return f"it opens without {' and '.join(more)}: leave that out"
+            return f"it opens without {' and '.join(more)}; leave that out"
         verdict = token_check.verify(keyring, text, context, now=now)
         return _IN_SCOPE if verdict.in_scope else _OTHER_SCOPE
+    if reason in _SHAPES:
+        return _SHAPES[reason]
     known = explained("open-failed", reason)
     if known is None:
         return "`sealyard inspect TOKEN` shows what it says"

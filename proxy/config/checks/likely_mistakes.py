@@ -39,7 +39,9 @@ def check_listeners(
                 hint = suggest(method, _METHODS)
                 problems.warn(place, f"{text}; {hint}" if hint.startswith("did") else text)
         if any(_same(listener.upstream.address, one.listen) for one in listeners):
-            problems.warn(place, f"{name}: its upstream is a listener of this file: a loop")
+            problems.warn(
+                place, f"{name}: its upstream is a listener of this file; name the backend"
+            )
 
 
 def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems) -> None:

@@ -95,8 +95,12 @@ class Fields:
         if len(given) == 1:
             return given[0]
         if isinstance(self.place.node, MappingNode):
-            words = listed(self._alternatives)
-            problems.add(self.place, f"{'give only' if given else 'needs'} one of {words}")
+            if given:
+                problems.add(self.place, f"has {listed(given)}", "give only one of them")
+            else:
+                problems.add(
+                    self.place, "lacks a key", f"write one of {listed(self._alternatives)}"
+                )
         return None
 
     def _take(self, node: MappingNode, keys: Table, problems: Problems) -> None:

@@ -165,7 +165,7 @@ def _roots(fields: Fields, files: Files, problems: Problems) -> tuple[RootSettin
             continue
         alike = [before for before in found if before.kind == root.kind]
         if root in found or (alike and not ROOT_KINDS[root.kind].service):
-            problems.add(one, "is listed twice")
+            problems.add(one, "is listed twice", "delete one")
         found[root] = None
     return tuple(found)
 

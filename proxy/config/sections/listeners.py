@@ -172,11 +172,11 @@ def check_together(listeners: Iterable[ResolvedListener], problems: Problems) ->
         name, listen = one.settings.name, one.settings.listen
         if names.setdefault(name, line) != line:
             message = f"the name {show(name)} is already used by the listener on line {names[name]}"
-            problems.add(one.place, message)
+            problems.add(one.place, message, "give each its own")
         anywhere = isinstance(listen, TcpAddress) and listen.port == 0
         if not anywhere and addresses.setdefault(listen, line) != line:
             message = f"the listener on line {addresses[listen]} has the same address"
-            problems.add(one.place, message)
+            problems.add(one.place, message, "give each its own")
 
 
 def _upstream_names(place: Place | None, problems: Problems) -> tuple[str, ...]:

@@ -221,7 +221,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if "'\\t'" in problem:
         return "indented with a tab; use spaces"
     if problem.endswith("but got '{'"):
-        return "not YAML: `${env:NAME}` and `{name}` need quotes inside { } and [ ]"
+        return "not YAML: a brace inside { } or [ ]; quote `${env:NAME}` and `{name}` there"
     if "mapping values are not allowed" in problem:
         return (
             "not YAML: `: ` inside a value; quote the value, or indent the line as its neighbours"

@@ -41,7 +41,7 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
     if not isinstance(node, Scalar):
         expected(place, "a whole number", problems)
     elif node.kind == "text":
-        hint = "delete the quotes" if _WHOLE.fullmatch(node.text) else ""
+        hint = "delete the quotes" if _WHOLE.fullmatch(node.text) else f"for example `{low}`"
         problems.add(place, f"{show(node.text)} is not a whole number", hint)
     elif not _WHOLE.fullmatch(node.text):
         problems.add(
@@ -109,7 +109,7 @@ def duration(place: Place, problems: Problems, *, high: float) -> float | None:
         return None
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > high:
-        problems.add(place, f"{show(match[0])} is more than {high / 3600:g}h, the maximum")
+        problems.add(place, f"{show(match[0])} is too long", f"write at most `{high / 3600:g}h`")
         return None
     return seconds
 
@@ -156,6 +156,12 @@ def texts(places: Iterable[Place], problems: Problems) -> list[tuple[str, Place]
     return [(word, place) for word, place in found if word is not None]
 
 
+def _instead(what: str) -> str:
+    """Return what to write where another kind of value is."""
+    shapes = {"a mapping": "write `{key: value}`", "a list": "write `[value]`"}
+    return shapes.get(what, f"write {what}")
+
+
 def expected(place: Place, what: str, problems: Problems) -> None:
     """Report that the node at a place is of another kind than `what`."""
     node = place.node
@@ -164,13 +170,13 @@ def expected(place: Place, what: str, problems: Problems) -> None:
             name = node.entries[0][0].text
             problems.add(place, f"{show(f'{{{name}}}')} is read as a mapping", "quote the value")
             return
-        problems.add(place, f"{what} is expected, but this is a mapping")
+        problems.add(place, f"{what} is expected, but this is a mapping", _instead(what))
     elif isinstance(node, Sequence):
-        problems.add(place, f"{what} is expected, but this is a list")
+        problems.add(place, f"{what} is expected, but this is a list", _instead(what))
     else:
         # It may be a secret in the wrong place, so it is not shown.
         found = "empty" if node.kind == "null" else "a single value"
-        problems.add(place, f"{what} is expected, but this is {found}")
+        problems.add(place, f"{what} is expected, but this is {found}", _instead(what))
 
 
 def _measure(
@@ -188,7 +194,7 @@ def _measure(
 
 def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
     if node.kind == "null" and not node.text:
-        problems.add(place, "a text is expected, but this is empty")
+        problems.add(place, "a text is expected, but this is empty", "write one, or delete the key")
     else:
         problems.add(
             place,

@@ -183,7 +183,7 @@ def _lines(
                 for number, piece in enumerate(pieces(file), 1):
                     yield piece, line_of(piece, key), AuditFinding(str(path), number, "")
         except OSError as error:
-            raise UnfitEnvironment(f"{path}: {error.strerror}") from None
+            raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
 
 
 FRAME: Final = frozenset({"seq", "at", "event", "mac", "prev"})
@@ -219,7 +219,7 @@ def select(
                     if wanted(read):
                         found.append(read)
         except OSError as error:
-            raise UnfitEnvironment(f"{path}: {error.strerror}") from None
+            raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
     return found
 
 

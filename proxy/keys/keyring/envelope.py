@@ -76,7 +76,10 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
         content_key = aes_key_unwrap(_wrapping_key(secret, header).reveal(), wrapped)
         plaintext = AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0])
     if plaintext is None:  # raised here, so that no traceback holds frames of the library
-        raise KeyringError("the keyring does not open: wrong root secret or damaged file")
+        raise KeyringError(
+            "the keyring does not open: wrong root secret or damaged file;"
+            " give the root that made it"
+        )
     return plaintext
 
 

@@ -84,10 +84,13 @@ def parse(text: bytes) -> KeyringForm:
     """Return the parsed file; raise KeyringError for any other format."""
     members = jwk_set.parse_object(text)
     if members is None or "sealyard" not in members:
-        raise KeyringError("the keyring's file is not a JSON object of Sealyard")
+        raise KeyringError(
+            "the keyring's file is not a JSON object of Sealyard;"
+            " name the one that `keys init` wrote"
+        )
     version = members["sealyard"]
     if type(version) is not int or version > VERSION:
-        raise KeyringError("the keyring was written by a newer Sealyard")
+        raise KeyringError("the keyring was written by a newer Sealyard; install that one")
     if version != VERSION or set(members) != _MEMBERS:
         raise KeyringError("the keyring's file has missing or unknown members")
     if type(members["generation"]) is not int:
@@ -232,7 +235,7 @@ def _read(path: Path, roots: Roots) -> tuple[OpenedKeyring, KeyringLock]:
 
 def _opened(text: bytes, roots: Roots) -> tuple[OpenedKeyring, KeyringLock]:
     if not text:
-        raise KeyringError("the file is empty")
+        raise KeyringError("the file is empty; restore a backup")
     form = parse(text)
     unwrapped = roots.unwrap(form.wrappings, form.id)
     root_key = unwrapped.root_key

@@ -62,7 +62,7 @@ def decode(text: bytes) -> Keyring:
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
     version = members["sealyard"]
     if type(version) is not int or version > VERSION:
-        raise KeyringError("the keyring was written by a newer Sealyard")
+        raise KeyringError("the keyring was written by a newer Sealyard; install that one")
     if version != VERSION or set(members) - {_REVOCATIONS, _PRUNED} != _SET_MEMBERS:
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
     keys = members["keys"]

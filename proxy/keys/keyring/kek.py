@@ -97,7 +97,7 @@ def new_number(taken: frozenset[int], random: RandomBytes) -> int:
 def check_kek(entry: KekEntry) -> None:
     """Raise KeyringError for a KEK with an invalid id, number, time or state."""
     if not KEK_ID_PATTERN.fullmatch(entry.id):
-        raise KeyringError("a KEK id is 1 to 32 of the characters A-Z a-z 0-9 _ -")
+        raise KeyringError(f"`{entry.id}` is no KEK id; write 1 to 32 of A-Z a-z 0-9 _ -")
     if not 1 <= entry.number <= MAX_NUMBER:
         raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}; create a new keyring")
     if entry.created < 0:

@@ -183,7 +183,7 @@ class Keyring:
         Raises KeyringError for an unknown KEK and for one that is not disabled.
         """
         if self.entry(kek_id).state != "disabled":
-            raise KeyringError("only a disabled KEK can be enabled")
+            raise KeyringError(f"KEK `{kek_id}` is not disabled; `keys list` shows its state")
         return self._with_states({kek_id: "decrypt"})
 
     def remove(self, kek_id: str) -> Keyring:
@@ -193,7 +193,7 @@ class Keyring:
         """
         removed = self.entry(kek_id)
         if removed.state != "disabled":
-            raise KeyringError("only a disabled KEK can be removed")
+            raise KeyringError(f"KEK `{kek_id}` is not disabled; promote another, then disable it")
         keks = tuple(entry for entry in self.keks if entry.id != kek_id)
         return self._changed(keks=keks, retired=self.retired | {removed.number})
 

@@ -221,7 +221,7 @@ class Passphrase:
         It still opens what it already protects.
         """
         if (lacks := self.weakness) is not None:
-            raise KeyringError(f"a new passphrase {lacks}")
+            raise KeyringError(f"a new passphrase {lacks}; choose another")
 
     def __del__(self) -> None:
         """Overwrite it.

@@ -65,7 +65,9 @@ def remove(path: Path, roots: Roots, gone: RootName, note: Note, *, now: int) ->
             f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}"
         )
     if not stay:
-        raise KeyringError("the last wrapping is never removed: nothing would open the keyring")
+        raise KeyringError(
+            f"{gone} is the last root, without which nothing opens the keyring; add another first"
+        )
     by_name = {name_of(one): one for one in roots.listed}
     if gone in by_name:
         raise KeyringError(

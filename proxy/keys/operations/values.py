@@ -93,7 +93,9 @@ def sealed_bytes(value: bytes, form: Form, *, json_value: bool) -> bytes:
             return token.from_base64(value)
     except OpenFailed:
         pass
-    raise UnfitValue("not-base64", detail="A value in base64 form is base64 with padding.")
+    raise UnfitValue(
+        "not-base64", detail="A value in base64 form must be base64 with padding; encode it first."
+    )
 
 
 def _decoded(text: bytes) -> Token:

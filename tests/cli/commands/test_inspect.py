@@ -65,7 +65,10 @@ def test_an_expired_token_is_a_no(run: Run) -> None:
 def test_what_is_no_token_is_a_no_with_its_reason(run: Run) -> None:
     result = run("inspect", TOKEN[:-3], status=1)
 
-    expected = "error: not a token: it is truncated: its end is missing\n"
+    expected = (
+        "error: TOKEN is not a token: it is truncated: its end is missing; give the whole value as"
+        " it is stored\n"
+    )
     assert ("", expected) == (result.stdout, result.stderr)
 
 

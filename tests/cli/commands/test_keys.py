@@ -132,9 +132,9 @@ def test_verify_tells_whether_a_token_opens_and_not_what_it_holds(run: Run) -> N
     assert json.loads(piped.stdout) == {"kek": kek, "opens": True, "reason": "opens"}
     unbound = run("verify", text, *BOUND, status=1)
     assert unbound.stdout == f"KEK {kek}: wrong-context\n"
-    assert "tenant and conversation are right: give --field" in unbound.stderr
+    assert "tenant and conversation are right; give --field" in unbound.stderr
     moved = run("verify", text, "--tenant", "clinic", "--conversation", "c2", status=1)
-    assert "sealed for another tenant or conversation" in moved.stderr
+    assert "sealed for another --tenant or --conversation" in moved.stderr
     run("verify", "hello", *BOUND, status=1)
     assert "hello" not in good.output
 

@@ -124,7 +124,7 @@ def test_what_would_lock_somebody_out_is_refused(run: Run) -> None:
     both = (OLD, NEW)
     remove: Callable[[str], tuple[str, ...]] = lambda kind: ("remove", kind, "--yes")  # noqa: E731
     assert "already" in refusals(configured=(OLD,), command=("add",))
-    assert "last wrapping" in refusals(configured=(NEW,), command=remove("passphrase"))
+    assert "is the last root" in refusals(configured=(NEW,), command=remove("passphrase"))
     assert "no wrapping for `file`" in refusals(configured=(OLD,), command=remove("file"))
     assert "none of the configured roots" in refusals(configured=(NEW,), command=("add",))
     assert "none of the configured roots" in refusals(configured=(NEW,), command=("rewrap",))

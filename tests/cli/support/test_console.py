@@ -67,7 +67,10 @@ def test_nothing_in_a_message_steers_the_terminal() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (FileNotFoundError(errno.ENOENT, "No such file", "a.txt"), "a.txt: No such file"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "a.txt"),
+            "a.txt: No such file; check the path",
+        ),
         (OSError("text"), "OSError"),
     ],
 )

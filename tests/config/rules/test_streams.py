@@ -69,7 +69,7 @@ def test_a_batch_names_what_may_differ() -> None:
         ("encrypt: body\nsentinels: [bye]", "only applies with JSON selectors or `text`"),
         ("decrypt: tokens\nbind: [tenant]\nsentinels: [bye]", "only applies with JSON selectors"),
         ("encrypt: $.v\nbatch: 0s", "must be more than zero"),
-        ("encrypt: $.v\nbatch: 2h", "is more than 1h, the maximum"),
+        ("encrypt: $.v\nbatch: 2h", "is too long; write at most `1h`"),
         ("encrypt: $.v\nbatch: soon", "is not a duration"),
         ("encrypt: $.v\nbatch: {ignore: $.t}", "lacks the key `for`"),
         ("encrypt: $.v\nbatch: {for: end, ignore: form:x}", "is not a JSON selector"),

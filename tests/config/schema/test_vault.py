@@ -79,7 +79,7 @@ def test_all_options_are_read() -> None:
     [
         ("key: k, token: {file: t}", "lacks the key `address`"),
         ("address: 'https://v', token: {file: t}", "lacks the key `key`"),
-        ("address: 'https://v', key: k", "needs one of `token`, `kubernetes`"),
+        ("address: 'https://v', key: k", "lacks a key; write one of `token`, `kubernetes`"),
         (
             "address: 'https://v', key: k, token: {file: t}, jwt: {role: r, token: t}",
             "give only one",

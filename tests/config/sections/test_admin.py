@@ -87,7 +87,7 @@ def test_everybody_who_is_admitted_is_kept() -> None:
         ("+02:00", "", "is not a time"),
         ("T02:00:00+02:00", " 02:00:00", "is not a time"),
         (", client_ca: ca.pem", "", "needs `tls` in `admin`; write `tls: {…, client_ca: path}`"),
-        ("uri: spiffe", "dns: a, uri: spiffe", "give only one of `subject`, `dns` and `uri`"),
+        ("uri: spiffe", "dns: a, uri: spiffe", "has `dns` and `uri`; give only one of them"),
         ("https://10.0.0.1:6443", "http://10.0.0.1:6443", "must be an `https` address"),
         ("monitoring/prometheus", "prometheus", "`prometheus` is not a service account"),
         ("    audience: sealyard\n", "", "lacks the key `audience`"),

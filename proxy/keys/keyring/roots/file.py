@@ -44,7 +44,10 @@ class FileRoot(LocalRoot):
         finally:
             hardening.overwrite_bytes(text)
         if len(material) != KEY_BYTES:
-            raise KeyringError(f"{path}: not a root key, which is {_CHARS} characters of base64url")
+            raise KeyringError(
+                f"{path}: not a root key, which is {_CHARS} characters of base64url;"
+                " restore its copy"
+            )
         return RootKey(material)
 
 
