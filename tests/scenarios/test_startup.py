@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Callable
@@ -216,6 +217,10 @@ TABLE: dict[Callable[[Place], None], str] = {
 }
 
 
+WITHOUT_A_FILE = {no_c_parser, proxy_py_installed}
+"""What is found before the configuration is looked for."""
+
+
 @pytest.mark.parametrize("broken", TABLE, ids=lambda broken: broken.__name__)
 def test_b21_a_broken_environment_ends_the_start(
     place: Place, broken: Callable[[Place], None]
@@ -235,6 +240,10 @@ def test_b21_a_broken_environment_ends_the_start(
     assert ended.returncode == 3, said
     assert said[0].startswith("error: ")
     assert TABLE[broken] in "\n".join(said)
+    if broken not in WITHOUT_A_FILE:
+        assert re.match(r"`sealyard (validate|doctor) --config \S+sealyard.yaml` \w", said[-1]), (
+            said
+        )
     assert b"server.ready" not in ended.stderr
     assert b"listener.started" not in ended.stderr
     assert b"Traceback" not in ended.stderr

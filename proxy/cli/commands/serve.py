@@ -10,6 +10,8 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ import click
 from ... import __version__
 from ...config.checks.workers import warnings_for_workers
 from ...config.load import find
-from ...core.errors import ConfigurationError
+from ...core.errors import ConfigurationError, OperatorError
 from ...keys.fleet.lineage import Accepted
 from ...process import fitness, memory, service_manager
 from ...process.hardening import harden
@@ -148,7 +150,27 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         command = WorkerCommand(log_format, log_level, workers, accept_older, named)
         _warn_of_workers(read, logs)
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
-    raise SystemExit(run_until_stopped.run(logs, run_until_stopped.leaving(serving)))
+    with _pointing_to_doctor(read.loaded.file):
+        status = run_until_stopped.run(logs, run_until_stopped.leaving(serving))
+    raise SystemExit(status)
+
+
+@contextmanager
+def _pointing_to_doctor(file: Path) -> Iterator[None]:
+    """Name the command that tells where the fault of a start is set, and what mends it."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except OperatorError as error:
+        told = f"`{_command('doctor', file)}` says where, and what to do"
+        raise console.Failure(
+            f"{console.message(error)}\n{told}", console.exit_code(error)
+        ) from None
+
+
+def _command(name: str, file: Path) -> str:
+    return f"sealyard {name} --config {shlex.quote(str(file))}"
 
 
 def _warn_of_workers(read: Source, logs: Logs) -> None:
@@ -169,8 +191,7 @@ def _read(file: Path) -> Source:
     except ConfigurationError as error:
         told = error.problems if sys.stderr.isatty() else error.closed
         shows = "shows what is hidden here" if told != error.problems else "checks it again"
-        command = f"sealyard validate --config {shlex.quote(str(file))}"
-        raise ConfigurationError((*told, f"`{command}` {shows}")) from None
+        raise ConfigurationError((*told, f"`{_command('validate', file)}` {shows}")) from None
 
 
 async def _serve(

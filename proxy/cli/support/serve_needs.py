@@ -151,15 +151,10 @@ class Doctor:
     def _room(self) -> Iterator[Finding]:
         """Yield the folders with no room for what Sealyard writes in them."""
         settings = self.loaded.settings
-        audit = settings.audit
         store = settings.keys.store
         written = [
             ("the keyring", settings.keys.keyring, ("keys", "keyring")),
-            (
-                "the audit log",
-                audit.file if audit else file_beside(settings.keys.keyring),
-                ("audit",),
-            ),
+            ("the audit log", self._audit_file, ("audit",)),
         ]
         if store.startswith("sqlite:"):
             written.append(("the store", Path(store.partition(":")[2]), ("keys", "store")))
@@ -174,10 +169,14 @@ class Doctor:
                 command = f"df -h {shlex.quote(str(folder))}"
                 yield Finding("disk", "failed", text, place=self.place(*found[0][1]), mend=command)
 
+    @property
+    def _audit_file(self) -> Path:
+        settings = self.loaded.settings
+        return settings.audit.file if settings.audit else file_beside(settings.keys.keyring)
+
     def audit_head(self, keyring: Keyring) -> Iterator[Finding]:
         """Yield what the head record beside the audit log tells of lines that are gone."""
-        audit = self.loaded.settings.audit
-        path = audit.file if audit else file_beside(self.loaded.settings.keys.keyring)
+        path = self._audit_file
         try:
             log = path.stat()
         except OSError:
@@ -223,7 +222,7 @@ class Doctor:
 
     def _audit(self, settings: Settings) -> Iterator[Finding]:
         audit = settings.audit
-        path = audit.file if audit else file_beside(settings.keys.keyring)
+        path = self._audit_file
         fault = next((one for one in map(_unwritable, (path, head_beside(path))) if one), None)
         if fault is None:
             return
