@@ -243,6 +243,7 @@ async def test_a_root_that_fails_leaves_it_to_the_next_and_that_is_told(tmp_path
             shows_no_canary(served)
 
 
+@pytest.mark.timing
 async def test_a_key_that_was_withdrawn_stops_opening_at_the_end_of_the_lease(
     tmp_path: Path,
 ) -> None:
