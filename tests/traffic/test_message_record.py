@@ -14,6 +14,7 @@ from proxy.core.errors import InvalidBody
 from proxy.traffic.message_record import MessageRecord
 from tests.factories import Ear
 from tests.faults.rig import WaitingKeys, a_rulebook
+from tests.heap import apart
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, get, post, running, talk
 
@@ -25,14 +26,13 @@ SECRET = "a plaintext that nobody shall keep"
 def only_cycles_left() -> Iterator[list[object]]:
     """Collect into the list what nothing but a cycle keeps alive after the block."""
     left: list[object] = []
-    for _ in range(3):  # what other tests left, and what its own ends leave in turn
-        gc.collect()
     gc.disable()
     try:
-        yield left
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left += gc.garbage
+        with apart():  # from what other tests left
+            yield left
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left += gc.garbage
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
