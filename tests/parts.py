@@ -50,6 +50,15 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Again(Selection):
+    """Tests that CI has run in the other form; laws among them are tried on fewer examples."""
+
+    def beside(self) -> list[str]:
+        """Return what pytest is told to run those that may run beside each other."""
+        return [*Selection.beside(self), "-p", "tests.fewer"]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of `./dev nightly`: tests, or the arguments of a command of ./dev, in one form.
 
@@ -190,7 +199,7 @@ _MOVED: Final = tuple(
 )
 
 CORE: Final = Selection(("tests/core",))
-LAWS: Final = Selection(
+LAWS: Final = Again(
     (
         "tests/contracts",
         "tests/core/apply",
@@ -201,9 +210,14 @@ LAWS: Final = Selection(
         "tests/core/test_vectors.py",
         "tests/core/test_wycheproof.py",
         "tests/keys/test_wire_vectors.py",
-    )
+    ),
+    # Rows of databases, which no leaf reads.
+    ("tests/contracts/test_migration_sources.py",),
 )
-"""What CI runs in the Python form too: leaves, contracts, vectors and the laws of values."""
+"""What CI runs in the Python form too: leaves, contracts, vectors and the laws of values.
+
+`python-core` and `python-suites` run all of it, with all examples.
+"""
 SUITES: Final = Selection(("tests",), ("tests/core", *_MOVED))
 """What CI runs beside the core."""
 TIMED: Final = Selection(("tests",), _MOVED)
@@ -217,6 +231,8 @@ PARTS: Final = (
     Part(
         "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
     ),
+    # The way of paging that CI leaves out where runs are killed.
+    Part("migration-http", 1, Selection(("tests/migration/test_http.py",), slow=True)),
     Part("python-core", 3, CORE, ("docs", "tests/vectors", "tools/fuzz"), form="python"),
     Part(
         "python-suites",

@@ -30,7 +30,7 @@ import os, time
 
 def hold(_logger, _level, entry):
     if entry["event"] == "listener.started" and os.path.exists(os.environ["HOLD"]):
-        time.sleep(7)
+        time.sleep(4)
     return entry
 """
 """An operator's processor of log lines: once a file is there, a worker takes long to start."""

@@ -215,7 +215,7 @@ def test_there_are_a_thousand_canaries_of_twelve_kinds() -> None:
 async def test_canaries_are_not_in_the_log(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    wanted = 100_000
+    wanted = 50_000
     searched = await exercise(
         tmp_path, make(), log_format="json", lines=wanted, each=1, admin_each=6
     )

@@ -49,7 +49,7 @@ def drips(begin: bytes, again: bytes) -> Answering:
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(begin)
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 4 * _SECONDS
         while time.monotonic() < deadline:
             connection.sendall(again)
             time.sleep(_SECONDS / 6)
