@@ -37,6 +37,8 @@ class Selection:
             *left_out,
             "-m",
             "not timing" if self.slow else "not slow and not timing",
+            "-p",
+            "tests.heap",
         ]
 
     def alone(self) -> list[str]:

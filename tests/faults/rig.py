@@ -53,7 +53,6 @@ from proxy.traffic.upstream.connection import UpstreamConnection
 from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
 from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.factories import NOW, Ear
-from tests.heap import apart
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
@@ -478,23 +477,23 @@ class Setup:
 @contextlib.asynccontextmanager
 async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     """Run a proxy in front of an origin, both made to wait wherever they can."""
+    gc.freeze()  # each look for a leak would walk all that pytest holds
     origin = Recorder(setup.script)
     keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
     rules, slices = a_rulebook(), WaitingSlices()
-    with apart():
-        async with (
-            origin.running(socket) as address,
-            proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
-        ):
-            listener: Any = ours.listener
-            answerer = FaultyAnswerer(listener.answerer, express=setup.express)
-            faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
-            listener.answerer = faulty
-            _make_writes_wait(ours)
-            for permits in (ours.upstream.permits, ours.upstream.long_requests):
-                permits.__class__ = WaitingPermits
-            with _tasks_through(answerer):
-                yield Rig(ours, origin, keys, answerer, setup.say)
+    async with (
+        origin.running(socket) as address,
+        proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
+    ):
+        listener: Any = ours.listener
+        answerer = FaultyAnswerer(listener.answerer, express=setup.express)
+        faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
+        listener.answerer = faulty
+        _make_writes_wait(ours)
+        for permits in (ours.upstream.permits, ours.upstream.long_requests):
+            permits.__class__ = WaitingPermits
+        with _tasks_through(answerer):
+            yield Rig(ours, origin, keys, answerer, setup.say)
     assert setup.holds()
 
 

@@ -14,7 +14,6 @@ from proxy.core.errors import InvalidBody
 from proxy.traffic.message_record import MessageRecord
 from tests.factories import Ear
 from tests.faults.rig import WaitingKeys, a_rulebook
-from tests.heap import apart
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, get, post, running, talk
 
@@ -26,13 +25,13 @@ SECRET = "a plaintext that nobody shall keep"
 def only_cycles_left() -> Iterator[list[object]]:
     """Collect into the list what nothing but a cycle keeps alive after the block."""
     left: list[object] = []
+    gc.freeze()  # what other tests left
     gc.disable()
     try:
-        with apart():  # from what other tests left
-            yield left
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            left += gc.garbage
+        yield left
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left += gc.garbage
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -19,7 +19,6 @@ from proxy.core.errors import Busy
 from proxy.traffic.upstream.fair_queue import Scale, without_rest
 from proxy.traffic.upstream.limit import FixedLimit, Outcome
 from proxy.traffic.upstream.permits import KINDS, Claim, Permit, Permits
-from tests.heap import apart
 
 LIMITS = TrafficLimits(connections=20, waiting=40, websockets=5, event_streams=5, long_transfers=5)
 HOUR = Timeouts(queue=3600.0)
@@ -492,17 +491,17 @@ async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
     held = some.take_at_once(claim())
     assert held is not None
     loop = asyncio.get_running_loop()
+    gc.freeze()
     gc.disable()
     try:
-        with apart():
-            for number in range(100):
-                waits = loop.create_task(some.take(claim()))
-                await asyncio.sleep(0)
-                some.check(loop.time() + (number + 1) * (HOUR.queue + 1))
-                with contextlib.suppress(Busy):
-                    await waits
-                del waits
-            garbage = gc.collect()
+        for number in range(100):
+            waits = loop.create_task(some.take(claim()))
+            await asyncio.sleep(0)
+            some.check(loop.time() + (number + 1) * (HOUR.queue + 1))
+            with contextlib.suppress(Busy):
+                await waits
+            del waits
+        garbage = gc.collect()
     finally:
         gc.enable()
 
