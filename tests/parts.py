@@ -152,12 +152,14 @@ MOVED: Final = (
         ),
         ("tools/bench",),
     ),
-    # Leases that end, a ladder of many messages, a backend beyond its capacity, a real Prometheus.
+    # Leases that end, a ladder of many messages, a backend beyond its capacity, a real Prometheus,
+    # sockets and streams in a drain (CI drains under messages, tests/scenarios/test_process.py).
     Part(
         "long-scenes",
         2,
         Selection(
             (
+                "tests/scenarios/test_drain.py",
                 "tests/scenarios/test_ladder.py",
                 "tests/scenarios/test_root_memory.py",
                 "tests/telemetry/prometheus/test_scraped.py",
