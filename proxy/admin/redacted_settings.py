@@ -6,7 +6,6 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.schema.root_kinds import ROOT_KINDS
 from ..config.settings import (
     AdminSettings,
     ListenerSettings,
@@ -18,6 +17,7 @@ from ..config.settings import (
     UpstreamSettings,
     UpstreamTls,
 )
+from ..config.settings.root_kinds import ROOT_KINDS
 from ..core.rules.model import Behaviour, Rule, Verdict
 
 
@@ -27,16 +27,16 @@ def redacted(settings: Settings) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "keys": {
             "keyring": {
-                "file": str(keys.keyring),
-                **_roots(keys.roots),
+                "file": str(keys.keyring.file),
+                **_roots(keys.keyring.roots),
             },
-            "store": keys.store.partition(":")[0],  # an address may hold a password
+            "store": keys.store.address.partition(":")[0],  # an address may hold a password
             "sessions": {
-                "mode": keys.mode,
-                "ttl_s": keys.ttl,
-                "grace_s": keys.grace,
-                "revocation_max_age_s": keys.revocation_max_age,
-                "package_max_age_s": keys.package_max_age,
+                "mode": keys.sessions.mode,
+                "ttl_s": keys.sessions.ttl,
+                "grace_s": keys.sessions.grace,
+                "revocation_max_age_s": keys.sessions.revocation_max_age,
+                "package_max_age_s": keys.sessions.package_max_age,
             },
             "pins": {"mode": keys.pins.mode, "participants": len(keys.pins.listed)},
         },

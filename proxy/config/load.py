@@ -56,11 +56,11 @@ def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
     """Do as `load` with `text`, the content of the file at `path`."""
     from .sections import document  # noqa: PLC0415 - takes memory, and there may be no file
 
-    problems = Problems(str(path))
+    problems = Problems(str(path), Path.cwd() / path.parent)
     root = compose(text, environ, problems)
     settings = None
     if root is not None:
-        files = Files(Path.cwd() / path.parent)
+        files = Files(problems.folder)
         settings = document.settings(Place(root, ""), files, problems)
     problems.raise_if_any()
     if settings is None:

@@ -76,7 +76,7 @@ class Doctor:
         keys = self.loaded.settings.keys
         where = "keys", "keyring"
         yield from self.tried(
-            "keyring", lambda: private_file.read(keys.keyring, MAX_FILE_BYTES), *where
+            "keyring", lambda: private_file.read(keys.keyring.file, MAX_FILE_BYTES), *where
         )
         yield from self.tried("keyring", self._roots, *where)
 
@@ -138,18 +138,20 @@ class Doctor:
     def _store(self, settings: Settings) -> Iterator[Finding]:
         """Try what a store needs before it is connected to: its package, files and password."""
         keys = settings.keys
-        if not keys.store.startswith("redis"):
+        if not keys.store.address.startswith("redis"):
             return
         yield from self.tried(
             "store",
-            lambda: open_store(keys.store, options=keys.store_options, environ=self.environ),
+            lambda: open_store(
+                keys.store.address, options=keys.store.options, environ=self.environ
+            ),
             "keys",
             "store",
         )
 
     def _audit(self, settings: Settings) -> Iterator[Finding]:
         audit = settings.audit
-        path = audit.file if audit else file_beside(settings.keys.keyring)
+        path = audit.file if audit else file_beside(settings.keys.keyring.file)
         fault = next((one for one in map(_unwritable, (path, head_beside(path))) if one), None)
         if fault is None:
             return

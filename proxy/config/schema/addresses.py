@@ -14,7 +14,6 @@ from typing import Final
 from ..settings import (
     Address,
     OriginalPort,
-    RedisSettings,
     SecretReference,
     TcpAddress,
     UnixAddress,
@@ -43,10 +42,6 @@ _HOST: Final = (
 _LISTEN: Final = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})")
 _EVERYWHERE: Final = re.compile(r"\*:(?P<port>[0-9]{1,5})")
 _UPSTREAM: Final = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/?")
-_REDIS: Final = re.compile(
-    rf"(?P<scheme>rediss?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<db>[0-9]{{1,5}})?)?"
-)
-_REDIS_PORT: Final = 6379
 _PORTS: Final = 65536
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -130,28 +125,6 @@ class Files:
             problems.add(place, f"{show(written)} lacks the path of a socket", "write `unix:/path`")
             return None
         return UnixAddress(self.folder / path)
-
-
-def redis_place(
-    written: str, place: Place, problems: Problems, *, default_port: int = _REDIS_PORT
-) -> RedisSettings | None:
-    """Return the Redis that a URL names; the URL is never shown, since it may hold a password."""
-    match = _REDIS.fullmatch(written)
-    if match is None:
-        if "@" in written:
-            hint = "write a mapping with `url`, `user` and `password: {env: NAME}`"
-            problems.add(place, "a Redis URL must not contain a user or password", hint)
-        else:
-            problems.add(place, "is not a Redis URL", "write `redis://host:6379/0`")
-        return None
-    port = int(match["port"] or default_port)
-    if port == 0:
-        problems.add(place, "port 0 is not a port to connect to")
-        return None
-    address = _tcp(match, port, place, problems)
-    if address is None:
-        return None
-    return RedisSettings(address, tls=match["scheme"] == "rediss", db=int(match["db"] or 0))
 
 
 def _variable(place: Place, problems: Problems) -> SecretReference | None:

@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from .addresses import SECRET
+from ..settings.keys import KEYS
 from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
+from .declarations import tables_of
 from .file_keys import AUDIT, FILE, HEALTH
-from .keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, ROOT, SESSIONS
 from .listener_keys import CLIENT_NAME, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
-from .root_kinds import ROOT_KINDS
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
-from .store_kinds import STORE_TABLES
 from .stream_keys import BATCH
 from .tables import TEXT, Key, Schema, Table, many, table
 
 TABLES: Final = (
     FILE,
-    KEYS,
-    KEYRING,
-    IDENTITY,
-    PINS,
-    PIN,
-    ROOT,
-    *(table for kind in ROOT_KINDS.values() for table in kind.options().tables),
-    *STORE_TABLES,
-    SECRET,
-    SESSIONS,
+    *tables_of(KEYS),
     ADMIN,
     ADMIN_TOKEN,
     ADMIN_CLIENT,

@@ -12,10 +12,10 @@ from ..schema.addresses import Files
 from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE, VERSION
 from ..schema.tables import Fields
 from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
+from ..settings.keys import KEYS, check_loss
 from ..yaml.nodes import Place, Problems
 from ..yaml.scalars import choice, elements, format_version, positive_duration
 from .admin import admin_settings
-from .keys import check_loss, key_settings
 from .listeners import MAX_RULES, check_together, listener
 
 
@@ -29,7 +29,8 @@ def audit_settings(
     block = fields.read("on_failure", choice, ON_FAILURE, problems) != "warn"
     file = fields.read("file", files.path, problems)
     if fields.get("file") is None and keys is not None:
-        file = keys.keyring.with_name(f"{keys.keyring.name}.audit")
+        keyring = keys.keyring.file
+        file = keyring.with_name(f"{keyring.name}.audit")
     return None if file is None else AuditSettings(file, block)
 
 
@@ -40,7 +41,7 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     """Return what the file says, or None after reporting what is wrong."""
     fields = Fields(place, FILE, problems)
     fields.read("version", format_version, VERSION, problems)
-    keys = fields.read("keys", key_settings, files, problems)
+    keys = fields.read("keys", KEYS.read, problems)
     admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from ...core.errors import ConfigurationError
@@ -78,13 +79,17 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]
 
 
 class Problems:
-    """Collects mistakes and warnings; each is reported once, in the order of the file."""
+    """Collects mistakes and warnings; each is reported once, in the order of the file.
 
-    __slots__ = ("_file", "_mistakes", "_warnings")
+    `folder` is what paths in the file are relative to.
+    """
 
-    def __init__(self, file: str) -> None:
+    __slots__ = ("_file", "_mistakes", "_warnings", "folder")
+
+    def __init__(self, file: str, folder: Path = Path()) -> None:
         """Begin with none; each line begins with `file`."""
         self._file = file
+        self.folder = folder
         self._mistakes: dict[tuple[Position, str, str], None] = {}
         self._warnings: dict[tuple[Position, str, str], None] = {}
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from ..limits import KIBIBYTE, MEBIBYTE
 from .composer import read_as
 from .nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 
+KIBIBYTE: Final = 1024
+MEBIBYTE: Final = 1024 * KIBIBYTE
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _SHARE: Final = re.compile(r"0\.[0-9]{1,6}|1(?:\.0{1,6})?")
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")

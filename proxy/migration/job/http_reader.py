@@ -70,7 +70,7 @@ def read_backend(
         return None
     settings = load(path, environ).settings
     chosen = _listener(fields, settings.listeners, problems)
-    if settings.keys.mode == "ephemeral":
+    if settings.keys.sessions.mode == "ephemeral":
         where = place_of(path, environ, ("keys", "sessions", "mode"))
         problems.add(named, f"{where}: what is stored is sealed by sessions of mode `durable`")
     if chosen is None:

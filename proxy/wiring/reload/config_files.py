@@ -57,7 +57,9 @@ def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
 
 def keyring_files(settings: Settings) -> tuple[Path, ...]:
     """Return the keyring file and the files of its roots."""
-    return settings.keys.keyring, *(file for root in settings.keys.roots for file in root.files)
+    return settings.keys.keyring.file, *(
+        file for root in settings.keys.keyring.roots for file in root.files
+    )
 
 
 def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:

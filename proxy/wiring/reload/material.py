@@ -98,7 +98,7 @@ def ask_root(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, R
     Raises RootUnavailable or KeyringError.
     """
     at, wall = since_boot(), time.time()  # of the question: a lease counts from there
-    opened = read_keyring(settings.keys.keyring, serving(settings.keys, environ))
+    opened = read_keyring(settings.keys.keyring.file, serving(settings.keys, environ))
     return opened.keyring, RootAnswer(opened.by, opened.refusals, at, wall)
 
 
@@ -113,7 +113,7 @@ def _keyring(
     files = fingerprint(keyring_files(settings))
     same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
     # The old answer of a root with a lease may be of before a renewal, or of before its end.
-    asked = settings.keys.lease is not None or serving(settings.keys, environ).services
+    asked = settings.keys.keyring.lease is not None or serving(settings.keys, environ).services
     if old is not None and same and not asked:
         return old.keyring, old.root, files, 0.0
     began = time.monotonic()
@@ -140,7 +140,7 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in needed:
         if name is not None:
             passphrase.passphrase(name)
-    for secret in (one for root in settings.keys.roots for one in root.secrets):
+    for secret in (one for root in settings.keys.keyring.roots for one in root.secrets):
         if secret.env is not None and secret.env not in needed:
             passphrase.forget(secret.env)
 

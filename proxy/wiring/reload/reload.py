@@ -198,9 +198,9 @@ def require_none(old: Settings, new: Settings, file: str) -> None:
 
 def _differences(old: Settings, new: Settings) -> Iterator[str]:
     yield from _listeners(old, new)
-    if (old.keys.store, old.keys.store_options) != (
-        new.keys.store,
-        new.keys.store_options,
+    if (old.keys.store.address, old.keys.store.options) != (
+        new.keys.store.address,
+        new.keys.store.options,
     ):
         yield "keys.store: changed; restart to apply it"
     if _sessions(old) != _sessions(new):
@@ -243,4 +243,10 @@ def _shown(settings: Settings) -> tuple[bool, bool]:
 
 def _sessions(settings: Settings) -> tuple[str, float, float, float, float]:
     keys = settings.keys
-    return keys.mode, keys.ttl, keys.grace, keys.revocation_max_age, keys.package_max_age
+    return (
+        keys.sessions.mode,
+        keys.sessions.ttl,
+        keys.sessions.grace,
+        keys.sessions.revocation_max_age,
+        keys.sessions.package_max_age,
+    )

@@ -45,6 +45,8 @@ def test_what_loads_is_valid(path: Path) -> None:
         ("version: 1", "version: 2"),
         ("version: 1\n", ""),
         ("name: send", "name: send\n        mode: watch"),
+        ("listeners:", "  sessions: {ttl: 25h}\nlisteners:"),
+        ("listeners:", "  sessions: {revocation_max_age: 999ms}\nlisteners:"),
         ("unmatched: pass", "unmatched: pass\n    limits: {body: 16MB}"),
     ],
 )

@@ -1,0 +1,176 @@
+"""Tables for the JSON Schema and the reference, made from the declarations of a file's sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ..declared.addresses import PORT, SECRET, Secret
+from ..declared.kinds import (
+    ByName,
+    ByShape,
+    Choice,
+    Duration,
+    Kind,
+    ListOf,
+    Number,
+    OneOrMore,
+    Placed,
+    Share,
+    Size,
+    Switch,
+    Version,
+    Words,
+    duration,
+    size,
+)
+from ..declared.section import Elsewhere, Key, Section
+from . import patterns, tables
+from .tables import REFERENCE, Schema, Table
+
+_GROUP: Final = re.compile(r"\(\?P<\w+>")
+
+
+def tables_of(root: Section[Any]) -> tuple[Table, ...]:
+    """Return the table of a file and those of all sections in it, each once."""
+    found: dict[str, Section[Any]] = {}
+    _find(root, found)
+    return tuple(map(_table, found.values()))
+
+
+def schema_of(kind: Kind) -> Schema:
+    """Return the JSON Schema of a kind, with its bounds."""
+    made = _SCHEMAS.get(type(kind))
+    if made is not None:
+        return made(kind)
+    form = getattr(kind, "form", None)
+    pattern = form.pattern if form is not None else getattr(kind, "pattern", None)
+    return tables.TEXT if pattern is None else _matching(pattern)
+
+
+def bounds_of(kind: Kind) -> str:
+    """Return the sentence that says the bounds of a kind; empty if it has none to say."""
+    said = ""
+    match kind:
+        case Duration():
+            high = duration(kind.high)
+            said = f"{duration(kind.low)} to {high}." if kind.low else f"At most {high}."
+        case Size() if kind.high is not None:
+            said = f"At most {size(kind.high)}."
+        case Number():
+            said = f"{kind.low} to {kind.high}."
+        case ListOf() if kind.most is not None:
+            said = f"At most {kind.most}."
+        case Placed() | Words() | ByShape():
+            said = bounds_of(next(_inner(kind)))
+    return said
+
+
+def _inner(kind: Kind) -> Iterator[Kind]:
+    """Yield the kinds that a kind is made of."""
+    match kind:
+        case Elsewhere():
+            yield kind.section
+        case Secret():
+            yield SECRET
+        case ListOf() | OneOrMore() | ByName():
+            yield kind.each
+        case Placed():
+            yield kind.of
+        case Words():
+            yield kind.other
+        case ByShape():
+            yield from (one for one in (kind.scalar, kind.sequence, kind.mapping) if one)
+
+
+def _find(kind: Kind, found: dict[str, Section[Any]]) -> None:
+    if isinstance(kind, Section):
+        if kind.name in found:
+            return
+        found[kind.name] = kind
+    inner = (one.kind for one in kind.keys) if isinstance(kind, Section) else _inner(kind)
+    for one in inner:
+        _find(one, found)
+
+
+def _table(section: Section[Any]) -> Table:
+    keys = tuple(map(_key, section.keys))
+    return Table(section.name, section.title, keys, section.alternatives)
+
+
+def _key(key: Key) -> tables.Key:
+    doc = " ".join(filter(None, (key.doc, bounds_of(key.kind))))
+    default = key.absent or ("" if key.required else written(key.kind, key.default))
+    return tables.Key(
+        key.name, key.kind.syntax, doc, schema_of(key.kind), default, required=key.required
+    )
+
+
+def written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind reads
+    """Return a default as the reference shows it; empty if there is none."""
+    if value is None or value in ((), {}) or isinstance(kind, Section):
+        return ""
+    if isinstance(kind, Choice | Words):
+        return next(f"`{word}`" for word, meant in kind.values.items() if meant == value)
+    made = _WRITTEN.get(type(kind))
+    return f"`{value}`" if made is None else made(value)
+
+
+_WRITTEN: Final[dict[type, Callable[[Any], str]]] = {
+    Duration: duration,
+    Size: size,
+    Switch: lambda value: f"`{str(value).lower()}`",
+    Number: str,
+    Share: "{:g}".format,
+}
+
+
+def _of_list(kind: ListOf) -> Schema:
+    found: dict[str, object] = {"type": "array", "items": schema_of(kind.each)}
+    if not kind.empty:
+        found["minItems"] = 1
+    if kind.most is not None:
+        found["maxItems"] = kind.most
+    return found
+
+
+def _matching(pattern: str) -> Schema:
+    """Return the schema of a text that matches as a whole, or is read from the environment."""
+    bounded = pattern.replace(PORT, patterns.at_most(65535))
+    plain = _GROUP.sub("(?:", bounded)
+    return {"type": "string", "pattern": f"^(?:{plain})$|{REFERENCE}"}
+
+
+def _of_secret(kind: Secret) -> Schema:
+    found = tables.table(SECRET.name)
+    return {**found, "required": ["file"]} if kind.in_file else found
+
+
+def _of_words(kind: Words) -> Schema:
+    return {"anyOf": [{"enum": [*kind.values]}, schema_of(kind.other)]}
+
+
+def _of_shapes(kind: ByShape) -> Schema:
+    shapes = (kind.scalar, kind.sequence, kind.mapping)
+    return {"anyOf": [schema_of(one) for one in shapes if one is not None]}
+
+
+_SCHEMAS: Final[dict[type, Callable[[Any], Schema]]] = {
+    Section: lambda kind: tables.table(kind.name),
+    Elsewhere: lambda kind: schema_of(kind.section),
+    Secret: _of_secret,
+    Duration: lambda kind: _matching(patterns.of_duration(kind)),
+    Size: lambda kind: _matching(patterns.of_size(kind)),
+    Number: lambda kind: tables.number(kind.low, kind.high),
+    Version: lambda kind: {"const": kind.known},
+    Share: lambda _: tables.SHARE,
+    Switch: lambda _: tables.SWITCH,
+    Choice: lambda kind: tables.choice(kind.values),
+    ListOf: _of_list,
+    OneOrMore: lambda kind: tables.one_or_more(schema_of(kind.each)),
+    ByName: lambda kind: tables.by_name(schema_of(kind.each)),
+    Placed: lambda kind: schema_of(kind.of),
+    Words: _of_words,
+    ByShape: _of_shapes,
+}
