@@ -15,8 +15,8 @@ from typing import Final
 
 import pytest
 
-from proxy.config.schema.roots.pkcs11 import Pkcs11Options
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.pkcs11 import Pkcs11Options
 from proxy.keys import private_file
 
 _TOKEN: Final = "NSS Certificate DB"

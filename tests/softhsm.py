@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.config.schema.roots.pkcs11 import Pkcs11Options
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.pkcs11 import Pkcs11Options
 from proxy.keys import private_file
 from proxy.keys.keyring.roots.pkcs11 import Pkcs11Root
 

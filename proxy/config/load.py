@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ConfigurationError
-from .schema.addresses import Files
 from .settings import Loaded
 from .yaml import composer, nodes
 from .yaml.composer import compose
@@ -56,12 +55,11 @@ def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
     """Do as `load` with `text`, the content of the file at `path`."""
     from .sections import document  # noqa: PLC0415 - takes memory, and there may be no file
 
-    problems = Problems(str(path))
+    problems = Problems(str(path), Path.cwd() / path.parent)
     root = compose(text, environ, problems)
     settings = None
     if root is not None:
-        files = Files(Path.cwd() / path.parent)
-        settings = document.settings(Place(root, ""), files, problems)
+        settings = document.FILE.read(Place(root, ""), problems)
     problems.raise_if_any()
     if settings is None:
         raise ConfigurationError((f"{path}: not understood",))

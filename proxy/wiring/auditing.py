@@ -25,7 +25,7 @@ from ..telemetry.reporter import Reporter
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
     """Return the audit log of the configuration, by default the one beside the keyring."""
     audit = settings.audit
-    path = audit.file if audit else file_beside(settings.keys.keyring)
+    path = audit.file if audit else file_beside(settings.keys.keyring.file)
 
     def warn(reason: str) -> None:
         reporter.report("audit.failed", file=str(path), reason=_short(reason), blocks=False)
@@ -68,7 +68,7 @@ async def open_own(
     The KEKs are overwritten at once.
     """
     roots = serving(settings.keys, environ)
-    keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+    keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring.file, roots)
     keyring.give_up()
     return open_trail(settings, keyring.record_key, reporter, clock)
 

@@ -30,7 +30,7 @@ def keyring_revocations(
     clock: Callable[[], float],
 ) -> KeyringRevocations:
     """Return what writes revocations into the keyring's file."""
-    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
+    path, log = settings.keys.keyring.file, log_of(settings, reporter, clock)
     return KeyringRevocations(path, configured(settings.keys, environ), log, clock)
 
 
@@ -67,7 +67,7 @@ def pending_revocations(
     audit = log_of(settings, reporter, clock).path
     return PendingRevocations(
         sessions,
-        files(settings.keys.keyring, audit),
+        files(settings.keys.keyring.file, audit),
         reporter=PendingLog(reporter),
         keep=keyring_revocations(settings, environ, reporter, clock).revoke,
     )
@@ -89,7 +89,7 @@ def report_session_call(
             source="admin",
         )
     elif call.action == "erase":
-        kind, number = keys.store.partition(":")[0], len(result.erased or ())
+        kind, number = keys.store.address.partition(":")[0], len(result.erased or ())
         reporter.report("key.erased", scope=result.scope, keys=number, store=kind, source="admin")
 
 

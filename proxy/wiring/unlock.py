@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from ..config.schema.roots.shares import SharesOptions
 from ..config.settings import Settings, UnixAddress
+from ..config.settings.roots.shares import SharesOptions
 from ..core.errors import KeyringError
 from ..keys.keyring import share
 from ..keys.keyring.roots.shares import COLLECTION, NONE_WANTED, Collection, ShareCount
@@ -102,7 +102,7 @@ class UnlockSocket:
 
 def path_of(settings: Settings) -> str:
     """Return the path of the socket; "" for a configuration without shares."""
-    options = (one.options for one in settings.keys.roots)
+    options = (one.options for one in settings.keys.keyring.roots)
     return next((one.socket for one in options if isinstance(one, SharesOptions)), "")
 
 

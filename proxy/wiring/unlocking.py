@@ -46,7 +46,7 @@ class Unlocking:
             await before.close()
 
     async def _next(self, settings: Settings) -> UnlockSocket | None:
-        if all(one.kind != "shares" for one in settings.keys.roots):
+        if all(one.kind != "shares" for one in settings.keys.keyring.roots):
             return None
         from .unlock import UnlockSocket, path_of  # noqa: PLC0415 - few have shares
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy.config.load import load
-from proxy.config.schema.roots.vault import JwtLogin, VaultOptions
+from proxy.config.settings.roots.vault import JwtLogin, VaultOptions
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import ROOT, VERSIONS, Tool
@@ -189,8 +189,8 @@ def test_a_keyring_in_a_config_map_has_no_root_key_beside_it(tmp_path: Path) -> 
     loaded = load(tmp_path / "sealyard.yaml", {})
 
     assert loaded.warnings == ()
-    assert [one.kind for one in loaded.settings.keys.roots] == ["aws-kms"]
-    assert set(made["data"]) == {loaded.settings.keys.keyring.name}
+    assert [one.kind for one in loaded.settings.keys.keyring.roots] == ["aws-kms"]
+    assert set(made["data"]) == {loaded.settings.keys.keyring.file.name}
     assert key_volume(f"ConfigMap/{made['metadata']['name']}") == {
         "configMap": {"name": "sealyard-keyring", "defaultMode": 0o440}
     }
@@ -206,7 +206,7 @@ def test_vault_opens_the_keyring_of_a_config_map_for_the_sidecar_alone(tmp_path:
     plain = deployed["spec"]["template"]["spec"]
     (tmp_path / "sealyard.yaml").write_text(configuration["sealyard.yaml"])
     loaded = load(tmp_path / "sealyard.yaml", {})
-    (root,) = loaded.settings.keys.roots
+    (root,) = loaded.settings.keys.keyring.roots
     assert isinstance(root.options, VaultOptions)
     assert isinstance(root.options.login, JwtLogin)
     [sidecar], [web] = pod["initContainers"], pod["containers"]
@@ -214,7 +214,10 @@ def test_vault_opens_the_keyring_of_a_config_map_for_the_sidecar_alone(tmp_path:
     volumes = {one["name"]: one for one in pod["volumes"]}
 
     assert loaded.warnings == ()
-    assert set(files) == {loaded.settings.keys.keyring.name, str(root.options.ca).split("/")[-1]}
+    assert set(files) == {
+        loaded.settings.keys.keyring.file.name,
+        str(root.options.ca).split("/")[-1],
+    }
     login = Path(root.options.login.token)
     [source] = volumes[mounts[str(login.parent)]]["projected"]["sources"]
     assert (source["serviceAccountToken"]["path"], "volumeMounts" in web) == (login.name, False)

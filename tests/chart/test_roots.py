@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from proxy.cli.commands.inject import inject
 from proxy.config.load import load
-from proxy.config.schema.root_kinds import ROOT_KINDS
+from proxy.config.settings.root_kinds import ROOT_KINDS
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import CHART, HELMS, ROOT, VERSIONS, Render, Tool
 from tests.injector.pods import a_pod, container
@@ -132,7 +132,7 @@ def test_what_the_configuration_names_is_mounted_in_the_sidecar(
     root = "key: {file: /etc/sealyard/keys/root.key}"
     assert root in text
     (tmp_path / "sealyard.yaml").write_text(text.replace(root, "\n    ".join(CASES[name].keyring)))
-    roots = load(tmp_path / "sealyard.yaml", {}).settings.keys.roots
+    roots = load(tmp_path / "sealyard.yaml", {}).settings.keys.keyring.roots
     pod = sealed_pod(render, *options(name))
     (tmp_path / "pod.yaml").write_text(yaml.safe_dump({**pod, "metadata": {"name": "web"}}))
     folders = [f"{one['mountPath']}/" for one in container(pod, "sealyard").get("volumeMounts", [])]

@@ -43,7 +43,7 @@ def test_no_file_at_all_is_told_with_the_places(tmp_path: Path) -> None:
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     path = _write(tmp_path / "sealyard.yaml")
 
-    assert tmp_path / "keyring.jwe" == load(path, {}).settings.keys.keyring
+    assert tmp_path / "keyring.jwe" == load(path, {}).settings.keys.keyring.file
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

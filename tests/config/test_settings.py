@@ -3,15 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.roots.aws_kms import AwsKmsOptions
-from proxy.config.schema.roots.azure_kv import AzureKvOptions
-from proxy.config.schema.roots.gcp_kms import GcpFederation, GcpKmsOptions
-from proxy.config.schema.roots.pkcs11 import Pkcs11Options
 from proxy.config.settings import (
     AdminSettings,
     AdminToken,
     AuditSettings,
     HealthSettings,
+    KeyringSettings,
     KeySettings,
     ListenerTls,
     PinSettings,
@@ -20,13 +17,19 @@ from proxy.config.settings import (
     RedisSettings,
     RootSettings,
     SecretReference,
+    SessionSettings,
+    StoreSettings,
     TcpAddress,
     UnixAddress,
     UpstreamSettings,
     UpstreamTls,
 )
+from proxy.config.settings.roots.aws_kms import AwsKmsOptions
+from proxy.config.settings.roots.azure_kv import AzureKvOptions
+from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
+from proxy.config.settings.roots.pkcs11 import Pkcs11Options
+from proxy.config.values import files_in
 from proxy.core.errors import ConfigurationError
-from proxy.wiring.reload.config_files import keyring_files
 from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
@@ -36,7 +39,11 @@ BOTH_USERS = "user: u, password: {env: P}, sentinel_user: v, sentinel_password: 
 def test_keys_have_defaults() -> None:
     root = RootSettings("passphrase", SecretReference(env="P"))
 
-    expected = KeySettings(FOLDER / "keyring.jwe", (root,), "memory", "durable", 3600.0, 3600.0)
+    expected = KeySettings(
+        KeyringSettings(FOLDER / "keyring.jwe", (root,)),
+        StoreSettings("memory"),
+        SessionSettings("durable", 3600.0, 3600.0),
+    )
 
     assert expected == loaded(changed("version: 1", "version: 1")).settings.keys
 
@@ -50,13 +57,15 @@ def test_keys_are_as_written() -> None:
 
     keys = loaded(text).settings.keys
 
-    assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.roots[0]
-    assert (keys.ttl, keys.grace) == (86400.0, 0.0)
+    assert (
+        RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.keyring.roots[0]
+    )
+    assert (keys.sessions.ttl, keys.sessions.grace) == (86400.0, 0.0)
 
 
 def test_the_keyring_may_be_pinned_by_its_id() -> None:
     pinned = changed("passphrase: {env: P}", "passphrase: {env: P}, id: lXJ6nQm9bTq0x3VfYkR2dA")
-    assert loaded(pinned).settings.keys.keyring_id == "lXJ6nQm9bTq0x3VfYkR2dA"
+    assert loaded(pinned).settings.keys.keyring.id == "lXJ6nQm9bTq0x3VfYkR2dA"
 
 
 def test_reports_of_verify_are_files_beside_the_configuration() -> None:
@@ -152,12 +161,12 @@ def with_store(written: str) -> KeySettings:
 def test_a_redis_is_as_written(written: str, expected: RedisSettings) -> None:
     keys = with_store(written)
 
-    assert ("redis", expected) == (keys.store, keys.store_options)
+    assert ("redis", expected) == (keys.store.address, keys.store.options)
 
 
 def test_a_sqlite_file_is_relative_to_the_configuration() -> None:
-    assert with_store("sqlite:keys.db").store == "sqlite:/etc/sealyard/keys.db"
-    assert with_store("sqlite:/var/keys.db").store == "sqlite:/var/keys.db"
+    assert with_store("sqlite:keys.db").store.address == "sqlite:/etc/sealyard/keys.db"
+    assert with_store("sqlite:/var/keys.db").store.address == "sqlite:/var/keys.db"
 
 
 def test_ephemeral_sessions_are_as_written() -> None:
@@ -169,8 +178,12 @@ def test_ephemeral_sessions_are_as_written() -> None:
 
     keys = loaded(text).settings.keys
 
-    assert (keys.mode, keys.revocation_max_age, keys.accept_loss) == ("ephemeral", 5.0, True)
-    assert keys.package_max_age == 7 * 86_400
+    assert (keys.sessions.mode, keys.sessions.revocation_max_age, keys.sessions.accept_loss) == (
+        "ephemeral",
+        5.0,
+        True,
+    )
+    assert keys.sessions.package_max_age == 7 * 86_400
 
 
 PACKAGED = """\
@@ -302,7 +315,7 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
     text = changed("passphrase: {env: P}", listed)
     keys = loaded(text).settings.keys
 
-    assert keys.roots == (
+    assert keys.keyring.roots == (
         RootSettings("aws-kms", AwsKmsOptions("alias/a", "eu-west-1", "http://localhost:8")),
         RootSettings(
             "aws-kms",
@@ -312,7 +325,7 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
         ),
         RootSettings("file", SecretReference(file=FOLDER / "root.key")),
     )
-    assert keyring_files(loaded(text).settings) == (
+    assert files_in(loaded(text).settings.keys.keyring) == (
         FOLDER / "keyring.jwe",
         FOLDER / "ca.pem",
         FOLDER / "root.key",
@@ -333,9 +346,11 @@ def test_a_key_of_google_cloud_has_a_name_and_a_federation() -> None:
     federated = GcpFederation(audience, str(FOLDER / "token"), "a@b.example")
     options = GcpKmsOptions(name, federated, iam="https://iam", ca=FOLDER / "ca.pem")
 
-    assert loaded(text).settings.keys.roots == (RootSettings("gcp-kms", options),)
+    assert loaded(text).settings.keys.keyring.roots == (RootSettings("gcp-kms", options),)
     plain = changed("passphrase: {env: P}", f"gcp-kms: {{key: {name}}}")
-    assert loaded(plain).settings.keys.roots == (RootSettings("gcp-kms", GcpKmsOptions(name)),)
+    assert loaded(plain).settings.keys.keyring.roots == (
+        RootSettings("gcp-kms", GcpKmsOptions(name)),
+    )
 
 
 def test_a_key_of_azure_has_a_vault_and_what_its_tokens_are_for() -> None:
@@ -344,11 +359,11 @@ def test_a_key_of_azure_has_a_vault_and_what_its_tokens_are_for() -> None:
     )
     options = AzureKvOptions("https://v-1.vault.azure.cn", "k", audience="https://vault.azure.cn")
 
-    assert loaded(text).settings.keys.roots == (RootSettings("azure-kv", options),)
+    assert loaded(text).settings.keys.keyring.roots == (RootSettings("azure-kv", options),)
     more = (
         "mechanism: A256GCM, audience: 'https://a/', client: 12345678-1234-1234-1234-123456789012"
     )
-    found = loaded(text.replace("key: k", f"key: k, {more}")).settings.keys.roots
+    found = loaded(text.replace("key: k", f"key: k, {more}")).settings.keys.keyring.roots
     client = "12345678-1234-1234-1234-123456789012"
     assert found[0].options == dataclasses.replace(
         options, mechanism="A256GCM", audience="https://a", client=client
@@ -362,9 +377,9 @@ def test_a_token_has_a_key_a_pin_and_a_mechanism() -> None:
         Path("/lib/hsm.so"), "t 1", "01", "root", SecretReference(file=FOLDER / "pin")
     )
 
-    assert loaded(text).settings.keys.roots == (RootSettings("pkcs11", options),)
+    assert loaded(text).settings.keys.keyring.roots == (RootSettings("pkcs11", options),)
     more = "mechanism: rsa-oaep, timeout: 1m, environment: [A=1, B_2=]"
-    assert loaded(text.replace(token, f"{token}, {more}")).settings.keys.roots == (
+    assert loaded(text.replace(token, f"{token}, {more}")).settings.keys.keyring.roots == (
         RootSettings(
             "pkcs11",
             dataclasses.replace(

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from proxy.cli.commands.inject import inject as command
-from proxy.config.schema.root_kinds import ROOT_KINDS
+from proxy.config.settings.root_kinds import ROOT_KINDS
 from proxy.injector.admission_review import review
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import (
+    KeyringSettings,
     KeySettings,
     RedisSettings,
     RootSettings,
     SecretReference,
+    SessionSettings,
+    StoreSettings,
     TcpAddress,
 )
 from proxy.core.errors import UnfitEnvironment
@@ -41,7 +44,11 @@ PATIENCE = 20.0
 
 
 def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
-    return KeySettings(Path("keyring"), ROOT, "redis", mode, store_options=settings)  # type: ignore[arg-type]  # one of the modes
+    return KeySettings(
+        KeyringSettings(Path("keyring"), (ROOT,)),
+        StoreSettings("redis", settings),
+        SessionSettings(mode),  # type: ignore[arg-type]  # one of the modes
+    )
 
 
 async def found(
@@ -250,7 +257,7 @@ async def test_the_trial_leaves_nothing_and_alarms_nobody(server: Server) -> Non
 
 async def test_stores_of_one_process_or_machine_have_less_to_ask(tmp_path: Path) -> None:
     async def verdicts(address: str) -> list[str]:
-        keys = KeySettings(Path("keyring"), (ROOT,), address)
+        keys = KeySettings(KeyringSettings(Path("keyring"), (ROOT,)), StoreSettings(address))
         findings = await check_store(keys, {}, clock=time.time, seconds=1.0)
         return [one.verdict for one in findings]
 

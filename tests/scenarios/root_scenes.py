@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, create_root_file

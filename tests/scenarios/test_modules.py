@@ -47,7 +47,7 @@ HEAVY = {
     "proxy.admin.auth.certificates",
     "proxy.admin.auth.token_review",
     "proxy.config.schema.json_schema",
-    "proxy.config.schema.roots.vault",
+    "proxy.config.settings.roots.vault",
     "proxy.core.explain.explanation",
     "proxy.core.formats.graphql.operations",
     "proxy.keys.end_to_end.key_source",

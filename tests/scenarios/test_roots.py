@@ -17,8 +17,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.config.schema.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, Roots, create_root_file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.roots.shares import SharesOptions
+from proxy.config.settings.roots.shares import SharesOptions
 from proxy.keys.keyring.file import create_keyring, read_form, update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import RootProvider, Roots, passphrase

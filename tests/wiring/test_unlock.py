@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxy.config.schema.roots.shares import SharesOptions
+from proxy.config.settings.roots.shares import SharesOptions
 from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.keyring.roots import passphrase
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.roots.shares import SharesOptions
+from proxy.config.settings.roots.shares import SharesOptions
 from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.keyring.roots import passphrase
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot

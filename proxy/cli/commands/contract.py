@@ -175,7 +175,7 @@ class _Read:
         self, loaded: Loaded, listener: ListenerSettings, sealed: Sealed
     ) -> dict[DescribedOperation | None, list[Difference]]:
         """Return what differs, by operations; None: what is of no operation."""
-        kek_id = None if loaded.settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
+        kek_id = None if loaded.settings.keys.sessions.mode == "ephemeral" else ASSUMED_KEK_ID
         keys = trial.TrialKeys(trial.clock, kek_id=kek_id)
         compared = Contract(listener, keys, self.reader, self.mistakes, sealed)
         with asyncio.Runner() as runner:

@@ -181,7 +181,7 @@ def _root(root: RootProvider) -> Iterator[Finding]:
 
 
 def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
-    path = settings.keys.keyring
+    path = settings.keys.keyring.file
     began = time.monotonic()
     try:
         roots = configured(settings.keys, os.environ)

@@ -145,11 +145,11 @@ def explain(  # noqa: PLR0913 - each is one option
 async def _explain(
     settings: Settings, listener: ListenerSettings, wanted: Wanted, *, with_keys: bool
 ) -> Explained:
-    kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
+    kek_id = None if settings.keys.sessions.mode == "ephemeral" else ASSUMED_KEK_ID
     if not with_keys:
         keys = trial.TrialKeys(time.time, kek_id=kek_id)
         return await trial.explain(listener, wanted, keys)
-    place = KeyringAt(settings.keys.keyring, configured(settings.keys, os.environ))
+    place = KeyringAt(settings.keys.keyring.file, configured(settings.keys, os.environ))
     async with at_store(place, settings.keys) as at:
         sessions = at.sessions
         kek_id = kek_id and sessions.keyring.primary.id

@@ -193,7 +193,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
     Exits with 1 if the store is not shared.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keys = place.keys()
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     proofs = [read_report(one, keyring) for one in reports]

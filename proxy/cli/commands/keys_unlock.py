@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ...config.schema.roots.shares import SharesOptions
+from ...config.settings.roots.shares import SharesOptions
 from ..support import console
 from ..support.configuration import config_option, configuration_if_any
 from ..support.console import FILE, Failure
@@ -44,7 +44,7 @@ def unlock(config: Path | None, path: Path | None, *, as_json: bool) -> None:
 
 def _configured(config: Path | None) -> Path:
     loaded = configuration_if_any(config)
-    for one in loaded.settings.keys.roots if loaded is not None else ():
+    for one in loaded.settings.keys.keyring.roots if loaded is not None else ():
         if isinstance(one.options, SharesOptions):
             return Path(one.options.socket)
     raise click.UsageError("no configuration with shares: give --config or --socket")

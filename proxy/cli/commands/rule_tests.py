@@ -83,7 +83,7 @@ class _Run:
     def __init__(self, runner: asyncio.Runner, settings: Settings) -> None:
         self._runner = runner
         self._settings = settings
-        kek_id = None if settings.keys.mode == "ephemeral" else ASSUMED_KEK_ID
+        kek_id = None if settings.keys.sessions.mode == "ephemeral" else ASSUMED_KEK_ID
         self._keys = trial.TrialKeys(trial.clock, kek_id=kek_id)
 
     def result(self, listener: ListenerSettings, case: Case) -> Result:

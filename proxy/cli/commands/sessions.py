@@ -127,7 +127,7 @@ def rotate(
     store is not shared or does not accept it.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         raise console.Failure(_NO_STORE + "POST /v1/sessions/rotate", console.NEGATIVE)
     answer = asyncio.run(_rotate(place, keys, scope))
     _warn_unknown(answer)
@@ -170,7 +170,7 @@ def revoke(  # noqa: PLR0913 - each is one option
     before = 0 if not_before is None else parse_time(not_before)
     if before > time.time() + MAX_SKEW_SECONDS:
         raise click.UsageError("--not-before must not be in the future")
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         console.say(_UNSEEN)
     if not yes:
         ask(
@@ -255,9 +255,9 @@ def erase(  # noqa: PLR0913 - each is one option
     or if the store or the keyring did not accept the revocation: then revoke the sessions, too.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
-    if keys.store == "memory" and keys.mode != "ephemeral":
+    if keys.store.address == "memory" and keys.sessions.mode != "ephemeral":
         raise console.Failure(NotErasable.title, console.NEGATIVE)
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         raise console.Failure(_NO_STORE + "DELETE /v1/sessions", console.NEGATIVE)
     with reserve_receipt(file) as kept:
         if not yes:
@@ -271,13 +271,13 @@ def erase(  # noqa: PLR0913 - each is one option
     _warn_unknown(answer)
     if not as_json:
         console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
-        if keys.mode == "ephemeral":
+        if keys.sessions.mode == "ephemeral":
             console.say("\n".join(_report(answer, place, keys, reason)))
         else:
             console.say("no durable session key was destroyed, and nothing was revoked")
     if problem:
         raise console.Failure(problem, console.ENVIRONMENT)
-    if keys.mode == "ephemeral" and not _revoked(answer):
+    if keys.sessions.mode == "ephemeral" and not _revoked(answer):
         sys.exit(console.NEGATIVE)
 
 
@@ -326,7 +326,7 @@ async def _revoke(
             at.sessions.keyring, "sessions.revoke", scope=name, not_before=call.not_before
         )
         answer = await operations.run(call)
-        if keys.store == "memory":  # that of this command, which knows no scope
+        if keys.store.address == "memory":  # that of this command, which knows no scope
             answer = replace(answer, unknown=None)
         return answer, at.reason
 
@@ -345,13 +345,13 @@ def _revoked(answer: SessionResult) -> bool:
 def _report(
     answer: SessionResult, place: KeyringPlace, keys: KeySettings, reason: str
 ) -> Iterator[str]:
-    before, kind = utc(answer.not_before), keys.store.partition(":")[0]
+    before, kind = utc(answer.not_before), keys.store.address.partition(":")[0]
     yield f"{answer.scope}: sessions that began before {before} are revoked"
     yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
     if answer.store is None:
         yield f"store    {kind}: processes read it from the keyring once they have the new file"
     elif answer.store:
-        within = f"within {keys.revocation_max_age:g} s"
+        within = f"within {keys.sessions.revocation_max_age:g} s"
         when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
         yield f"store    {kind}: every process applies it {when}"
     else:

@@ -81,7 +81,7 @@ def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
     A store that fails is reported: the command goes on, and its operator has to know.
     """
     loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store == "memory":
+    if loaded is None or loaded.settings.keys.store.address == "memory":
         return None
     try:
         return asyncio.run(_fleet_view(loaded.settings.keys, keyring))
@@ -112,7 +112,7 @@ def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
 
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:
     """Return how a keyring compares with that of the fleet, as far as the store knows."""
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         return ()
     try:
         view = asyncio.run(_fleet_view(keys, keyring))
@@ -151,7 +151,11 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
     store = open_store(
-        keys.store, time.monotonic, options=keys.store_options, environ=os.environ, wall=time.time
+        keys.store.address,
+        time.monotonic,
+        options=keys.store.options,
+        environ=os.environ,
+        wall=time.time,
     )
     try:
         return await presence.asked(store, keyring, clock=time.time)

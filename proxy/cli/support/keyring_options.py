@@ -202,5 +202,5 @@ def _find(options: _Options) -> tuple[Path, Roots, AuditSettings | None]:
     if named is None:
         roots = at_terminal(configured(keys, os.environ))
     # A keyring other than the configured one has another audit log, too.
-    mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
-    return options.keyring or keys.keyring, roots, audit if mine else None
+    mine = options.keyring is None or options.keyring.resolve() == keys.keyring.file.resolve()
+    return options.keyring or keys.keyring.file, roots, audit if mine else None

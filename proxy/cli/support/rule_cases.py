@@ -76,7 +76,7 @@ class Cases:
 
 def read_cases(path: Path) -> Cases:
     """Return the cases of a file; raise CasesError with all its mistakes."""
-    problems = Problems(str(path), CasesError)
+    problems = Problems(str(path), error=CasesError)
     text = composer.read(path, problems)
     problems.raise_if_any()
     root = composer.compose(text or "", os.environ, problems)

@@ -87,7 +87,7 @@ class Doctor:
         keys = self.loaded.settings.keys
         where = "keys", "keyring"
         yield from self.tried(
-            "keyring", lambda: private_file.read(keys.keyring, MAX_FILE_BYTES), *where
+            "keyring", lambda: private_file.read(keys.keyring.file, MAX_FILE_BYTES), *where
         )
         yield from self.tried("keyring", self._roots, *where)
 
@@ -151,9 +151,9 @@ class Doctor:
     def _room(self) -> Iterator[Finding]:
         """Yield the folders with no room for what Sealyard writes in them."""
         settings = self.loaded.settings
-        store = settings.keys.store
+        store = settings.keys.store.address
         written = [
-            ("the keyring", settings.keys.keyring, ("keys", "keyring")),
+            ("the keyring", settings.keys.keyring.file, ("keys", "keyring")),
             ("the audit log", self._audit_file, ("audit",)),
         ]
         if store.startswith("sqlite:"):
@@ -172,7 +172,7 @@ class Doctor:
     @property
     def _audit_file(self) -> Path:
         settings = self.loaded.settings
-        return settings.audit.file if settings.audit else file_beside(settings.keys.keyring)
+        return settings.audit.file if settings.audit else file_beside(settings.keys.keyring.file)
 
     def audit_head(self, keyring: Keyring) -> Iterator[Finding]:
         """Yield what the head record beside the audit log tells of lines that are gone."""
@@ -208,14 +208,16 @@ class Doctor:
     def _store(self, settings: Settings) -> Iterator[Finding]:
         """Try what a store needs before it is connected to: its package, files and password."""
         keys = settings.keys
-        if not keys.store.startswith("redis"):
+        if not keys.store.address.startswith("redis"):
             return
-        options = keys.store_options
+        options = keys.store.options
         if isinstance(options, RedisSettings) and options.key is not None:
             yield from self._exposed(options.key, "keys", "store", "key")
         yield from self.tried(
             "store",
-            lambda: open_store(keys.store, options=keys.store_options, environ=self.environ),
+            lambda: open_store(
+                keys.store.address, options=keys.store.options, environ=self.environ
+            ),
             "keys",
             "store",
         )

@@ -60,7 +60,11 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
     """
     notices: list[str] = []
     store = open_store(
-        keys.store, time.monotonic, options=keys.store_options, environ=os.environ, wall=time.time
+        keys.store.address,
+        time.monotonic,
+        options=keys.store.options,
+        environ=os.environ,
+        wall=time.time,
     )
     try:
         sessions = Sessions(
@@ -70,7 +74,7 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
             clock=time.time,
             random=os.urandom,
             notice=notices.append,
-            mode=keys.mode,
+            mode=keys.sessions.mode,
         )
         yield AtStore(sessions, notices)
     finally:
@@ -250,7 +254,7 @@ def _public_key(file: Path, use: Use) -> public_key.PublicKey:
 @asynccontextmanager
 async def _participants(place: KeyringPlace) -> AsyncIterator[Participants]:
     keys = place.keys()
-    if keys.store == "memory":
+    if keys.store.address == "memory":
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     async with at_store(place, keys) as at:
         yield Participants(at.sessions.store, at.sessions.keyring)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from ...core.errors import ConfigurationError
@@ -82,13 +83,22 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]
 
 
 class Problems:
-    """Collects mistakes and warnings; each is reported once, in the order of the file."""
+    """Collects mistakes and warnings; each is reported once, in the order of the file.
 
-    __slots__ = ("_error", "_file", "_mistakes", "_warnings")
+    `folder` is what paths in the file are relative to; `error` is raised with the mistakes.
+    """
 
-    def __init__(self, file: str, error: type[ConfigurationError] = ConfigurationError) -> None:
-        """Begin with none; each line begins with `file`, and `error` is raised with them."""
+    __slots__ = ("_error", "_file", "_mistakes", "_warnings", "folder")
+
+    def __init__(
+        self,
+        file: str,
+        folder: Path = Path(),
+        error: type[ConfigurationError] = ConfigurationError,
+    ) -> None:
+        """Begin with none; each line begins with `file`."""
         self._file = file
+        self.folder = folder
         self._error = error
         self._mistakes: dict[tuple[Position, str, str], str] = {}
         self._warnings: dict[tuple[Position, str, str], str] = {}
@@ -102,6 +112,10 @@ class Problems:
     def count(self) -> int:
         """How many mistakes there are."""
         return len(self._mistakes)
+
+    def within(self, *sections: str) -> bool:
+        """Tell whether there is a mistake in one of these sections of the file."""
+        return any(path.startswith(sections) for _, path, _ in self._mistakes)
 
     def add(self, place: Place, message: str, hint: str = "") -> None:
         """Add a mistake at a place, with a hint how to fix it."""

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from ...config.schema.roots.shares import MOST_SHARES
+from ...config.settings.roots.shares import MOST_SHARES
 from ...core.crypto import base64url
 from ...core.crypto.secret import Secret
 from ...core.errors import KeyringError

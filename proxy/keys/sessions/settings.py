@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...config.settings import PACKAGE_MAX_AGE, KeySettings
+from ...config.settings import KeySettings
+from ...config.settings import SessionSettings as Declared
+from ...config.settings.keys import MOST_TTL
 from ...core.crypto.session_cipher import Session
 from ...core.errors import ConfigurationError
 from ..stores import store
@@ -14,7 +16,8 @@ SessionMode = Literal["durable", "ephemeral"]
 
 MAX_SKEW_SECONDS: Final = store.MAX_SKEW_SECONDS
 """How far the clock of another process may be ahead of ours."""
-MAX_AGE_SECONDS: Final = 24 * 3600
+MAX_AGE_SECONDS: Final = int(MOST_TTL)
+_USUAL: Final = Declared()
 # With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
 # spend this many under one session key without counting together.
 MAX_MESSAGES: Final = 1 << 22
@@ -29,22 +32,22 @@ class SessionSettings:
     longer than `package_max_age`, whoever made it.
     """
 
-    ttl: int = 3600
-    grace: int = 3600
+    ttl: int = int(_USUAL.ttl)
+    grace: int = int(_USUAL.grace)
     max_messages: int = MAX_MESSAGES
     max_scopes: int = 10_000
     store_timeout: float = 0.25
-    revocation_max_age: float = 30.0
-    package_max_age: float = PACKAGE_MAX_AGE
+    revocation_max_age: float = _USUAL.revocation_max_age
+    package_max_age: float = _USUAL.package_max_age
 
     @classmethod
     def of(cls, keys: KeySettings) -> SessionSettings:
         """Return what the configuration says."""
         return cls(
-            ttl=int(keys.ttl),
-            grace=int(keys.grace),
-            revocation_max_age=keys.revocation_max_age,
-            package_max_age=keys.package_max_age,
+            ttl=int(keys.sessions.ttl),
+            grace=int(keys.sessions.grace),
+            revocation_max_age=keys.sessions.revocation_max_age,
+            package_max_age=keys.sessions.package_max_age,
         )
 
 

@@ -104,7 +104,7 @@ def _sqlite(place: StorePlace) -> Store:
 async def _check_sqlite(check: StoreCheck) -> tuple[Finding, ...]:
     from .sqlite_file import SqliteFile  # noqa: PLC0415 - only who uses it pays for it
 
-    path = _path(check.keys.store)
+    path = _path(check.keys.store.address)
     await asyncio.to_thread(lambda: SqliteFile(path, check.clock).close())
     return (Finding("sqlite", "ok", f"{path} can be used."),)
 
@@ -125,14 +125,18 @@ def _redis(place: StorePlace) -> Store:
 
 async def _check_redis(check: StoreCheck) -> tuple[Finding, ...]:
     keys = check.keys
-    if not isinstance(keys.store_options, RedisSettings):
+    if not isinstance(keys.store.options, RedisSettings):
         return ()
     try:
         from .redis.check import examined  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         raise _without_redis(missing) from None
     return await examined(
-        keys.store_options, check.environ, keys.mode, clock=check.clock, seconds=check.seconds
+        keys.store.options,
+        check.environ,
+        keys.sessions.mode,
+        clock=check.clock,
+        seconds=check.seconds,
     )
 
 
@@ -180,7 +184,7 @@ async def check_store(
 
     `clock` returns seconds since 1970. A store that cannot be used is a finding, not an error.
     """
-    kind = keys.store.partition(":")[0]
+    kind = keys.store.address.partition(":")[0]
     check = STORES[kind].check
     if check is None:
         return ()

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from ...config.declared.addresses import Secret
+from ...config.declared.kinds import File
 from ...config.load import load, place_of
-from ...config.schema.addresses import Files
 from ...config.schema.tables import Fields
 from ...config.settings import ListenerSettings, OriginalPort, SecretReference
 from ...config.yaml import nodes as yaml
@@ -58,22 +59,20 @@ _MEMBER: Final = "name one, as in `/notes/{id}`"
 _METHOD: Final = "for example `PUT /notes/{id}`"
 
 
-def read_backend(
-    place: yaml.Place, files: Files, environ: Mapping[str, str], problems: Problems
-) -> Http | None:
+def read_backend(place: yaml.Place, environ: Mapping[str, str], problems: Problems) -> Http | None:
     """Return the backend; None after reporting what is wrong.
 
     Raises ConfigurationError with the mistakes of the configuration that it names.
     """
     fields = Fields(place, http_keys.HTTP, problems)
-    headers = _headers(fields.get("headers"), files, problems)
+    headers = _headers(fields.get("headers"), problems)
     named = fields.get("config")
-    path = None if named is None else files.path(named, problems)
+    path = None if named is None else File().read(named, problems)
     if named is None or path is None:
         return None
     settings = load(path, environ).settings
     chosen = _listener(fields, settings.listeners, problems)
-    if settings.keys.mode == "ephemeral":
+    if settings.keys.sessions.mode == "ephemeral":
         where = place_of(path, environ, ("keys", "sessions", "mode"))
         problems.add(
             named, f"{where}: what is stored is sealed by sessions of mode `durable`", "write it"
@@ -102,7 +101,7 @@ def _listener(
 
 
 def _headers(
-    place: yaml.Place | None, files: Files, problems: Problems
+    place: yaml.Place | None, problems: Problems
 ) -> tuple[tuple[str, str | SecretReference], ...]:
     if place is None:
         return ()
@@ -121,7 +120,7 @@ def _headers(
         elif isinstance(node, yaml.Scalar):
             found += _visible(key.text, at, problems)
         else:
-            secret = files.secret(at, problems)
+            secret = Secret().read(at, problems)
             found += [] if secret is None else [(key.text, secret)]
     return tuple(found)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...config.declared.addresses import SECRET
 from ...config.schema import tables
-from ...config.schema.addresses import SECRET
+from ...config.schema.declarations import tables_of
 from ...config.schema.tables import Key, Schema, Table
 from ...core.crypto.token import FORMS
 from ...core.rules.model import PARTS
@@ -223,7 +224,8 @@ JOB: Final = Table(
     alternatives=(("tables",), ("collections",)),
 )
 TABLES: Final = (
-    JOB, PLACE, MYSQL, HTTP, SECRET, TABLE, COLUMN, FORMER, NAME, COLLECTION, PAGING, GUARD,
+    JOB, PLACE, MYSQL, HTTP, *tables_of(SECRET), TABLE, COLUMN, FORMER, NAME, COLLECTION, PAGING,
+    GUARD,
 )  # fmt: skip
 
 

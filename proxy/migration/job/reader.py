@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
-from ...config.rules.option_reader import bind as read_bind
-from ...config.schema.addresses import Files
+from ...config.declared.addresses import Secret
+from ...config.declared.kinds import File
+from ...config.rules.options import BIND
 from ...config.schema.tables import Fields
 from ...config.yaml import composer
 from ...config.yaml import nodes as yaml
@@ -60,7 +61,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
 
     `environ` has the values of `${env:NAME}`. Nothing is connected to, opened or changed.
     """
-    problems = Problems(str(path), JobError)
+    problems = Problems(str(path), Path.cwd() / path.parent, JobError)
     content = composer.read(path, problems)
     problems.raise_if_any()
     asked = _Asked(environ)
@@ -68,7 +69,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
     job = None
     if root is not None:
         digest = hashlib.sha256((content or "").encode()).hexdigest()
-        reader = _Job(Files(Path.cwd() / path.parent), asked, problems)
+        reader = _Job(asked, problems)
         job = reader.read(yaml.Place(root, ""), digest)
     problems.raise_if_any()
     if job is None:
@@ -104,7 +105,6 @@ class _Asked(Mapping[str, str]):
 class _Job:
     """Reads a job; `environ` is for the configuration that it may name."""
 
-    files: Files
     environ: Mapping[str, str]
     problems: Problems
 
@@ -150,27 +150,27 @@ class _Job:
         return Job(http, tuple(one for one in read if one is not None), digest)
 
     def _place(self, place: yaml.Place) -> Place | None:
-        files, problems = self.files, self.problems
+        problems = self.problems
         fields = Fields(place, job_keys.PLACE, problems)
         kind = fields.alternative(problems)
         if kind == "pipe":
             word = choice(fields["pipe"], PIPE_FORMATS, problems)
             return None if word is None else Pipe(cast("PipeFormat", word))
         if kind == "sqlite":
-            file = files.path(fields["sqlite"], problems)
+            file = File().read(fields["sqlite"], problems)
             return None if file is None else Sqlite(file)
         if kind == "postgresql":
-            return _postgresql(fields, files, problems)
+            return _postgresql(fields, problems)
         if kind == "mysql":
-            return _mysql(fields, files, problems)
+            return _mysql(fields, problems)
         if kind is None:
             return None
         from .http_reader import read_backend  # noqa: PLC0415 - rules take memory
 
-        return read_backend(fields[kind], files, self.environ, problems)
+        return read_backend(fields[kind], self.environ, problems)
 
 
-def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | None:
+def _postgresql(fields: Fields, problems: Problems) -> Place | None:
     place, secret = fields["postgresql"], fields.get("password")
     address = text(place, problems)
     if address is not None and _PASSWORD.search(address):
@@ -181,16 +181,16 @@ def _postgresql(fields: Fields, files: Files, problems: Problems) -> Place | Non
             "a password must not be written in the file; write `password: {file: path}`",
         )
         return None
-    password = None if secret is None else files.secret(secret, problems)
+    password = None if secret is None else Secret().read(secret, problems)
     return None if address is None else Postgresql(address, password)
 
 
-def _mysql(around: Fields, files: Files, problems: Problems) -> Place | None:
+def _mysql(around: Fields, problems: Problems) -> Place | None:
     fields = Fields(around["mysql"], job_keys.MYSQL, problems)
     port, ca, secret = fields.get("port"), fields.get("ca"), around.get("password")
     database, user = text_of(fields, "database", problems), text_of(fields, "user", problems)
     number = None if port is None else whole(port, problems, low=1, high=65535)
-    password = None if secret is None else files.secret(secret, problems)
+    password = None if secret is None else Secret().read(secret, problems)
     if database is None or user is None:
         return None
     return Mysql(
@@ -200,7 +200,7 @@ def _mysql(around: Fields, files: Files, problems: Problems) -> Place | None:
         user,
         password,
         text_of(fields, "socket", problems),
-        None if ca is None else files.path(ca, problems),
+        None if ca is None else File().read(ca, problems),
     )
 
 
@@ -326,7 +326,7 @@ class _Names:
     def bound(self, fields: Fields, given: Binding) -> Binding:
         """Return the parts that `bind` names; without it, those of the default."""
         place = fields.get("bind")
-        said = None if place is None else read_bind(fields, self.problems)
+        said = None if place is None else BIND.read(place, self.problems)
         parts: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
         if said is not None and place is not None:
             parts = said.parts

@@ -144,7 +144,7 @@ def secrets_to_json(settings: Settings) -> str:
 
     Empty where operators hand in no shares: then it has had all of them since it was spawned.
     """
-    if all(one.kind != "shares" for one in settings.keys.roots):
+    if all(one.kind != "shares" for one in settings.keys.keyring.roots):
         return ""
     data = passphrase.handed_over()
     try:

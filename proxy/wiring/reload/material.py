@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
+from ...config.values import files_in
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import RootUnavailable
 from ...keys.keyring.file import read_keyring
@@ -21,7 +22,7 @@ from ...keys.keyring.roots import passphrase, serving
 from ...keys.keyring.roots.opening import RootRefusal
 from ...keys.keyring.roots.provider import RootName
 from ...traffic import tls
-from .config_files import Fingerprint, fingerprint, keyring_files, tls_files
+from .config_files import Fingerprint, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def ask_root(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, R
     Raises RootUnavailable or KeyringError.
     """
     at, wall = since_boot(), time.time()  # of the question: a lease counts from there
-    opened = read_keyring(settings.keys.keyring, serving(settings.keys, environ))
+    opened = read_keyring(settings.keys.keyring.file, serving(settings.keys, environ))
     return opened.keyring, RootAnswer(opened.by, opened.refusals, at, wall)
 
 
@@ -110,10 +111,10 @@ def since_boot() -> float:
 def _keyring(
     settings: Settings, environ: Mapping[str, str], old: Material | None
 ) -> tuple[Keyring, RootAnswer, Fingerprint, float]:
-    files = fingerprint(keyring_files(settings))
+    files = fingerprint(files_in(settings.keys.keyring))
     same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
     # The old answer of a root with a lease may be of before a renewal, or of before its end.
-    asked = settings.keys.lease is not None or serving(settings.keys, environ).services
+    asked = settings.keys.keyring.lease is not None or serving(settings.keys, environ).services
     if old is not None and same and not asked:
         return old.keyring, old.root, files, 0.0
     began = time.monotonic()
@@ -140,14 +141,14 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in needed:
         if name is not None:
             passphrase.passphrase(name)
-    for secret in (one for root in settings.keys.roots for one in root.secrets):
+    for secret in (one for root in settings.keys.keyring.roots for one in root.secrets):
         if secret.env is not None and secret.env not in needed:
             passphrase.forget(secret.env)
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:
-    files = fingerprint(tls_files(settings.tls))
-    upstream_files = fingerprint(tls_files(settings.upstream_tls))
+    files = fingerprint(files_in(settings.tls))
+    upstream_files = fingerprint(files_in(settings.upstream_tls))
     made = ListenerMaterial(
         settings,
         RuleTable(settings.rules, pass_unmatched=settings.pass_unmatched),

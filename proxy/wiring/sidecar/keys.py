@@ -58,9 +58,9 @@ class SidecarKeys:
         self._environ = environ
         self._clock = clock
         self.store: Store = open_store(
-            settings.keys.store,
+            settings.keys.store.address,
             time.monotonic,
-            options=settings.keys.store_options,
+            options=settings.keys.store.options,
             environ=environ,
         )
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
@@ -74,7 +74,7 @@ class SidecarKeys:
             clock=clock,
             random=os.urandom,
             notice=self._report_store_failure,
-            mode=settings.keys.mode,
+            mode=settings.keys.sessions.mode,
             key_events=self._key_events,
         )
         self.watch = KeyringWatch(

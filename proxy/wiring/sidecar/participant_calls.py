@@ -32,7 +32,7 @@ class ParticipantCalls:
     ) -> ParticipantResult:
         """Run a call; it raises what `ParticipantOperations.run` does."""
         settings = self._settings()
-        path, log = settings.keys.keyring, log_of(settings, self._reporter, self._clock)
+        path, log = settings.keys.keyring.file, log_of(settings, self._reporter, self._clock)
         key = audit_key(keyring.record_key)
 
         async def write(event: str, values: Mapping[str, str]) -> None:

@@ -69,7 +69,7 @@ class RootLease:
     @property
     def left(self) -> float | None:
         """How many seconds of the lease are left; None without a lease."""
-        lease = self._settings.keys.lease
+        lease = self._settings.keys.keyring.lease
         return None if lease is None else max(0.0, self._answer.at + lease - since_boot())
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class RootLease:
         samples.add(table.ROOT_OPENED_AT, answer.wall, labels=(answer.by.kind,))
         refused = {one.root.kind for one in answer.refusals}
         refused |= {answer.by.kind} if answer.away else set()
-        for kind in {one.kind for one in self._settings.keys.roots}:
+        for kind in {one.kind for one in self._settings.keys.keyring.roots}:
             samples.add(table.ROOT_REFUSED, int(kind in refused), labels=(kind,))
         if left is not None:
             samples.add(table.ROOT_LEASE_LEFT, left)
@@ -128,7 +128,7 @@ class RootLease:
 
     def _wait(self) -> float | None:
         """Return the seconds until the root is asked again, or the lease ends; None: never."""
-        lease, left = self._settings.keys.lease, self.left
+        lease, left = self._settings.keys.keyring.lease, self.left
         if lease is None or left is None:
             return None
         if self._ended:

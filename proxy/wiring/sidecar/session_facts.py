@@ -61,16 +61,16 @@ def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
         return
     kind = kind_of(keys)
     if store.breaker.state != "closed":
-        text = f"{kind} does not answer: {_WITHOUT_STORE[keys.mode]}"
+        text = f"{kind} does not answer: {_WITHOUT_STORE[keys.sessions.mode]}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - the check's own `ok`
     elif sessions.clock.off:
         yield Check("store", True, _clock_text(sessions, kind), degraded=True)  # noqa: FBT003 - see above
     elif kind == "redis" and not store.subscribed:
-        within = f"{keys.revocation_max_age:g} s"
+        within = f"{keys.sessions.revocation_max_age:g} s"
         text = f"{kind} answers, but without a subscription: revocations arrive within {within}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - see above
     else:
-        yield Check("store", True, f"{kind} answers, {keys.mode}")  # noqa: FBT003 - see above
+        yield Check("store", True, f"{kind} answers, {keys.sessions.mode}")  # noqa: FBT003 - see above
 
 
 def _clock_text(sessions: Sessions, kind: str) -> str:
@@ -148,7 +148,7 @@ def status(sessions: Sessions) -> dict[str, Any]:
 
 def kind_of(keys: KeySettings) -> str:
     """Return the kind of the store, without its address, which may be confidential."""
-    return keys.store.partition(":")[0]
+    return keys.store.address.partition(":")[0]
 
 
 def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
@@ -157,8 +157,8 @@ def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
         return
     samples.add(table.SESSION_CREATED, dates.created)
     samples.add(table.SESSION_DUE, dates.due)
-    if keys.mode == "ephemeral":
-        samples.add(table.SESSION_EXPIRY, dates.due + keys.grace)
+    if keys.sessions.mode == "ephemeral":
+        samples.add(table.SESSION_EXPIRY, dates.due + keys.sessions.grace)
 
 
 def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:

@@ -374,7 +374,7 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
     """Report that a keyring was opened."""
     reporter.report(
         "keyring.opened",
-        file=str(material.settings.keys.keyring),
+        file=str(material.settings.keys.keyring.file),
         root=material.root.by.kind,
         keyring=shown(material.keyring.id),
         generation=material.keyring.generation,

@@ -157,13 +157,13 @@ class Supervisor:
         """
         settings = source.loaded.settings
         roots = serving(settings.keys, self._environ)
-        secrets = (one for root in settings.keys.roots for one in root.secrets)
+        secrets = (one for root in settings.keys.keyring.roots for one in root.secrets)
         first = source is self._source
         kept = any(secret.env is not None for secret in secrets)
-        handed_in = any(one.kind == "shares" for one in settings.keys.roots)
+        handed_in = any(one.kind == "shares" for one in settings.keys.keyring.roots)
         if (first and roots.services) or kept or handed_in:
             try:
-                opened = await asyncio.to_thread(open_keyring, settings.keys.keyring, roots)
+                opened = await asyncio.to_thread(open_keyring, settings.keys.keyring.file, roots)
             except RootUnavailable:
                 if first:
                     raise

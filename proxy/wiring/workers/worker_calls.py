@@ -95,13 +95,13 @@ class WorkerOperations:
 
         Raises OperatorError where the workers have ephemeral sessions and no store in common.
         """
-        workers = self._sharing() if self._keys().mode == "ephemeral" else self._workers()
+        workers = self._sharing() if self._keys().sessions.mode == "ephemeral" else self._workers()
         results = await _first_answer(workers, "values", call.to_json())
         return [ValueResult(*one) for one in results]
 
     @property
     def _shared(self) -> bool:
-        return self._keys().store != "memory"
+        return self._keys().store.address != "memory"
 
     def _workers(self) -> Sequence[WorkerProcess]:
         workers = self._running()

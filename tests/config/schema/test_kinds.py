@@ -9,9 +9,16 @@ import pytest
 from proxy.admin.redacted_settings import redacted
 from proxy.config.schema.json_schema import schema
 from proxy.config.schema.reference_page import page
-from proxy.config.schema.root_kinds import ROOT_KINDS
-from proxy.config.schema.store_kinds import STORE_KINDS
-from proxy.config.settings import KeySettings, RootSettings, SecretReference, Settings
+from proxy.config.settings import (
+    KeyringSettings,
+    KeySettings,
+    RootSettings,
+    SecretReference,
+    Settings,
+)
+from proxy.config.settings.root_kinds import ROOT_KINDS
+from proxy.config.settings.store import STORE_KINDS
+from proxy.config.values import files_in
 from proxy.keys.keyring.roots import ROOTS
 from proxy.keys.stores import STORES
 
@@ -55,18 +62,24 @@ ROOT = RootSettings(
 
 def test_files_and_secrets_are_found_wherever_they_are_in_the_options() -> None:
     assert ROOT.secrets == (SecretReference(env="TOKEN"), SecretReference(file=Path("/token")))
-    assert ROOT.files == (Path("/ca.pem"), Path("/token"))
+    assert files_in(ROOT) == (Path("/ca.pem"), Path("/token"))
 
 
 def test_the_admin_api_shows_every_option_and_of_secrets_the_reference() -> None:
-    shown = json.loads(json.dumps(redacted(Settings(KeySettings(Path("/k.jwe"), (ROOT,)), ()))))
+    shown = json.loads(
+        json.dumps(redacted(Settings(KeySettings(KeyringSettings(Path("/k.jwe"), (ROOT,))), ())))
+    )
 
     assert shown["keys"]["keyring"] == {
         "file": "/k.jwe",
-        "key": {
-            "address": "https://kms:8200",
-            "names": ["a", "b"],
-            "ca": "/ca.pem",
-            "tokens": [{"env": "TOKEN"}, {"file": "/token"}],
-        },
+        "roots": [
+            {
+                "key": {
+                    "address": "https://kms:8200",
+                    "names": ["a", "b"],
+                    "ca": "/ca.pem",
+                    "tokens": [{"env": "TOKEN"}, {"file": "/token"}],
+                }
+            }
+        ],
     }

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.roots.vault import (
+from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.vault import (
     AppRoleLogin,
     CertificateLogin,
     JwtLogin,
+    KubernetesLogin,
     TokenLogin,
     VaultLogin,
     VaultOptions,
 )
-from proxy.config.settings import SecretReference
 from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
@@ -30,7 +31,7 @@ def with_vault(options: str) -> str:
 
 def options_of(options: str) -> object:
     """Return what the options load as."""
-    (root,) = loaded(with_vault(options)).settings.keys.roots
+    (root,) = loaded(with_vault(options)).settings.keys.keyring.roots
     assert root.kind == "vault"
     return root.options
 
@@ -42,20 +43,20 @@ SERVER = "address: 'https://vault.example:8200/', key: sealyard"
     ("written", "login"),
     [
         ("token: {file: token}", TokenLogin(TOKEN)),
-        ("kubernetes: {role: r}", JwtLogin("kubernetes", "r", ACCOUNT)),
+        ("kubernetes: {role: r}", KubernetesLogin("r", ACCOUNT)),
         (
             "kubernetes: {role: r, mount: k8s/eu, token: t}",
-            JwtLogin("k8s/eu", "r", str(FOLDER / "t")),
+            KubernetesLogin("r", str(FOLDER / "t"), "k8s/eu"),
         ),
-        ("jwt: {role: r, token: /run/jwt}", JwtLogin("jwt", "r", "/run/jwt")),
-        ("approle: {role_id: i, secret_id: {file: token}}", AppRoleLogin("approle", "i", TOKEN)),
+        ("jwt: {role: r, token: /run/jwt}", JwtLogin("r", "/run/jwt", "jwt")),
+        ("approle: {role_id: i, secret_id: {file: token}}", AppRoleLogin("i", TOKEN, "approle")),
         (
             "cert: {cert: c.pem, key: c.key}",
-            CertificateLogin("cert", FOLDER / "c.pem", FOLDER / "c.key"),
+            CertificateLogin(FOLDER / "c.pem", FOLDER / "c.key"),
         ),
         (
             "cert: {cert: c.pem, key: c.key, role: r, mount: /tls/}",
-            CertificateLogin("tls", FOLDER / "c.pem", FOLDER / "c.key", "r"),
+            CertificateLogin(FOLDER / "c.pem", FOLDER / "c.key", "r", "tls"),
         ),
     ],
 )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.cli.support.steps import judged
 from proxy.config.settings import (
+    KeyringSettings,
     KeySettings,
     ListenerSettings,
     Settings,
@@ -60,7 +61,7 @@ def settings(*rules: Rule) -> Settings:
         pass_unmatched=True,
         rules=rules,
     )
-    return Settings(KeySettings(Path("k"), ()), (listener,))
+    return Settings(KeySettings(KeyringSettings(Path("k"), ())), (listener,))
 
 
 def samples(messages: int = 0, *refusals: tuple[str, int], rule: str = "r") -> Samples:

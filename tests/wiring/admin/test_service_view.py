@@ -8,7 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.config.settings import KeySettings, RootSettings, SecretReference
+from proxy.config.settings import (
+    KeyringSettings,
+    KeySettings,
+    RootSettings,
+    SecretReference,
+    StoreSettings,
+)
 from proxy.core.crypto.context import Scope
 from proxy.keys.operations.session_calls import SessionCall, SessionResult
 from proxy.telemetry.metrics import table
@@ -17,7 +23,10 @@ from proxy.wiring.admin.service_view import Carrier, ServiceView
 from proxy.wiring.reload.reload import Reloader
 from tests.factories import Ear
 
-KEYS = KeySettings(Path("keyring"), (RootSettings("file", SecretReference(env="X")),), "redis:")
+KEYS = KeySettings(
+    KeyringSettings(Path("keyring"), (RootSettings("file", SecretReference(env="X")),)),
+    StoreSettings("redis:"),
+)
 
 
 class OneResult:

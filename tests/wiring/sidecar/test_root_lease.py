@@ -36,7 +36,8 @@ class Case:
 
 def of_seconds(material: Material, seconds: float) -> Material:
     """Return the material with a lease of so many seconds."""
-    keys = replace(material.settings.keys, lease=seconds)
+    keys = material.settings.keys
+    keys = replace(keys, keyring=replace(keys.keyring, lease=seconds))
     return replace(material, settings=replace(material.settings, keys=keys))
 
 

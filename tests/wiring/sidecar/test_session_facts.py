@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.settings import KeySettings, RootSettings, SecretReference
+from proxy.config.settings import (
+    KeyringSettings,
+    KeySettings,
+    RootSettings,
+    SecretReference,
+    SessionSettings,
+    StoreSettings,
+)
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode
@@ -33,7 +40,9 @@ ROOT = RootSettings("file", SecretReference(env="X"))
 
 
 def the_keys(store: str = "redis", mode: SessionMode = "durable") -> KeySettings:
-    return KeySettings(Path("keyring"), (ROOT,), store, mode)
+    return KeySettings(
+        KeyringSettings(Path("keyring"), (ROOT,)), StoreSettings(store), SessionSettings(mode)
+    )
 
 
 def the_checks(world: World, keys: KeySettings) -> dict[str, Check]:
@@ -164,4 +173,7 @@ async def test_ephemeral_sessions_have_a_hard_end() -> None:
     keys = the_keys("memory", "ephemeral")
     samples = counted(world, keys)
 
-    assert samples.value(table.SESSION_EXPIRY) == samples.value(table.SESSION_DUE) + keys.grace
+    assert (
+        samples.value(table.SESSION_EXPIRY)
+        == samples.value(table.SESSION_DUE) + keys.sessions.grace
+    )

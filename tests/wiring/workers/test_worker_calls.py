@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from proxy.config.settings import KeyringSettings, KeySettings, StoreSettings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import (
     KeysFull,
@@ -23,7 +25,7 @@ from proxy.wiring.ipc.channel import error_from_json, error_to_json
 from proxy.wiring.workers.worker_calls import WorkerOperations, WorkersChange
 
 SCOPE = Scope("clinic", "c1")
-SHARED = SimpleNamespace(store="redis", mode="durable")
+SHARED = KeySettings(KeyringSettings(Path("keyring"), ()), StoreSettings("redis"))
 
 
 class Worker:

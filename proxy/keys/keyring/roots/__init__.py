@@ -63,8 +63,8 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
 
 def configured(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
     """Return the roots of a configuration; raise KeyringError for one that is there twice."""
-    listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.roots)
-    return Roots(listed, keys.keyring_id)
+    listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.keyring.roots)
+    return Roots(listed, keys.keyring.id)
 
 
 def serving(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
@@ -73,4 +73,4 @@ def serving(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
     Any other would make a withdrawal by the first one's owner void.
     """
     roots = configured(keys, environ)
-    return roots if keys.lease is None else replace(roots, listed=roots.listed[:1])
+    return roots if keys.keyring.lease is None else replace(roots, listed=roots.listed[:1])

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from ....config.schema.roots.aws_kms import AwsKmsOptions
+from ....config.settings.roots.aws_kms import AwsKmsOptions
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from .aws_credentials import CredentialChain, domain

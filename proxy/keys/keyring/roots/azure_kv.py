@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from ....config.schema.roots.azure_kv import AzureKvOptions
+from ....config.settings.roots.azure_kv import AzureKvOptions
 from ....core.crypto import base64url
 from ....core.errors import KeyringError
 from ....process.fitness import Finding

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from ....config.schema.roots.gcp_kms import GcpKmsOptions
+from ....config.settings.roots.gcp_kms import GcpKmsOptions
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from .key_service import Answer, call, read_token, trusting

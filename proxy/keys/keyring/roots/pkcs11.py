@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
 
-from ....config.schema.roots.pkcs11 import Pkcs11Options
+from ....config.settings.roots.pkcs11 import Pkcs11Options
 from ....core.crypto import base64url
 from ....core.errors import KeyringError
 from ....process import child_process

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from ....config.schema.roots.shares import MOST_SHARES, SharesOptions
+from ....config.settings.roots.shares import MOST_SHARES, SharesOptions
 from ....core.crypto import shamir
 from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError

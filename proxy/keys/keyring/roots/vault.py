@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from ....config.schema.roots.vault import TokenLogin, VaultOptions
+from ....config.settings.roots.vault import TokenLogin, VaultOptions
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from . import vault_rights

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ....config.schema.roots.vault import (
+from ....config.settings.roots.vault import (
     AppRoleLogin,
     CertificateLogin,
     JwtLogin,

@@ -16,8 +16,8 @@ from typing import Any, Final
 import pytest
 import trustme
 
-from proxy.config.schema.roots.vault import TokenLogin, VaultLogin, VaultOptions
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.vault import TokenLogin, VaultLogin, VaultOptions
 from proxy.keys.keyring.roots.key_service import Answer, call
 from proxy.keys.keyring.roots.vault import VaultRoot
 from tests.servers import PATIENCE_SECONDS, await_port, free_port

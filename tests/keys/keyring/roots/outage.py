@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import create
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot

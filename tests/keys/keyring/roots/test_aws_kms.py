@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.schema.roots.aws_kms import AwsKmsOptions
+from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import keyring as keyrings
 from proxy.keys.keyring.file import create_keyring

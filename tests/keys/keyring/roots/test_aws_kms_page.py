@@ -25,10 +25,10 @@ def blocks(language: str) -> list[str]:
 
 def test_the_configuration_loads_with_the_pin_that_the_page_adds() -> None:
     first, pin = blocks("yaml")
-    (root,) = loaded(first + LISTENERS).settings.keys.roots
+    (root,) = loaded(first + LISTENERS).settings.keys.keyring.roots
     assert root.kind == "aws-kms"
     keys = loaded(first + pin + LISTENERS).settings.keys
-    assert keys.keyring_id == "lXJ6nQm9bTq0x3VfYkR2dA"
+    assert keys.keyring.id == "lXJ6nQm9bTq0x3VfYkR2dA"
 
 
 def test_the_policy_allows_the_one_call_of_a_process_under_its_context() -> None:

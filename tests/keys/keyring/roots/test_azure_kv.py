@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.config.schema.roots.azure_kv import AzureKvOptions
+from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.core.crypto import base64url
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring.roots.azure_kv import AzureKvRoot

@@ -13,7 +13,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.config.schema.roots.gcp_kms import GcpFederation, GcpKmsOptions
+from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot, crc32c
 from tests.contracts import root_service

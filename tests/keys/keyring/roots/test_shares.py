@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config.schema.roots.shares import SharesOptions
+from proxy.config.settings.roots.shares import SharesOptions
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import share
 from proxy.keys.keyring.roots import passphrase

@@ -17,12 +17,12 @@ import trustme
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from proxy.config.schema.roots.vault import (
+from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.vault import (
     AppRoleLogin,
     CertificateLogin,
     JwtLogin,
 )
-from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring.roots.key_service import MOST_ANSWER
 from proxy.keys.keyring.roots.vault import VaultRoot
@@ -245,7 +245,7 @@ def test_an_approle_logs_in(bao: OpenBao, maker: VaultRoot, tmp_path: Path) -> N
     secret = tmp_path / "secret_id"
     secret.write_text(bao.done(f"{role}/secret-id", {})["secret_id"])
     secret.chmod(0o600)
-    root = bao.root(AppRoleLogin("approle", role_id, SecretReference(file=secret)))
+    root = bao.root(AppRoleLogin(role_id, SecretReference(file=secret)))
     members = maker.wrap(CANARY, ID)
 
     assert root.unwrap(members, ID) == CANARY
@@ -262,7 +262,7 @@ def test_the_token_of_a_login_ends_with_the_call(
     secret = tmp_path / "secret_id"
     secret.write_text(bao.done("auth/short/role/sidecar/secret-id", {})["secret_id"])
     secret.chmod(0o600)
-    root = bao.root(AppRoleLogin("short", role_id, SecretReference(file=secret)))
+    root = bao.root(AppRoleLogin(role_id, SecretReference(file=secret), "short"))
     members = maker.wrap(CANARY, ID)
     before = len(bao.done("auth/token/accessors", None, "LIST")["keys"])
     for _ in range(3):
@@ -291,7 +291,7 @@ def test_a_jwt_of_an_issuer_logs_in(bao: OpenBao, maker: VaultRoot, tmp_path: Pa
         role | {"bound_audiences": ["vault"], "bound_subject": "spiffe://clinic/shop"},
     )
     claims = {"iss": "spire", "aud": "vault", "sub": "spiffe://clinic/shop"}
-    root = bao.root(JwtLogin("jwt", "sidecar", str(token)))
+    root = bao.root(JwtLogin("sidecar", str(token), "jwt"))
     members = maker.wrap(CANARY, ID)
     token.write_text(a_jwt(key, **claims))
 
@@ -347,13 +347,13 @@ def test_a_service_account_logs_in(bao: OpenBao, maker: VaultRoot, tmp_path: Pat
             "token_policies": "opener",
         }
         bao.done("auth/kubernetes/role/sidecar", role)
-        root = bao.root(JwtLogin("kubernetes", "sidecar", str(token)))
+        root = bao.root(JwtLogin("sidecar", str(token), "kubernetes"))
         token.write_text(good)
         assert root.unwrap(members, ID) == CANARY
         token.write_text(a_jwt(a_key(), **claims))
         assert "does not accept the token" in refusal(lambda: root.unwrap(members, ID))
         token.write_text(good)
-        other = bao.root(JwtLogin("kubernetes", "another", str(token)))
+        other = bao.root(JwtLogin("another", str(token), "kubernetes"))
         assert "role `another` is missing" in refusal(lambda: other.unwrap(members, ID))
 
 
@@ -362,7 +362,7 @@ def client_certificate(authority: trustme.CA, folder: Path) -> CertificateLogin:
     issued.cert_chain_pems[0].write_to_path(folder / "client.pem")
     issued.private_key_pem.write_to_path(folder / "client.key")
     (folder / "client.key").chmod(0o600)
-    return CertificateLogin("cert", folder / "client.pem", folder / "client.key")
+    return CertificateLogin(folder / "client.pem", folder / "client.key")
 
 
 def test_a_client_certificate_logs_in(bao: OpenBao, maker: VaultRoot, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_client_certificate_logs_in(bao: OpenBao, maker: VaultRoot, tmp_path: 
     members = maker.wrap(CANARY, ID)
 
     for role_name in ("", "sidecar"):
-        named = CertificateLogin("cert", login.cert, login.key, role_name)
+        named = CertificateLogin(login.cert, login.key, role_name)
         assert bao.root(named, **tls).unwrap(members, ID) == CANARY
     stranger = client_certificate(trustme.CA(), tmp_path)
     assert "no role accepts" in refusal(lambda: bao.root(stranger, **tls).unwrap(members, ID))
@@ -396,7 +396,7 @@ def test_a_mount_that_is_not_there_is_named(
     token = tmp_path / "token"
     token.write_text("a.b.c")
     for attempt, named in (
-        (bao.root(JwtLogin("nowhere", "sidecar", str(token))), "auth/nowhere"),
+        (bao.root(JwtLogin("sidecar", str(token), "nowhere")), "auth/nowhere"),
         (bao.root(bao.login(tmp_path / "all", "root"), mount="nowhere"), "nowhere/sealyard"),
     ):
         reason = refusal(lambda attempt=attempt: attempt.unwrap({"ct": "vault:v1:AAAA"}, ID))  # type: ignore[misc] # it binds the loop's
@@ -563,7 +563,7 @@ def test_a_login_that_gives_nothing_has_a_reason_and_shows_nothing(
     token = tmp_path / "token"
     token.write_text("canary-of-a-service-account")
     with double(status, body, bao.url) as (url, asked):
-        root = bao.root(JwtLogin("kubernetes", "sidecar", str(token)), address=url)
+        root = bao.root(JwtLogin("sidecar", str(token), "kubernetes"), address=url)
         assert reason in refusal(lambda: root.unwrap({"ct": "vault:v1:AAAA"}, ID))
         assert "canary" not in repr(root)
     assert asked == ["/v1/auth/kubernetes/login"]
