@@ -1,4 +1,4 @@
-"""The reference page of the configuration, generated from the tables that the loader uses.
+"""The reference page of the configuration, made from the declarations of its keys.
 
 `python -m proxy.config.schema.reference_page` writes it to docs/reference/configuration.md.
 """

@@ -1,7 +1,4 @@
-"""Tables of keys, and mappings read by them.
-
-The loader, the JSON Schema and the reference page all use the same tables.
-"""
+"""Tables of keys, as the JSON Schema and the reference show them; job files are read by them."""
 
 from __future__ import annotations
 

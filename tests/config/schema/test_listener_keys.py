@@ -10,16 +10,15 @@ from proxy.config.schema.json_schema import TABLES
 from proxy.config.settings import ClientClose
 from tests.config.builders import changed, loaded, problems_of
 
-LIMITS, TIMEOUTS = ([one for one in TABLES if one.name == name] for name in ("limits", "timeouts"))
+
+def _defaults(table: str) -> str:
+    """Return the keys of a table with their defaults as the reference shows them."""
+    (keys,) = (one.keys for one in TABLES if one.name == table)
+    return ", ".join(f"{key.name}: {key.default}" for key in keys if key.default)
 
 
 def test_each_written_default_is_the_default() -> None:
-    limits, timeouts = (
-        ", ".join(
-            f"{key.name}: {key.default}" for table in some for key in table.keys if key.default
-        )
-        for some in (LIMITS, TIMEOUTS)
-    )
+    limits, timeouts = _defaults("limits"), _defaults("timeouts")
     more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
 
     (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners
