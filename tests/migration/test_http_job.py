@@ -20,8 +20,8 @@ from proxy.migration.job.collections import (
     Template,
     Total,
 )
-from proxy.migration.job.job_keys import schema
 from proxy.migration.job.reader import load
+from proxy.migration.job.schema import schema
 from tests.migration.backend import CONFIG, JOB
 
 
@@ -109,7 +109,7 @@ def test_a_job_is_valid_by_its_schema() -> None:
         ("{etag: '/items/{id}'}", "{if_match: '*'}", "names no member"),
         ("    guard: {etag: '/items/{id}'}\n", "", "lacks the key `guard`"),
         ("X-Org: clinic", "If-Match: clinic", "`If-Match` is not a header that a job may set"),
-        ("{env: CLINIC_AUTHORIZATION}", "Basic canary", "a secret must not be written here"),
+        ("{env: CLINIC_AUTHORIZATION}", "Basic canary", "a secret must not be written in the"),
         ("config: sealyard.yaml", "config: none.yaml", "none.yaml"),
         ("    headers:", "    listener: other\n    headers:", "`other` is unknown"),
         ("    write:", "    body: $.data[0]\n    write:", "is not one place"),

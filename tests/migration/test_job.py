@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from proxy.core.errors import ConfigurationError
-from proxy.migration.job.job_keys import schema
 from proxy.migration.job.model import (
     Binding,
     ColumnSource,
@@ -22,6 +21,7 @@ from proxy.migration.job.model import (
     StoredTable,
 )
 from proxy.migration.job.reader import load
+from proxy.migration.job.schema import schema
 from tests.migration.builders import SQLITE_JOB
 
 WHOLE = """\

@@ -21,7 +21,7 @@ def schema(*, compact: bool, job: bool) -> None:
     sealyard show schema > sealyard.schema.json
     sealyard show schema --job > job.schema.json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    module = "....migration.job.job_keys" if job else "....config.schema.json_schema"
+    module = "....migration.job.schema" if job else "....config.schema.json_schema"
     document = import_module(module, __name__).schema()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 

@@ -18,7 +18,7 @@ import click
 from ...admin.routes.table import api
 from ...config.schema.reference_page import sections
 from ...core.errors import MessageError, TrafficError, traffic_errors
-from ...migration.job.job_keys import TABLES
+from ...migration.job.schema import TABLES
 from ...telemetry.logs.event_keys import ECS, OTEL
 from ...telemetry.logs.events import EVENTS
 from ...telemetry.metrics.table import METRICS

@@ -186,6 +186,8 @@ class Text:
         hint: How to write it.
         secret: The text is not shown in a message, since it may be a secret in the wrong place.
         parse: Returns the value; raises InvalidExpression for a text that has none.
+        pattern: What a text that has a value matches, for the JSON Schema, where `form` does not
+            say it.
 
     """
 
@@ -195,6 +197,7 @@ class Text:
     hint: str = ""
     secret: bool = False
     parse: Callable[[str], Any] | None = None
+    pattern: str | None = None
 
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - what `parse` returns
         """Return the text, or what it is parsed to."""
@@ -260,29 +263,37 @@ class ListOf:
             for at, one in right.items():
                 said = self.distinct(one)
                 if said in seen:
-                    problems.add(places[at], "is listed twice")
+                    _report_twice(places[at], problems)
                 seen.add(said)
         return self.make(tuple(right.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class ByName:
-    """A mapping whose keys are names that the file chooses."""
+    """A mapping whose keys are names that the file chooses, or what `name` reads of them.
+
+    `make` returns the value from the pairs that are right; without it, it is a dict of them.
+    """
 
     each: Kind
     syntax: str
+    name: Kind | None = None
+    make: Callable[[list[tuple[Any, Any]]], Any] = dict
 
-    def read(self, place: Place, problems: Problems) -> dict[str, Any] | None:
+    def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - what `make` returns
         """Return the values that are right by their names; each of the others is reported."""
         node = place.node
         if not isinstance(node, MappingNode):
             expected(place, "a mapping", problems)
             return None
-        found = {
-            key.text: self.each.read(place.member(key.text, inner), problems)
-            for key, inner in node.entries
-        }
-        return {name: one for name, one in found.items() if one is not None}
+        found = []
+        for key, inner in node.entries:
+            member = place.member(key.text, inner)
+            name = self.name.read(Place(key, member.path), problems) if self.name else key.text
+            value = self.each.read(member, problems)
+            if name is not None and value is not None:
+                found.append((name, value))
+        return self.make(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,19 +360,43 @@ class OneOrMore:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A value together with its place, for checks that must tell where it is written."""
+    """A value together with its place, for checks that must tell where it is written.
+
+    `make` returns what is made of both; without it, it is a pair.
+    """
 
     of: Kind
+    make: Callable[[Any, Place], Any] = lambda value, place: (value, place)
 
     @property
     def syntax(self) -> str:
         """That of the value."""
         return self.of.syntax
 
-    def read(self, place: Place, problems: Problems) -> tuple[Any, Place] | None:
-        """Return the value and its place."""
+    def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - what `make` returns
+        """Return the value with its place."""
         found = self.of.read(place, problems)
-        return None if found is None else (found, place)
+        return None if found is None else self.make(found, place)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A kind with a name in the JSON Schema, so that it can be a part of itself."""
+
+    name: str
+    of: Callable[[], Kind]
+    syntax: str
+
+    def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - by its kind
+        """Return what the kind reads."""
+        return self.of().read(place, problems)
+
+
+def _report_twice(place: Place, problems: Problems) -> None:
+    if isinstance(place.node, Scalar):
+        problems.add(place, f"{show(place.node.text)} is listed twice", "delete one")
+    else:
+        problems.add(place, "is listed twice")
 
 
 def duration(seconds: float) -> str:

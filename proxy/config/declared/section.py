@@ -86,9 +86,9 @@ def one_of(*keys: Key, make: Callable[[str, Any], object], default: object = MIS
 def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of a section as the keys of another dataclass, in the same mapping.
 
-    In their docs, each `{name}` of `of` is replaced.
+    In what they say for the reference, each `{name}` of `of` is replaced.
     """
-    return field(metadata={_DECLARED: _Inline(section, of or {})})
+    return field(default_factory=section, metadata={_DECLARED: _Inline(section, of or {})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +126,20 @@ class _Inline:
     @property
     def keys(self) -> tuple[Key, ...]:
         """The keys of the dataclass."""
-        return tuple(replace(one, doc=self._doc(one.doc)) for one in keys_of(self.section))
+        return tuple(
+            replace(one, doc=self._filled(one.doc), absent=self._filled(one.absent))
+            for one in keys_of(self.section)
+        )
 
     @property
     def alternatives(self) -> tuple[tuple[str, ...], ...]:
         """Those of the dataclass."""
         return tuple(some for _, part in parts_of(self.section) for some in part.alternatives)
 
-    def _doc(self, doc: str) -> str:
+    def _filled(self, text: str) -> str:
         for name, words in self.of.items():
-            doc = doc.replace(f"{{{name}}}", words)
-        return doc
+            text = text.replace(f"{{{name}}}", words)
+        return text
 
     def take(self, fields: Fields, problems: Problems) -> object:
         """Return the dataclass, with its defaults for what is not given or wrong."""
@@ -198,7 +201,7 @@ class Fields:
         self.whole = isinstance(place.node, MappingNode)
         if isinstance(place.node, MappingNode):
             self._take(place.node, section.by_name, problems)
-            self._choose(section.alternatives, problems)
+            self._choose(section, problems)
         else:
             expected(place, "a mapping", problems)
 
@@ -210,13 +213,16 @@ class Fields:
         """Return the place of a member that is given; raise KeyError for another."""
         return self._members[name]
 
-    def _choose(self, alternatives: Iterable[tuple[str, ...]], problems: Problems) -> None:
-        names = [some[0] for some in alternatives]
+    def _choose(self, section: Section[Any], problems: Problems) -> None:
+        names = [some[0] for some in section.alternatives]
         given = [name for name in names if name in self._members]
         if names and len(given) != 1:
             self.whole = False
             told = f"{'give only' if given else 'needs'} one of {listed(names)}"
             problems.add(self.place, told)
+        if section.any_of and not any(name in self._members for name in section.any_of):
+            self.whole = False
+            problems.add(self.place, f"needs at least one of {listed(section.any_of)}")
 
     def _take(self, node: MappingNode, known: Mapping[str, Key], problems: Problems) -> None:
         for name, value in node.entries:
@@ -251,6 +257,7 @@ class Section(Generic[T]):
         title: Its title in the reference.
         one_of: Of these keys a mapping has exactly one, each with the keys that it needs beside it;
             `one_of` of a field needs no mention here.
+        any_of: Of these keys a mapping has at least one.
         check: Reports what is wrong between keys, by the value, and the places in `fields`. It is
             called where all required keys are right; for others that are wrong, the value has the
             defaults.
@@ -264,6 +271,7 @@ class Section(Generic[T]):
     name: str
     title: str
     one_of: tuple[tuple[str, ...], ...] = ()
+    any_of: tuple[str, ...] = ()
     check: Callable[[T, Fields, Problems], None] | None = None
     make: Callable[[dict[str, Any], Fields, Problems], Any] | None = None
     syntax: str = "mapping"

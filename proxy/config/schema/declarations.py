@@ -14,6 +14,7 @@ from ..declared.kinds import (
     Duration,
     Kind,
     ListOf,
+    Named,
     Number,
     OneOrMore,
     Placed,
@@ -34,9 +35,13 @@ _GROUP: Final = re.compile(r"\(\?P<\w+>")
 
 def tables_of(root: Section[Any]) -> tuple[Table, ...]:
     """Return the table of a file and those of all sections in it, each once."""
-    found: dict[str, Section[Any]] = {}
-    _find(root, found)
-    return tuple(map(_table, found.values()))
+    return tuple(_table(one) for one in _found(root).values() if isinstance(one, Section))
+
+
+def named_of(root: Section[Any]) -> dict[str, Schema]:
+    """Return the schemas of the kinds in a file that have a name and are no section."""
+    found = _found(root).values()
+    return {one.name: schema_of(one.of()) for one in found if isinstance(one, Named)}
 
 
 def schema_of(kind: Kind) -> Schema:
@@ -44,6 +49,11 @@ def schema_of(kind: Kind) -> Schema:
     made = _SCHEMAS.get(type(kind))
     if made is not None:
         return made(kind)
+    if (like := getattr(kind, "like", None)) is not None:
+        return schema_of(like)
+    own: Schema | None = getattr(kind, "schema", None)
+    if own is not None:
+        return own
     form = getattr(kind, "form", None)
     pattern = form.pattern if form is not None else getattr(kind, "pattern", None)
     return tables.TEXT if pattern is None else _matching(pattern)
@@ -74,18 +84,31 @@ def _inner(kind: Kind) -> Iterator[Kind]:
             yield kind.section
         case Secret():
             yield SECRET
-        case ListOf() | OneOrMore() | ByName():
+        case ListOf() | OneOrMore():
             yield kind.each
+        case ByName():
+            yield kind.each
+        case Named():
+            yield kind.of()
         case Placed():
             yield kind.of
         case Words():
             yield kind.other
         case ByShape():
             yield from (one for one in (kind.scalar, kind.sequence, kind.mapping) if one)
+        case _ if hasattr(kind, "like"):
+            yield kind.like
 
 
-def _find(kind: Kind, found: dict[str, Section[Any]]) -> None:
-    if isinstance(kind, Section):
+def _found(root: Section[Any]) -> dict[str, Section[Any] | Named]:
+    """Return the kinds of a file that have a name."""
+    found: dict[str, Section[Any] | Named] = {}
+    _find(root, found)
+    return found
+
+
+def _find(kind: Kind, found: dict[str, Section[Any] | Named]) -> None:
+    if isinstance(kind, Section | Named):
         if kind.name in found:
             return
         found[kind.name] = kind
@@ -96,7 +119,7 @@ def _find(kind: Kind, found: dict[str, Section[Any]]) -> None:
 
 def _table(section: Section[Any]) -> Table:
     keys = tuple(map(_key, section.keys))
-    return Table(section.name, section.title, keys, section.alternatives)
+    return Table(section.name, section.title, keys, section.alternatives, section.any_of)
 
 
 def _key(key: Key) -> tables.Key:
@@ -147,6 +170,11 @@ def _of_secret(kind: Secret) -> Schema:
     return {**found, "required": ["file"]} if kind.in_file else found
 
 
+def _of_mapping(kind: ByName) -> Schema:
+    found = tables.by_name(schema_of(kind.each))
+    return found if kind.name is None else {**found, "propertyNames": schema_of(kind.name)}
+
+
 def _of_words(kind: Words) -> Schema:
     return {"anyOf": [{"enum": [*kind.values]}, schema_of(kind.other)]}
 
@@ -169,7 +197,8 @@ _SCHEMAS: Final[dict[type, Callable[[Any], Schema]]] = {
     Choice: lambda kind: tables.choice(kind.values),
     ListOf: _of_list,
     OneOrMore: lambda kind: tables.one_or_more(schema_of(kind.each)),
-    ByName: lambda kind: tables.by_name(schema_of(kind.each)),
+    ByName: _of_mapping,
+    Named: lambda kind: tables.table(kind.name),
     Placed: lambda kind: schema_of(kind.of),
     Words: _of_words,
     ByShape: _of_shapes,

@@ -38,13 +38,15 @@ class Key:
 class Table:
     """The keys of one mapping; `name` is its name in the schema, `title` in the reference.
 
-    Of `alternatives`, a mapping has exactly one: a key, with the keys that it needs beside it.
+    Of `alternatives`, a mapping has exactly one: a key, with the keys that it needs beside it; of
+    `any_of`, at least one.
     """
 
     name: str
     title: str
     keys: tuple[Key, ...]
     alternatives: tuple[tuple[str, ...], ...] = ()
+    any_of: tuple[str, ...] = ()
 
     @property
     def by_name(self) -> dict[str, Key]:

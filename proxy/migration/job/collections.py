@@ -5,20 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
+from ...config.declared.addresses import SECRET, Secret
+from ...config.declared.kinds import File, Number, OneOrMore, Placed, Text
+from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.settings import ListenerSettings, SecretReference
+from ...config.yaml import nodes as yaml
+from ...config.yaml.nodes import Problems, show, suggest
+from ...config.yaml.scalars import text
+from ...core.errors import InvalidExpression, SealyardError, UnsupportedBody
+from ...core.expressions.selectors import Any as Wild
 from ...core.expressions.selectors import JsonSelector
+from ...core.http.message import TOKEN, parse_media_type
+from ...core.http.path import canonical
+from .kinds import SELECTOR, SELECTOR_PATTERN, json_selector, lookalikes
 
 if TYPE_CHECKING:  # jobs of databases need no rules, and no memory for them
     from ...core.compiled.rule_table import RuleTable
 
 WriteMethod = Literal["PUT", "PATCH", "POST"]
 METHODS: Final[tuple[WriteMethod, ...]] = ("PUT", "PATCH", "POST")
+SAMPLE: Final = "x"
+"""What stands for each variable where the form of an address is checked."""
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
-NAME: Final = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
 """A variable: a member of the element, or of an object in it."""
+_HEADER: Final = re.compile(TOKEN.decode())
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
+_QUERY: Final = re.compile(r"[!-\"$-~]*")
+_PATH: Final = "/[!-~]*"
+_FOR_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_OWN: Final = frozenset(
+    {
+        "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
+        "expect", "if-match", "if-unmodified-since", "range", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_MEMBER: Final = (
+    "`{name}` is a member of the element, `{name.inner}` one of an object in it; percent-encoded."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +68,77 @@ class Template:
     def fill(self, value_of: Callable[[str], str]) -> str:
         """Return the text with each variable as it is, for a header."""
         return _VARIABLE.sub(lambda found: value_of(found[1]), self.text)
+
+
+def _template(written: str) -> Template:
+    made = Template(written)
+    for one in made.variables:
+        if not _NAME.fullmatch(one):
+            told = f"{show(one)} is not the name of a member"
+            raise InvalidExpression(told)
+    return made
+
+
+def _path(written: str) -> str:
+    raw, _, query = written.partition("?")
+    try:
+        spelled = canonical(raw).text == raw and _QUERY.fullmatch(query)
+    except SealyardError:
+        spelled = None
+    if not spelled:
+        told = f"{show(written)} is not a path as it is sent"
+        raise InvalidExpression(told, hint="begin it with `/`")
+    return written
+
+
+def _path_template(written: str) -> Template:
+    made = _template(written)
+    _path(made.expand(lambda _: SAMPLE))
+    return made
+
+
+def _header_template(written: str) -> Template:
+    made = _template(written)
+    if not made.variables:
+        told = "names no member, so it is the same for every element"
+        raise InvalidExpression(told)
+    return made
+
+
+_PATH_TEMPLATE: Final = Text("path", parse=_path_template, pattern=_PATH)
+_HEADER_TEMPLATE: Final = Text("template", parse=_header_template)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Where an element is written back, and how."""
+
+    method: WriteMethod
+    address: Template
+
+
+def _write(written: str) -> Write:
+    method, _, path = written.partition(" ")
+    if method not in METHODS:
+        told = f"{show(written)} does not begin with {' or '.join(METHODS)}"
+        raise InvalidExpression(told)
+    made = _path_template(path.strip())
+    if not made.variables:
+        told = "names no member, so every element has the same address"
+        raise InvalidExpression(told)
+    if "?" in path:
+        told = "a write has no query"
+        raise InvalidExpression(told)
+    return Write(method, made)
+
+
+def _header_or_selector(written: str) -> tuple[str | None, JsonSelector | None]:
+    if written.startswith("$"):
+        return None, json_selector(written)
+    if not _HEADER.fullmatch(written):
+        told = f"{show(written)} is neither a header nor a selector"
+        raise InvalidExpression(told)
+    return written, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +181,71 @@ class Total:
     selector: JsonSelector | None = None
 
 
+_PLACE_PATTERN: Final = rf"{SELECTOR_PATTERN}|{_HEADER.pattern}"
+_LINK: Final = Text(
+    "`Link`, the name of a header, selector",
+    parse=lambda written: LinkPaging(*_header_or_selector(written)),
+    pattern=_PLACE_PATTERN,
+)
+_TOTAL: Final = Text(
+    "name of a header, selector",
+    parse=lambda written: Total(*_header_or_selector(written)),
+    pattern=_PLACE_PATTERN,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _PagingKeys:
+    """How a page leads to the next one, as it is written."""
+
+    way: tuple[str, Any] = one_of(
+        Key(
+            "link",
+            _LINK,
+            "The next page is what a link names: that of `Link` with `rel=next` (RFC 8288), one in"
+            " another header, or one in the answer, such as `$.links.next`. Only its path and"
+            " query are used.",
+        ),
+        Key("page", Text("name"), "The query parameter that counts pages."),
+        Key("cursor", Text("name"), "The query parameter of the cursor."),
+        make=lambda name, value: (name, value),
+    )
+    first: int = setting(
+        Number(0, 1 << 30), "With `page`: the number of the first page.", default=1
+    )
+    source: JsonSelector | None = setting(
+        SELECTOR,
+        "With `cursor`: where the answer has the next one, such as `$.next_cursor`.",
+        default=None,
+        name="from",
+    )
+    last: str | None = setting(
+        Text("name", _NAME, "is not the name of a member"),
+        "With `cursor`: the member of the last element that is the next one, such as `id`.",
+        default=None,
+        absent="that of `from`",
+    )
+
+
+def _paging(values: dict[str, Any], fields: Fields, problems: Problems) -> Paging:
+    way, value = values.get("way", ("", None))
+    for key, needs in (("first", "page"), ("from", "cursor"), ("last", "cursor")):
+        misplaced = fields.get(key)
+        if misplaced is not None and way and way != needs:
+            problems.add(misplaced, f"goes with `{needs}`")
+    if way == "page":
+        return PagePaging(value, values.get("first", 1))
+    if way == "cursor":
+        if (fields.get("from") is None) == (fields.get("last") is None):
+            problems.add(fields.place, "a cursor needs one of `from` and `last`")
+        return CursorPaging(value, values.get("source"), values.get("last"))
+    paging: Paging = value
+    return paging
+
+
+PAGING: Final[Section[Any]] = Section(_PagingKeys, "paging", "`next`", make=_paging)
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderGuard:
     """The write has a precondition that members of the listed element fill."""
@@ -103,6 +268,49 @@ class ReadGuard:
 
 Guard = HeaderGuard | ReadGuard
 
+
+def _guard(name: str, template: Template) -> Guard:
+    if name in {"etag", "compare"}:
+        return ReadGuard(template, validated=name == "etag")
+    return HeaderGuard("If-Match" if name == "if_match" else "If-Unmodified-Since", template)
+
+
+@dataclass(frozen=True, slots=True)
+class _GuardKeys:
+    """What keeps a write from replacing what another has written meanwhile."""
+
+    guard: Guard = one_of(
+        Key(
+            "if_match",
+            _HEADER_TEMPLATE,
+            "`If-Match` of the write, by members of the listed element, such as"
+            " `'\"{last_modified}\"'`.",
+        ),
+        Key(
+            "if_unmodified_since",
+            _HEADER_TEMPLATE,
+            "`If-Unmodified-Since` of the write, by a member that is an HTTP date.",
+        ),
+        Key(
+            "etag",
+            _PATH_TEMPLATE,
+            "Read each element there before it is written, compare it, and send the `ETag` of that"
+            f" answer as `If-Match`, or its `Last-Modified`. {_MEMBER}",
+        ),
+        Key(
+            "compare",
+            _PATH_TEMPLATE,
+            "Read each element there before it is written, and compare it. For backends that check"
+            " no precondition: what another writes between the two requests is lost.",
+        ),
+        make=_guard,
+    )
+
+
+GUARD: Final[Section[Any]] = Section(
+    _GuardKeys, "guard", "`guard`", make=lambda values, *_: values.get("guard")
+)
+
 _UNSURE: Final = {
     "compare": "the backend is given no precondition: what another writes between reading and"
     " writing an element is lost",
@@ -110,6 +318,37 @@ _UNSURE: Final = {
     " second is lost",
     "page": "pages are counted: an element that is deleted meanwhile moves another past the reader",
 }
+
+
+def _items(written: str) -> JsonSelector:
+    found = json_selector(written)
+    *before, last = found.steps or (None,)
+    names = all(one is not None and isinstance(one.key, str) and not one.deep for one in before)
+    if not names or last is None or not isinstance(last.key, Wild) or last.deep:
+        told = f"{show(written)} is no list of elements"
+        raise InvalidExpression(told, hint="write names and then one `[*]`, as in `$.data[*]`")
+    return found
+
+
+def _names_to(written: str) -> tuple[str, ...]:
+    found = json_selector(written)
+    names = tuple(one.key for one in found.steps if isinstance(one.key, str) and not one.deep)
+    if len(names) != len(found.steps):
+        told = f"{show(written)} is not one place"
+        raise InvalidExpression(told, hint="write names alone: `$.data`")
+    return names
+
+
+def _media_type(written: str) -> str:
+    try:
+        media = parse_media_type(written.encode())
+    except UnsupportedBody:
+        media = None
+    if media is None or not media.is_json:
+        told = f"{show(written)} is not a type of JSON"
+        hint = suggest(written, ("application/json", "application/merge-patch+json"))
+        raise InvalidExpression(told, hint=hint)
+    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +359,62 @@ class HttpCollection:
     those alone that are written; `without` are those that are not.
     """
 
-    name: str
-    listed: str
-    items: JsonSelector
-    paging: Paging
-    method: WriteMethod
-    address: Template
-    guard: Guard
-    at: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    media_type: str = "application/json"
-    lookalikes: bool = False
-    total: Total | None = None
+    name: str = setting(Text("name"), "How reports name it.", name="collection")
+    listed: str = setting(
+        Text("path with query", parse=_path, pattern=_PATH),
+        "Where its elements are listed, in an order that writes do not change.",
+        name="list",
+    )
+    items: JsonSelector = setting(
+        Text("selector", parse=_items, pattern=SELECTOR_PATTERN),
+        "The elements of the answer, such as `$.data[*]`.",
+    )
+    write: Write = setting(
+        Text("`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) *{_PATH} *"),
+        f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"
+        f" path. {_MEMBER}",
+    )
+    guard: Guard = setting(
+        GUARD, "What keeps a write from replacing what another has written meanwhile."
+    )
+    paging: Paging = setting(
+        PAGING,
+        "How a page leads to the next one.",
+        default=None,
+        absent="there is one page",
+        name="next",
+    )
+    total: Total | None = setting(
+        _TOTAL,
+        "Where the list says how many elements it has, for the time that is left: a header of"
+        " the answer to `HEAD`, or to `GET`, such as `X-Total-Count` or `Content-Range`, or a"
+        " number in the answer, such as `$.total`.",
+        default=None,
+        absent="not known",
+    )
+    at: tuple[str, ...] = setting(
+        Text("selector", parse=_names_to, pattern=SELECTOR_PATTERN),
+        "Where the element is in the body of a write, such as `$.data`.",
+        default=(),
+        absent="`$`: it is the body",
+        name="body",
+    )
+    members: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of names"),
+        "The members that are written.",
+        default=(),
+        absent="all",
+    )
+    without: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of names"), "Members that are not written.", default=()
+    )
+    media_type: str = setting(
+        Text("media type", parse=_media_type),
+        "That of the write.",
+        default="application/json",
+        name="type",
+    )
+    lookalikes: bool = lookalikes()
     labels: tuple[str, ...] = ()
     """How reports name the values; the rule that seals them says what there is."""
 
@@ -159,6 +441,84 @@ class HttpCollection:
         return (None,) * len(self.labels)
 
 
+def _collection(
+    values: dict[str, Any], fields: Fields, problems: Problems
+) -> tuple[HttpCollection, Fields] | None:
+    """Return a collection, and the fields for what its rules are asked."""
+    if not {"name", "listed", "items", "write", "guard"} <= values.keys():
+        return None
+    if values.get("members") and values.get("without"):
+        problems.add(fields["without"], "`members` says already what is written", "delete one")
+    return HttpCollection(**values), fields
+
+
+COLLECTION: Final = Section(HttpCollection, "collection", "`collections`", make=_collection)
+Headers = tuple[tuple[str, str | SecretReference], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    """Headers of requests by their names; credentials are references."""
+
+    syntax = "mapping of names to texts or secrets"
+    schema = {  # noqa: RUF012 - it is only read
+        "type": "object",
+        "propertyNames": {"pattern": f"^{_HEADER.pattern}$"},
+        "additionalProperties": {
+            "anyOf": [{"type": "string", "minLength": 1}, {"$ref": f"#/$defs/{SECRET.name}"}]
+        },
+    }
+
+    def read(self, place: yaml.Place, problems: Problems) -> Headers | None:
+        """Return the headers that are right; each of the others is reported."""
+        if not isinstance(place.node, yaml.Mapping):
+            problems.add(place, f"a {self.syntax} is expected")
+            return None
+        found: list[tuple[str, str | SecretReference]] = []
+        for key, node in place.node.entries:
+            at = place.member(key.text, node)
+            value: str | SecretReference | None = None
+            if not _HEADER.fullmatch(key.text) or key.text.lower() in _OWN:
+                problems.add(at, f"{show(key.text)} is not a header that a job may set")
+            elif isinstance(node, yaml.Scalar) and key.text.lower() not in _FOR_CREDENTIALS:
+                value = text(at, problems)
+                if value is not None and not _VISIBLE.fullmatch(value):
+                    problems.add(at, "is not the value of a header")
+            else:
+                value = Secret().read(at, problems)
+            if value is not None:
+                found.append((key.text, value))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpKeys:
+    """The backend of a listener as a job names it; `place` is where it does."""
+
+    place: yaml.Place
+    config: tuple[Path, yaml.Place] = setting(
+        Placed(File()),
+        "The configuration of the sidecar: its rules say what is sealed and how, its upstream"
+        " is what is read and written.",
+    )
+    listener: tuple[str, yaml.Place] | None = setting(
+        Placed(Text("name")), "Whose rules and upstream.", default=None, absent="the only one"
+    )
+    headers: Headers = setting(
+        _Headers(),
+        "Headers of every request, credentials among them. Rules that bind values to names in"
+        " headers read them here.",
+        default=(),
+    )
+
+
+def _http(values: dict[str, Any], fields: Fields, _: Problems) -> HttpKeys | None:
+    return HttpKeys(fields.place, **values) if "config" in values else None
+
+
+HTTP: Final = Section(HttpKeys, "http", "`http`", make=_http)
+
+
 @dataclass(frozen=True, slots=True)
 class Http:
     """The backend of a listener, and the headers of every request to it.
@@ -168,7 +528,7 @@ class Http:
 
     listener: ListenerSettings
     rules: RuleTable
-    headers: tuple[tuple[str, str | SecretReference], ...] = ()
+    headers: Headers = ()
     digest: str = ""
 
     @property

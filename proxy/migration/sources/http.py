@@ -111,7 +111,7 @@ class HttpSource(ReadInOrder):
         """
         guard = self.table.guard
         reads = isinstance(guard, ReadGuard)
-        path = guard.path if isinstance(guard, ReadGuard) else self.table.address
+        path = guard.path if isinstance(guard, ReadGuard) else self.table.write.address
         rows = self.page(None, None)[:_TRIED]
         began = monotonic()
         for row in rows:
@@ -183,7 +183,7 @@ class HttpSource(ReadInOrder):
         media_type = answer.headers.get("content-type", "application/json")
         rows: dict[Key, StoredRow] = {}
         for element in elements:
-            address = self._path(self.table.address, element)
+            address = self._path(self.table.write.address, element)
             listed = ListedRow(address, target, media_type, element, before, behind)
             key: Key = until if until is not None and address == until[0] else (address,)
             if until is None and element is last:
@@ -225,7 +225,7 @@ class HttpSource(ReadInOrder):
         self, listed: ListedRow, body: bytes, precondition: Mapping[str, str]
     ) -> BackendAnswer:
         headers = {"Content-Type": self.table.media_type, **precondition}
-        return self._backend.ask(self.table.method, listed.address, headers, body)
+        return self._backend.ask(self.table.write.method, listed.address, headers, body)
 
     def _done(self, row: StoredRow, answer: BackendAnswer) -> bool:
         """Return whether a row was written; note why the backend does not take it."""
