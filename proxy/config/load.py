@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ConfigurationError
-from .schema.addresses import Files
 from .settings import Loaded
 from .yaml import composer, nodes
 from .yaml.composer import compose
@@ -60,8 +59,7 @@ def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
     root = compose(text, environ, problems)
     settings = None
     if root is not None:
-        files = Files(problems.folder)
-        settings = document.settings(Place(root, ""), files, problems)
+        settings = document.FILE.read(Place(root, ""), problems)
     problems.raise_if_any()
     if settings is None:
         raise ConfigurationError((f"{path}: not understood",))

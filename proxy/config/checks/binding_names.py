@@ -16,8 +16,8 @@ from ...core.expressions.sources import (
     name_sources,
 )
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
+from ..rules.options import SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
-from ..rules.syntax import SourceSyntax
 from ..yaml.nodes import Problems, show, suggest
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -166,8 +166,8 @@ def _warn_of_unbound(resolved: ResolvedRule, problems: Problems) -> None:
     message = own.names.message
     if message is not None and "message" not in bound:
         problems.warn(message.place, "is read but not bound to any value; add `message` to `bind`")
-    if own.purpose_place is not None and "purpose" not in bound:
-        problems.warn(own.purpose_place, "is not bound to any value; add `purpose` to `bind`")
+    if own.purpose is not None and "purpose" not in bound:
+        problems.warn(own.purpose[1], "is not bound to any value; add `purpose` to `bind`")
 
 
 def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:

@@ -9,8 +9,8 @@ from ...core.crypto.derivation import PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from ...core.crypto.token import KeyId, encode_header, jwe_length
 from ...core.expressions.sources import ListSource, MembersSource, name_sources
 from ...core.rules.model import Block, NamedPart, Verdict
+from ..rules.options import SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
-from ..rules.syntax import SourceSyntax
 from ..yaml.nodes import Problems, show
 
 _SEALING: Final[tuple[NamedPart, ...]] = ("sender", "recipients")

@@ -9,8 +9,8 @@ from typing import Final
 from ...core.formats.graphql.body import GRAPHQL
 from ...core.rules.conditions import text_value
 from ...core.rules.model import Rule
+from ..rules.blocks import BlockSyntax
 from ..rules.resolve import ResolvedRule
-from ..rules.syntax import BlockSyntax
 from ..settings import AdminSettings, ListenerSettings, TcpAddress, UnixAddress
 from ..yaml.nodes import Mapping, Place, Problems, show, suggest
 

@@ -8,8 +8,9 @@ from typing import Final
 from ...core.expressions.selectors import NamedSelector
 from ...core.expressions.sources import json_sources
 from ...core.rules.model import NAMED_PARTS
+from ..rules.blocks import BlockSyntax
+from ..rules.options import SourceSyntax
 from ..rules.resolve import ResolvedRule
-from ..rules.syntax import BlockSyntax, SourceSyntax
 from ..yaml.nodes import Problems, show
 
 _ESSENCES: Final = frozenset({"text/plain", "text/*", "application/octet-stream", "application/*"})

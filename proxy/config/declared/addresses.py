@@ -55,6 +55,7 @@ class Upstream:
     """An address to forward to."""
 
     syntax = "`http://host:port`, `https://host:port`, `unix:/path`, `original-port`"
+    secure = _UPSTREAM.pattern.replace("https?", "https")
     pattern = f"original-port|{UNIX}|{_UPSTREAM.pattern}"
 
     def read(self, place: Place, problems: Problems) -> UpstreamSettings | None:
@@ -81,7 +82,7 @@ class Upstream:
 class Network:
     """A network with its prefix length; a single address is a network of one."""
 
-    syntax = "network, such as `10.0.0.0/8`"
+    syntax: str = "network, such as `10.0.0.0/8`"
 
     def read(self, place: Place, problems: Problems) -> NetworkValue | None:
         """Return the network."""

@@ -24,7 +24,8 @@ from ...core.expressions.selectors import (
 from ...core.expressions.sources import json_sources
 from ...core.rules.model import Item, Nothing, kinds_read_as
 from ..yaml.nodes import Place, Problems, show
-from .syntax import BlockSyntax, FieldSyntax, ItemSyntax
+from .blocks import BlockSyntax
+from .items import FieldSyntax, ItemSyntax
 
 
 def check_block(block: BlockSyntax, problems: Problems) -> None:
@@ -179,11 +180,12 @@ def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
 
 def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
     """Return how many characters a value must have; None if it need not be a string."""
-    if item.min_chars is not None or item.string is False:
-        return item.min_chars
-    if field.min_chars is not None:
-        return field.min_chars
-    return 0 if item.string or field.string else None
+    own, general = item.sealed, field.sealed
+    if own.min_chars is not None or own.string is False:
+        return own.min_chars
+    if general.min_chars is not None:
+        return general.min_chars
+    return 0 if own.string or general.string else None
 
 
 def check_item(item: Item, place: Place, problems: Problems) -> None:

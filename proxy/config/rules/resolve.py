@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -24,18 +25,10 @@ from ...core.rules.model import (
 )
 from ..yaml.nodes import Place, Problems, show
 from . import item_checks, streams
-from .syntax import (
-    BlockSyntax,
-    FieldSyntax,
-    ItemSyntax,
-    NamesSyntax,
-    OptionsSyntax,
-    RuleSyntax,
-    SharedSyntax,
-    SourceSyntax,
-    inherit,
-    overlay,
-)
+from .blocks import BlockSyntax
+from .items import FieldSyntax, ItemSyntax
+from .options import NamesSyntax, OptionsSyntax, SourceSyntax, overlay
+from .syntax import RuleSyntax, SharedSyntax, inherit
 
 Action = Literal["encrypt", "decrypt"]
 DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
@@ -94,7 +87,7 @@ class _Resolver:
             max_body=self._around.max_body,
             shuts_on_poison=bool(self._shared.shuts_on_poison),
             observes=self._observes(),
-            connections=self._syntax.connections or 0,
+            connections=self._syntax.connections,
         )
         return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
 
@@ -130,7 +123,6 @@ class _Resolver:
         options = overlay(self._shared.options, block.options)
         encrypt = self._act("encrypt", block, direction, inherited=inherited)
         decrypt = self._act("decrypt", block, direction, inherited=inherited)
-        plain = Block()
         return Block(
             encrypt=encrypt,
             decrypt=decrypt,
@@ -143,8 +135,8 @@ class _Resolver:
             already_sealed=options.already_sealed or "seal",
             case_variants_allowed=bool(options.case_variants_allowed),
             elsewhere_allowed=bool(options.elsewhere_allowed),
-            max_tokens=block.max_tokens or plain.max_tokens,
-            placeholder=block.placeholder or plain.placeholder,
+            max_tokens=block.max_tokens,
+            placeholder=block.placeholder,
             escape=self._escape(options, decrypt, direction, block),
             rendered=block.rendered,
             format=block.format[0] if block.format else None,
@@ -190,23 +182,24 @@ class _Resolver:
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
         parties = _parties(action, overlay(self._shared.names, block.names), block.names)
+        purpose = self._shared.purpose[0] if self._shared.purpose else None
         if syntax.selector is Whole.TOKENS:
-            purpose = self._shared.purpose
             return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
-        said = syntax.form or field.form
+        own, general = syntax.sealed, field.sealed
+        said, most = own.form or general.form, own.max_chars or general.max_chars
         seals = action == "encrypt"
         item = Item(
             selector=syntax.selector,
             field=syntax.field or "",
             bind=bind,
             form=said or "jwe",
-            max_chars=syntax.max_chars or field.max_chars,
+            max_chars=most,
             min_chars=item_checks.min_chars(syntax, field) if seals else None,
             optional=syntax.optional,
             expires=self._expires(syntax, block) if seals else None,
-            purpose=self._shared.purpose if "purpose" in bind else None,
+            purpose=purpose if "purpose" in bind else None,
             parties=parties,
-            framed=said is None and (syntax.max_chars or field.max_chars) is None,
+            framed=said is None and most is None,
             each=syntax.each,
             elsewhere_allowed=syntax.elsewhere_allowed,
         )
@@ -216,7 +209,8 @@ class _Resolver:
 
     def _expires(self, item: ItemSyntax, block: BlockSyntax) -> int | None:
         said = (item.expires, block.options.expires, self._shared.options.expires)
-        return next((one for one in said if one is not None), None) or None
+        seconds = next((one for one in said if one is not None), None)
+        return math.ceil(seconds) if seconds else None
 
     def _bind(
         self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool

@@ -1,82 +1,15 @@
-"""What a block says of streams of records: sentinels, and batches of deltas.
-
-Whether that fits the rest of the block is checked once all of it is read.
-"""
+"""Whether what a block says of streams of records fits the rest of the block."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-from ...core.crypto.token import JWE_PREFIX, SHORT_PREFIX
-from ...core.errors import InvalidBody
 from ...core.expressions.selectors import JsonSelector, Selector, Whole
-from ...core.formats import json as json_format
 from ...core.formats.table import RECORDS
 from ...core.http.message import Direction
 from ...core.rules.model import Batching, Item
-from ..schema.stream_keys import AT_THE_END, BATCH, SENTINEL_MAX
-from ..schema.tables import Fields
-from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show
-from ..yaml.scalars import elements, positive_duration, texts
+from ..yaml.nodes import Problems, show
+from .blocks import BlockSyntax
 from .item_checks import overlap
-from .item_reader import json_selectors
-from .syntax import BlockSyntax, OptionsSyntax
-
-_LONGEST: Final = 3600.0
-_PREFIXES: Final = (JWE_PREFIX.decode(), SHORT_PREFIX.decode())
-_UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def sentinels(place: Place | None, problems: Problems) -> tuple[tuple[str, ...], Place] | None:
-    """Return the records that pass unread, None if not given."""
-    if place is None:
-        return None
-    node = place.node
-    places = [] if isinstance(node, Sequence) and not node.items else elements(place, problems)
-    found: list[str] = []
-    for word, at in texts(places, problems):
-        fault, hint = _fault(word)
-        if fault:
-            problems.add(at, f"{show(word)} {fault}", hint)
-        else:
-            found.append(word)
-        if word == "DONE":
-            problems.warn(
-                at, "is the text `DONE`, without brackets; the text in brackets is `'[DONE]'`"
-            )
-    return tuple(found), place
-
-
-def _fault(word: str) -> tuple[str, str]:
-    """Return what is wrong with a sentinel, and what to do; empty texts if nothing is."""
-    if len(word) > SENTINEL_MAX:
-        return f"is longer than {SENTINEL_MAX} characters", "a sentinel is one fixed text"
-    if word != word.strip() or _UNPRINTED.search(word):
-        return "has blanks around it, or control characters", "write the text alone"
-    if word.startswith(_PREFIXES):
-        return "begins like a token", "sealed values never pass unread"
-    try:
-        json_format.validate(word.encode())
-    except InvalidBody:
-        return "", ""
-    return "is JSON, so its values would pass unread", "select the values, or write `optional`"
-
-
-def batch(place: Place | None, problems: Problems) -> tuple[Batching, Place] | None:
-    """Return how deltas are joined, None if not given."""
-    if place is None:
-        return None
-    said, ignored = place, json_selectors(None, problems)
-    if isinstance(place.node, Mapping):
-        fields = Fields(place, BATCH, problems)
-        if not fields.whole:
-            return None
-        said, ignored = fields["for"], json_selectors(fields.get("ignore"), problems)
-    if isinstance(said.node, Scalar) and said.node.text == AT_THE_END:
-        return Batching(None, ignored), place
-    seconds = positive_duration(said, problems, high=_LONGEST)
-    return None if seconds is None else (Batching(seconds, ignored), place)
+from .options import OptionsSyntax
 
 
 def check_sentinels(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:

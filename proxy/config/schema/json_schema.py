@@ -1,51 +1,21 @@
-"""The JSON Schema (2020-12) of the configuration, generated from the tables of keys."""
+"""The JSON Schema (2020-12) of the configuration, generated from the declarations of its keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ..settings.keys import KEYS
-from .admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
-from .declarations import tables_of
-from .file_keys import AUDIT, FILE, HEALTH
-from .listener_keys import CLIENT_NAME, LIMITS, LISTENER, LOG, TIMEOUTS, TLS, UPSTREAM_TLS
-from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
-from .stream_keys import BATCH
-from .tables import TEXT, Key, Schema, Table, many, table
+from ..sections.document import FILE
+from .declarations import named_of, tables_of
+from .tables import Key, Schema, Table
 
-TABLES: Final = (
-    FILE,
-    *tables_of(KEYS),
-    ADMIN,
-    ADMIN_TOKEN,
-    ADMIN_CLIENT,
-    ADMIN_KUBERNETES,
-    ADMIN_ACCOUNT,
-    HEALTH,
-    AUDIT,
-    FIELD,
-    LISTENER,
-    TLS,
-    UPSTREAM_TLS,
-    LIMITS,
-    TIMEOUTS,
-    CLIENT_NAME,
-    DEFAULTS,
-    RULE,
-    LOG,
-    SOURCES,
-    BLOCK,
-    BATCH,
-    ITEM,
-)
-"""All tables of keys: a process that serves needs few."""
+TABLES: Final = tables_of(FILE)
+"""The tables of keys, that of the file first."""
 
 
 def schema() -> dict[str, object]:
     """Return the schema, for editors and `sealyard show schema`."""
-    source = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
-    return document("Sealyard configuration", TABLES, {"source": source})
+    return document("Sealyard configuration", TABLES, named_of(FILE))
 
 
 def document(title: str, tables: Sequence[Table], more: Mapping[str, object]) -> dict[str, object]:
@@ -69,8 +39,8 @@ def _object(one: Table) -> dict[str, object]:
         found["required"] = required
     if one.alternatives:
         found["oneOf"] = [{"required": list(names)} for names in one.alternatives]
-    if one is BLOCK:
-        found["minProperties"] = 1
+    if one.any_of:
+        found["anyOf"] = [{"required": [name]} for name in one.any_of]
     return found
 
 

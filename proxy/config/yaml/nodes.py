@@ -98,6 +98,10 @@ class Problems:
         """How many mistakes there are."""
         return len(self._mistakes)
 
+    def within(self, *sections: str) -> bool:
+        """Tell whether there is a mistake in one of these sections of the file."""
+        return any(path.startswith(sections) for _, path, _ in self._mistakes)
+
     def add(self, place: Place, message: str, hint: str = "") -> None:
         """Add a mistake at a place, with a hint how to fix it."""
         if isinstance(place.node, Scalar) and place.node.kind == "broken":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ...config.declared.addresses import SECRET, Secret
-from ...config.declared.kinds import File, Number, OneOrMore, Placed, Text
+from ...config.declared.kinds import Choice, File, Number, OneOrMore, Placed, Text
 from ...config.declared.section import Fields, Key, Section, one_of, setting
+from ...config.rules.items import JSON_SELECTOR, json_selector
 from ...config.settings import ListenerSettings, SecretReference
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show, suggest
@@ -21,7 +22,6 @@ from ...core.expressions.selectors import Any as Wild
 from ...core.expressions.selectors import JsonSelector
 from ...core.http.message import TOKEN, parse_media_type
 from ...core.http.path import canonical
-from .kinds import SELECTOR, SELECTOR_PATTERN, json_selector, lookalikes
 
 if TYPE_CHECKING:  # jobs of databases need no rules, and no memory for them
     from ...core.compiled.rule_table import RuleTable
@@ -181,7 +181,7 @@ class Total:
     selector: JsonSelector | None = None
 
 
-_PLACE_PATTERN: Final = rf"{SELECTOR_PATTERN}|{_HEADER.pattern}"
+_PLACE_PATTERN: Final = rf"{JSON_SELECTOR.pattern}|{_HEADER.pattern}"
 _LINK: Final = Text(
     "`Link`, the name of a header, selector",
     parse=lambda written: LinkPaging(*_header_or_selector(written)),
@@ -214,7 +214,7 @@ class _PagingKeys:
         Number(0, 1 << 30), "With `page`: the number of the first page.", default=1
     )
     source: JsonSelector | None = setting(
-        SELECTOR,
+        JSON_SELECTOR,
         "With `cursor`: where the answer has the next one, such as `$.next_cursor`.",
         default=None,
         name="from",
@@ -351,6 +351,16 @@ def _media_type(written: str) -> str:
     return written
 
 
+def lookalikes() -> Any:  # noqa: ANN401 - as `setting`
+    """Declare the key `lookalikes`."""
+    return setting(
+        Choice(leave=False, seal=True),
+        "Whether `seal` seals a value that begins like a token and does not open. A token of"
+        " another keyring is such a value, too.",
+        default=False,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class HttpCollection:
     """Elements of a list that are written back one by one.
@@ -366,7 +376,7 @@ class HttpCollection:
         name="list",
     )
     items: JsonSelector = setting(
-        Text("selector", parse=_items, pattern=SELECTOR_PATTERN),
+        replace(JSON_SELECTOR, parse=_items),
         "The elements of the answer, such as `$.data[*]`.",
     )
     write: Write = setting(
@@ -393,7 +403,7 @@ class HttpCollection:
         absent="not known",
     )
     at: tuple[str, ...] = setting(
-        Text("selector", parse=_names_to, pattern=SELECTOR_PATTERN),
+        replace(JSON_SELECTOR, parse=_names_to),
         "Where the element is in the body of a write, such as `$.data`.",
         default=(),
         absent="`$`: it is the body",

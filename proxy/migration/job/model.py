@@ -22,6 +22,8 @@ from ...config.declared.kinds import (
     Version,
 )
 from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
+from ...config.rules.items import JSON_SELECTOR
+from ...config.rules.options import BIND, BindSyntax
 from ...config.settings import SecretReference
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show
@@ -29,9 +31,8 @@ from ...core.crypto.joined_names import JoinKind
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
-from ...core.rules.model import PARTS, Part
-from .collections import COLLECTION, HTTP, Http, HttpCollection, HttpKeys
-from .kinds import SELECTOR, lookalikes
+from ...core.rules.model import Part
+from .collections import COLLECTION, HTTP, Http, HttpCollection, HttpKeys, lookalikes
 
 Verb = Literal["plan", "seal", "verify", "reseal", "open"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
@@ -86,14 +87,6 @@ Read = ColumnSource | SqlSource
 """What is read from each row beside the values."""
 
 
-BIND: Final = Placed(
-    ListOf(
-        Choice(*PARTS),
-        f"list of {Choice(*PARTS).syntax}",
-        distinct=lambda part: part,
-        make=lambda parts: frozenset(parts) or None,
-    )
-)
 _SPELLED: Final[Mapping[str, Callable[[str], NameSource]]] = {
     "column": ColumnSource,
     "const": ConstSource,
@@ -171,7 +164,7 @@ class Binding:
     purpose: str | None = setting(
         Text(), "A constant; with `bind`.", default=None, absent="{around}"
     )
-    bind: tuple[frozenset[Part], yaml.Place] | None = setting(
+    bind: BindSyntax | None = setting(
         BIND,
         "What a sealed value is bound to; the same as in the rules of the sidecar.",
         default=None,
@@ -199,10 +192,10 @@ class Binding:
         """Return the parts that `bind` names, or those of the default; report those not given."""
         parts: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
         if self.bind is not None:
-            parts, place = self.bind
+            parts = self.bind.parts
             for part in sorted(parts):
                 if getattr(self, part) is None:
-                    problems.add(place, f"binds `{part}`, which is not given")
+                    problems.add(self.bind.place, f"binds `{part}`, which is not given")
         return Binding(**{part: getattr(self, part) for part in parts})
 
 
@@ -245,7 +238,7 @@ class Column:
         },
     )
     selector: JsonSelector | None = setting(
-        SELECTOR,
+        JSON_SELECTOR,
         "The values inside the JSON that the column holds, such as `$[*].text`.",
         default=None,
         absent="the whole text",

@@ -27,7 +27,7 @@ SUBJECT = x509.load_der_x509_certificate(SHOWN).subject.rfc4514_string()
 
 
 def client(kind: str, value: str) -> AdminClient:
-    return AdminClient("ops", kind, value, SCOPES)
+    return AdminClient("ops", (kind, value), SCOPES)
 
 
 # The certificate is made anew for each run: names of tests must not hold anything of it.

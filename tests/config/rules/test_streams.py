@@ -58,7 +58,7 @@ def test_a_batch_names_what_may_differ() -> None:
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
-        ("encrypt: $.v\nsentinels: ping", "a list is expected"),
+        ("encrypt: $.v\nsentinels: ping", "a list of texts is expected"),
         ("encrypt: $.v\nsentinels: ['{}']", "`{}` is JSON, so its values would pass unread"),
         ("encrypt: $.v\nsentinels: ['\"bye\"']", "is JSON"),
         ("encrypt: $.v\nsentinels: ['null']", "is JSON"),

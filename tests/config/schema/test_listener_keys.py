@@ -1,34 +1,31 @@
 import dataclasses
 from ipaddress import ip_network
+from typing import get_args
 
 import pytest
 
 from proxy.config.ladder_settings import LadderSettings, NamedClient
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.schema.listener_keys import LIMITS, ON_CLIENT_CLOSE, SIZES, TIMEOUTS
+from proxy.config.schema.json_schema import TABLES
+from proxy.config.settings import ClientClose
 from tests.config.builders import changed, loaded, problems_of
 
-
-def test_there_is_a_key_for_every_limit() -> None:
-    assert {one.name for one in dataclasses.fields(TrafficLimits)} == set(LIMITS.by_name)
-
-
-def test_there_is_a_key_for_every_timeout() -> None:
-    assert {one.name for one in dataclasses.fields(Timeouts)} == set(TIMEOUTS.by_name)
+LIMITS, TIMEOUTS = ([one for one in TABLES if one.name == name] for name in ("limits", "timeouts"))
 
 
 def test_each_written_default_is_the_default() -> None:
-    limits = ", ".join(f"{key.name}: {key.default}" for key in LIMITS.keys if key.default)
-    timeouts = ", ".join(f"{key.name}: {key.default}" for key in TIMEOUTS.keys)
+    limits, timeouts = (
+        ", ".join(
+            f"{key.name}: {key.default}" for table in some for key in table.keys if key.default
+        )
+        for some in (LIMITS, TIMEOUTS)
+    )
     more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
 
     (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners
 
+    assert len(dataclasses.fields(Timeouts)) == timeouts.count(":")
     assert (TrafficLimits(), Timeouts()) == (listener.limits, listener.timeouts)
-
-
-def test_sizes_are_those_with_a_unit() -> None:
-    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES - {"stream"}
 
 
 def test_sealed_streams_have_no_limit_unless_given() -> None:
@@ -83,7 +80,7 @@ def test_names_of_the_upstream_are_compared_in_lower_case() -> None:
     assert listener.upstream_names == ("app.internal", "app:3000", "[fd00::1]:80")
 
 
-@pytest.mark.parametrize("written", [*ON_CLIENT_CLOSE, None])
+@pytest.mark.parametrize("written", [*get_args(ClientClose), None])
 def test_a_client_that_closes_is_probed_unless_the_listener_says_otherwise(
     written: str | None,
 ) -> None:

@@ -60,8 +60,8 @@ def test_everybody_who_is_admitted_is_kept() -> None:
         ),
         ListenerTls(FOLDER / "a.pem", FOLDER / "a.key", FOLDER / "ca.pem"),
         (
-            AdminClient("ops", "subject", "CN=ops,O=Clinic", frozenset({"keys", "reload"})),
-            AdminClient("mesh", "uri", "spiffe://clinic/ops", frozenset({"read"})),
+            AdminClient("ops", ("subject", "CN=ops,O=Clinic"), frozenset({"keys", "reload"})),
+            AdminClient("mesh", ("uri", "spiffe://clinic/ops"), frozenset({"read"})),
         ),
         AdminKubernetes(
             (AdminAccount("monitoring/prometheus", frozenset({"read"})),),

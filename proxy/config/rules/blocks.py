@@ -1,0 +1,321 @@
+"""Blocks as rules write them: conditions, actions, options. None means: not given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from ...core.expressions.selectors import JsonSelector, NamedSelector, Selector
+from ...core.formats.body_format import Kind
+from ...core.formats.table import FORMATS
+from ...core.http.message import Direction
+from ...core.rules.conditions import Condition, text_value
+from ...core.rules.model import Batching, Nothing, Verdict
+from ...core.rules.model import Block as CoreBlock
+from ..declared.kinds import (
+    ByName,
+    ByShape,
+    Choice,
+    ListOf,
+    Number,
+    OneOrMore,
+    Placed,
+    Text,
+)
+from ..declared.section import Fields, Section, inline, setting
+from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
+from ..yaml.scalars import elements, expected, text
+from .items import ABSENT, ITEMS, JSON_SELECTOR, ItemSyntax, absent_in, items_in
+from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
+from .stream_kinds import BATCH, SENTINELS
+
+_USUAL: Final = CoreBlock()
+_ACTIONS: Final = ("encrypt", "decrypt", "absent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value that a member of a body may have, as JSON writes it."""
+
+    syntax = "text, whole number, `true`, `false`"
+    schema = {"type": ["string", "integer", "boolean"]}  # noqa: RUF012 - it is only read
+
+    def read(self, place: Place, problems: Problems) -> bytes | None:
+        """Return the value."""
+        node = place.node
+        if isinstance(node, Scalar):
+            if node.kind in {"text", "substituted"}:
+                return text_value(node.text)
+            if node.kind == "number" and node.text.isdecimal():
+                return node.text.encode()
+            if node.kind == "boolean" and node.text in {"true", "false"}:
+                return node.text.encode()
+            if node.kind == "broken":
+                return None
+            problems.add(
+                place, f"{show(node.text)} is not a text, a whole number, `true` or `false`"
+            )
+        else:
+            expected(place, "a value", problems)
+        return None
+
+
+_CONDITIONS: Final = ByName(
+    OneOrMore(_Value()),
+    "mapping of JSON selectors, each with a value or a list of values",
+    name=JSON_SELECTOR,
+    make=lambda pairs: tuple(
+        Condition(selector, frozenset(values)) for selector, values in pairs if values
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """Status codes: one, those of a class, or all; as the first and the last."""
+
+    syntax = "`200`, `2xx`, `all` or a list"
+    schema = {  # noqa: RUF012 - it is only read
+        "anyOf": [
+            {"type": "integer", "minimum": 100, "maximum": 599},
+            {"type": "string", "pattern": r"^(?:[1-5][0-9]{2}|[1-5]xx|all)$|\$\{env:"},
+        ]
+    }
+
+    def read(self, place: Place, problems: Problems) -> tuple[int, int] | None:
+        """Return the first and the last code."""
+        node = place.node
+        number = isinstance(node, Scalar) and node.kind == "number"
+        word = node.text if isinstance(node, Scalar) and number else text(place, problems)
+        if word is None:
+            return None
+        if word == "all":
+            return 100, 599
+        if re.fullmatch(r"[1-5]([0-9]{2}|xx)", word):
+            return int(word.replace("x", "0")), int(word.replace("x", "9"))
+        hint = "for example `200`, `2xx` or `all`"
+        problems.add(place, f"{show(word)} is not a status", hint)
+        return None
+
+
+_TYPE: Final = Text(
+    "media type",
+    re.compile(r"[A-Za-z0-9!#$&^_.+-]+/(?:[A-Za-z0-9!#$&^_.+-]+|\*)|\*/\*"),
+    "is not a media type",
+    "for example `application/json`, without parameters",
+    parse=str.lower,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSyntax:
+    """A block and its place; a place beside a value is that value's."""
+
+    place: Place
+    encrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is sealed.", default=())
+    decrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is opened.", default=())
+    absent: tuple[tuple[Selector, Place], ...] = setting(
+        ABSENT,
+        "What must not occur (400); also `header:name`, and `query:name` on requests.",
+        default=(),
+    )
+    types: tuple[str, ...] = setting(
+        OneOrMore(_TYPE, "media type or list; `text/*`, `*/*`"),
+        "The media types that the block applies to.",
+        default=(),
+        absent="those that its selectors read",
+        name="type",
+    )
+    statuses: tuple[tuple[int, int], ...] = setting(
+        OneOrMore(_Status(), _Status.syntax),
+        "The response status codes that the block applies to; only on responses.",
+        default=(),
+        absent="`all`; with `tokens` `2xx`",
+        name="status",
+    )
+    names: NamesSyntax = inline(
+        NamesSyntax,
+        of={
+            "where": "read from this message, for each value from its own list element",
+            "to_open": " and, with `decrypt` and a `reader`, who must have signed them",
+        },
+    )
+    options: OptionsSyntax = inline(OptionsSyntax)
+    bind: BindSyntax | None = bind()
+    max_tokens: int = setting(
+        Number(1, 1_000_000),
+        "The largest number of tokens that `tokens` opens in one body.",
+        default=_USUAL.max_tokens,
+    )
+    placeholder: str = setting(
+        Text(), "The text that replaces a truncated token.", default=_USUAL.placeholder
+    )
+    nothing: tuple[Nothing, Place] | None = setting(
+        Placed(Choice("refuse", "pass")),
+        "What happens with a message that has a body, a record or a list element without any of the"
+        " values: `refuse` answers 400 (a response: 502), `pass` lets it pass and counts it."
+        " Required where all items that the block seals are optional, and only there.",
+        default=None,
+    )
+    only: tuple[tuple[str, ...], Place] | None = setting(
+        Placed(ListOf(Text(), "list of member names", empty=True)),
+        "The other members that may occur in the JSON objects whose members the block seals. What"
+        " the block opens there, and what it reads as names or in `when`, is always allowed. Any"
+        " other member is refused (400; a response: 502), in each record. In a form, also the names"
+        " of the other parts or pairs that may occur.",
+        default=None,
+        absent="any",
+    )
+    rendered: tuple[JsonSelector, ...] = setting(
+        OneOrMore(JSON_SELECTOR),
+        "Values of a response that are HTML even if they contain no tag: what opens in them is"
+        " escaped.",
+        default=(),
+        name="html",
+    )
+    when: tuple[Condition, ...] = setting(
+        _CONDITIONS,
+        "The values that a body must have for the block to apply; in bodies of many records, each"
+        " record decides for itself.",
+        default=(),
+    )
+    sentinels: tuple[tuple[str, ...], Place] | None = setting(
+        Placed(SENTINELS),
+        "Records that pass unread although they are not JSON, and messages of a WebSocket: those"
+        " that are exactly one of these texts, up to 64 characters each, with or without white"
+        " space around it. An empty list: none.",
+        default=None,
+        absent="`['[DONE]']` with JSON selectors, else none",
+    )
+    batch: tuple[Batching, Place] | None = setting(
+        Placed(BATCH),
+        "For responses that are streams of records: strings that the block seals are parts of one"
+        " text. Records that follow each other within this time, and differ only in these strings"
+        " (and in `id:`), become one record with one token. `end`: without a limit of time.",
+        default=None,
+        absent="a token for each value",
+    )
+    format: tuple[Kind, Place] | None = setting(
+        Placed(Choice(*FORMATS)),
+        "The format that bodies are read as, whatever their Content-Type.",
+        default=None,
+        absent="by the Content-Type",
+    )
+
+
+def _block(
+    direction: Direction, values: dict[str, Any], fields: Fields, problems: Problems
+) -> BlockSyntax:
+    _refuse_misplaced(fields, direction, problems)
+    for action in ("encrypt", "decrypt"):
+        values[action] = items_in(direction, action, values.get(action, ()), problems)
+    values["absent"] = absent_in(direction, values.get("absent", ()), problems)
+    if "nothing" in fields.wrong:
+        # An unknown word is reported as such, and not as a missing one too.
+        values["nothing"] = ("pass", fields["nothing"])
+    return BlockSyntax(fields.place, **values)
+
+
+BLOCKS: Final = {
+    direction: Section(
+        BlockSyntax,
+        "block",
+        "A block: what happens with the messages that it applies to",
+        make=partial(_block, direction),
+        syntax="a block or a list of blocks",
+    )
+    for direction in ("request", "response")
+}
+
+BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]
+_VERDICTS: Final = {"request": Choice("pass", "reject"), "response": Choice("pass")}
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a rule does in one direction: a verdict, a block, or a list of blocks."""
+
+    direction: Direction
+
+    @property
+    def like(self) -> ByShape:
+        """How it is written."""
+        block = BLOCKS[self.direction]
+        return ByShape(_VERDICTS[self.direction], ListOf(block), block)
+
+    @property
+    def syntax(self) -> str:
+        """How it is written."""
+        return f"{_VERDICTS[self.direction].syntax}, a block or a list of blocks"
+
+    def read(self, place: Place, problems: Problems) -> BehaviourSyntax | None:
+        """Return the verdict or the blocks."""
+        node = place.node
+        if isinstance(node, Scalar):
+            return _verdict(place, self.direction, problems)
+        places = elements(place, problems) if isinstance(node, Sequence) else [place]
+        several = len(places) > 1
+        found = (self._block(one, problems, several=several) for one in places)
+        return tuple(one for one in found if one is not None)
+
+    def _block(self, place: Place, problems: Problems, *, several: bool) -> BlockSyntax | None:
+        node = place.node
+        if not isinstance(node, Mapping):
+            problems.add(place, "is not a block: a mapping with `encrypt`, `decrypt` or `absent`")
+            return None
+        if not node.entries or (not several and not _acts(node)):
+            problems.add(place, "a block needs `encrypt`, `decrypt` or `absent`")
+        made: BlockSyntax | None = BLOCKS[self.direction].read(place, problems)
+        if made is not None and (several or made.when):
+            _refuse_head_in_lists(made, self.direction, problems)
+        return made
+
+
+def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict | None:
+    word = text(place, problems)
+    if word is None:
+        return None
+    if word == "pass":
+        return Verdict.PASS
+    if word == "reject" and direction == "request":
+        return Verdict.REJECT
+    if word == "reject":
+        problems.add(place, "a response cannot be rejected", "write `request: reject`")
+        return None
+    hint = suggest(word, _VERDICTS[direction].values)
+    problems.add(place, f"{show(word)} is unknown", f"{hint}; or a block")
+    return None
+
+
+def _refuse_head_in_lists(block: BlockSyntax, direction: Direction, problems: Problems) -> None:
+    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    if direction == "response":  # in requests, what any block forbids is forbidden
+        written += block.absent
+    for selector, place in written:
+        if isinstance(selector, NamedSelector) and selector.of_head:
+            problems.add(
+                place,
+                f"{show(selector.text)} needs a rule with one block, without `when`: without a"
+                " body, nothing tells blocks apart",
+            )
+
+
+def _acts(node: Mapping) -> bool:
+    return any(key.text in _ACTIONS for key, _ in node.entries)
+
+
+def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
+    status, on_error = fields.get("status"), fields.get("on_error")
+    opens = direction == "response" and fields.get("decrypt") is not None
+    for one in (fields.get("escape"), fields.get("html")):
+        if one is not None and not opens:
+            problems.add(one, "only applies with `decrypt` in a response")
+    if status is not None and direction == "request":
+        problems.add(status, "a request has no status", "delete it")
+    if on_error is not None and not opens:
+        problems.add(on_error, "only applies with `decrypt` in a response")
+    expires = fields.get("expires")
+    if expires is not None and fields.get("encrypt") is None:
+        problems.add(expires, "only applies with `encrypt`")

@@ -1,0 +1,337 @@
+"""Items and selectors, as blocks write them, and the settings of fields. None means: not given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeGuard
+
+from ...core.crypto.token import FORMS, Form
+from ...core.errors import InvalidExpression
+from ...core.expressions.selectors import (
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Whole,
+    parse_json_selector,
+    parse_selector,
+)
+from ...core.http import content_disposition
+from ...core.http.message import Direction
+from ..declared.kinds import ByShape, Choice, Number, OneOrMore, Placed, Switch, Text
+from ..declared.section import Fields, Section, inline, setting
+from ..yaml.nodes import Place, Problems, show
+from ..yaml.scalars import text
+from .options import BindSyntax, bind, expires
+
+# Servers and proxies on the way read these themselves, Sealyard among them.
+_RESERVED: Final = frozenset(
+    {
+        "authorization",
+        "age",
+        "allow",
+        "alt-svc",
+        "clear-site-data",
+        "connection",
+        "date",
+        "etag",
+        "expect",
+        "expires",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "last-modified",
+        "link",
+        "location",
+        "max-forwards",
+        "pragma",
+        "range",
+        "refresh",
+        "retry-after",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+        "via",
+        "www-authenticate",
+        "x-real-ip",
+    }
+)
+_RESERVED_BEGINNINGS: Final = (
+    "accept",
+    "access-control-",
+    "cache-",
+    "content-",
+    "if-",
+    "proxy-",
+    "repr-digest",
+    "sealyard-",
+    "sec-",
+    "signature",
+    "x-forwarded-",
+    "x-http-method",
+    "x-method",
+)
+_NO_QUERY: Final = ("`query:` only applies to requests: a response has no query", "delete it")
+_AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
+_CHARS: Final = Number(1, 1_000_000_000)
+
+
+def json_selector(written: str) -> JsonSelector:
+    """Return what a JSON selector selects; raise InvalidExpression."""
+    if not written.startswith("$"):
+        hint = "write one that begins with `$`"
+        raise InvalidExpression(f"{show(written)} is not a JSON selector", hint=hint)
+    return parse_json_selector(written)
+
+
+JSON_SELECTOR: Final = Text("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
+
+
+def _absent(written: str) -> Selector:
+    if written.startswith("optional "):
+        told = "what must be absent cannot be `optional`"
+        raise InvalidExpression(told, hint="delete `optional`")
+    selector = parse_selector(written)
+    if selector in {Whole.TEXT, Whole.TOKENS}:
+        raise InvalidExpression(f"{show(written)} cannot be absent", hint="write `body`")
+    return selector
+
+
+ABSENT: Final = OneOrMore(Placed(Text("selector", parse=_absent)), "selector or list of selectors")
+
+
+def absent_in(
+    direction: Direction, selectors: tuple[tuple[Selector, Place], ...], problems: Problems
+) -> tuple[tuple[Selector, Place], ...]:
+    """Return the selectors of what must be absent; report those of a query in a response."""
+    if direction == "request":
+        return selectors
+    for selector, place in selectors:
+        if _is_query(selector):
+            problems.add(place, *_NO_QUERY)
+    return tuple(one for one in selectors if not _is_query(one[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class HowSealed:
+    """How an item or a field has its values sealed."""
+
+    form: Form | None = setting(
+        Choice(*FORMS),
+        "The form of its tokens: JWE, a shorter one, or one that is base64 with padding, for JSON"
+        " strings of base64 that the backend decodes.",
+        default=None,
+        absent="`jwe`",
+    )
+    max_chars: int | None = setting(
+        _CHARS,
+        "The largest number of characters that the backend accepts; a longer token is refused"
+        " (422).",
+        default=None,
+    )
+    string: bool | None = setting(
+        Switch(),
+        "Whether the value must be a string (422 otherwise); the backend cannot check this once it"
+        " is sealed.",
+        default=None,
+        absent="`false`; `true` with `min_chars`",
+    )
+    min_chars: int | None = setting(
+        _CHARS,
+        "The smallest number of characters (Unicode code points) that a string must have before it"
+        " is sealed (422 otherwise).",
+        default=None,
+    )
+
+
+def _check_sealed(made: FieldSyntax | ItemSyntax, fields: Fields, problems: Problems) -> None:
+    if made.sealed.string is False and made.sealed.min_chars is not None:
+        problems.add(fields["min_chars"], "only applies to strings", "delete `string: false`")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSyntax:
+    """The settings of a field in `fields`."""
+
+    sealed: HowSealed = inline(HowSealed)
+    bind: BindSyntax | None = bind()
+
+
+FIELD: Final = Section(FieldSyntax, "field", "A field, by its name", check=_check_sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSyntax:
+    """An item and its place. `field` is None only for `tokens`."""
+
+    place: Place
+    selector: Selector = setting(
+        Text("selector", parse=parse_selector),
+        "The values that the item applies to.",
+        name="select",
+    )
+    field: str | None = setting(
+        Text(),
+        "The name of the field, which values are bound to.",
+        default=None,
+        absent="the last member name",
+    )
+    sealed: HowSealed = inline(HowSealed)
+    expires: float | None = expires()
+    optional: bool = setting(Switch(), "Whether the value may be missing.", default=False)
+    each: bool = setting(
+        Switch(),
+        "For `form:` and `query:`: whether the name may occur more than once; each occurrence is"
+        " then sealed or opened. For `part:` it always may.",
+        default=False,
+    )
+    elsewhere_allowed: bool = setting(
+        Choice(refuse=False, allow=True),
+        "Whether the name may also occur in the query, a cookie or the body, where the rule does"
+        " not read it; for backends that never look there.",
+        default=False,
+        name="query",
+    )
+
+    @property
+    def says_how(self) -> bool:
+        """Whether anything is given of how values are sealed."""
+        return self.sealed != HowSealed() or self.expires is not None
+
+
+def _long(values: dict[str, Any], fields: Fields, problems: Problems) -> ItemSyntax | None:
+    if "selector" not in values:
+        return None
+    made = ItemSyntax(fields["select"], **values)
+    _check_sealed(made, fields, problems)
+    return made
+
+
+ITEM: Final = Section(
+    ItemSyntax,
+    "item",
+    "An item in its long form; the short one is `[optional ]SELECTOR[ as FIELD]`",
+    make=_long,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """An item as a text."""
+
+    syntax = "item"
+
+    def read(self, place: Place, problems: Problems) -> ItemSyntax | None:
+        """Return the item."""
+        written = text(place, problems)
+        if written is None:
+            return None
+        rest = written.strip()
+        optional = rest.startswith("optional ")
+        if optional:
+            rest = rest.removeprefix("optional ").lstrip()
+        match = _AS.fullmatch(rest)
+        word, field = (match[1], match[2]) if match else (rest, None)
+        try:
+            selector = parse_selector(word)
+        except InvalidExpression as error:
+            problems.add(place, error.message, error.hint)
+            return None
+        return ItemSyntax(place, selector, field, optional=optional)
+
+
+ITEMS: Final = OneOrMore(ByShape(_Short(), mapping=ITEM), "item or list of items")
+
+
+def items_in(
+    direction: Direction, action: str, items: tuple[ItemSyntax, ...], problems: Problems
+) -> tuple[ItemSyntax, ...]:
+    """Return the items of an action, each with its field; report those that it cannot have."""
+    found = []
+    for one in items:
+        complaint, hint = (
+            _of_head_complaint(one.selector, action, direction)
+            or _of_names_complaint(one, direction)
+            or _complaint(one, action)
+        )
+        if complaint:
+            problems.add(one.place, complaint, hint)
+        elif one.selector is Whole.TOKENS:
+            found.append(one)
+        else:
+            found.append(replace(one, field=one.field or _field(one.selector)))
+    return tuple(found)
+
+
+def _complaint(item: ItemSyntax, action: str) -> tuple[str, str]:
+    """Return what is wrong with an item and how to fix it; empty texts if nothing is."""
+    if item.selector is Whole.TOKENS:
+        return _tokens_complaint(item, action), ""
+    if action == "decrypt" and item.says_how:
+        words = "`form`, `max_chars`, `string`, `min_chars` and `expires`"
+        return f"{words} only apply to what is sealed", "delete them in `decrypt`"
+    if not (item.field or _field(item.selector)):
+        word = item.selector.value if isinstance(item.selector, Whole) else item.selector.text
+        return f"{show(word)} has no member name for its field", f"write `{word} as NAME`"
+    return "", ""
+
+
+def _of_head_complaint(
+    selector: Selector, action: str, direction: Direction
+) -> tuple[str, str] | None:
+    if not _is_of_head(selector):
+        return None
+    if direction == "response" and _is_query(selector):
+        return _NO_QUERY
+    reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
+    if selector.place == "header" and selector.name == content_disposition.NAME:
+        if (direction, action) == ("response", "decrypt"):
+            return None
+        return f"{show(selector.text)} only applies to `decrypt` of responses: its filename", ""
+    if selector.place == "header" and reserved:
+        return f"{show(selector.text)} is read by servers on the way, so it cannot be a token", ""
+    return None
+
+
+def _of_names_complaint(item: ItemSyntax, direction: Direction) -> tuple[str, str] | None:
+    """Return what is wrong with `each` and `query` of an item."""
+    place = item.selector.place if isinstance(item.selector, NamedSelector) else "$"
+    if item.each and place not in {"form", "query", "part", "filename"}:
+        return (
+            "`each` only applies to names that may occur repeatedly: `form:`, `query:`, `part:`",
+            "write `.*` for each element of a JSON array" if place == "$" else "",
+        )
+    if item.elsewhere_allowed and (direction == "response" or place == "header"):
+        return "`query` only applies to requests: to names in a body or a query", "delete it"
+    return None
+
+
+def _tokens_complaint(item: ItemSyntax, action: str) -> str:
+    if action == "encrypt":
+        return "`tokens` only applies to `decrypt`"
+    if item.field is not None:
+        return "`tokens` opens tokens of any field, so it cannot have a field"
+    if item.optional:
+        return "`tokens` is never missing, so it cannot be `optional`"
+    if item.says_how:
+        return "`tokens` cannot have `form`, `max_chars`, `string`, `min_chars` or `expires`"
+    return ""
+
+
+def _field(selector: Selector) -> str | None:
+    if isinstance(selector, JsonSelector):
+        return selector.field
+    return selector.value if isinstance(selector, Whole) else selector.field
+
+
+def _is_query(selector: Selector | None) -> bool:
+    return isinstance(selector, NamedSelector) and selector.place == "query"
+
+
+def _is_of_head(selector: Selector | None) -> TypeGuard[NamedSelector]:
+    return isinstance(selector, NamedSelector) and selector.of_head

@@ -1,0 +1,243 @@
+"""What rules, blocks and `defaults` have in common: sources, binds, and options.
+
+None means: not given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeVar
+
+from ...core.errors import InvalidExpression
+from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ...core.formats.escaping import ESCAPES, Escape
+from ...core.rules.model import PARTS, NamedPart, Part
+from ..declared.kinds import (
+    DAY,
+    ByShape,
+    Choice,
+    Duration,
+    Kind,
+    ListOf,
+    Named,
+    Placed,
+    Text,
+    Words,
+)
+from ..declared.section import Fields, Key, Section, one_of, setting
+from ..yaml.nodes import Place, Problems, show
+
+Joined = ListSource | MembersSource | FirstSource
+
+
+def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
+    return ListOf(SOURCE, "list of sources", make=lambda parts: kind(parts) if parts else None)
+
+
+def _written() -> Kind:
+    return ByShape(Text("source", parse=parse_source), _joined(ListSource), SOURCES)
+
+
+SOURCE: Final = Named("source", _written, "source")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Sources that are joined."""
+
+    joined: Joined = one_of(
+        Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
+        Key("first", _joined(FirstSource), "The first one that has a value."),
+        make=lambda _, value: value,
+    )
+
+
+def _source(values: dict[str, Any], _: Fields, __: Problems) -> Joined | None:
+    return values.get("joined")
+
+
+SOURCES: Final[Section[Any]] = Section(
+    _Sources,
+    "sources",
+    "A source made of others; a plain list of sources is joined in order",
+    make=_source,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSyntax:
+    """A source and its place."""
+
+    source: Source
+    place: Place
+
+
+def _name(doc: str) -> Any:  # noqa: ANN401 - as `setting`
+    return setting(Placed(SOURCE, SourceSyntax), doc, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class NamesSyntax:
+    """The sources of a rule or a block."""
+
+    tenant: SourceSyntax | None = _name("The tenant whose keys are used; {where}.")
+    conversation: SourceSyntax | None = _name("The conversation whose key is used; {where}.")
+    message: SourceSyntax | None = _name("The message id that values can be bound to; {where}.")
+    sender: SourceSyntax | None = _name(
+        "The participant who signs key packages{to_open}; with `recipients`; {where}."
+    )
+    recipients: SourceSyntax | None = _name(
+        "The participants for whom values are sealed end to end, one per element of a list;"
+        " {where}."
+    )
+    reader: SourceSyntax | None = _name(
+        "The participant whose private key opens end-to-end values; {where}."
+    )
+
+    def get(self, part: NamedPart) -> SourceSyntax | None:
+        """Return the source of one part."""
+        source: SourceSyntax | None = getattr(self, part)
+        return source
+
+
+@dataclass(frozen=True, slots=True)
+class BindSyntax:
+    """The parts of a `bind` and its place."""
+
+    parts: frozenset[Part]
+    place: Place
+
+
+BIND: Final = Placed(
+    ListOf(
+        Choice(*PARTS),
+        f"list of {Choice(*PARTS).syntax}",
+        distinct=lambda part: part,
+        make=lambda parts: frozenset(parts) or None,
+    ),
+    BindSyntax,
+)
+
+
+def bind() -> Any:  # noqa: ANN401 - as `setting`
+    """Declare the key `bind`."""
+    return setting(
+        BIND,
+        "What a sealed value is bound to: it opens only if all of these are the same.",
+        default=None,
+        absent="`[tenant, conversation, field]`, without those that the rule does not give",
+    )
+
+
+def expires() -> Any:  # noqa: ANN401 - as `setting`
+    """Declare the key `expires`: seconds, 0 for ever."""
+    return setting(
+        Words({"never": 0.0}, Duration(high=3650 * DAY)),
+        "How long sealed values open; after that they are refused for good. The actual time may be"
+        " up to 1 % longer. Not available in the form `short`.",
+        default=None,
+        absent="`never`",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """`enforce`, `observe`, or `permissive` until a moment in seconds since 1970."""
+
+    permissive_until: float | None = None
+    observes: bool = False
+
+
+_UNTIL: Final = re.compile(r"permissive until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
+
+
+def _mode(word: str) -> Mode:
+    if word in {"enforce", "observe"}:
+        return Mode(observes=word == "observe")
+    match = _UNTIL.fullmatch(word)
+    if match is None:
+        begun = word.startswith("permissive")
+        told = f"{show(word)} is not a mode; one of: enforce, observe, permissive until YYYY-MM-DD"
+        raise InvalidExpression(
+            told, hint="for example `permissive until 2027-03-31`" if begun else ""
+        )
+    try:
+        day = datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        told = f"{show(match[1])} is not a calendar day"
+        raise InvalidExpression(told) from None
+    return Mode(day.timestamp())
+
+
+AlreadySealed = Literal["seal", "keep", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsSyntax:
+    """Options of `defaults`, a rule or a block, without `bind`; `expires` 0 is never."""
+
+    mode: Mode | None = setting(
+        Text(
+            "`enforce`, `observe`, `permissive until YYYY-MM-DD`",
+            parse=_mode,
+            pattern=f"enforce|observe|{_UNTIL.pattern}",
+        ),
+        "`observe` (whole rules only): messages pass unchanged, and what the rule would do is"
+        " reported. `permissive` passes unsealed values on decrypt until that day begins (UTC).",
+        default=None,
+        absent="`enforce`",
+    )
+    keep_unopened: bool | None = setting(
+        Choice(reject=False, keep=True),
+        "What happens with a token in a response that does not open: `reject` answers 502, `keep`"
+        " leaves the token in place.",
+        default=None,
+        absent="`reject`",
+        name="on_error",
+    )
+    escape: Escape | None = setting(
+        Choice(*ESCAPES),
+        "How an opened value is written into surrounding text of a response. `auto`: escaped in"
+        " HTML, XML and text with tags; unescaped in JSON strings and plain text unless that would"
+        " form a tag; otherwise the token stays. `html`: always escaped, including values that are"
+        " a whole string. `keep`: only tokens that are a whole string open. `none`: never escaped.",
+        default=None,
+        absent="`auto`",
+    )
+    already_sealed: AlreadySealed | None = setting(
+        Choice("seal", "keep", "reject"),
+        "What happens with a value to encrypt that already is a token: `seal` seals it again,"
+        " `keep` leaves it if it opens here, `reject` refuses the message.",
+        default=None,
+        absent="`seal`",
+    )
+    elsewhere_allowed: bool | None = setting(
+        Choice(refuse=False, allow=True),
+        "Whether a name that the rule reads may also occur elsewhere in a request (query, cookie,"
+        " body), with any value; for backends that never look there.",
+        default=None,
+        absent="`refuse`",
+        name="elsewhere",
+    )
+    case_variants_allowed: bool | None = setting(
+        Choice(refuse=False, allow=True),
+        "Whether other spellings of a selected name, such as `Content` for `content`, may occur"
+        " beside it.",
+        default=None,
+        absent="`refuse`",
+        name="case_variants",
+    )
+    expires: float | None = expires()
+
+
+Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)
+
+
+def overlay(base: Overlaid, over: Overlaid) -> Overlaid:
+    """Return `base` with each key replaced that `over` gives."""
+    said = {one.name: getattr(over, one.name) for one in dataclasses.fields(over)}
+    return dataclasses.replace(base, **{k: v for k, v in said.items() if v is not None})
