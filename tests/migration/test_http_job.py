@@ -8,7 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
+from proxy.config.schema.json_schema import schema
 from proxy.core.errors import ConfigurationError
+from proxy.migration.job import model
 from proxy.migration.job.collections import (
     CursorPaging,
     HeaderGuard,
@@ -21,7 +23,6 @@ from proxy.migration.job.collections import (
     Total,
 )
 from proxy.migration.job.reader import load
-from proxy.migration.job.schema import schema
 from tests.migration.backend import CONFIG, JOB
 
 
@@ -89,7 +90,7 @@ def test_a_header_of_the_list_is_a_guard(tmp_path: Path) -> None:
 
 
 def test_a_job_is_valid_by_its_schema() -> None:
-    jsonschema.validate(yaml.safe_load(JOB), schema())
+    jsonschema.validate(yaml.safe_load(JOB), schema(model.JOB))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import jsonschema
 import pytest
 import yaml
 
+from proxy.config.schema.json_schema import schema
 from proxy.core.errors import ConfigurationError
 from proxy.migration.job.model import (
+    JOB,
     Binding,
     ColumnSource,
     ConstSource,
@@ -21,7 +23,6 @@ from proxy.migration.job.model import (
     StoredTable,
 )
 from proxy.migration.job.reader import load
-from proxy.migration.job.schema import schema
 from tests.migration.builders import SQLITE_JOB
 
 WHOLE = """\
@@ -98,7 +99,7 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [SQLITE_JOB, WHOLE])
 def test_a_job_is_valid_by_its_schema(text: str) -> None:
-    jsonschema.validate(yaml.safe_load(text), schema())
+    jsonschema.validate(yaml.safe_load(text), schema(JOB))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def failures(case: Case, explained: Explained) -> Iterator[str]:
 def _messages_unlike(expected: Expected, messages: Sequence[Explanation]) -> Iterator[str]:
     """Yield what is not as expected of the messages of a WebSocket, which ends at a refused one."""
     last = f"message {len(messages)}" if messages else "the request"
-    for at, (outcomes, code) in enumerate(expected.messages):
+    for at, one in enumerate(expected.messages):
+        outcomes, code = one.expect, one.refused
         where = f"message {at + 1}"
         if at >= len(messages):
             if outcomes or code or not expected.refused:

@@ -1,10 +1,10 @@
-"""The JSON Schema (2020-12) of the configuration, generated from the declarations of its keys."""
+"""The JSON Schema (2020-12) of a file, made from the declarations of its keys."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from ..declared.section import Section
 from ..sections.document import FILE
 from .declarations import named_of, tables_of
 from .tables import Key, Schema, Table
@@ -13,18 +13,14 @@ TABLES: Final = tables_of(FILE)
 """The tables of keys, that of the file first."""
 
 
-def schema() -> dict[str, object]:
-    """Return the schema, for editors and `sealyard show schema`."""
-    return document("Sealyard configuration", TABLES, named_of(FILE))
-
-
-def document(title: str, tables: Sequence[Table], more: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of a file whose own keys are the first table; `more` are definitions."""
+def schema(root: Section[Any] = FILE, title: str = "Sealyard configuration") -> dict[str, object]:
+    """Return the schema of a kind of file, for editors and `sealyard show schema`."""
+    own, *others = tables_of(root)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        **_object(tables[0]),
-        "$defs": {one.name: _object(one) for one in tables[1:]} | dict(more),
+        **_object(own),
+        "$defs": {one.name: _object(one) for one in others} | named_of(root),
     }
 
 

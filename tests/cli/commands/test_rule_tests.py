@@ -300,17 +300,23 @@ def test_results_are_written_for_other_programs(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("cases: x", "`cases` must be a list of cases"),
-        ("case: []", "unknown key `case`; did you mean `cases`?"),
-        ("cases:\n  - name: x", "`request` must be `METHOD /path`"),
-        ("cases:\n  - request: POST", "`request` must be `METHOD /path`"),
+        ("cases: x", "cases a list of cases is expected"),
+        ("case: []", "the key `case` is unknown; did you mean `cases`?"),
+        ("cases:\n  - name: x", "lacks the key `request` (`METHOD /path?query`)"),
+        ("cases:\n  - request: POST", "request `POST` is not `METHOD /path`; for example"),
         ("cases:\n  - {request: POST /, exepct: {}}", "did you mean `expect`?"),
-        ("cases:\n  - {request: POST /, expect: {request: [a]}}", "outcomes are `PATH: OUTCOME`"),
-        ("cases:\n  - {request: POST /, headers: [a]}", "headers are `NAME: VALUE`"),
-        ("cases:\n  - {request: POST /, response: {status: 99}}", "not a status"),
-        ("cases:\n  - {request: POST /, messages: [{send: x}]}", "`messages` are for WebSockets"),
-        ("cases:\n  - {request: WS /, messages: {}}", "`messages` must be a list"),
-        ("cases:\n  - {request: WS /, messages: [{}]}", "either `send` or `reply`"),
+        (
+            "cases:\n  - {request: POST /, expect: {request: [a]}}",
+            "expect.request a mapping is expected",
+        ),
+        ("cases:\n  - {request: POST /, headers: [a]}", "headers a mapping is expected"),
+        (
+            "cases:\n  - {request: POST /, response: {status: 99}}",
+            "status `99` is out of range: 200 to 599",
+        ),
+        ("cases:\n  - {request: POST /, messages: [{send: x}]}", "messages are for WebSockets"),
+        ("cases:\n  - {request: WS /, messages: {}}", "messages a list of messages is expected"),
+        ("cases:\n  - {request: WS /, messages: [{}]}", "needs one of `send` and `reply`"),
         ("cases:\n  - {request: POST /, listener: other}", "the case needs `listener`: one of api"),
     ],
 )
