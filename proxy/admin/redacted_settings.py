@@ -1,21 +1,22 @@
-"""The settings as the admin API shows them: secrets as references, rules in short."""
+"""The settings as the admin API shows them: by the keys of the file, secrets as references.
+
+Rules are shown in short. What is not given and has no default is left out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from ..config.declared.section import Inline, Part, parts_of
 from ..config.settings import (
-    AdminSettings,
-    ListenerSettings,
-    ListenerTls,
+    AdminClient,
     RootSettings,
     SecretReference,
     Settings,
     TcpAddress,
     UpstreamSettings,
-    UpstreamTls,
 )
 from ..config.settings.root_kinds import ROOT_KINDS
 from ..core.rules.model import Behaviour, Rule, Verdict
@@ -23,124 +24,54 @@ from ..core.rules.model import Behaviour, Rule, Verdict
 
 def redacted(settings: Settings) -> dict[str, Any]:
     """Return the settings for JSON, without any secret."""
-    keys = settings.keys
-    shown: dict[str, Any] = {
-        "keys": {
-            "keyring": {
-                "file": str(keys.keyring.file),
-                **_roots(keys.keyring.roots),
-            },
-            "store": keys.store.address.partition(":")[0],  # an address may hold a password
-            "sessions": {
-                "mode": keys.sessions.mode,
-                "ttl_s": keys.sessions.ttl,
-                "grace_s": keys.sessions.grace,
-                "revocation_max_age_s": keys.sessions.revocation_max_age,
-                "package_max_age_s": keys.sessions.package_max_age,
-            },
-            "pins": {"mode": keys.pins.mode, "participants": len(keys.pins.listed)},
-        },
-        "listeners": [_listener(one) for one in settings.listeners],
-    }
-    if settings.admin is not None:
-        shown["admin"] = _admin(settings.admin)
-    if settings.audit is not None:
-        on_failure = "block" if settings.audit.block else "warn"
-        shown["audit"] = {"file": str(settings.audit.file), "on_failure": on_failure}
-    if settings.health is not None:
-        shown["health"] = {"listen": str(settings.health.listen)}
+    return _section(settings)
+
+
+def _section(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    declared = dict(parts_of(type(value)))
+    shown: dict[str, Any] = {}
+    for one in fields(value):
+        part, said = declared.get(one.name), getattr(value, one.name)
+        if isinstance(part, Inline):
+            shown |= _section(said)
+        elif said not in (None, (), ""):
+            name, kind = one.name, None
+            if isinstance(part, Part) and len(part.keys) == 1:
+                name, kind = part.keys[0].name, part.keys[0].kind
+            shown[name] = getattr(kind, "written", _shown)(said)
     return shown
 
 
-def _admin(settings: AdminSettings) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "listen": str(settings.listen),
-        "tokens": [
-            {
-                "name": one.name,
-                "token": _secret(one.secret),
-                "scopes": sorted(one.scopes),
-                **({"expires": one.expires} if one.expires else {}),
-            }
-            for one in settings.tokens
-        ],
-        "clients": [
-            {"name": one.name, one.kind: one.value, "scopes": sorted(one.scopes)}
-            for one in settings.clients
-        ],
-    }
-    shown |= {"status_page": settings.status_page, "tap": settings.tap}
-    if settings.ladder_file is not None:
-        shown["ladder_file"] = str(settings.ladder_file)
-    if settings.tls is not None:
-        shown["tls"] = _tls(settings.tls)
-    if settings.kubernetes is not None:
-        cluster = settings.kubernetes
-        shown["kubernetes"] = {
-            "api": f"https://{cluster.api}",
-            "audience": cluster.audience,
-            "accounts": [
-                {"account": one.account, "scopes": sorted(one.scopes)} for one in cluster.accounts
-            ],
-        }
-    return shown
+def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a setting holds, for JSON
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case tuple():
+            return [_shown(one) for one in value]
+        case frozenset():
+            return sorted(value)
+        case Mapping():
+            return {name: _shown(one) for name, one in value.items()}
+    return _object(value)
 
 
-def _roots(roots: tuple[RootSettings, ...]) -> dict[str, Any]:
-    """Return the roots as the configuration writes them: one by its key, several as a list."""
-    shown = [{ROOT_KINDS[one.kind].key.name: _options(one.options)} for one in roots]
-    return shown[0] if len(shown) == 1 else {"roots": shown}
-
-
-def _options(value: object) -> Any:  # noqa: ANN401 - whatever the kind of root reads, for JSON
-    if isinstance(value, SecretReference):
-        return _secret(value)
-    if isinstance(value, tuple):
-        return [_options(one) for one in value]
-    if is_dataclass(value):
-        return {one.name: _options(getattr(value, one.name)) for one in fields(value)}
-    return str(value) if isinstance(value, Path) else value
-
-
-def _secret(reference: SecretReference) -> dict[str, str]:
-    if reference.file is not None:
-        return {"file": str(reference.file)}
-    return {"env": reference.env or ""}
-
-
-def _listener(settings: ListenerSettings) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "name": settings.name,
-        "listen": str(settings.listen),
-        "upstream": _upstream(settings.upstream),
-        "unmatched": "pass" if settings.pass_unmatched else "reject",
-        "rules": [_rule(rule) for rule in settings.rules],
-        "limits": asdict(settings.limits),
-        "timeouts_s": asdict(settings.timeouts),
-        "trusted_names": settings.trusted_names,
-        "on_client_close": settings.on_client_close,
-        "client_names": [
-            {name: str(value) for name, value in asdict(one).items() if value is not None}
-            for one in settings.ladder.client_names
-        ],
-        "find_sensitive": settings.ladder.finds_sensitive,
-        "add_request_id": settings.add_request_id,
-    }
-    if settings.tls is not None:
-        shown["tls"] = _tls(settings.tls)
-    if settings.upstream_tls is not None:
-        shown["upstream_tls"] = _tls(settings.upstream_tls)
-    return shown
-
-
-def _upstream(upstream: UpstreamSettings) -> str:
-    if not isinstance(upstream.address, TcpAddress):
-        return str(upstream.address)
-    return f"{'https' if upstream.tls else 'http'}://{upstream.address}"
-
-
-def _tls(tls: ListenerTls | UpstreamTls) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(tls).items() if value is not None}
+def _object(value: object) -> Any:  # noqa: ANN401 - as above
+    match value:
+        case SecretReference() if value.env is not None:
+            return {"env": value.env}
+        case RootSettings():
+            return {ROOT_KINDS[value.kind].key.name: _shown(value.options)}
+        case AdminClient():
+            return {"name": value.name, value.kind: value.value, "scopes": sorted(value.scopes)}
+        case UpstreamSettings():
+            scheme = "https" if value.tls else "http"
+            plain = not isinstance(value.address, TcpAddress)
+            return str(value.address) if plain else f"{scheme}://{value.address}"
+        case Rule():
+            return _rule(value)
+    # Addresses and paths have a text; other dataclasses are sections.
+    plain = not is_dataclass(value) or type(value).__str__ is not object.__str__
+    return str(value) if plain else _section(value)
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -23,9 +23,7 @@ class TrafficLimits:
     """Sizes in bytes and numbers, for each listener; None: no limit."""
 
     body: int = setting(
-        _SIZE,
-        "The largest body that is buffered for a rule.",
-        default=16 * MEBIBYTE,
+        _SIZE, "The largest body that is buffered for a rule.", default=16 * MEBIBYTE
     )
     stream: int | None = setting(
         _SIZE,
@@ -39,21 +37,9 @@ class TrafficLimits:
         "How much is buffered in each direction of a body that passes unchanged.",
         default=64 * KIBIBYTE,
     )
-    head: int = setting(
-        _SIZE,
-        "The largest message head.",
-        default=64 * KIBIBYTE,
-    )
-    header_line: int = setting(
-        _SIZE,
-        "The longest line of a message head.",
-        default=8190,
-    )
-    headers: int = setting(
-        _COUNT,
-        "The largest number of headers in a message.",
-        default=128,
-    )
+    head: int = setting(_SIZE, "The largest message head.", default=64 * KIBIBYTE)
+    header_line: int = setting(_SIZE, "The longest line of a message head.", default=8190)
+    headers: int = setting(_COUNT, "The largest number of headers in a message.", default=128)
     connections: int = setting(
         _COUNT,
         "The largest number of requests that are under way at the upstream. One client and"
@@ -90,11 +76,7 @@ class TrafficLimits:
         " client does not read.",
         default=200,
     )
-    clients: int = setting(
-        _COUNT,
-        "The largest number of client connections.",
-        default=10_000,
-    )
+    clients: int = setting(_COUNT, "The largest number of client connections.", default=10_000)
     clients_per_address: int = setting(
         _COUNT,
         "The largest number of client connections from one IP address; Unix sockets are not"
@@ -147,59 +129,25 @@ class Timeouts:
     never longer than `longest_rest`.
     """
 
-    head: float = _wait(
-        "For a complete request head.",
-        10.0,
-    )
-    body: float = _wait(
-        "For each pause in a request body; see `limits.upload_rate`.",
-        30.0,
-    )
-    keepalive: float = _wait(
-        "For the next request on an idle client connection.",
-        75.0,
-    )
-    write: float = _wait(
-        "For a client to receive the next 48 KiB of a response.",
-        30.0,
-    )
-    linger: float = _wait(
-        "For reading the rest of a refused upload.",
-        2.0,
-    )
-    connect: float = _wait(
-        "For connecting to the upstream.",
-        5.0,
-    )
-    response: float = _wait(
-        "From the end of a request to the head of its response.",
-        60.0,
-    )
-    stream: float = _wait(
-        "For each pause in a response body.",
-        60.0,
-    )
-    queue: float = _wait(
-        "For a turn at the upstream.",
-        1.0,
-    )
-    idle: float = _wait(
-        "How long an idle upstream connection is kept.",
-        1.5,
-    )
+    head: float = _wait("For a complete request head.", 10.0)
+    body: float = _wait("For each pause in a request body; see `limits.upload_rate`.", 30.0)
+    keepalive: float = _wait("For the next request on an idle client connection.", 75.0)
+    write: float = _wait("For a client to receive the next 48 KiB of a response.", 30.0)
+    linger: float = _wait("For reading the rest of a refused upload.", 2.0)
+    connect: float = _wait("For connecting to the upstream.", 5.0)
+    response: float = _wait("From the end of a request to the head of its response.", 60.0)
+    stream: float = _wait("For each pause in a response body.", 60.0)
+    queue: float = _wait("For a turn at the upstream.", 1.0)
+    idle: float = _wait("How long an idle upstream connection is kept.", 1.5)
     tunnel: float = _wait(
-        "For each pause in a WebSocket, an event stream or another stream of records.",
-        3600.0,
+        "For each pause in a WebSocket, an event stream or another stream of records.", 3600.0
     )
     rest: float = _wait(
         "How long an upstream that fails is left alone; see `limits.failures`. After that one"
         " request is tried, and each that fails doubles the time.",
         0.5,
     )
-    longest_rest: float = _wait(
-        "The longest such time.",
-        1.5,
-    )
+    longest_rest: float = _wait("The longest such time.", 1.5)
 
 
 TIMEOUTS: Final = Section(Timeouts, "timeouts", "`timeouts` of a listener")

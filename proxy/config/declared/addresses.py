@@ -132,7 +132,7 @@ class SecretReference:
 
 
 SECRET: Final = Section(
-    SecretReference, "secret", "A secret; one of `env` and `file`", one_of=(("env",), ("file",))
+    SecretReference, "secret", "A secret; one of `env` and `file`", one_of=("env", "file")
 )
 
 

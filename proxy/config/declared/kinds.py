@@ -1,9 +1,13 @@
 """The kinds of value that a key can have: how each is written, its bounds, and its reader.
 
 A kind is data. `read` returns the value, or None after reporting what is wrong with the node at a
-place; `syntax` is how the reference and the messages say what is written there. What only documents
-need (the JSON Schema, the sentence about bounds) is made in `schema/` from the same attributes, in
+place; `syntax` is how the reference and the messages say what is written there; `written`, where
+values are not shown as they are, returns one as a file has it. What only documents need (the JSON
+Schema, the sentence about bounds) is made in `schema/declarations.py` from the same attributes, in
 modules that a process that serves does not load.
+
+A kind of its own in a section needs `syntax`, `read`, and one of these for the JSON Schema: `form`
+or `pattern`, which a text matches; `like`, a kind that is written so; or `schema` itself.
 """
 
 from __future__ import annotations
@@ -28,6 +32,21 @@ _DURATION: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as the configuration writes it, in the largest unit that fits."""
+    for unit, least in (("d", 2), ("h", 1), ("m", 1), ("s", 1)):
+        number = seconds * 1000 / MILLISECONDS[unit]
+        if number >= least and (number.is_integer() or unit == "s"):
+            return f"{number:g}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def size(number: int) -> str:
+    """Return a size as the configuration writes it, in the largest unit that fits."""
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if number % BYTES[unit] == 0)
+    return f"{number // BYTES[unit]}{unit}"
+
+
 class Kind(Protocol):
     """What every kind has; those that hold others read them by the same method."""
 
@@ -49,6 +68,7 @@ class Duration:
     low: float = 0.0
     zero: bool = False
     syntax = "duration"
+    written = staticmethod(duration)
 
     def read(self, place: Place, problems: Problems) -> float | None:
         """Return the seconds."""
@@ -75,6 +95,7 @@ class Size:
 
     high: int | None = None
     syntax = "size"
+    written = staticmethod(size)
 
     def read(self, place: Place, problems: Problems) -> int | None:
         """Return the number of bytes."""
@@ -163,6 +184,10 @@ class Choice:
     def syntax(self) -> str:
         """The words."""
         return ", ".join(f"`{word}`" for word in self.values)
+
+    def written(self, value: object) -> str:
+        """Return the word for a value."""
+        return next(word for word, meant in self.values.items() if meant == value)
 
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - what a word stands for
         """Return what the word stands for."""
@@ -308,6 +333,11 @@ class Words:
         """The other kind, and the words."""
         return ", ".join((self.other.syntax, *(f"`{word}`" for word in self.values)))
 
+    def written(self, value: object) -> str:
+        """Return the word for a value, or what the other kind writes."""
+        words = (word for word, meant in self.values.items() if meant == value)
+        return next(words, None) or str(getattr(self.other, "written", str)(value))
+
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - by its kinds
         """Return what the word stands for, or what the other kind reads."""
         if isinstance(place.node, Scalar) and place.node.text in self.values:
@@ -322,13 +352,13 @@ class ByShape:
     scalar: Kind
     sequence: Kind | None = None
     mapping: Kind | None = None
-    written: str = ""
+    how: str = ""
 
     @property
     def syntax(self) -> str:
         """How each shape is written."""
         kinds = (self.scalar, self.sequence, self.mapping)
-        return self.written or ", ".join(one.syntax for one in kinds if one is not None)
+        return self.how or ", ".join(one.syntax for one in kinds if one is not None)
 
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - by its kinds
         """Return what the kind of the node's shape reads; `{id}` is a text without its quotes."""
@@ -345,12 +375,12 @@ class OneOrMore:
     """One value, or a list of them that is not empty; a tuple either way."""
 
     each: Kind
-    written: str = ""
+    how: str = ""
 
     @property
     def syntax(self) -> str:
         """One, or a list."""
-        return self.written or f"{self.each.syntax} or a list of them"
+        return self.how or f"{self.each.syntax} or a list of them"
 
     def read(self, place: Place, problems: Problems) -> tuple[Any, ...]:
         """Return those that are right; each of the others is reported."""
@@ -397,21 +427,6 @@ def _report_twice(place: Place, problems: Problems) -> None:
         problems.add(place, f"{show(place.node.text)} is listed twice", "delete one")
     else:
         problems.add(place, "is listed twice")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as the configuration writes it, in the largest unit that fits."""
-    for unit, least in (("d", 2), ("h", 1), ("m", 1), ("s", 1)):
-        number = seconds * 1000 / MILLISECONDS[unit]
-        if number >= least and (number.is_integer() or unit == "s"):
-            return f"{number:g}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
-
-
-def size(number: int) -> str:
-    """Return a size as the configuration writes it, in the largest unit that fits."""
-    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if number % BYTES[unit] == 0)
-    return f"{number // BYTES[unit]}{unit}"
 
 
 def _measure(

@@ -31,6 +31,7 @@ class Key:
 
     `default` is what the field has if the key is not given; `absent` says for the reference what
     that means, where the value itself does not. Bounds are not in `doc`: they are the kind's.
+    `restart`: a reload cannot apply a change.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Key:
     doc: str
     default: Any = REQUIRED
     absent: str = ""
+    restart: bool = False
 
     @property
     def required(self) -> bool:
@@ -53,6 +55,7 @@ def setting(  # noqa: PLR0913 - what a key has
     make: Callable[[], object] | None = None,
     absent: str = "",
     name: str = "",
+    restart: bool = False,
 ) -> Any:  # noqa: ANN401 - as dataclasses.field, so that the field has its own type
     """Declare a field of a section as one key.
 
@@ -63,10 +66,13 @@ def setting(  # noqa: PLR0913 - what a key has
         make: Makes the default, as `default_factory`.
         absent: What a missing key means, for the reference; without it, the default is shown.
         name: The key in the file, if it is not the name of the field.
+        restart: A reload cannot apply a change of it.
 
     """
     said = make() if make is not None else (REQUIRED if default is MISSING else default)
-    return _field((Key(name, kind, doc, said, absent),), _first, default=default, make=make)
+    return _field(
+        (Key(name, kind, doc, said, absent, restart),), _first, default=default, make=make
+    )
 
 
 def one_of(*keys: Key, make: Callable[[str, Any], object], default: object = MISSING) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -79,7 +85,7 @@ def one_of(*keys: Key, make: Callable[[str, Any], object], default: object = MIS
         tuple(replace(one, default=None) for one in keys),
         make,
         default=default,
-        alternatives=tuple((one.name,) for one in keys),
+        alternatives=tuple(one.name for one in keys),
     )
 
 
@@ -88,18 +94,18 @@ def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noq
 
     In what they say for the reference, each `{name}` of `of` is replaced.
     """
-    return field(default_factory=section, metadata={_DECLARED: _Inline(section, of or {})})
+    return field(default_factory=section, metadata={_DECLARED: Inline(section, of or {})})
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """What a field of a section is made from: the keys, and what makes its value."""
 
     keys: tuple[Key, ...]
     make: Callable[[str, Any], object]
-    alternatives: tuple[tuple[str, ...], ...] = ()
+    alternatives: tuple[str, ...] = ()
 
-    def named(self, name: str) -> _Part:
+    def named(self, name: str) -> Part:
         """Return it with the name of its field for a key that has none."""
         return replace(self, keys=tuple(replace(one, name=one.name or name) for one in self.keys))
 
@@ -117,7 +123,7 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _Inline:
+class Inline:
     """A field whose keys are those of a dataclass."""
 
     section: type
@@ -132,9 +138,9 @@ class _Inline:
         )
 
     @property
-    def alternatives(self) -> tuple[tuple[str, ...], ...]:
+    def alternatives(self) -> tuple[str, ...]:
         """Those of the dataclass."""
-        return tuple(some for _, part in parts_of(self.section) for some in part.alternatives)
+        return tuple(name for _, part in parts_of(self.section) for name in part.alternatives)
 
     def _filled(self, text: str) -> str:
         for name, words in self.of.items():
@@ -156,21 +162,21 @@ def _field(
     *,
     default: object,
     make: Callable[[], object] | None = None,
-    alternatives: tuple[tuple[str, ...], ...] = (),
+    alternatives: tuple[str, ...] = (),
 ) -> Any:  # noqa: ANN401 - as dataclasses.field
-    part = {_DECLARED: _Part(keys, made, alternatives)}
+    part = {_DECLARED: Part(keys, made, alternatives)}
     if make is not None:
         return field(default_factory=make, metadata=part)
     return field(default=default, metadata=part)
 
 
-def parts_of(section: type) -> Iterator[tuple[str, _Part | _Inline]]:
+def parts_of(section: type) -> Iterator[tuple[str, Part | Inline]]:
     """Yield the declared fields of a dataclass by their names."""
     for one in dataclasses.fields(section):
         part = one.metadata.get(_DECLARED)
-        if isinstance(part, _Part):
+        if isinstance(part, Part):
             yield one.name, part.named(one.name)
-        elif isinstance(part, _Inline):
+        elif isinstance(part, Inline):
             yield one.name, part
 
 
@@ -214,7 +220,7 @@ class Fields:
         return self._members[name]
 
     def _choose(self, section: Section[Any], problems: Problems) -> None:
-        names = [some[0] for some in section.alternatives]
+        names = section.alternatives
         given = [name for name in names if name in self._members]
         if names and len(given) != 1:
             self.whole = False
@@ -223,6 +229,9 @@ class Fields:
         if section.any_of and not any(name in self._members for name in section.any_of):
             self.whole = False
             problems.add(self.place, f"needs at least one of {listed(section.any_of)}")
+        for name, needed in section.needs:
+            if name in self._members and needed not in self._members:
+                problems.add(self.place, f"`{name}` needs `{needed}`")
 
     def _take(self, node: MappingNode, known: Mapping[str, Key], problems: Problems) -> None:
         for name, value in node.entries:
@@ -255,9 +264,9 @@ class Section(Generic[T]):
         of: The dataclass.
         name: Its name in the JSON Schema.
         title: Its title in the reference.
-        one_of: Of these keys a mapping has exactly one, each with the keys that it needs beside it;
-            `one_of` of a field needs no mention here.
+        one_of: Of these keys a mapping has exactly one; `one_of` of a field needs no mention here.
         any_of: Of these keys a mapping has at least one.
+        needs: Pairs of keys: a mapping that has the first has the second.
         check: Reports what is wrong between keys, by the value, and the places in `fields`. It is
             called where all required keys are right; for others that are wrong, the value has the
             defaults.
@@ -270,8 +279,9 @@ class Section(Generic[T]):
     of: type[T]
     name: str
     title: str
-    one_of: tuple[tuple[str, ...], ...] = ()
+    one_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
     check: Callable[[T, Fields, Problems], None] | None = None
     make: Callable[[dict[str, Any], Fields, Problems], Any] | None = None
     syntax: str = "mapping"
@@ -287,9 +297,9 @@ class Section(Generic[T]):
         return {one.name: one for one in self.keys}
 
     @cached_property
-    def alternatives(self) -> tuple[tuple[str, ...], ...]:
-        """Keys of which a mapping has exactly one, each with those that it needs beside it."""
-        own = (some for _, part in parts_of(self.of) for some in part.alternatives)
+    def alternatives(self) -> tuple[str, ...]:
+        """Keys of which a mapping has exactly one."""
+        own = (name for _, part in parts_of(self.of) for name in part.alternatives)
         return (*self.one_of, *own)
 
     def read(self, place: Place, problems: Problems) -> T | None:
@@ -309,8 +319,7 @@ class Section(Generic[T]):
     @cached_property
     def _needed(self) -> set[str]:
         """The keys without which there is no value."""
-        chosen = {some[0] for some in self.alternatives}
-        return chosen | {one.name for one in self.keys if one.required}
+        return {*self.alternatives, *(one.name for one in self.keys if one.required)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,3 +341,24 @@ class Elsewhere:
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - what the section reads
         """Return what the section reads."""
         return self.section.read(place, problems)
+
+
+def restarts(old: object, new: object, path: str = "") -> Iterator[str]:
+    """Yield the keys, by their paths, that differ between two values of a section.
+
+    Only those whose change a reload cannot apply, and sections that have such keys and come or go;
+    elements of lists are not looked into.
+    """
+    for name, part in parts_of(type(new)):
+        before, after = getattr(old, name), getattr(new, name)
+        if before == after:
+            continue
+        key, kind = part.keys[0], part.keys[0].kind
+        where = f"{path}{key.name}"
+        both = before is not None and after is not None
+        if isinstance(part, Inline):
+            yield from restarts(before, after, path)
+        elif isinstance(kind, Section) and both and not key.restart:
+            yield from restarts(before, after, f"{where}.")
+        elif key.restart or (isinstance(kind, Section) and any(one.restart for one in kind.keys)):
+            yield where

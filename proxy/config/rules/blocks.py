@@ -14,16 +14,7 @@ from ...core.http.message import Direction
 from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
-from ..declared.kinds import (
-    ByName,
-    ByShape,
-    Choice,
-    ListOf,
-    Number,
-    OneOrMore,
-    Placed,
-    Text,
-)
+from ..declared.kinds import ByName, ByShape, Choice, ListOf, Number, OneOrMore, Placed, Text
 from ..declared.section import Fields, Section, inline, setting
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text

@@ -115,5 +115,5 @@ class _Short:
 BATCH: Final = ByShape(
     _Short(),
     mapping=Section(_Batch, "batch", "`batch` in its long form", make=_long),
-    written="duration, `end`, or a mapping",
+    how="duration, `end`, or a mapping",
 )

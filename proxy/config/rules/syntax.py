@@ -22,8 +22,7 @@ class SharedSyntax:
         LOG, "Which log lines its messages get.", default=None, absent="all"
     )
     names: NamesSyntax = inline(
-        NamesSyntax,
-        of={"where": "read from the request, also for its response", "to_open": ""},
+        NamesSyntax, of={"where": "read from the request, also for its response", "to_open": ""}
     )
     purpose: tuple[str, Place] | None = setting(
         Placed(Text()), "A constant that values can be bound to.", default=None

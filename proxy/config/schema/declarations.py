@@ -119,11 +119,13 @@ def _find(kind: Kind, found: dict[str, Section[Any] | Named]) -> None:
 
 def _table(section: Section[Any]) -> Table:
     keys = tuple(map(_key, section.keys))
-    return Table(section.name, section.title, keys, section.alternatives, section.any_of)
+    chosen = tuple((name,) for name in section.alternatives)
+    return Table(section.name, section.title, keys, chosen, section.any_of, section.needs)
 
 
 def _key(key: Key) -> tables.Key:
-    doc = " ".join(filter(None, (key.doc, bounds_of(key.kind))))
+    restart = "A change takes a restart." if key.restart else ""
+    doc = " ".join(filter(None, (key.doc, bounds_of(key.kind), restart)))
     default = key.absent or ("" if key.required else written(key.kind, key.default))
     return tables.Key(
         key.name, key.kind.syntax, doc, schema_of(key.kind), default, required=key.required
@@ -134,19 +136,10 @@ def written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind read
     """Return a default as the reference shows it; empty if there is none."""
     if value is None or value in ((), {}) or isinstance(kind, Section):
         return ""
-    if isinstance(kind, Choice | Words):
-        return next(f"`{word}`" for word, meant in kind.values.items() if meant == value)
-    made = _WRITTEN.get(type(kind))
-    return f"`{value}`" if made is None else made(value)
-
-
-_WRITTEN: Final[dict[type, Callable[[Any], str]]] = {
-    Duration: duration,
-    Size: size,
-    Switch: lambda value: f"`{str(value).lower()}`",
-    Number: str,
-    Share: "{:g}".format,
-}
+    if isinstance(value, bool) and isinstance(kind, Switch):
+        return f"`{str(value).lower()}`"
+    text = getattr(kind, "written", str)(value)
+    return text if isinstance(kind, Duration | Size | Number | Share) else f"`{text}`"
 
 
 def _of_list(kind: ListOf) -> Schema:

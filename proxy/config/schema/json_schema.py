@@ -35,6 +35,10 @@ def _object(one: Table) -> dict[str, object]:
         found["required"] = required
     if one.alternatives:
         found["oneOf"] = [{"required": list(names)} for names in one.alternatives]
+    if one.needs:
+        found["dependentRequired"] = {
+            name: [needed for first, needed in one.needs if first == name] for name, _ in one.needs
+        }
     if one.any_of:
         found["anyOf"] = [{"required": [name]} for name in one.any_of]
     return found

@@ -39,7 +39,7 @@ class Table:
     """The keys of one mapping; `name` is its name in the schema, `title` in the reference.
 
     Of `alternatives`, a mapping has exactly one: a key, with the keys that it needs beside it; of
-    `any_of`, at least one.
+    `any_of`, at least one. Of a pair of `needs`, the first key needs the second.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Table:
     keys: tuple[Key, ...]
     alternatives: tuple[tuple[str, ...], ...] = ()
     any_of: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
 
     @property
     def by_name(self) -> dict[str, Key]:
@@ -122,7 +123,7 @@ class Fields:
 
 
 REFERENCE: Final = r"\$\{env:"
-TEXT: Final[Schema] = {"type": "string", "minLength": 1}
+TEXT: Final[Schema] = {"type": "string", "pattern": r"\S"}
 _FROM_ENVIRONMENT: Final[Schema] = {"type": "string", "pattern": REFERENCE}
 SWITCH: Final[Schema] = {"anyOf": [{"type": "boolean"}, _FROM_ENVIRONMENT]}
 SHARE: Final[Schema] = {

@@ -197,7 +197,7 @@ class AdminSettings:
     `ladder_file` keeps what the ladder has counted over restarts; None: since the start alone.
     """
 
-    listen: Address = setting(Listen(), "Where the admin API listens.")
+    listen: Address = setting(Listen(), "Where the admin API listens.", restart=True)
     tokens: tuple[AdminToken, ...] = setting(
         ListOf(TOKEN), "Bearer tokens, each with its scopes.", default=()
     )
@@ -215,17 +215,21 @@ class AdminSettings:
     kubernetes: AdminKubernetes | None = setting(
         KUBERNETES, "Kubernetes service accounts as callers.", default=None
     )
-    status_page: bool = setting(Switch(), "Whether `/` serves the status page.", default=False)
+    status_page: bool = setting(
+        Switch(), "Whether `/` serves the status page.", default=False, restart=True
+    )
     tap: bool = setting(
         Switch(),
         "Whether `GET /v1/status/follow` shows live messages: shapes and sizes, no values.",
         default=False,
+        restart=True,
     )
     ladder_file: Path | None = setting(
         File(),
         "The file that keeps what `GET /v1/status/steps` has counted, so that it outlives the"
         " process. Without it, the ladder knows what was counted since the start.",
         default=None,
+        restart=True,
     )
 
 

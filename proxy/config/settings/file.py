@@ -25,7 +25,9 @@ class HealthSettings:
     stalled.
     """
 
-    listen: Address = setting(Listen(), "Where probes and scrapers connect, without a token.")
+    listen: Address = setting(
+        Listen(), "Where probes and scrapers connect, without a token.", restart=True
+    )
     stalled_after: float = setting(
         Duration(high=HOUR),
         "After how long without a heartbeat of the event loop that carries the traffic (of any"
@@ -81,6 +83,7 @@ class Settings:
         "The audit log of running processes. Without it, only changes of the keyring are recorded,"
         " in a file beside it.",
         default=None,
+        restart=True,
     )
 
 

@@ -121,25 +121,29 @@ class SessionSettings:
         "How session keys are made: `durable` keys are derived from the keyring; `ephemeral` keys"
         " are random and exist only in the store.",
         default="durable",
+        restart=True,
     )
     ttl: float = setting(
-        Duration(high=DAY), "How long a session key seals new values.", default=HOUR
+        Duration(high=DAY), "How long a session key seals new values.", default=HOUR, restart=True
     )
     grace: float = setting(
         Duration(high=YEAR, zero=True),
         "How long an ephemeral session key still opens values after `ttl`.",
         default=HOUR,
+        restart=True,
     )
     revocation_max_age: float = setting(
         Duration(low=1, high=HOUR),
         "How often the store is checked for revocations.",
         default=30.0,
+        restart=True,
     )
     package_max_age: float = setting(
         Duration(high=YEAR),
         "The maximum lifetime of a key package (end to end), including those that another"
         " Sealyard made: a package that expires later is not opened. At least `ttl`.",
         default=YEAR,
+        restart=True,
     )
     accept_loss: bool = setting(
         Switch(),
@@ -256,10 +260,11 @@ class KeySettings:
 
     keyring: KeyringSettings = setting(KEYRING, "The keyring and what opens it.")
     store: StoreSettings = setting(
-        ByShape(StoreText(), mapping=STORE, written=f"{STORE_SYNTAX}, mapping"),
+        ByShape(StoreText(), mapping=STORE, how=f"{STORE_SYNTAX}, mapping"),
         "Where session records are kept.",
         default=StoreSettings(),
         absent="`memory`",
+        restart=True,
     )
     sessions: SessionSettings = setting(SESSIONS, "Session keys.", default=SessionSettings())
     identities: tuple[IdentitySettings, ...] | None = setting(

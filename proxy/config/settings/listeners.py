@@ -11,12 +11,11 @@ from typing import Final, Literal, get_args
 from ...core.rules.model import Rule
 from ..declared.addresses import Listen, Network, Upstream
 from ..declared.kinds import Choice, File, ListOf, Share, Switch, Text
-from ..declared.section import Fields, Section, inline, setting
+from ..declared.section import Section, inline, setting
 from ..ladder_settings import LadderSettings
 from ..limits import LIMITS, TIMEOUTS, Timeouts, TrafficLimits
 from ..values import Address, UpstreamSettings
 from ..values import Network as NetworkValue
-from ..yaml.nodes import Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,11 @@ class UpstreamTls:
     )
 
 
-def _check_pair(_: UpstreamTls, fields: Fields, problems: Problems) -> None:
-    if (fields.get("cert") is None) != (fields.get("key") is None):
-        problems.add(fields.place, "`cert` and `key` need each other", "give both or none")
-
-
 UPSTREAM_TLS: Final = Section(
-    UpstreamTls, "upstream_tls", "`upstream_tls` of a listener", check=_check_pair
+    UpstreamTls,
+    "upstream_tls",
+    "`upstream_tls` of a listener",
+    needs=(("cert", "key"), ("key", "cert")),
 )
 
 
@@ -108,7 +105,7 @@ class ListenerSettings:
     """
 
     name: str = setting(Text(), "Its name in logs and metrics; unique in the file.")
-    listen: Address = setting(Listen(), "The address it listens on.")
+    listen: Address = setting(Listen(), "The address it listens on.", restart=True)
     upstream: UpstreamSettings = setting(
         Upstream(),
         "Where it forwards to. `original-port` is 127.0.0.1 at the port that the client of a"

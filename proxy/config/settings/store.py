@@ -175,8 +175,6 @@ def _redis(values: dict[str, Any], fields: Fields, problems: Problems) -> StoreS
     if found is None:
         return None
     _check_tls(fields, found, problems)
-    if fields.get("user") is not None and fields.get("password") is None:
-        problems.add(fields.place, "`user` needs `password`")
     ours = ("user", "password", "prefix", *_TLS_KEYS)
     return StoreSettings(
         "redis", replace(found, **{name: values[name] for name in ours if name in values})
@@ -203,10 +201,6 @@ def _place(values: dict[str, Any], fields: Fields, problems: Problems) -> RedisS
 def _sentinels(values: dict[str, Any], fields: Fields, problems: Problems) -> RedisSettings | None:
     found = _nodes("sentinels", values, fields, problems)
     user, password = values.get("sentinel_user"), values.get("sentinel_password")
-    if fields.get("sentinel_password") is None and fields.get("sentinel_user") is not None:
-        problems.add(fields.place, "`sentinel_user` needs `sentinel_password`")
-    if fields.get("service") is None:
-        problems.add(fields.place, "`sentinels` needs `service`")
     if found is None or "service" not in values:
         return None
     master = RedisSentinels(values["service"], found[1], user, password)
@@ -232,15 +226,20 @@ def _check_tls(fields: Fields, redis: RedisSettings, problems: Problems) -> None
         given = fields.get(name)
         if given is not None and not redis.tls:
             problems.add(given, "only applies to TLS", "write `rediss://`")
-    if (fields.get("cert") is None) != (fields.get("key") is None):
-        problems.add(fields.place, "`cert` and `key` need each other", "give both or none")
 
 
 STORE: Final = Section(
     _Redis,
     "store",
     "`keys.store` as a mapping",
-    one_of=(("url",), ("cluster",), ("sentinels", "service")),
+    one_of=("url", "cluster", "sentinels"),
+    needs=(
+        ("sentinels", "service"),
+        ("sentinel_user", "sentinel_password"),
+        ("user", "password"),
+        ("cert", "key"),
+        ("key", "cert"),
+    ),
     make=_redis,
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from ...admin.service import Reloaded
+from ...config.declared.section import restarts
 from ...config.settings import ListenerSettings, OriginalPort, Settings
 from ...core.errors import ConfigurationError, InternalError, RestartNeeded, SealyardError
 from ...keys.audit import Trail
@@ -198,23 +199,8 @@ def require_none(old: Settings, new: Settings, file: str) -> None:
 
 def _differences(old: Settings, new: Settings) -> Iterator[str]:
     yield from _listeners(old, new)
-    if (old.keys.store.address, old.keys.store.options) != (
-        new.keys.store.address,
-        new.keys.store.options,
-    ):
-        yield "keys.store: changed; restart to apply it"
-    if _sessions(old) != _sessions(new):
-        yield "keys.sessions: changed; restart to apply it"
-    if old.audit != new.audit:
-        yield "audit: changed; restart to apply it"
-    if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
-        yield "admin.listen: changed; restart to apply it"
-    if _shown(old) != _shown(new):
-        yield "admin.status_page, admin.tap: changed; restart to apply it"
-    if (old.admin and old.admin.ladder_file) != (new.admin and new.admin.ladder_file):
-        yield "admin.ladder_file: changed; restart to apply it"
-    if (old.health and old.health.listen) != (new.health and new.health.listen):
-        yield "health.listen: changed; restart to apply it"
+    for path in restarts(old, new):
+        yield f"{path}: changed; restart to apply it"
 
 
 def _listeners(old: Settings, new: Settings) -> Iterator[str]:
@@ -223,30 +209,16 @@ def _listeners(old: Settings, new: Settings) -> Iterator[str]:
     for name in before.keys() | after.keys():
         if name not in after:
             yield f"listeners: `{name}` was removed; restart to close it"
-        elif name not in before:
+            continue
+        if name not in before:
             yield f"listeners: `{name}` is new; restart to open it"
-        elif before[name].listen != after[name].listen:
-            yield f"listeners: `{name}` has another `listen`; restart to apply it"
-        elif _redirected(before[name]) != _redirected(after[name]):
+            continue
+        for path in restarts(before[name], after[name]):
+            yield f"listeners: `{name}` has another `{path}`; restart to apply it"
+        if _redirected(before[name]) != _redirected(after[name]):
             change = "begins or ceases to forward to `original-port`"
             yield f"listeners: `{name}` {change}; restart to apply it"
 
 
 def _redirected(listener: ListenerSettings) -> bool:
     return isinstance(listener.upstream.address, OriginalPort)
-
-
-def _shown(settings: Settings) -> tuple[bool, bool]:
-    admin = settings.admin
-    return (False, False) if admin is None else (admin.status_page, admin.tap)
-
-
-def _sessions(settings: Settings) -> tuple[str, float, float, float, float]:
-    keys = settings.keys
-    return (
-        keys.sessions.mode,
-        keys.sessions.ttl,
-        keys.sessions.grace,
-        keys.sessions.revocation_max_age,
-        keys.sessions.package_max_age,
-    )

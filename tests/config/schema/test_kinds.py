@@ -71,10 +71,14 @@ def test_the_admin_api_shows_every_option_and_of_secrets_the_reference() -> None
 
     assert shown["keys"]["keyring"] == {
         "file": "/k.jwe",
-        "key": {
-            "address": "https://kms:8200",
-            "names": ["a", "b"],
-            "ca": "/ca.pem",
-            "tokens": [{"env": "TOKEN"}, {"file": "/token"}],
-        },
+        "roots": [
+            {
+                "key": {
+                    "address": "https://kms:8200",
+                    "names": ["a", "b"],
+                    "ca": "/ca.pem",
+                    "tokens": [{"env": "TOKEN"}, {"file": "/token"}],
+                }
+            }
+        ],
     }

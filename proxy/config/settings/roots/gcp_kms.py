@@ -41,9 +41,7 @@ class GcpFederation:
 
 
 FEDERATION: Final = Section(
-    GcpFederation,
-    "gcp_federation",
-    "`federation` of `gcp-kms`: workload identity federation",
+    GcpFederation, "gcp_federation", "`federation` of `gcp-kms`: workload identity federation"
 )
 
 
