@@ -104,7 +104,7 @@ def test_a_job_is_valid_by_its_schema() -> None:
         ("items: $.items[*]", "items: $.items", "is no list of elements"),
         ("items: $.items[*]", "items: items", "is not a JSON selector"),
         ("from: $.next", "", "a cursor needs one of `from` and `last`"),
-        ("from: $.next", "first: 1", "goes with `page`"),
+        ("from: $.next", "first: 1", "`first` needs `page`"),
         ("{cursor: after, from: $.next}", "{cursor: a, page: b}", "give only one of"),
         ("{etag: '/items/{id}'}", "{etag: items}", "is not a path as it is sent"),
         ("{etag: '/items/{id}'}", "{if_match: '*'}", "names no member"),

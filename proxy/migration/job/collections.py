@@ -210,18 +210,16 @@ class _PagingKeys:
         Key("cursor", Text("name"), "The query parameter of the cursor."),
         make=lambda name, value: (name, value),
     )
-    first: int = setting(
-        Number(0, 1 << 30), "With `page`: the number of the first page.", default=1
-    )
+    first: int = setting(Number(0, 1 << 30), "The number of the first page.", default=1)
     source: JsonSelector | None = setting(
         JSON_SELECTOR,
-        "With `cursor`: where the answer has the next one, such as `$.next_cursor`.",
+        "Where the answer has the next cursor, such as `$.next_cursor`.",
         default=None,
         name="from",
     )
     last: str | None = setting(
         Text("name", _NAME, "is not the name of a member"),
-        "With `cursor`: the member of the last element that is the next one, such as `id`.",
+        "The member of the last element that is the next cursor, such as `id`.",
         default=None,
         absent="that of `from`",
     )
@@ -229,10 +227,6 @@ class _PagingKeys:
 
 def _paging(values: dict[str, Any], fields: Fields, problems: Problems) -> Paging:
     way, value = values.get("way", ("", None))
-    for key, needs in (("first", "page"), ("from", "cursor"), ("last", "cursor")):
-        misplaced = fields.get(key)
-        if misplaced is not None and way and way != needs:
-            problems.add(misplaced, f"goes with `{needs}`")
     if way == "page":
         return PagePaging(value, values.get("first", 1))
     if way == "cursor":
@@ -243,7 +237,13 @@ def _paging(values: dict[str, Any], fields: Fields, problems: Problems) -> Pagin
     return paging
 
 
-PAGING: Final[Section[Any]] = Section(_PagingKeys, "paging", "`next`", make=_paging)
+PAGING: Final[Section[Any]] = Section(
+    _PagingKeys,
+    "paging",
+    "`next`",
+    needs=(("first", "page"), ("from", "cursor"), ("last", "cursor")),
+    make=_paging,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +380,7 @@ class HttpCollection:
         "The elements of the answer, such as `$.data[*]`.",
     )
     write: Write = setting(
-        Text("`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) *{_PATH} *"),
+        Text("`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) +/[!->@-~]* *"),
         f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"
         f" path. {_MEMBER}",
     )
