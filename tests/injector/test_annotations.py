@@ -35,9 +35,9 @@ def test_every_mistake_is_told_at_once() -> None:
         )
 
     assert refused.value.problems == (
-        "annotation sealyard.io/interception: must be mesh, redirect or port-env",
-        "annotation sealyard.io/native-sidecar: must be true or false",
-        "annotation sealyard.io/port is unknown; did you mean sealyard.io/ports?",
+        "annotations: the key `sealyard.io/port` is unknown; did you mean `sealyard.io/ports`?",
+        "annotation sealyard.io/interception: `magic` is unknown; one of: mesh, port-env, redirect",
+        "annotation sealyard.io/native-sidecar: `yes` is not a switch; write `true` or `false`",
     )
 
 

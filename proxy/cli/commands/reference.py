@@ -19,6 +19,7 @@ from ...admin.routes.table import api
 from ...config.schema.declarations import tables_of
 from ...config.schema.reference_page import sections
 from ...core.errors import MessageError, TrafficError, traffic_errors
+from ...injector.annotations import ANNOTATIONS
 from ...migration.job.model import JOB
 from ...telemetry.logs.event_keys import ECS, OTEL
 from ...telemetry.logs.events import EVENTS
@@ -180,6 +181,16 @@ def cases_page() -> str:
     )
 
 
+def annotations_page() -> str:
+    """Return the page of the annotations of pods."""
+    return _page(
+        "Annotations of pods",
+        "Annotations of a pod configure its [injection](../how-to/kubernetes.md). One that is"
+        " unknown, or has an invalid value, denies the pod.",
+        *sections(tables_of(ANNOTATIONS)),
+    )
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "reasons.md": reasons_page,
@@ -188,6 +199,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "job.md": job_page,
     "cases.md": cases_page,
+    "annotations.md": annotations_page,
     "openapi.json": openapi_page,
 }
 

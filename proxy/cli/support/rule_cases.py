@@ -81,7 +81,7 @@ class _RuleName:
     """The name of a rule, or `null` for none."""
 
     syntax = "name, `null`"
-    schema = {"type": ["string", "null"]}  # noqa: RUF012 - it is only read
+    schema = {"type": ["string", "null"], "pattern": r"\S"}  # noqa: RUF012 - it is only read
 
     def read(self, place: Place, problems: Problems) -> str | None:
         """Return the name, "" for none."""

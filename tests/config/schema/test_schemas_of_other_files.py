@@ -130,6 +130,7 @@ KNOWN_TO_READERS_ALONE: Final = {
     r"is not a type of JSON": "a media type",
     r"is not the value of a header|is not a header that a job may set": "a header",
     r"a secret must not be written": "the name of a header says whether it holds a credential",
+    r"is not a reference": "`${`, which begins a variable of the environment",
     # Between keys.
     r"is listed twice|`members` says already": "other elements",
     r"binds `.*`, which is not given": "a bind, and names around it",
