@@ -22,13 +22,14 @@ from ...core.errors import InvalidExpression
 from ..yaml import scalars
 from ..yaml.nodes import Mapping as MappingNode
 from ..yaml.nodes import Place, Problems, Scalar, Sequence, show, suggest
-from ..yaml.scalars import KIBIBYTE, MEBIBYTE, elements, expected, is_bare, text
+from ..yaml.scalars import elements, expected, is_bare, text
 
 MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-BYTES: Final = {"B": 1, "KiB": KIBIBYTE, "MiB": MEBIBYTE, "GiB": 1024 * MEBIBYTE}
+BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 _DURATION: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(ms|s|m|h|d)")
+_SHARE: Final = re.compile(r"0\.[0-9]{1,6}|1(?:\.0{1,6})?")
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 
 
@@ -153,18 +154,33 @@ class Share:
 
     def read(self, place: Place, problems: Problems) -> float | None:
         """Return the share."""
-        return scalars.share(place, problems)
+        node = place.node
+        if not isinstance(node, Scalar):
+            expected(place, "a share", problems)
+        elif node.kind == "text" or not _SHARE.fullmatch(node.text) or not float(node.text):
+            hint = "write a number above 0, up to 1; `0.1` is a tenth"
+            problems.add(place, f"{show(node.text)} is not a share", hint)
+        else:
+            return float(node.text)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """`true` or `false`."""
+    """`true` or `false`; YAML's other words for them are mistakes."""
 
     syntax = "`true`, `false`"
 
     def read(self, place: Place, problems: Problems) -> bool | None:
         """Return the switch."""
-        return scalars.switch(place, problems)
+        node = place.node
+        if not isinstance(node, Scalar):
+            expected(place, "`true` or `false`", problems)
+        elif node.kind == "text" or node.text not in {"true", "false"}:
+            problems.add(place, f"{show(node.text)} is not a switch", "write `true` or `false`")
+        else:
+            return node.text == "true"
+        return None
 
 
 @dataclass(frozen=True, slots=True, init=False)

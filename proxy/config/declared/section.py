@@ -70,23 +70,20 @@ def setting(  # noqa: PLR0913 - what a key has
 
     """
     said = make() if make is not None else (REQUIRED if default is MISSING else default)
-    return _field(
-        (Key(name, kind, doc, said, absent, restart),), _first, default=default, make=make
-    )
+    part = Part((Key(name, kind, doc, said, absent, restart),), lambda _, value: value)
+    if make is not None:
+        return field(default_factory=make, metadata={_DECLARED: part})
+    return field(default=default, metadata={_DECLARED: part})
 
 
-def one_of(*keys: Key, make: Callable[[str, Any], object], default: object = MISSING) -> Any:  # noqa: ANN401 - as dataclasses.field
+def one_of(*keys: Key, make: Callable[[str, Any], object]) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of a section as several keys, of which a mapping has exactly one.
 
-    `make` returns the field's value from the name of the key that is given and its value. With a
-    `default`, a mapping may have none of them.
+    `make` returns the field's value from the name of the key that is given and its value.
     """
-    return _field(
-        tuple(replace(one, default=None) for one in keys),
-        make,
-        default=default,
-        alternatives=tuple(one.name for one in keys),
-    )
+    optional = tuple(replace(one, default=None) for one in keys)
+    alternatives = tuple(one.name for one in keys)
+    return field(metadata={_DECLARED: Part(optional, make, alternatives)})
 
 
 def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -152,26 +149,17 @@ class Inline:
         return self.section(**taken(self.section, fields, problems))
 
 
-def _first(_: str, value: object) -> object:
-    return value
+_PARTS: Final[dict[type, tuple[tuple[str, Part | Inline], ...]]] = {}
 
 
-def _field(
-    keys: tuple[Key, ...],
-    made: Callable[[str, Any], object],
-    *,
-    default: object,
-    make: Callable[[], object] | None = None,
-    alternatives: tuple[str, ...] = (),
-) -> Any:  # noqa: ANN401 - as dataclasses.field
-    part = {_DECLARED: Part(keys, made, alternatives)}
-    if make is not None:
-        return field(default_factory=make, metadata=part)
-    return field(default=default, metadata=part)
+def parts_of(section: type) -> tuple[tuple[str, Part | Inline], ...]:
+    """Return the declared fields of a dataclass, each with its name."""
+    if section not in _PARTS:
+        _PARTS[section] = tuple(_parts(section))
+    return _PARTS[section]
 
 
-def parts_of(section: type) -> Iterator[tuple[str, Part | Inline]]:
-    """Yield the declared fields of a dataclass by their names."""
+def _parts(section: type) -> Iterator[tuple[str, Part | Inline]]:
     for one in dataclasses.fields(section):
         part = one.metadata.get(_DECLARED)
         if isinstance(part, Part):

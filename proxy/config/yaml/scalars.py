@@ -1,4 +1,4 @@
-"""Readers of single values: texts, numbers, switches, durations, sizes, choices.
+"""Readers of texts, whole numbers and lists, and what is said of other nodes in their place.
 
 Each returns the value, or None after reporting what is wrong.
 """
@@ -12,14 +12,7 @@ from typing import Final
 from .composer import read_as
 from .nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 
-KIBIBYTE: Final = 1024
-MEBIBYTE: Final = 1024 * KIBIBYTE
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
-_SHARE: Final = re.compile(r"0\.[0-9]{1,6}|1(?:\.0{1,6})?")
-_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
-_BYTES: Final = {"B": 1, "KiB": KIBIBYTE, "MiB": MEBIBYTE, "GiB": 1024 * MEBIBYTE}
 
 
 def text(place: Place, problems: Problems) -> str | None:
@@ -62,34 +55,6 @@ def format_version(place: Place, known: int, problems: Problems) -> None:
         )
 
 
-def share(place: Place, problems: Problems) -> float | None:
-    """Return a share: a number above 0, up to 1, of at most six decimals."""
-    node = place.node
-    if not isinstance(node, Scalar):
-        expected(place, "a share", problems)
-    elif node.kind == "text" or not _SHARE.fullmatch(node.text) or not float(node.text):
-        problems.add(
-            place,
-            f"{show(node.text)} is not a share",
-            "write a number above 0, up to 1; `0.1` is a tenth",
-        )
-    else:
-        return float(node.text)
-    return None
-
-
-def switch(place: Place, problems: Problems) -> bool | None:
-    """Return `true` or `false`; YAML's other words for them are mistakes."""
-    node = place.node
-    if isinstance(node, Scalar) and node.text in {"true", "false"} and node.kind != "text":
-        return node.text == "true"
-    if isinstance(node, Scalar):
-        problems.add(place, f"{show(node.text)} is not a switch", "write `true` or `false`")
-    else:
-        expected(place, "`true` or `false`", problems)
-    return None
-
-
 def choice(place: Place, options: Collection[str], problems: Problems) -> str | None:
     """Return one of `options`."""
     word = text(place, problems)
@@ -97,38 +62,6 @@ def choice(place: Place, options: Collection[str], problems: Problems) -> str | 
         return word
     problems.add(place, f"{show(word)} is unknown", suggest(word, options))
     return None
-
-
-def duration(place: Place, problems: Problems, *, high: float) -> float | None:
-    """Return a duration in seconds, up to `high`."""
-    match = _measure(place, _DURATION, "a duration", "`250ms`, `10s`, `5m` or `1h`", problems)
-    if match is None:
-        return None
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > high:
-        problems.add(place, f"{show(match[0])} is more than {high / 3600:g}h, the maximum")
-        return None
-    return seconds
-
-
-def positive_duration(place: Place, problems: Problems, *, high: float) -> float | None:
-    """Return a duration in seconds, above zero and up to `high`."""
-    seconds = duration(place, problems, high=high)
-    if seconds == 0:
-        problems.add(place, "must be more than zero")
-        return None
-    return seconds
-
-
-def size(place: Place, problems: Problems) -> int | None:
-    """Return a size in bytes, above zero."""
-    match = _measure(place, _SIZE, "a size", "`8190B`, `64KiB` or `16MiB`", problems)
-    if match is None:
-        return None
-    if int(match[1]) == 0:
-        problems.add(place, "must be more than zero")
-        return None
-    return int(match[1]) * _BYTES[match[2]]
 
 
 def elements(place: Place, problems: Problems) -> list[Place]:
@@ -168,19 +101,6 @@ def expected(place: Place, what: str, problems: Problems) -> None:
         # It may be a secret in the wrong place, so it is not shown.
         found = "empty" if node.kind == "null" else "a single value"
         problems.add(place, f"{what} is expected, but this is {found}")
-
-
-def _measure(
-    place: Place, pattern: re.Pattern[str], what: str, examples: str, problems: Problems
-) -> re.Match[str] | None:
-    node = place.node
-    if not isinstance(node, Scalar):
-        expected(place, what, problems)
-        return None
-    match = pattern.fullmatch(node.text)
-    if match is None:
-        problems.add(place, f"{show(node.text)} is not {what}", f"write it as {examples}")
-    return match
 
 
 def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
