@@ -16,7 +16,6 @@ from typing import Final
 import click
 
 from ...admin.routes.table import api
-from ...config.schema.declarations import tables_of
 from ...config.schema.reference_page import sections
 from ...core.errors import MessageError, TrafficError, traffic_errors
 from ...injector.annotations import ANNOTATIONS
@@ -163,7 +162,7 @@ def job_page() -> str:
         "A *source* of a name is `column:name` (of NDJSON, a member of the object), `const:text`"
         " or, in a database, `sql:expression`: SQL that is computed for each row, such as a"
         " subquery. A list of sources is joined in order.",
-        *sections(tables_of(JOB)),
+        *sections(JOB),
     )
 
 
@@ -177,7 +176,7 @@ def cases_page() -> str:
         " their JSON Schema.",
         "A body that is a mapping or a list is sent as JSON, with numbers as they are written; a"
         " text is sent as it is.",
-        *sections(tables_of(CASES)),
+        *sections(CASES),
     )
 
 
@@ -187,7 +186,7 @@ def annotations_page() -> str:
         "Annotations of pods",
         "Annotations of a pod configure its [injection](../how-to/kubernetes.md). One that is"
         " unknown, or has an invalid value, denies the pod.",
-        *sections(tables_of(ANNOTATIONS)),
+        *sections(ANNOTATIONS),
     )
 
 

@@ -6,17 +6,23 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings, NamedClient
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.schema.json_schema import TABLES
+from proxy.config.schema.declarations import default_of
+from proxy.config.schema.json_schema import SECTIONS
 from proxy.config.settings import ClientClose
 from tests.config.builders import changed, loaded, problems_of
 
-LIMITS, TIMEOUTS = ([one for one in TABLES if one.name == name] for name in ("limits", "timeouts"))
+LIMITS, TIMEOUTS = (
+    [one for one in SECTIONS if one.name == name] for name in ("limits", "timeouts")
+)
 
 
 def test_each_written_default_is_the_default() -> None:
     limits, timeouts = (
         ", ".join(
-            f"{key.name}: {key.default}" for table in some for key in table.keys if key.default
+            f"{key.name}: {default}"
+            for one in some
+            for key in one.keys
+            if (default := default_of(key))
         )
         for some in (LIMITS, TIMEOUTS)
     )
