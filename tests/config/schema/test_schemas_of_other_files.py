@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from proxy.config.yaml.composer import compose
 from proxy.config.yaml.nodes import Place, Problems
 from proxy.core.errors import ConfigurationError
 from proxy.migration.job.model import JOB
+from tests.config.builders import ROOT
 from tests.config.documents import documents
 
 TABLE: Final[dict[str, Any]] = {
@@ -157,6 +160,17 @@ def problems_of(root: Section[Any], document: dict[str, Any]) -> list[str]:
 def test_the_entire_documents_are_valid_to_both(root: Section[Any], entire: dict[str, Any]) -> None:
     assert [one.message for one in VALIDATORS[root.name].iter_errors(entire)] == []
     assert problems_of(root, entire) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "config" / "examples" / "cases").glob("*.yaml")),
+    ids=lambda one: one.name,
+)
+def test_the_cases_of_the_examples_are_valid(path: Path) -> None:
+    document = yaml.safe_load(path.read_text("utf-8"))
+
+    assert [one.message for one in VALIDATORS["cases"].iter_errors(document)] == []
 
 
 @given(st.data())
