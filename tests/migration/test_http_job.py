@@ -14,15 +14,15 @@ from proxy.migration.job import model
 from proxy.migration.job.collections import (
     CursorPaging,
     HeaderGuard,
-    Http,
     HttpCollection,
     LinkPaging,
     PagePaging,
     ReadGuard,
-    Template,
     Total,
 )
+from proxy.migration.job.places import Http
 from proxy.migration.job.reader import load
+from proxy.migration.job.templates import Template
 from tests.migration.backend import CONFIG, JOB
 
 

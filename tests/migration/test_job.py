@@ -10,18 +10,9 @@ import yaml
 
 from proxy.config.schema.json_schema import schema
 from proxy.core.errors import ConfigurationError
-from proxy.migration.job.model import (
-    JOB,
-    Binding,
-    ColumnSource,
-    ConstSource,
-    Job,
-    JoinedSource,
-    Pipe,
-    Sqlite,
-    SqlSource,
-    StoredTable,
-)
+from proxy.migration.job.model import JOB, Job, StoredTable
+from proxy.migration.job.names import Binding, ColumnSource, ConstSource, JoinedSource, SqlSource
+from proxy.migration.job.places import Pipe, Sqlite
 from proxy.migration.job.reader import load
 from tests.migration.builders import SQLITE_JOB
 

@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ...config.declared.kinds import ByName, File, ListOf, Text
-from ...config.declared.kinds import Number as Whole
+from ...config.declared.kinds import ByName, File, ListOf, Number, Text
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.yaml import composer, nodes
 from ...config.yaml.nodes import Node, Place, Problems, Scalar
@@ -30,7 +29,7 @@ Outcomes = Mapping[str, str]
 """What became of values, by their paths."""
 
 
-class Number(str):
+class WrittenNumber(str):
     """A number as it is written: `1.10` stays `1.10`."""
 
     __slots__ = ()
@@ -102,7 +101,7 @@ _CODE: Final = Text("error code")
 class _Response:
     """What the backend answers."""
 
-    status: int = setting(Whole(200, 599), "The status.", default=200)
+    status: int = setting(Number(200, 599), "The status.", default=200)
     headers: Headers = setting(
         _HEADERS,
         "The headers; a body is `application/json` unless they say otherwise.",
@@ -289,12 +288,12 @@ def plain(node: Node) -> Any:  # noqa: ANN401 - what YAML holds
         return None
     if node.kind == "boolean":
         return node.text.lower() in {"true", "yes", "on"}
-    return Number(node.text) if node.kind == "number" else node.text
+    return WrittenNumber(node.text) if node.kind == "number" else node.text
 
 
 def as_json(value: object) -> str:
     """Return JSON text with numbers as they are written."""
-    if isinstance(value, Number):
+    if isinstance(value, WrittenNumber):
         return str(value)
     if isinstance(value, dict):
         members = (f"{json.dumps(key)}:{as_json(one)}" for key, one in value.items())

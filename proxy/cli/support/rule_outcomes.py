@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from ...core.crypto.token import has_prefix
 from ...core.explain.explanation import Explained, Explanation
-from .rule_cases import Case, Expected, Number, as_json
+from .rule_cases import Case, Expected, WrittenNumber, as_json
 
 _MASK: Final = re.compile(r"<[^<>]*? (?P<outcome>[a-z_]+)(?:, (?P<size>[0-9]+) characters)?>")
 _STEP: Final = re.compile(
@@ -196,7 +196,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 - JSON
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
     for begin in (0, start):  # a packet of Socket.IO has its numbers before it
         try:
-            return json.loads(text[begin:], parse_int=Number, parse_float=Number)
+            return json.loads(text[begin:], parse_int=WrittenNumber, parse_float=WrittenNumber)
         except ValueError:
             continue
     return None

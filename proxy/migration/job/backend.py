@@ -18,7 +18,9 @@ from ...core.compiled.rule_table import CompiledRule, RuleTable
 from ...core.errors import SealyardError
 from ...core.expressions.selectors import JsonSelector, Selector
 from ...core.http.path import canonical
-from .collections import SAMPLE, Http, HttpCollection, HttpKeys
+from .collections import HttpCollection
+from .places import Http, HttpKeys
+from .templates import SAMPLE
 
 
 def backend(keys: HttpKeys, environ: Mapping[str, str], problems: Problems) -> Http | None:

@@ -1,144 +1,36 @@
-"""Collections of a backend that is reached over HTTP, and the backend, as a job names them."""
+"""Collections of a backend that is reached over HTTP, as a job names them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import quote
+from typing import Any, Final, Literal
 
-from ...config.declared.addresses import SECRET, Secret
-from ...config.declared.kinds import Choice, File, Number, OneOrMore, Placed, Text
+from ...config.declared.kinds import Choice, Number, OneOrMore, Text
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.rules.items import JSON_SELECTOR, json_selector
-from ...config.settings import ListenerSettings, SecretReference
-from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show, suggest
-from ...config.yaml.scalars import text
-from ...core.errors import InvalidExpression, SealyardError, UnsupportedBody
+from ...core.errors import InvalidExpression, UnsupportedBody
 from ...core.expressions.selectors import Any as Wild
 from ...core.expressions.selectors import JsonSelector
-from ...core.http.message import TOKEN, parse_media_type
-from ...core.http.path import canonical
+from ...core.http.message import parse_media_type
+from .templates import (
+    HEADER,
+    HEADER_TEMPLATE,
+    MEMBER_NAME,
+    METHODS,
+    PATH,
+    PATH_TEMPLATE,
+    WRITE,
+    Template,
+    Write,
+    header_or_selector,
+    sent_path,
+)
 
-if TYPE_CHECKING:  # jobs of databases need no rules, and no memory for them
-    from ...core.compiled.rule_table import RuleTable
-
-WriteMethod = Literal["PUT", "PATCH", "POST"]
-METHODS: Final[tuple[WriteMethod, ...]] = ("PUT", "PATCH", "POST")
-SAMPLE: Final = "x"
-"""What stands for each variable where the form of an address is checked."""
-_VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
-_NAME: Final = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
-"""A variable: a member of the element, or of an object in it."""
-_HEADER: Final = re.compile(TOKEN.decode())
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*")
-_QUERY: Final = re.compile(r"[!-\"$-~]*")
-_PATH: Final = "/[!-~]*"
-_FOR_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-_OWN: Final = frozenset(
-    {
-        "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
-        "expect", "if-match", "if-unmodified-since", "range", "te", "trailer",
-        "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
 _MEMBER: Final = (
     "`{name}` is a member of the element, `{name.inner}` one of an object in it; percent-encoded."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A text with variables in braces (RFC 6570, level 1), which members of an element fill."""
-
-    text: str
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names of its variables, in order."""
-        return tuple(_VARIABLE.findall(self.text))
-
-    def expand(self, value_of: Callable[[str], str]) -> str:
-        """Return the text with each variable percent-encoded; a path has no other spelling."""
-        return _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), self.text)
-
-    def fill(self, value_of: Callable[[str], str]) -> str:
-        """Return the text with each variable as it is, for a header."""
-        return _VARIABLE.sub(lambda found: value_of(found[1]), self.text)
-
-
-def _template(written: str) -> Template:
-    made = Template(written)
-    for one in made.variables:
-        if not _NAME.fullmatch(one):
-            told = f"{show(one)} is not the name of a member"
-            raise InvalidExpression(told)
-    return made
-
-
-def _path(written: str) -> str:
-    raw, _, query = written.partition("?")
-    try:
-        spelled = canonical(raw).text == raw and _QUERY.fullmatch(query)
-    except SealyardError:
-        spelled = None
-    if not spelled:
-        told = f"{show(written)} is not a path as it is sent"
-        raise InvalidExpression(told, hint="begin it with `/`")
-    return written
-
-
-def _path_template(written: str) -> Template:
-    made = _template(written)
-    _path(made.expand(lambda _: SAMPLE))
-    return made
-
-
-def _header_template(written: str) -> Template:
-    made = _template(written)
-    if not made.variables:
-        told = "names no member, so it is the same for every element"
-        raise InvalidExpression(told)
-    return made
-
-
-_PATH_TEMPLATE: Final = Text("path", parse=_path_template, pattern=_PATH)
-_HEADER_TEMPLATE: Final = Text("template", parse=_header_template)
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Where an element is written back, and how."""
-
-    method: WriteMethod
-    address: Template
-
-
-def _write(written: str) -> Write:
-    method, _, path = written.partition(" ")
-    if method not in METHODS:
-        told = f"{show(written)} does not begin with {' or '.join(METHODS)}"
-        raise InvalidExpression(told)
-    made = _path_template(path.strip())
-    if not made.variables:
-        told = "names no member, so every element has the same address"
-        raise InvalidExpression(told)
-    if "?" in path:
-        told = "a write has no query"
-        raise InvalidExpression(told)
-    return Write(method, made)
-
-
-def _header_or_selector(written: str) -> tuple[str | None, JsonSelector | None]:
-    if written.startswith("$"):
-        return None, json_selector(written)
-    if not _HEADER.fullmatch(written):
-        told = f"{show(written)} is neither a header nor a selector"
-        raise InvalidExpression(told)
-    return written, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +73,15 @@ class Total:
     selector: JsonSelector | None = None
 
 
-_PLACE_PATTERN: Final = rf"{JSON_SELECTOR.pattern}|{_HEADER.pattern}"
+_PLACE_PATTERN: Final = rf"{JSON_SELECTOR.pattern}|{HEADER.pattern}"
 _LINK: Final = Text(
     "`Link`, the name of a header, selector",
-    parse=lambda written: LinkPaging(*_header_or_selector(written)),
+    parse=lambda written: LinkPaging(*header_or_selector(written)),
     pattern=_PLACE_PATTERN,
 )
 _TOTAL: Final = Text(
     "name of a header, selector",
-    parse=lambda written: Total(*_header_or_selector(written)),
+    parse=lambda written: Total(*header_or_selector(written)),
     pattern=_PLACE_PATTERN,
 )
 
@@ -218,7 +110,7 @@ class _PagingKeys:
         name="from",
     )
     last: str | None = setting(
-        Text("name", _NAME, "is not the name of a member"),
+        Text("name", MEMBER_NAME, "is not the name of a member"),
         "The member of the last element that is the next cursor, such as `id`.",
         default=None,
         absent="that of `from`",
@@ -282,24 +174,24 @@ class _GuardKeys:
     guard: Guard = one_of(
         Key(
             "if_match",
-            _HEADER_TEMPLATE,
+            HEADER_TEMPLATE,
             "`If-Match` of the write, by members of the listed element, such as"
             " `'\"{last_modified}\"'`.",
         ),
         Key(
             "if_unmodified_since",
-            _HEADER_TEMPLATE,
+            HEADER_TEMPLATE,
             "`If-Unmodified-Since` of the write, by a member that is an HTTP date.",
         ),
         Key(
             "etag",
-            _PATH_TEMPLATE,
+            PATH_TEMPLATE,
             "Read each element there before it is written, compare it, and send the `ETag` of that"
             f" answer as `If-Match`, or its `Last-Modified`. {_MEMBER}",
         ),
         Key(
             "compare",
-            _PATH_TEMPLATE,
+            PATH_TEMPLATE,
             "Read each element there before it is written, and compare it. For backends that check"
             " no precondition: what another writes between the two requests is lost.",
         ),
@@ -371,7 +263,7 @@ class HttpCollection:
 
     name: str = setting(Text("name"), "How reports name it.", name="collection")
     listed: str = setting(
-        Text("path with query", parse=_path, pattern=_PATH),
+        Text("path with query", parse=sent_path, pattern=PATH),
         "Where its elements are listed, in an order that writes do not change.",
         name="list",
     )
@@ -380,7 +272,7 @@ class HttpCollection:
         "The elements of the answer, such as `$.data[*]`.",
     )
     write: Write = setting(
-        Text("`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) +/[!->@-~]* *"),
+        WRITE,
         f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"
         f" path. {_MEMBER}",
     )
@@ -463,85 +355,3 @@ def _collection(
 
 
 COLLECTION: Final = Section(HttpCollection, "collection", "`collections`", make=_collection)
-Headers = tuple[tuple[str, str | SecretReference], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Headers:
-    """Headers of requests by their names; credentials are references."""
-
-    syntax = "mapping of names to texts or secrets"
-    schema = {  # noqa: RUF012 - it is only read
-        "type": "object",
-        "propertyNames": {"pattern": f"^{_HEADER.pattern}$"},
-        "additionalProperties": {
-            "anyOf": [{"type": "string", "minLength": 1}, {"$ref": f"#/$defs/{SECRET.name}"}]
-        },
-    }
-
-    def read(self, place: yaml.Place, problems: Problems) -> Headers | None:
-        """Return the headers that are right; each of the others is reported."""
-        if not isinstance(place.node, yaml.Mapping):
-            problems.add(place, f"a {self.syntax} is expected")
-            return None
-        found: list[tuple[str, str | SecretReference]] = []
-        for key, node in place.node.entries:
-            at = place.member(key.text, node)
-            value: str | SecretReference | None = None
-            if not _HEADER.fullmatch(key.text) or key.text.lower() in _OWN:
-                problems.add(at, f"{show(key.text)} is not a header that a job may set")
-            elif isinstance(node, yaml.Scalar) and key.text.lower() not in _FOR_CREDENTIALS:
-                value = text(at, problems)
-                if value is not None and not _VISIBLE.fullmatch(value):
-                    problems.add(at, "is not the value of a header")
-            else:
-                value = Secret().read(at, problems)
-            if value is not None:
-                found.append((key.text, value))
-        return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpKeys:
-    """The backend of a listener as a job names it; `place` is where it does."""
-
-    place: yaml.Place
-    config: tuple[Path, yaml.Place] = setting(
-        Placed(File()),
-        "The configuration of the sidecar: its rules say what is sealed and how, its upstream"
-        " is what is read and written.",
-    )
-    listener: tuple[str, yaml.Place] | None = setting(
-        Placed(Text("name")), "Whose rules and upstream.", default=None, absent="the only one"
-    )
-    headers: Headers = setting(
-        _Headers(),
-        "Headers of every request, credentials among them. Rules that bind values to names in"
-        " headers read them here.",
-        default=(),
-    )
-
-
-def _http(values: dict[str, Any], fields: Fields, _: Problems) -> HttpKeys | None:
-    return HttpKeys(fields.place, **values) if "config" in values else None
-
-
-HTTP: Final = Section(HttpKeys, "http", "`http`", make=_http)
-
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """The backend of a listener, and the headers of every request to it.
-
-    `rules` are those of the listener, `digest` is the SHA-256 of the configuration, hex.
-    """
-
-    listener: ListenerSettings
-    rules: RuleTable
-    headers: Headers = ()
-    digest: str = ""
-
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"http:{self.listener.upstream.address}"

@@ -11,18 +11,9 @@ from ...config.yaml import composer
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show
 from ...core.errors import ConfigurationError
-from .collections import HttpKeys
-from .model import (
-    JOB,
-    ROOT,
-    Job,
-    JobKeys,
-    Mysql,
-    Pipe,
-    Sqlite,
-    SqlSource,
-    StoredTable,
-)
+from .model import JOB, ROOT, Job, JobKeys, StoredTable
+from .names import SqlSource
+from .places import HttpKeys, Mysql, Pipe, Sqlite
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Job:

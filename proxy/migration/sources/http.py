@@ -17,14 +17,10 @@ from ...core.formats.json import Selection
 from ...core.http.message import Headers
 from ...core.http.path import canonical
 from ...keys.sessions.sessions import Sessions
-from ..job.collections import (
-    HeaderGuard,
-    Http,
-    HttpCollection,
-    ReadGuard,
-    Template,
-)
+from ..job.collections import HeaderGuard, HttpCollection, ReadGuard
 from ..job.model import Verb
+from ..job.places import Http
+from ..job.templates import Template
 from ..values.rule_treatment import ListedRow, RuleTreatment
 from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
