@@ -1,8 +1,9 @@
-"""Values of settings: addresses and networks."""
+"""Values of settings: addresses and networks, and what a value holds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -51,3 +52,21 @@ class UpstreamSettings:
 
     address: Address | OriginalPort
     tls: bool = False
+
+
+def inside(value: object) -> Iterator[object]:
+    """Yield a value and, of a dataclass or a tuple, every value inside it."""
+    yield value
+    if isinstance(value, tuple):
+        inner: Iterable[object] = value
+    elif is_dataclass(value):
+        inner = (getattr(value, one.name) for one in fields(value))
+    else:
+        return
+    for one in inner:
+        yield from inside(one)
+
+
+def files_in(*values: object) -> tuple[Path, ...]:
+    """Return the paths inside values, those of references to secrets among them."""
+    return tuple(one for one in inside(values) if isinstance(one, Path))

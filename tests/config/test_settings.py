@@ -28,8 +28,8 @@ from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.config.settings.roots.pkcs11 import Pkcs11Options
+from proxy.config.values import files_in
 from proxy.core.errors import ConfigurationError
-from proxy.wiring.reload.config_files import keyring_files
 from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
@@ -325,7 +325,7 @@ def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
         ),
         RootSettings("file", SecretReference(file=FOLDER / "root.key")),
     )
-    assert keyring_files(loaded(text).settings) == (
+    assert files_in(loaded(text).settings.keys.keyring) == (
         FOLDER / "keyring.jwe",
         FOLDER / "ca.pem",
         FOLDER / "root.key",

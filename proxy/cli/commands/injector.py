@@ -14,6 +14,7 @@ import click
 
 from ... import __version__
 from ...config.settings import ListenerTls, TcpAddress
+from ...config.values import files_in
 from ...core.errors import UnfitEnvironment
 from ...injector.annotations import InjectorSettings
 from ...injector.certificate_keeper import CertificateKeeper, CertificatePlaces
@@ -26,7 +27,7 @@ from ...telemetry.logs.processors import Format
 from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.tls import listener_context
-from ...wiring.reload.config_files import Watch, tls_files
+from ...wiring.reload.config_files import Watch
 from ..support import run_until_stopped
 from ..support.console import FILE
 from ..support.run_until_stopped import Signals
@@ -166,7 +167,7 @@ async def _run(
     if keeper is not None and not await _or_stopped(keeper.first(), signals):
         return
     # The files as they are before they are read: a change in between is read again.
-    watch = Watch(lambda: tls_files(tls), lambda: _renew(webhook, opened, tls, logs))
+    watch = Watch(lambda: files_in(tls), lambda: _renew(webhook, opened, tls, logs))
     context = listener_context(tls)
     webhook = Webhook(settings, logs)
     opened = await asyncio.to_thread(sockets.open_sockets, listen)

@@ -20,7 +20,7 @@ from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, sugge
 from ..yaml.scalars import elements, expected, text
 from .items import ABSENT, ITEMS, JSON_SELECTOR, ItemSyntax, absent_in, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
-from .stream_kinds import BATCH, SENTINELS
+from .stream_kinds import BATCH, LONGEST_SENTINEL, SENTINELS
 
 _USUAL: Final = CoreBlock()
 _ACTIONS: Final = ("encrypt", "decrypt", "absent")
@@ -175,8 +175,8 @@ class BlockSyntax:
     sentinels: tuple[tuple[str, ...], Place] | None = setting(
         Placed(SENTINELS),
         "Records that pass unread although they are not JSON, and messages of a WebSocket: those"
-        " that are exactly one of these texts, up to 64 characters each, with or without white"
-        " space around it. An empty list: none.",
+        f" that are exactly one of these texts, up to {LONGEST_SENTINEL} characters each, with or"
+        " without white space around it. An empty list: none.",
         default=None,
         absent="`['[DONE]']` with JSON selectors, else none",
     )

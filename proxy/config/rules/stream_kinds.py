@@ -21,7 +21,7 @@ from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
 from .items import JSON_SELECTOR
 
-_LONGEST_SENTINEL: Final = 64
+LONGEST_SENTINEL: Final = 64
 _PREFIXES: Final = (JWE_PREFIX.decode(), SHORT_PREFIX.decode())
 _UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DELAY: Final = Words({"end": math.inf}, Duration(high=HOUR))
@@ -35,7 +35,7 @@ class _Sentinel:
     schema = {  # noqa: RUF012 - it is only read
         "type": "string",
         "minLength": 1,
-        "maxLength": _LONGEST_SENTINEL,
+        "maxLength": LONGEST_SENTINEL,
     }
 
     def read(self, place: Place, problems: Problems) -> str | None:
@@ -59,8 +59,8 @@ SENTINELS: Final = ListOf(_Sentinel(), "list of texts", empty=True)
 
 def _fault(word: str) -> tuple[str, str]:
     """Return what is wrong with a sentinel, and what to do; empty texts if nothing is."""
-    if len(word) > _LONGEST_SENTINEL:
-        return f"is longer than {_LONGEST_SENTINEL} characters", "a sentinel is one fixed text"
+    if len(word) > LONGEST_SENTINEL:
+        return f"is longer than {LONGEST_SENTINEL} characters", "a sentinel is one fixed text"
     if word != word.strip() or _UNPRINTED.search(word):
         return "has blanks around it, or control characters", "write the text alone"
     if word.startswith(_PREFIXES):

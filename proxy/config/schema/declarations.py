@@ -73,9 +73,9 @@ def bounds_of(kind: Kind) -> str:
         case Size() if kind.high is not None:
             said = f"At most {size(kind.high)}."
         case Number():
-            said = f"{kind.low} to {kind.high}."
+            said = f"{kind.low} to {kind.high:,}."
         case ListOf() if kind.most is not None:
-            said = f"At most {kind.most}."
+            said = f"At most {kind.most:,}."
         case Placed() | Words() | ByShape():
             said = bounds_of(next(_inner(kind)))
     return said

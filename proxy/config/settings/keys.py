@@ -14,7 +14,9 @@ from ..yaml.nodes import Place, Problems
 from .root_kinds import ROOT_KEYS, ROOT_KINDS, ROOT_NAMES, RootSettings
 from .store import STORE, STORE_SYNTAX, StoreSettings, StoreText
 
-YEAR: Final = 366 * DAY
+MOST_TTL: Final = DAY
+MOST_GRACE: Final = 366 * DAY
+_MOST_PACKAGE_AGE: Final = 366 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,13 @@ class SessionSettings:
         restart=True,
     )
     ttl: float = setting(
-        Duration(high=DAY), "How long a session key seals new values.", default=HOUR, restart=True
+        Duration(high=MOST_TTL),
+        "How long a session key seals new values.",
+        default=HOUR,
+        restart=True,
     )
     grace: float = setting(
-        Duration(high=YEAR, zero=True),
+        Duration(high=MOST_GRACE, zero=True),
         "How long an ephemeral session key still opens values after `ttl`.",
         default=HOUR,
         restart=True,
@@ -139,10 +144,10 @@ class SessionSettings:
         restart=True,
     )
     package_max_age: float = setting(
-        Duration(high=YEAR),
+        Duration(high=_MOST_PACKAGE_AGE),
         "The maximum lifetime of a key package (end to end), including those that another"
         " Sealyard made: a package that expires later is not opened. At least `ttl`.",
-        default=YEAR,
+        default=_MOST_PACKAGE_AGE,
         restart=True,
     )
     accept_loss: bool = setting(

@@ -4,20 +4,20 @@ A new kind is one entry of ROOT_KINDS, its options in a file of roots/ of the sa
 provider in ROOTS of keys/keyring/roots. No other file of the configuration knows a kind.
 
 Options are a `SecretReference` or a frozen dataclass of texts, numbers, paths, `SecretReference`s
-and tuples of these: `RootSettings` finds the files and variables in them, and the admin API shows
+and tuples of these: `values.inside` finds the files and variables in them, and the admin API shows
 them, so a secret may only be in them as a `SecretReference`. Files among them are watched: one of
 them that changes causes a reload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from ..declared.addresses import Secret, SecretReference
 from ..declared.section import Elsewhere, Key
+from ..values import inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +30,7 @@ class RootSettings:
     @property
     def secrets(self) -> tuple[SecretReference, ...]:
         """The references to secrets among the options."""
-        return tuple(one for one in _parts(self.options) if isinstance(one, SecretReference))
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the options name, those of secrets among them."""
-        return tuple(one for one in _parts(self.options) if isinstance(one, Path))
-
-
-def _parts(value: object) -> Iterator[object]:
-    """Yield a value and, of a dataclass or a tuple, every value inside it."""
-    yield value
-    if isinstance(value, tuple):
-        inner: Iterable[object] = value
-    elif is_dataclass(value):
-        inner = (getattr(value, one.name) for one in fields(value))
-    else:
-        return
-    for one in inner:
-        yield from _parts(one)
+        return tuple(one for one in inside(self.options) if isinstance(one, SecretReference))
 
 
 @dataclass(frozen=True, slots=True)

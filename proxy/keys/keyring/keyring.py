@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ...config.settings.keys import MOST_GRACE, MOST_TTL
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
@@ -20,11 +21,10 @@ from .kek import KekEntry, KekState, RandomBytes, Revocation
 MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
 
-_DAY: Final = 24 * 3600
 _MOST_DRAWS: Final = 9
-CLOCKS_SECONDS: Final = _DAY
+CLOCKS_SECONDS: Final = 24 * 3600
 """How far the clock of whoever made a KEK may be from those of the processes that seal under it."""
-LONGEST_SECONDS: Final = _DAY + 366 * _DAY
+LONGEST_SECONDS: Final = int(MOST_TTL + MOST_GRACE)
 """How long after its start an ephemeral session, or one from a key package, may still open."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ...config.settings.keys import MOST_GRACE
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
@@ -30,7 +31,7 @@ from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
 ABSENT_SECONDS: Final = 1.0
 _MOST_DOUBTS: Final = 2
 """How often a record that is not authentic is asked for again: it may have been damaged."""
-MAX_GRACE_SECONDS: Final = 366 * 24 * 3600
+MAX_GRACE_SECONDS: Final = int(MOST_GRACE)
 
 
 class _Live(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from ...config.settings import KeySettings
 from ...config.settings import SessionSettings as Declared
+from ...config.settings.keys import MOST_TTL
 from ...core.crypto.session_cipher import Session
 from ...core.errors import ConfigurationError
 from ..stores import store
@@ -15,7 +16,7 @@ SessionMode = Literal["durable", "ephemeral"]
 
 MAX_SKEW_SECONDS: Final = store.MAX_SKEW_SECONDS
 """How far the clock of another process may be ahead of ours."""
-MAX_AGE_SECONDS: Final = 24 * 3600
+MAX_AGE_SECONDS: Final = int(MOST_TTL)
 _USUAL: Final = Declared()
 # With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
 # spend this many under one session key without counting together.

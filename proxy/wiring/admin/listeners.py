@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ... import __version__
 from ...config.settings import Address, AdminSettings, Settings
+from ...config.values import files_in
 from ...core import leaves
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
@@ -20,7 +21,7 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.timers import RepeatingTimer
 from ..auditing import AuditedCalls
-from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
+from ..reload.config_files import Fingerprint, Source, fingerprint
 from .service_view import ServiceView
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class AdminChange:
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
     from ...admin.auth.access import read_access  # noqa: PLC0415 - see above
 
-    files = fingerprint(tls_files(settings.tls))  # first: they may change while they are read
+    files = fingerprint(files_in(settings.tls))  # first: they may change while they are read
     context = None
     if settings.tls is not None:
         context = tls.listener_context(settings.tls)

@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from ...config.load import parse
-from ...config.settings import (
-    AdminSettings,
-    ListenerTls,
-    Loaded,
-    SecretReference,
-    Settings,
-    UpstreamTls,
-)
+from ...config.settings import AdminSettings, Loaded, Settings
+from ...config.values import files_in
 from ...config.yaml import composer
 from ...config.yaml.nodes import Problems
 
@@ -37,42 +31,18 @@ def fingerprint(paths: Iterable[Path]) -> Fingerprint:
 
 def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
     """Return every file that a reload reads."""
-    found = [configuration, *keyring_files(settings)]
-    for listener in settings.listeners:
-        found += tls_files(listener.tls)
-        found += tls_files(listener.upstream_tls)
-    if settings.admin is not None:
-        found += admin_files(settings.admin)
+    tls = [(one.tls, one.upstream_tls) for one in settings.listeners]
+    found = files_in(configuration, settings.keys.keyring, *tls, *_of_admin(settings.admin))
     return tuple(dict.fromkeys(found))
 
 
-def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
-    """Return the files with credentials of the admin API."""
-    found = [*tls_files(settings.tls)]
-    for token in settings.tokens:
-        found += secret_files(token.secret)
-    # Not the token for the API server, which is read for each review.
-    return (*found, settings.kubernetes.ca) if settings.kubernetes is not None else tuple(found)
-
-
-def keyring_files(settings: Settings) -> tuple[Path, ...]:
-    """Return the keyring file and the files of its roots."""
-    return settings.keys.keyring.file, *(
-        file for root in settings.keys.keyring.roots for file in root.files
-    )
-
-
-def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:
-    """Return the files of one side's TLS."""
-    if tls is None:
+def _of_admin(settings: AdminSettings | None) -> tuple[object, ...]:
+    """Return what has the files with credentials of the admin API."""
+    if settings is None:
         return ()
-    authority = tls.client_ca if isinstance(tls, ListenerTls) else tls.ca
-    return tuple(path for path in (tls.cert, tls.key, authority) if path is not None)
-
-
-def secret_files(secret: SecretReference) -> tuple[Path, ...]:
-    """Return the file of a secret, if it is in a file."""
-    return () if secret.file is None else (secret.file,)
+    # Not the token for the API server, which is read for each review.
+    authority = settings.kubernetes.ca if settings.kubernetes is not None else None
+    return settings.tls, settings.tokens, authority
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
+from ...config.values import files_in
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import RootUnavailable
 from ...keys.keyring.file import read_keyring
@@ -21,7 +22,7 @@ from ...keys.keyring.roots import passphrase, serving
 from ...keys.keyring.roots.opening import RootRefusal
 from ...keys.keyring.roots.provider import RootName
 from ...traffic import tls
-from .config_files import Fingerprint, fingerprint, keyring_files, tls_files
+from .config_files import Fingerprint, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def since_boot() -> float:
 def _keyring(
     settings: Settings, environ: Mapping[str, str], old: Material | None
 ) -> tuple[Keyring, RootAnswer, Fingerprint, float]:
-    files = fingerprint(keyring_files(settings))
+    files = fingerprint(files_in(settings.keys.keyring))
     same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
     # The old answer of a root with a lease may be of before a renewal, or of before its end.
     asked = settings.keys.keyring.lease is not None or serving(settings.keys, environ).services
@@ -146,8 +147,8 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:
-    files = fingerprint(tls_files(settings.tls))
-    upstream_files = fingerprint(tls_files(settings.upstream_tls))
+    files = fingerprint(files_in(settings.tls))
+    upstream_files = fingerprint(files_in(settings.upstream_tls))
     made = ListenerMaterial(
         settings,
         RuleTable(settings.rules, pass_unmatched=settings.pass_unmatched),

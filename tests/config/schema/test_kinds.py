@@ -18,6 +18,7 @@ from proxy.config.settings import (
 )
 from proxy.config.settings.root_kinds import ROOT_KINDS
 from proxy.config.settings.store import STORE_KINDS
+from proxy.config.values import files_in
 from proxy.keys.keyring.roots import ROOTS
 from proxy.keys.stores import STORES
 
@@ -61,7 +62,7 @@ ROOT = RootSettings(
 
 def test_files_and_secrets_are_found_wherever_they_are_in_the_options() -> None:
     assert ROOT.secrets == (SecretReference(env="TOKEN"), SecretReference(file=Path("/token")))
-    assert ROOT.files == (Path("/ca.pem"), Path("/token"))
+    assert files_in(ROOT) == (Path("/ca.pem"), Path("/token"))
 
 
 def test_the_admin_api_shows_every_option_and_of_secrets_the_reference() -> None:

@@ -30,10 +30,12 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"the same name twice|cannot be combined with other methods": "a pattern",
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
     r"only JSON in a form has names|has no member name for its field": "a selector",
+    r"contains a control character or half of a surrogate pair": "a selector",
     # In a text, what is not regular, or would be a regular expression that nobody reads.
     r"is not an IPv6 address|is not a network|is not a time|is not a calendar day": "numbers in it",
     r"port 0 is not|a node has no database number": "numbers in it",
     r"is not encrypted": "which hosts are this machine",
+    r"`\d+e-\d+` is not a share": "a number with an exponent",
     r"begins like a token|has blanks around it|is JSON, so": "what a sentinel may be",
     r"is at no host of Azure's|which only an ARN has|is not the region of the key": "what it names",
     # Between keys.
@@ -42,8 +44,6 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"is less than `ttl`|is more than `of`|for any token|never fits into": "two numbers",
     r"cannot be renewed by `shares`|needs `tls` with `client_ca`": "two keys",
     r"`proxy_protocol` needs|`original-port` needs": "two keys",
-    r"are in memory only": "the store and the mode of sessions",
-    r"mixes `redis://` and": "two elements",
     # What a rule does as a whole.
     r"a block needs `encrypt`|`observe` applies to whole rules": "a block among others, or alone",
     r"is bound to nothing|binds `.*`, which the rule|a bind without `field`": "binds and names",
