@@ -14,17 +14,9 @@ from ..keys.keyring.file import open_keyring
 from ..keys.keyring.keyring import Keyring
 from ..keys.keyring.roots import FileRoot
 from ..migration import runner
-from ..migration.job.model import (
-    ROOT,
-    Binding,
-    Column,
-    ColumnSource,
-    ConstSource,
-    Job,
-    Pipe,
-    StoredTable,
-    Verb,
-)
+from ..migration.job.model import ROOT, Column, Job, StoredTable, Verb
+from ..migration.job.names import Binding, ColumnSource, ConstSource
+from ..migration.job.places import Pipe
 from ..migration.progress import Progress
 from ..migration.values.states import Tally
 from ..migration.worker import Order

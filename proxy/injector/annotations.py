@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
+from ..config.declared.kinds import Choice, Kind, Switch, Text
+from ..config.declared.section import Section, setting
+from ..config.yaml.nodes import Mapping as Nodes
+from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
+from ..core.errors import InvalidExpression
 from .pod_reader import HIGHEST_PORT, CannotInject
 from .policy import Policy
 from .roots import ROOT_VOLUMES, RootNeeds
@@ -86,16 +90,112 @@ Interception = Literal["mesh", "redirect", "port-env"]
 INTERCEPTIONS: Final[tuple[Interception, ...]] = get_args(Interception)
 """All of them, the strongest first."""
 
-Read = TypeVar("Read")
-Default = TypeVar("Default")
+_FROM_OPERATOR: Final = ("config", "keys_secret", "interception", "audit_volume")
 
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_QUANTITY: Final = re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME: Final = rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*"
 _PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _SEALED: Final = re.compile(r"; sealed=([1-9][0-9]{0,4}(?:,[1-9][0-9]{0,4})*)")
-_MOST_NAME: Final = 253
+_RESOURCES: Final = "the chart's `sidecar.resources`"
+_WRITTEN: Final = Position(1, 1)
+
+
+def _ports(written: str) -> tuple[str, ...]:
+    names = tuple(one.strip() for one in written.split(","))
+    for one in names:
+        number = re.fullmatch(r"[1-9][0-9]{0,4}", one)
+        if not (int(one) <= HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
+            told = f"{show(written)} is not a list of ports"
+            raise InvalidExpression(told, hint="for example `8080, http`")
+    return tuple(dict.fromkeys(names))
+
+
+_OBJECT: Final = Text(
+    "name", re.compile(_NAME), "is not the name of an object", "name one of the same namespace"
+)
+_KEYS: Final = Text(
+    "`NAME`, `KIND/NAME`",
+    re.compile(rf"(?:(?:{'|'.join(KeyKind)})/)?{_NAME}"),
+    "is not NAME or KIND/NAME",
+    f"a KIND is one of: {', '.join(KeyKind)}",
+)
+# No value turns it off: the author of a pod must not be able to drop its audit log.
+_AUDIT_VOLUME: Final = Text(
+    f"name, `{EMPTY_DIR}`",
+    re.compile(rf"{EMPTY_DIR}|{_NAME}"),
+    "is not the name of an object",
+    f"name one of the same namespace, or write `{EMPTY_DIR}`",
+)
+_QUANTITY: Final = Text(
+    "quantity",
+    re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?"),
+    "is not a quantity",
+    "for example `100m` or `128Mi`",
+)
+_PORTS: Final = Text("numbers or names, `8080, http`", parse=_ports)
+_VARIABLE: Final = Text(
+    "variable",
+    re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
+    "is not the name of an environment variable",
+)
+
+
+def _annotation(name: str, kind: Kind, doc: str, absent: str) -> Any:  # noqa: ANN401 - as `setting`
+    return setting(kind, doc, default=None, absent=absent, name=f"{PREFIX}{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotations:
+    """What the annotations of a pod say; None: nothing."""
+
+    ports: tuple[str, ...] | None = _annotation(
+        "ports", _PORTS, "What is sealed.", "every TCP port that a container declares"
+    )
+    passed: tuple[str, ...] | None = _annotation(
+        "pass-ports", _PORTS, "What stays as it is, such as gRPC, HTTPS and UDP.", "none"
+    )
+    interception: Interception | None = _annotation(
+        "interception",
+        Choice(*INTERCEPTIONS),
+        "How connections reach the sidecar.",
+        "the chart's `sidecar.interception`; in a [mesh](../how-to/mesh.md), `mesh` in place of"
+        " `redirect`",
+    )
+    port_variable: str | None = _annotation(
+        "port-env", _VARIABLE, "From where the application reads its port.", "`PORT`"
+    )
+    config: str | None = _annotation(
+        "config", _OBJECT, "The ConfigMap with `sealyard.yaml`.", "the chart's `sidecar.configMap`"
+    )
+    keys_secret: str | None = _annotation(
+        "keys-secret",
+        _KEYS,
+        "The [source of the keys](../how-to/kubernetes.md#bring-keys-into-namespaces).",
+        "the chart's `sidecar.keysSecret`",
+    )
+    audit_volume: str | None = _annotation(
+        "audit-volume",
+        _AUDIT_VOLUME,
+        "Where the [audit log](../how-to/kubernetes.md#audit-log) is kept: in a claim, or in a"
+        " volume that is deleted with the pod.",
+        "the chart's `sidecar.auditVolume`",
+    )
+    cpu_request: str | None = _annotation(
+        "cpu-request", _QUANTITY, "CPU of the sidecar and of its init containers.", _RESOURCES
+    )
+    cpu_limit: str | None = _annotation("cpu-limit", _QUANTITY, "The limit of that.", _RESOURCES)
+    memory_request: str | None = _annotation(
+        "memory-request", _QUANTITY, "Memory of the sidecar and of its init containers.", _RESOURCES
+    )
+    memory_limit: str | None = _annotation(
+        "memory-limit", _QUANTITY, "The limit of that.", _RESOURCES
+    )
+    native: bool | None = _annotation(
+        "native-sidecar", Switch(), "`false` puts it among the containers.", "`true`"
+    )
+
+
+ANNOTATIONS: Final = Section(_Annotations, "annotations", "Annotations of a pod")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,110 +273,40 @@ def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -
 
     Raises CannotInject, which names every annotation that is unknown or invalid.
     """
-    read = _Reader(annotations)
-    options = PodOptions(
-        config=read.get("config", _object_name, settings.config),
-        keys_secret=read.get("keys-secret", _key_source, settings.keys_secret),
-        interception=read.get("interception", _interception, settings.interception),
-        resources=Resources(
-            **{
-                one.name: read.get(
-                    one.name.replace("_", "-"), _quantity, getattr(settings.resources, one.name)
-                )
-                for one in fields(Resources)
-            }
-        ),
-        audit_volume=read.get("audit-volume", _audit_volume, settings.audit_volume),
-        ports=read.get("ports", _ports, None),
-        passed=read.get("pass-ports", _ports, ()),
+    given = _read(annotations)
+    resources = {one.name: said for one in fields(Resources) if (said := given.pop(one.name, None))}
+    own = {name: getattr(settings, name) for name in _FROM_OPERATOR}
+    return PodOptions(
+        **own | given,
+        resources=replace(settings.resources, **resources),
         fixed=_fixed(annotations.get(STATUS)),
         application=str(annotations.get(DEFAULT_CONTAINER, "")),
-        port_variable=read.get("port-env", _variable, "PORT"),
-        native=read.get("native-sidecar", _switch, True),
     )
-    read.finish()
-    return options
 
 
-class _Expected(Exception):
-    """An invalid annotation; `str` is what it must be."""
+def _read(annotations: Mapping[str, object]) -> dict[str, Any]:
+    """Return by option what the annotations give."""
+    ours = tuple(
+        (_scalar(name), _scalar(value))
+        for name, value in annotations.items()
+        if name.startswith(PREFIX) and name != STATUS
+    )
+    problems = Problems("annotations")
+    found = ANNOTATIONS.read(Place(Nodes(_WRITTEN, ours), ""), problems)
+    if problems.mistakes or found is None:
+        raise CannotInject(
+            *(
+                f"annotation {path}: {told}" if path else f"annotations: {told}"
+                for path, told in problems.mistakes
+            )
+        )
+    return {name: value for name, value in asdict(found).items() if value is not None}
 
 
-class _Reader:
-    """Reads annotations and collects problems; each annotation it reads is known."""
-
-    def __init__(self, annotations: Mapping[str, object]) -> None:
-        self._annotations = annotations
-        self._known = [STATUS]
-        self._problems: list[str] = []
-
-    def get(self, name: str, reader: Callable[[str], Read], default: Default) -> Read | Default:
-        key = PREFIX + name
-        self._known.append(key)
-        written = self._annotations.get(key)
-        if written is None:
-            return default
-        try:
-            return reader(written.strip() if isinstance(written, str) else "")
-        except _Expected as expected:
-            shown = f"`{written}`" if isinstance(written, str) else "that"
-            self._problems.append(f"annotation {key}: {shown} does not fit; it must be {expected}")
-            return default
-
-    def finish(self) -> None:
-        ours = [key for key in self._annotations if key.startswith(PREFIX)]
-        for key in ours:
-            if key not in self._known:
-                near = get_close_matches(key, self._known, 1)
-                known = ", ".join(sorted(self._known))
-                hint = f"; did you mean {near[0]}?" if near else f"; one of: {known}"
-                self._problems.append(f"annotation {key} is unknown{hint}")
-        if self._problems:
-            raise CannotInject(*self._problems)
-
-
-def _object_name(written: str) -> str:
-    if len(written) > _MOST_NAME or not _SUBDOMAIN.fullmatch(written):
-        raise _Expected("the name of an object in the same namespace")
-    return written
-
-
-def _key_source(written: str) -> str:
-    kind, slash, name = written.rpartition("/")
-    if slash and kind not in set(KeyKind):
-        raise _Expected(f"NAME or KIND/NAME, with a kind of {', '.join(KeyKind)}")
-    return f"{kind}{slash}{_object_name(name)}"
-
-
-def _audit_volume(written: str) -> str:
-    # No value turns it off: the author of a pod must not be able to drop its audit log.
-    if written == EMPTY_DIR:
-        return written
-    try:
-        return _object_name(written)
-    except _Expected as expected:
-        raise _Expected(f"{EMPTY_DIR}, or {expected}") from None
-
-
-def _interception(written: str) -> Interception:
-    if written not in INTERCEPTIONS:
-        raise _Expected("mesh, redirect or port-env")
-    return written
-
-
-def _quantity(written: str) -> str:
-    if not _QUANTITY.fullmatch(written):
-        raise _Expected("a quantity such as 100m or 128Mi")
-    return written
-
-
-def _ports(written: str) -> tuple[str, ...]:
-    names = tuple(one.strip() for one in written.split(","))
-    for one in names:
-        number = re.fullmatch(r"[1-9][0-9]{0,4}", one)
-        if not (int(one) <= HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
-            raise _Expected("a list of ports such as `8080, http`")
-    return tuple(dict.fromkeys(names))
+def _scalar(written: object) -> Scalar:
+    """Return an annotation as a node: of no kind, as a value of the environment."""
+    text = written.strip() if isinstance(written, str) else ""
+    return Scalar(_WRITTEN, text, "substituted", text)
 
 
 def _fixed(status: object) -> tuple[int, ...]:
@@ -285,15 +315,3 @@ def _fixed(status: object) -> tuple[int, ...]:
     return tuple(
         int(one) for one in (found[1].split(",") if found else ()) if int(one) <= HIGHEST_PORT
     )
-
-
-def _variable(written: str) -> str:
-    if not _VARIABLE.fullmatch(written):
-        raise _Expected("the name of an environment variable")
-    return written
-
-
-def _switch(written: str) -> bool:
-    if written not in {"true", "false"}:
-        raise _Expected("true or false")
-    return written == "true"

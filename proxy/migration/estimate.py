@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from ..core.errors import MigrationFailed
 from .engine import RowRange, total
-from .job.collections import Http, HttpCollection
-from .job.model import Pipe
+from .job.collections import HttpCollection
+from .job.places import Http, Pipe
 from .sources.sql_table import SqlTable
 from .values.states import State, Tally
 from .worker import Order, Worker

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 from ..core.crypto.secret import RecordKey
 from ..keys.keyring.keyring import Keyring
 from ..keys.operations import erase_receipt
-from .job.collections import Http
-from .job.model import Job, Pipe, Place, Verb
+from .job.model import Job, Verb
+from .job.places import Http, Pipe, Place
 from .values.states import Outcome, Tally
 
 TYP: Final = "sealyard-migration+jwt"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy import __version__
-from proxy.config.schema.json_schema import TABLES
+from proxy.config.schema.json_schema import SECTIONS
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
@@ -231,10 +231,10 @@ def _configurations() -> Iterator[Path]:
 def unused_keys(configurations: Iterable[Path]) -> Iterator[str]:
     """Yield the names of keys that none of the configurations has."""
     text = "\n".join(one.read_text() for one in configurations)
-    for table in TABLES:
-        for key in table.keys:
+    for section in SECTIONS:
+        for key in section.keys:
             if not re.search(rf"(?<![\w-]){re.escape(key.name)}'?:", text):
-                yield f"{table.name}.{key.name}"
+                yield f"{section.name}.{key.name}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from proxy.keys.keyring.keyring import Keyring
 from proxy.migration.engine import RowRange
-from proxy.migration.job.model import Job, Sqlite, StoredTable
+from proxy.migration.job.model import Job, StoredTable
+from proxy.migration.job.places import Sqlite
 from proxy.migration.report import MigrationRun, sign
 from proxy.migration.state import StateFile
 from proxy.migration.values.states import Outcome, Tally

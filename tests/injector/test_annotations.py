@@ -34,11 +34,10 @@ def test_every_mistake_is_told_at_once() -> None:
             SETTINGS,
         )
 
-    told = "`x` does not fit; it must be mesh, redirect or port-env"
     assert refused.value.problems == (
-        f"annotation sealyard.io/interception: {told}",
-        "annotation sealyard.io/native-sidecar: `yes` does not fit; it must be true or false",
-        "annotation sealyard.io/port is unknown; did you mean sealyard.io/ports?",
+        "annotations: the key `sealyard.io/port` is unknown; did you mean `sealyard.io/ports`?",
+        "annotation sealyard.io/interception: `x` is unknown; one of: mesh, port-env, redirect",
+        "annotation sealyard.io/native-sidecar: `yes` is not a switch; write `true` or `false`",
     )
 
 

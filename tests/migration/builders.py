@@ -16,14 +16,8 @@ import pytest
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.migration.job.model import (
-    Binding,
-    Column,
-    ColumnSource,
-    ConstSource,
-    StoredTable,
-    Verb,
-)
+from proxy.migration.job.model import Column, StoredTable, Verb
+from proxy.migration.job.names import Binding, ColumnSource, ConstSource
 from proxy.migration.values.cells import Cell
 from proxy.migration.values.sealing import RunSessions
 from proxy.migration.values.treatment import StoredRow, Treated, Treatment

@@ -12,7 +12,9 @@ from typing import Any
 import psycopg
 import pymysql
 
-from proxy.migration.job.model import Binding, Column, ColumnSource, Mysql, SqlSource, StoredTable
+from proxy.migration.job.model import Column, StoredTable
+from proxy.migration.job.names import Binding, ColumnSource, SqlSource
+from proxy.migration.job.places import Mysql
 from proxy.migration.sources.mysql import MysqlSource
 from proxy.migration.sources.postgresql import PostgresqlSource
 from proxy.migration.sources.sqlite import SqliteSource

@@ -8,20 +8,21 @@ import jsonschema
 import pytest
 import yaml
 
+from proxy.config.schema.json_schema import schema
 from proxy.core.errors import ConfigurationError
+from proxy.migration.job import model
 from proxy.migration.job.collections import (
     CursorPaging,
     HeaderGuard,
-    Http,
     HttpCollection,
     LinkPaging,
     PagePaging,
     ReadGuard,
-    Template,
     Total,
 )
-from proxy.migration.job.job_keys import schema
+from proxy.migration.job.places import Http
 from proxy.migration.job.reader import load
+from proxy.migration.job.templates import Template
 from tests.migration.backend import CONFIG, JOB
 
 
@@ -89,7 +90,7 @@ def test_a_header_of_the_list_is_a_guard(tmp_path: Path) -> None:
 
 
 def test_a_job_is_valid_by_its_schema() -> None:
-    jsonschema.validate(yaml.safe_load(JOB), schema())
+    jsonschema.validate(yaml.safe_load(JOB), schema(model.JOB))
 
 
 @pytest.mark.parametrize(
@@ -103,13 +104,13 @@ def test_a_job_is_valid_by_its_schema() -> None:
         ("items: $.items[*]", "items: $.items", "is no list of elements"),
         ("items: $.items[*]", "items: items", "is not a JSON selector"),
         ("from: $.next", "", "a cursor needs one of `from` and `last`"),
-        ("from: $.next", "first: 1", "goes with `page`"),
+        ("from: $.next", "first: 1", "`first` needs `page`"),
         ("{cursor: after, from: $.next}", "{cursor: a, page: b}", "give only one of them"),
         ("{etag: '/items/{id}'}", "{etag: items}", "is not a path as it is sent"),
         ("{etag: '/items/{id}'}", "{if_match: '*'}", "names no member"),
         ("    guard: {etag: '/items/{id}'}\n", "", "lacks the key `guard`"),
         ("X-Org: clinic", "If-Match: clinic", "`If-Match` is not a header that a job may set"),
-        ("{env: CLINIC_AUTHORIZATION}", "Basic canary", "a secret must not be written here"),
+        ("{env: CLINIC_AUTHORIZATION}", "Basic canary", "a secret must not be written in the"),
         ("config: sealyard.yaml", "config: none.yaml", "none.yaml"),
         ("    headers:", "    listener: other\n    headers:", "`other` is unknown"),
         ("    write:", "    body: $.data[0]\n    write:", "is not one place"),

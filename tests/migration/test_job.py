@@ -8,19 +8,11 @@ import jsonschema
 import pytest
 import yaml
 
+from proxy.config.schema.json_schema import schema
 from proxy.core.errors import ConfigurationError
-from proxy.migration.job.job_keys import schema
-from proxy.migration.job.model import (
-    Binding,
-    ColumnSource,
-    ConstSource,
-    Job,
-    JoinedSource,
-    Pipe,
-    Sqlite,
-    SqlSource,
-    StoredTable,
-)
+from proxy.migration.job.model import JOB, Job, StoredTable
+from proxy.migration.job.names import Binding, ColumnSource, ConstSource, JoinedSource, SqlSource
+from proxy.migration.job.places import Pipe, Sqlite
 from proxy.migration.job.reader import load
 from tests.migration.builders import SQLITE_JOB
 
@@ -98,7 +90,7 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [SQLITE_JOB, WHOLE])
 def test_a_job_is_valid_by_its_schema(text: str) -> None:
-    jsonschema.validate(yaml.safe_load(text), schema())
+    jsonschema.validate(yaml.safe_load(text), schema(JOB))
 
 
 @pytest.mark.parametrize(

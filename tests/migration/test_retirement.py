@@ -8,8 +8,8 @@ import pytest
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.kek_usage import Use, Uses
 from proxy.keys.sessions.settings import MAX_AGE_SECONDS
-from proxy.migration.job.collections import Http
-from proxy.migration.job.model import Job, Pipe, Place, Sqlite, StoredTable, Verb
+from proxy.migration.job.model import Job, StoredTable, Verb
+from proxy.migration.job.places import Http, Pipe, Place, Sqlite
 from proxy.migration.report import MigrationRun, Proof, SignedReport, sign, verified
 from proxy.migration.retirement import Retirement, retirement
 from proxy.migration.values.states import Outcome, Tally

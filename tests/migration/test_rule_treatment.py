@@ -13,8 +13,9 @@ from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.migration.job.collections import Http, HttpCollection
+from proxy.migration.job.collections import HttpCollection
 from proxy.migration.job.model import Verb
+from proxy.migration.job.places import Http
 from proxy.migration.job.reader import load
 from proxy.migration.values.rule_treatment import ListedRow, RuleTreatment
 from proxy.migration.values.sealing import RunSessions

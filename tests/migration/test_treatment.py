@@ -12,7 +12,8 @@ from proxy.core.expressions.selectors import parse_json_selector
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
-from proxy.migration.job.model import Binding, Column, ColumnSource, JoinedSource
+from proxy.migration.job.model import Column
+from proxy.migration.job.names import Binding, ColumnSource, JoinedSource
 from proxy.migration.values.cells import ABSENT, NOT_TEXT
 from proxy.migration.values.states import Outcome
 from proxy.migration.values.treatment import Treated

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.config.schema.json_schema import TABLES
+from proxy.config.schema.json_schema import SECTIONS
 from proxy.core.errors import traffic_errors
 from proxy.telemetry.logs.event_keys import OTEL
 from proxy.telemetry.logs.events import EVENTS
@@ -111,7 +111,7 @@ def test_a_runbook_speaks_of_what_there_is(page: Path) -> None:
     events = set(re.findall(r"`([a-z]+\.[a-z_]+)`", text)) - others
     names = {OTEL.key(key) for event in EVENTS.values() for key in event.keys}
     codes = {error.code for error in traffic_errors()}
-    settings = {f"{one.name}.{key.name}" for one in TABLES for key in one.keys}
+    settings = {f"{one.name}.{key.name}" for one in SECTIONS for key in one.keys}
 
     assert {name for name, _ in _SELECTOR.findall(text)} <= every_series()
     assert events <= set(EVENTS) | names | settings

@@ -9,20 +9,31 @@ import click
 from click.shell_completion import get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
+_FILES = {
+    "job": ("....migration.job.model", "JOB", "Sealyard migration job"),
+    "cases": ("....cli.support.rule_cases", "CASES", "Sealyard rule cases"),
+}
+"""Other files than the configuration: where their keys are declared, and their titles."""
 
 
 @click.command()
 @click.option("--compact", is_flag=True, help="Print it on one line.")
-@click.option("--job", is_flag=True, help="That of the job files of `migrate`.")
-def schema(*, compact: bool, job: bool) -> None:
-    """Print the JSON Schema of the configuration, or of job files.
+@click.option("--job", "kind", flag_value="job", help="That of the job files of `migrate`.")
+@click.option("--cases", "kind", flag_value="cases", help="That of the cases of `test`.")
+def schema(*, compact: bool, kind: str | None) -> None:
+    """Print the JSON Schema of the configuration, of job files, or of cases.
 
     \b
     sealyard show schema > sealyard.schema.json
     sealyard show schema --job > job.schema.json
+    sealyard show schema --cases > cases.schema.json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    module = "....migration.job.job_keys" if job else "....config.schema.json_schema"
-    document = import_module(module, __name__).schema()
+    made = import_module("....config.schema.json_schema", __name__).schema
+    if kind is None:
+        document = made()
+    else:
+        module, name, title = _FILES[kind]
+        document = made(getattr(import_module(module, __name__), name), title)
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 
 

@@ -23,7 +23,8 @@ from ...keys.keyring.keyring import Keyring
 from ...migration import report, runner
 from ...migration.engine import total
 from ...migration.job import reader
-from ...migration.job.model import WRITING, Job, Pipe, Verb
+from ...migration.job.model import WRITING, Job, Verb
+from ...migration.job.places import Pipe
 from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import STATES, Outcome, Tally

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from ...config.declared.kinds import ByName, File, ListOf, Number, Text
+from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.yaml import composer, nodes
-from ...config.yaml.nodes import Node, Place, Problems
+from ...config.yaml.nodes import Node, Place, Problems, Scalar
+from ...config.yaml.scalars import expected
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
@@ -22,19 +26,121 @@ from ...core.explain.explanation import PlayedAnswer, SocketMessage, Wanted
 from ...core.http.message import Headers, header_values
 from ...explaining.trial import with_json_type
 
-_FILE_KEYS: Final = frozenset({"config", "cases"})
-_CASE_KEYS: Final = frozenset(
-    {"name", "listener", "request", "headers", "body", "response", "messages", "expect"}
-)
-_EXPECT_KEYS: Final = frozenset({"rule", "refused", "request", "response", "backend", "client"})
-_RESPONSE_KEYS: Final = frozenset({"status", "headers", "body"})
-_MESSAGE_KEYS: Final = frozenset({"send", "reply", "expect", "refused"})
+Outcomes = Mapping[str, str]
+"""What became of values, by their paths."""
 
 
-class Number(str):
+class WrittenNumber(str):
     """A number as it is written: `1.10` stays `1.10`."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A body: a text as it is, all else as JSON."""
+
+    syntax = "text, or JSON as YAML"
+    schema: ClassVar[Mapping[str, object]] = {}
+
+    def read(self, place: Place, _: Problems) -> bytes:
+        """Return the body, with a token in place of each `<sealed>`."""
+        found = plain(place.node)
+        return with_tokens(found if isinstance(found, str) else as_json(found)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """A body in which changed values have masks in their places."""
+
+    syntax = _Content.syntax
+    like = _Content()
+
+    def read(self, place: Place, _: Problems) -> Any:  # noqa: ANN401 - what YAML holds
+        """Return what is written, numbers as they are."""
+        return plain(place.node)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeaderValue:
+    """The value of a header, of whatever kind YAML takes it for."""
+
+    syntax = "value"
+    schema = {"type": ["string", "number", "boolean", "null"]}  # noqa: RUF012 - it is only read
+
+    def read(self, place: Place, problems: Problems) -> bytes | None:
+        """Return the value, with a token in place of each `<sealed>`."""
+        if isinstance(place.node, Scalar):
+            return with_tokens(str(plain(place.node))).encode()
+        expected(place, "a value", problems)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleName:
+    """The name of a rule, or `null` for none."""
+
+    syntax = "name, `null`"
+    schema = {"type": ["string", "null"], "pattern": r"\S"}  # noqa: RUF012 - it is only read
+
+    def read(self, place: Place, problems: Problems) -> str | None:
+        """Return the name, "" for none."""
+        none = isinstance(place.node, Scalar) and place.node.kind == "null"
+        return "" if none else Text("name").read(place, problems)
+
+
+_HEADERS: Final = ByName(
+    _HeaderValue(),
+    "`NAME: VALUE`",
+    make=lambda pairs: tuple((name.encode(), value) for name, value in pairs),
+)
+_OUTCOMES: Final = ByName(Text("outcome"), "`PATH: OUTCOME`")
+_CODE: Final = Text("error code")
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """What the backend answers."""
+
+    status: int = setting(Number(200, 599), "The status.", default=200)
+    headers: Headers = setting(
+        _HEADERS,
+        "The headers; a body is `application/json` unless they say otherwise.",
+        default=(),
+    )
+    body: bytes = setting(_Content(), "The body.", default=b"", absent="none")
+
+
+def _answer(values: dict[str, Any], _: Fields, __: Problems) -> PlayedAnswer:
+    made = _Response(**values)
+    headers = with_json_type(made.headers, made.body)
+    return PlayedAnswer(made.status, headers, _lined(headers, made.body))
+
+
+RESPONSE: Final[Section[Any]] = Section(_Response, "response", "`response`", make=_answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message of a WebSocket, and what is expected of it."""
+
+    sent: SocketMessage = one_of(
+        Key("send", _Content(), "A message of the client."),
+        Key("reply", _Content(), "A message of the backend."),
+        make=lambda name, payload: SocketMessage(
+            "request" if name == "send" else "response", payload
+        ),
+    )
+    expect: Outcomes = setting(_OUTCOMES, "What becomes of its values, by their paths.", make=dict)
+    refused: str = setting(
+        _CODE,
+        "The code of the error with which it is refused, and the WebSocket ends.",
+        default="",
+        absent="it goes on",
+    )
+
+
+MESSAGE: Final = Section(_Message, "message", "`messages`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +151,36 @@ class Expected:
     goes on. `request` and `response` are outcomes by path; `backend` and `client` are bodies.
     """
 
-    rule: str | None = None
-    refused: str = ""
-    request: Mapping[str, str] = field(default_factory=dict)
-    response: Mapping[str, str] = field(default_factory=dict)
-    backend: Any = None
-    client: Any = None
-    messages: tuple[tuple[Mapping[str, str], str], ...] = ()
+    rule: str | None = setting(
+        _RuleName(), "The rule that takes the message; `null`: none does.", default=None
+    )
+    refused: str = setting(
+        _CODE,
+        "The code of the error with which the message is refused.",
+        default="",
+        absent="it goes on",
+    )
+    request: Outcomes = setting(
+        _OUTCOMES, "What becomes of values of the request, by their paths.", make=dict
+    )
+    response: Outcomes = setting(
+        _OUTCOMES, "What becomes of values of the response, by their paths.", make=dict
+    )
+    backend: Any = setting(
+        _Masked(),
+        "The body that the backend gets: `<sealed>` in place of a changed value, `<sealed 178>`"
+        " also for the length of the token.",
+        default=None,
+    )
+    client: Any = setting(
+        _Masked(),
+        "The body that the client gets: `<opened>` in place of a changed value.",
+        default=None,
+    )
+    messages: tuple[_Message, ...] = ()
+
+
+EXPECT: Final = Section(Expected, "expect", "`expect`: what is not given is not checked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,174 +195,88 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class _CaseKeys:
+    """A case as it is written."""
+
+    request: str = setting(
+        Text(
+            "`METHOD /path?query`",
+            re.compile(r"[^ ]+ /[\s\S]*"),
+            "is not `METHOD /path`",
+            "for example `POST /api/messages`",
+        ),
+        "The request; `WS /path` opens a WebSocket.",
+    )
+    name: str | None = setting(
+        Text(), "What is shown of the case.", default=None, absent="the request"
+    )
+    listener: str | None = setting(
+        Text("name"), "Whose rules.", default=None, absent="the only one"
+    )
+    headers: Headers = setting(
+        _HEADERS,
+        "Headers of the request; a body is `application/json` unless they say otherwise.",
+        default=(),
+    )
+    body: bytes = setting(_Content(), "The body of the request.", default=b"", absent="none")
+    response: PlayedAnswer | None = setting(RESPONSE, "What the backend answers.", default=None)
+    messages: tuple[_Message, ...] = setting(
+        ListOf(MESSAGE, "list of messages"),
+        "The messages of the WebSocket, in order. It ends at the first that is refused: one behind"
+        " it fails the case.",
+        default=(),
+    )
+    expect: Expected = setting(
+        EXPECT, "What happens. A message must not be refused, unless it says so.", make=Expected
+    )
+
+
+def _case(values: dict[str, Any], fields: Fields, problems: Problems) -> Case | None:
+    if "request" not in values:
+        return None
+    made = _CaseKeys(**values)
+    method, _, target = made.request.partition(" ")
+    headers = with_json_type(made.headers, made.body)
+    sent = tuple(one.sent for one in made.messages)
+    wanted = Wanted(method, target, headers, _lined(headers, made.body), made.response, sent)
+    if sent and not wanted.websocket:
+        problems.add(fields["messages"], "are for WebSockets", "begin `request` with WS")
+    line = fields.place.node.position.line
+    shall = replace(made.expect, messages=made.messages)
+    return Case(made.name or made.request, line, made.listener, wanted, shall)
+
+
+CASE: Final[Section[Any]] = Section(_CaseKeys, "case", "`cases`", make=_case)
+
+
+@dataclass(frozen=True, slots=True)
 class Cases:
     """The cases of a file, and the configuration that the file names, if it names one."""
 
-    file: Path
-    config: Path | None
-    cases: tuple[Case, ...]
+    cases: tuple[Case, ...] = setting(ListOf(CASE, "list of cases"), "The cases.")
+    config: Path | None = setting(
+        File(), "The configuration whose rules are tested.", default=None, absent="`--config`"
+    )
+
+
+CASES: Final = Section(Cases, "cases", "The file")
 
 
 def read_cases(path: Path) -> Cases:
     """Return the cases of a file; raise CasesError with all its mistakes."""
-    problems = Problems(str(path), error=CasesError)
+    problems = Problems(str(path), path.parent, CasesError)
     text = composer.read(path, problems)
     problems.raise_if_any()
     root = composer.compose(text or "", os.environ, problems)
+    found = None if root is None else CASES.read(Place(root, ""), problems)
     problems.raise_if_any()
-    made: list[Case] = []
-    config = None
-    if root is not None:
-        top = _members(Place(root, ""), _FILE_KEYS, problems)
-        if "config" in top:
-            config = path.parent / str(plain(top["config"].node))
-        listed = top.get("cases")
-        if listed is None or not isinstance(listed.node, nodes.Sequence):
-            problems.add(
-                Place(root, ""), "lacks the list `cases`", "for example `cases: [{request: GET /}]`"
-            )
-        else:
-            for at, node in enumerate(listed.node.items):
-                made += _case(listed.element(at, node), problems)
-    problems.raise_if_any()
-    return Cases(path, config, tuple(made))
-
-
-def _case(place: Place, problems: Problems) -> list[Case]:
-    members = _members(place, _CASE_KEYS, problems)
-    request = str(plain(members["request"].node)) if "request" in members else ""
-    method, _, target = request.partition(" ")
-    if not target.startswith("/"):
-        hint = "for example `request: POST /api/messages`"
-        if "request" in members:
-            complaint = f"{nodes.show(request)} is not `METHOD /path`"
-            problems.add(members["request"], complaint, hint)
-        else:
-            problems.add(place, "lacks the key `request`", hint)
-        return []
-    body = _content(members.get("body"))
-    headers = with_json_type(_headers(members.get("headers"), problems), body)
-    body = _lined(headers, body)
-    answer, messages = None, members.get("messages")
-    if "response" in members:
-        parts = _members(members["response"], _RESPONSE_KEYS, problems)
-        content = _content(parts.get("body"))
-        status = _status(parts.get("status"), problems)
-        given = with_json_type(_headers(parts.get("headers"), problems), content)
-        answer = PlayedAnswer(status, given, _lined(given, content))
-    sent, told = _messages(messages, problems)
-    wanted = Wanted(method, target, headers, body, answer, sent)
-    if sent and not wanted.websocket:
-        problems.add(
-            members["messages"], "`messages` are for WebSockets", "begin `request` with WS"
-        )
-    name = str(plain(members["name"].node)) if "name" in members else request
-    listener = str(plain(members["listener"].node)) if "listener" in members else None
-    expected = _expected(members.get("expect"), told, problems)
-    return [Case(name, place.node.position.line, listener, wanted, expected)]
+    return found or Cases(())
 
 
 def _lined(headers: Headers, body: bytes) -> bytes:
     """Return a multipart body with the line ends of forms, which YAML cannot hold."""
     kind = b"".join(header_values(headers, b"content-type")).lower()
     return body.replace(b"\n", b"\r\n") if kind.startswith(b"multipart/") else body
-
-
-def _status(place: Place | None, problems: Problems) -> int:
-    if place is None:
-        return 200
-    text = str(plain(place.node))
-    if not text.isdecimal() or not 200 <= int(text) <= 599:  # noqa: PLR2004 - final statuses of HTTP
-        problems.add(place, f"{nodes.show(text)} is not a status", "write one from 200 to 599")
-        return 200
-    return int(text)
-
-
-def _expected(
-    place: Place | None, told: list[tuple[Mapping[str, str], str]], problems: Problems
-) -> Expected:
-    if place is None:
-        return Expected(messages=tuple(told))
-    members = _members(place, _EXPECT_KEYS, problems)
-    rule = plain(members["rule"].node) if "rule" in members else None
-    if "rule" in members and rule is None:
-        rule = ""
-    return Expected(
-        rule,
-        str(plain(members["refused"].node)) if "refused" in members else "",
-        _outcomes(members.get("request"), problems),
-        _outcomes(members.get("response"), problems),
-        plain(members["backend"].node) if "backend" in members else None,
-        plain(members["client"].node) if "client" in members else None,
-        tuple(told),
-    )
-
-
-def _outcomes(place: Place | None, problems: Problems) -> Mapping[str, str]:
-    if place is None:
-        return {}
-    found = plain(place.node)
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        problems.add(place, "is not `SELECTOR: OUTCOME`", "for example `$.content: sealed`")
-        return {}
-    return found
-
-
-def _messages(
-    place: Place | None, problems: Problems
-) -> tuple[tuple[SocketMessage, ...], list[tuple[Mapping[str, str], str]]]:
-    sent: list[SocketMessage] = []
-    told: list[tuple[Mapping[str, str], str]] = []
-    if place is None:
-        return (), []
-    if not isinstance(place.node, nodes.Sequence):
-        problems.add(place, "is not a list of messages", "for example `[{send: text}]`")
-        return (), []
-    for at, node in enumerate(place.node.items):
-        one = place.element(at, node)
-        members = _members(one, _MESSAGE_KEYS, problems)
-        which = [name for name in ("send", "reply") if name in members]
-        if len(which) != 1:
-            problems.add(one, "a message has either `send` or `reply`", "write one of them")
-            continue
-        payload = _content(members[which[0]])
-        sent.append(SocketMessage("request" if which == ["send"] else "response", payload))
-        refused = str(plain(members["refused"].node)) if "refused" in members else ""
-        told.append((_outcomes(members.get("expect"), problems), refused))
-    return tuple(sent), told
-
-
-def _headers(place: Place | None, problems: Problems) -> Headers:
-    if place is None:
-        return ()
-    if not isinstance(place.node, nodes.Mapping):
-        problems.add(place, "is not `NAME: VALUE`", "for example `{content-type: text/plain}`")
-        return ()
-    return tuple(
-        (name.text.encode(), with_tokens(str(plain(node))).encode())
-        for name, node in place.node.entries
-    )
-
-
-def _content(place: Place | None) -> bytes:
-    if place is None:
-        return b""
-    found = plain(place.node)
-    return with_tokens(found if isinstance(found, str) else as_json(found)).encode()
-
-
-def _members(place: Place, known: frozenset[str], problems: Problems) -> dict[str, Place]:
-    if not isinstance(place.node, nodes.Mapping):
-        problems.add(place, "a mapping is expected", f"with keys of: {', '.join(sorted(known))}")
-        return {}
-    made: dict[str, Place] = {}
-    for key, node in place.node.entries:
-        if key.text in known:
-            made[key.text] = place.member(key.text, node)
-        else:
-            hint = nodes.suggest(key.text, known)
-            problems.add(Place(key, place.path), f"the key {nodes.show(key.text)} is unknown", hint)
-    return made
 
 
 def plain(node: Node) -> Any:  # noqa: ANN401 - what YAML holds
@@ -246,12 +289,12 @@ def plain(node: Node) -> Any:  # noqa: ANN401 - what YAML holds
         return None
     if node.kind == "boolean":
         return node.text.lower() in {"true", "yes", "on"}
-    return Number(node.text) if node.kind == "number" else node.text
+    return WrittenNumber(node.text) if node.kind == "number" else node.text
 
 
 def as_json(value: object) -> str:
     """Return JSON text with numbers as they are written."""
-    if isinstance(value, Number):
+    if isinstance(value, WrittenNumber):
         return str(value)
     if isinstance(value, dict):
         members = (f"{json.dumps(key)}:{as_json(one)}" for key, one in value.items())

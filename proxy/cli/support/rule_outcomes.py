@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from ...core.crypto.token import has_prefix
 from ...core.explain.explanation import Explained, Explanation
-from .rule_cases import Case, Expected, Number, as_json
+from .rule_cases import Case, Expected, WrittenNumber, as_json
 
 _MASK: Final = re.compile(r"<[^<>]*? (?P<outcome>[a-z_]+)(?:, (?P<size>[0-9]+) characters)?>")
 _STEP: Final = re.compile(
@@ -50,7 +50,8 @@ def failures(case: Case, explained: Explained) -> Iterator[str]:
 def _messages_unlike(expected: Expected, messages: Sequence[Explanation]) -> Iterator[str]:
     """Yield what is not as expected of the messages of a WebSocket, which ends at a refused one."""
     last = f"message {len(messages)}" if messages else "the request"
-    for at, (outcomes, code) in enumerate(expected.messages):
+    for at, one in enumerate(expected.messages):
+        outcomes, code = one.expect, one.refused
         where = f"message {at + 1}"
         if at >= len(messages):
             if outcomes or code or not expected.refused:
@@ -195,7 +196,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 - JSON
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
     for begin in (0, start):  # a packet of Socket.IO has its numbers before it
         try:
-            return json.loads(text[begin:], parse_int=Number, parse_float=Number)
+            return json.loads(text[begin:], parse_int=WrittenNumber, parse_float=WrittenNumber)
         except ValueError:
             continue
     return None

@@ -89,7 +89,7 @@ def one_of(*keys: Key, make: Callable[[str, Any], object]) -> Any:  # noqa: ANN4
 def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of a section as the keys of another dataclass, in the same mapping.
 
-    In their docs, each `{name}` of `of` is replaced.
+    In what they say for the reference, each `{name}` of `of` is replaced.
     """
     return field(default_factory=section, metadata={_DECLARED: Inline(section, of or {})})
 
@@ -129,17 +129,20 @@ class Inline:
     @property
     def keys(self) -> tuple[Key, ...]:
         """The keys of the dataclass."""
-        return tuple(replace(one, doc=self._doc(one.doc)) for one in keys_of(self.section))
+        return tuple(
+            replace(one, doc=self._filled(one.doc), absent=self._filled(one.absent))
+            for one in keys_of(self.section)
+        )
 
     @property
     def alternatives(self) -> tuple[str, ...]:
         """Those of the dataclass."""
         return tuple(name for _, part in parts_of(self.section) for name in part.alternatives)
 
-    def _doc(self, doc: str) -> str:
+    def _filled(self, text: str) -> str:
         for name, words in self.of.items():
-            doc = doc.replace(f"{{{name}}}", words)
-        return doc
+            text = text.replace(f"{{{name}}}", words)
+        return text
 
     def take(self, fields: Fields, problems: Problems) -> object:
         """Return the dataclass, with its defaults for what is not given or wrong."""

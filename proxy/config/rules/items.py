@@ -81,14 +81,15 @@ _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
 _CHARS: Final = Number(1, 1_000_000_000)
 
 
-def _json_selector(written: str) -> JsonSelector:
+def json_selector(written: str) -> JsonSelector:
+    """Return what a JSON selector selects; raise InvalidExpression."""
     if not written.startswith("$"):
         hint = "write one that begins with `$`"
         raise InvalidExpression(f"{show(written)} is not a JSON selector", hint=hint)
     return parse_json_selector(written)
 
 
-JSON_SELECTOR: Final = Text("JSON selector", parse=_json_selector, pattern=r"\$[\s\S]*")
+JSON_SELECTOR: Final = Text("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
 
 
 def _absent(written: str) -> Selector:

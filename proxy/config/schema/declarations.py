@@ -1,9 +1,9 @@
-"""Tables for the JSON Schema and the reference, made from the declarations of a file's sections."""
+"""What the JSON Schema and the reference say of sections and keys, from their declarations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ..declared.addresses import PORT, SECRET, Secret
@@ -27,15 +27,19 @@ from ..declared.kinds import (
     size,
 )
 from ..declared.section import Elsewhere, Key, Section
-from . import patterns, tables
-from .tables import REFERENCE, Schema, Table
+from . import patterns
 
+Schema = Mapping[str, object]
+
+_REFERENCE: Final = r"\$\{env:"
+_FROM_ENVIRONMENT: Final[Schema] = {"type": "string", "pattern": _REFERENCE}
+_TEXT: Final[Schema] = {"type": "string", "pattern": r"\S"}
 _GROUP: Final = re.compile(r"\(\?P<\w+>")
 
 
-def tables_of(root: Section[Any]) -> tuple[Table, ...]:
-    """Return the table of a file and those of all sections in it, each once."""
-    return tuple(_table(one) for one in _found(root).values() if isinstance(one, Section))
+def sections_of(root: Section[Any]) -> tuple[Section[Any], ...]:
+    """Return a file and all sections in it, each once."""
+    return tuple(one for one in _found(root).values() if isinstance(one, Section))
 
 
 def named_of(root: Section[Any]) -> dict[str, Schema]:
@@ -56,7 +60,7 @@ def schema_of(kind: Kind) -> Schema:
         return own
     form = getattr(kind, "form", None)
     pattern = form.pattern if form is not None else getattr(kind, "pattern", None)
-    return tables.TEXT if pattern is None else _matching(pattern)
+    return _TEXT if pattern is None else _matching(pattern)
 
 
 def bounds_of(kind: Kind) -> str:
@@ -117,23 +121,18 @@ def _find(kind: Kind, found: dict[str, Section[Any] | Named]) -> None:
         _find(one, found)
 
 
-def _table(section: Section[Any]) -> Table:
-    keys = tuple(map(_key, section.keys))
-    chosen = tuple((name,) for name in section.alternatives)
-    return Table(section.name, section.title, keys, chosen, section.any_of, section.needs)
-
-
-def _key(key: Key) -> tables.Key:
+def doc_of(key: Key) -> str:
+    """Return what a key means, with its bounds."""
     restart = "A change takes a restart." if key.restart else ""
-    doc = " ".join(filter(None, (key.doc, bounds_of(key.kind), restart)))
-    default = key.absent or ("" if key.required else written(key.kind, key.default))
-    return tables.Key(
-        key.name, key.kind.syntax, doc, schema_of(key.kind), default, required=key.required
-    )
+    return " ".join(filter(None, (key.doc, bounds_of(key.kind), restart)))
 
 
-def written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind reads
-    """Return a default as the reference shows it; empty if there is none."""
+def default_of(key: Key) -> str:
+    """Return what a key that is not given means; empty if there is nothing to say."""
+    return key.absent or ("" if key.required else _written(key.kind, key.default))
+
+
+def _written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind reads
     if value is None or value in ((), {}) or isinstance(kind, Section):
         return ""
     if isinstance(value, bool) and isinstance(kind, Switch):
@@ -155,16 +154,29 @@ def _matching(pattern: str) -> Schema:
     """Return the schema of a text that matches as a whole, or is read from the environment."""
     bounded = pattern.replace(PORT, patterns.at_most(65535))
     plain = _GROUP.sub("(?:", bounded)
-    return {"type": "string", "pattern": f"^(?:{plain})$|{REFERENCE}"}
+    return {"type": "string", "pattern": f"^(?:{plain})$|{_REFERENCE}"}
+
+
+def _named(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _or_environment(schema: Schema) -> Schema:
+    return {"anyOf": [schema, _FROM_ENVIRONMENT]}
 
 
 def _of_secret(kind: Secret) -> Schema:
-    found = tables.table(SECRET.name)
+    found = _named(SECRET.name)
     return {**found, "required": ["file"]} if kind.in_file else found
 
 
+def _of_one_or_more(kind: OneOrMore) -> Schema:
+    one = schema_of(kind.each)
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
 def _of_mapping(kind: ByName) -> Schema:
-    found = tables.by_name(schema_of(kind.each))
+    found = {"type": "object", "additionalProperties": schema_of(kind.each)}
     return found if kind.name is None else {**found, "propertyNames": schema_of(kind.name)}
 
 
@@ -178,20 +190,22 @@ def _of_shapes(kind: ByShape) -> Schema:
 
 
 _SCHEMAS: Final[dict[type, Callable[[Any], Schema]]] = {
-    Section: lambda kind: tables.table(kind.name),
+    Section: lambda kind: _named(kind.name),
     Elsewhere: lambda kind: schema_of(kind.section),
     Secret: _of_secret,
     Duration: lambda kind: _matching(patterns.of_duration(kind)),
     Size: lambda kind: _matching(patterns.of_size(kind)),
-    Number: lambda kind: tables.number(kind.low, kind.high),
+    Number: lambda kind: _or_environment(
+        {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+    ),
     Version: lambda kind: {"const": kind.known},
-    Share: lambda _: tables.SHARE,
-    Switch: lambda _: tables.SWITCH,
-    Choice: lambda kind: tables.choice(kind.values),
+    Share: lambda _: _or_environment({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+    Switch: lambda _: _or_environment({"type": "boolean"}),
+    Choice: lambda kind: _or_environment({"enum": [*kind.values]}),
     ListOf: _of_list,
-    OneOrMore: lambda kind: tables.one_or_more(schema_of(kind.each)),
+    OneOrMore: _of_one_or_more,
     ByName: _of_mapping,
-    Named: lambda kind: tables.table(kind.name),
+    Named: lambda kind: _named(kind.name),
     Placed: lambda kind: schema_of(kind.of),
     Words: _of_words,
     ByShape: _of_shapes,

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from .json_schema import TABLES
-from .tables import Key, Table
+from ..declared.section import Key, Section
+from .declarations import default_of, doc_of, sections_of
+from .json_schema import SECTIONS
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 _HEAD: Final = """\
@@ -54,12 +55,12 @@ must have a source for each part. `permissive until` ends at 00:00 UTC of its da
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([_HEAD, *sections(TABLES)])
+    return "\n".join([_HEAD, *map(_section, SECTIONS)])
 
 
-def sections(tables: Iterable[Table]) -> Iterator[str]:
-    """Yield a section for each table of keys."""
-    return map(_section, tables)
+def sections(root: Section[Any]) -> Iterator[str]:
+    """Yield the part of a page for each section of a file."""
+    return map(_section, sections_of(root))
 
 
 def main(path: Path = PAGE) -> None:
@@ -68,10 +69,10 @@ def main(path: Path = PAGE) -> None:
     path.write_text(page(), encoding="utf-8")
 
 
-def _section(table: Table) -> str:
-    rows = map(_row, table.keys)
+def _section(one: Section[Any]) -> str:
+    rows = map(_row, one.keys)
     lines = [
-        f"## {table.title}",
+        f"## {one.title}",
         "",
         "| key | value | default | meaning |",
         "|---|---|---|---|",
@@ -81,8 +82,8 @@ def _section(table: Table) -> str:
 
 
 def _row(key: Key) -> str:
-    default = "required" if key.required else (key.default or "none")
-    cells = (f"`{key.name}`", key.syntax, default, key.doc)
+    default = "required" if key.required else (default_of(key) or "none")
+    cells = (f"`{key.name}`", key.kind.syntax, default, doc_of(key))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

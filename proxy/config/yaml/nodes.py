@@ -144,6 +144,11 @@ class Problems:
         """Every warning as one line."""
         return self._lines(self._warnings)
 
+    @property
+    def mistakes(self) -> tuple[tuple[str, str], ...]:
+        """Every mistake as path and message, for what is no file."""
+        return tuple((path, message) for _, path, message in self._mistakes)
+
     def raise_if_any(self) -> None:
         """Raise ConfigurationError with all mistakes, if there are any."""
         if self._mistakes:

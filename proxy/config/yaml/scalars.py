@@ -6,11 +6,10 @@ Each returns the value, or None after reporting what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
 from typing import Final
 
 from .composer import read_as
-from .nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
+from .nodes import Mapping, Place, Problems, Scalar, Sequence, show
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 
@@ -50,24 +49,6 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
     return None
 
 
-def format_version(place: Place, known: int, problems: Problems) -> None:
-    """Report a version of a file's format that is not the one that this program reads."""
-    said = whole(place, problems, low=0, high=10**15)
-    if said is not None and said != known:
-        problems.add(
-            place, f"{said} is not a supported version", f"this program reads version {known}"
-        )
-
-
-def choice(place: Place, options: Collection[str], problems: Problems) -> str | None:
-    """Return one of `options`."""
-    word = text(place, problems)
-    if word is None or word in options:
-        return word
-    problems.add(place, f"{show(word)} is unknown", suggest(word, options))
-    return None
-
-
 def elements(place: Place, problems: Problems) -> list[Place]:
     """Return the places of a list's elements; an empty list is a mistake."""
     node = place.node
@@ -82,12 +63,6 @@ def elements(place: Place, problems: Problems) -> list[Place]:
 def one_or_more(place: Place, problems: Problems) -> list[Place]:
     """Return the elements of a list, or the place itself if it is not a list."""
     return elements(place, problems) if isinstance(place.node, Sequence) else [place]
-
-
-def texts(places: Iterable[Place], problems: Problems) -> list[tuple[str, Place]]:
-    """Return the texts at `places`, each with its place."""
-    found = [(text(place, problems), place) for place in places]
-    return [(word, place) for word, place in found if word is not None]
 
 
 def _instead(what: str) -> str:

@@ -1,44 +1,36 @@
-"""Collections of a backend that is reached over HTTP, and the backend, as a job names them."""
+"""Collections of a backend that is reached over HTTP, as a job names them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import quote
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
-from ...config.settings import ListenerSettings, SecretReference
+from ...config.declared.kinds import Choice, Number, OneOrMore, Text
+from ...config.declared.section import Fields, Key, Section, one_of, setting
+from ...config.rules.items import JSON_SELECTOR, json_selector
+from ...config.yaml.nodes import Problems, show, suggest
+from ...core.errors import InvalidExpression, UnsupportedBody
+from ...core.expressions.selectors import Any as Wild
 from ...core.expressions.selectors import JsonSelector
+from ...core.http.message import parse_media_type
+from .templates import (
+    HEADER,
+    HEADER_TEMPLATE,
+    MEMBER_NAME,
+    METHODS,
+    PATH,
+    PATH_TEMPLATE,
+    WRITE,
+    Template,
+    Write,
+    header_or_selector,
+    sent_path,
+)
 
-if TYPE_CHECKING:  # jobs of databases need no rules, and no memory for them
-    from ...core.compiled.rule_table import RuleTable
-
-WriteMethod = Literal["PUT", "PATCH", "POST"]
-METHODS: Final[tuple[WriteMethod, ...]] = ("PUT", "PATCH", "POST")
-_VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
-NAME: Final = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
-"""A variable: a member of the element, or of an object in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A text with variables in braces (RFC 6570, level 1), which members of an element fill."""
-
-    text: str
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names of its variables, in order."""
-        return tuple(_VARIABLE.findall(self.text))
-
-    def expand(self, value_of: Callable[[str], str]) -> str:
-        """Return the text with each variable percent-encoded; a path has no other spelling."""
-        return _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), self.text)
-
-    def fill(self, value_of: Callable[[str], str]) -> str:
-        """Return the text with each variable as it is, for a header."""
-        return _VARIABLE.sub(lambda found: value_of(found[1]), self.text)
+_MEMBER: Final = (
+    "`{name}` is a member of the element, `{name.inner}` one of an object in it; percent-encoded."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +73,73 @@ class Total:
     selector: JsonSelector | None = None
 
 
+_PLACE_PATTERN: Final = rf"{JSON_SELECTOR.pattern}|{HEADER.pattern}"
+_LINK: Final = Text(
+    "`Link`, the name of a header, selector",
+    parse=lambda written: LinkPaging(*header_or_selector(written)),
+    pattern=_PLACE_PATTERN,
+)
+_TOTAL: Final = Text(
+    "name of a header, selector",
+    parse=lambda written: Total(*header_or_selector(written)),
+    pattern=_PLACE_PATTERN,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _PagingKeys:
+    """How a page leads to the next one, as it is written."""
+
+    way: tuple[str, Any] = one_of(
+        Key(
+            "link",
+            _LINK,
+            "The next page is what a link names: that of `Link` with `rel=next` (RFC 8288), one in"
+            " another header, or one in the answer, such as `$.links.next`. Only its path and"
+            " query are used.",
+        ),
+        Key("page", Text("name"), "The query parameter that counts pages."),
+        Key("cursor", Text("name"), "The query parameter of the cursor."),
+        make=lambda name, value: (name, value),
+    )
+    first: int = setting(Number(0, 1 << 30), "The number of the first page.", default=1)
+    source: JsonSelector | None = setting(
+        JSON_SELECTOR,
+        "Where the answer has the next cursor, such as `$.next_cursor`.",
+        default=None,
+        name="from",
+    )
+    last: str | None = setting(
+        Text("name", MEMBER_NAME, "is not the name of a member"),
+        "The member of the last element that is the next cursor, such as `id`.",
+        default=None,
+        absent="that of `from`",
+    )
+
+
+def _paging(values: dict[str, Any], fields: Fields, problems: Problems) -> Paging:
+    way, value = values.get("way", ("", None))
+    if way == "page":
+        return PagePaging(value, values.get("first", 1))
+    if way == "cursor":
+        if (fields.get("from") is None) == (fields.get("last") is None):
+            problems.add(
+                fields.place, "a cursor needs one of `from` and `last`", "write one of them"
+            )
+        return CursorPaging(value, values.get("source"), values.get("last"))
+    paging: Paging = value
+    return paging
+
+
+PAGING: Final[Section[Any]] = Section(
+    _PagingKeys,
+    "paging",
+    "`next`",
+    needs=(("first", "page"), ("from", "cursor"), ("last", "cursor")),
+    make=_paging,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderGuard:
     """The write has a precondition that members of the listed element fill."""
@@ -103,6 +162,49 @@ class ReadGuard:
 
 Guard = HeaderGuard | ReadGuard
 
+
+def _guard(name: str, template: Template) -> Guard:
+    if name in {"etag", "compare"}:
+        return ReadGuard(template, validated=name == "etag")
+    return HeaderGuard("If-Match" if name == "if_match" else "If-Unmodified-Since", template)
+
+
+@dataclass(frozen=True, slots=True)
+class _GuardKeys:
+    """What keeps a write from replacing what another has written meanwhile."""
+
+    guard: Guard = one_of(
+        Key(
+            "if_match",
+            HEADER_TEMPLATE,
+            "`If-Match` of the write, by members of the listed element, such as"
+            " `'\"{last_modified}\"'`.",
+        ),
+        Key(
+            "if_unmodified_since",
+            HEADER_TEMPLATE,
+            "`If-Unmodified-Since` of the write, by a member that is an HTTP date.",
+        ),
+        Key(
+            "etag",
+            PATH_TEMPLATE,
+            "Read each element there before it is written, compare it, and send the `ETag` of that"
+            f" answer as `If-Match`, or its `Last-Modified`. {_MEMBER}",
+        ),
+        Key(
+            "compare",
+            PATH_TEMPLATE,
+            "Read each element there before it is written, and compare it. For backends that check"
+            " no precondition: what another writes between the two requests is lost.",
+        ),
+        make=_guard,
+    )
+
+
+GUARD: Final[Section[Any]] = Section(
+    _GuardKeys, "guard", "`guard`", make=lambda values, *_: values.get("guard")
+)
+
 _UNSURE: Final = {
     "compare": "the backend is given no precondition: what another writes between reading and"
     " writing an element is lost",
@@ -110,6 +212,47 @@ _UNSURE: Final = {
     " second is lost",
     "page": "pages are counted: an element that is deleted meanwhile moves another past the reader",
 }
+
+
+def _items(written: str) -> JsonSelector:
+    found = json_selector(written)
+    *before, last = found.steps or (None,)
+    names = all(one is not None and isinstance(one.key, str) and not one.deep for one in before)
+    if not names or last is None or not isinstance(last.key, Wild) or last.deep:
+        told = f"{show(written)} is no list of elements"
+        raise InvalidExpression(told, hint="write names and then one `[*]`, as in `$.data[*]`")
+    return found
+
+
+def _names_to(written: str) -> tuple[str, ...]:
+    found = json_selector(written)
+    names = tuple(one.key for one in found.steps if isinstance(one.key, str) and not one.deep)
+    if len(names) != len(found.steps):
+        told = f"{show(written)} is not one place"
+        raise InvalidExpression(told, hint="write names alone: `$.data`")
+    return names
+
+
+def _media_type(written: str) -> str:
+    try:
+        media = parse_media_type(written.encode())
+    except UnsupportedBody:
+        media = None
+    if media is None or not media.is_json:
+        told = f"{show(written)} is not a type of JSON"
+        hint = suggest(written, ("application/json", "application/merge-patch+json"))
+        raise InvalidExpression(told, hint=hint)
+    return written
+
+
+def lookalikes() -> Any:  # noqa: ANN401 - as `setting`
+    """Declare the key `lookalikes`."""
+    return setting(
+        Choice(leave=False, seal=True),
+        "Whether `seal` seals a value that begins like a token and does not open. A token of"
+        " another keyring is such a value, too.",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +263,62 @@ class HttpCollection:
     those alone that are written; `without` are those that are not.
     """
 
-    name: str
-    listed: str
-    items: JsonSelector
-    paging: Paging
-    method: WriteMethod
-    address: Template
-    guard: Guard
-    at: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    media_type: str = "application/json"
-    lookalikes: bool = False
-    total: Total | None = None
+    name: str = setting(Text("name"), "How reports name it.", name="collection")
+    listed: str = setting(
+        Text("path with query", parse=sent_path, pattern=PATH),
+        "Where its elements are listed, in an order that writes do not change.",
+        name="list",
+    )
+    items: JsonSelector = setting(
+        replace(JSON_SELECTOR, parse=_items),
+        "The elements of the answer, such as `$.data[*]`.",
+    )
+    write: Write = setting(
+        WRITE,
+        f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"
+        f" path. {_MEMBER}",
+    )
+    guard: Guard = setting(
+        GUARD, "What keeps a write from replacing what another has written meanwhile."
+    )
+    paging: Paging = setting(
+        PAGING,
+        "How a page leads to the next one.",
+        default=None,
+        absent="there is one page",
+        name="next",
+    )
+    total: Total | None = setting(
+        _TOTAL,
+        "Where the list says how many elements it has, for the time that is left: a header of"
+        " the answer to `HEAD`, or to `GET`, such as `X-Total-Count` or `Content-Range`, or a"
+        " number in the answer, such as `$.total`.",
+        default=None,
+        absent="not known",
+    )
+    at: tuple[str, ...] = setting(
+        replace(JSON_SELECTOR, parse=_names_to),
+        "Where the element is in the body of a write, such as `$.data`.",
+        default=(),
+        absent="`$`: it is the body",
+        name="body",
+    )
+    members: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of names"),
+        "The members that are written.",
+        default=(),
+        absent="all",
+    )
+    without: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of names"), "Members that are not written.", default=()
+    )
+    media_type: str = setting(
+        Text("media type", parse=_media_type),
+        "That of the write.",
+        default="application/json",
+        name="type",
+    )
+    lookalikes: bool = lookalikes()
     labels: tuple[str, ...] = ()
     """How reports name the values; the rule that seals them says what there is."""
 
@@ -159,19 +345,15 @@ class HttpCollection:
         return (None,) * len(self.labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
-    """The backend of a listener, and the headers of every request to it.
+def _collection(
+    values: dict[str, Any], fields: Fields, problems: Problems
+) -> tuple[HttpCollection, Fields] | None:
+    """Return a collection, and the fields for what its rules are asked."""
+    if not {"name", "listed", "items", "write", "guard"} <= values.keys():
+        return None
+    if values.get("members") and values.get("without"):
+        problems.add(fields["without"], "`members` says already what is written", "delete one")
+    return HttpCollection(**values), fields
 
-    `rules` are those of the listener, `digest` is the SHA-256 of the configuration, hex.
-    """
 
-    listener: ListenerSettings
-    rules: RuleTable
-    headers: tuple[tuple[str, str | SecretReference], ...] = ()
-    digest: str = ""
-
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"http:{self.listener.upstream.address}"
+COLLECTION: Final = Section(HttpCollection, "collection", "`collections`", make=_collection)

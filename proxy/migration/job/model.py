@@ -1,17 +1,29 @@
-"""A migration job as values: tables, columns, and where the names that bind values are read."""
+"""A migration job as values: tables, columns, and where they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
-from ...config.settings import SecretReference
-from ...core.crypto.joined_names import JoinKind
-from ...core.crypto.token import Form
+from ...config.declared.kinds import (
+    Choice,
+    ListOf,
+    Number,
+    OneOrMore,
+    Placed,
+    Text,
+    Version,
+)
+from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
+from ...config.rules.items import JSON_SELECTOR
+from ...config.yaml import nodes as yaml
+from ...config.yaml.nodes import Problems
+from ...core.crypto.token import FORMS, Form
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
-from .collections import Http, HttpCollection
+from .collections import COLLECTION, HttpCollection, lookalikes
+from .names import Binding, Read, TableNames
+from .places import SOURCE, HttpKeys, Place
 
 Verb = Literal["plan", "seal", "verify", "reseal", "open"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
@@ -19,9 +31,6 @@ WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
 
 SEALING: Final[tuple[Verb, ...]] = ("seal", "reseal")
 """The verbs that seal under the primary KEK."""
-
-PipeFormat = Literal["csv", "copy", "ndjson"]
-PIPE_FORMATS: Final[tuple[PipeFormat, ...]] = ("csv", "copy", "ndjson")
 
 MOST_ROWS: Final = 1000
 """How many rows a batch has at most."""
@@ -33,62 +42,17 @@ ROOT: Final = parse_json_selector("$")
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnSource:
-    """A name that a column of the row holds; of NDJSON, a member of the object."""
+class _Former:
+    """What values were bound to before."""
 
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class SqlSource:
-    """A name that the database computes for each row: an expression, such as a subquery."""
-
-    expression: str
+    binding: Binding = inline(
+        Binding, of={"around": "that of the column", "field": "that of the column"}
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class ConstSource:
-    """A name that is the same for every row."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedSource:
-    """A name joined of several: a list in its order, or members in any order."""
-
-    kind: JoinKind
-    parts: tuple[NameSource, ...]
-
-
-NameSource = ColumnSource | SqlSource | ConstSource | JoinedSource
-Read = ColumnSource | SqlSource
-"""What is read from each row beside the values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """What the values of a column are bound to. None: not bound to that part."""
-
-    tenant: NameSource | None = None
-    conversation: NameSource | None = None
-    field: str | None = None
-    message: NameSource | None = None
-    purpose: str | None = None
-
-    @property
-    def reads(self) -> Iterator[Read]:
-        """Yield what must be read from a row to bind its values."""
-        for source in (self.tenant, self.conversation, self.message):
-            yield from _reads(source)
-
-
-def _reads(source: NameSource | None) -> Iterator[Read]:
-    if isinstance(source, JoinedSource):
-        for part in source.parts:
-            yield from _reads(part)
-    elif isinstance(source, ColumnSource | SqlSource):
-        yield source
+FORMER: Final[Section[Any]] = Section(
+    _Former, "former", "`former`", make=lambda values, *_: values["binding"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +63,46 @@ class Column:
     that `seal` also seals what begins like a token and does not open.
     """
 
-    name: str
-    binding: Binding
-    selector: JsonSelector | None = None
-    form: Form = "jwe"
-    max_chars: int | None = None
-    former: tuple[Binding, ...] = ()
-    lookalikes: bool = False
+    name: str = setting(Text("name"), "The column; of NDJSON, the member.", name="column")
+    binding: Binding = inline(
+        Binding,
+        of={
+            "around": "that of the table",
+            "field": "the last name of `select`, else the name of the column",
+        },
+    )
+    selector: JsonSelector | None = setting(
+        JSON_SELECTOR,
+        "The values inside the JSON that the column holds, such as `$[*].text`.",
+        default=None,
+        absent="the whole text",
+        name="select",
+    )
+    form: Form = setting(Choice(*FORMS), "The wire form of the tokens.", default="jwe")
+    max_chars: int | None = setting(
+        Number(1, 1 << 30),
+        "How many characters a sealed value may have; a longer one is left and reported.",
+        default=None,
+        absent="the width of the column",
+    )
+    former: tuple[Binding, ...] = setting(
+        ListOf(FORMER, "list of bindings"),
+        "What values were bound to before: such values open too, and `reseal` binds them anew.",
+        default=(),
+    )
+    lookalikes: bool = lookalikes()
+
+    def within(self, names: TableNames, problems: Problems) -> Column:
+        """Return it in a table that gives `names`; report what is bound and not given."""
+        field = (self.selector and self.selector.field) or self.name
+        given = self.binding.within(
+            Binding(names.tenant, names.conversation, field, names.message, names.purpose)
+        )
+        former = tuple(one.within(given).bound(problems) for one in self.former)
+        return replace(self, binding=given.bound(problems), former=former)
+
+
+COLUMN: Final = Section(Column, "column", "`columns`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +112,26 @@ class StoredTable:
     An empty `key` is the primary key. `header` names the columns of a stream that has no header.
     """
 
-    name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-    where: str | None = None
-    batch: int = DEFAULT_ROWS
-    header: tuple[str, ...] = ()
+    name: str = setting(Text("name"), "The table, with its schema if need be.", name="table")
+    columns: tuple[Column, ...] = setting(
+        ListOf(Placed(COLUMN), "list of columns"),
+        "The columns whose values are sealed, each once: for each further `select`, a job.",
+    )
+    key: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of columns"),
+        "Columns without nulls that together are unique: rows are read in their order.",
+        default=(),
+        absent="the primary key",
+    )
+    where: str | None = setting(Text("SQL"), "Only the rows for which this is true.", default=None)
+    batch: int = setting(
+        Number(1, MOST_ROWS), "How many rows are read and written at once.", default=DEFAULT_ROWS
+    )
+    header: tuple[str, ...] = setting(
+        OneOrMore(Text("name"), "list of names"),
+        "The columns of a stream, in order, if its first line does not name them.",
+        default=(),
+    )
 
     @property
     def excluded(self) -> str:
@@ -153,62 +164,49 @@ class StoredTable:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe:
-    """Records from stdin to stdout."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TableKeys(StoredTable):
+    """A table as it is written: with the names that its columns take from it."""
 
-    format: PipeFormat
-
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"pipe:{self.format}"
+    names: TableNames = inline(TableNames, of={"around": "not bound"})
 
 
-@dataclass(frozen=True, slots=True)
-class Sqlite:
-    """A database file of SQLite."""
+def _table(
+    values: dict[str, Any], _: Fields, problems: Problems
+) -> tuple[StoredTable, tuple[yaml.Place, ...]] | None:
+    """Return a table, and the places of its columns."""
+    if not {"name", "columns"} <= values.keys():
+        return None
+    columns, names = values.pop("columns"), values.pop("names")
+    read = tuple(column.within(names, problems) for column, _ in columns)
+    return StoredTable(columns=read, **values), tuple(place for _, place in columns)
 
-    file: Path
 
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"sqlite:{self.file.resolve()}"
+TABLE: Final = Section(_TableKeys, "table", "`tables`", make=_table)
 
 
 @dataclass(frozen=True, slots=True)
-class Postgresql:
-    """A database of PostgreSQL: `address` is for libpq, as a URI or `key=value` pairs."""
+class JobKeys:
+    """A job as it is written: `listed` are its tables or collections, by that name, with places."""
 
-    address: str
-    password: SecretReference | None = None
-
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"postgresql:{self.address}"
-
-
-@dataclass(frozen=True, slots=True)
-class Mysql:
-    """A database of MySQL or MariaDB; with `ca`, over TLS that is verified."""
-
-    database: str
-    host: str = "127.0.0.1"
-    port: int = 3306
-    user: str = "root"
-    password: SecretReference | None = None
-    socket: str | None = None
-    ca: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """What distinguishes this place from another."""
-        return f"mysql:{self.socket or f'{self.host}:{self.port}'}/{self.database}"
+    version: int = setting(Version(1), "The version of the format.")
+    source: Place | HttpKeys = setting(SOURCE, "Where the values are stored.")
+    listed: tuple[str, tuple[Any, ...], yaml.Place] = one_of(
+        Key(
+            "tables",
+            Placed(ListOf(TABLE, "list of tables")),
+            "The tables of a database; a stream has one.",
+        ),
+        Key(
+            "collections",
+            Placed(ListOf(COLLECTION, "list of collections")),
+            "The collections of a backend over HTTP.",
+        ),
+        make=lambda name, found: (name, *found),
+    )
 
 
-Place = Pipe | Sqlite | Postgresql | Mysql | Http
+JOB: Final = Section(JobKeys, "job", "The job file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,10 @@ from ...core.formats.json import Selection
 from ...core.http.message import Headers
 from ...core.http.path import canonical
 from ...keys.sessions.sessions import Sessions
-from ..job.collections import (
-    HeaderGuard,
-    Http,
-    HttpCollection,
-    ReadGuard,
-    Template,
-)
+from ..job.collections import HeaderGuard, HttpCollection, ReadGuard
 from ..job.model import Verb
+from ..job.places import Http
+from ..job.templates import Template
 from ..values.rule_treatment import ListedRow, RuleTreatment
 from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
@@ -111,7 +107,7 @@ class HttpSource(ReadInOrder):
         """
         guard = self.table.guard
         reads = isinstance(guard, ReadGuard)
-        path = guard.path if isinstance(guard, ReadGuard) else self.table.address
+        path = guard.path if isinstance(guard, ReadGuard) else self.table.write.address
         rows = self.page(None, None)[:_TRIED]
         began = monotonic()
         for row in rows:
@@ -183,7 +179,7 @@ class HttpSource(ReadInOrder):
         media_type = answer.headers.get("content-type", "application/json")
         rows: dict[Key, StoredRow] = {}
         for element in elements:
-            address = self._path(self.table.address, element)
+            address = self._path(self.table.write.address, element)
             listed = ListedRow(address, target, media_type, element, before, behind)
             key: Key = until if until is not None and address == until[0] else (address,)
             if until is None and element is last:
@@ -225,7 +221,7 @@ class HttpSource(ReadInOrder):
         self, listed: ListedRow, body: bytes, precondition: Mapping[str, str]
     ) -> BackendAnswer:
         headers = {"Content-Type": self.table.media_type, **precondition}
-        return self._backend.ask(self.table.method, listed.address, headers, body)
+        return self._backend.ask(self.table.write.method, listed.address, headers, body)
 
     def _done(self, row: StoredRow, answer: BackendAnswer) -> bool:
         """Return whether a row was written; note why the backend does not take it."""

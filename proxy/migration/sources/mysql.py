@@ -17,7 +17,8 @@ import pymysql
 from pymysql.constants import ER
 
 from ...core.errors import MigrationFailed
-from ..job.model import Mysql, StoredTable
+from ..job.model import StoredTable
+from ..job.places import Mysql
 from ..values.treatment import Key
 from .sql_table import ColumnType, ComparedTable
 

@@ -7,7 +7,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from ...core.errors import MigrationFailed
-from ..job.model import ColumnSource, PipeFormat, StoredTable
+from ..job.model import StoredTable
+from ..job.names import ColumnSource
+from ..job.places import PipeFormat
 from ..values.cells import Cell
 from ..values.treatment import Key, StoredRow
 from .records import CopyText, Csv, JsonLines, Records, name_in_json

@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
-from ..job.model import ROOT, ColumnSource, Read, StoredTable
+from ..job.model import ROOT, StoredTable
+from ..job.names import ColumnSource, Read
 from ..values.cells import NOT_TEXT, Cell
 from ..values.treatment import Key, StoredRow
 from .source import Replaced

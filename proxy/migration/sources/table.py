@@ -11,8 +11,9 @@ from ...config.settings import SecretReference
 from ...core.errors import MigrationFailed
 from ...keys.private_file import read_line
 from ...keys.sessions.sessions import Sessions
-from ..job.collections import Http, HttpCollection
-from ..job.model import DEFAULT_ROWS, Job, Mysql, Pipe, Postgresql, Sqlite, StoredTable, Verb
+from ..job.collections import HttpCollection
+from ..job.model import DEFAULT_ROWS, Job, StoredTable, Verb
+from ..job.places import Http, Mysql, Pipe, Postgresql, Sqlite
 from ..values.sealing import RunSessions
 from ..values.treatment import RowTreatment, Treatment
 from .pipe import PipeSource

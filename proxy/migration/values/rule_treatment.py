@@ -180,7 +180,8 @@ class RuleTreatment:
         return body, self._found(row, body, plan, reads)
 
     def _write_plan(self, address: str, body: bytes) -> Plan:
-        head = RequestHead(self._collection.method, address, None, (*self._headers, self._type))
+        method, headers = self._collection.write.method, (*self._headers, self._type)
+        head = RequestHead(method, address, None, headers)
         return plan_request(self._exchange(head), body)
 
     def _read_plan(self, row: ListedRow) -> Plan | None:

@@ -15,16 +15,8 @@ from ...core.edits.edits import KeysInUse
 from ...core.errors import BodyTooLarge, InvalidBody
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
-from ..job.model import (
-    Binding,
-    Column,
-    ConstSource,
-    JoinedSource,
-    NameSource,
-    Read,
-    StoredTable,
-    Verb,
-)
+from ..job.model import Column, StoredTable, Verb
+from ..job.names import Binding, ConstSource, JoinedSource, NameSource, Read
 from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome

@@ -44,7 +44,7 @@ def write_body(collection: HttpCollection, element: bytes) -> WriteBody:
     """
     before = b"".join(b"{%b:" % _quoted(name) for name in collection.at)
     behind = b"}" * len(collection.at)
-    patches = collection.method == "PATCH"
+    patches = collection.write.method == "PATCH"
     if not (collection.members or collection.without or patches):
         segment = Segment(0, len(element), len(before))
         return WriteBody(b"".join((before, element, behind)), (segment,))

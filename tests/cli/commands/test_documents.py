@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from ..conftest import Run
 
 
@@ -16,3 +18,11 @@ def test_the_compact_schema_is_one_line(run: Run) -> None:
 
     assert compact.count("\n") == 1
     assert json.loads(compact) == json.loads(run("show", "schema").stdout)
+
+
+@pytest.mark.parametrize(
+    ("option", "title"),
+    [("--job", "Sealyard migration job"), ("--cases", "Sealyard rule cases")],
+)
+def test_other_files_have_schemas_too(option: str, title: str, run: Run) -> None:
+    assert json.loads(run("show", "schema", option).stdout)["title"] == title

@@ -387,10 +387,6 @@ def test_the_rate_limits_how_fast_rows_are_read(clinic: Path, run: Run) -> None:
     assert time.monotonic() - began >= 0.4
 
 
-def test_the_schema_of_a_job_is_printed(run: Run) -> None:
-    assert json.loads(run("show", "schema", "--job").stdout)["title"] == "Sealyard migration job"
-
-
 def test_a_run_loads_no_library_that_it_does_not_use() -> None:
     code = "import sys, proxy.cli.commands.migrate; print(*sys.modules)"
     loaded = subprocess.run(  # noqa: S603 - ourselves

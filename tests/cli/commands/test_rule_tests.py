@@ -300,17 +300,23 @@ def test_results_are_written_for_other_programs(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("cases: x", "lacks the list `cases`"),
+        ("cases: x", "cases a list of cases is expected"),
         ("case: []", "the key `case` is unknown; did you mean `cases`?"),
-        ("cases:\n  - name: x", "lacks the key `request`"),
-        ("cases:\n  - request: POST", "`POST` is not `METHOD /path`"),
+        ("cases:\n  - name: x", "lacks the key `request` (`METHOD /path?query`)"),
+        ("cases:\n  - request: POST", "request `POST` is not `METHOD /path`; for example"),
         ("cases:\n  - {request: POST /, exepct: {}}", "did you mean `expect`?"),
-        ("cases:\n  - {request: POST /, expect: {request: [a]}}", "is not `SELECTOR: OUTCOME`"),
-        ("cases:\n  - {request: POST /, headers: [a]}", "is not `NAME: VALUE`"),
-        ("cases:\n  - {request: POST /, response: {status: 99}}", "`99` is not a status"),
-        ("cases:\n  - {request: POST /, messages: [{send: x}]}", "`messages` are for WebSockets"),
-        ("cases:\n  - {request: WS /, messages: {}}", "is not a list of messages"),
-        ("cases:\n  - {request: WS /, messages: [{}]}", "either `send` or `reply`"),
+        (
+            "cases:\n  - {request: POST /, expect: {request: [a]}}",
+            "expect.request a mapping is expected",
+        ),
+        ("cases:\n  - {request: POST /, headers: [a]}", "headers a mapping is expected"),
+        (
+            "cases:\n  - {request: POST /, response: {status: 99}}",
+            "status `99` is out of range: 200 to 599",
+        ),
+        ("cases:\n  - {request: POST /, messages: [{send: x}]}", "messages are for WebSockets"),
+        ("cases:\n  - {request: WS /, messages: {}}", "messages a list of messages is expected"),
+        ("cases:\n  - {request: WS /, messages: [{}]}", "write one of `send` and `reply`"),
         ("cases:\n  - {request: POST /, listener: other}", "the case needs `listener`: one of api"),
     ],
 )

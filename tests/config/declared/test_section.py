@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from proxy.config.declared.section import restarts
+from proxy.config.declared.kinds import Text
+from proxy.config.declared.section import inline, keys_of, restarts, setting
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import AdminSettings, HealthSettings, Settings, TcpAddress
 from tests.config.builders import SMALL, loaded
@@ -48,3 +49,19 @@ def test_sections_within_sections_are_looked_into() -> None:
     sessions = replace(keys.sessions, ttl=60.0, accept_loss=True)
 
     assert [*restarts(keys, replace(keys, sessions=sessions))] == ["sessions.ttl"]
+
+
+@dataclass(frozen=True)
+class _Inner:
+    name: str | None = setting(Text(), "What {thing} is called.", default=None, absent="{other}")
+
+
+@dataclass(frozen=True)
+class _Outer:
+    inner: _Inner = inline(_Inner, of={"thing": "a table", "other": "its number"})
+
+
+def test_what_the_reference_says_of_keys_in_line_is_filled_in() -> None:
+    (key,) = keys_of(_Outer)
+
+    assert (key.name, key.doc, key.absent) == ("name", "What a table is called.", "its number")

@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 import yaml
 
-from proxy.config.schema.json_schema import TABLES, schema
+from proxy.config.schema.json_schema import SECTIONS, schema
 from tests.config.builders import ROOT, SMALL, changed
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -70,13 +70,13 @@ def test_what_the_loader_takes_is_valid(old: str, new: str) -> None:
     assert _complaints(changed(old, new)) == []
 
 
-def test_every_key_of_the_tables_is_in_the_schema() -> None:
+def test_every_key_of_the_sections_is_in_the_schema() -> None:
     made = schema()
     definitions = made["$defs"]
     assert isinstance(definitions, dict)
-    for table in TABLES:
-        shape = made if table.name == "file" else definitions[table.name]
-        assert [key.name for key in table.keys] == [*_properties(shape)]
+    for one in SECTIONS:
+        shape = made if one.name == "file" else definitions[one.name]
+        assert [key.name for key in one.keys] == [*_properties(shape)]
 
 
 def _properties(shape: object) -> list[str]:

@@ -6,19 +6,26 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings, NamedClient
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.schema.json_schema import TABLES
+from proxy.config.schema.declarations import default_of
+from proxy.config.schema.json_schema import SECTIONS
 from proxy.config.settings import ClientClose
 from tests.config.builders import changed, loaded, problems_of
 
-
-def _defaults(table: str) -> str:
-    """Return the keys of a table with their defaults as the reference shows them."""
-    (keys,) = (one.keys for one in TABLES if one.name == table)
-    return ", ".join(f"{key.name}: {key.default}" for key in keys if key.default)
+LIMITS, TIMEOUTS = (
+    [one for one in SECTIONS if one.name == name] for name in ("limits", "timeouts")
+)
 
 
 def test_each_written_default_is_the_default() -> None:
-    limits, timeouts = _defaults("limits"), _defaults("timeouts")
+    limits, timeouts = (
+        ", ".join(
+            f"{key.name}: {default}"
+            for one in some
+            for key in one.keys
+            if (default := default_of(key))
+        )
+        for some in (LIMITS, TIMEOUTS)
+    )
     more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
 
     (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proxy.config.schema.json_schema import TABLES
+from proxy.config.declared.section import Section
+from proxy.config.schema.json_schema import SECTIONS
 from proxy.config.schema.reference_page import PAGE, main, page
-from proxy.config.schema.tables import Table
 from tests.config.builders import ROOT
 
 
@@ -16,11 +17,11 @@ def test_the_page_stands_with_the_documentation() -> None:
     assert ROOT / "docs" / "reference" / "configuration.md" == PAGE
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_key_of_the_tables_is_on_the_page(table: Table) -> None:
-    section = page().partition(f"## {table.title}\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda one: one.name)
+def test_every_key_of_the_sections_is_on_the_page(section: Section[Any]) -> None:
+    shown = page().partition(f"## {section.title}\n")[2].partition("\n## ")[0]
 
-    assert all(f"`{key.name}`" in section for key in table.keys)
+    assert all(f"`{key.name}`" in shown for key in section.keys)
 
 
 def test_it_writes_what_it_shows(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from proxy.keys.keyring.keyring import Keyring
-from proxy.migration.job.model import Job, Sqlite, Verb
+from proxy.migration.job.model import Job, Verb
+from proxy.migration.job.places import Sqlite
 from proxy.migration.report import MigrationRun, sign
 from proxy.migration.values.states import Outcome, State, Tally
 from proxy.telemetry.metrics import table
