@@ -213,7 +213,7 @@ async def test_neither_log_nor_refusal_holds_what_stands_in_a_pod(running: Runni
     tls = running.trusting()
     _, answer = await mutate(running, tls, json.dumps(a_review(pod)).encode())
 
-    assert b"sealyard.io/unknown is unknown" in answer
+    assert b"`sealyard.io/unknown` is unknown" in answer
     assert b"canary" not in answer
     assert "canary" not in running.log.read_text()
 
