@@ -9,7 +9,7 @@ import click
 
 from ...keys.operations.participant_verbs import PARTICIPANTS
 from ..support import console
-from ..support.verb_commands import Manner, Outcome, add_commands
+from ..support.verb_commands import Showing, VerbOutcome, add_commands
 
 
 @click.group()
@@ -33,15 +33,15 @@ def _row(facts: Mapping[str, Any]) -> str:
     return f"{about}{new}{reason}"
 
 
-def _valid(outcome: Outcome) -> bool:
+def _valid(outcome: VerbOutcome) -> bool:
     return bool(outcome.answer["has_valid_keys"])
 
 
 add_commands(
     participants,
     PARTICIPANTS,
-    list=Manner(lambda one: list(map(_row, one.answer["keys"]))),
-    has_valid_keys=Manner(
+    list=Showing(lambda one: list(map(_row, one.answer["keys"]))),
+    has_valid_keys=Showing(
         lambda one: ["yes" if _valid(one) else "no"],
         lambda one: console.OK if _valid(one) else console.NEGATIVE,
     ),

@@ -9,7 +9,7 @@ import click
 from ...keys.operations.session_verbs import SESSIONS, STILL_OPEN
 from ..support import console
 from ..support.console import utc
-from ..support.verb_commands import Manner, Outcome, add_commands
+from ..support.verb_commands import Showing, VerbOutcome, add_commands
 
 
 @click.group()
@@ -24,7 +24,7 @@ def sessions() -> None:
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
-def _held(outcome: Outcome) -> list[str]:
+def _held(outcome: VerbOutcome) -> list[str]:
     state = outcome.answer
     lines = [f"scope    {state['scope']}"]
     if state["not_before"]:
@@ -36,7 +36,7 @@ def _held(outcome: Outcome) -> list[str]:
     return lines if state["sessions"] else [*lines, "no session seals for this scope"]
 
 
-def _begun(outcome: Outcome) -> list[str]:
+def _begun(outcome: VerbOutcome) -> list[str]:
     answer = outcome.answer
     if not answer["agreed"]:
         raise console.Failure(f"the store did not accept it: {outcome.reason}", console.NEGATIVE)
@@ -44,7 +44,7 @@ def _begun(outcome: Outcome) -> list[str]:
     return [f"{answer['scope']}: session {new['sid']} seals until {utc(new['soft_end'])}"]
 
 
-def _kept(outcome: Outcome) -> Iterator[str]:
+def _kept(outcome: VerbOutcome) -> Iterator[str]:
     """Yield what holds a revocation, and what does not hold it yet."""
     answer, keys = outcome.answer, outcome.keys
     before, kind = utc(answer["not_before"]), keys.store.partition(":")[0]
@@ -66,7 +66,7 @@ def _kept(outcome: Outcome) -> Iterator[str]:
         yield f"open     {text}"
 
 
-def _destroyed(outcome: Outcome) -> list[str]:
+def _destroyed(outcome: VerbOutcome) -> list[str]:
     answer = outcome.answer
     told = f"{answer['scope']}: {len(answer['erased'])} session keys destroyed"
     if outcome.keys.mode == "ephemeral":
@@ -74,7 +74,7 @@ def _destroyed(outcome: Outcome) -> list[str]:
     return [told, "no durable session key was destroyed, and nothing was revoked"]
 
 
-def _revoked(outcome: Outcome) -> int:
+def _revoked(outcome: VerbOutcome) -> int:
     """Return whether the keyring holds the revocation, and the store, if there is one."""
     if outcome.done.failed:
         raise console.Failure(
@@ -85,21 +85,21 @@ def _revoked(outcome: Outcome) -> int:
     return console.OK if holds else console.NEGATIVE
 
 
-def _erased(outcome: Outcome) -> int:
+def _erased(outcome: VerbOutcome) -> int:
     return _revoked(outcome) if outcome.keys.mode == "ephemeral" else console.OK
 
 
-def _some(member: str) -> Manner:
-    """Return the manner of a command that fails where the answer has none of what it lists."""
-    return Manner(end=lambda one: console.OK if one.answer[member] else console.NEGATIVE)
+def _some(member: str) -> Showing:
+    """Return the showing of a command that fails where the answer has none of what it lists."""
+    return Showing(end=lambda one: console.OK if one.answer[member] else console.NEGATIVE)
 
 
 add_commands(
     sessions,
     SESSIONS,
-    show=Manner(_held, _some("sessions").end),
-    rotate=Manner(_begun),
-    revoke=Manner(lambda one: list(_kept(one)), _revoked),
-    erase=Manner(_destroyed, _erased),
+    show=Showing(_held, _some("sessions").end),
+    rotate=Showing(_begun),
+    revoke=Showing(lambda one: list(_kept(one)), _revoked),
+    erase=Showing(_destroyed, _erased),
     package=_some("packages"),
 )

@@ -53,7 +53,7 @@ _Run = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class VerbOutcome:
     """What a command has done, and with which settings and keyring: what is shown depends on all.
 
     `reason` is why the store failed, if it did.
@@ -71,25 +71,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Showing:
     """What the declaration of a verb does not say of its command.
 
     `lines` returns an outcome for a person; it raises Failure for one that is none. `end` returns
     the exit code after the output, or raises Failure for one that needs a reason.
     """
 
-    lines: Callable[[Outcome], Sequence[str]] | None = None
-    end: Callable[[Outcome], int] = lambda _: console.OK
+    lines: Callable[[VerbOutcome], Sequence[str]] | None = None
+    end: Callable[[VerbOutcome], int] = lambda _: console.OK
 
 
-def add_commands(group: click.Group, verbs: Iterable[Verb], **manners: Manner) -> None:
-    """Add the commands of verbs to the group of their family; `manners` by names of commands."""
+def add_commands(group: click.Group, verbs: Iterable[Verb], **showings: Showing) -> None:
+    """Add the commands of verbs to the group of their family; `showings` by names of commands."""
     for verb in verbs:
         if verb.command is None:
             continue
-        manner = manners.get(verb.word.replace("-", "_"), Manner())
+        showing = showings.get(verb.word.replace("-", "_"), Showing())
         makes = _asking if verb.command.running else _doing
-        made = makes(verb, verb.command, manner)
+        made = makes(verb, verb.command, showing)
         for one in reversed(verb.arguments):
             if one.only != "route":
                 made = _option(one)(made)
@@ -108,7 +108,7 @@ def _help(verb: Verb, command: Command) -> str:
     return "\n\n".join(filter(None, (verb.summary, examples, fill(command.more, _COLUMNS))))
 
 
-def _doing(verb: Verb, command: Command, manner: Manner) -> _Run:
+def _doing(verb: Verb, command: Command, showing: Showing) -> _Run:
     """Return what does a verb in this process, at the store that running processes share."""
 
     def run(
@@ -129,15 +129,15 @@ def _doing(verb: Verb, command: Command, manner: Manner) -> _Run:
                 ask(command.asks.format_map(_shown(verb, given)))
             outcome = asyncio.run(_perform(place, keys, verb, given))
         if command.receipt:
-            _give_receipt(outcome, manner, kept, as_json=as_json)
+            _give_receipt(outcome, showing, kept, as_json=as_json)
         else:
             _warn(outcome)
             told = {**_shown(verb, given), **_times(outcome.answer), "file": file}
-            _tell(command, manner, outcome, told, as_json=as_json)
-        raise click.exceptions.Exit(manner.end(outcome))
+            _tell(command, showing, outcome, told, as_json=as_json)
+        raise click.exceptions.Exit(showing.end(outcome))
 
     run = keyring_options(run)
-    if manner.lines or command.prints or (command.says and not command.file):
+    if showing.lines or command.prints or (command.says and not command.file):
         run = console.as_json(run)
     if command.asks:
         run = yes_option(run)
@@ -152,15 +152,20 @@ def _doing(verb: Verb, command: Command, manner: Manner) -> _Run:
 
 
 def _tell(
-    command: Command, manner: Manner, outcome: Outcome, told: Mapping[str, Any], *, as_json: bool
+    command: Command,
+    showing: Showing,
+    outcome: VerbOutcome,
+    told: Mapping[str, Any],
+    *,
+    as_json: bool,
 ) -> None:
     """Print what was done: what `told` puts into the lines of the declaration, or all of it."""
-    lines = None if manner.lines is None else manner.lines(outcome)
+    lines = None if showing.lines is None else showing.lines(outcome)
     if outcome.done.failed and "detail" in outcome.answer:
         raise console.Failure(outcome.answer["detail"], console.NEGATIVE)
     if command.file:
         write(told["file"], outcome.answer[command.file].encode() + b"\n")
-    elif as_json or not (manner.lines or command.prints or command.says):
+    elif as_json or not (showing.lines or command.prints or command.says):
         console.print_json(outcome.answer)
     elif lines is not None:
         console.answer(outcome.answer, lines, as_json=False)
@@ -170,22 +175,24 @@ def _tell(
         console.say(command.says.format_map(told))
 
 
-def _give_receipt(outcome: Outcome, manner: Manner, kept: TextIO | None, *, as_json: bool) -> None:
+def _give_receipt(
+    outcome: VerbOutcome, showing: Showing, kept: TextIO | None, *, as_json: bool
+) -> None:
     receipt = outcome.answer["receipt"]
     problem = give_receipt(json.dumps(outcome.answer) if as_json else receipt, receipt, kept)
     _warn(outcome)
-    if manner.lines is not None and not as_json:
-        console.say("\n".join(manner.lines(outcome)))
+    if showing.lines is not None and not as_json:
+        console.say("\n".join(showing.lines(outcome)))
     if problem:
         raise console.Failure(problem, console.ENVIRONMENT)
 
 
-def _warn(outcome: Outcome) -> None:
+def _warn(outcome: VerbOutcome) -> None:
     if outcome.answer.get("unknown"):
         console.say(f"warning: {_UNKNOWN}")
 
 
-def _asking(verb: Verb, _: Command, manner: Manner) -> _Run:
+def _asking(verb: Verb, _: Command, showing: Showing) -> _Run:
     """Return what asks a running Sealyard by the route of the verb."""
     route = verb.route
     assert route is not None, verb.name  # noqa: S101 - a declaration that asks nobody
@@ -205,10 +212,10 @@ def _asking(verb: Verb, _: Command, manner: Manner) -> _Run:
         query = urlencode(dict(_parameters(_given(verb, options))))
         answer = AdminListener(config, token_file, ca).asked(f"{route.path}?{query}")
         keys = load_configuration(config).settings.keys
-        outcome = Outcome(Done(answer), keys, keys.keyring)
-        lines = () if manner.lines is None else manner.lines(outcome)
-        console.answer(answer, lines, as_json=as_json or manner.lines is None)
-        raise click.exceptions.Exit(manner.end(outcome))
+        outcome = VerbOutcome(Done(answer), keys, keys.keyring)
+        lines = () if showing.lines is None else showing.lines(outcome)
+        console.answer(answer, lines, as_json=as_json or showing.lines is None)
+        raise click.exceptions.Exit(showing.end(outcome))
 
     return run
 
@@ -232,7 +239,7 @@ def _parts(scope: Scope) -> dict[str, Name]:
 
 async def _perform(
     place: KeyringPlace, keys: KeySettings, verb: Verb, given: Mapping[str, Any]
-) -> Outcome:
+) -> VerbOutcome:
     async with at_store(place, keys) as at:
         try:
             done = await verb.does(at.here(place, keys), **given)
@@ -241,7 +248,7 @@ async def _perform(
         if keys.store == "memory":  # that of this command, which knows no scope
             known = {name: value for name, value in done.answer.items() if name != "unknown"}
             done = replace(done, answer=known)
-        return Outcome(done, keys, place.path, at.reason)
+        return VerbOutcome(done, keys, place.path, at.reason)
 
 
 def _require_store(verb: Verb, keys: KeySettings) -> None:

@@ -130,7 +130,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One thing that operators can ask for. `name` is also its event in the audit log.
+    """One thing that operators can ask for. Under its `name`, a change is in the audit log.
 
     `does` is called with where it acts and the arguments by name. `reach`: `one` process does it;
     the others are `told` afterwards that participants have changed; or `all` do it, the first of
@@ -213,10 +213,10 @@ class Done:
     `fresh_for` seconds.
     """
 
-    answer: Mapping[str, Any]
+    answer: Mapping[str, Any] = field(repr=False)
     told: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
-    body: str = ""
+    body: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     fresh_for: int | None = None
 
