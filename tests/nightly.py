@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -40,7 +40,8 @@ Files = Mapping[str, str]
 class Result:
     """How a part ended, at which commit (with `+` if there were changes beside it), and on what.
 
-    `loads` has a hash for each file that it loaded.
+    `loads` has a hash for each file that it loaded, `skips` a line for each reason for which tests
+    were skipped.
     """
 
     part: str
@@ -52,6 +53,7 @@ class Result:
     python: str
     definition: str
     loads: Files
+    skips: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Keep it, in place of the one before."""
@@ -193,7 +195,10 @@ def definition(part: Part) -> str:
 
 
 def status(files: Files) -> Iterator[str]:
-    """Give a line for each part: result, commit, seconds, and whether it counts."""
+    """Give a line for each part: result, commit, seconds, and whether it counts.
+
+    Below it is a line for each reason for which tests of it were skipped.
+    """
     yield f"{'part':<16}{'result':<8}{'commit':<12}{'seconds':>8}  counts"
     for part in PARTS:
         result = read(part)
@@ -207,6 +212,8 @@ def status(files: Files) -> Iterator[str]:
             )
         only = "; runs when named" if part.named else ""
         yield f"{part.name:<16}{ended[0]:<8}{ended[1]:<12}{ended[2]:>8}  {reason or 'counts'}{only}"
+        if result is not None:
+            yield from (f"  {one}" for one in result.skips)
 
 
 # --- Running -----------------------------------------------------------------------------------
@@ -216,8 +223,10 @@ def run(part: Part) -> Result:
     """Run a part and return its result."""
     before, began = tree(), time.monotonic()
     head, dirty = _git(ROOT, "rev-parse", "HEAD").strip(), _git(ROOT, "status", "--porcelain")
+    skips: list[str] = []
     try:
-        passed, told = True, _ended(part)
+        told, skips = _ended(part)
+        passed = True
     except suite.Ended as end:
         passed, told = False, str(end)
     loaded = loads(part, before)
@@ -233,14 +242,15 @@ def run(part: Part) -> Result:
         platform.python_version(),
         definition(part),
         loaded,
+        skips,
     )
 
 
-def _ended(part: Part) -> str:
-    """Run a part and return how it ended well; raise Ended otherwise."""
+def _ended(part: Part) -> tuple[str, list[str]]:
+    """Run a part and return how it ended well, and its skips; raise Ended otherwise."""
     if not isinstance(part.runs, Selection):
         _dev(*part.runs, form=part.form)
-        return "ended well"
+        return "ended well", []
     _dev("setup", *part.runs.paths)
     began = time.monotonic()
     with TemporaryDirectory() as scratch:
@@ -248,10 +258,11 @@ def _ended(part: Part) -> str:
             suite.beside(part.runs, Path(scratch), part.form),
             suite.alone(part.runs, Path(scratch), part.form),
         ]
-    say(*suite.skips(logs))
+    skips = suite.skips(logs)
+    say(*skips)
     if sum(log.ran - sum(log.skipped.values()) for log in logs) <= 0:
         raise suite.Ended(suite.NO_TESTS, "all of its tests were skipped.")
-    return suite.closing(logs, 0, time.monotonic() - began)
+    return suite.closing(logs, 0, time.monotonic() - began), skips
 
 
 def _dev(*arguments: str, form: str = "native") -> None:
@@ -279,6 +290,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if suite.forms()[0] != "native":
         parser.error("the parts need the native form of Sealyard")
+    # As in CI, a tool that is missing fails the tests that use it, rather than skip them.
+    os.environ["REQUIRE_RUNTIME"] = "1"
     parts = [known[one] for one in chosen.parts] or [one for one in PARTS if not one.named]
     ended = [_result(part, again=bool(chosen.parts)) for part in parts]
     say(*status(tree()))

@@ -144,12 +144,14 @@ def test_the_status_has_a_line_for_each_part(
     monkeypatch.setattr(nightly, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(nightly, "ROOT", root)
     monkeypatch.setattr(nightly, "PARTS", (PART, replace(PART, name="other", named=True)))
-    a_result(root).write(tmp_path / "results")
+    skips = ["2 skipped: no node (tests/own/test_a.py)"]
+    replace(a_result(root), skips=skips).write(tmp_path / "results")
 
-    heading, own, other = nightly.status(nightly.tree(root))
+    heading, own, skipped, other = nightly.status(nightly.tree(root))
 
     assert heading.split() == ["part", "result", "commit", "seconds", "counts"]
     assert own.split() == ["own", "passed", "abc", "2", "counts"]
+    assert skipped == "  2 skipped: no node (tests/own/test_a.py)"
     assert other.split() == ["other", "-", "-", "-", "has", "not", "run;", "runs", "when", "named"]
 
 
@@ -160,7 +162,7 @@ def run(
     ran: list[str] = []
     for name in ("one", "two", "three"):
         (root / name).write_text(f"echo {name} >>ran; exit {exits}")
-    (root / "dev").write_text('#!/bin/sh\nsh "$1"\n')
+    (root / "dev").write_text('#!/bin/sh\n[ "$REQUIRE_RUNTIME" = 1 ] && sh "$1"\n')
     (root / "dev").chmod(0o755)
     made = [
         Part(name, 1, (name,), (name,), named=name == "three") for name in ("one", "two", "three")
@@ -169,6 +171,7 @@ def run(
     monkeypatch.setattr(nightly, "ROOT", root)
     monkeypatch.setattr(nightly, "RESULTS", root / "build")
     monkeypatch.setattr(suite, "forms", lambda: ("native", "python"))
+    monkeypatch.setenv("REQUIRE_RUNTIME", "")
     (root / ".gitignore").write_text("/ran\n/build\n")
     status = nightly.main(arguments)
     if (log := root / "ran").exists():
@@ -193,7 +196,11 @@ def test_what_counts_is_skipped_unless_it_is_named(
 def test_what_a_part_changes_under_itself_does_not_count(
     monkeypatch: pytest.MonkeyPatch, root: Path
 ) -> None:
-    monkeypatch.setattr(nightly, "_ended", lambda _: (root / "docs" / "page.md").write_text("new"))
+    def ended(_: Part) -> tuple[str, list[str]]:
+        (root / "docs" / "page.md").write_text("new")
+        return "ended well", []
+
+    monkeypatch.setattr(nightly, "_ended", ended)
     monkeypatch.setattr(nightly, "ROOT", root)
 
     result = nightly.run(PART)
@@ -231,6 +238,19 @@ def test_a_part_whose_tests_are_all_skipped_has_not_passed(
     result = nightly.run(PART)
 
     assert (result.passed, result.told) == (False, "all of its tests were skipped.")
+
+
+def test_a_result_tells_what_was_skipped(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    skipped = suite.Log(ran=3, skipped={"tests/own/test_a.py: no node": 2})
+    monkeypatch.setattr(suite, "beside", lambda *_: skipped)
+    monkeypatch.setattr(suite, "alone", lambda *_: suite.Log())
+    monkeypatch.setattr(nightly, "_dev", lambda *_: None)
+    monkeypatch.setattr(nightly, "ROOT", root)
+
+    result = nightly.run(PART)
+
+    assert result.passed
+    assert result.skips == ["2 skipped: no node (tests/own/test_a.py)"]
 
 
 def test_each_part_names_what_is_there_and_its_time_is_bounded() -> None:

@@ -477,6 +477,7 @@ class Setup:
 @contextlib.asynccontextmanager
 async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     """Run a proxy in front of an origin, both made to wait wherever they can."""
+    gc.freeze()  # each look for a leak would walk all that pytest holds
     origin = Recorder(setup.script)
     keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
     rules, slices = a_rulebook(), WaitingSlices()

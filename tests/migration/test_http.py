@@ -207,7 +207,10 @@ def test_every_way_of_paging_reaches_every_element(store: Store, following: str)
     assert CANARY not in str(store.elements)
 
 
-@pytest.mark.parametrize("following", ["{cursor: after, from: $.next}", "{page: page}"])
+@pytest.mark.parametrize(
+    "following",
+    ["{cursor: after, from: $.next}", pytest.param("{page: page}", marks=pytest.mark.slow)],
+)
 def test_a_run_may_be_killed_at_every_border_of_pages(store: Store, following: str) -> None:
     change_job("{cursor: after, from: $.next}", following)
     before = dict(store.elements)

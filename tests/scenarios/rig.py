@@ -134,11 +134,12 @@ class Load:
     """Clients that send messages until told to stop, and look at every answer.
 
     Each of them rests for `pause` seconds between two, and sends one `every` so many seconds: what
-    a slow answer has held up follows at once.
+    a slow answer has held up follows at once. Without a rest they would take all of a processor
+    from the tests beside them.
     """
 
     url: str
-    pause: float = 0.0
+    pause: float = 0.02
     every: float = 0.0
     canary: str = field(default_factory=lambda: secrets.token_hex(16))
     answered: int = 0

@@ -103,6 +103,7 @@ def many_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     "size", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"]

@@ -67,6 +67,7 @@ def _handled(ours: Served) -> list[dict[str, Any]]:
     return [event for event in ours.events if event["event"] == "message.handled"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("way", GONE)
 async def test_b2_b16_messages_that_are_abandoned_leave_no_trace_and_hold_up_no_end(
     tmp_path: Path, way: Way

@@ -199,9 +199,9 @@ async def test_no_message_asks_the_root(tmp_path: Path) -> None:
                 assert kms.count("Decrypt") == 1
                 load = Load(f"http://127.0.0.1:{served.port}/api/messages")
                 running_load = asyncio.create_task(load.run(16))  # noqa: TID251 - awaited below
-                await answered(load, 2000)
+                await answered(load, 400)
                 kms.stop()  # and it is not missed
-                await answered(load, 3000)
+                await answered(load, 800)
                 load.stop.set()
                 await running_load
                 assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
@@ -243,6 +243,7 @@ async def test_a_root_that_fails_leaves_it_to_the_next_and_that_is_told(tmp_path
             shows_no_canary(served)
 
 
+@pytest.mark.timing
 async def test_a_key_that_was_withdrawn_stops_opening_at_the_end_of_the_lease(
     tmp_path: Path,
 ) -> None:

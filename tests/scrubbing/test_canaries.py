@@ -70,6 +70,8 @@ listeners:
 
 SEEN = ("/metrics", "/v1/status", "/v1/config", "/readyz?verbose", "/v1/status/follow?status")
 KINDS = 12
+FEW = 20 * KINDS
+"""Of a process that differs only in how its lines go out; one round tells all of them once."""
 MISTAKES = (
     'tenants: "@"',
     '"@": 1',
@@ -215,7 +217,7 @@ def test_there_are_a_thousand_canaries_of_twelve_kinds() -> None:
 async def test_canaries_are_not_in_the_log(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    wanted = 100_000
+    wanted = 50_000
     searched = await exercise(
         tmp_path, make(), log_format="json", lines=wanted, each=1, admin_each=6
     )
@@ -234,7 +236,7 @@ async def test_canaries_are_not_in_the_log_of_workers(tmp_path: Path) -> None:
     wanted = 5_000
     searched = await exercise(
         tmp_path,
-        make(),
+        make(FEW),
         log_format="json",
         lines=wanted,
         each=1,
@@ -249,7 +251,7 @@ async def test_canaries_of_a_log_processor_are_not_in_the_log(tmp_path: Path) ->
     wanted = 5_000
     searched = await exercise(
         tmp_path,
-        make(),
+        make(FEW),
         log_format="json",
         lines=wanted,
         each=1,

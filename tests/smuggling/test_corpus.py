@@ -1,6 +1,7 @@
 """Nothing that must be refused gets through, and nobody sees another request than the log tells.
 
-Each row is sent whole, byte by byte, and in two pieces cut at every offset.
+Each row is sent whole, byte by byte, and in two pieces: cut where a line or a name begins or ends,
+and in the long form at every offset.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tests.smuggling.parsers import Read, as_logged, by_h11
 from tests.smuggling.sending import Lane, Outcome, byte_by_byte, cut_at, lane
 
 PARTS = 8
-LONG = 600
 STRIDE = 41
+BORDER = re.compile(rb"[\r\n:]")
 REFUSED = frozenset(row.id for row in must_refuse())
 
 
@@ -30,12 +31,10 @@ def part(number: int) -> tuple[Row, ...]:
     return rows()[number::PARTS]
 
 
-def offsets(raw: bytes) -> Iterable[int]:
-    """Return where to cut: everywhere, but in long rows only here and there, and near the ends."""
-    if len(raw) <= LONG:
-        return range(1, len(raw))
-    near = (*range(1, LONG // 4), *range(len(raw) - LONG // 4, len(raw)))
-    return sorted({*near, *range(1, len(raw), STRIDE)})
+def borders(raw: bytes) -> Iterable[int]:
+    """Return where to cut: beside what ends a line or a name, and in between here and there."""
+    beside = {at for found in BORDER.finditer(raw) for at in found.span()}
+    return sorted({*beside, *range(1, len(raw), STRIDE)} - {0, len(raw)})
 
 
 def check(row: Row, outcome: Outcome) -> None:
@@ -76,19 +75,18 @@ async def test_bytes_cut_in_two_fare_as_they_do_together(number: int) -> None:
     async with lane() as through:
         for row in part(number):
             whole = await send(row, through)
-            for at in offsets(row.raw):
+            for at in borders(row.raw):
                 assert same(whole, await through.send(cut_at(row.raw, at))), (row, at)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(PARTS))
-async def test_long_rows_too_may_be_cut_anywhere(number: int) -> None:
+async def test_bytes_may_be_cut_anywhere(number: int) -> None:
     async with lane() as through:
         for row in part(number):
-            if len(row.raw) > LONG:
-                whole = await send(row, through)
-                for at in range(1, len(row.raw)):
-                    assert same(whole, await through.send(cut_at(row.raw, at))), (row, at)
+            whole = await send(row, through)
+            for at in range(1, len(row.raw)):
+                assert same(whole, await through.send(cut_at(row.raw, at))), (row, at)
 
 
 def as_forwarded(read: Read) -> Read:

@@ -12,10 +12,12 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -82,7 +84,10 @@ def call(  # noqa: PLR0913 - the parts of one request
         )
     else:
         connection = http.client.HTTPConnection(host, timeout=seconds)
-    connection.response_class = _Bounded
+    # http.client forgets the socket of an answer that ends with the connection: `_end` cannot reach
+    # it, so each read has the deadline too.
+    ends = partial(_Bounded, deadline=time.monotonic() + seconds)
+    connection.response_class = ends  # type: ignore[assignment]  # called as the class would be
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     answered: Future[Answer] = Future()
 
@@ -140,18 +145,19 @@ class _TooLong(http.client.HTTPException):
 
 
 class _Bounded(http.client.HTTPResponse):
-    """A response whose bytes are counted, head and interim responses included."""
+    """A response with a deadline, whose bytes are counted, head and interim responses included."""
 
-    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:  # noqa: ANN401 - as http.client gives them
+    def __init__(self, sock: socket.socket, *more: Any, deadline: float, **named: Any) -> None:  # noqa: ANN401 - as http.client gives them
         super().__init__(sock, *more, **named)
-        self.fp = io.BufferedReader(_Counted(self.fp.detach()))
+        self.fp = io.BufferedReader(_Counted(self.fp.detach(), deadline))
 
 
 class _Counted(io.RawIOBase):
-    """Reads from a socket until there were more bytes than an answer has."""
+    """Reads from a socket until the deadline, or until there were more bytes than an answer has."""
 
-    def __init__(self, of_socket: io.RawIOBase) -> None:
+    def __init__(self, of_socket: io.RawIOBase, deadline: float) -> None:
         self._of_socket = of_socket
+        self._deadline = deadline
         self._left = _MOST_BYTES
 
     def readable(self) -> bool:
@@ -159,7 +165,9 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - any buffer, as in the base class
-        """Read once; raise _TooLong where that was too much."""
+        """Read once; raise _TooLong where that was too much, TimeoutError where it is too late."""
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
         size = self._of_socket.readinto(buffer)
         self._left -= size or 0
         if self._left < 0:
