@@ -1,12 +1,17 @@
-"""The admin API as an OpenAPI 3.1 document, made from the operations that are served."""
+"""The admin API as an OpenAPI 3.1 document, made from the operations and verbs that are served."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
-from . import problem, schemas
-from .operation import Operation, Success
+from ..keys.operations import schemas
+from ..keys.operations.schemas import Schema
+from ..keys.operations.verb import PARTS, Argument, Route, Verb
+from ..keys.participants.limits import MAX_ID_BYTES
+from . import problem
+from .operation import Operation, Parameter, Success
 from .problem import AdminError
 
 VERSION: Final = "3.1.0"
@@ -40,6 +45,33 @@ _HEADERS: Final = {
     "Sealyard-Request-Id": "The id of this request in the log and in the audit log.",
     "Cache-Control": "`no-store`, unless the response may be cached.",
 }
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES}
+_IN_PATH: Final = Parameter(
+    "id", "path", f"The id of the participant: 1 to {MAX_ID_BYTES} bytes of printable text.", _ID
+)
+_SCOPE_PARAMETERS: Final = (
+    *(
+        Parameter(
+            one,
+            "query",
+            f"The {one}. A tenant or a conversation is required.",
+            schemas.NAME,
+            required=False,
+        )
+        for one in PARTS
+    ),
+    *(
+        Parameter(
+            f"{one}_json",
+            "query",
+            f"The {one} as JSON, where it is joined from several names.",
+            schemas.ANY_NAME,
+            required=False,
+            in_json=True,
+        )
+        for one in PARTS
+    ),
+)
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -125,3 +157,67 @@ def _responses(successes: Iterable[Success], errors: Iterable[AdminError]) -> di
 
 def _header(meaning: str) -> dict[str, Any]:
     return {"description": meaning, "required": True, "schema": {"type": "string"}}
+
+
+def described(verb: Verb, route: Route) -> Operation:
+    """Return the operation of a verb with all that its declaration says."""
+    arguments = verb.offered
+    successes = [
+        Success(route.meaning, route.schema, route.status, route.media_type, route.headers)
+    ]
+    if "ETag" in route.headers:
+        successes.append(Success("Unchanged since the ETag in If-None-Match.", status=304))
+    return Operation(
+        route.name,
+        route.method,
+        route.path,
+        route.right,
+        verb.summary,
+        tuple(successes),
+        errors=_errors(verb),
+        parameters=tuple(_parameters(arguments, route)),
+        body=_body(arguments, route.one_of) if route.has_body else None,
+    )
+
+
+def _parameters(arguments: Collection[Argument], route: Route) -> Iterator[Parameter]:
+    for one in arguments:
+        if one.word and one.form == "participant":
+            yield _IN_PATH
+        elif one.form == "scope" and not route.has_body:
+            yield from _SCOPE_PARAMETERS
+        elif not route.has_body:
+            schema = _ID if one.form == "participant" else one.schema
+            yield Parameter(one.name, "query", one.help, schema, required=one.required)
+
+
+def _body(arguments: Collection[Argument], one_of: Collection[str]) -> Schema:
+    """Return the schema of a body; with `one_of`, one alternative for each of these members."""
+    if one_of:
+        others = [one for one in arguments if one.name not in one_of]
+        several = (replace(one, required=True) for one in arguments if one.name in one_of)
+        return {"oneOf": [_body([one, *others], ()) for one in several]}
+    members: dict[str, Schema] = {}
+    for one in arguments:
+        if one.form == "scope":
+            members |= {part: schemas.nullable(schemas.ANY_NAME) for part in PARTS}
+        elif not (one.word and one.form == "participant"):
+            told = {"description": one.help} if one.help else {}
+            members[one.name] = {**one.schema, **told}
+    needed = {one.name for one in arguments if one.required}
+    made = schemas.record(members, members.keys() - needed)
+    if "tenant" in members:  # at least one of the two must be a name
+        made["anyOf"] = [
+            {"required": [part], "properties": {part: schemas.ANY_NAME}} for part in PARTS
+        ]
+    return made
+
+
+def _errors(verb: Verb) -> tuple[AdminError, ...]:
+    """Return the errors that the call of a verb may end with, beside those of every call."""
+    own = (
+        problem.BY_CODE[one] if isinstance(one, str) else problem.OF_CLASS[one]
+        for one in verb.raises
+    )
+    shared = (problem.NO_COMMON_STORE,) if verb.shared else ()
+    return (problem.MALFORMED, *own, *shared, problem.KEY_UNAVAILABLE)

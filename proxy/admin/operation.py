@@ -12,9 +12,9 @@ from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_routedef import RouteDef
 
 from ..config.settings import AdminScope
+from ..keys.operations.schemas import Schema
 from .problem import AdminError
 
-Schema = Mapping[str, Any]
 Handle = Callable[[Request], Awaitable[StreamResponse]]
 
 

@@ -9,7 +9,18 @@ from typing import Final
 
 from aiohttp.web_response import Response
 
-from ..core.errors import NotErasable, OpenFailed
+from ..core.errors import (
+    KeyMakerBusy,
+    KeyUnavailable,
+    NotErasable,
+    OpenFailed,
+    OperatorError,
+    ParticipantError,
+    ParticipantsUnavailable,
+    UnfitValue,
+    UnknownParticipantKey,
+    WorkerGone,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +109,57 @@ CLOCK_SKEW: Final = AdminError(
 
 ERRORS: Final = tuple(one for one in list(globals().values()) if isinstance(one, AdminError))
 """All errors above."""
+BY_CODE: Final = {one.code: one for one in ERRORS}
+OF_CLASS: Final[dict[type[Exception], AdminError]] = {  # a class stands before its base
+    UnknownParticipantKey: UNKNOWN_KEY,
+    ParticipantsUnavailable: PARTICIPANTS_UNAVAILABLE,
+    KeyMakerBusy: KEY_MAKER_BUSY,
+    ParticipantError: PARTICIPANT,
+    UnfitValue: MALFORMED,
+    NotErasable: NOT_ERASABLE,
+    OpenFailed: OPEN_FAILED,
+    KeyUnavailable: KEY_UNAVAILABLE,
+    WorkerGone: WORKER_GONE,
+}
+"""What an error is that a verb, a worker or a store raises."""
+_MALFORMED_REASONS: Final = frozenset({"not-before-in-the-future"})
 
 
 class RefusedCall(Exception):
-    """A call that ends with an error of the admin API; `detail` is a sentence for the caller."""
+    """A call that ends with an error of the admin API; `detail` is a sentence for the caller.
 
-    def __init__(self, error: AdminError, *, detail: str | None = None) -> None:
+    `code` replaces that of the error.
+    """
+
+    def __init__(self, error: AdminError, *, detail: str = "", code: str = "") -> None:
         super().__init__(detail)
         self._error = error
-        self._members = None if detail is None else {"detail": detail}
+        self._code = code
+        self._members = {"detail": detail} if detail else None
 
     def answer(self) -> Response:
         """Return the response."""
-        return answer(self._error, members=self._members)
+        return answer(self._error, code=self._code, members=self._members)
+
+
+def refused(error: Exception) -> RefusedCall | None:
+    """Return what a verb, a worker or a store raised as an error of the API, if it is known."""
+    for kind, known in OF_CLASS.items():
+        if isinstance(error, kind):
+            return RefusedCall(known, detail=_detail(error))
+    if isinstance(error, OperatorError):
+        if error.reason in _MALFORMED_REASONS:
+            return RefusedCall(MALFORMED, code=error.reason)
+        if error.reason in BY_CODE:
+            return RefusedCall(BY_CODE[error.reason], detail=error.detail)
+    return None
+
+
+def _detail(error: Exception) -> str:
+    """Return the sentence for the caller: nothing of what failed to open, or of a store."""
+    if isinstance(error, ParticipantError):
+        return error.reason
+    return error.detail if isinstance(error, UnfitValue) else ""
 
 
 def answer(

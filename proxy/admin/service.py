@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..config.settings import Settings
-from ..core.crypto.context import Scope
-from ..keys.operations.session_calls import SessionCall, SessionResult
-from ..keys.operations.values import ValueCall, ValueResult
-from ..keys.participants.calls import ParticipantCall
+from ..keys.operations.verb import Call, Done
 from ..telemetry.metrics.samples import Check, Samples
-
-if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ..keys.participants.operations import ParticipantResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +34,14 @@ class Viewer(Protocol):
 
 
 class KeyOperations(Protocol):
-    """The calls about keys: what operators ask of sessions, participants, packages and values."""
+    """Where verbs are done: what operators and services ask of keys."""
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Do what a call asks of the sessions of a scope.
+    async def run(self, call: Call) -> Done:
+        """Do what a call asks.
 
-        Raises KeyUnavailable where the store of ephemeral sessions does not answer, OperatorError
-        for a revocation with a time in the future.
-        """
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what a call asks of a participant.
-
-        Raises ParticipantError for an impossible change, UnknownParticipantKey,
-        ParticipantsUnavailable and KeyMakerBusy; OperatorError where workers have no store in
-        common, UnfitEnvironment where the audit log cannot be written.
-        """
-
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation for a participant, newest first.
-
-        Raises KeyUnavailable where the store does not answer, ParticipantError for an invalid id,
-        OperatorError where workers have no store in common.
-        """
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Return the tokens of values, or the values of tokens: all of them, or none.
-
-        Raises OpenFailed whatever the cause, KeyUnavailable where the store does not answer,
-        OperatorError where workers with ephemeral sessions have no store in common.
+        Raises what its verb declares; KeyUnavailable where the store does not answer or the audit
+        log blocks, OperatorError where workers have no store in common, UnfitEnvironment where the
+        audit log of participants cannot be written, WorkerGone.
         """
 
 

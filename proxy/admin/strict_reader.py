@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -12,9 +13,9 @@ from aiohttp.web_request import Request
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
 from ..keys.keyring.jwk_set import parse_object
+from ..keys.operations.schemas import NAME, Schema, nullable
 from .problem import MALFORMED, RefusedCall
 
-LATEST: Final = (1 << 62) - 2
 _SHOWN: Final = 60
 
 
@@ -80,14 +81,43 @@ def _shown(name: str) -> str:
     return f"`{name[:_SHOWN]}`"
 
 
-def text(members: Mapping[str, Any], name: str, *, nullable: bool = False) -> str | None:
-    """Return a string; None where it is absent or, if `nullable`, null. Raise Malformed."""
-    value = _value(members, name, nullable=nullable)
-    if value is not None and not isinstance(value, str):
-        raise Malformed(f"`{name}` is not a string; send text in quotes.")
-    if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
-        raise Malformed(f"`{name}` is not Unicode text.")
-    return value
+def member(members: Mapping[str, Any], name: str, schema: Schema, *, required: bool = False) -> Any:  # noqa: ANN401 - what the schema says
+    """Return a member that fits its schema: a text, an integer or a flag. Raise Malformed.
+
+    None stands for one that is absent or, where the schema says so, null.
+    """
+    shape = schema["anyOf"][0] if "anyOf" in schema else schema
+    found = members.get(name)
+    if found is None:
+        if name in members and shape is schema:
+            raise Malformed(f"`{name}` is null; {'send a value' if required else 'omit it'}.")
+        if required:
+            raise Malformed(f"`{name}` is missing; send it as a {shape.get('type', 'string')}.")
+        return None
+    if shape.get("type") == "boolean":
+        lacks = "" if isinstance(found, bool) else "is neither true nor false; send one of them"
+    elif shape.get("type") == "integer":
+        low, high = shape["minimum"], shape["maximum"]
+        fits = type(found) is int and low <= found <= high
+        lacks = "" if fits else f"is no whole number that fits; send one from {low} to {high}"
+    else:
+        lacks = _lacks(found, shape)
+    if lacks:
+        raise Malformed(f"`{name}` {lacks}.")
+    return found
+
+
+def _lacks(found: object, shape: Schema) -> str:
+    """Return in what a value is not a text of that schema; its lengths are left to who uses it."""
+    if not isinstance(found, str):
+        return "is not a string; send text in quotes"
+    if any("\ud800" <= char <= "\udfff" for char in found):
+        return "is not Unicode text"
+    if found not in shape.get("enum", (found,)):
+        return f"is unknown; one of: {', '.join(shape['enum'])}"
+    pattern = shape.get("pattern")
+    fits = pattern is None or re.fullmatch(pattern, found)
+    return "" if fits else f"does not fit; it must match {pattern}"
 
 
 def name(members: Mapping[str, Any], part: str) -> Name | None:
@@ -96,15 +126,16 @@ def name(members: Mapping[str, Any], part: str) -> Name | None:
     In a query, `PART_json` holds a joined name as JSON. Raises Malformed.
     """
     spelled = members.get(f"{part}_json")
-    value = members.get(part)
+    said = members.get(part)
     if spelled is not None:
-        if value is not None:
+        if said is not None:
             raise Malformed(f"`{part}` and `{part}_json` exclude each other; give one.")
-        value = _parsed(spelled, f"{part}_json")
-    if value is None or isinstance(value, str):
-        return text({part: value}, part, nullable=True)
+        said = _parsed(spelled, f"{part}_json")
+    if said is None or isinstance(said, str):
+        text: str | None = member({part: said}, part, nullable(NAME))
+        return text
     try:
-        found = from_json(value)
+        found = from_json(said)
         found.encode()
     except SealyardError as error:
         raise Malformed(f"`{part}` does not fit; {error.detail or error.reason}.") from None
@@ -116,52 +147,3 @@ def _parsed(spelled: object, part: str) -> object:
         return json.loads(str(spelled))
     except (ValueError, RecursionError):
         raise Malformed(f'`{part}` is not JSON; spell it as in `["a", "b"]`.') from None
-
-
-def required(members: Mapping[str, Any], name: str) -> str:
-    """Return a required string; raise Malformed."""
-    value = text(members, name)
-    if value is None:
-        raise Malformed(f"`{name}` is missing; send it as a string.")
-    return value
-
-
-def choice(members: Mapping[str, Any], name: str, options: Collection[str], default: str) -> str:
-    """Return one of the options, `default` where it is absent; raise Malformed."""
-    value = text(members, name)
-    if value is not None and value not in options:
-        raise Malformed(f"`{name}` must be one of {', '.join(options)}.")
-    return default if value is None else value
-
-
-def boolean(members: Mapping[str, Any], name: str) -> bool:
-    """Return a boolean, false where it is absent; raise Malformed."""
-    value = _value(members, name, nullable=False)
-    if value is not None and not isinstance(value, bool):
-        raise Malformed(f"`{name}` is neither true nor false; send one of them.")
-    return bool(value)
-
-
-def integer(
-    members: Mapping[str, Any],
-    name: str,
-    *,
-    low: int = 1,
-    high: int = LATEST,
-    nullable: bool = False,
-) -> int | None:
-    """Return an integer within bounds; None where it is absent or, if `nullable`, null.
-
-    Raises Malformed.
-    """
-    value = _value(members, name, nullable=nullable)
-    if value is not None and (type(value) is not int or not low <= value <= high):
-        raise Malformed(f"`{name}` is no whole number that fits; send one from {low} to {high}.")
-    return value
-
-
-def _value(members: Mapping[str, Any], name: str, *, nullable: bool) -> object:
-    value = members.get(name)
-    if value is None and name in members and not nullable:
-        raise Malformed(f"`{name}` is null; omit it instead.")
-    return value

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from ..admin import schemas, strict_reader
+from ..admin import strict_reader
 from ..admin.operation import Endpoint, Operation, Success, json_answer
 from ..admin.strict_reader import Malformed
+from ..keys.operations import schemas
 from . import story
 from .screen import Screen
 from .stage import Stage
@@ -66,7 +67,7 @@ PLAY: Final = Operation(
     None,
     "Play a chapter of the demo again.",
     (Success("What holds, and what does not.", schemas.anything()),),
-    body=schemas.record(_MEMBERS, ("act",)),
+    body=schemas.record(_MEMBERS, ("text",)),
 )
 
 
@@ -89,8 +90,8 @@ class Buttons:
 
     async def _play(self, request: web.Request) -> web.Response:
         members = await strict_reader.body(request, _MEMBERS)
-        act = ACTS.get(strict_reader.required(members, "act"))
-        text = strict_reader.text(members, "text") or ""
+        act = ACTS.get(strict_reader.member(members, "act", _MEMBERS["act"], required=True))
+        text = strict_reader.member(members, "text", _MEMBERS["text"]) or ""
         if act is None or len(text) > MOST_CHARACTERS:
             raise Malformed("There is no such act, or the text is too long.")
         screen = Screen(lambda _: None)

@@ -1,26 +1,17 @@
-"""Operators' calls in the process that has the store: who does them, and what the log reports."""
+"""Revocations in the process that has the store: what keeps them, and what the log reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
-from ..config.settings import KeySettings, Settings
+from ..config.settings import Settings
 from ..keys.keyring.roots import configured
 from ..keys.operations.keyring_revocations import KeyringRevocations
-from ..keys.operations.session_calls import SessionCall, SessionResult
-from ..keys.participants.calls import ParticipantCall
 from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations, files
 from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
-
-if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ..keys.participants.operations import ParticipantResult
-
-PARTICIPANT_CHANGES: Final = frozenset({"add", "rotate", "revoke", "expire", "accept"})
-"""Actions that change a participant's keys: they are reported, and other workers notified."""
 
 
 def keyring_revocations(
@@ -71,33 +62,3 @@ def pending_revocations(
         reporter=PendingLog(reporter),
         keep=keyring_revocations(settings, environ, reporter, clock).revoke,
     )
-
-
-def report_session_call(
-    reporter: Reporter, call: SessionCall, result: SessionResult, keys: KeySettings
-) -> None:
-    """Report a revocation or an erasure; new sessions are reported where they begin."""
-    if call.action == "revoke":
-        reporter.report(
-            "key.revoked",
-            scope=result.scope,
-            not_before=result.not_before,
-            durable=result.durable,
-            store=result.store,
-            kept=result.kept,
-            unknown=result.unknown,
-            source="admin",
-        )
-    elif call.action == "erase":
-        kind, number = keys.store.address.partition(":")[0], len(result.erased or ())
-        reporter.report("key.erased", scope=result.scope, keys=number, store=kind, source="admin")
-
-
-def report_participant_call(
-    reporter: Reporter, call: ParticipantCall, result: ParticipantResult
-) -> None:
-    """Report a change of a participant's keys to those who trust them."""
-    if call.action in PARTICIPANT_CHANGES:
-        reporter.report(
-            "participant.changed", participant=result.name, kid=result.kid, action=call.action
-        )

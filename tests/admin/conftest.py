@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -23,13 +24,13 @@ from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_calls import SessionCall, SessionResult
-from proxy.keys.operations.values import ValueCall, ValueResult
-from proxy.keys.participants.calls import ParticipantCall
-from proxy.keys.participants.operations import ParticipantResult
+from proxy.keys.operations.values import ToOpen, ToSeal
+from proxy.keys.operations.verb import At, Call, Done
+from proxy.keys.operations.verbs import VERBS
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
 from tests.factories import Ear
+from tests.keys.desk import a_place
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
 TOKEN = "token-of-the-tests-0123456789"
@@ -43,10 +44,13 @@ class Everything:
     silent: float = 0.0
     outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
     broken: bool = False
-    calls: list[SessionCall] = field(default_factory=list)
-    answer: SessionResult = field(default_factory=lambda: SessionResult("A" * 22, 5))
+    calls: list[Call] = field(default_factory=list)
+    done: Done = field(
+        default_factory=lambda: Done({"scope": "A" * 22, "not_before": 5, "sessions": []})
+    )
     raises: Exception | None = None
-    asked: list[ValueCall] = field(default_factory=list)
+    request_id: str = ""
+    asked: list[ToSeal | ToOpen] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -72,25 +76,24 @@ class Everything:
     def viewer(self) -> Viewer:
         raise NotImplementedError
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        self.calls.append(call)
+    async def run(self, call: Call) -> Done:
+        """Answer calls about sessions as it was told to, and do the others."""
+        self.calls.append(replace(call, request_id=""))
+        self.request_id = call.request_id
         if self.raises is not None:
             raise self.raises
-        return self.answer
+        if call.verb.startswith("sessions.") and call.verb != "sessions.package":
+            return self.done
+        return await VERBS[call.verb].does(self.place.of(call), **call.given)
 
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        raise AssertionError(call.action)
+    @property
+    def place(self) -> At:
+        """Where the verbs act."""
+        return a_place(packages=self.packages, values=cast("Any", _Values(self.asked)))
 
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        if self.raises is not None:
-            raise self.raises
-        return [one for one in self.found if (scope, recipient) == (Scope("clinic", "c1"), "bob")]
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        self.asked.append(call)
-        if self.raises is not None:
-            raise self.raises
-        return [ValueResult(one.value.text[::-1], one.value.json_value) for one in call.values]
+    async def packages(self, scope: Scope, recipient: str) -> list[Any]:
+        of_bob = (scope, recipient) == (Scope("clinic", "c1"), "bob")
+        return [SimpleNamespace(facts=lambda one=one: one) for one in self.found if of_bob]
 
     async def steps(self) -> Mapping[str, Any]:
         return {"at": 5, "counted_since": 0, "kept": False, "overflown": False, "rules": []}
@@ -100,6 +103,21 @@ class Everything:
 
     async def reload(self) -> Reloaded:
         return self.outcome
+
+
+@dataclass
+class _Values:
+    """Seals and opens by writing backwards."""
+
+    asked: list[ToSeal | ToOpen]
+
+    async def seal(self, asked: Sequence[ToSeal]) -> list[bytes]:
+        self.asked += asked
+        return [one.plaintext[::-1] for one in asked]
+
+    async def open(self, asked: Sequence[ToOpen], _: str) -> list[tuple[str, bool]]:
+        self.asked += asked
+        return [(one.text[::-1].decode(), False) for one in asked]
 
 
 @dataclass

@@ -6,6 +6,7 @@ import json
 
 from proxy.admin.routes.table import api
 from proxy.config.settings import ADMIN_SCOPES
+from proxy.keys.operations.verbs import VERBS
 
 from .conftest import Open
 from .test_listeners import ALL
@@ -27,6 +28,20 @@ def test_every_route_of_the_listener_is_in_it() -> None:
     told = {(method.upper(), path) for path, one in api()["paths"].items() for method in one}
 
     assert set(ALL) <= told
+
+
+def test_every_verb_tells_what_the_store_and_the_workers_may_add() -> None:
+    described = {
+        one["operationId"]: one for path in api()["paths"].values() for one in path.values()
+    }
+    for verb in VERBS.values():
+        if verb.route is None:
+            continue
+        responses = described[verb.route.name]["responses"]
+        assert "`key-unavailable`" in responses["503"]["description"]
+        assert "`malformed-call`" in responses["400"]["description"]
+        shared = "`store-not-shared`" in responses.get("409", {"description": ""})["description"]
+        assert shared == bool(verb.shared)
 
 
 async def test_it_is_served(ours: Open) -> None:

@@ -14,9 +14,8 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from tests.keys.builders import Time, seal_need
+from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
 from tests.keys.participants.builders import a_public_key
 
@@ -89,7 +88,7 @@ async def test_a_rotation_of_another_process_begins_a_new_key(fleet: Fleet) -> N
     wider = ["bob", "eve"]
     who = one if one.store.shared else two  # what is not shared, nobody else can rotate
     for _ in range(2):
-        await SessionOperations(who.sessions, lambda *_: None).run(SessionCall("rotate", SCOPE))
+        await Desk(who.sessions).run("rotate", SCOPE)
         await heard(two)
         # Not even for a larger circle does the old key go on.
         after = await two.session("alice", wider)
@@ -104,8 +103,8 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     sealed, elsewhere = [await two.seal(b"hello", "alice", ["bob"], one) for one in ("c1", "c2")]
     durable = (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE]
     assert await one.open_for("bob", sealed) == b"hello"
-    desk = SessionOperations(two.sessions, lambda *_: None)
-    answer = await desk.run(SessionCall("erase", SCOPE, int(two.time()) + 1))
+    desk = Desk(two.sessions)
+    answer = await desk.run("erase", SCOPE)
     assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
     await heard(one)
     with pytest.raises(OpenFailed, match="no-package"):
@@ -119,14 +118,14 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     assert [one["sid"] for one in said["sids"]] == list(answer.erased)
     assert "durable session keys" in said["not_covered"][0]
     with pytest.raises(NotErasable):
-        await desk.run(SessionCall("erase", Scope("clinic", "c3"), int(two.time()) + 1))
+        await desk.run("erase", Scope("clinic", "c3"))
 
 
 async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet: Fleet) -> None:
     """A recipient more would else make a process issue the package of its key again."""
     one, two = fleet
     sealed = await two.seal(b"hello", "alice", ["bob"])
-    await SessionOperations(one.sessions, lambda *_: None).run(SessionCall("erase", SCOPE, 0))
+    await Desk(one.sessions).run("erase", SCOPE)
     both = await two.seal(b"hello", "alice", ["bob", "eve"])
     if two.store.shared:  # two processes with one memory there are in tests alone
         assert decode(both).key_id != decode(sealed).key_id

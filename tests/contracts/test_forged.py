@@ -14,14 +14,13 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.end_to_end import package_records, rotation_marker
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
 from proxy.keys.stores import HeldRecords, MemoryStore, records
 from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
+from tests.keys.desk import Desk
 from tests.redis.server import Server
 
 from .conftest import Subject, redis
@@ -123,9 +122,9 @@ async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
     world = a_world(keyring=KEYRING, store=Rival(WALL), time=WALL)  # type: ignore[arg-type]  # any clock
     assert not await session_control.revoke(world.sessions, SCOPE, int(WALL()))
     assert world.notices[-1] == "revocation-not-kept"
-    desk = SessionOperations(world.sessions, lambda *_: None)
+    desk = Desk(world.sessions)
     world.store.shared = True  # type: ignore[misc]  # as a store of many processes is
-    answer = await desk.run(SessionCall("revoke", SCOPE, int(WALL())))
+    answer = await desk.run("revoke", SCOPE, int(WALL()))
     assert (answer.store, answer.open) == (False, ("others-not-told",))
 
 
@@ -222,11 +221,11 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
 
 async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(subject: Subject) -> None:
     one = a_process(subject)
-    desk, now = SessionOperations(one.sessions, lambda *_: None), int(WALL())
-    answer = await desk.run(SessionCall("revoke", SCOPE, now))
+    desk, now = Desk(one.sessions), int(WALL())
+    answer = await desk.run("revoke", SCOPE, now)
     assert answer.unknown is True
     assert answer.not_before == now
-    assert (await desk.run(SessionCall("revoke", SCOPE, now))).unknown is None
+    assert (await desk.run("revoke", SCOPE, now)).unknown is None
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
@@ -235,13 +234,13 @@ async def test_a_scope_that_another_process_sealed_for_is_known(
 ) -> None:
     one, other = a_process(subject, mode), a_process(subject, mode)
     await a_token(other)
-    desk = SessionOperations(one.sessions, lambda *_: None)
-    assert (await desk.run(SessionCall("rotate", OTHER))).unknown is True
-    assert (await desk.run(SessionCall("rotate", OTHER))).unknown is None
-    assert (await desk.run(SessionCall("revoke", SCOPE, 5))).unknown is None
+    desk = Desk(one.sessions)
+    assert (await desk.run("rotate", OTHER)).unknown is True
+    assert (await desk.run("rotate", OTHER)).unknown is None
+    assert (await desk.run("revoke", SCOPE, 5)).unknown is None
     if mode == "ephemeral":
-        assert (await desk.run(SessionCall("erase", SCOPE, 5))).unknown is None
-        assert (await desk.run(SessionCall("erase", Scope("x", "y"), 5))).unknown is True
+        assert (await desk.run("erase", SCOPE)).unknown is None
+        assert (await desk.run("erase", Scope("x", "y"))).unknown is True
 
 
 async def test_a_forged_session_makes_no_scope_known(subject: Subject) -> None:
@@ -254,7 +253,5 @@ async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:
     world = a_world(store=BrokenStore(shared=True))
     with pytest.raises(KeyUnavailable):
         await session_control.known(world.sessions, SCOPE)
-    answer = await SessionOperations(world.sessions, lambda *_: None).run(
-        SessionCall("revoke", SCOPE, 5)
-    )
+    answer = await Desk(world.sessions).run("revoke", SCOPE, 5)
     assert (answer.unknown, answer.store) == (None, False)

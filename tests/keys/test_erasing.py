@@ -12,10 +12,9 @@ from proxy.core.crypto.context import Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
+from tests.keys.desk import Desk
 
 from .builders import CONTEXT, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need
 
@@ -36,12 +35,8 @@ async def store(
     await opened.close()
 
 
-def a_desk(world: World) -> SessionOperations:
-    return SessionOperations(world.sessions, lambda *_: None)
-
-
-def a_call(world: World, *, keep: bool = True) -> SessionCall:
-    return SessionCall("erase", SCOPE, int(world.time()) + 1, keep)
+def a_desk(world: World) -> Desk:
+    return Desk(world.sessions)
 
 
 async def sealed(world: World, scope: Scope = SCOPE) -> bytes:
@@ -61,7 +56,7 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
     first, other = await sealed(world), await sealed(world, OTHER)
     await session_control.rotate(world.sessions, SCOPE)
     assert await opens(world, first)
-    answer = await a_desk(world).run(a_call(world))
+    answer = await a_desk(world).run("erase", SCOPE)
     assert len(answer.erased or ()) == 2
     assert not await opens(world, first)
     assert await opens(world, other, OTHER)
@@ -87,7 +82,7 @@ async def test_another_process_lets_go_as_soon_as_it_hears() -> None:
     await sealed(other, OTHER)
     assert await opens(other, text)
     await sealed(other)
-    await a_desk(one).run(a_call(one))
+    await a_desk(one).run("erase", SCOPE)
     assert SCOPE not in [scope for scope, _ in other.sessions._ephemeral._known._entries]
     assert other.sessions.sealing.get(SCOPE) is None
     assert other.sessions.sealing.get(OTHER) is not None
@@ -100,7 +95,7 @@ async def test_a_worker_lets_go_when_it_is_told() -> None:
     other = one.another_process()
     text = await sealed(one)
     assert await opens(other, text)
-    await a_desk(other).run(a_call(other, keep=False))
+    await a_desk(other).run("erase", SCOPE, after=int(other.time()) + 1)
     assert len(other.sessions._ephemeral) == 0
     assert not await opens(other, text)
 
@@ -111,7 +106,7 @@ async def test_a_copy_that_comes_back_is_refused(tmp_path: Path) -> None:
     world = a_world(store=shared, time=time, mode="ephemeral")
     text = await sealed(world)
     backup = {name: dict(keys) for name, keys in shared._keys.items()}
-    await a_desk(world).run(a_call(world))
+    await a_desk(world).run("erase", SCOPE)
     shared._keys.update(backup)
     assert not await opens(world, text)
     assert not await opens(world.another_process(), text)
@@ -131,7 +126,7 @@ async def test_the_bytes_of_a_key_are_gone_from_the_file(tmp_path: Path) -> None
     (record,) = [v for k, v in (await store.dump()).items() if k.startswith(f"{name}:k:")]
     wrapped = record[-92:-32]
     assert holding(tmp_path, wrapped)
-    await a_desk(world).run(a_call(world))
+    await a_desk(world).run("erase", SCOPE)
     assert not holding(tmp_path, wrapped)
     await store.close()
 
@@ -140,14 +135,14 @@ async def test_durable_sessions_cannot_be_erased() -> None:
     world = a_world()
     text = await sealed(world)
     with pytest.raises(NotErasable):
-        await a_desk(world).run(a_call(world))
+        await a_desk(world).run("erase", SCOPE)
     assert await opens(world, text)
 
 
 async def test_without_an_answer_of_the_store_there_is_no_receipt() -> None:
     world = a_world(store=BrokenStore(shared=True), mode="ephemeral")
     with pytest.raises(KeyUnavailable):
-        await a_desk(world).run(a_call(world))
+        await a_desk(world).run("erase", SCOPE)
 
 
 async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
@@ -156,7 +151,7 @@ async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
 
     world = a_world(mode="ephemeral")
     await sealed(world)
-    answer = await SessionOperations(world.sessions, refuse).run(a_call(world))
+    answer = await Desk(world.sessions, refuse).run("erase", SCOPE)
     found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)

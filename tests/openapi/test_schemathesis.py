@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.participants.key_generation import SECONDS
+from proxy.keys.participants.limits import PAIR_SECONDS
 
 from .rig import ALL, admin
 
@@ -28,7 +28,7 @@ _OPTIONS = (
     # Less than a caller may; above it, everything would be 429.
     *("--rate-limit", "45/s", "--warnings", "off"),
     # A key pair is made with a low priority, and has 60 s: on a busy machine it takes above 10.
-    *("--request-timeout", str(SECONDS + 10)),
+    *("--request-timeout", str(PAIR_SECONDS + 10)),
 )
 
 _CONFIGURATION = """\

@@ -16,11 +16,10 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store
 from proxy.keys.stores.redis import client
+from tests.keys.desk import Desk
 
 from .worker import PATIENCE_SECONDS, the_keyring
 
@@ -57,9 +56,7 @@ async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
 async def _revoke(sessions: Sessions, scope: Scope) -> str:
     """Revoke all sessions of now; return where that is kept, or why it was refused."""
     try:
-        result = await SessionOperations(sessions, lambda *_: None).run(
-            SessionCall("revoke", scope)
-        )
+        result = await Desk(sessions).run("revoke", scope)
     except OperatorError as error:
         return error.reason
     return "store" if result.store else "process"

@@ -23,11 +23,10 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode
 from tests.keys.builders import Time
+from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import Process, a_held_key
 from tests.servers import free_port
 
@@ -225,9 +224,7 @@ async def test_a_revocation_binds_the_sessions_that_a_pod_made_without_redis(
         text = pod.ask("c1").encode()
     async with a_process(server, settings=PATIENT) as (sessions, *_):
         assert await opened(sessions, text, scope) == b"canary"
-        answer = await SessionOperations(sessions, lambda *_: None).run(
-            SessionCall("revoke", scope)
-        )
+        answer = await Desk(sessions).run("revoke", scope)
         assert answer.store
         assert await opened(sessions, text, scope) is None
         after = await sealed(sessions, scope)

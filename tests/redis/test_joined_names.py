@@ -13,13 +13,12 @@ from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.operations import values
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.sessions.settings import SessionMode
 from proxy.keys.stores.redis.store import RedisStore
 from tests.keys.builders import a_keyring
+from tests.keys.desk import Desk
 from tests.redis.server import Server, needs_redis
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
@@ -59,8 +58,8 @@ async def test_a_list_and_the_text_that_reads_like_one_have_records_of_their_own
             assert [await opens(one, LIST, token) for token in (joined, text)] == [True, False]
             assert [await opens(one, TEXT, token) for token in (joined, text)] == [False, True]
 
-        desk = SessionOperations(held, lambda *_: None)
-        answer = await desk.run(SessionCall("revoke", LIST.scope))
+        desk = Desk(held)
+        answer = await desk.run("revoke", LIST.scope)
         assert answer.store
         for one in (held, sessions(stores, server, keyring, mode)):
             assert not await opens(one, LIST, joined)

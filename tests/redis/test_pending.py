@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.pending_revocations import (
     SUFFIX,
@@ -24,6 +22,7 @@ from proxy.keys.sessions.pending_revocations import (
 )
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import open_store
+from tests.keys.desk import Desk
 from tests.scenarios.rig import command, environment
 from tests.servers import child
 
@@ -231,11 +230,11 @@ async def test_without_a_file_it_is_retried_and_said_to_be_lost_with_the_process
     assert len(nowhere) == 2
     async with a_process(server, settings=PATIENT) as (sessions, *_):
         pending = PendingRevocations(sessions, nowhere)
-        desk = SessionOperations(sessions, lambda *_: None, pending)
+        desk = Desk(sessions, pending=pending)
         text = await sealed(sessions)
         server.kill()
-        answer = await desk.run(SessionCall("revoke", SCOPE))
-        assert (answer.store, answer.kept, answer.reaches_others) == (False, False, True)
+        answer = await desk.run("revoke", SCOPE)
+        assert (answer.store, answer.kept, desk.failed) == (False, False, "")
         assert answer.open == ("not-stored-yet",)  # the keyring has it
         server.start()
         await asyncio.sleep(1.1)  # the circuit breaker rests
@@ -274,9 +273,9 @@ async def test_a_time_of_a_clock_that_is_off_is_corrected_once_redis_tells_its_o
     pending = PendingRevocations(
         sessions, [tmp_path / "pending"], keep=lambda *one: kept.append(one)
     )
-    desk = SessionOperations(sessions, lambda *_: None, pending)
+    desk = Desk(sessions, pending=pending)
     before = int(time.time())
-    answer = await desk.run(SessionCall("revoke", SCOPE))
+    answer = await desk.run("revoke", SCOPE)
     after = int(time.time())
     assert (answer.store, answer.kept) == (False, True)
     server.start()
@@ -308,13 +307,13 @@ async def test_revocations_under_spoilt_replies_are_all_stored(
             a_process(server, settings=PATIENT) as (other, *_rest),
         ):
             pending = PendingRevocations(sessions, [tmp_path / "pending"])
-            desk = SessionOperations(sessions, lambda *_: None, pending)
+            desk = Desk(sessions, pending=pending)
             await sealed(sessions)
             proxy.share = 0.5
             scopes = [Scope("t", f"c{number}") for number in range(20)]
             texts = [await sealed(other, scope) for scope in scopes]
             for scope in scopes:
-                answer = await desk.run(SessionCall("revoke", scope))
+                answer = await desk.run("revoke", scope)
                 assert answer.store or answer.kept
             proxy.share = 0.0
             await asyncio.sleep(1.1)

@@ -22,13 +22,12 @@ from proxy.config.settings import (
 from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import FoundRecords, HeldRecords, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.guarded import GuardedStore
 from proxy.keys.stores.redis import check, client
 from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
+from tests.keys.desk import Desk
 
 from .lying import Liar, lying, marked
 
@@ -278,9 +277,7 @@ async def test_no_message_fails_otherwise_than_by_a_missing_key(
                 assert await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8), "k1")), name
             if name == "clock alone":  # what Redis says of a revocation of a time to come
                 continue
-            answer = await SessionOperations(world.sessions, lambda *_: None).run(
-                SessionCall("revoke", SCOPE, 5)
-            )
+            answer = await Desk(world.sessions).run("revoke", SCOPE, 5)
             assert answer.store is False, name
 
 

@@ -24,7 +24,7 @@ from aiohttp.web_request import BaseRequest, Request
 from aiohttp.web_response import Response, StreamResponse
 
 from ...config.settings import Address, AdminScope, TcpAddress
-from ...core.errors import KeyUnavailable, OperatorError, SealyardError, WorkerGone
+from ...core.errors import SealyardError
 from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
@@ -199,8 +199,8 @@ class Guard:
             large = isinstance(error, HTTPRequestEntityTooLarge)
             return problem.answer(problem.TOO_LARGE if large else problem.NOT_FOUND)
         except Exception as error:  # noqa: BLE001 - it is answered as all else
-            known = _known(error)
-            return self._failed(error) if known is None else problem.answer(known)
+            known = problem.refused(error)
+            return self._failed(error) if known is None else known.answer()
 
     def _failed(self, error: BaseException | None) -> Response:
         self._reporter.report(
@@ -247,17 +247,6 @@ def _signed(response: StreamResponse, request_id: str) -> StreamResponse:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Sealyard-Request-Id"] = request_id
     return response
-
-
-def _known(error: Exception) -> AdminError | None:
-    """Return what workers and stores may raise in every operation, as an error of the API."""
-    if isinstance(error, WorkerGone):
-        return problem.WORKER_GONE
-    if isinstance(error, KeyUnavailable):
-        return problem.KEY_UNAVAILABLE
-    if isinstance(error, OperatorError) and error.reason == problem.NO_COMMON_STORE.code:
-        return problem.NO_COMMON_STORE
-    return None
 
 
 def _too_many(response: StreamResponse) -> bool:

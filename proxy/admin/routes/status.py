@@ -8,50 +8,49 @@ from typing import Any, Final
 from aiohttp.web_request import Request
 from aiohttp.web_response import Response
 
+from ...keys.operations import schemas
+from ...keys.operations.schemas import FLAG, TEXT, Schema
 from ...telemetry.metrics import table
 from ...telemetry.metrics.metric import Metric
-from .. import schemas
-from ..operation import Endpoint, Operation, Schema, Success, json_answer
+from ..operation import Endpoint, Operation, Success, json_answer
 from ..service import AdminService
 
-_TEXT: Final[Schema] = {"type": "string"}
 _NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
-_FLAG: Final[Schema] = {"type": "boolean"}
 _REFUSAL: Final[Mapping[str, Schema]] = {
-    "direction": _TEXT,
-    "reason": _TEXT,
-    "client_name": _TEXT,
+    "direction": TEXT,
+    "reason": TEXT,
+    "client_name": TEXT,
     "messages": _NUMBER,
     "last": _NUMBER,
 }
 _RULE: Final[Mapping[str, Schema]] = {
-    "listener": _TEXT,
-    "rule": _TEXT,
+    "listener": TEXT,
+    "rule": TEXT,
     "mode": {"enum": ["observe", "permissive", "enforce"]},
     "until": schemas.nullable({"type": "number"}),
-    "opens": _FLAG,
-    "fingerprint": _TEXT,
+    "opens": FLAG,
+    "fingerprint": TEXT,
     "since": _NUMBER,
-    "seen": _FLAG,
+    "seen": FLAG,
     "last": _NUMBER,
     "messages": _NUMBER,
     "refused": _NUMBER,
     "plain": _NUMBER,
-    "would_refuse": schemas.many(schemas.record(_REFUSAL, _REFUSAL)),
+    "would_refuse": schemas.many(schemas.record(_REFUSAL)),
 }
 _STEPS: Final[Mapping[str, Schema]] = {
     "at": _NUMBER,
     "counted_since": _NUMBER,
-    "kept": _FLAG,
-    "overflown": _FLAG,
-    "rules": schemas.many(schemas.record(_RULE, _RULE)),
+    "kept": FLAG,
+    "overflown": FLAG,
+    "rules": schemas.many(schemas.record(_RULE)),
 }
 
 
 def _counted(metric: Metric) -> dict[str, Any]:
     """Return the schema of the samples of a metric: its labels, and a number."""
-    members = {**dict.fromkeys(metric.labels, _TEXT), "number": _NUMBER}
-    return schemas.many(schemas.record(members, members))
+    members = {**dict.fromkeys(metric.labels, TEXT), "number": _NUMBER}
+    return schemas.many(schemas.record(members))
 
 
 _LEAKS: Final[Mapping[str, Schema]] = {
@@ -84,7 +83,7 @@ STEPS: Final = Operation(
             " are `kept` in `admin.ladder_file`. `rule` is empty for requests that some rule in"
             " mode `observe` would refuse for their path or method. `overflown`: there are more"
             " kinds of refusals than can be counted.",
-            schemas.record(_STEPS, _STEPS),
+            schemas.record(_STEPS),
         ),
     ),
 )
@@ -100,7 +99,7 @@ LEAKS: Final = Operation(
             " `sealyard_trial_values_total`, `sealyard_uncovered_messages_total` and"
             " `sealyard_sensitive_members_total`. The last is null unless some listener has"
             " `find_sensitive`.",
-            schemas.record(_LEAKS, _LEAKS),
+            schemas.record(_LEAKS),
         ),
     ),
 )

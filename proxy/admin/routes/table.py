@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -15,19 +13,17 @@ from aiohttp.web_request import Request
 from aiohttp.web_response import Response
 
 from ... import __version__
-from ...telemetry.metrics.metric import OPENMETRICS, TEXT
+from ...keys.operations import schemas
+from ...keys.operations.schemas import TEXT
+from ...keys.operations.verbs import VERBS
+from ...telemetry.metrics import metric
 from ...telemetry.metrics.samples import Check
-from .. import problem, schemas
+from .. import problem
 from ..operation import Endpoint, Operation, Parameter, Success, json_answer
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
-from .packages import PackageRoutes
-from .participants import ParticipantRoutes
-from .sessions import SessionRoutes
 from .status import StatusRoutes
-from .values import ValueRoutes
-
-_TEXT: Final = {"type": "string"}
+from .verbs import endpoints
 
 LIVEZ: Final = Operation(
     "livez",
@@ -36,10 +32,10 @@ LIVEZ: Final = Operation(
     "read",
     "Liveness: the event loops that carry the traffic are running.",
     (
-        Success("They are running.", _TEXT, media_type="text/plain"),
+        Success("They are running.", TEXT, media_type="text/plain"),
         Success(
             "One has shown no sign of life for `health.stalled_after`.",
-            _TEXT,
+            TEXT,
             status=503,
             media_type="text/plain",
         ),
@@ -52,12 +48,12 @@ READYZ: Final = Operation(
     "read",
     "Readiness: the process accepts traffic.",
     (
-        Success("Ready.", _TEXT, media_type="text/plain"),
-        Success("Not ready.", _TEXT, status=503, media_type="text/plain"),
+        Success("Ready.", TEXT, media_type="text/plain"),
+        Success("Not ready.", TEXT, status=503, media_type="text/plain"),
     ),
     parameters=(
         Parameter(
-            "verbose", "query", "List every check; the value is ignored.", _TEXT, required=False
+            "verbose", "query", "List every check; the value is ignored.", TEXT, required=False
         ),
     ),
 )
@@ -70,9 +66,9 @@ METRICS: Final = Operation(
     (
         Success(
             "The Prometheus text format, or OpenMetrics.",
-            _TEXT,
-            media_type=TEXT,
-            other_types=(OPENMETRICS,),
+            TEXT,
+            media_type=metric.TEXT,
+            other_types=(metric.OPENMETRICS,),
         ),
     ),
 )
@@ -90,8 +86,7 @@ RELOAD: Final = Operation(
                     "reloaded": {"const": True},
                     "sha256": {"type": "string"},
                     "swap_ms": {"type": "number"},
-                },
-                ("reloaded", "sha256", "swap_ms"),
+                }
             ),
         ),
     ),
@@ -156,11 +151,10 @@ class HealthRoutes:
 
 
 class Routes:
-    """Serves one service. A family of operations is one file, and one line in `admin`."""
+    """Serves one service."""
 
-    def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, service: AdminService) -> None:
         self._service = service
-        self._clock = clock
 
     def admin(self) -> list[Endpoint]:
         """Return all endpoints that are always served."""
@@ -170,10 +164,7 @@ class Routes:
             *StatusRoutes(self._service).all(),
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
-            *SessionRoutes(self._service).all(),
-            *ParticipantRoutes(self._service, self._clock).all(),
-            *PackageRoutes(self._service).all(),
-            *ValueRoutes(self._service).all(),
+            *endpoints(self._service),
         ]
 
     async def _reload(self, _: Request) -> Response:
@@ -196,11 +187,14 @@ class Routes:
 @cache
 def api() -> dict[str, Any]:
     """Return the OpenAPI document of all operations; it needs no service."""
-    from ..openapi import document  # noqa: PLC0415 - for those who ask
+    from ..openapi import described, document  # noqa: PLC0415 - for those who ask
     from .follow import FOLLOW  # noqa: PLC0415 - it may be off
     from .page import page  # noqa: PLC0415 - it may be off
 
-    always = [one.operation for one in Routes(cast("AdminService", None)).admin()]
+    routes = ((one, one.route) for one in VERBS.values())
+    verbs = {route.name: described(one, route) for one, route in routes if route is not None}
+    served = (one.operation for one in Routes(cast("AdminService", None)).admin())
+    always = [verbs.get(one.name, one) for one in served]
     # The configuration decides whether these are served.
     optional = [FOLLOW, *(one.operation for one in page())]
     maybe_absent = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in optional]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 from collections.abc import AsyncGenerator
@@ -27,6 +28,10 @@ _STATUSES: Final = {
     403: "this token lacks the permission `read`; give --token-file of another",
     429: "too many requests; try again later",
 }
+_NO_JSON: Final = (
+    "the answer is not a JSON object, as Sealyard gives it: check which program listens there, and"
+    " which address `admin.listen` names"
+)
 _ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not this process
 
 token_file_option = click.option(
@@ -94,19 +99,25 @@ class AdminListener:
     def asked(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path; raise as `get` does. No event loop may be running.
 
-        Raises Failure also where the answer takes longer than `ANSWER_SECONDS`.
+        Raises Failure also where the answer takes longer than `ANSWER_SECONDS`, or is no such
+        object.
         """
 
-        async def ask() -> dict[str, Any]:
+        async def ask() -> bytes:
             async with asyncio.timeout(ANSWER_SECONDS), self.get(path) as answer:
-                told: dict[str, Any] = await answer.json()
-                return told
+                return await answer.read()
 
         try:
-            return asyncio.run(ask())
+            told = json.loads(asyncio.run(ask()))
         except TimeoutError:
             reason = f"no response within {ANSWER_SECONDS:g} s"
-            raise console.Failure(f"{self._admin.listen}: {reason}", console.ENVIRONMENT) from None
+        except (ValueError, RecursionError):
+            reason = _NO_JSON
+        else:
+            if isinstance(told, dict):
+                return told
+            reason = _NO_JSON
+        raise console.Failure(f"{self._admin.listen}: {reason}", console.ENVIRONMENT)
 
 
 def _token(admin: AdminSettings, file: Path | None) -> str:

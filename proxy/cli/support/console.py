@@ -21,6 +21,7 @@ from ...core.errors import (
     InternalError,
     InvalidExpression,
     KeyUnavailable,
+    NotErasable,
     OperatorError,
     SealyardError,
 )
@@ -60,6 +61,8 @@ def exit_code(error: SealyardError) -> int:
     """Return 2 for a wrong argument, 3 for files and the machine, 1 for a negative result."""
     if isinstance(error, InvalidExpression):
         return USAGE
+    if isinstance(error, NotErasable):
+        return NEGATIVE
     if isinstance(error, OperatorError | KeyUnavailable | InternalError):
         return ENVIRONMENT
     return NEGATIVE

@@ -1,8 +1,7 @@
-"""Sessions and participants in the store that running processes share."""
+"""Where commands do verbs: at the store that running processes share."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -11,21 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...config.settings import KeySettings, SecretReference
-from ...core.errors import ParticipantError
+from ...config.settings import KeySettings
+from ...keys.end_to_end.package_store import PackageStore
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.roots import PassphraseRoot, Roots
-from ...keys.participants import private_key, public_key
-from ...keys.participants.calls import Use
-from ...keys.participants.participant import Participant, ParticipantKey, sign_prekey
-from ...keys.participants.pins import PinBook, Pins
+from ...keys.keyring.roots import Roots
+from ...keys.operations.keyring_revocations import KeyringRevocations
+from ...keys.operations.values import ValueOperations
+from ...keys.operations.verb import At
+from ...keys.participants import private_key
+from ...keys.participants.pins import PinBook
 from ...keys.participants.private_key import Opener
-from ...keys.participants.public_key import Kind
-from ...keys.participants.registry import Change, Participants
+from ...keys.participants.public_key import Kind, PublicKey
+from ...keys.participants.registry import Participants
+from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
-from . import console
-from .console import parse_time
 from .keyring_options import KeyringPlace
 
 _PATIENCE_SECONDS: Final = 2.0
@@ -43,6 +42,33 @@ class AtStore:
     def reason(self) -> str:
         """Why the store failed."""
         return ", ".join(dict.fromkeys(self.notices)) or "store-failed"
+
+    def here(self, place: KeyringPlace, keys: KeySettings) -> At:
+        """Return where verbs act: this process, and the audit log of `place`."""
+        held = self.sessions
+
+        async def write_down(event: str, **values: str | int) -> None:
+            place.write_down(held.keyring, event, **values)
+
+        async def participants() -> tuple[Participants, PinBook]:
+            pins = PinBook(held.store, held.keyring, keys.pins.listed)
+            return Participants(held.store, held.keyring), pins
+
+        async def make(kind: Kind, opener: Opener) -> tuple[PublicKey, str]:
+            return private_key.generate(kind, opener)
+
+        return At(
+            held,
+            keys,
+            write_down=write_down,
+            keep=KeyringRevocations(place.path, place.roots, place.audit).revoke,
+            pending=PendingRevocations(held, files(place.path, place.audit.path)),
+            participants=participants,
+            packages=PackageStore(held, clock=time.time, notice=self.notices.append).packages,
+            make=make,
+            values=ValueOperations(held),
+            clock=time.time,
+        )
 
 
 class KeyringAt(NamedTuple):
@@ -79,182 +105,3 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
         yield AtStore(sessions, notices)
     finally:
         await store.close()
-
-
-_NO_STORE: Final = "keys.store is memory, which ends with its process; use sqlite: or redis:"
-_JWK_BYTES: Final = 8192
-
-
-def new_key(  # noqa: PLR0913 - each is one option
-    place: KeyringPlace,
-    *,
-    device: str,
-    use: Use,
-    x25519: bool,
-    x_wing: bool,
-    ps256: bool,
-    jwk: Path | None,
-    expires: str | None,
-    under: str,
-    private_passphrase_env: str,
-    private_passphrase_file: Path | None,
-) -> ParticipantKey:
-    """Return the key that a command's options describe: generated here, or read from a file.
-
-    An RSA key pair takes seconds. Raises ParticipantError for a key that does not fit.
-    """
-    ends = 0 if expires is None else parse_time(expires)
-    if jwk is not None:
-        return ParticipantKey(_public_key(jwk, use), device, int(time.time()), expires=ends)
-    opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
-    public, sealed = private_key.generate(
-        _kind(use, x25519=x25519, x_wing=x_wing, ps256=ps256), opener
-    )
-    return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
-
-
-def opener_of(place: KeyringPlace, under: str, env: str, file: Path | None) -> Opener:
-    """Return what private keys are encrypted under: the keyring, or a passphrase."""
-    if under == "keyring":
-        keyring = open_keyring(place.path, place.roots)
-        return private_key.keyring_opener(keyring)
-    reference = SecretReference(file=file, env=None if file else env)
-    return PassphraseRoot(reference, os.environ).fetch()
-
-
-def new_prekey(  # noqa: PLR0913 - each is one option
-    place: KeyringPlace, participant: str, *, device: str, ttl: int, grace: int, opener: Opener
-) -> ParticipantKey:
-    """Return a new prekey, signed by the participant's active signing key.
-
-    Raises ParticipantError if there is no such key or `opener` does not open it.
-    """
-    now = int(time.time())
-    signing = [
-        one
-        for one in find(place, participant).keys
-        if one.public.use == "sig" and one.seals(now) and one.private
-    ]
-    if not signing:
-        raise ParticipantError(
-            "the participant has no active signing key here: add one with --use sig"
-        )
-    signer = signing[-1]
-    private = private_key.unseal(signer.private, opener, signer.public)
-    public, sealed = private_key.generate("X25519", opener)
-    expires = now + ttl
-    signed = sign_prekey(
-        public, device=device, expires=expires, private=private, signer=signer.public
-    )
-    return ParticipantKey(
-        public, device, now, private=sealed, expires=expires, prekey=signed, lingers=grace
-    )
-
-
-def find(place: KeyringPlace, participant: str) -> Participant:
-    """Return the participant; raise ParticipantError if the store fails."""
-    return look(place, participant)[0]
-
-
-def look(place: KeyringPlace, participant: str) -> tuple[Participant, Pins]:
-    """Return the participant and which keys are accepted; raise as `find` does."""
-
-    async def work() -> tuple[Participant, Pins]:
-        async with _participants(place) as held:
-            found = await held.find(participant)
-            return found, await _book(place, held).find(held.name(participant))
-
-    return asyncio.run(work())
-
-
-def accept(place: KeyringPlace, participant: str, kid: str) -> None:
-    """Accept a key of the participant; the audit log records it first.
-
-    Raises ParticipantError, with nothing changed and nothing recorded, for a key that cannot be.
-    """
-
-    async def work() -> None:
-        async with _participants(place) as held:
-            key, name = (await held.find(participant)).find(kid), held.name(participant)
-            book = _book(place, held)
-            book.require_acceptable(name, key, time.time())
-            _record(place, held, "participants.accept", participant, kid)
-            await book.accept(name, key)
-
-    asyncio.run(work())
-
-
-def change(place: KeyringPlace, event: str, participant: str, kid: str, how: Change) -> Participant:
-    """Make a change and return the participant; the audit log records it first.
-
-    Raises ParticipantError, with nothing changed and nothing recorded, if it is refused.
-    """
-
-    async def work() -> Participant:
-        async with _participants(place) as held:
-            how(await held.find(participant))  # a refused change is not recorded
-            _record(place, held, event, participant, kid)
-            return await held.change(participant, how)
-
-    return asyncio.run(work())
-
-
-def hand_out(place: KeyringPlace, participant: str, kid: str) -> str:
-    """Return the encrypted private key; the audit log records it first."""
-
-    async def work() -> str:
-        async with _participants(place) as held:
-            sealed = (await held.find(participant)).find(kid).private
-            if not sealed:
-                raise console.Failure(
-                    "only the public part of this key is stored here", console.NEGATIVE
-                )
-            _record(place, held, "participants.private", participant, kid)
-            return sealed
-
-    return asyncio.run(work())
-
-
-def _record(
-    place: KeyringPlace, held: Participants, event: str, participant: str, kid: str
-) -> None:
-    name = held.name(participant)
-    place.write_down(held.keyring, event, participant=name, kid=kid)
-
-
-def _book(place: KeyringPlace, held: Participants) -> PinBook:
-    return PinBook(held.store, held.keyring, place.keys().pins.listed)
-
-
-def _kind(use: Use, *, x25519: bool, x_wing: bool, ps256: bool) -> Kind:
-    if x25519 and x_wing:
-        raise ParticipantError("give --x25519 or --x-wing, not both: X-Wing includes X25519")
-    if use == "sig":
-        if x25519 or x_wing:
-            raise ParticipantError("X25519 and X-Wing cannot sign: omit --x25519 and --x-wing")
-        return "RSA-PSS" if ps256 else "Ed25519"
-    if ps256:
-        raise ParticipantError("PS256 is for signing: give --use sig")
-    if x_wing:
-        return "X-Wing"
-    return "X25519" if x25519 else "RSA"
-
-
-def _public_key(file: Path, use: Use) -> public_key.PublicKey:
-    with file.open("rb") as opened:
-        text = opened.read(_JWK_BYTES + 1)
-    if len(text) > _JWK_BYTES:
-        raise ParticipantError(f"{file}: longer than {_JWK_BYTES} bytes")
-    key = public_key.parse(text, use)
-    if key.use != use:
-        raise ParticipantError(f"this key is for --use {key.use}")
-    return key
-
-
-@asynccontextmanager
-async def _participants(place: KeyringPlace) -> AsyncIterator[Participants]:
-    keys = place.keys()
-    if keys.store.address == "memory":
-        raise console.Failure(_NO_STORE, console.NEGATIVE)
-    async with at_store(place, keys) as at:
-        yield Participants(at.sessions.store, at.sessions.keyring)

@@ -18,7 +18,7 @@ from .. import private_file
 from ..keyring.roots import PassphraseRoot
 from ..lru_map import BoundedMap
 from ..participants import private_key
-from ..participants.calls import Use
+from ..participants.limits import Use
 from ..participants.package import Identity
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.private_key import Opener

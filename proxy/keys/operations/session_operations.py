@@ -1,16 +1,18 @@
-"""What operators do with the sessions of one scope: show, create, rotate, revoke, erase.
+"""What the verbs about sessions do: show, create, rotate, revoke, erase, and find packages.
 
 This process refuses revoked sessions at once; those that share the store do so as soon as they are
 notified or ask again. A revocation is permanent once it is in the keyring: one that is only in a
-store is lost with it.
+store is lost with it. Each function raises KeyUnavailable where an ephemeral session cannot be
+agreed on or erased, or the audit log blocks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
@@ -19,169 +21,232 @@ from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ..end_to_end import rotation_marker
 from ..end_to_end.package_store import PackageStore
 from ..sessions import session_control
-from ..sessions.pending_revocations import PendingRevocations
-from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
 from ..stores import erased
 from . import erase_receipt
-from .session_calls import SessionCall, SessionFacts, SessionResult, StillOpen
-
-Keep = Callable[[str, int], None]
-"""Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
-since 1970) are revoked. It blocks; raises SealyardError."""
-
-UNKNOWN: Final = (
-    "this scope is unknown: it has no current session and no revocation. If it is not the one you"
-    " meant, check the spelling of tenant and conversation"
-)
+from .session_verbs import StillOpen
+from .verb import At, Done
 
 
-class SessionOperations:
-    """Runs calls on the sessions of one process."""
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
-    def __init__(
-        self, sessions: Sessions, keep: Keep, pending: PendingRevocations | None = None
-    ) -> None:
-        """Take the sessions, and what writes a revocation into the keyring's file.
+    `agreed` is whether other processes use a new session too; None without a shared store. `store`
+    is whether the store holds a revocation, read back and verified; where it does not, `kept` is
+    whether a file holds it until it does. `durable` is whether the keyring holds it, and `problem`
+    why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
+    `unknown` is True where nothing was known of the scope. `erased` are the ids of session keys
+    that were destroyed, `receipt` the signed statement of it (a compact JWS), and `key` the public
+    JWK that verifies it.
+    """
 
-        `pending` keeps and retries what the store does not take.
-        """
-        self._sessions = sessions
-        self._keep = keep
-        self._pending = pending
+    scope: str
+    not_before: int
+    sessions: tuple[Mapping[str, Any], ...] = ()
+    agreed: bool | None = None
+    store: bool | None = None
+    durable: bool | None = None
+    problem: str = ""
+    open: tuple[StillOpen, ...] | None = None
+    others_within: float | None = None
+    unknown: bool | None = None
+    erased: tuple[str, ...] | None = None
+    receipt: str = ""
+    key: dict[str, str] | None = None
+    kept: bool | None = None
 
-    async def run(self, call: SessionCall) -> SessionResult:
-        """Run the call.
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The result as JSON, without what does not apply."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
 
-        Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
-        OperatorError for a revocation of a time in the future, NotErasable where there are durable
-        sessions and no key packages.
-        """
-        if call.action == "revoke":
-            return await self._revoke(call)
-        if call.action == "erase":
-            return await self._erase(call)
-        agreed: bool | None = None
-        unknown = await self._unknown(call.scope) if call.action == "rotate" else None
-        scope = call.scope
-        if call.action == "create":
-            await self._sessions.resolve(Needs({scope: 0}))
-        elif call.action == "rotate":
-            marked = await rotation_marker.put(self._sessions, scope)
-            rotated = await session_control.rotate(self._sessions, scope)
-            agreed = rotated.agreed and marked if self._sessions.store.shared else None
-        view = self._sessions.view(scope)
-        if call.action == "refresh":
-            self._sessions.announce(view.name)
-        return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
+    def done(self, *told: str, failed: str = "", **more: object) -> Done:
+        """Return it as what a verb has done; `told` names what the log is told of it."""
+        said = {name: getattr(self, name) for name in told}
+        return Done(self.answer, {**said, **more}, failed)
 
-    async def timed(self, call: SessionCall) -> SessionCall:
-        """Return a call that revokes with the time that it means, by the store's clock.
 
-        Raises OperatorError where our clock is too far from that one to revoke.
-        """
-        now = await session_control.latest(self._sessions, call.scope)
-        return replace(call, not_before=call.not_before or now)
+async def show(at: At, scope: Scope) -> Done:
+    """Return what this process has."""
+    return _seen(at, scope).done()
 
-    async def _unknown(self, scope: Scope) -> bool | None:
-        """Return True where nothing is known of a scope, here or in the store; else None."""
-        packages = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
-        try:
-            if await session_control.known(self._sessions, scope) or await packages.listed(scope):
-                return None
-        except KeyUnavailable:
+
+async def create(at: At, scope: Scope) -> Done:
+    """Begin a session unless there is one. One process does it for all that share the store."""
+    if at.after is not None and at.sessions.store.shared:
+        return SessionResult(_name(at, scope), 0).done()
+    await at.sessions.resolve(Needs({scope: 0}))
+    return _seen(at, scope).done()
+
+
+async def rotate(at: At, scope: Scope) -> Done:
+    """Begin another session; workers that share the store with the first ask the store again."""
+    sessions, name = at.sessions, _name(at, scope)
+    if at.after is not None and sessions.store.shared:
+        sessions.announce(name)
+        return SessionResult(name, 0, unknown=at.after.get("unknown")).done()
+    unknown = await _unknown(at, scope)
+    if at.after is None:
+        await at.write_down("sessions.rotate", scope=name)
+    marked = await rotation_marker.put(sessions, scope)
+    rotated = await session_control.rotate(sessions, scope)
+    agreed = rotated.agreed and marked if sessions.store.shared else None
+    return replace(_seen(at, scope), agreed=agreed, unknown=unknown).done()
+
+
+async def revoke(at: At, scope: Scope, not_before: int = 0) -> Done:
+    """Revoke what began before a time, by default now by the store's clock.
+
+    Raises OperatorError for a time in the future, or where our clock is too far from the store's.
+    """
+    result = await _revoke(at, scope, not_before)
+    # Of the other workers none keeps it: the first one did.
+    kept = at.after is not None or bool(result.store or result.durable or result.kept)
+    return result.done(
+        "scope",
+        "not_before",
+        "durable",
+        "store",
+        "kept",
+        "unknown",
+        failed="" if kept else "revocation-not-kept",
+        source="admin",
+    )
+
+
+async def erase(at: At, scope: Scope) -> Done:
+    """Destroy the keys and revoke them, since copies may come back: both, or an error.
+
+    Where sessions are durable, only keys in packages are destroyed. Nothing is revoked then, since
+    that would revoke the durable sessions too. Raises NotErasable where there are none.
+    """
+    if at.after is not None:
+        return await _erase_here(at, scope)
+    sessions = at.sessions
+    packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
+    listed = await packages.listed(scope)
+    if not sessions.ephemeral and not listed:
+        raise NotErasable
+    name = _name(at, scope)
+    await at.write_down("sessions.erase", scope=name)
+    revoked = SessionResult(name, 0, unknown=await _unknown(at, scope))
+    gone: tuple[str, ...] = ()
+    if sessions.ephemeral:
+        revoked = await _revoke(at, scope, 0)
+        gone = await session_control.erase(sessions, scope)
+    # Before and after: messages in between begin keys that are destroyed with the others.
+    _drop_packaged(at, scope)
+    try:
+        gone += await packages.erase(scope)
+    finally:  # what timed out may have been done all the same
+        _drop_packaged(at, scope)
+    # A process that has a key of such a package in memory begins another one.
+    await rotation_marker.put(sessions, scope)
+    await at.write_down("sessions.erased", scope=name, keys=len(gone))
+    result = replace(revoked, erased=gone, unknown=None if gone else revoked.unknown)
+    kind = at.keys.store.address.partition(":")[0]
+    return _with_receipt(at, scope, result).done(
+        "scope", keys=len(gone), store=kind, source="admin"
+    )
+
+
+async def package(at: At, scope: Scope, recipient: str, sid: str | None = None) -> Done:
+    """Return the key packages of a conversation for a participant, newest first."""
+    found = [one.facts() for one in await at.packages(scope, recipient)]
+    facts = [one for one in found if sid in {None, one["sid"]}]
+    if not facts:
+        return Done({"packages": []}, failed="no-package")
+    newest = facts[0]
+    headers = {"Sealyard-Sid": newest["sid"], "Sealyard-Signer": newest["kid"]}
+    body = json.dumps(newest["package"], separators=(",", ":"))
+    return Done({"packages": facts}, body=body, headers=headers)
+
+
+def _name(at: At, scope: Scope) -> str:
+    return at.sessions.view(scope).name
+
+
+def _seen(at: At, scope: Scope) -> SessionResult:
+    view = at.sessions.view(scope)
+    return SessionResult(view.name, view.not_before, _facts(view))
+
+
+async def _unknown(at: At, scope: Scope) -> bool | None:
+    """Return True where nothing is known of a scope, here or in the store; else None."""
+    sessions = at.sessions
+    packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
+    try:
+        if await session_control.known(sessions, scope) or await packages.listed(scope):
             return None
-        return True
+    except KeyUnavailable:
+        return None
+    return True
 
-    async def _revoke(self, call: SessionCall) -> SessionResult:
-        if call.keep:
-            call = await self.timed(call)
-        unknown = await self._unknown(call.scope)
-        if not call.keep:
-            session_control.refuse(self._sessions, call.scope, call.not_before)
-            view = self._sessions.view(call.scope)
-            return SessionResult(view.name, view.not_before, unknown=unknown)
-        name = self._sessions.view(call.scope).name
-        await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
-        timed = not self._sessions.clock.unknown
-        taken = await session_control.revoke(self._sessions, call.scope, call.not_before)
-        view = self._sessions.view(call.scope)
-        durable, problem = True, ""
-        try:
-            # The keyring gets what was asked for, or the later time that was already revoked.
-            await asyncio.to_thread(self._keep, view.name, view.not_before)
-        except SealyardError as error:
-            durable, problem = False, error.reason
-        store, kept = taken if self._sessions.store.shared else None, None
-        if store is False and self._pending is not None:
-            kept = await self._pending.add(view.name, view.not_before, timed=timed)
-        result = SessionResult(
-            view.name,
-            view.not_before,
-            store=store,
-            kept=kept,
-            durable=durable,
-            problem=problem,
-            unknown=unknown,
-        )
-        within = self._sessions.revocation_max_age if store else None
-        return replace(result, open=_still_open(result), others_within=within)
 
-    async def _erase(self, call: SessionCall) -> SessionResult:
-        """Destroy the keys and revoke them, since copies may come back: both, or an error.
+async def _revoke(at: At, scope: Scope, not_before: int) -> SessionResult:
+    sessions = at.sessions
+    if at.after is not None:
+        unknown = await _unknown(at, scope)
+        session_control.refuse(sessions, scope, at.after["not_before"])
+        return replace(_seen(at, scope), sessions=(), unknown=unknown)
+    now = await session_control.latest(sessions, scope)
+    not_before = not_before or now
+    unknown = await _unknown(at, scope)
+    await at.write_down("sessions.revoke", scope=_name(at, scope), not_before=not_before)
+    timed = not sessions.clock.unknown
+    taken = await session_control.revoke(sessions, scope, not_before)
+    view = sessions.view(scope)
+    durable, problem = True, ""
+    try:
+        # The keyring gets what was asked for, or the later time that was already revoked.
+        await asyncio.to_thread(at.keep, view.name, view.not_before)
+    except SealyardError as error:
+        durable, problem = False, error.reason
+    store, kept = taken if sessions.store.shared else None, None
+    if store is False and at.pending is not None:
+        kept = await at.pending.add(view.name, view.not_before, timed=timed)
+    result = SessionResult(
+        view.name,
+        view.not_before,
+        store=store,
+        kept=kept,
+        durable=durable,
+        problem=problem,
+        unknown=unknown,
+    )
+    within = sessions.revocation_max_age if store else None
+    return replace(result, open=_still_open(result), others_within=within)
 
-        Where sessions are durable, only keys in packages are destroyed. Nothing is revoked then,
-        since that would revoke the durable sessions too.
-        """
-        sessions, scope = self._sessions, call.scope
-        packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
-        if not call.keep:
-            if sessions.ephemeral:
-                await self._revoke(call)
-                sessions.drop(scope)
-            self._drop_packaged(scope)
-            view = sessions.view(scope)
-            return SessionResult(view.name, view.not_before)
-        listed = await packages.listed(scope)
-        if not sessions.ephemeral and not listed:
-            raise NotErasable
-        name = sessions.view(scope).name
-        await sessions.write_down("sessions.erase", scope=name)
-        revoked = SessionResult(name, 0, unknown=await self._unknown(scope))
-        gone: tuple[str, ...] = ()
-        if sessions.ephemeral:
-            revoked = await self._revoke(call)
-            gone = await session_control.erase(sessions, scope)
-        # Before and after: messages in between begin keys that are destroyed with the others.
-        self._drop_packaged(scope)
-        try:
-            gone += await packages.erase(scope)
-        finally:  # what timed out may have been done all the same
-            self._drop_packaged(scope)
-        # A process that has a key of such a package in memory begins another one.
-        await rotation_marker.put(sessions, scope)
-        await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
-        unknown = None if gone else revoked.unknown
-        return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
 
-    def _drop_packaged(self, scope: Scope) -> None:
-        """Drop the keys of packages in this process, as if the store had told of the erasure."""
-        self._sessions.forward(erased(self._sessions.name(scope)))
+async def _erase_here(at: At, scope: Scope) -> Done:
+    """Drop what another process has destroyed."""
+    if at.sessions.ephemeral:
+        await _revoke(at, scope, 0)
+        at.sessions.drop(scope)
+    _drop_packaged(at, scope)
+    return replace(_seen(at, scope), sessions=()).done()
 
-    def _with_receipt(self, scope: Scope, result: SessionResult) -> SessionResult:
-        sessions, key = self._sessions, self._sessions.keyring.record_key
-        said = erase_receipt.of_sessions(
-            scope,
-            result.erased or (),
-            name=result.scope,
-            not_before=result.not_before,
-            revoked_in_store=result.store,
-            revoked_in_keyring=bool(result.durable),
-            shared=sessions.store.shared,
-            durable=not sessions.ephemeral,
-        )
-        signed = erase_receipt.sign(said, key, now=int(sessions.now()))
-        return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))
+
+def _drop_packaged(at: At, scope: Scope) -> None:
+    """Drop the keys of packages in this process, as if the store had told of the erasure."""
+    at.sessions.forward(erased(at.sessions.name(scope)))
+
+
+def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
+    sessions, key = at.sessions, at.sessions.keyring.record_key
+    said = erase_receipt.of_sessions(
+        scope,
+        result.erased or (),
+        name=result.scope,
+        not_before=result.not_before,
+        revoked_in_store=result.store,
+        revoked_in_keyring=bool(result.durable),
+        shared=sessions.store.shared,
+        durable=not sessions.ephemeral,
+    )
+    signed = erase_receipt.sign(said, key, now=int(sessions.now()))
+    return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))
 
 
 def _still_open(result: SessionResult) -> tuple[StillOpen, ...]:
@@ -195,9 +260,11 @@ def _still_open(result: SessionResult) -> tuple[StillOpen, ...]:
     return tuple(found)
 
 
-def _facts(view: SessionView) -> tuple[SessionFacts, ...]:
+def _facts(view: SessionView) -> tuple[Mapping[str, Any], ...]:
+    """Return the session that seals: its id, its KEK (None: ephemeral), its times in seconds."""
     session = view.session
     if session is None:
         return ()
     sid = base64url.encode(session.sid).decode()
-    return (SessionFacts(sid, session.kek_id, session.created, int(view.soft_end), view.sealed),)
+    times = {"began": session.created, "soft_end": int(view.soft_end)}
+    return ({"sid": sid, "kek": session.kek_id, **times, "sealed": view.sealed},)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from ...core.crypto import token
-from ...core.crypto.context import Context, Scope
-from ...core.crypto.joined_names import Name, some_from_json, to_json
+from ...core.crypto.context import Context
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.edits.edits import KeysInUse, as_text
@@ -112,51 +110,6 @@ LISTENER: Final = "admin"
 _REPORT_AFTER_SECONDS: Final = 0.25
 
 
-class ValueResult(NamedTuple):
-    """A value or a token as a text; `json_value` says that the value is a JSON text."""
-
-    text: str
-    json_value: bool = False
-
-
-class ValueBinding(NamedTuple):
-    """A value to be sealed, or a token to be opened, and its context. `form` is for sealing."""
-
-    value: ValueResult
-    context: Context
-    form: Form = "jwe"
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCall:
-    """What is asked: to seal values, or to open tokens. `request_id` is that of the call."""
-
-    action: Literal["seal", "open"]
-    values: tuple[ValueBinding, ...] = field(repr=False)
-    request_id: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the call as JSON holds it, for another process."""
-        values = [
-            (*one.value, *map(to_json, (*one.context.scope[:2], *one.context[1:4])), one.form)
-            for one in self.values
-        ]
-        return {"action": self.action, "values": values, "request_id": self.request_id}
-
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> ValueCall:
-        """Return the call that another process of the same version sent."""
-        made = [
-            ValueBinding(ValueResult(text, json_value), _context(*map(some_from_json, parts)), form)
-            for text, json_value, *parts, form in said["values"]
-        ]
-        return cls(said["action"], tuple(made), said["request_id"])
-
-
-def _context(tenant: Name | None, conversation: Name | None, *parts: Any) -> Context:  # noqa: ANN401 - texts and a name
-    return Context(Scope(tenant, conversation), *parts)
-
-
 class ValueOperations:
     """Seals and opens with the sessions of this process."""
 
@@ -165,18 +118,21 @@ class ValueOperations:
         self._sessions = sessions
         self._unreported: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
-    async def run(self, call: ValueCall) -> list[ValueResult]:
-        """Return the tokens of values, or the values of tokens: all of them, or none.
+    async def seal(self, asked: Sequence[ToSeal]) -> list[bytes]:
+        """Do as `seal` with the sessions of this process."""
+        return await seal(self._sessions, asked)
 
-        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not available.
+    async def open(self, asked: Sequence[ToOpen], request_id: str) -> list[tuple[str, bool]]:
+        """Return the texts that the tokens hold, and whether each is a JSON text: all or none.
+
+        Raises OpenFailed whatever the cause, KeyUnavailable as `open_tokens` does.
         """
-        if call.action == "seal":
-            return await self._seal(call)
         try:
-            return await self._open(call)
+            opened = await open_tokens(self._sessions, asked)
+            return [(as_text(*one), one.cty == CTY_JSON) for one in opened]
         except OpenFailed as failed:
             unopened = failed.unopened or (Unopened(failed.reason, b""),)
-            self._report_later(unopened, call.request_id)
+            self._report_later(unopened, request_id)
             raise
 
     def report(self) -> None:
@@ -184,23 +140,6 @@ class ValueOperations:
         unreported, self._unreported = self._unreported, []
         for unopened, attempt in unreported:
             self._sessions.refused(unopened, attempt)
-
-    async def _seal(self, call: ValueCall) -> list[ValueResult]:
-        asked = [
-            ToSeal(one.value.text.encode(), one.context, one.value.json_value, one.form)
-            for one in call.values
-        ]
-        return [ValueResult(one.decode()) for one in await seal(self._sessions, asked)]
-
-    async def _open(self, call: ValueCall) -> list[ValueResult]:
-        asked = [
-            # A text that is not ASCII fails as any other text does that is not a token. None is
-            # the bytes of one: these are no UTF-8.
-            ToOpen(one.value.text.encode(), one.context)
-            for one in call.values
-        ]
-        opened = await open_tokens(self._sessions, asked)
-        return [ValueResult(as_text(*one), one.cty == CTY_JSON) for one in opened]
 
     def _report_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
         # After the response: its time must not reveal what is reported.

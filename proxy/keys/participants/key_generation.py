@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Final
 
 from ...core.crypto import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
 from ...process import child_process
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key
-from .calls import Use
-from .public_key import PublicKey
-
-SECONDS: Final = 60.0
-MOST_WAITING: Final = 8
+from .limits import MOST_WAITING, PAIR_SECONDS
+from .public_key import Kind, PublicKey
 
 
 class KeyMaker:
@@ -27,18 +23,18 @@ class KeyMaker:
         self._lock = asyncio.Lock()
         self._waiting = 0
 
-    async def make(self, use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+    async def make(self, kind: Kind, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
         """Return a new public key, and its private one as encrypted JWK that `opener` opens.
 
         Raises ParticipantError for a weak passphrase, KeyMakerBusy, and InternalError where the
-        process did not do it within `SECONDS`.
+        process did not do it within `PAIR_SECONDS`.
         """
         if self._waiting > MOST_WAITING:
             raise KeyMakerBusy
         self._waiting += 1
         try:
             async with self._lock:
-                return await _make(use, opener)
+                return await _make(kind, opener)
         finally:
             self._waiting -= 1
 
@@ -49,14 +45,14 @@ def _secret_member(opener: Passphrase | RootKey) -> dict[str, str]:
     return {"passphrase": opener.reveal().decode()}
 
 
-async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
-    wanted = {"use": use, **_secret_member(opener)}
+async def _make(kind: Kind, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+    wanted = {"kind": kind, **_secret_member(opener)}
     module = f"{__package__}.key_generator"
     process = await asyncio.create_subprocess_exec(
         *child_process.command(module), **child_process.PIPES
     )
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PAIR_SECONDS):
             output, _ = await process.communicate(json.dumps(wanted).encode())
         result = json.loads(output)
     except (TimeoutError, ValueError):
@@ -68,4 +64,4 @@ async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]
             await process.wait()
     if "problem" in result:
         raise ParticipantError(result["problem"])
-    return public_key.from_members(result["public"]), result["private"]
+    return public_key.from_members(result["public"], public_key.USE[kind]), result["private"]

@@ -36,14 +36,14 @@ def make(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the public JWK, and the encrypted private one, of a new pair."""
     from ...core.crypto import base64url  # noqa: PLC0415 - only with a lower priority
     from ..keyring.root_secret import Passphrase, RootKey  # noqa: PLC0415 - as above
-    from . import private_key, public_key  # noqa: PLC0415 - as above
+    from . import private_key  # noqa: PLC0415 - as above
 
     opener: Passphrase | RootKey
     if "root" in wanted:
         opener = RootKey(base64url.decode(wanted["root"].encode()))
     else:
         opener = Passphrase(wanted["passphrase"])
-    public, sealed = private_key.generate(public_key.USUAL[wanted["use"]], opener)
+    public, sealed = private_key.generate(wanted["kind"], opener)
     return {"public": dict(public.required), "private": sealed}
 
 

@@ -10,7 +10,7 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
 from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
-from .calls import RSA_BITS, X_WING
+from .limits import RSA_BITS, X_WING
 from .points import POINT_BYTES
 
 TYP: Final = "sy1-package"

@@ -13,12 +13,11 @@ from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
 from . import signature
-from .calls import MAX_REASON_CHARS, Use
+from .limits import MAX_REASON_CHARS, Use
 from .public_key import PublicKey
 from .stored_records import Kept
 
 TYP: Final = "sy1-prekey"
-DEFAULT_SECONDS: Final = 7 * 86_400
 
 
 def sign_prekey(

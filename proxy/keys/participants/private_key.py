@@ -25,7 +25,7 @@ from ..keyring.jwk_set import decoded, parse_object
 from ..keyring.keyring import Keyring
 from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, x_wing
-from .calls import RSA_BITS, X_WING, Use
+from .limits import RSA_BITS, X_WING, Use
 from .points import POINT_BYTES
 from .public_key import RSA_EXPONENT, Kind, PublicKey, integer
 

@@ -22,7 +22,7 @@ from ...core.crypto import base64url
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
-from .calls import RSA_BITS, X_WING, Use
+from .limits import RSA_BITS, X_WING, Use
 from .points import POINT_BYTES, check_ed25519, check_x25519
 
 Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]
@@ -41,7 +41,7 @@ _ALG: Final = {
     "Ed25519": "EdDSA",
     "RSA-PSS": "PS256",
 }
-_USE: Final[dict[str, Use]] = {
+USE: Final[dict[str, Use]] = {
     "RSA": "enc",
     "X25519": "enc",
     "X-Wing": "enc",
@@ -79,7 +79,7 @@ class PublicKey:
     @property
     def use(self) -> Use:
         """Whether it wraps keys or checks signatures."""
-        return _USE[self.kind]
+        return USE[self.kind]
 
     @property
     def alg(self) -> str:
@@ -127,8 +127,8 @@ def from_members(members: Mapping[str, Any], use: Use = "enc") -> PublicKey:
     kind = _kind(members, signs=signs)
     if members.get("alg", None if kty == "AKP" else _ALG[kind]) != _ALG[kind]:
         raise ParticipantError(f"the key's alg is not {_ALG[kind]}")
-    if members.get("use", _USE[kind]) != _USE[kind]:
-        raise ParticipantError(f"the key's use is not {_USE[kind]}")
+    if members.get("use", USE[kind]) != USE[kind]:
+        raise ParticipantError(f"the key's use is not {USE[kind]}")
     _CHECKS[kty](members)
     key = PublicKey(tuple((name, str(members[name])) for name in required), signs)
     if members.get("kid", key.kid) != key.kid:

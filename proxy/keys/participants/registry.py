@@ -19,7 +19,7 @@ from ..keyring.keyring import Keyring
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
-from .calls import MAX_ID_BYTES
+from .limits import MAX_ID_BYTES
 from .participant import Participant, ParticipantKey
 from .stored_records import RecordForm, StoredRecords, signed, verified
 

@@ -7,28 +7,23 @@ import platform
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
 from ...config.settings import STALLED_SECONDS, Settings
 from ...core import leaves
-from ...core.crypto.context import Scope
 from ...keys.audit import Trail
-from ...keys.operations.session_calls import SessionCall, SessionResult
-from ...keys.operations.values import ValueCall, ValueResult
-from ...keys.participants.calls import ParticipantCall
+from ...keys.operations.verb import Call, Done
+from ...keys.operations.verbs import VERBS
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
-from .. import auditing, operator_calls
+from .. import auditing
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader
 from .ladder import LadderKeeper
 from .overview import leaks, overview
-
-if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...keys.participants.operations import ParticipantResult
 
 MOST_KEPT: Final = 400
 PATIENCE_SECONDS: Final = 2.0
@@ -260,28 +255,16 @@ class ServiceView:
         """Return a viewer of the messages from now on."""
         return self._viewers.viewer()
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Do what an operator asks of the sessions of a scope."""
-        result = await self._carrier.operations.operate(call)
-        if call.action == "revoke":
-            places = {"keyring": result.durable, "store": result.store, "file": result.kept}
-            self._revoked[next((one for one, holds in places.items() if holds), "process")] += 1
-        operator_calls.report_session_call(self._reporter, call, result, self.settings.keys)
-        return result
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what an operator asks of a participant."""
-        result = await self._carrier.operations.participants(call)
-        operator_calls.report_participant_call(self._reporter, call, result)
-        return result
-
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation for a participant, newest first."""
-        return await self._carrier.operations.packages(scope, recipient)
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Seal values, or open tokens."""
-        return await self._carrier.operations.values(call)
+    async def run(self, call: Call) -> Done:
+        """Do what an operator asks, and report what the log has an event for."""
+        done, event = await self._carrier.operations.run(call), VERBS[call.verb].logged
+        if event == "key.revoked":
+            places = {"keyring": "durable", "store": "store", "file": "kept"}
+            holds = (place for place, said in places.items() if done.told[said])
+            self._revoked[next(holds, "process")] += 1
+        if event:
+            self._reporter.report(event, **done.told)
+        return done
 
     async def steps(self) -> Mapping[str, Any]:
         """Return the modes of all rules, and what was counted in them."""

@@ -27,6 +27,7 @@ from ...core.errors import (
     RootUnavailable,
     SealyardError,
     UnfitEnvironment,
+    UnfitValue,
     UnknownParticipantKey,
     WorkerGone,
 )
@@ -50,6 +51,7 @@ _ERRORS: Final[dict[str, type[SealyardError]]] = {
         ParticipantsUnavailable,
         RootUnavailable,
         UnfitEnvironment,
+        UnfitValue,
         UnknownParticipantKey,
         WorkerGone,
     )

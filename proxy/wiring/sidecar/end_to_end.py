@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from ...config.settings import Settings
 from ...core.compiled.rule_table import RuleTable
-from ...keys.participants.calls import ParticipantCall
 from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import SessionSettings
 from ...keys.stores.guarded import Notice
@@ -22,8 +21,6 @@ from ...traffic.exchange.way_steps import KeySource
 
 if TYPE_CHECKING:
     from ...keys.end_to_end.key_source import EndToEnd
-    from ...keys.participants.operations import ParticipantResult
-    from .participant_calls import ParticipantCalls
 
 
 class LateEndToEnd:
@@ -50,7 +47,6 @@ class LateEndToEnd:
         self._clock = clock
         self._notice = notice
         self._made: EndToEnd | None = None
-        self._calls: ParticipantCalls | None = None
 
     def keys_for(self, rule_table: RuleTable) -> KeySource:
         """Return the key source of a rule table: the sessions alone if no rule is end to end."""
@@ -60,15 +56,6 @@ class LateEndToEnd:
         """Return what answers an operator."""
         await asyncio.to_thread(_load)
         return self._now()
-
-    async def operate(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what an operator asks of a participant."""
-        end_to_end = await self.asked()
-        if self._calls is None:
-            from .participant_calls import ParticipantCalls  # noqa: PLC0415 - see _load
-
-            self._calls = ParticipantCalls(self._settings, self._reporter, self._clock)
-        return await self._calls.run(call, end_to_end, self._sessions.keyring)
 
     def changed(self, name: str | None) -> None:
         """Do as `EndToEnd.changed` says, where anything is known yet."""
@@ -112,4 +99,4 @@ class LateEndToEnd:
 
 def _load() -> None:
     """Import what operators ask for; it belongs into a thread."""
-    from . import participant_calls  # noqa: F401, PLC0415 - as it says
+    from ...keys.end_to_end import key_source  # noqa: F401, PLC0415 - as it says

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...core.crypto.context import Scope
+from ...core.crypto.derivation import audit_key
 from ...core.errors import KeyringError
+from ...keys.audit import Value
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.session_calls import SessionCall, SessionResult
-from ...keys.operations.values import ValueCall, ValueOperations, ValueResult
-from ...keys.participants.calls import ParticipantCall
+from ...keys.operations.values import ValueOperations
+from ...keys.operations.verb import At, Call, Done
+from ...keys.operations.verbs import VERBS
 from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
@@ -32,12 +34,16 @@ from .root_lease import RootLease
 from .verify_reports import VerifyReports
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...keys.operations.session_operations import SessionOperations
-    from ...keys.participants.operations import ParticipantResult
+    from ...keys.end_to_end.package_records import StoredPackage
+    from ...keys.participants.key_generation import KeyMaker
+    from ...keys.participants.pins import PinBook
+    from ...keys.participants.private_key import Opener
+    from ...keys.participants.public_key import Kind, PublicKey
+    from ...keys.participants.registry import Participants
 
 
 class SidecarKeys:
-    """Owns all that holds keys in one process. It does the four calls of `KeyOperations`."""
+    """Owns all that holds keys in one process, and does verbs (`KeyOperations`)."""
 
     def __init__(
         self,
@@ -107,6 +113,7 @@ class SidecarKeys:
         """What opened the keyring, and whether it still would."""
         self._verify_reports = VerifyReports()
         self._values = ValueOperations(self.sessions)
+        self._maker: KeyMaker | None = None
         self._upkeep = Upkeep(
             self.sessions,
             clock=self.sessions.now,
@@ -192,27 +199,54 @@ class SidecarKeys:
             "keyring.older_accepted", keyring=shown(held.id), generation=held.generation
         )
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Do what an operator asks of the sessions of a scope."""
+    async def run(self, call: Call) -> Done:
+        """Do what an operator asks."""
+        return await VERBS[call.verb].does(self._here().of(call), **call.given)
+
+    def _here(self) -> At:
+        """Return where verbs act, by the settings in force."""
         keyring = operator_calls.keyring_revocations(
             self._settings, self._environ, self._reporter, self._clock
         )
-        kind = await asyncio.to_thread(_session_operations)
-        operations = kind(self.sessions, keyring.revoke, self.pending)
-        return await operations.run(call)
+        return At(
+            self.sessions,
+            self._settings.keys,
+            write_down=self._write_down,
+            keep=keyring.revoke,
+            pending=self.pending,
+            participants=self._participants,
+            packages=self._packages,
+            make=self._make,
+            values=self._values,
+            clock=self._clock,
+        )
 
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what an operator asks of a participant."""
-        return await self.end_to_end.operate(call)
+    async def _write_down(self, event: str, **values: Value) -> None:
+        if not event.startswith("participants."):
+            await self.sessions.write_down(event, **values)
+            return
+        # The log itself: who trusts a key may not depend on what no audit log holds.
+        path, log = (
+            self._settings.keys.keyring,
+            auditing.log_of(self._settings, self._reporter, self._clock),
+        )
+        key = audit_key(self.sessions.keyring.record_key)
+        await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation for a participant, newest first."""
+    async def _participants(self) -> tuple[Participants, PinBook]:
         end_to_end = await self.end_to_end.asked()
-        return [one.facts() for one in await end_to_end.packages(scope, recipient)]
+        return end_to_end.participants(), end_to_end.pins()
 
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Seal values, or open tokens."""
-        return await self._values.run(call)
+    async def _packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
+        return await (await self.end_to_end.asked()).packages(scope, recipient)
+
+    async def _make(self, kind: Kind, opener: Opener) -> tuple[PublicKey, str]:
+        """Make a key pair beside the traffic."""
+        if self._maker is None:
+            from ...keys.participants.key_generation import KeyMaker  # noqa: PLC0415 - for few
+
+            self._maker = KeyMaker()
+        return await self._maker.make(kind, opener)
 
     def checks(self) -> tuple[Check, ...]:
         """Return the readiness checks of root, keyring, store and audit log."""
@@ -283,10 +317,3 @@ class SidecarKeys:
     def _report_store_failure(self, reason: str) -> None:
         store = session_facts.kind_of(self._settings.keys)
         self._reporter.report("store.failed", store=store, reason=reason)
-
-
-def _session_operations() -> type[SessionOperations]:
-    """Return what does operators' calls about sessions; imported in a thread, where one asks."""
-    from ...keys.operations.session_operations import SessionOperations  # noqa: PLC0415 - as it says
-
-    return SessionOperations

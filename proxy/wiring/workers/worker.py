@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from ...core.errors import InternalError, SealyardError, WorkerGone
 from ...keys.fleet.lineage import Accepted
-from ...keys.operations.session_calls import SessionCall, scope_from_json
-from ...keys.operations.values import ValueCall
-from ...keys.participants.calls import ParticipantCall
+from ...keys.operations.verb import Call
+from ...keys.operations.verbs import VERBS
 from ...telemetry.logs import code_location
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets
@@ -51,8 +50,6 @@ async def work(
         channel.close()
 
 
-_CONCURRENT: Final = frozenset({"facts", "packages", "participants", "values"})
-"""Calls that run beside others: they may take seconds, or show while others do that all is well."""
 _UNREAD: Final = frozenset({"start", "drain"})
 """Calls during which no other one is read."""
 
@@ -96,8 +93,8 @@ class _Worker:
             if message["do"] in _UNREAD:
                 await self._answer_in_turn(message)
                 continue
-            concurrent = message["do"] in _CONCURRENT
-            answering = self._answer(message) if concurrent else self._answer_in_turn(message)
+            beside = _runs_beside(message)
+            answering = self._answer(message) if beside else self._answer_in_turn(message)
             task = asyncio.get_running_loop().create_task(answering)
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -131,22 +128,12 @@ class _Worker:
             return (await sidecar.facts()).to_json()
         if what == "look":
             return await sidecar.look()
-        if what in {"operate", *_CONCURRENT}:
-            return await self._operate(what, message["call"], sidecar)
+        if what == "run":
+            return (await sidecar.operations.run(Call.from_json(message["call"]))).to_json()
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
             return self._finished
         return await self._change(what, message, sidecar)
-
-    async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> Any:  # noqa: ANN401 - JSON
-        if what == "packages":
-            return await sidecar.operations.packages(scope_from_json(call), call["recipient"])
-        if what == "values":
-            return await sidecar.operations.values(ValueCall.from_json(call))
-        if what == "participants":
-            participant_call = ParticipantCall.from_json(call)
-            return (await sidecar.operations.participants(participant_call)).to_json()
-        return (await sidecar.operations.operate(SessionCall.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
         secrets_from_json(message["secrets"])
@@ -184,3 +171,10 @@ class _Worker:
             await prepared.apply()
         elif prepared is not None and what == "discard":
             await prepared.discard()
+
+
+def _runs_beside(message: dict[str, Any]) -> bool:
+    """Whether a call runs beside others: it may take seconds, or show while others do that."""
+    if message["do"] == "run":
+        return VERBS[message["call"]["verb"]].reach != "all"
+    return bool(message["do"] == "facts")

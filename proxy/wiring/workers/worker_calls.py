@@ -6,23 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ...config.settings import KeySettings
-from ...core.crypto.context import Scope
-from ...core.errors import OperatorError, SealyardError, WorkerGone
-from ...keys.operations.session_calls import SessionCall, SessionResult, scope_to_json
-from ...keys.operations.values import ValueCall, ValueResult
-from ...keys.participants.calls import ParticipantCall
+from ...core.errors import SealyardError, WorkerGone
+from ...keys.operations.verb import CALL_SECONDS, Call, Done, Verb
+from ...keys.operations.verbs import VERBS
 from ..ipc.worker_process import NOT_STARTED, WorkerProcess
-from ..operator_calls import PARTICIPANT_CHANGES
 from ..reload.config_files import Source
-
-if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...keys.participants.operations import ParticipantResult
-
-CALL_SECONDS: Final = 10.0
-"""A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
 
 CHANGE_SECONDS: Final = 30.0
 T = TypeVar("T")
@@ -45,111 +36,45 @@ class WorkerOperations:
         self._running = workers
         self._keys = keys
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Let all workers do what an operator asks of the sessions of a scope; join the results."""
-        result = None
-        for first in self._workers():
-            result = await _operate(first, call)
-            if result is not None:
-                break
-        else:
-            raise WorkerGone("no-worker")
-        for_others = _for_others(call, result, shared=self._shared)
-        if for_others is None:
-            return result
+    async def run(self, call: Call) -> Done:
+        """Let one worker do what a call asks, or all of them, and join what they answer."""
+        verb, keys = VERBS[call.verb], self._keys()
+        verb.require_store(keys)
+        first, done = await self._first(verb, call)
         # Those of now: one that began meanwhile may have read the keyring too early.
         others = [worker for worker in self._running() if worker is not first]
-        results = await asyncio.gather(*(_operate(worker, for_others) for worker in others))
-        if for_others.action == "refresh":
-            return result
-        return reduce(SessionResult.joined, filter(None, results), result)
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Let one worker do what an operator asks of a participant, and notify the others."""
-        # No message waits for this process.
-        from ...keys.participants.key_generation import (  # noqa: PLC0415 - see above
-            MOST_WAITING,
-            SECONDS,
-        )
-        from ...keys.participants.operations import ParticipantResult  # noqa: PLC0415 - see above
-
-        longest = (MOST_WAITING + 1) * SECONDS  # the last caller waits for all the others
-        first, *rest = self._sharing()
-        result = await first.ask("participants", longest, call=call.to_json())
-        if call.action in PARTICIPANT_CHANGES:
+        if verb.reach == "told":
             # Over SQLite they would keep using a revoked key until they read the store again.
-            notices = (worker.ask("hear", CALL_SECONDS) for worker in rest)
-            await asyncio.gather(
-                *notices, return_exceptions=True
-            )  # a dead one is restarted and reads it
-        return ParticipantResult.from_json(result)
+            notices = (worker.ask("hear", CALL_SECONDS) for worker in others)
+            # A dead one is restarted and reads it.
+            await asyncio.gather(*notices, return_exceptions=True)
+        if verb.join is None:
+            return done
+        after = replace(call, after=done.answer)
+        results = await asyncio.gather(*(self._passing(one, verb, after) for one in others))
+        return reduce(verb.join, filter(None, results), done)
 
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Let one worker look up the key packages of a conversation for a participant."""
-        call = {**scope_to_json(scope), "recipient": recipient}
-        found: list[dict[str, Any]] = await _first_answer(self._sharing(), "packages", call)
-        return found
+    async def _first(self, verb: Verb, call: Call) -> tuple[WorkerProcess, Done]:
+        """Return the first worker that does it, and what it has done."""
+        for worker in self._running():
+            done = await self._passing(worker, verb, call)
+            if done is not None:
+                return worker, done
+        raise WorkerGone("no-worker")
 
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Let one worker seal values, or open tokens.
+    async def _passing(self, worker: WorkerProcess, verb: Verb, call: Call) -> Done | None:
+        """Return what a worker has done, or None if it is passed over.
 
-        Raises OperatorError where the workers have ephemeral sessions and no store in common.
+        What cannot be done twice is not asked of another one once a worker may have done it.
         """
-        workers = self._sharing() if self._keys().sessions.mode == "ephemeral" else self._workers()
-        results = await _first_answer(workers, "values", call.to_json())
-        return [ValueResult(*one) for one in results]
-
-    @property
-    def _shared(self) -> bool:
-        return self._keys().store.address != "memory"
-
-    def _workers(self) -> Sequence[WorkerProcess]:
-        workers = self._running()
-        if not workers:
-            raise WorkerGone("no-worker")
-        return workers
-
-    def _sharing(self) -> Sequence[WorkerProcess]:
-        """Return the workers; raise OperatorError where they have no store in common."""
-        if not self._shared:
-            raise OperatorError("store-not-shared")
-        return self._workers()
-
-
-def _for_others(call: SessionCall, result: SessionResult, *, shared: bool) -> SessionCall | None:
-    """Return the call for the other workers once the first has done its own with that result."""
-    if call.action in {"revoke", "erase"}:
-        return replace(call, keep=False, not_before=result.not_before)
-    if shared and call.action == "rotate":
-        return replace(call, action="refresh")
-    # Without a store in common, each has a session of its own.
-    return call if call.action == "show" or not shared else None
-
-
-async def _operate(worker: WorkerProcess, call: SessionCall) -> SessionResult | None:
-    """Return the worker's result, or None if it is passed over."""
-    try:
-        done = await worker.ask("operate", CALL_SECONDS, call=call.to_json())
-    except WorkerGone as error:
-        if _passed_over(worker, error):
-            return None
-        raise
-    return SessionResult.from_json(done)
-
-
-async def _first_answer(workers: Sequence[WorkerProcess], what: str, call: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Return what one of the workers answers to a question that may be asked twice."""
-    for worker in workers:
+        gone = worker.gone
         try:
-            return await worker.ask(what, CALL_SECONDS, call=call)
+            return Done(**await worker.ask("run", verb.seconds, call=call.to_json()))
         except WorkerGone as error:
-            if not _passed_over(worker, error):
-                raise
-    raise WorkerGone("no-worker")
-
-
-def _passed_over(worker: WorkerProcess, error: WorkerGone) -> bool:
-    return worker.gone or error.reason == NOT_STARTED
+            once = verb.reach == "told" and not gone
+            if error.reason == NOT_STARTED or (worker.gone and not once):
+                return None
+            raise
 
 
 class WorkersChange:

@@ -6,7 +6,7 @@ import json
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
-from proxy.keys.operations.session_calls import SessionResult
+from proxy.keys.operations.verb import Call, Done
 
 from ..conftest import Everything, Listening, Open
 
@@ -15,18 +15,15 @@ NAME = "A" * 22
 
 
 async def test_the_answer_is_a_receipt(listening: Listening) -> None:
-    kept = SessionResult(
-        NAME, 5, store=True, durable=True, erased=("s",), receipt="a.b.c", key={"x": "y"}
-    )
-    subject = Everything(answer=kept)
+    said = {"scope": NAME, "erased": ["s"], "receipt": "a.b.c", "key": {"x": "y"}}
+    subject = Everything(done=Done(said))
     ours = await listening(subject=subject)
     status, headers, body = await ours.call("DELETE", PATH)
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/json")
     told = json.loads(body)
     assert (told["erased"], told["receipt"], told["key"]) == (["s"], "a.b.c", {"x": "y"})
-    (call,) = subject.calls
-    assert (call.action, call.scope, call.keep) == ("erase", Scope("clinic", "c1"), True)
-    assert call.not_before == 0  # what "now" is, who has the store's clock says
+    # What "now" is, who has the store's clock says.
+    assert subject.calls == [Call("sessions.erase", {"scope": Scope("clinic", "c1")})]
 
 
 async def test_what_cannot_be_erased_says_so(listening: Listening) -> None:

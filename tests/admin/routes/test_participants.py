@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,13 +16,9 @@ from proxy.core.errors import (
     ParticipantsUnavailable,
     SealyardError,
 )
-from proxy.keys.participants.calls import ParticipantCall
-from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.operations import ParticipantOperations, ParticipantResult
-from proxy.keys.participants.pins import PinBook
-from proxy.keys.participants.registry import Participants
-from tests.keys.builders import a_keyring
-from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key, guarded
+from proxy.keys.operations.verb import At
+from tests.keys.operations.test_participant_operations import Rig
+from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key
 
 from ..conftest import Everything, Listening, Open
 
@@ -34,19 +31,12 @@ class Registered(Everything):
 
     def __init__(self) -> None:
         super().__init__()
-        self.participant_calls: list[ParticipantCall] = []
-        store, keyring = guarded(), a_keyring()
-        people, pins = Participants(store, keyring), PinBook(store, keyring, {})
-        self.desk = ParticipantOperations(people, pins, KeyMaker(), self._write)
+        self.rig = Rig()
 
-    async def _write(self, _: str, __: Mapping[str, str]) -> None:
-        pass
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        self.participant_calls.append(call)
-        if self.raises is not None:
-            raise self.raises
-        return await self.desk.run(call)
+    @property
+    def place(self) -> At:
+        """Where the verbs act."""
+        return replace(self.rig.place, clock=time.time)
 
 
 @pytest.fixture
@@ -120,7 +110,7 @@ async def test_a_jwk_set_is_sent_again_only_when_it_has_changed(ours: Open) -> N
 
 
 async def test_a_jwk_set_is_kept_no_longer_than_its_keys_live(ours: Open) -> None:
-    now = int(Registered().desk._clock())
+    now = int(time.time())
     body = {"jwk": a_public_jwk("alice-enc"), "expires": now + 60}
     await post(ours, "alice/keys", body)
     _, headers, _ = await get(ours, "alice/keys")
@@ -203,7 +193,7 @@ async def test_what_is_malformed_is_not_asked(listening: Listening, path: str, b
     status, headers, told = await post(ours, f"alice/{path}", body)
 
     assert (status, headers["Sealyard-Error"]) == (400, "malformed-call")
-    assert subject.participant_calls == []
+    assert subject.calls == []
     assert a_private_jwk("alice-enc")["d"] not in json.dumps(told)
 
 

@@ -11,7 +11,7 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.core.errors import KeyUnavailable, OperatorError
-from proxy.keys.operations.session_calls import SessionCall, SessionFacts, SessionResult
+from proxy.keys.operations.verb import Call, Done
 
 from ..conftest import Everything, Listening, Open
 
@@ -27,46 +27,42 @@ async def posted(ours: Open, path: str, body: Any) -> tuple[int, dict[str, str],
 
 
 async def test_a_call_names_its_scope_and_the_answer_is_json(listening: Listening) -> None:
-    session = SessionFacts("s" * 16, "k1", 5, 9, 2)
-    subject = Everything(answer=SessionResult(NAME, 0, (session,)))
+    session = {"sid": "s" * 16, "kek": "k1", "began": 5, "soft_end": 9, "sealed": 2}
+    held = {"scope": NAME, "not_before": 0, "sessions": [session]}
+    subject = Everything(done=Done(held))
     ours = await listening(subject=subject)
     _, headers, shown = await ours.call("GET", "/v1/sessions?tenant=clinic&conversation=c1")
     created = await posted(ours, "", NAMED)
     await posted(ours, "/rotate", {"tenant": "clinic"})
 
-    expected = {"sid": "s" * 16, "kek": "k1", "began": 5, "soft_end": 9, "sealed": 2}
-    assert json.loads(shown) == {"scope": NAME, "not_before": 0, "sessions": [expected]}
+    assert json.loads(shown) == held
     assert (created[0], headers["Content-Type"].split(";")[0]) == (200, "application/json")
     assert subject.calls == [
-        SessionCall("show", SCOPE),
-        SessionCall("create", SCOPE),
-        SessionCall("rotate", Scope("clinic")),
+        Call("sessions.show", {"scope": SCOPE}),
+        Call("sessions.create", {"scope": SCOPE}),
+        Call("sessions.rotate", {"scope": Scope("clinic")}),
     ]
 
 
 async def test_a_revocation_is_of_now_unless_a_time_is_said(listening: Listening) -> None:
-    subject = Everything(
-        answer=SessionResult(NAME, 5, store=True, durable=False, problem="read-only")
-    )
+    kept = {"scope": NAME, "store": True, "durable": False, "problem": "read-only"}
+    subject = Everything(done=Done(kept))
     ours = await listening(subject=subject)
     status, _, answer = await posted(ours, "/revoke", NAMED)
     await posted(ours, "/revoke", {**NAMED, "not_before": 7})
 
     assert (status, answer["durable"], answer["problem"]) == (200, False, "read-only")
     # What "now" is, who has the store's clock says.
-    assert subject.calls[0] == SessionCall("revoke", SCOPE, 0)
-    assert subject.calls[1] == SessionCall("revoke", SCOPE, 7)
+    assert subject.calls[0] == Call("sessions.revoke", {"scope": SCOPE})
+    assert subject.calls[1] == Call("sessions.revoke", {"scope": SCOPE, "not_before": 7})
 
 
 async def test_a_revocation_that_nobody_kept_is_no_success(listening: Listening) -> None:
-    for store in (None, False):
-        subject = Everything(
-            answer=SessionResult(NAME, 5, store=store, durable=False, problem="full")
-        )
-        ours = await listening(subject=subject)
-        status, headers, answer = await posted(ours, "/revoke", NAMED)
-        assert (status, headers["Sealyard-Error"]) == (503, "revocation-not-kept")
-        assert (answer["scope"], answer["problem"]) == (NAME, "full")
+    lost = {"scope": NAME, "durable": False, "problem": "full"}
+    ours = await listening(subject=Everything(done=Done(lost, failed="revocation-not-kept")))
+    status, headers, answer = await posted(ours, "/revoke", NAMED)
+    assert (status, headers["Sealyard-Error"]) == (503, "revocation-not-kept")
+    assert (answer["scope"], answer["problem"]) == (NAME, "full")
 
 
 async def test_what_stops_a_call_is_told_by_its_code(listening: Listening) -> None:
@@ -140,7 +136,7 @@ LIST = Joined("list", ("alice", MEMBERS))
 
 
 async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listening) -> None:
-    subject = Everything(answer=SessionResult(NAME, 0))
+    subject = Everything()
     named = {"tenant": ["a", "b"], "conversation": {"members": ["alice", "bob"]}}
     query = urlencode({"tenant": "5:alice3:bob", "conversation_json": json.dumps(to_json(LIST))})
     ours = await listening(subject=subject)
@@ -149,7 +145,7 @@ async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listeni
     erased, _, _ = await ours.call("DELETE", f"/v1/sessions?{query}")
 
     assert (status, erased) == (200, 200)
-    assert [one.scope for one in subject.calls] == [
+    assert [one.given["scope"] for one in subject.calls] == [
         Scope(Joined("list", ("a", "b")), MEMBERS),
         *[Scope("5:alice3:bob", LIST)] * 2,
     ]
@@ -160,7 +156,7 @@ async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listeni
     [[], [7], {"members": "a"}, {"list": ["a"]}, {"members": ["a"], "b": 1}, 7, ["\ud800"], True],
 )
 async def test_what_spells_no_name_is_malformed(listening: Listening, name: object) -> None:
-    subject = Everything(answer=SessionResult(NAME, 0))
+    subject = Everything()
     ours = await listening(subject=subject)
     status, _, _ = await posted(ours, "/rotate", {"conversation": name})
     assert (status, subject.calls) == (400, [])
@@ -171,7 +167,7 @@ async def test_what_spells_no_name_is_malformed(listening: Listening, name: obje
     ["conversation_json=alice", "conversation_json=[]", "conversation=a&conversation_json=[1]"],
 )
 async def test_a_query_that_spells_no_name_is_malformed(listening: Listening, query: str) -> None:
-    subject = Everything(answer=SessionResult(NAME, 0))
+    subject = Everything()
     ours = await listening(subject=subject)
     status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
     assert (status, subject.calls) == (400, [])

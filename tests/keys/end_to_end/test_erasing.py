@@ -13,9 +13,8 @@ import pytest
 from proxy.config.settings import IdentitySettings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from tests.keys.builders import SharedStore, Time
+from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import Process, Reports, a_fleet, a_held_key
 
 SCOPE = Scope("clinic", "c1")
@@ -33,7 +32,7 @@ async def test_what_is_sealed_while_an_erasure_is_written_down_opens_afterwards(
             meanwhile.append(await one.seal(b"meanwhile", "alice", ["bob"]))
 
     monkeypatch.setattr(one.sessions, "write_down", write_down)
-    await SessionOperations(one.sessions, lambda *_: None).run(SessionCall("erase", SCOPE, 0))
+    await Desk(one.sessions).run("erase", SCOPE)
 
     assert [await one.open_for("bob", sealed) for sealed in meanwhile] == [b"meanwhile"]
     with pytest.raises(OpenFailed, match="no-package"):
@@ -43,8 +42,7 @@ async def test_what_is_sealed_while_an_erasure_is_written_down_opens_afterwards(
 async def test_a_worker_that_is_told_of_an_erasure_begins_another_key() -> None:
     (one,) = await a_fleet(store=SharedStore(Time(), shared=False))
     before = await one.session("alice", ["bob"])
-    call = SessionCall("erase", SCOPE, 0, keep=False)
-    await SessionOperations(one.sessions, lambda *_: None).run(call)
+    await Desk(one.sessions).run("erase", SCOPE, after=0)
     assert (await one.session("alice", ["bob"])).sid != before.sid
 
 
@@ -77,8 +75,7 @@ async def test_a_key_that_is_destroyed_does_not_come_back_for_a_recipient_who_jo
     erased: list[tuple[str, ...] | None] = []
 
     async def erase() -> None:
-        call = SessionCall("erase", SCOPE, 0)
-        erased.append((await SessionOperations(one.sessions, lambda *_: None).run(call)).erased)
+        erased.append((await Desk(one.sessions).run("erase", SCOPE)).erased)
 
     async def write_down(event: str, **_: Any) -> None:  # noqa: ANN401 - values of any field
         if event == "package.issued" and not erased:

@@ -16,8 +16,7 @@ from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
 from proxy.keys.end_to_end import opening
 from proxy.keys.end_to_end.identities import Identities
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
+from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import (
     TTL,
     Process,
@@ -144,9 +143,11 @@ async def test_a_key_that_is_revoked_meanwhile_opens_nothing(held: Held) -> None
 async def test_a_package_that_is_erased_meanwhile_does_not_come_back(held: Held) -> None:
     one, other = await a_fleet(processes=2)
     sealed = await other.seal(b"hello", "alice", ["bob"])
-    desk = SessionOperations(other.sessions, lambda *_: None)
-    call = SessionCall("erase", Scope("clinic", "c1"), 0)
-    assert await outcomes(one, sealed, held, desk.run(call)) == ["no-package"] * 2
+    desk = Desk(other.sessions)
+    assert (
+        await outcomes(one, sealed, held, desk.run("erase", Scope("clinic", "c1")))
+        == ["no-package"] * 2
+    )
 
 
 async def test_an_identity_that_is_removed_meanwhile_does_not_come_back(held: Held) -> None:

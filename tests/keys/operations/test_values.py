@@ -7,12 +7,14 @@ import json
 import os
 from base64 import b64decode, b64encode
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import to_json
 from proxy.core.crypto.token import Form
 from proxy.core.errors import KeyUnavailable, OpenFailed, UnfitValue
 from proxy.keys.keyring import poison
@@ -22,79 +24,106 @@ from proxy.keys.operations import values as value_desk
 from proxy.keys.operations.values import (
     ToOpen,
     ToSeal,
-    ValueBinding,
-    ValueCall,
     ValueOperations,
-    ValueResult,
 )
+from proxy.keys.operations.verb import Call
+from proxy.keys.operations.verbs import VERBS
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.settings import SessionMode
+from tests.keys.desk import a_place
 
 from ..builders import CONTEXT, NOW, SCOPE, a_world, seal_need
 from ..sessions.test_key_events import Scene
 
 NAMES = st.none() | st.text(max_size=20)
-TEXTS = st.builds(ValueResult, st.text(max_size=200), st.just(value=False))
-JSONS = st.builds(
-    ValueResult, st.sampled_from(["1.10", "[]", '{"a": 1e400}', '"x"', "null"]), st.just(value=True)
-)
 SCOPES = st.builds(Scope, NAMES, NAMES, st.none())
 CONTEXTS = st.builds(Context, SCOPES, NAMES, NAMES, NAMES, st.none())
-BASE64 = st.builds(
-    ValueResult,
-    st.binary(max_size=90).map(lambda one: b64encode(one).decode()),
-    st.just(value=False),
+FORMS = st.sampled_from(["jwe", "short"])
+TEXTS = st.text(max_size=200).map(str.encode)
+JSONS = st.sampled_from([b"1.10", b"[]", b'{"a": 1e400}', b'"x"', b"null"])
+BASE64 = st.binary(max_size=90).map(b64encode)
+BOUNDS = (
+    st.builds(ToSeal, TEXTS, CONTEXTS, st.just(value=False), FORMS)
+    | st.builds(ToSeal, JSONS, CONTEXTS, st.just(value=True), FORMS)
+    | st.builds(ToSeal, BASE64, CONTEXTS, st.just(value=False), st.just("base64"))
 )
-BOUNDS = st.builds(
-    ValueBinding,
-    TEXTS | JSONS,
-    CONTEXTS,
-    st.sampled_from(["jwe", "short"]),
-) | st.builds(ValueBinding, BASE64, CONTEXTS, st.just("base64"))
 
 
-def of_tokens(tokens: list[ValueResult], sealed: ValueCall) -> ValueCall:
-    """Return the call that opens what another one sealed."""
-    asked = (ValueBinding(one, by.context) for one, by in zip(tokens, sealed.values, strict=True))
-    return ValueCall("open", tuple(asked), "r1")
+def of_tokens(tokens: list[bytes], sealed: list[ToSeal]) -> list[ToOpen]:
+    """Return what opens the tokens that were sealed so."""
+    return [ToOpen(one, by.context) for one, by in zip(tokens, sealed, strict=True)]
 
 
 @given(st.lists(BOUNDS, min_size=1, max_size=5), st.sampled_from(["durable", "ephemeral"]))
 def test_what_was_sealed_opens_for_its_context_whatever_the_way(
-    asked: list[ValueBinding], mode: SessionMode
+    asked: list[ToSeal], mode: SessionMode
 ) -> None:
     async def run() -> None:
         world = a_world(mode=mode)
         desk = ValueOperations(world.sessions)
-        call = ValueCall("seal", tuple(asked), "r0")
-        tokens = await desk.run(call)
-        assert await desk.run(of_tokens(tokens, call)) == [one.value for one in asked]
-        by_hand = [
-            ToOpen(one.text.encode(), by.context) for one, by in zip(tokens, asked, strict=True)
-        ]
-        opened = await values.open_tokens(world.sessions, by_hand)
-        assert [one.plaintext.decode() for one in opened] == [one.value.text for one in asked]
+        tokens = of_tokens(await desk.seal(asked), asked)
+        texts = [(one.plaintext.decode(), one.json_value) for one in asked]
+        assert await desk.open(tokens, "r1") == texts
+        opened = await values.open_tokens(world.sessions, tokens)
+        assert [one.plaintext for one in opened] == [one.plaintext for one in asked]
 
     asyncio.run(run())
 
 
+class Asked:
+    """Takes note of what is asked of values, and does nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[ToSeal | ToOpen] = []
+        self.request_id = ""
+
+    async def seal(self, asked: list[ToSeal]) -> list[bytes]:
+        self.asked += asked
+        return []
+
+    async def open(self, asked: list[ToOpen], request_id: str) -> list[tuple[str, bool]]:
+        self.asked += asked
+        self.request_id = request_id
+        return []
+
+
 @given(st.lists(BOUNDS, min_size=1, max_size=5), st.sampled_from(["seal", "open"]))
-def test_a_call_reaches_another_process_as_it_is(asked: list[ValueBinding], action: str) -> None:
-    call = ValueCall(action, tuple(asked), "r1")  # type: ignore[arg-type]  # one of the two
-    assert ValueCall.from_json(json.loads(json.dumps(call.to_json()))) == call
+def test_a_call_reaches_another_process_as_it_is(asked: list[ToSeal], action: str) -> None:
+    def as_json(one: ToSeal) -> dict[str, Any]:
+        scope, field, message, purpose = one.context[:4]
+        names = {"tenant": scope.tenant, "conversation": scope.conversation, "message": message}
+        named = {part: None if name is None else to_json(name) for part, name in names.items()}
+        text = one.plaintext.decode()
+        value = {"value": text, "json": one.json_value, "form": one.form}
+        return {
+            **named,
+            "field": field,
+            "purpose": purpose,
+            **(value if seals else {"token": text}),
+        }
+
+    seals, desk = action == "seal", Asked()
+    said = {"values" if seals else "tokens": [as_json(one) for one in asked]}
+    sent = Call(f"values.{action}", said, request_id="r1").to_json()
+    call = Call.from_json(json.loads(json.dumps(sent)))
+    place = a_place(values=desk).of(call)
+    asyncio.run(cast("Any", VERBS[call.verb].does(place, **call.given)))
+
+    of_texts = [ToOpen(one.plaintext, one.context) for one in asked]
+    assert (desk.asked, desk.request_id) == ((asked, "") if seals else (of_texts, "r1"))
 
 
 @given(BOUNDS, CONTEXTS)
-def test_it_opens_for_no_other_context(one: ValueBinding, other: Context) -> None:
+def test_it_opens_for_no_other_context(one: ToSeal, other: Context) -> None:
     async def run() -> None:
         desk = ValueOperations(a_world().sessions)
-        (token,) = await desk.run(ValueCall("seal", (one,)))
-        call = ValueCall("open", (ValueBinding(token, other),))
+        (token,) = await desk.seal([one])
+        asked = [ToOpen(token, other)]
         if other.encode() == one.context.encode():
-            assert await desk.run(call) == [one.value]
+            assert await desk.open(asked, "") == [(one.plaintext.decode(), one.json_value)]
         else:
             with pytest.raises(OpenFailed):
-                await desk.run(call)
+                await desk.open(asked, "")
 
     asyncio.run(run())
 
@@ -119,12 +148,9 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
         "not-ascii": "é",
     }
     for name, text in tried.items():
-        both = (
-            ValueBinding(ValueResult(good[0].decode()), CONTEXT),
-            ValueBinding(ValueResult(text), CONTEXT),
-        )
+        both = [ToOpen(good[0], CONTEXT), ToOpen(text.encode(), CONTEXT)]
         with pytest.raises(OpenFailed):
-            await desk.run(ValueCall("open", both, name))
+            await desk.open(both, name)
     heard = [event for event, _ in scene.log.heard]
     assert "poison.opened" not in heard
     await asyncio.sleep(0.05)
@@ -163,23 +189,24 @@ async def test_what_is_no_base64_has_no_token_in_that_form(value: bytes) -> None
 async def test_a_revoked_session_opens_nothing_and_a_new_one_seals() -> None:
     world = a_world()
     desk = ValueOperations(world.sessions)
-    call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
-    old = await desk.run(call)
+    asked = [ToSeal(b"hello", CONTEXT)]
+    old = await desk.seal(asked)
     world.time.advance(5)
     await session_control.revoke(world.sessions, SCOPE, int(world.time()))
     with pytest.raises(OpenFailed):
-        await desk.run(of_tokens(old, call))
-    assert await desk.run(of_tokens(await desk.run(call), call)) == [ValueResult("hello")]
+        await desk.open(of_tokens(old, asked), "")
+    new = of_tokens(await desk.seal(asked), asked)
+    assert await desk.open(new, "") == [("hello", False)]
 
 
 async def test_while_nothing_can_be_written_down_nothing_is_opened() -> None:
     world = a_world()
     desk = ValueOperations(world.sessions)
-    call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
-    tokens = await desk.run(call)
+    asked = [ToSeal(b"hello", CONTEXT)]
+    tokens = of_tokens(await desk.seal(asked), asked)
     world.sessions.block(blocked=True)
     with pytest.raises(KeyUnavailable):
-        await desk.run(of_tokens(tokens, call))
+        await desk.open(tokens, "")
 
 
 async def test_what_is_neither_text_nor_json_does_not_open() -> None:
@@ -188,6 +215,5 @@ async def test_what_is_neither_text_nor_json_does_not_open() -> None:
     session = (await world.sessions.resolve(seal_need())).sealing[SCOPE]
     media = session.seal(b"hello", CONTEXT, cty="text/plain")
     for token in (text, media):
-        call = ValueCall("open", (ValueBinding(ValueResult(token.decode()), CONTEXT),))
         with pytest.raises(OpenFailed):
-            await ValueOperations(world.sessions).run(call)
+            await ValueOperations(world.sessions).open([ToOpen(token, CONTEXT)], "")

@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import KeyMakerBusy
-from proxy.keys.participants import key_generation, private_key
+from proxy.keys.participants import private_key
 from proxy.keys.participants.key_generation import KeyMaker
 from proxy.keys.participants.key_generator import NICENESS
+from proxy.keys.participants.limits import MOST_WAITING
 
 from .builders import PASSPHRASE
 
 
 async def test_a_pair_belongs_together_and_opens_with_its_passphrase() -> None:
-    public, sealed = await KeyMaker().make("sig", PASSPHRASE)
+    public, sealed = await KeyMaker().make("Ed25519", PASSPHRASE)
 
     assert private_key.unseal(sealed, PASSPHRASE, public)["kty"] == "OKP"
 
@@ -33,7 +34,7 @@ async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
     """In a thread, the check of the new key alone holds the interpreter for 250 ms."""
     gaps: list[float] = []
     loop = asyncio.get_running_loop()
-    task = loop.create_task(KeyMaker().make("enc", PASSPHRASE))
+    task = loop.create_task(KeyMaker().make("RSA", PASSPHRASE))
     while not task.done():
         before = time.thread_time()
         await asyncio.sleep(0.002)
@@ -49,7 +50,7 @@ async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
 async def test_a_pair_is_made_with_less_right_to_the_cpu_from_its_first_import_on() -> None:
     """Where messages and a pair want the same core, the messages get nine tenths of it."""
     seen: set[tuple[int, int]] = set()
-    task = asyncio.get_running_loop().create_task(KeyMaker().make("enc", PASSPHRASE))
+    task = asyncio.get_running_loop().create_task(KeyMaker().make("RSA", PASSPHRASE))
     while not task.done():
         seen |= makers_at_work()
         await asyncio.sleep(0.01)
@@ -76,7 +77,7 @@ runpy.run_module("proxy.keys.participants.key_generator", run_name="__main__")
 def test_a_pair_is_made_where_the_priority_may_not_be_lowered() -> None:
     done = subprocess.run(  # noqa: S603 - this Python
         [sys.executable, "-c", FORBIDDING],
-        input=json.dumps({"use": "sig", "passphrase": PASSPHRASE.reveal().decode()}).encode(),
+        input=json.dumps({"kind": "Ed25519", "passphrase": PASSPHRASE.reveal().decode()}).encode(),
         capture_output=True,
         check=True,
     )
@@ -101,15 +102,15 @@ def makers_at_work() -> set[tuple[int, int]]:
 async def test_more_than_a_few_at_once_are_sent_away() -> None:
     maker = KeyMaker()
     tasks = [
-        asyncio.get_running_loop().create_task(maker.make("sig", PASSPHRASE))
-        for _ in range(key_generation.MOST_WAITING + 1)
+        asyncio.get_running_loop().create_task(maker.make("Ed25519", PASSPHRASE))
+        for _ in range(MOST_WAITING + 1)
     ]
     await asyncio.sleep(0)
     with pytest.raises(KeyMakerBusy):
-        await maker.make("sig", PASSPHRASE)
+        await maker.make("Ed25519", PASSPHRASE)
     for task in tasks[1:]:
         task.cancel()
     await tasks[0]
     await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert (await maker.make("sig", PASSPHRASE))[0].kty == "OKP"
+    assert (await maker.make("Ed25519", PASSPHRASE))[0].kty == "OKP"

@@ -9,7 +9,7 @@ from .builders import PASSPHRASE
 
 
 def test_a_pair_is_made_as_asked() -> None:
-    made = key_generator.make({"use": "sig", "passphrase": PASSPHRASE.reveal().decode()})
+    made = key_generator.make({"kind": "Ed25519", "passphrase": PASSPHRASE.reveal().decode()})
     public = public_key.from_members(made["public"])
 
     assert public.use == "sig"
@@ -18,4 +18,4 @@ def test_a_pair_is_made_as_asked() -> None:
 
 def test_a_weak_passphrase_makes_none() -> None:
     with pytest.raises(ParticipantError):
-        key_generator.make({"use": "sig", "passphrase": "short"})
+        key_generator.make({"kind": "Ed25519", "passphrase": "short"})

@@ -21,7 +21,7 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
 from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
-from proxy.keys.participants.calls import X_WING
+from proxy.keys.participants.limits import X_WING
 from proxy.keys.participants.package import Identity, OpenedPackage
 from proxy.keys.participants.private_key import native_rsa
 from tests.keys.builders import NOW

@@ -9,11 +9,10 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.keys.operations.session_calls import SessionCall
-from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
 from proxy.keys.stores import MemoryStore, Store
+from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import a_fleet
 
 from ..builders import CONTEXT, NOW, SCOPE, SharedStore, Time, World, a_world, seal_need
@@ -86,9 +85,7 @@ async def test_after_a_revocation_nothing_is_sealed_that_would_not_open(
 
 async def revoke(world: World, scope: Scope = SCOPE) -> None:
     """Revoke what is there by now, as an operator does."""
-    result = await SessionOperations(world.sessions, lambda *_: None).run(
-        SessionCall("revoke", scope)
-    )
+    result = await Desk(world.sessions).run("revoke", scope)
     assert result.not_before > 0
 
 
@@ -123,7 +120,7 @@ async def test_a_revocation_covers_what_was_sealed_end_to_end_before_the_clock_w
     text = await one.seal(b"hello", "alice", ["bob"])
     one.time.advance(-60)
     assert await one.open_for("bob", text) == b"hello"
-    await SessionOperations(one.sessions, lambda *_: None).run(SessionCall("revoke", SCOPE))
+    await Desk(one.sessions).run("revoke", SCOPE)
     with pytest.raises(OpenFailed):
         await one.open_for("bob", text)
     text = await one.seal(b"hello", "alice", ["bob"])

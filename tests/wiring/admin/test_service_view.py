@@ -16,7 +16,8 @@ from proxy.config.settings import (
     StoreSettings,
 )
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_calls import SessionCall, SessionResult
+from proxy.keys.operations.session_operations import SessionResult
+from proxy.keys.operations.verb import Call, Done
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.admin.service_view import Carrier, ServiceView
@@ -32,15 +33,15 @@ KEYS = KeySettings(
 class OneResult:
     """A carrier that returns one result for every call."""
 
-    def __init__(self, result: SessionResult) -> None:
-        self.result = result
+    def __init__(self, done: Done) -> None:
+        self.done = done
         self.operations = self
 
     async def facts(self, seconds: float) -> Facts:
         return Facts((), Samples(), {})
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        return self.result
+    async def run(self, _: Call) -> Done:
+        return self.done
 
     async def look(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -66,11 +67,12 @@ async def test_a_revocation_is_counted_by_where_it_is_kept(
     *, store: bool, durable: bool, kept: str
 ) -> None:
     result = SessionResult("scope", 7, (), None, store, durable)
-    carrier = cast("Carrier", OneResult(result))
+    done = result.done("durable", "store", "kept")
+    carrier = cast("Carrier", OneResult(done))
     view = ServiceView(carrier, cast("Reloader", NoReloads()), never, Ear())
 
-    await view.operate(SessionCall("revoke", Scope("t", "c"), 7))
-    await view.operate(SessionCall("show", Scope("t", "c")))
+    await view.run(Call("sessions.revoke", {"scope": Scope("t", "c"), "not_before": 7}))
+    await view.run(Call("sessions.show", {"scope": Scope("t", "c")}))
     samples = await view.samples()
 
     counts = {name: samples.value(table.REVOCATIONS, name)

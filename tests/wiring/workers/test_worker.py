@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from proxy.keys.operations.session_calls import SessionCall, SessionResult
+from proxy.keys.operations.verb import Call, Done
 from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.ipc.channel import Channel, connect
 from proxy.wiring.reload.config_files import Source
 from proxy.wiring.workers.worker import _Worker
 from tests.factories import Ear
 from tests.scenarios.rig import a_configuration
-from tests.wiring.workers.test_worker_calls import SCOPE
+from tests.wiring.workers.test_worker_calls import REVOKE
 
 
 @dataclass
@@ -52,10 +52,10 @@ class Sidecar:
         self.done.append("prepare")
         return Change(self.done)
 
-    async def operate(self, _: SessionCall) -> SessionResult:
+    async def run(self, _: Call) -> Done:
         await self.root_answers.wait()
-        self.done.append("operate")
-        return SessionResult("name", 0)
+        self.done.append("run")
+        return Done({"scope": "name"})
 
     async def drain(self, _: float) -> bool:
         self.done.append("drain")
@@ -87,8 +87,8 @@ async def test_a_worker_whose_root_does_not_answer_still_says_how_it_is(tmp_path
     sidecar = Sidecar()
     async with running(sidecar) as supervisor:
         await supervisor.send(a_change(tmp_path))
-        call = SessionCall("revoke", SCOPE).to_json()
-        await supervisor.send({"id": 2, "do": "operate", "call": call})
+        call = REVOKE.to_json()
+        await supervisor.send({"id": 2, "do": "run", "call": call})
         await supervisor.send({"id": 3, "do": "facts"})
         answer = await supervisor.receive()
         assert (answer or {})["id"] == 3
@@ -103,10 +103,10 @@ async def test_what_changes_something_is_done_in_the_order_in_which_it_is_asked(
     async with running(sidecar) as supervisor:
         await supervisor.send(a_change(tmp_path))
         await supervisor.send({"id": 2, "do": "discard"})
-        call = SessionCall("revoke", SCOPE).to_json()
-        await supervisor.send({"id": 3, "do": "operate", "call": call})
+        call = REVOKE.to_json()
+        await supervisor.send({"id": 3, "do": "run", "call": call})
         await asyncio.sleep(0.05)
         sidecar.root_answers.set()
         answered = [(await supervisor.receive() or {})["id"] for _ in range(3)]
         assert answered == [1, 2, 3]
-    assert sidecar.done == ["prepare", "discard", "operate", "drain"]
+    assert sidecar.done == ["prepare", "discard", "run", "drain"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from proxy.config.settings import KeyringSettings, KeySettings, StoreSettings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import (
     KeysFull,
@@ -19,13 +17,14 @@ from proxy.core.errors import (
     SealyardError,
     WorkerGone,
 )
-from proxy.keys.operations.session_calls import SessionCall, SessionResult
-from proxy.keys.operations.values import ValueCall
+from proxy.keys.operations.verb import Call, Done
 from proxy.wiring.ipc.channel import error_from_json, error_to_json
 from proxy.wiring.workers.worker_calls import WorkerOperations, WorkersChange
 
 SCOPE = Scope("clinic", "c1")
-SHARED = KeySettings(KeyringSettings(Path("keyring"), ()), StoreSettings("redis"))
+REVOKE = Call("sessions.revoke", {"scope": SCOPE})
+PACKAGE = Call("sessions.package", {"scope": SCOPE, "recipient": "bob"})
+SHARED = SimpleNamespace(store="redis", mode="durable")
 
 
 class Worker:
@@ -62,7 +61,7 @@ def calls(workers: Sequence[Worker]) -> WorkerOperations:
 
 
 def a_result(_: str) -> object:
-    return SessionResult("name", 0).to_json()
+    return Done({"scope": "name", "not_before": 0, "sessions": []}).to_json()
 
 
 UNFIT = [
@@ -73,20 +72,20 @@ UNFIT = [
 
 @pytest.mark.parametrize("unfit", UNFIT)
 async def test_what_may_be_asked_twice_is_asked_of_the_next(unfit: Callable[[], Worker]) -> None:
-    fit = Worker(lambda what: [["text", None]] if what == "values" else [{"recipient": "bob"}])
+    fit = Worker(a_result)
     workers = [unfit(), fit]
 
-    assert len(await calls(workers).values(ValueCall("seal", ()))) == 1
-    assert await calls(workers).packages(SCOPE, "bob") == [{"recipient": "bob"}]
-    assert fit.asked == ["values", "packages"]
+    for call in (PACKAGE, Call("values.seal", {"values": []})):
+        assert (await calls(workers).run(call)).answer["scope"] == "name"
+    assert fit.asked == ["run", "run"]
     with pytest.raises(WorkerGone, match="no-worker"):
-        await calls([unfit(), unfit()]).packages(SCOPE, "bob")
+        await calls([unfit(), unfit()]).run(PACKAGE)
 
 
 async def test_what_a_worker_that_runs_does_not_answer_is_asked_of_no_other() -> None:
     other = Worker()
     with pytest.raises(WorkerGone, match="worker-gone"):
-        await calls([Worker(raising(WorkerGone("worker-gone"))), other]).packages(SCOPE, "bob")
+        await calls([Worker(raising(WorkerGone("worker-gone"))), other]).run(PACKAGE)
     assert other.asked == []
 
 
@@ -97,7 +96,23 @@ async def test_an_operation_passes_over_who_can_do_nothing(
     first: bool,  # noqa: FBT001 - where it stands
 ) -> None:
     workers = [unfit(), Worker(a_result)] if first else [Worker(a_result), unfit()]
-    assert (await calls(workers).operate(SessionCall("revoke", SCOPE))).scope == "name"
+    assert (await calls(workers).run(REVOKE)).answer["scope"] == "name"
+
+
+async def test_a_change_of_participants_is_told_to_the_others_and_not_done_twice() -> None:
+    change = Call("participants.revoke", {"participant": "alice", "kid": "k", "reason": "lost"})
+    done, other = Worker(a_result), Worker()
+    await calls([done, other]).run(change)
+    assert (done.asked, other.asked) == (["run"], ["hear"])
+
+    class Dying(Worker):
+        async def ask(self, what: str, _seconds: float, **_arguments: object) -> object:
+            self.gone = True
+            raise WorkerGone("worker-gone")
+
+    with pytest.raises(WorkerGone, match="worker-gone"):
+        await calls([Dying(), other]).run(change)
+    assert other.asked == ["hear"]
 
 
 async def test_a_worker_that_began_meanwhile_is_told_of_a_revocation_as_well() -> None:
@@ -106,11 +121,11 @@ async def test_a_worker_that_began_meanwhile_is_told_of_a_revocation_as_well() -
 
     def revoked(_: str) -> object:
         workers.append(late)
-        return a_result("operate")
+        return a_result("run")
 
     workers.append(Worker(revoked))
-    await calls(workers).operate(SessionCall("revoke", SCOPE))
-    assert late.asked == ["operate"]
+    await calls(workers).run(REVOKE)
+    assert late.asked == ["run"]
 
 
 @pytest.mark.parametrize(

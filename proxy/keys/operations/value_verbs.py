@@ -1,0 +1,119 @@
+"""The verbs of services whose messages do not pass the proxy: seal values, and open tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.joined_names import some_from_json
+from ...core.crypto.token import FORMS
+from ...core.errors import OpenFailed, SealyardError, UnfitValue
+from ...core.formats import json as json_format
+from . import schemas
+from .schemas import FLAG, TEXT, Schema
+from .values import ToOpen, ToSeal, sealed_bytes
+from .verb import Argument, At, Done, Route, Verb
+
+_MOST_VALUES: Final = 100
+_MOST_BYTES: Final = 1024 * 1024
+_CONTEXT: Final = (
+    *(
+        Argument(one, "name", schema=schemas.nullable(schemas.ANY_NAME))
+        for one in ("tenant", "conversation", "message")
+    ),
+    *(Argument(one, "text", schema=schemas.nullable(schemas.NAME)) for one in ("field", "purpose")),
+)
+_TO_SEAL: Final = (
+    *_CONTEXT,
+    Argument("value", "text", required=True),
+    Argument("json", "flag", schema=FLAG, default=False),
+    Argument("form", "choice", schema={"enum": list(FORMS)}, default="jwe"),
+)
+_TO_OPEN: Final = (*_CONTEXT, Argument("token", "text", required=True))
+_OPENED: Final = schemas.record({"value": TEXT, "json": FLAG})
+_NAMES: Final = " Name exactly the parts of the context that the rule binds."
+
+
+def _list(name: str, parts: Sequence[Argument]) -> Argument:
+    optional = [one.name for one in parts if not one.required]
+    element = schemas.record({one.name: one.schema for one in parts}, optional)
+    bounds: Schema = {**schemas.many(element), "minItems": 1, "maxItems": _MOST_VALUES}
+    return Argument(name, "records", schema=bounds, required=True, parts=tuple(parts))
+
+
+async def _seal(here: At, values: Sequence[Mapping[str, Any]]) -> Done:
+    """Return the token of each value."""
+    asked = [ToSeal(_fit(one), _context(one), one["json"], one["form"]) for one in values]
+    return Done({"tokens": [one.decode() for one in await here.values.seal(asked)]})
+
+
+async def _open(here: At, tokens: Sequence[Mapping[str, Any]]) -> Done:
+    """Return the values of tokens: of all of them, or of none."""
+    # A text that is not ASCII fails as any other text does that is not a token. None is the bytes
+    # of one: these are no UTF-8.
+    asked = [ToOpen(one["token"].encode(), _context(one)) for one in tokens]
+    opened = await here.values.open(asked, here.request_id)
+    return Done({"values": [{"value": text, "json": is_json} for text, is_json in opened]})
+
+
+def _context(one: Mapping[str, Any]) -> Context:
+    tenant, conversation, message = (
+        some_from_json(one[part]) for part in ("tenant", "conversation", "message")
+    )
+    return Context(Scope(tenant, conversation), one["field"], message, one["purpose"])
+
+
+def _fit(one: Mapping[str, Any]) -> bytes:
+    """Return the value; raise UnfitValue where it is not what it is said to be."""
+    value: bytes = one["value"].encode()
+    if one["json"]:
+        try:
+            json_format.validate(value)
+        except SealyardError:
+            raise UnfitValue(
+                "not-json", detail="A `value` is not JSON text; send text, or `json` as false."
+            ) from None
+    sealed_bytes(value, one["form"], json_value=one["json"])
+    return value
+
+
+SEAL: Final = Verb(
+    "values.seal",
+    "Seal values. With `json`, `value` is JSON text; with the form `base64` it is base64." + _NAMES,
+    _seal,
+    (_list("values", _TO_SEAL),),
+    Route(
+        "seal",
+        "POST",
+        "/v1/seal",
+        "seal",
+        "The tokens, in the order of the values.",
+        schemas.record({"tokens": schemas.many(TEXT)}),
+        most_bytes=_MOST_BYTES,
+    ),
+    shared="ephemeral",
+    raises=(UnfitValue,),
+    touches=frozenset({"values"}),
+)
+OPEN: Final = Verb(
+    "values.open",
+    "Open tokens: all of them or none." + _NAMES,
+    _open,
+    (_list("tokens", _TO_OPEN),),
+    Route(
+        "open",
+        "POST",
+        "/v1/open",
+        "open",
+        "The values, in the order of the tokens. With `json`, `value` is JSON text.",
+        schemas.record({"values": schemas.many(_OPENED)}),
+        most_bytes=_MOST_BYTES,
+    ),
+    shared="ephemeral",
+    raises=(OpenFailed,),
+    touches=frozenset({"values"}),
+)
+
+VALUES: Final = (SEAL, OPEN)
+"""The family `values`."""
