@@ -46,7 +46,7 @@ HEAVY = {
     "pkcs11",
     "proxy.admin.auth.certificates",
     "proxy.admin.auth.token_review",
-    "proxy.config.schema.json_schema",
+    "proxy.config.schema",
     "proxy.config.settings.roots.vault",
     "proxy.core.explain.explanation",
     "proxy.core.formats.graphql.operations",

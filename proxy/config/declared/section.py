@@ -334,19 +334,20 @@ class Elsewhere:
 def restarts(old: object, new: object, path: str = "") -> Iterator[str]:
     """Yield the keys, by their paths, that differ between two values of a section.
 
-    Only those whose change a reload cannot apply, and sections that have such keys and come or go;
-    elements of lists are not looked into.
+    Only those whose change a reload cannot apply; of a section that comes or goes, those that it
+    must have. Elements of lists are not looked into.
     """
     for name, part in parts_of(type(new)):
         before, after = getattr(old, name), getattr(new, name)
-        if before == after:
-            continue
         key, kind = part.keys[0], part.keys[0].kind
         where = f"{path}{key.name}"
-        both = before is not None and after is not None
+        if before == after:
+            continue
         if isinstance(part, Inline):
             yield from restarts(before, after, path)
-        elif isinstance(kind, Section) and both and not key.restart:
-            yield from restarts(before, after, f"{where}.")
-        elif key.restart or (isinstance(kind, Section) and any(one.restart for one in kind.keys)):
+        elif key.restart:
             yield where
+        elif isinstance(kind, Section) and before is not None and after is not None:
+            yield from restarts(before, after, f"{where}.")
+        elif isinstance(kind, Section):
+            yield from (f"{where}.{one.name}" for one in kind.keys if one.restart and one.required)

@@ -1,1 +1,1 @@
-"""The tables of keys. The loader, the JSON Schema and the reference read them."""
+"""The JSON Schema and the reference page, made from the declarations of keys."""

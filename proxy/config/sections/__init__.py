@@ -1,1 +1,1 @@
-"""One reader for each section of the file."""
+"""Listeners with their rules, and the whole file, put together from their sections."""

@@ -29,8 +29,8 @@ def test_a_change_that_a_reload_applies_takes_no_restart() -> None:
     ("before", "after", "told"),
     [
         ({"admin": ADMIN}, {"admin": replace(ADMIN, tap=True)}, ["admin.tap"]),
-        ({"admin": ADMIN}, {"admin": None}, ["admin"]),
-        ({"health": None}, {"health": HEALTH}, ["health"]),
+        ({"admin": ADMIN}, {"admin": None}, ["admin.listen"]),
+        ({"health": None}, {"health": HEALTH}, ["health.listen"]),
         ({"health": HEALTH}, {"health": replace(HEALTH, stalled_after=1.0)}, []),
     ],
 )
