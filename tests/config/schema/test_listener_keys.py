@@ -11,21 +11,16 @@ from proxy.config.schema.json_schema import SECTIONS
 from proxy.config.settings import ClientClose
 from tests.config.builders import changed, loaded, problems_of
 
-LIMITS, TIMEOUTS = (
-    [one for one in SECTIONS if one.name == name] for name in ("limits", "timeouts")
-)
+
+def _defaults(name: str) -> str:
+    """Return the keys of a section with their defaults as the reference shows them."""
+    (keys,) = (one.keys for one in SECTIONS if one.name == name)
+    said = ((key.name, default_of(key)) for key in keys)
+    return ", ".join(f"{key}: {default}" for key, default in said if default)
 
 
 def test_each_written_default_is_the_default() -> None:
-    limits, timeouts = (
-        ", ".join(
-            f"{key.name}: {default}"
-            for one in some
-            for key in one.keys
-            if (default := default_of(key))
-        )
-        for some in (LIMITS, TIMEOUTS)
-    )
+    limits, timeouts = _defaults("limits"), _defaults("timeouts")
     more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
 
     (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners
