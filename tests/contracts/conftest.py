@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.keys.stores import MemoryStore, Store, open_store
-from proxy.keys.stores.redis import client
+from proxy.keys.stores.redis import connection
 from tests.redis.server import PROGRAM, Server
 
 
@@ -54,9 +54,9 @@ class Subject:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let redis-py wait for long: nothing here is about deadlines."""
-    monkeypatch.setattr(client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
+    """Let connections wait for long: nothing here is about deadlines."""
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(connection, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store
-from proxy.keys.stores.redis import client
+from proxy.keys.stores.redis import connection
 from tests.keys.desk import Desk
 
 from .worker import PATIENCE_SECONDS, the_keyring
@@ -64,7 +64,7 @@ async def _revoke(sessions: Sessions, scope: Scope) -> str:
 
 async def _work(port: int) -> None:
     notices: list[str] = []
-    client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    connection.CONNECT_SECONDS = connection.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     modes: dict[SessionMode, Sessions] = {
         mode: Sessions(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores.redis import client
+from proxy.keys.stores.redis import connection
 
 from .server import Server
 from .topologies import Clustered, Watched
@@ -22,16 +22,16 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let redis-py wait for long, where a law is tried that has nothing to do with deadlines."""
-    monkeypatch.setattr(client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
+    """Let connections wait for long, where a law is tried that has nothing to do with deadlines."""
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(connection, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give redis-py a second where it has a fifth, for machines that have other work to do."""
-    monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
-    monkeypatch.setattr(client, "COMMAND_SECONDS", 1.0)
+    """Give connections a second where it has a fifth, for machines that have other work to do."""
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "COMMAND_SECONDS", 1.0)
 
 
 @pytest.fixture

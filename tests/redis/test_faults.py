@@ -198,7 +198,7 @@ async def until(law: object, seconds: float = 5.0) -> None:
 async def test_nothing_that_a_library_raises_ends_the_listener_or_a_message(
     server: Server, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Event loops and redis-py raise these when a transport is gone; uvloop a RuntimeError."""
+    """Event loops and libraries raise these when a transport is gone; uvloop a RuntimeError."""
     heard: list[str | None] = []
     store = open_store("redis", options=server.settings)
     await store.open(heard.append)

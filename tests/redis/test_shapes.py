@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from redis import _parsers
 
 from proxy.config.settings import (
     RedisCluster,
@@ -25,7 +24,7 @@ from proxy.core.errors import KeyUnavailable
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import FoundRecords, HeldRecords, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.guarded import GuardedStore
-from proxy.keys.stores.redis import check, client
+from proxy.keys.stores.redis import check
 from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
 from tests.keys.desk import Desk
 
@@ -105,12 +104,6 @@ SHAPES: Mapping[str, bytes] = {
     "cut at once": b"close",
     "cut line": b"close$4",
 }
-PARSERS = {
-    "hiredis 2": (2, "_AsyncHiredisParser"),
-    "hiredis 3": (3, "_AsyncHiredisParser"),
-    "python 2": (2, "_AsyncRESP2Parser"),
-    "python 3": (3, "_AsyncRESP3Parser"),
-}
 PATIENT = SessionSettings(store_timeout=5.0)
 OFFER = Offer("n", b"r", 1000, "s1", 2000)
 ASKING: Mapping[str, Callable[[GuardedStore], Awaitable[object]]] = {
@@ -124,25 +117,6 @@ ASKING: Mapping[str, Callable[[GuardedStore], Awaitable[object]]] = {
     "erase": lambda store: store.erase("n"),
 }
 SCRIPTS = {b"EVALSHA", b"EVAL"}
-
-
-SPOKEN = [
-    "hiredis 2",
-    "python 2",
-    # Sealyard asks for RESP2 alone, so that only a server that is asked for nothing speaks RESP3.
-    pytest.param("hiredis 3", marks=pytest.mark.slow),
-    pytest.param("python 3", marks=pytest.mark.slow),
-]
-
-
-@pytest.fixture(params=SPOKEN)
-def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Speak one of the two protocols, read by one of the two parsers."""
-    protocol, name = PARSERS[request.param]
-    patience = client.patience
-    made_with = {"protocol": protocol, "parser_class": getattr(_parsers, name)}
-    monkeypatch.setattr(client, "patience", lambda: {**patience(), **made_with})
-    return str(request.param)
 
 
 def is_whole(answer: object) -> bool:
@@ -193,7 +167,7 @@ async def answers(guard: GuardedStore, question: str) -> str:
 
 @pytest.mark.parametrize("question", ASKING)
 async def test_every_shape_in_answer_to_every_question_is_read_or_a_failed_store(
-    question: str, parser: str
+    question: str,
 ) -> None:
     async with lying() as liar, a_store(liar) as store:
         guard = guarded(store)
@@ -202,8 +176,6 @@ async def test_every_shape_in_answer_to_every_question_is_read_or_a_failed_store
                 liar.lies = dict.fromkeys(SCRIPTS, said)
                 liar.lies[b"SCAN"] = b"*2\r\n$1\r\n0\r\n*0\r\n" if question == "erase" else shape
                 assert await answers(guard, question) in REASONS, name
-        if parser == "python 3":  # it never lets go of the beginning of an answer
-            return
         # And after all of it, an honest answer is read.
         liar.lies = dict.fromkeys(SCRIPTS, HONEST[question])
         liar.lies[b"SCAN"] = b"*2\r\n$1\r\n0\r\n*0\r\n"
@@ -244,7 +216,7 @@ HONEST: Mapping[str, bytes] = {
     "command", ["SCAN", "HELLO", "AUTH", "SELECT", "CLIENT", "SUBSCRIBE", "PING"]
 )
 async def test_every_shape_in_answer_to_other_commands_is_a_failed_store_at_most(
-    command: str, parser: str, tmp_path: Path
+    command: str, tmp_path: Path
 ) -> None:
     (tmp_path / "password").touch(0o600)
     (tmp_path / "password").write_text("correct\n")
@@ -264,7 +236,7 @@ async def test_every_shape_in_answer_to_other_commands_is_a_failed_store_at_most
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 async def test_no_message_fails_otherwise_than_by_a_missing_key(
-    mode: SessionMode, parser: str
+    mode: SessionMode,
 ) -> None:
     async with lying() as liar, a_store(liar) as store:
         for name, shape in SHAPES.items():
@@ -302,7 +274,7 @@ async def opened(world: World, key_id: KeyId) -> bool:
 @pytest.mark.parametrize(
     "command", ["PING", "HELLO", "CONFIG", "TIME", "EVAL", "EVALSHA", "SUBSCRIBE"]
 )
-async def test_no_shape_ends_the_start_by_an_error_of_ours(command: str, parser: str) -> None:
+async def test_no_shape_ends_the_start_by_an_error_of_ours(command: str) -> None:
     async with lying() as liar:
         for name, shape in SHAPES.items():
             liar.lies = {command.encode(): shape}
@@ -314,7 +286,7 @@ async def test_no_shape_ends_the_start_by_an_error_of_ours(command: str, parser:
 
 
 @pytest.mark.parametrize("of", range(3))
-async def test_a_cluster_and_sentinels_that_lie_are_failed_stores(of: int, parser: str) -> None:
+async def test_a_cluster_and_sentinels_that_lie_are_failed_stores(of: int) -> None:
     for shape in tuple(SHAPES.values())[of::3]:
         await _lie_of_nodes(shape)
 

@@ -17,7 +17,7 @@ from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import open_store
-from proxy.keys.stores.redis import client
+from proxy.keys.stores.redis import connection
 
 PATIENCE_SECONDS = 20.0
 
@@ -30,7 +30,7 @@ def the_keyring() -> Keyring:
 async def _work(port: int, conversations: int) -> None:
     notices: list[str] = []
     # What is tried is that all agree, also on a machine that has other work to do.
-    client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    connection.CONNECT_SECONDS = connection.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     sessions = Sessions(
         the_keyring(),

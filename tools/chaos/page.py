@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +47,7 @@ def _where(outcomes: list[Outcome]) -> str:
     lasted = outcomes[0].seconds
     return (
         f"Measured on {dt.datetime.now(dt.UTC).date()} on {os.cpu_count()} cores, Python"
-        f" {platform.python_version()}, redis-py {metadata.version('redis')}; each outage lasted"
+        f" {platform.python_version()}; each outage lasted"
         f" {lasted:.0f} s. Other work shared the machine: its load average was"
         f" {os.getloadavg()[2]:.1f} over the last 15 minutes."
     )

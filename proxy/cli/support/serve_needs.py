@@ -316,7 +316,6 @@ _MENDS: Final[tuple[tuple[str, str], ...]] = (
     (rf"{_PATH}: the key is encrypted", "openssl pkey -in {path} -out PLAIN.key"),
     (rf"tls: (?:{_PATH}, )?[^:]*: the key is not", "openssl x509 -in {path} -noout -subject"),
     (rf"{_PATH}: not usable as a store: .*not a database", "ls -l {path}"),
-    (r"redis-py is not installed", "pip install 'sealyard[redis]'"),
     (r"limit of open files", "ulimit -n 65536"),
     (rf"keyring cannot be used: {_PATH}: no such file", "sealyard keys init"),
     (rf"{_PATH}: permission denied", "ls -l {path}"),

@@ -114,10 +114,8 @@ def _path(address: str) -> Path:
 
 
 def _redis(place: StorePlace) -> Store:
-    try:
-        from .redis.store import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
-    except ModuleNotFoundError as missing:
-        raise _without_redis(missing) from None
+    from .redis.store import RedisStore  # noqa: PLC0415 - only who uses it pays for it
+
     if not isinstance(place.options, RedisSettings):
         raise ConfigurationError(("keys.store: no Redis is configured",))
     return RedisStore(place.options, place.environ)
@@ -127,10 +125,8 @@ async def _check_redis(check: StoreCheck) -> tuple[Finding, ...]:
     keys = check.keys
     if not isinstance(keys.store.options, RedisSettings):
         return ()
-    try:
-        from .redis.check import examined  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as missing:
-        raise _without_redis(missing) from None
+    from .redis.check import examined  # noqa: PLC0415 - only who uses it pays for it
+
     return await examined(
         keys.store.options,
         check.environ,
@@ -138,12 +134,6 @@ async def _check_redis(check: StoreCheck) -> tuple[Finding, ...]:
         clock=check.clock,
         seconds=check.seconds,
     )
-
-
-def _without_redis(missing: ModuleNotFoundError) -> Exception:
-    if missing.name != "redis":
-        return missing
-    return UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]")
 
 
 STORES: Final[Mapping[str, _Kind]] = {

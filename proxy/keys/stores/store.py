@@ -247,7 +247,7 @@ _AGAIN_SECONDS: Final = 0.2
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel the task and wait until it has ended.
 
-    Again and again: a cancellation that meets a time-out inside redis-py can get lost.
+    Again and again: a cancellation that meets a time-out inside a library can get lost.
     """
     while not task.done():
         task.cancel()

@@ -180,9 +180,9 @@ def small(tmp_path: Path) -> Iterator[RedisSettings]:
 async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
     small: RedisSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from proxy.keys.stores.redis import client  # noqa: PLC0415 - where redis-py is there
+    from proxy.keys.stores.redis import connection  # noqa: PLC0415 - only here
 
-    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
+    monkeypatch.setattr(connection, "COMMAND_SECONDS", 20.0)
     store = open_store("redis", options=small)
     number = await until_full(store)
     assert (await store.find("n0", ["s1"])).keys[0] is not None

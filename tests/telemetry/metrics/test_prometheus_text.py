@@ -17,6 +17,8 @@ from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Samples, TraceExemplar
 from proxy.telemetry.metrics.table import CRYPTO_DURATION, METRICS, READY, REQUEST_DURATION
 
+from .by_the_library import written
+
 NASTY = 'a "quoted" \\ back\\nslash\nand {line},="\u00e9\U0001f512'
 LABELS = ("api", "send", "POST", "2xx", "forwarded")
 KINDS = {"latest": "gauge", "soonest": "gauge"}
@@ -37,6 +39,29 @@ def families(samples: Samples, accept: str) -> list[Family]:
 
 def numbers(metric: Metric) -> tuple[float, ...]:
     return tuple(map(float, range(1, metric.width + 1))) if metric.width > 1 else (7.5,)
+
+
+VALUES = (0, 1, 7.5, 1e-9, 999_999, 1_000_000, 12_345_678.25, 1e15, 1.5e22, -2, math.inf, math.nan)
+
+
+@pytest.mark.parametrize("accept", PARSERS)
+def test_every_byte_is_what_the_library_of_prometheus_writes(accept: str) -> None:
+    samples = Samples()
+    for at, metric in enumerate(METRICS.values()):
+        for turn in range(3):
+            labels = tuple(f"{name} {turn}: {NASTY}" for name in metric.labels)
+            values = [VALUES[(at + turn + one) % len(VALUES)] for one in range(metric.width)]
+            samples.add(metric, *values, labels=labels)
+            if metric.kind == "histogram":
+                trace = TraceExemplar(f"{turn:032x}", 0.25 * turn, 1_700_000_000.5 + turn)
+                samples.exemplify(metric, labels, {turn: trace, len(metric.bounds): trace})
+            if not metric.labels:
+                break
+
+    told = exposed(samples, accept)
+
+    assert (told.body, told.content_type) == written(samples, accept)
+    assert exposed(Samples(), accept).body == written(Samples(), accept)[0]
 
 
 @pytest.mark.parametrize("accept", PARSERS)

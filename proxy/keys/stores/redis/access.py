@@ -1,4 +1,4 @@
-"""Who Sealyard is to a Redis and how it trusts it: user, password, TLS, as redis-py takes them."""
+"""Who Sealyard is to a Redis and how it trusts it: user, password, TLS."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
-
-from redis.asyncio import Connection, SSLConnection
-from redis.credentials import CredentialProvider
-from redis.exceptions import RedisError
+from typing import Final
 
 from ....config.settings import RedisSettings, SecretReference
 from ....core.errors import KeyringError, UnfitEnvironment
 from ... import private_file
+from .connection import RedisError
 
 _MOST_PASSWORD_BYTES: Final = 1024
 
@@ -27,73 +24,50 @@ class TlsUnusable(RedisError):
     """A file of TLS cannot be used now."""
 
 
-class TlsConnection(SSLConnection):
-    """Trusts the configured authority alone, and sees changed files at the next connection.
-
-    redis-py's own way trusts the system's authorities beside it, and reads each file once.
-    """
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        try:
-            made = context(self.ca_certs, self.certfile, self.keyfile)
-        except UnfitEnvironment:
-            raise TlsUnusable from None
-        return {**Connection._connection_arguments(self), "ssl": made}  # noqa: SLF001 - redis-py's own
-
-
-class Credentials(CredentialProvider):
-    """Reads the password anew for every connection, so that a changed file needs no restart."""
-
-    def __init__(self, user: str | None, password: Callable[[], str]) -> None:
-        """Take the user's name and what returns the password."""
-        self._user = user
-        self._password = password
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Return what AUTH takes; raise PasswordUnreadable."""
-        try:
-            password = self._password()
-        except KeyringError:
-            raise PasswordUnreadable from None
-        return (password,) if self._user is None else (self._user, password)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """Return what AUTH takes; raise PasswordUnreadable."""
-        return self.get_credentials()
-
-
-def credentials(
+def login(
     user: str | None, password: SecretReference | None, environ: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the arguments of a connection that logs in; none where there is no password.
+) -> Callable[[], tuple[str, ...]] | None:
+    """Return what returns the words of AUTH; None where there is no password.
 
-    Raises UnfitEnvironment where the password cannot be read.
+    The password is read anew for every connection, so that a changed file needs no restart; that
+    raises PasswordUnreadable. Raises UnfitEnvironment where it cannot be read now.
     """
     if password is None:
-        return {}
+        return None
     read = _reader(password, environ)
     try:
         read()  # so that a missing secret is reported at the start
     except KeyringError as error:
         raise UnfitEnvironment(error.reason) from None
-    return {"credential_provider": Credentials(user, read)}
+
+    def words() -> tuple[str, ...]:
+        try:
+            found = read()
+        except KeyringError:
+            raise PasswordUnreadable from None
+        return (found,) if user is None else (user, found)
+
+    return words
 
 
-def tls(settings: RedisSettings) -> dict[str, Any]:
-    """Return the arguments of a connection over verified TLS; none where there is no TLS.
+def tls(settings: RedisSettings) -> Callable[[], ssl.SSLContext] | None:
+    """Return what returns the context of a connection over verified TLS; None without TLS.
 
-    Raises UnfitEnvironment where a certificate or a key cannot be used.
+    It sees changed files, and raises TlsUnusable. Raises UnfitEnvironment where a certificate or a
+    key cannot be used now.
     """
     if not settings.tls:
-        return {}
-    context(_path(settings.ca), _path(settings.cert), _path(settings.key))
-    return {
-        "ssl_ca_certs": _path(settings.ca),
-        "ssl_certfile": _path(settings.cert),
-        "ssl_keyfile": _path(settings.key),
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
-    }
+        return None
+    paths = _path(settings.ca), _path(settings.cert), _path(settings.key)
+    context(*paths)
+
+    def made() -> ssl.SSLContext:
+        try:
+            return context(*paths)
+        except UnfitEnvironment:
+            raise TlsUnusable from None
+
+    return made
 
 
 def context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:

@@ -7,23 +7,13 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from redis.exceptions import (
-    AuthenticationError,
-    AuthenticationWrongNumberOfArgsError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-
 from ....config.settings import RedisSettings
 from ....process.fitness import Finding
 from . import replies
 from .access import PasswordUnreadable, TlsUnusable
 from .capabilities import Mode, RedisFacts, judged
-from .client import Client, closed
+from .client import Client
+from .connection import Answer, AnsweredError, LoginRefused, RedisError, UsersUnknown
 from .scripts import PROBE, Script
 from .store import FORMAT
 from .topology import Reach, reach
@@ -61,10 +51,10 @@ async def examined(
     try:
         async with asyncio.timeout(seconds):
             facts = await _facts(way, settings, clock)
-    except Exception as error:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
+    except Exception as error:  # noqa: BLE001 - a check tells what is wrong, whatever that is
         return (_unreached(error, settings),)
     finally:
-        await way.close()
+        way.close()
     return tuple(judged(facts, settings, mode))
 
 
@@ -94,24 +84,22 @@ async def _connect(node: Client) -> None:
     """Make a connection, so that what stops it is not taken for an answer to another command."""
     try:
         await node.ask("PING")
-    except ResponseError as error:
-        if "'select'" in str(error) or "DB index" in str(error):
+    except AnsweredError as error:
+        if "'select'" in error.text or "DB index" in error.text:
             raise _NoDatabase from None
 
 
 async def _hello(node: Client) -> dict[bytes, Any]:
     try:
         return await node.ask("HELLO", read=replies.members)
-    except NoPermissionError:
-        return {}
-    except ResponseError:  # unknown before Redis 6
-        return {b"version": b"5 or older"}
+    except AnsweredError as error:  # unknown before Redis 6
+        return {} if error.code == "NOPERM" else {b"version": b"5 or older"}
 
 
 async def _policy(node: Client) -> list[str]:
     try:
         said = await node.ask("CONFIG", "GET", "maxmemory-policy", read=replies.members)
-    except ResponseError:
+    except AnsweredError:
         return []
     return [replies.text(one).decode("ascii", "replace") for one in said.values()]
 
@@ -121,7 +109,9 @@ async def _skew(node: Client, clock: Callable[[], float]) -> int:
     before = clock()
     try:
         theirs = await node.ask("TIME", read=replies.time_ms)
-    except NoPermissionError:
+    except AnsweredError as error:
+        if error.code != "NOPERM":
+            raise
         return 0  # the trial of all commands reports it
     ours = (before + clock()) / 2
     return round(theirs - ours * 1000)
@@ -134,21 +124,19 @@ async def _tried(way: Reach, prefix: str) -> dict[str, str]:
     said: dict[str, str] = {}
     try:
         codes = await way.ask(key, "EVAL", _TRY.text, *words, read=_codes)
-    except ResponseError as error:
-        said["EVAL"] = _code(error)
+    except AnsweredError as error:
+        said["EVAL"] = _code_of(str(error).encode())
     else:
         said |= {"EVAL": "", **dict(zip(_TRIED, codes, strict=True))}
     try:
         await way.ask(key, "EVALSHA", _TRY.digest, *words, read=_codes)
-    except NoScriptError:
-        said["EVALSHA"] = ""
-    except ResponseError as error:
-        said["EVALSHA"] = _code(error)
+    except AnsweredError as error:
+        said["EVALSHA"] = "" if error.code == "NOSCRIPT" else _code_of(str(error).encode())
     said["SUBSCRIBE"] = await _subscribed(way.any_node(), channel)
     return said
 
 
-def _codes(answer: replies.Answer) -> list[str]:
+def _codes(answer: Answer) -> list[str]:
     said = replies.many(answer, least=len(_TRIED), most=len(_TRIED))
     return [_code_of(replies.text(one)) for one in said]
 
@@ -156,26 +144,20 @@ def _codes(answer: replies.Answer) -> list[str]:
 async def _subscribed(node: Client, channel: str) -> str:
     line = await node.connected()
     try:
-        await line.send_command("SUBSCRIBE", channel, check_health=False)
-        replies.notice(await line.read_response(), channel.encode())
-    except ResponseError as error:
-        return _code(error)
+        replies.notice(await line.ask("SUBSCRIBE", channel), channel.encode())
+    except AnsweredError as error:
+        return _code_of(str(error).encode())
     finally:
-        await closed(line)
+        line.close()
     return ""
 
 
-_CODES: Final = {NoPermissionError: "NOPERM", ReadOnlyError: "READONLY", OutOfMemoryError: "OOM"}
 _DENIED: Final = ("ACL failure", "The user executing the script", "NOPERM")
 """How Redis 6 and later say within a script that the user may not."""
 
 
-def _code(error: ResponseError) -> str:
-    """Return the error code, which redis-py turns into a class where it knows it."""
-    return _CODES.get(type(error)) or _code_of(str(error).encode()) or "ERR"
-
-
 def _code_of(text: bytes) -> str:
+    """Return the code of an error, empty for no error."""
     said = text.decode("ascii", "replace")
     if any(part in said for part in _DENIED):
         return "NOPERM"
@@ -230,7 +212,7 @@ _MISTAKES: Final[Mapping[type[BaseException], str]] = {
         "TLS with Redis fails: check that it uses TLS on that port, and that `cert` and `key` are"
         " what it requires."
     ),
-    AuthenticationError: (
+    LoginRefused: (
         "Redis refuses the user `{user}`: check `user` and `password` of keys.store, and"
         " ACL SETUSER {user} there."
     ),
@@ -238,7 +220,7 @@ _MISTAKES: Final[Mapping[type[BaseException], str]] = {
         "There is no database {db} in Redis, or the user may not select it: ACL SETUSER {user}"
         " +select"
     ),
-    AuthenticationWrongNumberOfArgsError: "Redis is too old for users: use 6 or newer.",
+    UsersUnknown: "Redis is too old for users: use 6 or newer.",
 }
 
 

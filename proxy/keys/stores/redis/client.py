@@ -1,65 +1,36 @@
-"""The connections to one Redis: without hidden retries, with short timeouts, dropped on any doubt.
-
-Only this module and those beside it import redis-py, and they are imported only when Redis is the
-store: it costs 20 MiB and half of the start-up time. Of redis-py, a connection (TLS, login) and
-the parser of replies are used. Its pool and its subscriptions are not: they keep a connection
-whose state they do not know, and lose one that a cancellation met in between.
-"""
+"""The connections to one Redis, dropped on any doubt. Nothing is tried again by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, TypeVar
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
 
-from redis.asyncio import Connection
-from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
-
-from ....config.settings import Address, RedisSettings, UnixAddress
+from ....config.settings import Address, RedisSettings
 from ..store import Misshapen, StoreFailed, StoreFull
 from . import access
-from .access import PasswordUnreadable, TlsConnection, TlsUnusable
+from .access import PasswordUnreadable, TlsUnusable
+from .connection import Answer, AnsweredError, Connection, Manner, RedisError, Word, connected
 
-CONNECT_SECONDS: Final = 0.2
-COMMAND_SECONDS: Final = 0.2
 IDLE: Final = 8
 """Connections to one Redis that are kept for later: a process asks so many questions at a time."""
-
-Answer = Any
-"""What redis-py makes of an answer; nothing is known of it yet."""
 
 _T = TypeVar("_T")
 
 
-def arguments(settings: RedisSettings, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what every connection to a Redis that holds records is made with.
+def manner(settings: RedisSettings, environ: Mapping[str, str]) -> Manner:
+    """Return how to connect to a Redis that holds records.
 
     Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
     """
-    login = access.credentials(settings.user, settings.password, environ)
-    return access.tls(settings) | login | {"db": settings.db} | patience()
-
-
-def patience() -> dict[str, Any]:
-    """Return what every connection is made with: how long it waits, and that it tries once."""
-    return {
-        "protocol": 2,
-        # The caller has one deadline and a circuit breaker: ten retries would be out of place.
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": COMMAND_SECONDS,
-        "driver_info": None,
-    }
+    login = access.login(settings.user, settings.password, environ)
+    return Manner(login, access.tls(settings), settings.db)
 
 
 def as_it_is(answer: Answer) -> Answer:
-    """Return an answer as redis-py made it."""
+    """Return an answer as it came."""
     return answer
 
 
@@ -89,52 +60,48 @@ class Client:
     caller, so a cancellation leaves nothing behind.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[AbstractConnection]]) -> None:
-        """`make` returns a new connection, which is not connected yet."""
+    def __init__(self, make: Callable[[], Awaitable[Connection]]) -> None:
+        """`make` returns a new connection, logged in."""
         self._make = make
-        self._idle: list[AbstractConnection] = []
+        self._idle: list[Connection] = []
         self._closed = False
         self.clock = ServerClock()
         """What is known of the clock of this Redis."""
 
     async def ask(
         self,
-        *words: Any,  # noqa: ANN401 - whatever the command takes
+        *words: Word,
         read: Callable[[Answer], _T] = as_it_is,
         first: Sequence[str] = (),
     ) -> _T:
         """Return what `read` makes of the answer to one command.
 
-        `first` is a command that goes before it over the same connection. Raises what redis-py,
-        the event loop and `read` raise.
+        `first` is a command that goes before it over the same connection. Raises what `connected`,
+        `Connection.ask` and `read` raise.
         """
         line = await self._taken()
         well = fell = False
         try:
             if first:
-                await line.send_command(*first, check_health=False)
-                await line.read_response()
-            await line.send_command(*words, check_health=False)
-            value = read(await line.read_response())
-            well = not await line.can_read()
-        except ReadOnlyError:  # it is no master any more
-            fell = True
-            raise
-        except ResponseError:  # an answer too, if nothing is behind it
-            well = not await line.can_read()
+                await line.ask(*first)
+            value = read(await line.ask(*words))
+            well = line.quiet
+        except AnsweredError as error:
+            fell = error.code == "READONLY"  # it is no master any more
+            well = line.quiet and not fell  # an answer too, if nothing is behind it
             raise
         except BaseException:
             fell = True
             raise
         finally:
-            await self._give_back(line, well=well)
+            self._give_back(line, well=well)
             if fell:  # those that rest lead to the same Redis, and may have ended as this one did
-                await self.forget()
+                self.forget()
         return value
 
     async def ask_script(
         self,
-        *words: Any,  # noqa: ANN401 - as above
+        *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
         first: Sequence[str] = (),
     ) -> _T:
@@ -148,75 +115,44 @@ class Client:
 
         return await self.ask(*words, read=timed, first=first)
 
-    async def connected(self) -> AbstractConnection:
-        """Return a new connection, logged in, for the caller to use and to close by `closed`."""
-        line = await self._make()
-        try:
-            await line.connect()  # type: ignore[no-untyped-call]  # redis-py's own
-        except BaseException:
-            # redis-py closes it for some errors alone, and would use it again without a login.
-            await closed(line)
-            raise
-        return line
+    async def connected(self) -> Connection:
+        """Return a new connection, logged in, for the caller to use and to close."""
+        return await self._make()
 
-    async def forget(self) -> None:
+    def forget(self) -> None:
         """Close the connections that rest."""
         lines, self._idle = self._idle, []
         for line in lines:
-            await closed(line)
+            line.close()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections, those in use once they are given back."""
         self._closed = True
-        lines, self._idle = self._idle, []
-        for line in lines:
-            with suppress(Exception):  # whatever state it is in
-                await line.disconnect()  # it waits, for CONNECT_SECONDS at most
+        self.forget()
 
-    async def _taken(self) -> AbstractConnection:
+    async def _taken(self) -> Connection:
         while self._idle:
             line = self._idle.pop()
-            if await _fit(line):
+            if line.quiet:
                 return line
-            await closed(line)
-        return await self.connected()
+            line.close()
+        return await self._make()
 
-    async def _give_back(self, line: AbstractConnection, *, well: bool) -> None:
+    def _give_back(self, line: Connection, *, well: bool) -> None:
         if well and not self._closed and len(self._idle) < IDLE:
             self._idle.append(line)
         else:
-            await closed(line)
+            line.close()
 
 
-async def closed(line: AbstractConnection) -> None:
-    """Close a connection, in whatever state it is, without waiting for the other side."""
-    with suppress(Exception):
-        await line.disconnect(nowait=True)
-
-
-async def _fit(line: AbstractConnection) -> bool:
-    """Whether an idle connection is open and nothing has come on it."""
-    try:
-        return line.is_connected and not await line.can_read()
-    except Exception:  # noqa: BLE001 - redis-py and event loops tell in many ways that it is gone
-        return False
-
-
-def client(address: Address, made_with: Mapping[str, Any]) -> Client:
+def client(address: Address, how: Manner) -> Client:
     """Return a client of the Redis there, which connects when it is first used."""
-
-    async def make() -> AbstractConnection:
-        if isinstance(address, UnixAddress):
-            return UnixDomainSocketConnection(path=str(address.path), **made_with)
-        kind = TlsConnection if "ssl_cert_reqs" in made_with else Connection
-        return kind(host=address.host, port=address.port, **made_with)
-
-    return Client(make)
+    return Client(lambda: connected(address, how))
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn whatever redis-py, TLS and the event loop raise into StoreFailed.
+    """Turn whatever connections, TLS and the event loop raise into StoreFailed.
 
     Their texts may hold addresses and values. Where Redis has no room left it is StoreFull, which
     does not prevent reading. A cancellation that none asked for is a failed store as well: it must
@@ -224,8 +160,6 @@ async def translated() -> AsyncIterator[None]:
     """
     try:
         yield
-    except OutOfMemoryError:  # and no policy that evicts
-        raise StoreFull from None
     except StoreFailed:
         raise
     except asyncio.CancelledError:
@@ -236,8 +170,10 @@ async def translated() -> AsyncIterator[None]:
     except RecursionError:
         raise Misshapen from None
     except (RedisError, OSError, EOFError, RuntimeError) as error:
+        if isinstance(error, AnsweredError) and error.code == "OOM":  # and no policy that evicts
+            raise StoreFull from None
         reason = _reason(error)  # uvloop's transports raise RuntimeError when they are gone
-    except Exception:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
+    except Exception:  # noqa: BLE001 - what reads an answer must not end a message by an error of ours
         raise Misshapen from None
     else:
         return
@@ -247,9 +183,9 @@ async def translated() -> AsyncIterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, PasswordUnreadable):
         return "store-password-unreadable"
-    if isinstance(error.__cause__, TlsUnusable):  # redis-py wraps what connecting raises
+    if isinstance(error, TlsUnusable):
         return "store-tls-unusable"
-    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+    if isinstance(error, TimeoutError):
         return "store-timeout"
     return "store-failed"
 

@@ -1,31 +1,20 @@
 """A Redis Cluster: which node holds which slot, learned from any node and from its redirections.
 
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ is the protocol.
-redis-py's own cluster client is not used: it sleeps for the length of our deadline when the cluster
-is down, asks for the table of all commands again after each failure, and sends ASKING and the
-command that it is for over two connections.
 """
 
 from __future__ import annotations
 
 import asyncio
+import binascii
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
-
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    ConnectionError,  # noqa: A004 - redis-py's own
-    MovedError,
-    TimeoutError,  # noqa: A004 - as above
-    TryAgainError,
-)
+from typing import Final, TypeVar
 
 from ....config.settings import TcpAddress
-from ..store import StoreFailed
+from ..store import Misshapen, StoreFailed
 from . import replies
-from .client import Answer, Client, ServerClock, first_answer
+from .client import Client, ServerClock, first_answer
+from .connection import Answer, AnsweredError, RedisError, Word
 
 _T = TypeVar("_T")
 
@@ -34,6 +23,9 @@ _TURNS: Final = 6
 # While a slot moves, a node that has only some of a conversation's keys asks to be asked again.
 _AGAIN_SECONDS: Final = 0.02
 _MOST_ASKED: Final = 8
+_SLOTS: Final = 16_384
+_DOWN: Final = frozenset({"CLUSTERDOWN", "LOADING", "MASTERDOWN"})
+"""Errors after which another node may hold a slot."""
 
 
 class Cluster:
@@ -53,7 +45,7 @@ class Cluster:
     async def ask(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - whatever the command takes
+        *words: Word,
         read: Callable[[Answer], _T],
     ) -> _T:
         """Return what `read` makes of the answer of the node that holds `key`."""
@@ -66,7 +58,7 @@ class Cluster:
     async def ask_script(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - as above
+        *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
     ) -> _T:
         """Do as Reach says."""
@@ -83,7 +75,7 @@ class Cluster:
 
     async def _sent(self, key: str, send: Callable[[Client, Sequence[str]], Awaitable[_T]]) -> _T:
         """Return the answer of the node that holds `key`, to what `send` sends it."""
-        slot = key_slot(key.encode())
+        slot = slot_of(key.encode())
         try:
             node, asking = (await self._learned())[slot], False
             for _ in range(_TURNS):
@@ -91,16 +83,18 @@ class Cluster:
                     # ASKING is for the next command of its connection alone.
                     first = ("ASKING",) if asking else ()
                     return await send(self._client(node), first)
-                except MovedError as moved:
-                    node, asking = _named(moved, node), False
-                    if self._owners:
+                except AnsweredError as error:
+                    if error.code == "TRYAGAIN":
+                        await asyncio.sleep(_AGAIN_SECONDS)
+                        continue
+                    if error.code not in {"ASK", "MOVED"}:
+                        raise
+                    node, asking = _named(error, node), error.code == "ASK"
+                    if self._owners and not asking:
                         self._owners[slot] = node
-                except AskError as asked:
-                    node, asking = _named(asked, node), True
-                except TryAgainError:
-                    await asyncio.sleep(_AGAIN_SECONDS)
-        except (ClusterDownError, ConnectionError, TimeoutError, asyncio.CancelledError):
-            self._owners = []  # another node may hold the slot by now
+        except (RedisError, OSError, asyncio.CancelledError) as error:
+            if not isinstance(error, AnsweredError) or error.code in _DOWN:
+                self._owners = []  # another node may hold the slot by now
             raise
         raise StoreFailed
 
@@ -114,23 +108,23 @@ class Cluster:
         self._turn += 1
         return self._client(known[self._turn % len(known)])
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
         clients, self._clients, self._owners = self._clients, {}, []
         for client in clients.values():
-            await client.close()
+            client.close()
 
     async def _learned(self) -> list[TcpAddress]:
         async with self._learning:
             if not self._owners:
                 nodes = self._known()[:_MOST_ASKED]
                 self._owners = await first_answer(self._slots_of(node) for node in nodes)
-                await self._close_left()
+                self._close_left()
             return self._owners
 
     async def _slots_of(self, node: TcpAddress) -> list[TcpAddress]:
         """Return which node holds each slot, as `node` sees it."""
-        owners: list[TcpAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        owners: list[TcpAddress | None] = [None] * _SLOTS
         held = await self._client(node).ask("CLUSTER", "SLOTS", read=_listed)
         for first, last, host, port in held:
             # A node that does not know its own name means the one that was asked.
@@ -138,7 +132,7 @@ class Cluster:
             owners[first : last + 1] = [owner] * (last + 1 - first)
         found = [owner for owner in owners if owner is not None]
         if len(found) < len(owners):
-            raise ClusterDownError("not all slots are held")
+            raise AnsweredError("CLUSTERDOWN not all slots are held")
         return found
 
     def _known(self) -> list[TcpAddress]:
@@ -150,16 +144,30 @@ class Cluster:
             client = self._clients[node] = self._connect(node)
         return client
 
-    async def _close_left(self) -> None:
+    def _close_left(self) -> None:
         """Close the connections to nodes that have left the cluster."""
         for node in self._clients.keys() - {*self._seeds, *self._owners}:
-            await self._clients.pop(node).close()
+            self._clients.pop(node).close()
 
 
 def _listed(answer: Answer) -> list[tuple[int, int, bytes, int]]:
     return list(replies.slots(answer))
 
 
-def _named(redirection: MovedError | AskError, asked: TcpAddress) -> TcpAddress:
-    """Return the node that a redirection names; without a host it is that of the one asked."""
-    return TcpAddress(redirection.host or asked.host, redirection.port)
+def _named(redirection: AnsweredError, asked: TcpAddress) -> TcpAddress:
+    """Return the node that a redirection names; without a host it is that of the one asked.
+
+    Raises Misshapen where it names none.
+    """
+    _, _, address = redirection.text.partition(" ")
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise Misshapen
+    return TcpAddress(host or asked.host, replies.whole(port.encode(), 1, 65_535))
+
+
+def slot_of(key: bytes) -> int:
+    """Return the slot of a key: that of what is in its first braces, if there is anything."""
+    _, brace, rest = key.partition(b"{")
+    tag, closing, _ = rest.partition(b"}")
+    return binascii.crc_hqx(tag if brace and closing and tag else key, 0) % _SLOTS

@@ -8,9 +8,10 @@ compared before its shape is known. Only this module looks into answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen, Stale
+from .connection import Answer
 from .scripts import CLOCK_REFUSED
 
 _SLOTS: Final = 16_384
@@ -18,9 +19,6 @@ _MOST_PORT: Final = 65_535
 _MOST_CURSOR: Final = (1 << 64) - 1
 _MOST_MS: Final = 1 << 53
 """More milliseconds than any record is kept for; what is above is read as this."""
-
-Answer = Any
-"""What redis-py makes of an answer; nothing is known of it yet."""
 
 _T = TypeVar("_T")
 
@@ -53,14 +51,9 @@ def whole(answer: Answer, low: int, high: int) -> int:
     return answer
 
 
-def many(
-    answer: Answer, *, least: int = 0, most: int | None = None
-) -> list[Answer] | tuple[Answer, ...]:
-    """Return a list of so many answers; raise Misshapen for what is none, or longer or shorter.
-
-    Of some lists (TIME) redis-py makes tuples.
-    """
-    if not isinstance(answer, list | tuple) or len(answer) < least:
+def many(answer: Answer, *, least: int = 0, most: int | None = None) -> list[Answer]:
+    """Return a list of so many answers; raise Misshapen for what is none, or longer or shorter."""
+    if not isinstance(answer, list) or len(answer) < least:
         raise Misshapen
     if most is not None and len(answer) > most:
         raise Misshapen
@@ -160,13 +153,11 @@ def time_ms(answer: Answer) -> float:
 
 
 def members(answer: Answer) -> dict[bytes, Answer]:
-    """Return what comes as a map, or in RESP2 as a list of names and values (HELLO, CONFIG GET)."""
-    if type(answer) is not dict:
-        pairs = many(answer)
-        if len(pairs) % 2:
-            raise Misshapen
-        answer = dict(zip(map(text, pairs[::2]), pairs[1::2], strict=True))
-    return {text(name): value for name, value in answer.items()}
+    """Return a list of names and values as a map (HELLO, CONFIG GET)."""
+    pairs = many(answer)
+    if len(pairs) % 2:
+        raise Misshapen
+    return dict(zip(map(text, pairs[::2]), pairs[1::2], strict=True))
 
 
 def _key(answer: Answer) -> HeldRecords | None:

@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
-
-from redis.exceptions import NoScriptError
+from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
 from ..store import (
@@ -29,7 +27,8 @@ from ..store import (
     key_place,
 )
 from . import replies, scripts
-from .client import closed, translated
+from .client import translated
+from .connection import Answer, AnsweredError, Word
 from .scripts import PROBE, Script
 from .topology import reach
 
@@ -103,7 +102,7 @@ class RedisStore:
     ) -> bytes:
         """Keep the revocation unless the store holds another than the one seen."""
         skew = CLOCK_SKEW_MS // 1000
-        arguments = [record, not_before, self._channel, name, skew, _given(seen)]
+        arguments: list[Word] = [record, not_before, self._channel, name, skew, _given(seen)]
         keys = [self._key(name, REVOCATION)]
         return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
 
@@ -112,7 +111,7 @@ class RedisStore:
     ) -> HeldRecords:
         """Keep the record unless the store holds another than the one seen."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
-        arguments = [record, keep_ms, _given(seen)]
+        arguments: list[Word] = [record, keep_ms, _given(seen)]
         return await self._run(scripts.KEEP, keys, arguments, replies.held)
 
     async def note(
@@ -124,7 +123,12 @@ class RedisStore:
         publish: bool = False,
     ) -> bytes | None:
         """Keep the note unless the store holds another than the one seen."""
-        arguments = [_given(record), self._channel if publish else "", name, _given(seen)]
+        arguments: list[Word] = [
+            _given(record),
+            self._channel if publish else "",
+            name,
+            _given(seen),
+        ]
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
 
@@ -137,7 +141,7 @@ class RedisStore:
         # Any client may have written more keys than a script can take at once.
         for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
             arguments = [self._channel, erased(name)]
-            erasing: list[str | bytes] = [first, *some]
+            erasing: list[Word] = [first, *some]
             _, *records = await self._run(
                 scripts.ERASE,
                 erasing,
@@ -169,7 +173,7 @@ class RedisStore:
         self._listening = None
         with suppress(StoreFailed):
             async with translated():
-                await self._reach.close()
+                self._reach.close()
 
     @property
     def _channel(self) -> str:
@@ -180,7 +184,7 @@ class RedisStore:
 
     async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
         places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
-        arguments: list[Any] = [
+        arguments: list[Word] = [
             offer.record,
             offer.ttl_ms,
             offer.keep_ms,
@@ -210,9 +214,9 @@ class RedisStore:
     async def _run(
         self,
         script: Script,
-        keys: Sequence[str | bytes],
-        arguments: list[Any],
-        read: Callable[[replies.Answer], _T],
+        keys: Sequence[Word],
+        arguments: Sequence[Word],
+        read: Callable[[Answer], _T],
         *,
         once: bool = False,
     ) -> _T:
@@ -235,21 +239,23 @@ class RedisStore:
     async def _ask(
         self,
         script: Script,
-        keys: Sequence[str | bytes],
-        arguments: list[Any],
-        read: Callable[[replies.Answer], _T],
+        keys: Sequence[Word],
+        arguments: Sequence[Word],
+        read: Callable[[Answer], _T],
     ) -> _T:
         mark = os.urandom(_MARK_BYTES)
         rest, first = [len(keys), *keys, *arguments, mark], str(keys[0])
 
-        def answer(said: replies.Answer) -> tuple[float, _T]:
+        def answer(said: Answer) -> tuple[float, _T]:
             return replies.of_script(said, mark, read)
 
         try:
             found = await self._reach.ask_script(
                 first, "EVALSHA", script.digest, *rest, read=answer
             )
-        except NoScriptError:
+        except AnsweredError as error:
+            if error.code != "NOSCRIPT":
+                raise
             # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
             found = await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
         self._ahead = max(one.ahead for one in self._reach.clocks if one.ahead is not None)
@@ -267,16 +273,18 @@ class RedisStore:
     async def _receive(self, changed: Changed) -> None:
         line = await self._reach.any_node().connected()
         try:
-            await line.send_command("SUBSCRIBE", self._channel, check_health=False)
+            line.send("SUBSCRIBE", self._channel)
             asked = False
             while not self._closed:
-                said = await line.read_response(timeout=_LISTEN_SECONDS)
-                if said is None and asked:
-                    raise StoreFailed("store-timeout")  # frozen, or gone without a word
-                asked = said is None
-                if said is None:
-                    await line.send_command("PING", check_health=False)
+                try:
+                    said = await line.read(_LISTEN_SECONDS)
+                except TimeoutError:
+                    if asked:  # frozen, or gone without a word
+                        raise
+                    line.send("PING")
+                    asked = True
                     continue
+                asked = False
                 kind, name = replies.notice(said, self._channel.encode())
                 if kind == b"subscribe":
                     self.subscribed = True
@@ -284,7 +292,7 @@ class RedisStore:
                 elif kind == b"message" and name != PROBE:
                     changed(name)
         finally:
-            await closed(line)
+            line.close()
 
 
 def _given(record: bytes | None) -> bytes:

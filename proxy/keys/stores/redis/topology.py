@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
-from redis.asyncio import Connection
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.sentinel import MasterNotFoundError
-
-from ....config.settings import RedisCluster, RedisSentinels, RedisSettings
+from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
 from . import access, replies
-from .access import TlsConnection
-from .client import Answer, Client, ServerClock, arguments, client, first_answer, patience
+from .client import Client, ServerClock, client, first_answer, manner
 from .cluster import Cluster
+from .connection import Answer, Connection, Manner, Word, WrongRole, connected
 
 _T = TypeVar("_T")
-
-
-class MasterConnection(Connection):
-    """A connection to the master; a Redis with another role is not used."""
-
-    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
-        """Log in, and ask the Redis for its role."""
-        await super().on_connect_check_health(check_health)
-        await self.send_command("ROLE", check_health=False)
-        if replies.role(await self.read_response()) != b"master":
-            raise MasterNotFoundError("not the master")
-
-
-class MasterTlsConnection(MasterConnection, TlsConnection):
-    """The same over TLS."""
 
 
 class Sentinels:
@@ -40,26 +22,26 @@ class Sentinels:
         self, place: RedisSentinels, settings: RedisSettings, environ: Mapping[str, str]
     ) -> None:
         """Connect to nothing yet; raise UnfitEnvironment where the password cannot be read."""
-        login = access.credentials(place.user, place.password, environ)
-        made_with = access.tls(settings) | login | patience()
+        login = access.login(place.user, place.password, environ)
+        how = Manner(login, access.tls(settings))
         self._service = place.service
-        self._clients = [client(node, made_with) for node in place.nodes]
+        self._clients = [client(node, how) for node in place.nodes]
 
     async def master(self) -> tuple[str, int]:
         """Return the master's host and port."""
         host, port = await first_answer(self._ask(one) for one in self._clients)
         return host.decode(), port
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
         for one in self._clients:
-            await one.close()
+            one.close()
 
     async def _ask(self, sentinel: Client) -> tuple[bytes, int]:
         words = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service
         found = await sentinel.ask(*words, read=replies.address)
         if found is None:
-            raise MasterNotFoundError("no such service")
+            raise WrongRole("no such service")
         return found
 
 
@@ -70,13 +52,11 @@ def master(
 
     Raises UnfitEnvironment where a certificate, a key or a password cannot be read.
     """
-    made_with: dict[str, Any] = arguments(settings, environ)
+    how = replace(manner(settings, environ), to_master=True)
     sentinels = Sentinels(place, settings, environ)
-    kind = MasterTlsConnection if settings.tls else MasterConnection
 
-    async def make() -> AbstractConnection:
-        host, port = await sentinels.master()
-        return kind(host=host, port=port, **made_with)
+    async def make() -> Connection:
+        return await connected(TcpAddress(*await sentinels.master()), how)
 
     return Client(make), sentinels
 
@@ -87,7 +67,7 @@ class Reach(Protocol):
     async def ask(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - whatever the command takes
+        *words: Word,
         read: Callable[[Answer], _T],
     ) -> _T:
         """Return what `read` makes of the answer to a command.
@@ -99,7 +79,7 @@ class Reach(Protocol):
     async def ask_script(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - as above
+        *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
     ) -> _T:
         """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970."""
@@ -118,7 +98,7 @@ class Reach(Protocol):
         """Return a client of a Redis that receives publications."""
         ...
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
         ...
 
@@ -134,7 +114,7 @@ class One:
     async def ask(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - as Reach says
+        *words: Word,
         read: Callable[[Answer], _T],
     ) -> _T:
         """Do as Reach says."""
@@ -143,7 +123,7 @@ class One:
     async def ask_script(
         self,
         key: str,
-        *words: Any,  # noqa: ANN401 - as Reach says
+        *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
     ) -> _T:
         """Do as Reach says."""
@@ -162,11 +142,11 @@ class One:
         """Do as Reach says."""
         return self._redis
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Do as Reach says."""
-        await self._redis.close()
+        self._redis.close()
         if self._sentinels is not None:
-            await self._sentinels.close()
+            self._sentinels.close()
 
 
 def reach(settings: RedisSettings, environ: Mapping[str, str]) -> Reach:
@@ -177,7 +157,7 @@ def reach(settings: RedisSettings, environ: Mapping[str, str]) -> Reach:
     place = settings.address
     if isinstance(place, RedisSentinels):
         return One(*master(settings, place, environ))
-    made_with = arguments(settings, environ)
+    how = manner(settings, environ)
     if isinstance(place, RedisCluster):
-        return Cluster(place.nodes, lambda node: client(node, made_with))
-    return One(client(place, made_with))
+        return Cluster(place.nodes, lambda node: client(node, how))
+    return One(client(place, how))
