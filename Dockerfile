@@ -43,13 +43,14 @@ RUN find /opt/sealyard/lib -name '*.so' -exec strip --strip-unneeded {} + \
  && find /opt/sealyard/lib -regex '.*\.\(pyi\|pyx\|pxd\|pxi\|c\|h\)' -delete \
  && rm --recursive --force /opt/sealyard/include /opt/sealyard/lib/python*/site-packages/zstandard/_cffi.* \
  && find /opt/sealyard/bin -type f -delete
-COPY proxy /opt/sealyard/lib/sealyard/proxy
+# As in the wheel: other packages are called `proxy` too.
+COPY proxy /opt/sealyard/lib/sealyard/sealyard
 COPY --chmod=0755 tools/docker/sealyard /opt/sealyard/bin/sealyard
 # Modules are compiled here, since the image is read-only where it runs.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
  && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard \
- && /opt/sealyard/bin/python -c 'from proxy.core.leaves import FORM; assert FORM == "native"'
+ && /opt/sealyard/bin/python -c 'from sealyard.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS serving
 # nft gets its one capability by the file, so that the container need not be root's. Debian's

@@ -1,4 +1,4 @@
-"""Run the `sealyard` command, as `python -m proxy` or as the script that is installed."""
+"""Run the `sealyard` command, as a script or as `python -m sealyard`; in a checkout, `-m proxy`."""
 
 import os
 import sys

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 from ..core.errors import UnfitEnvironment
-
-# The distribution whose top-level package is called `proxy` too: whichever was installed last wins.
-RIVAL: Final = "proxy.py"
-
-# How the folder of its facts is called, in any spelling of the name (PEP 503).
-_RIVAL_FOLDER: Final = re.compile(
-    r"proxy[-_.]+py-(.+?)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE
-)
 
 # Below these, requests can be smuggled or the ciphers lack what the wire format needs.
 FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
@@ -25,9 +14,8 @@ FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The facts that are checked: versions (`rival` is None if not installed) and switches."""
+    """The facts that are checked: versions and switches."""
 
-    rival: str | None
     versions: dict[str, str]
     c_parser: bool
     optimized: bool
@@ -41,7 +29,6 @@ def look() -> Environment:
     from aiohttp import http_parser  # noqa: PLC0415 - see above
 
     return Environment(
-        rival=next(_rivals(), None),
         versions={"aiohttp": aiohttp.__version__, "cryptography": cryptography.__version__},
         c_parser=http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy,
         optimized=sys.flags.optimize > 0,
@@ -51,11 +38,6 @@ def look() -> Environment:
 def problems(environment: Environment) -> tuple[str, ...]:
     """Return every reason not to start, each a sentence that says what to do."""
     found = []
-    if environment.rival is not None:
-        found.append(
-            f"The distribution {RIVAL} {environment.rival} is installed and owns a package named"
-            f" `proxy` too: run `pip uninstall {RIVAL}`, then install sealyard again."
-        )
     for name, version in environment.versions.items():
         if _numbers(version) < _numbers(FLOORS[name]):
             found.append(f"{name} is {version}: install {name}>={FLOORS[name]}.")
@@ -79,20 +61,6 @@ def require(environment: Environment | None = None) -> None:
     found = problems(environment or look())
     if found:
         raise UnfitEnvironment("unfit-environment", detail=" ".join(found))
-
-
-def _rivals() -> Iterator[str]:
-    """Yield the version of each rival on the path of modules.
-
-    By the names of folders alone: importlib.metadata brings archives and messages of mail along,
-    half a megabyte of them for as long as Sealyard runs.
-    """
-    for folder in sys.path:
-        try:
-            names = [one.name for one in Path(folder).iterdir()]
-        except OSError:  # an archive, or no longer there
-            continue
-        yield from (found[1] for name in names if (found := _RIVAL_FOLDER.fullmatch(name)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

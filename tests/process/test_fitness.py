@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -16,7 +15,7 @@ from proxy.process import fitness
 from proxy.process.fitness import FLOORS, Environment
 
 ROOT = Path(__file__).parent.parent.parent
-FIT = Environment(rival=None, versions=dict(FLOORS), c_parser=True, optimized=False)
+FIT = Environment(versions=dict(FLOORS), c_parser=True, optimized=False)
 
 
 def test_this_environment_is_fit() -> None:
@@ -26,7 +25,6 @@ def test_this_environment_is_fit() -> None:
 @pytest.mark.parametrize(
     ("environment", "word"),
     [
-        (replace(FIT, rival="2.4.10"), "proxy.py"),
         (replace(FIT, c_parser=False), "C parser"),
         (replace(FIT, versions={"aiohttp": "3.14.4", "cryptography": "50.0.2"}), "aiohttp"),
         (replace(FIT, versions={"aiohttp": "3.14.5", "cryptography": "49.0"}), "cryptography"),
@@ -42,7 +40,10 @@ def test_an_unfit_environment_is_refused_with_its_reason(
 
 
 def test_all_problems_are_told_at_once() -> None:
-    assert len(fitness.problems(replace(FIT, rival="2.4.10", c_parser=False))) == 2
+    assert (
+        len(fitness.problems(replace(FIT, versions=dict.fromkeys(FLOORS, "1"), c_parser=False)))
+        == 3
+    )
 
 
 def test_newer_versions_are_fit() -> None:
@@ -78,35 +79,6 @@ def test_aiohttp_without_its_c_parser_is_seen() -> None:
     )
 
     assert done.stdout == "False\n"
-
-
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "proxy_py-2.4.10.dist-info",
-        "proxy.py-2.4.10.dist-info",
-        "Proxy.Py-2.4.10.dist-info",
-        "proxy.py-2.4.10-py3.11.egg-info",
-    ],
-)
-def test_the_rival_is_found_by_its_metadata(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / folder).mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-
-    assert re.match("The distribution proxy.py 2.4.10 ", fitness.problems(fitness.look())[0])
-
-
-@pytest.mark.parametrize(
-    "folder", ["proxy-2.4.10.dist-info", "my_proxy_py-1.dist-info", "proxy_py_tools-1.dist-info"]
-)
-def test_others_are_no_rivals(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / folder).mkdir()
-    monkeypatch.syspath_prepend(tmp_path / "archive.zip")
-    monkeypatch.syspath_prepend(tmp_path)
-
-    assert fitness.look().rival is None
 
 
 def test_the_versions_are_those_of_the_distributions() -> None:

@@ -5,20 +5,28 @@ What they depend on is in an environment of its own, as the lock pins it: nothin
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from proxy import __version__
+from tests.servers import await_log, child, free_port, serving
 
 ROOT = Path(__file__).parent.parent.parent
 HATCHLING = ROOT / ".venv-build" / "bin" / "hatchling"
 RUNTIME = ROOT / ".venv-runtime"
+
+FOREIGN = "raise RuntimeError('a foreign package was imported')\n"
+CANARY = "CANARY-install"
 
 pytestmark = pytest.mark.skipif(
     not HATCHLING.exists() or not (RUNTIME / ".lock").exists(),
@@ -62,33 +70,81 @@ def installed(distribution: Path, folder: Path) -> Path:
         folder=folder,
     )
     (site / "dependencies.pth").write_text(runtime)
+    # What many distributions have: a package of that name, which must not be taken for ours.
+    (site / "proxy").mkdir()
+    (site / "proxy" / "__init__.py").write_text(FOREIGN)
     options = ("--no-index", "--no-deps", "--quiet", "--disable-pip-version-check")
     run(python, "-m", "pip", "install", *options, distribution, folder=folder)
     return environment
 
 
 def works(environment: Path, folder: Path) -> None:
-    """Hold that an installed Sealyard is complete: commands, data and manual pages."""
-    sealyard = environment / "bin" / "sealyard"
+    """Hold that an installed Sealyard is complete, beside a foreign package named `proxy`.
+
+    Its commands, its data, its manual pages, the demo, and messages that it seals and opens.
+    """
+    sealyard, python = environment / "bin" / "sealyard", environment / "bin" / "python"
     home = folder / "home"
 
     assert __version__ in run(sealyard, "--version", folder=folder)
-    where = run(
-        environment / "bin" / "python", "-c", "import proxy; print(proxy.__file__)", folder=folder
-    )
+    assert __version__ in run(python, "-P", "-m", "sealyard", "--version", folder=folder)
+    where = run(python, "-c", "import sealyard; print(sealyard.__file__)", folder=folder)
     assert where.startswith(str(environment))
+    (foreign,) = (folder / "environment").glob("lib/python*/site-packages/proxy/__init__.py")
+    assert foreign.read_text() == FOREIGN
+    assert list(foreign.parent.glob("*.py")) == [foreign]
     run(sealyard, "init", home, folder=folder)
     configuration = home / "sealyard.yaml"
     run(sealyard, "validate", "--config", configuration, folder=folder)
     told = run(
         *(sealyard, "explain", "POST", "/api/messages", "--config", configuration),
-        *("-d", '{"conversationId": "c1", "content": "CANARY-install"}'),
+        *("-d", f'{{"conversationId": "c1", "content": "{CANARY}"}}'),
         folder=folder,
     )
     assert "sealed" in told
-    assert "CANARY" not in told
+    assert CANARY not in told
     assert (environment / "share" / "man" / "man1" / "sealyard-contract.1").is_file()
     assert "_sealyard" in run(sealyard, "show", "completion", "bash", folder=folder)
+    run(sealyard, "demo", "--check", folder=folder)
+    for options in ((), ("--workers", "2")):  # workers are further processes of the package
+        asyncio.run(serves(sealyard, home, options))
+
+
+async def serves(sealyard: Path, home: Path, options: Sequence[str]) -> None:
+    """Hold that `serve` seals and opens with the file that `init` wrote."""
+    stored: list[bytes] = []
+
+    async def backend(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            stored.append(await request.read())
+        return web.Response(body=stored[-1], content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", backend)
+    port, admin, log = free_port(), free_port(), home / "sealyard.log"
+    message = {"conversationId": "c1", "content": CANARY}
+    async with serving(app) as upstream:
+        text = (home / "sealyard.yaml").read_text()
+        for asked, used in (("8080", port), ("9901", admin), ("3000", upstream)):
+            text = text.replace(f"127.0.0.1:{asked}", f"127.0.0.1:{used}")
+        (home / "served.yaml").write_text(text)
+        command = (str(sealyard), "serve", "--config", str(home / "served.yaml"), *options)
+        with child(command, log, cwd=home) as process:
+            await asyncio.to_thread(await_log, process, log, '"server.ready"')
+            url = f"http://127.0.0.1:{port}/api"
+            async with aiohttp.ClientSession() as client:
+                async with client.post(f"{url}/messages", json=message) as answer:
+                    assert answer.status == 200, log.read_text()
+                async with client.get(f"{url}/conversations/c1/messages") as answer:
+                    assert await answer.json() == message
+        assert process.returncode == 0, log.read_text()
+    assert b"conversationId" in stored[0]
+    assert not [one for one in (*stored, *written(home)) if CANARY.encode() in one]
+
+
+def written(folder: Path) -> Iterator[bytes]:
+    """Yield the content of every file in a folder."""
+    return (one.read_bytes() for one in folder.rglob("*") if one.is_file())
 
 
 def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path) -> None:
@@ -108,4 +164,5 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(made) as other:
         first, second = ({each.filename: each.CRC for each in x.infolist()} for x in (one, other))
     assert first == second
+    assert {name.partition("/")[0] for name in first if name.endswith(".py")} == {"sealyard"}
     works(installed(made, tmp_path), tmp_path)

@@ -174,14 +174,6 @@ def no_c_parser(place: Place) -> None:
     place.environment["AIOHTTP_NO_EXTENSIONS"] = "1"
 
 
-def proxy_py_installed(place: Place) -> None:
-    info = place.folder / "site" / "proxy.py-2.4.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: proxy.py\nVersion: 2.4.0\n")
-    known = environment()["PYTHONPATH"]
-    place.environment["PYTHONPATH"] = os.pathsep.join((known, str(info.parent)))
-
-
 def port_of(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
 
@@ -213,7 +205,6 @@ TABLE: dict[Callable[[Place], None], str] = {
     no_unmatched: "`unmatched`",
     unknown_form: "fields.content.form <hidden> is unknown; one of: base64, jwe, short",
     no_c_parser: "without its C parser",
-    proxy_py_installed: "proxy.py 2.4.0 is installed",
 }
 
 

@@ -139,7 +139,7 @@ def commands_page() -> str:
         "Commands",
         "Results go to stdout, messages to stderr. Exit codes: 0 success, 1 negative result,"
         " 2 wrong usage, 3 an error of the environment (files, keys, the machine)."
-        " `python -m proxy` is the same program.",
+        " `python -m sealyard` is the same program (in a checkout `python -m proxy`).",
         *sections,
     )
 

@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
         self.package = package
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's own, passed on
-        """Run the program under the group's name, also as `python -m proxy`."""
+        """Run the program under the group's name, also as `python -m sealyard`."""
         kwargs.setdefault("prog_name", self.name)
         return super().main(*args, **kwargs)
 

@@ -235,16 +235,11 @@ def another_root(place: Broken) -> None:
     place.path("root.key").write_bytes(text)
 
 
-def rival(place: Broken) -> None:
-    found = fitness.Environment("2.4.4", {}, c_parser=True, optimized=False)
-    place.patch.setattr(fitness, "look", lambda: found)
-
-
 def unfit(**facts: object) -> Callable[[Broken], None]:
     """Return what lets the environment have other facts."""
 
     def broken(place: Broken) -> None:
-        known = {"rival": None, "versions": {}, "c_parser": True, "optimized": False, **facts}
+        known = {"versions": {}, "c_parser": True, "optimized": False, **facts}
         found = fitness.Environment(**known)  # type: ignore[arg-type] # by name, as given
         place.patch.setattr(fitness, "look", lambda: found)
 
@@ -338,7 +333,6 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
     "an unknown key": rewrite("sealyard.yaml", lambda one: one + "\nfoo: 1\n"),
     "a variable that is not set": listen("${env:NOT_SET_ANYWHERE}"),
     # the environment
-    "proxy.py is installed": rival,
     "an old aiohttp": unfit(versions={"aiohttp": "3.8.0"}),
     "an old cryptography": unfit(versions={"cryptography": "41.0.0"}),
     "no C parser": unfit(c_parser=False),
