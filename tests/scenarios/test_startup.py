@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -208,7 +207,7 @@ TABLE: dict[Callable[[Place], None], str] = {
 }
 
 
-WITHOUT_A_FILE = {no_c_parser, proxy_py_installed}
+WITHOUT_A_FILE = {no_c_parser}
 """What is found before the configuration is looked for."""
 
 
