@@ -12,7 +12,7 @@ from ....config.settings import Address, RedisSettings
 from ..store import Misshapen, StoreFailed, StoreFull
 from . import access
 from .access import PasswordUnreadable, TlsUnusable
-from .connection import Answer, AnsweredError, Connection, Manner, RedisError, Word, connected
+from .connection import Answer, AnsweredError, Connection, RedisError, Terms, Word, connected
 
 IDLE: Final = 8
 """Connections to one Redis that are kept for later: a process asks so many questions at a time."""
@@ -20,13 +20,13 @@ IDLE: Final = 8
 _T = TypeVar("_T")
 
 
-def manner(settings: RedisSettings, environ: Mapping[str, str]) -> Manner:
+def terms(settings: RedisSettings, environ: Mapping[str, str]) -> Terms:
     """Return how to connect to a Redis that holds records.
 
     Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
     """
     login = access.login(settings.user, settings.password, environ)
-    return Manner(login, access.tls(settings), settings.db)
+    return Terms(login, access.tls(settings), settings.db)
 
 
 def as_it_is(answer: Answer) -> Answer:
@@ -145,7 +145,7 @@ class Client:
             line.close()
 
 
-def client(address: Address, how: Manner) -> Client:
+def client(address: Address, how: Terms) -> Client:
     """Return a client of the Redis there, which connects when it is first used."""
     return Client(lambda: connected(address, how))
 

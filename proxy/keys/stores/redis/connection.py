@@ -69,7 +69,7 @@ class AnsweredError(RedisError):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Terms:
     """How to connect. All of it is asked for at each connection, so that files may change.
 
     `login` returns what AUTH takes, `tls` what verifies the Redis; `db` is the database. A
@@ -224,14 +224,14 @@ def _checked(answer: Answer) -> Answer:
     return answer
 
 
-async def connected(address: Address, manner: Manner) -> Connection:
+async def connected(address: Address, terms: Terms) -> Connection:
     """Return a connection to the Redis there, logged in.
 
-    Raises OSError (TimeoutError after CONNECT_SECONDS), what `manner` and `Connection.ask` raise,
+    Raises OSError (TimeoutError after CONNECT_SECONDS), what `terms` and `Connection.ask` raise,
     UsersUnknown and WrongRole.
     """
     loop = asyncio.get_running_loop()
-    context = None if manner.tls is None else manner.tls()
+    context = None if terms.tls is None else terms.tls()
     made = Connection()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -239,11 +239,11 @@ async def connected(address: Address, manner: Manner) -> Connection:
                 await loop.create_unix_connection(lambda: made, str(address.path))
             else:
                 await loop.create_connection(lambda: made, address.host, address.port, ssl=context)
-        if manner.login is not None:
-            await _log_in(made, manner.login())
-        if manner.db:
-            _require_ok(await made.ask("SELECT", manner.db))
-        if manner.to_master:
+        if terms.login is not None:
+            await _log_in(made, terms.login())
+        if terms.db:
+            _require_ok(await made.ask("SELECT", terms.db))
+        if terms.to_master:
             await _require_master(made)
     except BaseException:
         made.close()

@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
 from . import access, replies
-from .client import Client, ServerClock, client, first_answer, manner
+from .client import Client, ServerClock, client, first_answer, terms
 from .cluster import Cluster
-from .connection import Answer, Connection, Manner, Word, WrongRole, connected
+from .connection import Answer, Connection, Terms, Word, WrongRole, connected
 
 _T = TypeVar("_T")
 
@@ -23,7 +23,7 @@ class Sentinels:
     ) -> None:
         """Connect to nothing yet; raise UnfitEnvironment where the password cannot be read."""
         login = access.login(place.user, place.password, environ)
-        how = Manner(login, access.tls(settings))
+        how = Terms(login, access.tls(settings))
         self._service = place.service
         self._clients = [client(node, how) for node in place.nodes]
 
@@ -52,7 +52,7 @@ def master(
 
     Raises UnfitEnvironment where a certificate, a key or a password cannot be read.
     """
-    how = replace(manner(settings, environ), to_master=True)
+    how = replace(terms(settings, environ), to_master=True)
     sentinels = Sentinels(place, settings, environ)
 
     async def make() -> Connection:
@@ -157,7 +157,7 @@ def reach(settings: RedisSettings, environ: Mapping[str, str]) -> Reach:
     place = settings.address
     if isinstance(place, RedisSentinels):
         return One(*master(settings, place, environ))
-    how = manner(settings, environ)
+    how = terms(settings, environ)
     if isinstance(place, RedisCluster):
         return Cluster(place.nodes, lambda node: client(node, how))
     return One(client(place, how))
