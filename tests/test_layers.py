@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "proxy" / "core"
 MODULES = sorted(CORE.rglob("*.py"))
 OUTSIDE = {"cryptography", "pybase64", "sealyard_native"}
-MOST_LINES = 400
+MOST_LINES = 600
 FORBIDDEN_CALLS = {"breakpoint", "exec", "eval", "input", "open", "print"}
 
 in_every_module = pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_each_public_class_has_a_name_of_its_own() -> None:
     assert {one: where for one, where in places.items() if len(where) > 1} == {}
 
 
-def test_no_file_of_the_product_is_above_400_lines() -> None:
+def test_no_file_of_the_product_is_above_600_lines() -> None:
     lines = {name: len(path.read_text().splitlines()) for name, (path, _) in PRODUCT.items()}
 
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}

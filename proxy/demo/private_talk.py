@@ -80,8 +80,8 @@ class _Talk:
 
     async def by_themselves(self, who: str, token: str) -> str | None:
         """Open a token with a stock JOSE library, the key of `who` and Ada's public key alone."""
-        end_to_end = await self.scene.sidecar.keys.end_to_end.asked()
-        packages = await end_to_end.packages(_PLACE, "ada")
+        stored = self.scene.sidecar.keys.end_to_end.packages()
+        packages = () if stored is None else await stored.packages(_PLACE, "ada")
         mine, sender = self.jwk(who, "enc"), self.keys["ada", "sig"][0].to_jwk()
         for one in packages:
             opened = await asyncio.to_thread(_opened, json.loads(one.package), mine, sender, token)
@@ -113,7 +113,7 @@ async def _people(scene: Stage) -> _Talk:
             for _, use in _PAIRS
         ]
         made = await asyncio.gather(*making)
-    people = (await scene.sidecar.keys.end_to_end.asked()).participants()
+    people, _ = scene.sidecar.keys.end_to_end.participants()
     for (who, _), (public, sealed) in zip(_PAIRS, made, strict=True):
         key = ParticipantKey(public, "laptop", int(time.time()), private=sealed)
         await people.change(who, _adding(key))
@@ -167,7 +167,7 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
         "she cannot open it without Sealyard either",
     )
     kid, now = talk.keys["grace", "enc"][0].kid, int(time.time())
-    people = (await talk.scene.sidecar.keys.end_to_end.asked()).participants()
+    people, _ = talk.scene.sidecar.keys.end_to_end.participants()
     await people.change("grace", lambda grace: grace.revoke(kid, "laptop lost", now))
     before = len(talk.scene.backend.rows)
     answer = await talk.scene.post(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from ..process.ending import MOST_SECONDS
+from ..process.service_manager import MOST_SECONDS
 from . import keys, roots
 from .annotations import (
     ADDRESSES_VARIABLE,

@@ -1,4 +1,4 @@
-"""Tells systemd how far the service is, as sd_notify(3) does it."""
+"""What a manager of services and this process tell each other: how far it is, and its end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Final, Literal
 
 READY: Final = "READY=1"
 STOPPING: Final = "STOPPING=1"
+MOST_SECONDS: Final = 3600
+"""The most that `serve` takes for its grace, and for its delay before that."""
 
 
 def notify(state: Literal["READY=1", "STOPPING=1"], environ: Mapping[str, str]) -> None:
-    """Send the state to the socket that NOTIFY_SOCKET names, if there is one.
+    """Send systemd the state, as sd_notify(3) does: to the socket of NOTIFY_SOCKET, if any.
 
     A manager that does not take it is no reason to serve no messages: nothing is raised.
     """

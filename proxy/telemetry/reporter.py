@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .logs.access_line import BACKEND_FAILURES, MessageLine, Refusal
 from .logs.logger import Logs
@@ -30,7 +30,9 @@ from .metrics.table import (
     UPSTREAM_ERRORS,
     WOULD_REFUSE,
 )
-from .tap import Tap
+
+if TYPE_CHECKING:  # imported where the configuration has it
+    from .tap import Tap
 
 __all__ = ["MOST_SERIES", "CountingReporter", "MessageReporter", "Reporter"]
 
@@ -61,7 +63,7 @@ class CountingReporter:
         """Pass every event to `inner`, and lines of messages to `tap` while it is watched."""
         self.inner = inner
         """The reporter that gets every event."""
-        self.tap = tap or Tap(time.time)
+        self.tap = tap
         self._counts: dict[str, dict[Labels, float]] = {}
         self._messages = MessageCounts()
 
@@ -91,7 +93,7 @@ class CountingReporter:
                 labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
                 self._dry_run(labels, line.observations)
             self._messages.count(line, now)
-        if self.tap.watched:
+        if self.tap is not None and self.tap.watched:
             for line in lines:
                 self.tap.line(line)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
-from ..core.explain.dry_run import DryRunResult
 from ..core.http.message import Direction
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
+
+if TYPE_CHECKING:  # imported where rules observe
+    from ..core.explain.dry_run import DryRunResult
 
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..keys.keyring.roots import configured
 from ..keys.operations.keyring_revocations import KeyringRevocations
-from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations, files
 from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
+
+if TYPE_CHECKING:  # only for a store that processes share: it takes memory
+    from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations
 
 
 def keyring_revocations(
@@ -53,8 +56,18 @@ def pending_revocations(
     reporter: Reporter,
     *,
     clock: Callable[[], float],
-) -> PendingRevocations:
-    """Return the revocations that the store has not taken, kept beside keyring or audit log."""
+) -> PendingRevocations | None:
+    """Return the revocations that the store has not taken, kept beside keyring or audit log.
+
+    None where no other process has the store: there is nobody to tell.
+    """
+    if not sessions.store.shared:
+        return None
+    from ..keys.sessions.pending_revocations import (  # noqa: PLC0415 - as it says
+        PendingRevocations,
+        files,
+    )
+
     audit = log_of(settings, reporter, clock).path
     return PendingRevocations(
         sessions,

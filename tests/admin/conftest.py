@@ -89,7 +89,8 @@ class Everything:
     @property
     def place(self) -> At:
         """Where the verbs act."""
-        return a_place(packages=self.packages, values=cast("Any", _Values(self.asked)))
+        packages = SimpleNamespace(packages=self.packages)
+        return a_place(packages=packages, values=cast("Any", _Values(self.asked)))
 
     async def packages(self, scope: Scope, recipient: str) -> list[Any]:
         of_bob = (scope, recipient) == (Scope("clinic", "c1"), "bob")

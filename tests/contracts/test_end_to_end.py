@@ -53,7 +53,9 @@ async def test_what_one_process_seals_another_opens_for_its_recipients_alone(fle
     assert await two.open_for("bob", sealed) == b"hello"
     with pytest.raises(OpenFailed, match="package-not-for-us"):
         await two.open_for("eve", sealed)
-    assert [one.sid for one in await two.keys.packages(SCOPE, "bob")] == [decode(sealed).key_id.sid]
+    assert [one.sid for one in await two.keys.package_store.packages(SCOPE, "bob")] == [
+        decode(sealed).key_id.sid
+    ]
 
 
 async def test_who_is_added_opens_and_who_is_left_out_does_not(fleet: Fleet) -> None:
@@ -65,7 +67,7 @@ async def test_who_is_added_opens_and_who_is_left_out_does_not(fleet: Fleet) -> 
     assert await two.open_for("eve", both) == b"to both"
     with pytest.raises(OpenFailed, match="package-not-for-us"):
         await two.open_for("eve", again)
-    assert len(await two.keys.packages(SCOPE, "bob")) == 2
+    assert len(await two.keys.package_store.packages(SCOPE, "bob")) == 2
 
 
 async def test_a_revocation_of_another_process_ends_the_session(fleet: Fleet) -> None:
@@ -139,7 +141,14 @@ async def test_a_key_that_one_process_accepts_the_other_uses(fleet: Fleet) -> No
     await one.add("bob", a_held_key("bob-x", device="new"))
     await heard(two)
     before = await two.session("alice", ["bob"])
-    assert len(json.loads((await two.keys.packages(SCOPE, "bob"))[0].package)["recipients"]) == 1
+    assert (
+        len(
+            json.loads((await two.keys.package_store.packages(SCOPE, "bob"))[0].package)[
+                "recipients"
+            ]
+        )
+        == 1
+    )
     bob = await one.people.find("bob")
     await one.keys.pins().accept(one.people.name("bob"), bob.find(a_public_key("bob-x").kid))
     if two.store.shared:
@@ -148,7 +157,14 @@ async def test_a_key_that_one_process_accepts_the_other_uses(fleet: Fleet) -> No
         two.keys.changed(None)
 
     assert (await two.session("alice", ["bob"])).sid == before.sid
-    assert len(json.loads((await two.keys.packages(SCOPE, "bob"))[0].package)["recipients"]) == 2
+    assert (
+        len(
+            json.loads((await two.keys.package_store.packages(SCOPE, "bob"))[0].package)[
+                "recipients"
+            ]
+        )
+        == 2
+    )
 
 
 async def test_both_sides_of_a_conversation_seal_with_keys_of_their_own(fleet: Fleet) -> None:
@@ -157,5 +173,5 @@ async def test_both_sides_of_a_conversation_seal_with_keys_of_their_own(fleet: F
     to_alice = await two.seal(b"hello alice", "bob", ["alice"])
     assert await two.open_for("bob", to_bob) == b"hello bob"
     assert await one.open_for("alice", to_alice) == b"hello alice"
-    found = await one.keys.packages(SCOPE, "alice")
+    found = await one.keys.package_store.packages(SCOPE, "alice")
     assert [package.kid for package in found] == [a_public_key("bob-sig").kid]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from proxy.config.settings import KeySettings, StoreSettings
 from proxy.core.crypto.context import Scope
+from proxy.keys.end_to_end.package_store import PackageStore
 from proxy.keys.operations.session_operations import SessionResult
 from proxy.keys.operations.verb import At
 from proxy.keys.operations.verbs import VERBS
@@ -33,8 +34,9 @@ class Desk:
         keep: Callable[[str, int], None] = lambda *_: None,
         pending: PendingRevocations | None = None,
     ) -> None:
+        packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
         parts = {"write_down": sessions.write_down, "keep": keep, "pending": pending}
-        self.place = a_place(sessions, **parts)
+        self.place = a_place(sessions, packages=packages, **parts)
         self.failed = ""
 
     async def run(

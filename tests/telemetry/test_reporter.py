@@ -13,6 +13,7 @@ from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Facts, Labels, Samples
 from proxy.telemetry.reporter import CountingReporter
+from proxy.telemetry.tap import Tap
 from tests.factories import Ear
 
 from .conftest import a_line
@@ -297,12 +298,13 @@ def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not()
 
 
 async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:
-    tally = CountingReporter(Ear())
+    tap = Tap(time.time)
+    tally = CountingReporter(Ear(), tap)
     tally.messages([a_line()])
-    tally.tap.look()
+    tap.look()
     tally.messages([a_line()])
     tally.messages([a_line(refused="x", reason="y")])
     tally.report("store.failed", store="redis", reason="down")
 
-    seen = tally.tap.look()["messages"]
+    seen = tap.look()["messages"]
     assert [one["error"] for one in seen] == [None, "x"]

@@ -17,11 +17,15 @@ from ...keys.operations import schemas
 from ...keys.operations.schemas import TEXT
 from ...keys.operations.verbs import VERBS
 from ...telemetry.metrics import metric
+from ...telemetry.metrics.prometheus_text import exposed
 from ...telemetry.metrics.samples import Check
 from .. import problem
+from ..openapi import described, document
 from ..operation import Endpoint, Operation, Parameter, Success, json_answer
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
+from .follow import FOLLOW
+from .page import page
 from .status import StatusRoutes
 from .verbs import endpoints
 
@@ -141,8 +145,6 @@ class HealthRoutes:
         return Response(status=status, text="\n".join(lines) + "\n")
 
     async def _metrics(self, request: Request) -> Response:
-        from ...telemetry.metrics.prometheus_text import exposed  # noqa: PLC0415 - two MiB, for those who scrape
-
         samples = await self._service.samples()
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         # In a thread: thousands of series take a tenth of a second and more.
@@ -187,10 +189,6 @@ class Routes:
 @cache
 def api() -> dict[str, Any]:
     """Return the OpenAPI document of all operations; it needs no service."""
-    from ..openapi import described, document  # noqa: PLC0415 - for those who ask
-    from .follow import FOLLOW  # noqa: PLC0415 - it may be off
-    from .page import page  # noqa: PLC0415 - it may be off
-
     routes = ((one, one.route) for one in VERBS.values())
     verbs = {route.name: described(one, route) for one, route in routes if route is not None}
     served = (one.operation for one in Routes(cast("AdminService", None)).admin())

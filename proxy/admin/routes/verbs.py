@@ -49,7 +49,7 @@ async def _handle(service: AdminService, verb: Verb, route: Route, request: Requ
     if route.one_of and sum(one in members for one in route.one_of) != 1:
         raise Malformed(f"Give exactly one of {', '.join(f'`{one}`' for one in route.one_of)}.")
     read = partial(_read, request, members, arguments)
-    # A public key is read in a thread, together with what reads it.
+    # In a thread: it takes a while to check a public key.
     slow = any(one.form == "jwk" for one in arguments)
     given = await asyncio.to_thread(read) if slow else read()
     done = await service.run(Call(verb.name, given, request_id=strict_reader.request_id(request)))
@@ -121,7 +121,7 @@ def _participant(who: str) -> str:
 
 def _jwk(members: Mapping[str, Any], one: Argument) -> dict[str, Any] | None:
     """Return the public key in a member without what else was there, but with its use."""
-    from ...keys.participants import public_key  # noqa: PLC0415 - for those who bring one
+    from ...keys.participants import public_key  # noqa: PLC0415 - loaded with the admin API
 
     name = one.name
     if name not in members:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from ...process.ending import MOST_SECONDS
+from ...process.service_manager import MOST_SECONDS
 from ...telemetry.logs import code_location, library_logs
 from ...telemetry.logs.logger import Logs
 

@@ -64,7 +64,7 @@ class AtStore:
             keep=KeyringRevocations(place.path, place.roots, place.audit).revoke,
             pending=PendingRevocations(held, files(place.path, place.audit.path)),
             participants=participants,
-            packages=PackageStore(held, clock=time.time, notice=self.notices.append).packages,
+            packages=PackageStore(held, clock=time.time, notice=self.notices.append),
             make=make,
             values=ValueOperations(held),
             clock=time.time,

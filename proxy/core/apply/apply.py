@@ -19,8 +19,8 @@ from ..edits.splice import splice
 from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
 from ..errors import MessageError, OpenFailed, Unopened
 from ..expressions.selectors import Whole
+from ..formats.multipart.reader import refuse_new_delimiters
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
-from ..planning.find_in_parts import refuse_new_delimiters
 from ..planning.plan import Plan
 from ..rules.model import Block
 from ..slices import paused
@@ -134,7 +134,7 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     """Return the changed body; raise MessageError where it would not be read as it was meant."""
     body = splice(plan.body, changes)
     if plan.compiled is not None and plan.compiled.traits.reads_parts and _has_parts(plan):
-        refuse_new_delimiters(plan.head.facts, plan.body, body)
+        refuse_new_delimiters(plan.head.facts.get(b"content-type", ()), plan.body, body)
     if type(plan.head) is SocketHead and not plan.head.binary:
         try:
             body.decode()

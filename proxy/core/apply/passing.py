@@ -15,7 +15,6 @@ from ..planning.block_choice import (
     choose_response,
     refuse_rejected,
 )
-from ..planning.deltas import joiner
 from ..planning.exchange import Exchange
 from ..planning.find import refuse_elsewhere, refuse_missing, refuse_present
 from ..planning.planner import plan_records
@@ -93,13 +92,17 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     The outcome of its values is not known yet, so its headers are those of a message all of whose
     values are sealed or opened.
     """
-    joins = None if isinstance(head, RequestHead) else joiner(exchange, compiled, head, kind)
+    blocks, joins = alternatives(exchange, compiled, head), None
+    if not isinstance(head, RequestHead) and any(one.deltas is not None for one in blocks):
+        from ..planning.deltas import joiner  # noqa: PLC0415 - loaded with its rules
+
+        joins = joiner(exchange, compiled, head, kind)
     plan = partial(plan_records, exchange, compiled, head)
     quick = None if way is None or joins is not None else partial(_changed, way)
     refuse_none = partial(refuse_missing, compiled, None)
     cuts, open_ended = splitter(kind, limit), RECORDS[kind].open_ended
     flow = RecordFlow(cuts, plan, refuse_none, joins, quick, open_ended=open_ended)
-    counts = expected_outcomes(alternatives(exchange, compiled, head))
+    counts = expected_outcomes(blocks)
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
         refuse_elsewhere(exchange, compiled, head, b"")

@@ -28,12 +28,10 @@ from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Block, Placed
 from ..slices import paused
-from .attachments import attachment_edits, open_attached
 from .binding import Binder
 from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
 from .find_in_head import find_head_edits
-from .find_in_parts import part_edits
 from .find_in_records import compare_record, record_edits
 from .find_values import found_token, is_text, open_value, seal_value
 from .find_whole import whole_edits
@@ -178,12 +176,13 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     if compiled.keeps:
         binder.keep_facts()
     rendered = _rendered(compiled, findings)
-    found = (
-        part_edits(compiled, binder, parts, body)
-        if parts is not None
-        else _selected_edits(compiled, selection, binder, findings, body, rendered)
-    )
-    edits: list[Edit | FrameEdit] = [*found]
+    edits: list[Edit | FrameEdit]
+    if parts is not None:
+        from .find_in_parts import part_edits  # noqa: PLC0415 - loaded with its rules
+
+        edits = [*part_edits(compiled, binder, parts, body)]
+    else:
+        edits = [*_selected_edits(compiled, selection, binder, findings, body, rendered)]
     if compiled.traits.takes_whole:
         edits += whole_edits(compiled, binder, head, body, measured=measured, rendered=rendered)
     return binder, edits
@@ -235,6 +234,8 @@ def _record_edits(
     if packets is not None:
         if edits and isinstance(edits[-1], RefusedEdit):
             raise edits[-1].error  # behind it, nothing that packets announce could be told
+        from .attachments import attachment_edits  # noqa: PLC0415 - loaded with its rules
+
         edits += attachment_edits(exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
     return edits, count
@@ -378,6 +379,8 @@ def _selected_edits(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of
     for placed in compiled.decrypt:
         for found in paused(findings.found[placed.index]):
             if compiled.packets is not None and not is_text(selection, found, body):
+                from .attachments import open_attached  # noqa: PLC0415 - loaded with its rules
+
                 edits.append(open_attached(compiled, binder, placed, found, body))
                 continue
             token = found_token(selection, binder, placed, found, body)

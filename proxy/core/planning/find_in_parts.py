@@ -29,10 +29,8 @@ from ..errors import (
 )
 from ..expressions.selectors import NamedSelector
 from ..formats.json import Selection as JsonSelection
-from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
-from ..http.message import HeadFacts
 from ..rules.model import Item, Placed
 from .binding import Binder, bind_token
 from .find_values import found_token, open_value, seal_value
@@ -73,17 +71,6 @@ def _in_text(edit: SealEdit | OpenEdit | CarriedEdit, part: Part) -> PartEdit:
     """Return an edit of a value in the JSON text that a part is."""
     assert isinstance(edit, CarriedEdit)  # noqa: S101 - a value in a text is carried out of it
     return PartEdit(edit, part)
-
-
-def refuse_new_delimiters(facts: HeadFacts, before: bytes, after: bytes) -> None:
-    """Raise OpenFailed where a changed body has more delimiters than it came with.
-
-    A value that opened could end its part and begin others. A token can hold a boundary of two
-    or three characters by chance.
-    """
-    delimiter = reader.read_boundary(facts.get(b"content-type", ())).delimiter
-    if before.count(delimiter) != after.count(delimiter):
-        raise OpenFailed("boundary-in-value")
 
 
 def _is_filename(item: Item) -> bool:

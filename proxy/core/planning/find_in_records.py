@@ -18,7 +18,6 @@ from ..formats.body_format import Record
 from ..formats.records.json_lines import RECORDS_MAX
 from ..leaves.finder import SELECTED_MAX
 from ..slices import paused
-from .attachments import apart
 from .exchange import Attachment, Exchange
 from .refusals import refuse_renamed
 
@@ -84,6 +83,8 @@ def _of_record(
     except UnsupportedBody as error:
         raise error if not record.name else _untaken(error, record.name) from None
     if record.attachments:
+        from .attachments import apart  # noqa: PLC0415 - loaded with its rules
+
         edits, attached = apart(record, edits, compiled.block)
         announced += attached
     return [_move(record, one) for one in edits]

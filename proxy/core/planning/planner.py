@@ -14,7 +14,6 @@ from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
-from .attachments import attachment_edit
 from .block_choice import (
     alternatives,
     choose,
@@ -24,7 +23,6 @@ from .block_choice import (
     flows_in_parts,
     refuse_unfit,
 )
-from .deltas import joined_body
 from .exchange import Exchange, Messages
 from .find import (
     find_edits,
@@ -34,7 +32,6 @@ from .find import (
     refuse_in_head,
     refuse_present,
 )
-from .multipart_stream import FormFlow, form_that_passes
 from .overrides import refuse_in_body
 from .plan import Edits, Plan
 
@@ -123,6 +120,8 @@ def _plan_attachment(
     attachment = messages.next_attachment()
     edits: Edits = ()
     if attachment is not None:
+        from .attachments import attachment_edit  # noqa: PLC0415 - loaded with its rules
+
         edits = (attachment_edit(attachment, body, 0, len(body)),)
     ruled = messages.exchange.decision.may_read_response
     return Plan(head, body, compiled, edits, needs_of(edits), ruled)
@@ -184,7 +183,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
     if body and compiled is not None and type(head) is ResponseHead:
-        body = joined_body(exchange, compiled, head, body)
+        body = _joined(exchange, compiled, head, body)
     if compiled is not None and compiled.when is not None:
         compiled = _taking(exchange, compiled, head, body)
     found: tuple[Edit | FrameEdit, ...] = ()
@@ -244,6 +243,8 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     if not flows_in_parts(compiled, head) or not beginning:
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
+    from .multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
+
     decision = exchange.decision
     form, edits = form_that_passes(
         exchange, compiled, head, beginning, limit=limit, digests=digests
@@ -264,6 +265,15 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         flows=True,
         form=FormFlow(form, plan),
     )
+
+
+def _joined(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, body: bytes) -> bytes:
+    """Return a response's body with its deltas joined, where a block asks for that."""
+    if all(one.deltas is None for one in alternatives(exchange, compiled, head)):
+        return body
+    from .deltas import joined_body  # noqa: PLC0415 - loaded with its rules
+
+    return joined_body(exchange, compiled, head, body)
 
 
 def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:

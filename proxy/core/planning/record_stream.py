@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge
@@ -13,8 +13,10 @@ from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
 from ..slices import paused
-from .deltas import DeltaJoiner, DeltaRun
 from .plan import Plan, PlannedFlow
+
+if TYPE_CHECKING:  # imported with the rules that join them
+    from .deltas import DeltaJoiner, DeltaRun
 
 WHOLE_MAX: Final = 64 * 1024
 """A response with a Content-Length up to this many bytes is read whole: if one record fails, all of

@@ -28,7 +28,6 @@ from ..stores.guarded import Notice
 from .directory import Directory, Pinning
 from .identities import Identities
 from .opening import Need, Opened, PackagedOpening
-from .package_records import StoredPackage
 from .package_store import PackageStore
 from .sealing import PackagedSealing, place
 
@@ -74,8 +73,9 @@ class EndToEnd:
             sessions, settings.revocation_max_age, self._pinning, clock=clock, notice=notice
         )
         self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
-        self._package_store = PackageStore(sessions, clock=clock, notice=notice)
-        found = sessions, settings, self._package_store, self._directory, self._identities
+        self.package_store = PackageStore(sessions, clock=clock, notice=notice)
+        """The key packages, for those who show and erase them."""
+        found = sessions, settings, self.package_store, self._directory, self._identities
         self._sealing = PackagedSealing(*found, clock=clock, random=random, reporter=reporter)
         self._opening = PackagedOpening(*found, clock=clock)
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
@@ -164,14 +164,6 @@ class EndToEnd:
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         """Report tokens that did not open; return whether a poison token is among them."""
         return self._sessions.refused(unopened, attempt)
-
-    async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
-        """Return the packages of a conversation that are for a participant, the newest first.
-
-        Raises KeyUnavailable where the store does not answer, ParticipantError for an invalid
-        id.
-        """
-        return await self._package_store.packages(scope, recipient)
 
     def participants(self) -> Participants:
         """Return the participants; changes through them apply here at once."""

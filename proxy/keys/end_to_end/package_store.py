@@ -14,7 +14,7 @@ from ..sessions.sessions import Sessions
 from ..stores import HeldRecords, StoreFailed, StoreFull
 from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
-from . import package_records
+from . import package_records, rotation_marker
 from .package_records import LIST, Listed, StoredPackage
 
 _MOST_TRIES: Final = 16
@@ -97,6 +97,10 @@ class PackageStore:
         return tuple(
             one for one, record in gone.items() if package_records.stood(one, record, name, key)
         )
+
+    async def mark(self, scope: Scope) -> bool:
+        """Make every process begin new keys in a conversation; return whether the store has it."""
+        return await rotation_marker.put(self._sessions, scope)
 
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)

@@ -8,12 +8,13 @@ under an older file too. Nothing here waits.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from ..keyring.kek import MAX_REVOCATIONS
+from ..keyring.kek import MAX_REVOCATIONS, latest
 from ..keyring.keyring import Keyring
-from ..keyring.merging import latest
-from . import keyring_marker
-from .keyring_marker import Marker
+
+if TYPE_CHECKING:  # imported with a store that processes share
+    from .keyring_marker import Marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Lineage:
         known = _without(self.held, self._disabled)
         if self.behind is None or self._marker is None:
             return known
+        from . import keyring_marker  # noqa: PLC0415 - loaded by whoever learned the marker
+
         return keyring_marker.subdued(known, self._marker)
 
     @property
@@ -77,6 +80,8 @@ class Lineage:
         """Whether the KEK that the fleet seals under is missing here."""
         if self.behind is None or self._marker is None:
             return False
+        from . import keyring_marker  # noqa: PLC0415 - as above
+
         return keyring_marker.lacks(self.held, self._marker)
 
     @property

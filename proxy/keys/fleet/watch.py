@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
@@ -17,10 +17,11 @@ from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
 from ..stores.store import end
-from . import keyring_marker, presence
-from .keyring_marker import Marker
 from .lineage import Accepted, Lineage
-from .presence import Presence
+
+if TYPE_CHECKING:  # imported for a store that processes share
+    from .keyring_marker import Marker
+    from .presence import Presence
 
 INTERVAL_SECONDS: Final = 3.0
 
@@ -64,7 +65,7 @@ class KeyringWatch:
         self._reporter = reporter
         self._go_over = go_over
         self._clock = clock
-        self._presence = Presence(random)
+        self._presence = _presence(random) if store.shared else None
         self._interval = interval
         self._unverified = False
         self._reported: dict[str, bool] = dict.fromkeys(STATES, False)
@@ -85,7 +86,7 @@ class KeyringWatch:
 
         With a store that does not answer, or that is not shared, the file decides.
         """
-        if not self._store.shared:
+        if self._presence is None:
             return
         await self.look()
         self.lacking = self.lineage.lacks
@@ -98,6 +99,8 @@ class KeyringWatch:
 
     async def look(self) -> None:
         """Read the fleet's state from the store, and write ours."""
+        if self._presence is None:
+            return
         held, now = self.lineage.held, self._clock()
         try:
             marker = await self._marker(held)
@@ -134,6 +137,8 @@ class KeyringWatch:
 
     async def _marker(self, held: Keyring) -> Marker | None:
         """Return the fleet's marker, with ours in its place where we are ahead."""
+        from . import keyring_marker  # noqa: PLC0415 - as above
+
         name, key = keyring_marker.name_of(held), held.record_key
         seen = await self._store.note(name)
         self._unverified = False
@@ -152,6 +157,8 @@ class KeyringWatch:
         return ours if taken else found
 
     async def _others(self, held: Keyring, now: float) -> tuple[str, ...]:
+        from . import presence  # noqa: PLC0415 - as above
+
         seen = await self._store.note(presence.NAME)
         found = presence.decode_roster(seen)
         if found.due(held.id, now):
@@ -171,3 +178,9 @@ class KeyringWatch:
         if state == "behind":
             fields |= {"fleet_generation": lineage.behind, "lacks_sealing_kek": lineage.lacks}
         self._reporter.report(STATES[state], **fields)
+
+
+def _presence(random: RandomBytes) -> Presence:
+    from .presence import Presence  # noqa: PLC0415 - only for a store that processes share
+
+    return Presence(random)

@@ -66,6 +66,14 @@ class Revocation:
     not_before: int
 
 
+def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+    """Return the revocations of both; of two of one conversation the later one."""
+    found: dict[str, int] = {}
+    for one in some + more:
+        found[one.name] = max(one.not_before, found.get(one.name, 0))
+    return tuple(Revocation(*row) for row in found.items())
+
+
 def keyring_id(name_key: NameKey) -> str:
     """Return the id (22 characters) of the keyring that has this name key."""
     return base64url.encode(derivation.keyring_id(name_key)).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...core.errors import KeyringError
-from .kek import KekEntry, KekState, Revocation
+from .kek import KekEntry, KekState, latest
 from .keyring import Keyring
 
 
@@ -80,11 +80,3 @@ def _require_distinct(ours: KekEntry, theirs: KekEntry) -> None:
         f"{clash}, and a token names its KEK by id or number alone: keep the other file too, and"
         " open with it what it sealed"
     )
-
-
-def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
-    """Return the revocations of both; of two of one conversation the later one."""
-    found: dict[str, int] = {}
-    for one in some + more:
-        found[one.name] = max(one.not_before, found.get(one.name, 0))
-    return tuple(Revocation(*row) for row in found.items())

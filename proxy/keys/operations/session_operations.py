@@ -18,12 +18,9 @@ from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.edits.key_needs import Needs
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
-from ..end_to_end import rotation_marker
-from ..end_to_end.package_store import PackageStore
 from ..sessions import session_control
 from ..sessions.settings import SessionView
 from ..stores import erased
-from . import erase_receipt
 from .session_verbs import StillOpen
 from .verb import At, Done
 
@@ -89,7 +86,7 @@ async def rotate(at: At, scope: Scope) -> Done:
     unknown = await _unknown(at, scope)
     if at.after is None:
         await at.write_down("sessions.rotate", scope=name)
-    marked = await rotation_marker.put(sessions, scope)
+    marked = await _mark(at, scope)
     rotated = await session_control.rotate(sessions, scope)
     agreed = rotated.agreed and marked if sessions.store.shared else None
     return replace(_seen(at, scope), agreed=agreed, unknown=unknown).done()
@@ -124,8 +121,7 @@ async def erase(at: At, scope: Scope) -> Done:
     if at.after is not None:
         return await _erase_here(at, scope)
     sessions = at.sessions
-    packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
-    listed = await packages.listed(scope)
+    listed = await _listed(at, scope)
     if not sessions.ephemeral and not listed:
         raise NotErasable
     name = _name(at, scope)
@@ -138,11 +134,11 @@ async def erase(at: At, scope: Scope) -> Done:
     # Before and after: messages in between begin keys that are destroyed with the others.
     _drop_packaged(at, scope)
     try:
-        gone += await packages.erase(scope)
+        gone += () if at.packages is None else await at.packages.erase(scope)
     finally:  # what timed out may have been done all the same
         _drop_packaged(at, scope)
     # A process that has a key of such a package in memory begins another one.
-    await rotation_marker.put(sessions, scope)
+    await _mark(at, scope)
     await at.write_down("sessions.erased", scope=name, keys=len(gone))
     result = replace(revoked, erased=gone, unknown=None if gone else revoked.unknown)
     kind = at.keys.store.address.partition(":")[0]
@@ -153,8 +149,8 @@ async def erase(at: At, scope: Scope) -> Done:
 
 async def package(at: At, scope: Scope, recipient: str, sid: str | None = None) -> Done:
     """Return the key packages of a conversation for a participant, newest first."""
-    found = [one.facts() for one in await at.packages(scope, recipient)]
-    facts = [one for one in found if sid in {None, one["sid"]}]
+    found = () if at.packages is None else await at.packages.packages(scope, recipient)
+    facts = [one for one in (each.facts() for each in found) if sid in {None, one["sid"]}]
     if not facts:
         return Done({"packages": []}, failed="no-package")
     newest = facts[0]
@@ -174,14 +170,22 @@ def _seen(at: At, scope: Scope) -> SessionResult:
 
 async def _unknown(at: At, scope: Scope) -> bool | None:
     """Return True where nothing is known of a scope, here or in the store; else None."""
-    sessions = at.sessions
-    packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
     try:
-        if await session_control.known(sessions, scope) or await packages.listed(scope):
+        if await session_control.known(at.sessions, scope) or await _listed(at, scope):
             return None
     except KeyUnavailable:
         return None
     return True
+
+
+async def _listed(at: At, scope: Scope) -> bool:
+    """Return whether there are key packages of a conversation."""
+    return at.packages is not None and bool(await at.packages.listed(scope))
+
+
+async def _mark(at: At, scope: Scope) -> bool:
+    """Let who has a key of a package begin another one; return whether they will."""
+    return at.packages is None or await at.packages.mark(scope)
 
 
 async def _revoke(at: At, scope: Scope, not_before: int) -> SessionResult:
@@ -234,6 +238,8 @@ def _drop_packaged(at: At, scope: Scope) -> None:
 
 
 def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
+    from . import erase_receipt  # noqa: PLC0415 - loaded where something can be erased
+
     sessions, key = at.sessions, at.sessions.keyring.record_key
     said = erase_receipt.of_sessions(
         scope,

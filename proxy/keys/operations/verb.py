@@ -7,7 +7,6 @@ declaration, so that they cannot differ. A verb is added by one entry in the tab
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
@@ -20,7 +19,7 @@ from ...core.errors import OperatorError, SealyardError
 from .schemas import TEXT, Schema
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ..end_to_end.package_records import StoredPackage
+    from ..end_to_end.package_store import PackageStore
     from ..participants.pins import PinBook
     from ..participants.private_key import Opener
     from ..participants.public_key import Kind, PublicKey
@@ -239,7 +238,9 @@ class At:
     pending: PendingRevocations | None
     participants: Callable[[], Awaitable[tuple[Participants, PinBook]]]
     """Returns the participants in the store, and which of their keys are accepted."""
-    packages: Callable[[Scope, str], Awaitable[tuple[StoredPackage, ...]]]
+    packages: PackageStore | None
+    """The key packages; None where there can be none: no other process has the store, and no rule
+    is end to end."""
     make: Callable[[Kind, Opener], Awaitable[tuple[PublicKey, str]]]
     """Makes a key pair: the public key, and the private one as encrypted JWK."""
     values: ValueOperations
@@ -253,13 +254,13 @@ class At:
 
 
 def late(module: str, function: str) -> Callable[..., Awaitable[Done]]:
-    """Return a function of a module of this package that is imported, in a thread, when called.
+    """Return a function of a module of this package that is imported when called.
 
-    What does a verb takes memory that most processes have no use for.
+    What does a verb takes memory. `serve` has imported it where its configuration has an admin API.
     """
 
     async def does(here: At, /, **given: Any) -> Done:  # noqa: ANN401 - the arguments of any verb
-        found = await asyncio.to_thread(import_module, f"{__package__}.{module}")
+        found = import_module(f"{__package__}.{module}")
         done: Done = await getattr(found, function)(here, **given)
         return done
 

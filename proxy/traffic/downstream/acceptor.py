@@ -21,7 +21,6 @@ from ...process import descriptors
 from ..http1.forwarding_headers import trusts
 from ..http1.problem import problem
 from .client_lifecycle import ClientLifecycle
-from .proxy_protocol import MOST_BYTES, MalformedHeader, ProxyHeader
 from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
 
 RESERVED_DESCRIPTORS: Final = 8
@@ -277,9 +276,11 @@ class Acceptor:
         """Read the PROXY header, and hand the connection to what serves or refuses it."""
         try:
             if self.proxies.protocol:
+                from .proxy_protocol import read_source  # noqa: PLC0415 - loaded with its listener
+
                 async with asyncio.timeout(self._owner.patience):
-                    address = await _source(sock)
-        except (MalformedHeader, OSError):  # TimeoutError too
+                    address = await read_source(sock)
+        except (ValueError, OSError):  # TimeoutError too
             self._note("proxy-header")
             sock.close()
             return
@@ -336,28 +337,3 @@ class Acceptor:
 def _left_after(sock: socket.socket) -> int:
     """Return how many descriptors are left: a new one has the lowest number that is free."""
     return descriptors.current() - sock.fileno()
-
-
-async def _source(sock: socket.socket) -> str:
-    """Read the PROXY header of a connection, and nothing behind it; return its source."""
-    header = ProxyHeader()
-    while not header.complete:
-        try:
-            data = sock.recv(MOST_BYTES, socket.MSG_PEEK)
-        except BlockingIOError:
-            await _readable(sock)
-            continue
-        if not data:
-            raise MalformedHeader
-        sock.recv(header.feed(data))
-    return header.source
-
-
-async def _readable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(sock, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(sock)

@@ -7,7 +7,9 @@ past its end: what follows it belongs to TLS or HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -34,7 +36,7 @@ _V2_ADDRESSES: Final = {_NO_FAMILY: 0, _TCP4: 12, _TCP6: 36, _UNIX: 216}
 _TLV_FIXED: Final = 3
 
 
-class MalformedHeader(Exception):
+class MalformedHeader(ValueError):
     """The bytes are no header of the PROXY protocol."""
 
 
@@ -69,6 +71,34 @@ class ProxyHeader:
         self.source = _v1_source(self._held) if first else _v2_source(self._held)
         self.complete = True
         return size - before
+
+
+async def read_source(sock: socket.socket) -> str:
+    """Read the PROXY header of a connection, and nothing behind it; return its source.
+
+    Raises MalformedHeader where the connection begins otherwise, OSError where it breaks.
+    """
+    header = ProxyHeader()
+    while not header.complete:
+        try:
+            data = sock.recv(MOST_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            await _readable(sock)
+            continue
+        if not data:
+            raise MalformedHeader
+        sock.recv(header.feed(data))
+    return header.source
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sock, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sock)
 
 
 def _v1_size(held: bytes) -> int | None:

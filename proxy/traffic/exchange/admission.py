@@ -14,7 +14,6 @@ from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
 from ..http1.pointing_headers import LocationRewrite
 from ..upstream.permits import Claim
-from ..websocket.handshake import DeflateAgreement, agree
 
 
 class Raised(NamedTuple):
@@ -47,11 +46,6 @@ class AdmittedExchange:
         """Whether it asks for a WebSocket whose messages a rule reads."""
         decision = self.exchange.decision
         return self.request.websocket and (decision.reads_request or decision.may_read_response)
-
-    @property
-    def agreement(self) -> DeflateAgreement | None:
-        """The compression that its client and Sealyard agree on for such a WebSocket."""
-        return agree(self.request.head.headers)
 
     def sent_for(self, forwarding: Forwarding) -> AdmittedExchange:
         """Return this for a request that differs in the client that it is sent for."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
-from ...core.compiled.rule_table import RuleTable
 from ...core.errors import BodyTooLarge, InvalidBody
 from ...core.formats.parameters import fields_of_query
 from ...core.http.message import Direction
@@ -130,15 +129,6 @@ class Begun(NamedTuple):
         """Return what keeps what is awaited behind the message, once its plan was applied."""
         announced = exchange.announced.get(self.key[2], ())
         return partial(self.announcements.keep, self.key, self.before, announced)
-
-
-def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:
-    """Return the names of the rules that read packets."""
-    return frozenset(
-        one.rule.name
-        for one in rule_table.rules
-        if any(block.packets is not None for block in (*one.request, *one.response))
-    )
 
 
 def _key(exchange: Exchange, direction: Direction) -> Key | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..message_record import MessageRecord
-from .copies import Copies
+
+if TYPE_CHECKING:  # imported where rules observe, or messages are looked at
+    from .copies import Copies
 
 LONGER: Final = 5.0
 """For so many seconds after the end of a message that was cut, its copies may be looked at."""
 MOST_CUT: Final = 64
 """While copies of so many messages are looked at, no further ones are that were cut."""
 
-Copied = list[Copies]
+Copied: TypeAlias = "list[Copies]"
 """The copies that are made of a message: none yet, or one."""
 
 

@@ -6,10 +6,12 @@ relay. What can be done without a wait is in `Steps`.
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
@@ -22,7 +24,6 @@ from ...core.planning.exchange import Exchange
 from ...core.planning.plan import PlannedFlow
 from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
-from ...telemetry.tap import Tap
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import Apply, StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
@@ -36,20 +37,20 @@ from ..slices import Slices, is_long
 from ..turns import LoopLag
 from ..upstream.client import HttpUpstream
 from ..upstream.permits import Permit
-from ..websocket import handshake
-from ..websocket.leg import Leg
 from .admission import AdmittedExchange
-from .announcements import Announcements
 from .conclusions import Conclusions, Copied
-from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
 from .steps import CLIENT_CLOSED, Steps
 from .streamed_steps import carried_out
 from .tunnel import Tunnel
 from .way_steps import KeySource
-from .websocket_dry_run import overhearing, tee_socket
-from .websocket_relay import Relay
+
+if TYPE_CHECKING:  # imported with the rules that need it
+    from ...telemetry.tap import Tap
+    from .announcements import Announcements
+    from .copies import Copies
+    from .websocket_dry_run import TeeSocket
 
 __all__ = ["Handler", "KeySource"]
 
@@ -89,10 +90,10 @@ class Handler(FastPath):
             limits=limits or TrafficLimits(),
             trusted_proxies=trusted_proxies,
             upstream_names=upstream.names | upstream_names,
-            tap=tap or Tap(clock),
+            tap=tap,
             lag=lag or LoopLag(),
             slices=slices or Slices(),
-            announcements=Announcements(time.monotonic) if announcements is None else announcements,
+            announcements=announcements,
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
         )
@@ -151,14 +152,16 @@ class Handler(FastPath):
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         permit: Permit | None = None
-        copies = copies_of(self.steps, admitted, record)
+        copies = self._copies(admitted, record)
         if copies is not None:
             copied.append(copies)
             body = copies.request(body)
         try:
             if admitted.reads_messages:
+                from .websocket_relay import asked_upward  # noqa: PLC0415 - loaded with its rules
+
                 message, sent = pass_handshake(admitted.exchange), body
-                forwarding = handshake.upward(forwarding, offer=admitted.agreement is not None)
+                forwarding = asked_upward(admitted, forwarding)
             else:
                 message, sent, permit = await self._outgoing(admitted, body, record)
             record.sending()
@@ -195,7 +198,9 @@ class Handler(FastPath):
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 record.switched = True
                 if admitted.reads_messages:
-                    await self._relay(request, admitted, response, record)
+                    from .websocket_relay import relay  # noqa: PLC0415 - loaded with its rules
+
+                    await relay(self.steps, self._timeouts, request, admitted, response, record)
                 else:
                     await self._tunnel(request, admitted, response, record)
                 return
@@ -346,6 +351,14 @@ class Handler(FastPath):
     def _applying(self, record: MessageRecord) -> Apply:
         return partial(carried_out, self.steps, record)
 
+    def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
+        """Return what copies an exchange as it passes; None where nobody looks at it."""
+        if not self.steps.ladder.on:
+            return None
+        from .dry_run import copies_of  # noqa: PLC0415 - loaded with its rules
+
+        return copies_of(self.steps, admitted, record)
+
     async def _tunnel(
         self,
         request: Request,
@@ -355,12 +368,18 @@ class Handler(FastPath):
     ) -> None:
         """Let a WebSocket through unread; the upstream has accepted it."""
         self.steps.ladder.tunnelled(admitted, record)
-        tee = tee_socket(self.steps, admitted, record, response.head)
+        tee: TeeSocket | None = None
+        overheard: AbstractAsyncContextManager[None] = contextlib.nullcontext()
+        if admitted.exchange.decision.observes is not None:
+            from .websocket_dry_run import overhearing, tee_socket  # noqa: PLC0415 - loaded with its rules
+
+            tee = tee_socket(self.steps, admitted, record, response.head)
+            overheard = overhearing(tee)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
         tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)
         try:
-            async with overhearing(tee):
+            async with overheard:
                 try:
                     await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
                 finally:
@@ -369,26 +388,3 @@ class Handler(FastPath):
             record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
             if tunnel.abandoned:
                 record.status = CLIENT_CLOSED
-
-    async def _relay(
-        self,
-        request: Request,
-        admitted: AdmittedExchange,
-        response: UpstreamResponse,
-        record: MessageRecord,
-    ) -> None:
-        """Relay the messages of a WebSocket, each as its rule says."""
-        exchange = admitted.exchange
-        agreed = admitted.agreement
-        asked = admitted.request.head.headers
-        accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
-        limit = self.steps.body_limit(exchange.decision)
-        upstream = Leg(response.divert(), accepted, client=False, limit=limit)
-        head = handshake.downward(response.head, agreed)
-        client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
-        messages = self.steps.messages
-        ways = messages(exchange, "request"), messages(exchange, "response")
-        relay = Relay(self.steps, record, client, upstream, ways)
-        await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
-        if relay.abandoned:
-            record.status = CLIENT_CLOSED

@@ -11,12 +11,11 @@ may be hours away. What is refused as it is does not count.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
 from ...core.compiled.rule_table import RuleTable
 from ...core.edits.edits import NO_TOKEN
-from ...core.explain.dry_run import DryRunResult
 from ...core.http.message import Direction, Head, ResponseHead
 from ...core.planning.plan import Plan
 from ...core.rules.model import Rule
@@ -25,8 +24,11 @@ from ..interfaces import Reporter
 from ..message_record import Foretold, MessageRecord
 from .admission import AdmittedExchange, Raised, raised
 from .client_names import ClientNames
-from .sensitive_members import SensitiveMembers
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, kind_of_body
+
+if TYPE_CHECKING:  # imported where rules observe
+    from ...core.explain.dry_run import DryRunResult
+    from .sensitive_members import SensitiveMembers
 
 
 class Ladder:
@@ -63,8 +65,10 @@ class Ladder:
         self._names = ClientNames(wanted.client_names)
         rules = [one.rule for one in rule_table.rules]
         self._climbing = frozenset(one.name for one in rules if _climbs(one))
-        self._members = None
+        self._members: SensitiveMembers | None = None
         if wanted.finds_sensitive:
+            from .sensitive_members import SensitiveMembers  # noqa: PLC0415 - only where it is wanted
+
             self._members = SensitiveMembers(reporter, listener, rules, shapes, clock)
         self.on: Final = self._raised is not None or self._members is not None
 

@@ -10,7 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
@@ -46,7 +46,6 @@ from ...core.planning.treatment import (
 )
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
-from ...telemetry.tap import Passing, Piece, Tap
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
@@ -58,11 +57,14 @@ from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
-from .announcements import Announcements, Begun, rules_with_packets
 from .ladder import Ladder
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
 from .way_steps import KeySource, WaySteps
+
+if TYPE_CHECKING:  # imported where the configuration has it
+    from ...telemetry.tap import Piece, Tap
+    from .announcements import Announcements, Begun
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
@@ -88,10 +90,10 @@ class Steps(WaySteps):
         limits: TrafficLimits,
         trusted_proxies: Sequence[Network],
         upstream_names: frozenset[bytes],
-        tap: Tap,
+        tap: Tap | None,
         lag: LoopLag,
         slices: Slices,
-        announcements: Announcements,
+        announcements: Announcements | None,
         ladder: LadderSettings,
         add_request_id: bool,
         make_record: Callable[[str, str], MessageRecord] = MessageRecord,
@@ -117,6 +119,10 @@ class Steps(WaySteps):
         self.unread: Final = Unread(reporter, name)
         self._announcements = announcements
         self._with_packets = rules_with_packets(rule_table)
+        if self._with_packets and announcements is None:
+            from .announcements import Announcements  # noqa: PLC0415 - only for rules with packets
+
+            self._announcements = Announcements(time.monotonic)
         self._shapes = PathShapes()
         self.ladder: Final = Ladder(
             reporter, name, rule_table, shapes=self._shapes, wanted=ladder, clock=clock
@@ -267,13 +273,13 @@ class Steps(WaySteps):
 
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
         """Return the messages of one direction of a WebSocket, which may go on with a session."""
-        if not self.reads_packets(exchange.decision):
+        if self._announcements is None or not self.reads_packets(exchange.decision):
             return Messages(exchange, direction)
         return Messages(exchange, direction, self._announcements.of_socket(exchange, direction))
 
     def _begin(self, exchange: Exchange, direction: Direction) -> Begun | None:
         """Tell an exchange what its session awaits, where its rule reads packets."""
-        if not self.reads_packets(exchange.decision):
+        if self._announcements is None or not self.reads_packets(exchange.decision):
             return None
         return self._announcements.begin(exchange, direction)
 
@@ -332,7 +338,9 @@ class Steps(WaySteps):
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
             record.changed(began)
-        if self.tap.watched:
+        if self.tap is not None and self.tap.watched:
+            from ...telemetry.tap import Passing  # noqa: PLC0415 - loaded with the tap
+
             who = record.key, self._name, record.rule, record.method, record.direction
             names = self._known_names
             self.tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
@@ -378,6 +386,15 @@ class Steps(WaySteps):
         """Raise RejectedByRule where a rule is shut since poison was opened."""
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
+
+
+def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:
+    """Return the names of the rules that read packets."""
+    return frozenset(
+        one.rule.name
+        for one in rule_table.rules
+        if any(block.packets is not None for block in (*one.request, *one.response))
+    )
 
 
 def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Streamed | None, bytes | Streamed | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.apply.forwardable import Changed, Forwardable
 from ...core.edits.key_needs import Keys
@@ -16,7 +16,6 @@ from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange, Kept, Messages
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, ResponseTreatment, StreamBody
-from ...telemetry.tap import Piece
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
@@ -27,6 +26,9 @@ from ..slices import Run
 from .admission import AdmittedExchange
 from .known_heads import KnownHead, KnownHeads, KnownRequest
 from .steps import Steps
+
+if TYPE_CHECKING:
+    from ...telemetry.tap import Piece
 
 
 class TracedRecord(MessageRecord):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ...core.apply.forwardable import Changed
 from ...core.apply.json_way import JsonWay
@@ -18,9 +18,11 @@ from ...core.errors import Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Kept, Messages
-from ...telemetry.tap import Tap
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_a_way, may_go_in_records
+
+if TYPE_CHECKING:  # imported where the configuration has it
+    from ...telemetry.tap import Tap
 
 
 class KeySource(Protocol):
@@ -58,12 +60,17 @@ class WaySteps:
     """
 
     def __init__(
-        self, keys: KeySource, tap: Tap, clock: Callable[[], float], slices: Slices
+        self, keys: KeySource, tap: Tap | None, clock: Callable[[], float], slices: Slices
     ) -> None:
         self.keys = keys
         self.tap: Final = tap
         self.clock: Final = clock
         self.slices: Final = slices
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at messages as they pass."""
+        return self.tap is not None and self.tap.watched
 
     async def go(  # noqa: PLR0913 - what one message consists of, each by name
         self,
@@ -117,7 +124,7 @@ class WaySteps:
     ) -> Changed | None:
         """Return a message or records that go a way; None where they take the general way."""
         # Whoever watches sees what the general way has found.
-        if self.tap.watched or self.keys.shut:
+        if self.watched or self.keys.shut:
             return None
         changed = way.change(data, self.clock())
         if changed is not None and changed.counts:

@@ -12,20 +12,26 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from ...config.limits import Timeouts
 from ...core.apply.forwardable import Changed
 from ...core.apply.record_way import MessageWay
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
+from ..http1.forwarding_headers import Forwarding
+from ..http1.outgoing_heads import switching_head
 from ..http1.problem import deliberate, status_of
+from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import is_long, may_go_a_way
+from ..websocket import handshake
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg, MessageFrame
 from ..websocket.reader import Arrived
-from .steps import Steps
+from .admission import AdmittedExchange
+from .steps import CLIENT_CLOSED, Steps
 from .tunnel import LAST_SECONDS
 
 _DATA: Final = frozenset({TEXT, BINARY})
@@ -33,6 +39,36 @@ _COMPRESSED_AT_ONCE: Final = 64 * 1024
 """So many bytes of a message are compressed again in some two milliseconds."""
 _AT_ONCE: Final = 64
 """So many messages that came together are passed in a row, which takes some milliseconds."""
+
+
+def asked_upward(admitted: AdmittedExchange, forwarding: Forwarding) -> Forwarding:
+    """Return what changes in the handshake of a WebSocket whose messages a rule reads."""
+    offer = handshake.agree(admitted.request.head.headers) is not None
+    return handshake.upward(forwarding, offer=offer)
+
+
+async def relay(  # noqa: PLR0913, PLR0917 - what the handler knows of one WebSocket
+    steps: Steps,
+    timeouts: Timeouts,
+    request: Request,
+    admitted: AdmittedExchange,
+    response: UpstreamResponse,
+    record: MessageRecord,
+) -> None:
+    """Relay the messages of a WebSocket that the upstream has accepted, each as its rule says."""
+    exchange = admitted.exchange
+    asked = admitted.request.head.headers
+    agreed = handshake.agree(asked)
+    accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
+    limit = steps.body_limit(exchange.decision)
+    upstream = Leg(response.divert(), accepted, client=False, limit=limit)
+    head = handshake.downward(response.head, agreed)
+    client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
+    ways = steps.messages(exchange, "request"), steps.messages(exchange, "response")
+    joined = Relay(steps, record, client, upstream, ways)
+    await joined.run(idle=timeouts.tunnel, linger=timeouts.linger)
+    if joined.abandoned:
+        record.status = CLIENT_CLOSED
 
 
 class Relay:

@@ -16,7 +16,6 @@ from ...core import leaves
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
-from ...traffic import tls
 from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.timers import RepeatingTimer
@@ -138,8 +137,6 @@ class AdminListeners:
             await self._serve_health(view)
 
     async def _start_health(self, service: ServiceView) -> None:
-        # The first scrape may come in an overload, in which it takes 0.1 s to load what it needs.
-        from ...telemetry.metrics.prometheus_text import exposed  # noqa: F401, PLC0415 - see above
         from .health import HealthView  # noqa: PLC0415 - see above
 
         loop = asyncio.get_running_loop()
@@ -237,9 +234,14 @@ class AdminChange:
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
     from ...admin.auth.access import read_access  # noqa: PLC0415 - see above
 
+    # What its calls bring is read here, also where other processes have the keys.
+    from ...keys.participants import public_key  # noqa: F401, PLC0415 - as above
+
     files = fingerprint(files_in(settings.tls))  # first: they may change while they are read
     context = None
     if settings.tls is not None:
+        from ...traffic import tls  # noqa: PLC0415 - only for those who have it
+
         context = tls.listener_context(settings.tls)
         if settings.clients and settings.tls.client_ca is not None:
             # A caller without a certificate may have a token; a wrong one ends the handshake.

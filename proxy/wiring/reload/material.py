@@ -21,7 +21,7 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import passphrase, serving
 from ...keys.keyring.roots.opening import RootRefusal
 from ...keys.keyring.roots.provider import RootName
-from ...traffic import tls
+from . import needed
 from .config_files import Fingerprint, fingerprint
 
 
@@ -86,10 +86,9 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     keyring, root, files, took = _keyring(settings, environ, old)
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
-    if any(one.rule_table.end_to_end for one in listeners.values()):
-        # What they need takes a while to load: here, not while the first message waits.
-        from ...keys.end_to_end import key_source  # noqa: F401, PLC0415 - see above
-        from ...keys.participants import package_jwe  # noqa: F401, PLC0415 - see above
+    needed.load(settings, [one.rule_table for one in listeners.values()])
+    for one in listeners.values():
+        needed.load_for_listener(one.settings, one.rule_table)
     return Material(settings, keyring, root, files, took, listeners)
 
 
@@ -152,7 +151,7 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
     made = ListenerMaterial(
         settings,
         RuleTable(settings.rules, pass_unmatched=settings.pass_unmatched),
-        tls.listener_context(settings.tls) if settings.tls else None,
+        _listener_tls(settings),
         _upstream_tls(settings),
         files,
         upstream_files,
@@ -169,7 +168,17 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
     )
 
 
+def _listener_tls(settings: ListenerSettings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    from ...traffic import tls  # noqa: PLC0415 - only for those who have it
+
+    return tls.listener_context(settings.tls)
+
+
 def _upstream_tls(settings: ListenerSettings) -> ssl.SSLContext | None:
     if not settings.upstream.tls:
         return None
+    from ...traffic import tls  # noqa: PLC0415 - as above
+
     return tls.upstream_context(settings.upstream_tls or UpstreamTls())

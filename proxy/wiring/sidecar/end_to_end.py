@@ -1,12 +1,11 @@
-"""End to end in one process: what it consists of is imported for a rule or an operator that asks.
+"""End to end in one process: what it consists of is imported for a configuration that has it.
 
-It takes a MiB, which most sidecars have no use for. For rules it is imported where files are read
-(`gather` in `reload/material`), for operators in a thread: no message waits for it.
+It takes a MiB, which most sidecars have no use for. It is imported where files are read
+(`reload/needed`): neither a message nor an operator waits for it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -21,10 +20,13 @@ from ...traffic.exchange.way_steps import KeySource
 
 if TYPE_CHECKING:
     from ...keys.end_to_end.key_source import EndToEnd
+    from ...keys.end_to_end.package_store import PackageStore
+    from ...keys.participants.pins import PinBook
+    from ...keys.participants.registry import Participants
 
 
 class LateEndToEnd:
-    """The key source of rules end to end, and participants: nothing until one of them asks.
+    """The key source of rules end to end, which is made for the first of them, and participants.
 
     `settings` returns those in force, `clock` seconds since 1970.
     """
@@ -52,10 +54,29 @@ class LateEndToEnd:
         """Return the key source of a rule table: the sessions alone if no rule is end to end."""
         return self._now() if rule_table.end_to_end else self._sessions
 
-    async def asked(self) -> EndToEnd:
-        """Return what answers an operator."""
-        await asyncio.to_thread(_load)
-        return self._now()
+    def participants(self) -> tuple[Participants, PinBook]:
+        """Return the participants in the store, and which of their keys are accepted.
+
+        There may be some before the first rule names one.
+        """
+        if self._made is not None:
+            return self._made.participants(), self._made.pins()
+        from ...keys.participants.pins import PinBook  # noqa: PLC0415 - loaded with the admin API
+        from ...keys.participants.registry import Participants  # noqa: PLC0415 - as above
+
+        store, keyring = self._sessions.store, self._sessions.keyring
+        listed = self._settings().keys.pins.listed
+        return Participants(store, keyring), PinBook(store, keyring, listed)
+
+    def packages(self) -> PackageStore | None:
+        """Return the key packages in the store; None where nobody can have put one there."""
+        if self._made is not None:
+            return self._made.package_store
+        if not self._sessions.store.shared:
+            return None
+        from ...keys.end_to_end.package_store import PackageStore  # noqa: PLC0415 - as above
+
+        return PackageStore(self._sessions, clock=self._sessions.now, notice=self._notice)
 
     def changed(self, name: str | None) -> None:
         """Do as `EndToEnd.changed` says, where anything is known yet."""
@@ -95,8 +116,3 @@ class LateEndToEnd:
                 reporter=self._reporter,
             )
         return self._made
-
-
-def _load() -> None:
-    """Import what operators ask for; it belongs into a thread."""
-    from ...keys.end_to_end import key_source  # noqa: F401, PLC0415 - as it says

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
-from ...core.crypto.context import Scope
+from ...config.settings import Settings
 from ...core.crypto.derivation import audit_key
 from ...core.errors import KeyringError
 from ...keys.audit import Value
@@ -31,15 +31,14 @@ from ..reload.material import Material, RootAnswer
 from . import session_facts
 from .end_to_end import LateEndToEnd
 from .root_lease import RootLease
-from .verify_reports import VerifyReports
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...keys.end_to_end.package_records import StoredPackage
     from ...keys.participants.key_generation import KeyMaker
     from ...keys.participants.pins import PinBook
     from ...keys.participants.private_key import Opener
     from ...keys.participants.public_key import Kind, PublicKey
     from ...keys.participants.registry import Participants
+    from .verify_reports import VerifyReports
 
 
 class SidecarKeys:
@@ -111,7 +110,7 @@ class SidecarKeys:
             opened=self._write_down_root,
         )
         """What opened the keyring, and whether it still would."""
-        self._verify_reports = VerifyReports()
+        self._verify_reports = _verify_reports(settings, None)
         self._values = ValueOperations(self.sessions)
         self._maker: KeyMaker | None = None
         self._upkeep = Upkeep(
@@ -125,7 +124,7 @@ class SidecarKeys:
         self.pending = operator_calls.pending_revocations(
             self.sessions, settings, environ, reporter, clock=clock
         )
-        """The revocations that the store has not taken yet."""
+        """The revocations that the store has not taken yet; None where no other process has it."""
 
     async def check_store(self) -> None:
         """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
@@ -143,7 +142,7 @@ class SidecarKeys:
         self.root.start()
         await self.sessions.open(self.end_to_end.changed)
         await self.record_accepted()
-        if self.store.shared:
+        if self.pending is not None:
             await self.pending.start()
         await self.watch.start()
         self._report_clock()
@@ -155,7 +154,8 @@ class SidecarKeys:
     async def close(self) -> None:
         """Stop all work and close the store; the audit log is closed last."""
         await self.root.close()
-        await self.pending.close()
+        if self.pending is not None:
+            await self.pending.close()
         await self.watch.close()
         await self._upkeep.close()
         self._values.report()
@@ -172,6 +172,7 @@ class SidecarKeys:
         writes down.
         """
         before, self._settings = self._settings.keys, material.settings
+        self._verify_reports = _verify_reports(material.settings, self._verify_reports)
         already_accepted = self.watch.lineage.accepted
         self.root.take(material)
         # Where no root answered, it has what was held when it began: a lease may have ended it.
@@ -215,7 +216,7 @@ class SidecarKeys:
             keep=keyring.revoke,
             pending=self.pending,
             participants=self._participants,
-            packages=self._packages,
+            packages=self.end_to_end.packages(),
             make=self._make,
             values=self._values,
             clock=self._clock,
@@ -234,16 +235,12 @@ class SidecarKeys:
         await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 
     async def _participants(self) -> tuple[Participants, PinBook]:
-        end_to_end = await self.end_to_end.asked()
-        return end_to_end.participants(), end_to_end.pins()
-
-    async def _packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
-        return await (await self.end_to_end.asked()).packages(scope, recipient)
+        return self.end_to_end.participants()
 
     async def _make(self, kind: Kind, opener: Opener) -> tuple[PublicKey, str]:
         """Make a key pair beside the traffic."""
         if self._maker is None:
-            from ...keys.participants.key_generation import KeyMaker  # noqa: PLC0415 - for few
+            from ...keys.participants.key_generation import KeyMaker  # noqa: PLC0415 - loaded with the admin API
 
             self._maker = KeyMaker()
         return await self._maker.make(kind, opener)
@@ -254,7 +251,7 @@ class SidecarKeys:
             self.root.check(),
             session_facts.keyring_check(self.watch),
             *session_facts.checks(self.sessions, self._settings.keys),
-            *session_facts.pending_check(len(self.pending)),
+            *session_facts.pending_check(self._waiting),
             *auditing.checks(self.trail),
         )
 
@@ -263,15 +260,20 @@ class SidecarKeys:
         session_facts.count(self.sessions, self._settings.keys, samples)
         session_facts.count_keyring(self.watch, samples)
         self.root.count(samples)
-        samples.add(table.PENDING_REVOCATIONS, len(self.pending))
+        samples.add(table.PENDING_REVOCATIONS, self._waiting)
         auditing.count(self.trail, samples)
-        reports = self._settings.keys.verify_reports
-        self._verify_reports.count(reports, self.sessions.keyring.record_key, samples)
+        if self._verify_reports is not None:
+            reports = self._settings.keys.verify_reports
+            self._verify_reports.count(reports, self.sessions.keyring.record_key, samples)
 
     def status(self) -> dict[str, Any]:
         """Return names and numbers for an operator; `shut` lists the rules that are shut."""
         shut = sorted(map(list, self.sessions.shut))
         return {"shut": shut, **session_facts.status(self.sessions)}
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self.pending is None else len(self.pending)
 
     def _use_keyring(self, keyring: Keyring) -> None:
         """Use another keyring, and read again what depends on it."""
@@ -317,3 +319,12 @@ class SidecarKeys:
     def _report_store_failure(self, reason: str) -> None:
         store = session_facts.kind_of(self._settings.keys)
         self._reporter.report("store.failed", store=store, reason=reason)
+
+
+def _verify_reports(settings: Settings, known: VerifyReports | None) -> VerifyReports | None:
+    """Return what reads the reports of a configuration, None where it has none."""
+    if not settings.keys.verify_reports:
+        return None
+    from .verify_reports import VerifyReports  # noqa: PLC0415 - only where there are reports
+
+    return known or VerifyReports()

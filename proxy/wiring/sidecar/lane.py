@@ -8,23 +8,21 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
+from ...core.compiled.rule_table import RuleTable
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
-from ...telemetry.tap import Tap
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
-from ...traffic.exchange.announcements import Announcements
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.known_heads import KnownHeads
-from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
-from ...traffic.exchange.steps import Steps
+from ...traffic.exchange.steps import Steps, rules_with_packets
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
@@ -33,13 +31,16 @@ from .. import telemetry_setup
 from ..reload.material import ListenerMaterial
 from .end_to_end import LateEndToEnd
 
-if TYPE_CHECKING:  # only where traces are wanted: it takes memory
+if TYPE_CHECKING:  # only where they are wanted: they take memory
+    from ...telemetry.tap import Tap
     from ...telemetry.traces import Traces
+    from ...traffic.exchange.announcements import Announcements
+    from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 
 _LOOK_SECONDS: Final = 0.5
 
-LaneUpstream = HttpUpstream | PortUpstreams
-LaneHandler = Handler | PortHandlers
+LaneUpstream: TypeAlias = "HttpUpstream | PortUpstreams"
+LaneHandler: TypeAlias = "Handler | PortHandlers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class WiredLane:
         reporter: MessageReporter,
         clock: Callable[[], float],
         *,
-        tap: Tap,
+        tap: Tap | None,
         traces: Traces | None,
         lag: LoopLag,
         slices: Slices,
@@ -171,13 +172,15 @@ class WiredLane:
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
         upstream = self._upstream
-        for one in upstream.every if isinstance(upstream, PortUpstreams) else (upstream,):
+        for one in (upstream,) if isinstance(upstream, HttpUpstream) else upstream.every:
             _count(one, samples, name)
 
     def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
-        if isinstance(upstream, PortUpstreams):
-            return PortHandlers(upstream, lambda one: self._handler_for(material, one))
-        return self._handler_for(material, upstream)
+        if isinstance(upstream, HttpUpstream):
+            return self._handler_for(material, upstream)
+        from ...traffic.exchange.original_port import PortHandlers  # noqa: PLC0415 - see above
+
+        return PortHandlers(upstream, lambda one: self._handler_for(material, one))
 
     def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
         settings = material.settings
@@ -196,15 +199,22 @@ class WiredLane:
             tap=self._tap,
             lag=self._lag,
             slices=self._slices,
-            announcements=self._announced_at(upstream.address),
+            announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
             make_steps=make_steps,
             make_heads=make_heads,
         )
 
-    def _announced_at(self, address: Address) -> Announcements:
-        """Return what is announced in the sessions of an upstream, also before a reload."""
+    def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
+        """Return what is announced in the sessions of an upstream, also before a reload.
+
+        None where no rule reads packets.
+        """
+        if not rules_with_packets(rule_table):
+            return None
+        from ...traffic.exchange.announcements import Announcements  # noqa: PLC0415 - see above
+
         return self._announcements.setdefault(address, Announcements(time.monotonic))
 
     def _makers(
@@ -256,6 +266,8 @@ def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
 def _upstream(material: ListenerMaterial) -> LaneUpstream:
     address = material.settings.upstream.address
     if isinstance(address, OriginalPort):
+        from ...traffic.exchange.original_port import PortUpstreams  # noqa: PLC0415 - see above
+
         return PortUpstreams(lambda one: _one_upstream(material, one))
     return _one_upstream(material, address)
 

@@ -22,7 +22,6 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
-from ...telemetry.tap import Tap
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
 from ...traffic.downstream.sockets import Sockets
@@ -70,7 +69,7 @@ class Sidecar:
         self._memory_timer = RepeatingTimer(
             lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
         )
-        self._tap = reporter.tap if isinstance(reporter, CountingReporter) else Tap(clock)
+        self._tap = reporter.tap if isinstance(reporter, CountingReporter) else None
         self._traces = telemetry_setup.begin(environ, reporter)
         self._lag = LoopLag()
         slices = Slices()
@@ -209,7 +208,12 @@ class Sidecar:
             await self.keys.record_accepted()
 
     async def look(self) -> dict[str, Any]:
-        """Return the shapes of the messages since the last look, and keep recording them."""
+        """Return the shapes of the messages since the last look, and keep recording them.
+
+        Raises TypeError where the configuration has no tap.
+        """
+        if self._tap is None:
+            raise TypeError("there is no tap")
         return self._tap.look()
 
     def alive_at(self) -> float:
@@ -366,8 +370,13 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
 
 def counting(settings: Settings, reporter: MessageReporter) -> MessageReporter:
     """Return the reporter for traffic: one that counts where a listener can serve the counts."""
-    wanted = settings.admin is not None or settings.health is not None
-    return CountingReporter(reporter) if wanted else reporter
+    if settings.admin is None and settings.health is None:
+        return reporter
+    if settings.admin is None or not settings.admin.tap:
+        return CountingReporter(reporter)
+    from ...telemetry.tap import Tap  # noqa: PLC0415 - only where it is wanted
+
+    return CountingReporter(reporter, Tap(time.time))
 
 
 def report_keyring(reporter: Reporter, material: Material) -> None:

@@ -6,14 +6,12 @@ import stat
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ...core.crypto.secret import RecordKey
+from ...migration.report import SignedReport, verified
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
-
-if TYPE_CHECKING:  # only where there are reports: it takes memory
-    from ...migration.report import SignedReport
 
 _MOST_BYTES: Final = 1 << 20
 
@@ -63,8 +61,6 @@ class VerifyReports:
 
 
 def _verified(file: Path, key: RecordKey) -> SignedReport | None:
-    from ...migration.report import verified  # noqa: PLC0415 - see above
-
     with file.open("rb") as opened:
         report = verified(opened.read(_MOST_BYTES), key)
     return report if report is not None and report.verb == "verify" else None

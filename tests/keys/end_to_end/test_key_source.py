@@ -83,7 +83,7 @@ async def test_all_devices_of_a_recipient_have_the_key() -> None:
     (one,) = await a_fleet()
     await one.add("bob", a_held_key("bob-sig"), a_held_key("outsider-enc", device="laptop"))
     await one.seal(b"hello", "alice", ["bob"])
-    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    (package,) = await one.keys.package_store.packages(Scope("clinic", "c1"), "bob")
     kids = [one["header"]["kid"] for one in json.loads(package.package)["recipients"]]
     assert sorted(kids) == sorted(a_public_key(name).kid for name in ("bob-enc", "outsider-enc"))
 
@@ -100,7 +100,7 @@ async def test_a_device_may_have_an_x_wing_key_beside_rsa() -> None:
     (one,) = await a_fleet()
     await one.add("bob", a_held_key("bob-xw"))
     sealed = await one.seal(b"hello", "alice", ["bob"])
-    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    (package,) = await one.keys.package_store.packages(Scope("clinic", "c1"), "bob")
     assert [each["header"]["alg"] for each in json.loads(package.package)["recipients"]] == [
         "RSA-OAEP-256",
         "x-sealyard-HPKE-X-Wing",
@@ -115,7 +115,7 @@ async def test_a_device_whose_rsa_key_has_ended_is_reached_by_x_wing_alone() -> 
     kid, now = a_public_key("bob-enc").kid, int(one.time.now)
     await one.people.change("bob", lambda bob: bob.expire(kid, now))
     sealed = await one.seal(b"hello", "alice", ["bob"])
-    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    (package,) = await one.keys.package_store.packages(Scope("clinic", "c1"), "bob")
     assert [each["header"]["alg"] for each in json.loads(package.package)["recipients"]] == [
         "x-sealyard-HPKE-X-Wing"
     ]
@@ -221,7 +221,7 @@ async def test_a_revoked_participant_gets_no_new_key_in_any_conversation() -> No
     assert not {session.sid for session in before} & {session.sid for session in after}
     assert other.reports.causes() == ["first", "first", "key-gone", "key-gone"]
     for name in ("c1", "c2"):
-        newest, _ = await one.keys.packages(Scope("clinic", name), "bob")
+        newest, _ = await one.keys.package_store.packages(Scope("clinic", name), "bob")
         assert a_public_key("bob-enc").kid not in newest.package.decode()
 
 
@@ -388,7 +388,7 @@ async def test_a_package_moved_to_another_conversation_is_refused() -> None:
     sealed = await one.seal(b"hello", "alice", ["bob"])
     records = await one.store.dump()
     (place,) = (name for name in records if ":k:" in name and not name.endswith(":list"))
-    other = one.keys._package_store.name(Scope("clinic", "c2"))
+    other = one.keys.package_store.name(Scope("clinic", "c2"))
     await one.store.keep(other, place.rpartition(":")[2], records[place], 60_000)
     assert await refusal(one, "bob", sealed, "c2") == "no-package"
     assert one.notices == ["record-forged"]
@@ -427,7 +427,7 @@ async def test_an_id_that_is_none_is_told() -> None:
     with pytest.raises(KeyUnavailable, match="participant-id"):
         await one.session("alice", ["a\n"])
     with pytest.raises(ParticipantError):
-        await one.keys.packages(Scope("clinic", "c1"), "")
+        await one.keys.package_store.packages(Scope("clinic", "c1"), "")
 
 
 # --- the store ------------------------------------------------------------------------------------
@@ -505,7 +505,7 @@ async def test_a_sender_may_sign_with_an_rsa_key() -> None:
     await one.add("carol", a_held_key("alice-ps"))
     sealed = await one.seal(b"hello", "carol", ["bob"])
     assert await one.open_for("bob", sealed) == b"hello"
-    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    (package,) = await one.keys.package_store.packages(Scope("clinic", "c1"), "bob")
     assert package.kid == a_public_key("alice-ps").kid
 
 
@@ -562,7 +562,7 @@ async def test_packages_are_for_a_prekey_and_are_lost_with_it() -> None:
     key = prekey_of_carol(int(one.time.now))
     await one.people.change("carol", lambda carol: carol.add_prekey(key, grace=TTL))
     sealed = await one.seal(b"hello", "alice", ["carol"])
-    (package,) = await one.keys.packages(Scope("clinic", "c1"), "carol")
+    (package,) = await one.keys.package_store.packages(Scope("clinic", "c1"), "carol")
     assert [each["header"]["kid"] for each in json.loads(package.package)["recipients"]] == [
         key.public.kid
     ]

@@ -30,7 +30,7 @@ async def enforcing(pins: PinSettings = ENFORCE) -> Process:
 
 async def kids(process: Process, recipient: str = "bob") -> set[str]:
     """Return for which keys the newest package is."""
-    newest = (await process.keys.packages(Scope("clinic", "c1"), recipient))[0]
+    newest = (await process.keys.package_store.packages(Scope("clinic", "c1"), recipient))[0]
     return {one["header"]["kid"] for one in json.loads(newest.package)["recipients"]}
 
 

@@ -56,7 +56,7 @@ async def put(process: Process, package: StoredPackage) -> None:
 
 
 async def the_package(process: Process) -> StoredPackage:
-    (one,) = await process.keys.packages(SCOPE, "bob")
+    (one,) = await process.keys.package_store.packages(SCOPE, "bob")
     return one
 
 

@@ -278,10 +278,12 @@ async def test_the_living_say_which_keks_they_have() -> None:
 async def test_a_place_that_somebody_else_took_is_left_to_him() -> None:
     keyring = a_keyring()
     (one, other), time = a_fleet(keyring, keyring)
-    for process in (one, other):
-        process.watch._presence._random = bytes
+    ours, theirs = one.watch._presence, other.watch._presence
+    assert ours is not None
+    assert theirs is not None
+    ours._random = theirs._random = bytes
     await one.watch.look()
-    other.watch._presence._place = one.watch._presence._place
+    theirs._place = ours._place
     await other.watch.look()
     await one.watch.look()
     assert len(await presence.alive(one.store, keyring, time())) == 2

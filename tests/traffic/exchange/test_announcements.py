@@ -13,7 +13,8 @@ from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Attachment, Exchange
 from proxy.traffic.exchange import announcements
-from proxy.traffic.exchange.announcements import Announcements, rules_with_packets
+from proxy.traffic.exchange.announcements import Announcements
+from proxy.traffic.exchange.steps import rules_with_packets
 from tests.factories import a_block, a_rule
 
 PACKETS = replace(a_block(encrypt=["$[1].file"]), format="socketio")

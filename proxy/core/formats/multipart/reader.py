@@ -202,6 +202,17 @@ def read_boundary(content_types: Sequence[bytes]) -> Boundary:
     return Boundary(b"--" + boundary, quoted is not None)
 
 
+def refuse_new_delimiters(content_types: Sequence[bytes], before: bytes, after: bytes) -> None:
+    """Raise OpenFailed where a changed body has more delimiters than it came with.
+
+    A value that opened could end its part and begin others. A token can hold a boundary of two
+    or three characters by chance.
+    """
+    delimiter = read_boundary(content_types).delimiter
+    if before.count(delimiter) != after.count(delimiter):
+        raise OpenFailed("boundary-in-value")
+
+
 def parts(body: bytes, boundary: Boundary) -> Iterator[Part]:
     """Yield the parts of a body in order.
 

@@ -1,0 +1,71 @@
+"""What rules and listeners need beside what every process has: imported with the configuration.
+
+Whatever only some configurations need is imported where it is used, inside a function. Here it is
+imported before: off the event loop, and while nothing waits. After the start nothing is imported
+but by a reload whose configuration needs it (tests/process/test_imports.py).
+"""
+
+# ruff: noqa: F401, PLC0415 - to import it is all that is done here
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from ...config.settings import ListenerSettings, Settings
+from ...core.compiled.block import CompiledBlock
+from ...core.compiled.rule_table import CompiledRule, RuleTable
+
+
+def load(settings: Settings, rule_tables: Iterable[RuleTable]) -> None:
+    """Import what the keys of a configuration need, and what its operators may ask for.
+
+    They add participants before the first rule names one.
+    """
+    keys, parties = settings.keys, any(one.end_to_end for one in rule_tables)
+    if parties:
+        from ...keys.end_to_end import key_source
+        from ...keys.participants import package_jwe
+    if keys.verify_reports:
+        from ...migration import report
+    if settings.admin is None:
+        return
+    from ...keys.operations import participant_operations, session_operations
+    from ...keys.participants import key_generation, pins, registry
+
+    if keys.store.address != "memory":
+        from ...keys.end_to_end import package_store
+    if parties or keys.store.address != "memory" or keys.sessions.mode == "ephemeral":
+        from ...keys.operations import erase_receipt
+
+
+def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None:
+    """Import what a listener and its rules need."""
+    raised = rule_table.raised
+    rules = (*rule_table.rules, *(() if raised is None else raised.rules))
+    if settings.proxy_protocol:
+        from ...traffic.downstream import proxy_protocol
+    if raised is not None:
+        from ...traffic.exchange import websocket_dry_run
+    elif settings.ladder.finds_sensitive:
+        from ...traffic.exchange import dry_run
+    if any(_reads_messages(one) for one in rules):
+        from ...traffic.exchange import websocket_relay
+    for block in chain.from_iterable((*one.request, *one.response) for one in rules):
+        _load_for_block(block)
+
+
+def _load_for_block(block: CompiledBlock) -> None:
+    if block.parts is not None:
+        from ...core.planning import find_in_parts
+    if block.traits.flows_in_parts:
+        from ...core.planning import multipart_stream
+    if block.deltas is not None:
+        from ...core.planning import deltas
+    if block.packets is not None:
+        from ...core.planning import attachments
+        from ...traffic.exchange import announcements
+
+
+def _reads_messages(one: CompiledRule) -> bool:
+    return bool(one.request or one.response) and any(way.websocket for way in one.rule.patterns)
