@@ -20,11 +20,12 @@ from proxy.core.errors import (
 from proxy.keys.operations.verb import Call, Done
 from proxy.wiring.ipc.channel import error_from_json, error_to_json
 from proxy.wiring.workers.worker_calls import WorkerOperations, WorkersChange
+from tests.keys.desk import a_place
 
 SCOPE = Scope("clinic", "c1")
 REVOKE = Call("sessions.revoke", {"scope": SCOPE})
 PACKAGE = Call("sessions.package", {"scope": SCOPE, "recipient": "bob"})
-SHARED = SimpleNamespace(store="redis", mode="durable")
+SHARED = a_place().keys
 
 
 class Worker:
