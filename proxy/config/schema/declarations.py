@@ -6,27 +6,21 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ..declared.addresses import PORT, SECRET, Secret
+from ..declared.addresses import PORT, SECRET, SecretSource
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import (
-    ByName,
-    ByShape,
     Choice,
     Duration,
     Kind,
-    ListOf,
-    Named,
-    Number,
-    OneOrMore,
-    Placed,
-    Share,
+    Portion,
     Size,
     Switch,
     Version,
-    Words,
+    WholeNumber,
     duration,
     size,
 )
-from ..declared.section import Elsewhere, Key, Section
+from ..declared.section import Key, LazySection, Section
 from . import patterns, tables
 from .tables import REFERENCE, Schema, Table
 
@@ -68,11 +62,11 @@ def bounds_of(kind: Kind) -> str:
             said = f"{duration(kind.low)} to {high}." if kind.low else f"At most {high}."
         case Size() if kind.high is not None:
             said = f"At most {size(kind.high)}."
-        case Number():
+        case WholeNumber():
             said = f"{kind.low} to {kind.high:,}."
         case ListOf() if kind.most is not None:
             said = f"At most {kind.most:,}."
-        case Placed() | Words() | ByShape():
+        case WithPlace() | Words() | ByShape():
             said = bounds_of(next(_inner(kind)))
     return said
 
@@ -80,9 +74,9 @@ def bounds_of(kind: Kind) -> str:
 def _inner(kind: Kind) -> Iterator[Kind]:
     """Yield the kinds that a kind is made of."""
     match kind:
-        case Elsewhere():
+        case LazySection():
             yield kind.section
-        case Secret():
+        case SecretSource():
             yield SECRET
         case ListOf() | OneOrMore():
             yield kind.each
@@ -90,7 +84,7 @@ def _inner(kind: Kind) -> Iterator[Kind]:
             yield kind.each
         case Named():
             yield kind.of()
-        case Placed():
+        case WithPlace():
             yield kind.of
         case Words():
             yield kind.other
@@ -123,11 +117,11 @@ def _table(section: Section[Any]) -> Table:
     return Table(section.name, section.title, keys, chosen, section.any_of, section.needs)
 
 
-def _key(key: Key) -> tables.Key:
+def _key(key: Key) -> tables.TableRow:
     restart = "A change takes a restart." if key.restart else ""
     doc = " ".join(filter(None, (key.doc, bounds_of(key.kind), restart)))
     default = key.absent or ("" if key.required else written(key.kind, key.default))
-    return tables.Key(
+    return tables.TableRow(
         key.name, key.kind.syntax, doc, schema_of(key.kind), default, required=key.required
     )
 
@@ -139,7 +133,7 @@ def written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind read
     if isinstance(value, bool) and isinstance(kind, Switch):
         return f"`{str(value).lower()}`"
     text = getattr(kind, "written", str)(value)
-    return text if isinstance(kind, Duration | Size | Number | Share) else f"`{text}`"
+    return text if isinstance(kind, Duration | Size | WholeNumber | Portion) else f"`{text}`"
 
 
 def _of_list(kind: ListOf) -> Schema:
@@ -158,7 +152,7 @@ def _matching(pattern: str) -> Schema:
     return {"type": "string", "pattern": f"^(?:{plain})$|{REFERENCE}"}
 
 
-def _of_secret(kind: Secret) -> Schema:
+def _of_secret(kind: SecretSource) -> Schema:
     found = tables.table(SECRET.name)
     return {**found, "required": ["file"]} if kind.in_file else found
 
@@ -179,20 +173,20 @@ def _of_shapes(kind: ByShape) -> Schema:
 
 _SCHEMAS: Final[dict[type, Callable[[Any], Schema]]] = {
     Section: lambda kind: tables.table(kind.name),
-    Elsewhere: lambda kind: schema_of(kind.section),
-    Secret: _of_secret,
+    LazySection: lambda kind: schema_of(kind.section),
+    SecretSource: _of_secret,
     Duration: lambda kind: _matching(patterns.of_duration(kind)),
     Size: lambda kind: _matching(patterns.of_size(kind)),
-    Number: lambda kind: tables.number(kind.low, kind.high),
+    WholeNumber: lambda kind: tables.number(kind.low, kind.high),
     Version: lambda kind: {"const": kind.known},
-    Share: lambda _: tables.SHARE,
+    Portion: lambda _: tables.SHARE,
     Switch: lambda _: tables.SWITCH,
     Choice: lambda kind: tables.choice(kind.values),
     ListOf: _of_list,
     OneOrMore: lambda kind: tables.one_or_more(schema_of(kind.each)),
     ByName: _of_mapping,
     Named: lambda kind: tables.table(kind.name),
-    Placed: lambda kind: schema_of(kind.of),
+    WithPlace: lambda kind: schema_of(kind.of),
     Words: _of_words,
     ByShape: _of_shapes,
 }

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..sections.document import FILE
 from .declarations import named_of, tables_of
-from .tables import Key, Schema, Table
+from .tables import Schema, Table, TableRow
 
 TABLES: Final = tables_of(FILE)
 """The tables of keys, that of the file first."""
@@ -48,5 +48,5 @@ def _object(one: Table) -> dict[str, object]:
     return found
 
 
-def _property(key: Key) -> Schema:
+def _property(key: TableRow) -> Schema:
     return {"description": key.doc, **key.schema}

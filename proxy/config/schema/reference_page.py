@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .json_schema import TABLES
-from .tables import Key, Table
+from .tables import Table, TableRow
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 _HEAD: Final = """\
@@ -80,7 +80,7 @@ def _section(table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(key: Key) -> str:
+def _row(key: TableRow) -> str:
     default = "required" if key.required else (key.default or "none")
     cells = (f"`{key.name}`", key.syntax, default, key.doc)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

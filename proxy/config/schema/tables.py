@@ -17,7 +17,7 @@ Schema = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class TableRow:
     """One key: how its value is written, what it means, and whether it is required.
 
     `syntax` and `doc` are for the reference page, `schema` is the JSON Schema of the value.
@@ -41,13 +41,13 @@ class Table:
 
     name: str
     title: str
-    keys: tuple[Key, ...]
+    keys: tuple[TableRow, ...]
     alternatives: tuple[tuple[str, ...], ...] = ()
     any_of: tuple[str, ...] = ()
     needs: tuple[tuple[str, str], ...] = ()
 
     @property
-    def by_name(self) -> dict[str, Key]:
+    def by_name(self) -> dict[str, TableRow]:
         """Return the keys by their names."""
         return {key.name: key for key in self.keys}
 
@@ -58,7 +58,7 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(before)} and {last}"
 
 
-class Fields:
+class Members:
     """The members of one mapping, by its table; unknown and missing keys are reported."""
 
     __slots__ = ("_alternatives", "_members", "place", "whole")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ...config.schema import tables
-from ...config.schema.tables import Key, Table
+from ...config.schema.tables import Table, TableRow
 from .collections import METHODS
 
 LOOKALIKES: Final = ("leave", "seal")
-LOOKALIKES_KEY: Final = Key(
+LOOKALIKES_KEY: Final = TableRow(
     "lookalikes",
     "`leave`, `seal`",
     "Whether `seal` seals a value that begins like a token and does not open. A token of another"
@@ -26,7 +26,7 @@ HTTP: Final = Table(
     "http",
     "`http`",
     (
-        Key(
+        TableRow(
             "config",
             "path",
             "The configuration of the sidecar: its rules say what is sealed and how, its upstream"
@@ -34,8 +34,8 @@ HTTP: Final = Table(
             tables.TEXT,
             required=True,
         ),
-        Key("listener", "name", "Whose rules and upstream.", tables.TEXT, "the only one"),
-        Key(
+        TableRow("listener", "name", "Whose rules and upstream.", tables.TEXT, "the only one"),
+        TableRow(
             "headers",
             "mapping of names to texts or secrets",
             "Headers of every request, credentials among them. Rules that bind values to names in"
@@ -48,7 +48,7 @@ PAGING: Final = Table(
     "paging",
     "`next`",
     (
-        Key(
+        TableRow(
             "link",
             "`Link`, the name of a header, selector",
             "The next page is what a link names: that of `Link` with `rel=next` (RFC 8288), one in"
@@ -56,22 +56,22 @@ PAGING: Final = Table(
             " query are used.",
             tables.TEXT,
         ),
-        Key("page", "name", "The query parameter that counts pages.", tables.TEXT),
-        Key(
+        TableRow("page", "name", "The query parameter that counts pages.", tables.TEXT),
+        TableRow(
             "first",
             "whole number",
             "The number of the first page.",
             tables.number(0, 1 << 30),
             "1",
         ),
-        Key("cursor", "name", "The query parameter of the cursor.", tables.TEXT),
-        Key(
+        TableRow("cursor", "name", "The query parameter of the cursor.", tables.TEXT),
+        TableRow(
             "from",
             _SELECTOR,
             "Where the answer has the next cursor, such as `$.next_cursor`.",
             tables.TEXT,
         ),
-        Key(
+        TableRow(
             "last",
             "name",
             "The member of the last element that is the next cursor, such as `id`.",
@@ -85,27 +85,27 @@ GUARD: Final = Table(
     "guard",
     "`guard`",
     (
-        Key(
+        TableRow(
             "if_match",
             "template",
             "`If-Match` of the write, by members of the listed element, such as"
             " `'\"{last_modified}\"'`.",
             tables.TEXT,
         ),
-        Key(
+        TableRow(
             "if_unmodified_since",
             "template",
             "`If-Unmodified-Since` of the write, by a member that is an HTTP date.",
             tables.TEXT,
         ),
-        Key(
+        TableRow(
             "etag",
             "path",
             "Read each element there before it is written, compare it, and send the `ETag` of that"
             f" answer as `If-Match`, or its `Last-Modified`. {_TEMPLATE}",
             tables.TEXT,
         ),
-        Key(
+        TableRow(
             "compare",
             "path",
             "Read each element there before it is written, and compare it. For backends that check"
@@ -119,29 +119,29 @@ COLLECTION: Final = Table(
     "collection",
     "`collections`",
     (
-        Key("collection", "name", "How reports name it.", tables.TEXT, required=True),
-        Key(
+        TableRow("collection", "name", "How reports name it.", tables.TEXT, required=True),
+        TableRow(
             "list",
             "path with query",
             "Where its elements are listed, in an order that writes do not change.",
             tables.TEXT,
             required=True,
         ),
-        Key(
+        TableRow(
             "items",
             _SELECTOR,
             "The elements of the answer, such as `$.data[*]`.",
             tables.TEXT,
             required=True,
         ),
-        Key(
+        TableRow(
             "next",
             "mapping",
             "How a page leads to the next one.",
             tables.table("paging"),
             "there is one page",
         ),
-        Key(
+        TableRow(
             "total",
             "name of a header, selector",
             "Where the list says how many elements it has, for the time that is left: a header of"
@@ -150,7 +150,7 @@ COLLECTION: Final = Table(
             tables.TEXT,
             "not known",
         ),
-        Key(
+        TableRow(
             "write",
             "`METHOD path`",
             f"Where an element is written back: {', '.join(f'`{one}`' for one in METHODS)} and a"
@@ -158,29 +158,29 @@ COLLECTION: Final = Table(
             tables.TEXT,
             required=True,
         ),
-        Key(
+        TableRow(
             "body",
             _SELECTOR,
             "Where the element is in the body of a write, such as `$.data`.",
             tables.TEXT,
             "`$`: it is the body",
         ),
-        Key(
+        TableRow(
             "members",
             "list of names",
             "The members that are written.",
             tables.many(tables.TEXT),
             "all",
         ),
-        Key(
+        TableRow(
             "without",
             "list of names",
             "Members that are not written.",
             tables.many(tables.TEXT),
             "none",
         ),
-        Key("type", "media type", "That of the write.", tables.TEXT, "`application/json`"),
-        Key(
+        TableRow("type", "media type", "That of the write.", tables.TEXT, "`application/json`"),
+        TableRow(
             "guard",
             "mapping",
             "What keeps a write from replacing what another has written meanwhile.",

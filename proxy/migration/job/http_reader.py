@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ...config.declared.addresses import Secret
+from ...config.declared.addresses import SecretSource
 from ...config.declared.kinds import File
 from ...config.load import load, place_of
-from ...config.schema.tables import Fields
+from ...config.schema.tables import Members
 from ...config.settings import ListenerSettings, OriginalPort, SecretReference
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show, suggest
@@ -61,7 +61,7 @@ def read_backend(place: yaml.Place, environ: Mapping[str, str], problems: Proble
 
     Raises ConfigurationError with the mistakes of the configuration that it names.
     """
-    fields = Fields(place, http_keys.HTTP, problems)
+    fields = Members(place, http_keys.HTTP, problems)
     headers = _headers(fields.get("headers"), problems)
     named = fields.get("config")
     path = None if named is None else File().read(named, problems)
@@ -82,7 +82,7 @@ def read_backend(place: yaml.Place, environ: Mapping[str, str], problems: Proble
 
 
 def _listener(
-    fields: Fields, listeners: Sequence[ListenerSettings], problems: Problems
+    fields: Members, listeners: Sequence[ListenerSettings], problems: Problems
 ) -> ListenerSettings | None:
     place = fields.get("listener")
     names = [one.name for one in listeners]
@@ -111,7 +111,7 @@ def _headers(
         elif isinstance(node, yaml.Scalar):
             found += _visible(key.text, at, problems)
         else:
-            secret = Secret().read(at, problems)
+            secret = SecretSource().read(at, problems)
             found += [] if secret is None else [(key.text, secret)]
     return tuple(found)
 
@@ -133,7 +133,7 @@ def read_collection(
     place: yaml.Place, http: Http | None, problems: Problems
 ) -> HttpCollection | None:
     """Return a collection; None after reporting what is wrong."""
-    fields = Fields(place, http_keys.COLLECTION, problems)
+    fields = Members(place, http_keys.COLLECTION, problems)
     read = {key: text_of(fields, key, problems) for key in ("collection", "list", "items", "write")}
     items = selector(fields.get("items"), problems)
     paging = _paging(fields.get("next"), problems)
@@ -162,7 +162,7 @@ def read_collection(
 
 
 def _ruled(
-    made: HttpCollection, rules: RuleTable, fields: Fields, problems: Problems
+    made: HttpCollection, rules: RuleTable, fields: Members, problems: Problems
 ) -> HttpCollection:
     """Return the collection with the labels of what its rules seal; report what they do not."""
     listing = _rule_of(rules, "GET", made.listed, fields["list"], problems)
@@ -232,7 +232,7 @@ def _is_list(items: JsonSelector) -> bool:
 def _paging(place: yaml.Place | None, problems: Problems) -> Paging:
     if place is None:
         return None
-    fields = Fields(place, http_keys.PAGING, problems)
+    fields = Members(place, http_keys.PAGING, problems)
     kind = fields.alternative(problems)
     name = None if kind is None else text(fields[kind], problems)
     for key, needs in (("first", "page"), ("from", "cursor"), ("last", "cursor")):
@@ -250,7 +250,7 @@ def _paging(place: yaml.Place | None, problems: Problems) -> Paging:
     return LinkPaging(*_header_or_selector(name, fields["link"], problems))
 
 
-def _cursor(parameter: str, fields: Fields, problems: Problems) -> CursorPaging:
+def _cursor(parameter: str, fields: Members, problems: Problems) -> CursorPaging:
     source, last = selector(fields.get("from"), problems), text_of(fields, "last", problems)
     if (fields.get("from") is None) == (fields.get("last") is None):
         problems.add(fields.place, "a cursor needs one of `from` and `last`")
@@ -280,7 +280,7 @@ def _header_or_selector(
 def _guard(place: yaml.Place | None, problems: Problems) -> Guard | None:
     if place is None:
         return None
-    fields = Fields(place, http_keys.GUARD, problems)
+    fields = Members(place, http_keys.GUARD, problems)
     kind = fields.alternative(problems)
     written = None if kind is None else text(fields[kind], problems)
     if kind is None or written is None:

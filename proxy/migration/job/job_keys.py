@@ -7,7 +7,7 @@ from typing import Final
 from ...config.declared.addresses import SECRET
 from ...config.schema import tables
 from ...config.schema.declarations import tables_of
-from ...config.schema.tables import Key, Schema, Table
+from ...config.schema.tables import Schema, Table, TableRow
 from ...core.crypto.token import FORMS
 from ...core.rules.model import PARTS
 from .http_keys import COLLECTION, GUARD, HTTP, LOOKALIKES_KEY, PAGING
@@ -17,7 +17,7 @@ VERSION: Final = 1
 MOST_CHARS: Final = 1 << 30
 SOURCE: Final = "`column:name`, `const:text`, `sql:expression`, a list, `members`"
 _SOURCE_SCHEMA: Final[Schema] = tables.table("name")
-_BIND: Final = Key(
+_BIND: Final = TableRow(
     "bind",
     "list of `tenant`, `conversation`, `field`, `message`, `purpose`",
     "What a sealed value is bound to; the same as in the rules of the sidecar.",
@@ -26,12 +26,14 @@ _BIND: Final = Key(
 )
 
 
-def _names(default: str) -> tuple[Key, ...]:
+def _names(default: str) -> tuple[TableRow, ...]:
     return (
-        Key("tenant", SOURCE, "The tenant whose keys are used.", _SOURCE_SCHEMA, default),
-        Key("conversation", SOURCE, "The conversation whose key is used.", _SOURCE_SCHEMA, default),
-        Key("message", SOURCE, "The message id; with `bind`.", _SOURCE_SCHEMA, default),
-        Key("purpose", "text", "A constant; with `bind`.", tables.TEXT, default),
+        TableRow("tenant", SOURCE, "The tenant whose keys are used.", _SOURCE_SCHEMA, default),
+        TableRow(
+            "conversation", SOURCE, "The conversation whose key is used.", _SOURCE_SCHEMA, default
+        ),
+        TableRow("message", SOURCE, "The message id; with `bind`.", _SOURCE_SCHEMA, default),
+        TableRow("purpose", "text", "A constant; with `bind`.", tables.TEXT, default),
     )
 
 
@@ -39,7 +41,7 @@ NAME: Final = Table(
     "members",
     "A joined name",
     (
-        Key(
+        TableRow(
             "members",
             "list of sources",
             "The same name in any order.",
@@ -53,7 +55,7 @@ FORMER: Final = Table(
     "`former`",
     (
         *_names("that of the column"),
-        Key("field", "name", "The field.", tables.TEXT, "that of the column"),
+        TableRow("field", "name", "The field.", tables.TEXT, "that of the column"),
         _BIND,
     ),
 )
@@ -61,29 +63,31 @@ COLUMN: Final = Table(
     "column",
     "`columns`",
     (
-        Key("column", "name", "The column; of NDJSON, the member.", tables.TEXT, required=True),
-        Key(
+        TableRow(
+            "column", "name", "The column; of NDJSON, the member.", tables.TEXT, required=True
+        ),
+        TableRow(
             "select",
             "selector",
             "The values inside the JSON that the column holds, such as `$[*].text`.",
             tables.TEXT,
             "the whole text",
         ),
-        Key(
+        TableRow(
             "field",
             "name",
             "The field that the values are bound to.",
             tables.TEXT,
             "the last name of `select`, else the name of the column",
         ),
-        Key(
+        TableRow(
             "form",
             ", ".join(f"`{one}`" for one in FORMS),
             "The wire form of the tokens.",
             tables.choice(FORMS),
             "`jwe`",
         ),
-        Key(
+        TableRow(
             "max_chars",
             "whole number",
             "How many characters a sealed value may have; a longer one is left and reported.",
@@ -92,7 +96,7 @@ COLUMN: Final = Table(
         ),
         *_names("that of the table"),
         _BIND,
-        Key(
+        TableRow(
             "former",
             "list of bindings",
             "What values were bound to before: such values open too, and `reseal` binds them anew.",
@@ -105,30 +109,32 @@ TABLE: Final = Table(
     "table",
     "`tables`",
     (
-        Key("table", "name", "The table, with its schema if need be.", tables.TEXT, required=True),
-        Key(
+        TableRow(
+            "table", "name", "The table, with its schema if need be.", tables.TEXT, required=True
+        ),
+        TableRow(
             "key",
             "list of columns",
             "Columns without nulls that together are unique: rows are read in their order.",
             tables.one_or_more(tables.TEXT),
             "the primary key",
         ),
-        Key("where", "SQL", "Only the rows for which this is true.", tables.TEXT),
-        Key(
+        TableRow("where", "SQL", "Only the rows for which this is true.", tables.TEXT),
+        TableRow(
             "batch",
             "whole number",
             "How many rows are read and written at once.",
             tables.number(1, MOST_ROWS),
             str(DEFAULT_ROWS),
         ),
-        Key(
+        TableRow(
             "header",
             "list of names",
             "The columns of a stream, in order, if its first line does not name them.",
             tables.many(tables.TEXT),
         ),
         *_names("not bound"),
-        Key(
+        TableRow(
             "columns",
             "list of columns",
             "The columns whose values are sealed, each once: for each further `select`, a job.",
@@ -141,17 +147,17 @@ MYSQL: Final = Table(
     "mysql",
     "`mysql`",
     (
-        Key("database", "name", "The database.", tables.TEXT, required=True),
-        Key("host", "name", "The server.", tables.TEXT, "127.0.0.1"),
-        Key("port", "whole number", "Its port.", tables.number(1, 65535), "3306"),
-        Key(
+        TableRow("database", "name", "The database.", tables.TEXT, required=True),
+        TableRow("host", "name", "The server.", tables.TEXT, "127.0.0.1"),
+        TableRow("port", "whole number", "Its port.", tables.number(1, 65535), "3306"),
+        TableRow(
             "socket",
             "path",
             "The Unix socket of the server, instead of host and port.",
             tables.TEXT,
         ),
-        Key("user", "name", "The user.", tables.TEXT, required=True),
-        Key(
+        TableRow("user", "name", "The user.", tables.TEXT, required=True),
+        TableRow(
             "ca",
             "path",
             "The CA certificates (PEM) that verify the server. Without it, the connection is not"
@@ -164,24 +170,26 @@ PLACE: Final = Table(
     "source",
     "`source`",
     (
-        Key(
+        TableRow(
             "pipe",
             "`csv`, `copy`, `ndjson`",
             "Records from stdin to stdout: CSV (RFC 4180), the text form of PostgreSQL's `COPY`, or"
             " a JSON object a line.",
             tables.choice(PIPE_FORMATS),
         ),
-        Key("sqlite", "path", "A database file of SQLite.", tables.TEXT),
-        Key(
+        TableRow("sqlite", "path", "A database file of SQLite.", tables.TEXT),
+        TableRow(
             "postgresql",
             "address",
             "A database of PostgreSQL, as libpq reads it: `host=db dbname=clinic user=sealyard"
             " sslmode=verify-full`, or a URI. It must not hold a password.",
             tables.TEXT,
         ),
-        Key("mysql", "mapping", "A database of MySQL or MariaDB.", tables.table("mysql")),
-        Key("http", "mapping", "The backend of a sidecar, by its rules.", tables.table("http")),
-        Key(
+        TableRow("mysql", "mapping", "A database of MySQL or MariaDB.", tables.table("mysql")),
+        TableRow(
+            "http", "mapping", "The backend of a sidecar, by its rules.", tables.table("http")
+        ),
+        TableRow(
             "password",
             "secret",
             "The password of `postgresql` or `mysql`; libpq also looks where it always does.",
@@ -194,27 +202,27 @@ JOB: Final = Table(
     "job",
     "The job file",
     (
-        Key(
+        TableRow(
             "version",
             f"`{VERSION}`",
             "The version of the format.",
             {"const": VERSION},
             required=True,
         ),
-        Key(
+        TableRow(
             "source",
             "mapping",
             "Where the values are stored.",
             tables.table("source"),
             required=True,
         ),
-        Key(
+        TableRow(
             "tables",
             "list of tables",
             "The tables of a database; a stream has one.",
             tables.many(tables.table("table")),
         ),
-        Key(
+        TableRow(
             "collections",
             "list of collections",
             "The collections of a backend over HTTP.",

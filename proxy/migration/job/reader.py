@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
-from ...config.declared.addresses import Secret
+from ...config.declared.addresses import SecretSource
 from ...config.declared.kinds import File
 from ...config.rules.options import BIND
-from ...config.schema.tables import Fields
+from ...config.schema.tables import Members
 from ...config.yaml import composer
 from ...config.yaml import nodes as yaml
 from ...config.yaml.composer import compose
@@ -111,7 +111,7 @@ class _Job:
     def read(self, place: yaml.Place, digest: str) -> Job | None:
         """Return the job in a file of that SHA-256, or None after reporting what is wrong."""
         problems = self.problems
-        fields = Fields(place, job_keys.JOB, problems)
+        fields = Members(place, job_keys.JOB, problems)
         version, source = map(fields.get, ("version", "source"))
         if version is not None:
             format_version(version, job_keys.VERSION, problems)
@@ -147,7 +147,7 @@ class _Job:
 
     def _place(self, place: yaml.Place) -> Place | None:
         problems = self.problems
-        fields = Fields(place, job_keys.PLACE, problems)
+        fields = Members(place, job_keys.PLACE, problems)
         kind = fields.alternative(problems)
         if kind == "pipe":
             word = choice(fields["pipe"], PIPE_FORMATS, problems)
@@ -166,23 +166,23 @@ class _Job:
         return read_backend(fields[kind], self.environ, problems)
 
 
-def _postgresql(fields: Fields, problems: Problems) -> Place | None:
+def _postgresql(fields: Members, problems: Problems) -> Place | None:
     place, secret = fields["postgresql"], fields.get("password")
     address = text(place, problems)
     if address is not None and _PASSWORD.search(address):
         # It is not shown.
         problems.at(place.node.position, place.path, "a password must not be written in the file")
         return None
-    password = None if secret is None else Secret().read(secret, problems)
+    password = None if secret is None else SecretSource().read(secret, problems)
     return None if address is None else Postgresql(address, password)
 
 
-def _mysql(around: Fields, problems: Problems) -> Place | None:
-    fields = Fields(around["mysql"], job_keys.MYSQL, problems)
+def _mysql(around: Members, problems: Problems) -> Place | None:
+    fields = Members(around["mysql"], job_keys.MYSQL, problems)
     port, ca, secret = fields.get("port"), fields.get("ca"), around.get("password")
     database, user = text_of(fields, "database", problems), text_of(fields, "user", problems)
     number = None if port is None else whole(port, problems, low=1, high=65535)
-    password = None if secret is None else Secret().read(secret, problems)
+    password = None if secret is None else SecretSource().read(secret, problems)
     if database is None or user is None:
         return None
     return Mysql(
@@ -222,7 +222,7 @@ def _in_json(table: StoredTable) -> StoredTable:
 
 
 def _table(place: yaml.Place, source: Place | None, problems: Problems) -> StoredTable | None:
-    fields = Fields(place, job_keys.TABLE, problems)
+    fields = Members(place, job_keys.TABLE, problems)
     name, columns = fields.get("table"), fields.get("columns")
     names = _Names(problems).of(fields, Binding())
     places = elements(columns, problems) if columns else []
@@ -261,7 +261,7 @@ def _check_once(
 
 
 def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | None:
-    fields = Fields(place, job_keys.COLUMN, problems)
+    fields = Members(place, job_keys.COLUMN, problems)
     place_of_name, max_chars = fields.get("column"), fields.get("max_chars")
     name = None if place_of_name is None else text(place_of_name, problems)
     selects = selector(fields.get("select"), problems)
@@ -288,7 +288,7 @@ def _column(place: yaml.Place, around: Binding, problems: Problems) -> Column | 
 
 
 def _former(place: yaml.Place, own: Binding, field: str | None, problems: Problems) -> Binding:
-    fields = Fields(place, job_keys.FORMER, problems)
+    fields = Members(place, job_keys.FORMER, problems)
     names = _Names(problems)
     before = names.of(fields, own)
     field = text_of(fields, "field", problems) or field
@@ -304,7 +304,7 @@ class _Names:
 
     problems: Problems
 
-    def of(self, fields: Fields, around: Binding) -> Binding:
+    def of(self, fields: Members, around: Binding) -> Binding:
         """Return every name that is given here or around."""
         read = {part: self._named(fields.get(part)) for part in _NAMED}
         return Binding(
@@ -315,7 +315,7 @@ class _Names:
             text_of(fields, "purpose", self.problems) or around.purpose,
         )
 
-    def bound(self, fields: Fields, given: Binding) -> Binding:
+    def bound(self, fields: Members, given: Binding) -> Binding:
         """Return the parts that `bind` names; without it, those of the default."""
         place = fields.get("bind")
         said = None if place is None else BIND.read(place, self.problems)
@@ -339,7 +339,7 @@ class _Names:
         if isinstance(place.node, yaml.Sequence):
             return self._joined(place, "list")
         if isinstance(place.node, yaml.Mapping):
-            fields = Fields(place, job_keys.NAME, self.problems)
+            fields = Members(place, job_keys.NAME, self.problems)
             members = fields.get("members")
             return None if members is None else self._joined(members, "members")
         written = text(place, self.problems)

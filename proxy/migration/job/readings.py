@@ -5,7 +5,7 @@ Each returns None, or nothing, after reporting what is wrong.
 
 from __future__ import annotations
 
-from ...config.schema.tables import Fields
+from ...config.schema.tables import Members
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems, show
 from ...config.yaml.scalars import one_or_more, text, texts
@@ -13,7 +13,7 @@ from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
 
 
-def text_of(fields: Fields, name: str, problems: Problems) -> str | None:
+def text_of(fields: Members, name: str, problems: Problems) -> str | None:
     """Return the text of a key, if it is given."""
     place = fields.get(name)
     return None if place is None else text(place, problems)
