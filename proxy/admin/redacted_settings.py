@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from ..config.declared.section import Inline, Part, parts_of
+from ..config.declared.section import FieldKeys, Inline, parts_of
 from ..config.settings import (
     AdminClient,
     RootSettings,
@@ -36,7 +36,7 @@ def _section(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
             shown |= _section(said)
         elif said not in (None, (), ""):
             name, kind = one.name, None
-            if isinstance(part, Part) and len(part.keys) == 1:
+            if isinstance(part, FieldKeys) and len(part.keys) == 1:
                 name, kind = part.keys[0].name, part.keys[0].kind
             shown[name] = getattr(kind, "written", _shown)(said)
     return shown

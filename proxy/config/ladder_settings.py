@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from .declared.addresses import Network
-from .declared.kinds import ListOf, Switch, Text
+from .declared.composed import ListOf
+from .declared.kinds import PlainText, Switch
 from .declared.section import Fields, Section, setting
 from .values import Network as NetworkValue
 from .yaml.nodes import Problems, show
@@ -21,7 +22,7 @@ class NamedClient:
     """A client that reports may name: the product in its User-Agent, its network, or both."""
 
     name: str = setting(
-        Text(
+        PlainText(
             "name",
             re.compile(r"[A-Za-z0-9._-]{1,64}"),
             "is not a name",
@@ -30,7 +31,7 @@ class NamedClient:
         "Its name in reports.",
     )
     user_agent: str | None = setting(
-        Text(
+        PlainText(
             "product, such as `clinic-ios`",
             re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"),  # a token of RFC 9110 section 5.6.2
             "is not a product",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .declared.kinds import BYTES, DAY, Duration, Number, Size
+from .declared.kinds import BYTES, DAY, Duration, Size, WholeNumber
 from .declared.section import Section, setting
 
 KIBIBYTE: Final = BYTES["KiB"]
 MEBIBYTE: Final = BYTES["MiB"]
 _SIZE: Final = Size()
-_COUNT: Final = Number(1, 1_000_000)
+_COUNT: Final = WholeNumber(1, 1_000_000)
 
 
 def _wait(doc: str, seconds: float) -> Any:  # noqa: ANN401 - as `setting`

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, get_args
 
-from ..config.declared.kinds import Choice, Kind, Switch, Text
+from ..config.declared.kinds import Choice, Kind, PlainText, Switch
 from ..config.declared.section import Section, setting
 from ..config.yaml.nodes import Mapping as Nodes
 from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
@@ -110,30 +110,30 @@ def _ports(written: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-_OBJECT: Final = Text(
+_OBJECT: Final = PlainText(
     "name", re.compile(_NAME), "is not the name of an object", "name one of the same namespace"
 )
-_KEYS: Final = Text(
+_KEYS: Final = PlainText(
     "`NAME`, `KIND/NAME`",
     re.compile(rf"(?:(?:{'|'.join(KeyKind)})/)?{_NAME}"),
     "is not NAME or KIND/NAME",
     f"a KIND is one of: {', '.join(KeyKind)}",
 )
 # No value turns it off: the author of a pod must not be able to drop its audit log.
-_AUDIT_VOLUME: Final = Text(
+_AUDIT_VOLUME: Final = PlainText(
     f"name, `{EMPTY_DIR}`",
     re.compile(rf"{EMPTY_DIR}|{_NAME}"),
     "is not the name of an object",
     f"name one of the same namespace, or write `{EMPTY_DIR}`",
 )
-_QUANTITY: Final = Text(
+_QUANTITY: Final = PlainText(
     "quantity",
     re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?"),
     "is not a quantity",
     "for example `100m` or `128Mi`",
 )
-_PORTS: Final = Text("numbers or names, `8080, http`", parse=_ports)
-_VARIABLE: Final = Text(
+_PORTS: Final = PlainText("numbers or names, `8080, http`", parse=_ports)
+_VARIABLE: Final = PlainText(
     "variable",
     re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
     "is not the name of an environment variable",

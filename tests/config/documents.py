@@ -14,28 +14,30 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from proxy.config.declared.addresses import Secret
+from proxy.config.declared.addresses import SecretSource
+from proxy.config.declared.composed import (
+    ByName,
+    ByShape,
+    ListOf,
+    Named,
+    OneOrMore,
+    WithPlace,
+    Words,
+)
 from proxy.config.declared.kinds import (
     BYTES,
     MILLISECONDS,
-    ByName,
-    ByShape,
     Choice,
     Duration,
     Kind,
-    ListOf,
-    Named,
-    Number,
-    OneOrMore,
-    Placed,
-    Share,
+    PlainText,
+    Portion,
     Size,
     Switch,
-    Text,
     Version,
-    Words,
+    WholeNumber,
 )
-from proxy.config.declared.section import Elsewhere, Section
+from proxy.config.declared.section import LazySection, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,11 @@ def _inner(kind: Kind, value: object) -> Kind | None:
     """Return the kind that reads the same node for another."""
     like: Kind | None = getattr(kind, "like", None)
     match kind:
-        case Elsewhere():
+        case LazySection():
             like = kind.section
         case OneOrMore():
             like = kind.each
-        case Placed():
+        case WithPlace():
             like = kind.of
         case Named():
             like = kind.of()
@@ -106,7 +108,7 @@ def _near(kind: Kind) -> st.SearchStrategy[Any]:
     made = _NEAR.get(type(kind))
     if made is not None:
         return made(kind)
-    form = kind.form if isinstance(kind, Text) else None
+    form = kind.form if isinstance(kind, PlainText) else None
     pattern = form.pattern if form is not None else getattr(kind, "pattern", None)
     if pattern is None:
         return _TEXTS
@@ -115,7 +117,7 @@ def _near(kind: Kind) -> st.SearchStrategy[Any]:
     return printed | printed.map(lambda text: f"{text}!") | _TEXTS
 
 
-def _near_number(kind: Number) -> st.SearchStrategy[Any]:
+def _near_number(kind: WholeNumber) -> st.SearchStrategy[Any]:
     return st.sampled_from([kind.low, kind.high, kind.low - 1, kind.high + 1, kind.low + 1])
 
 
@@ -144,17 +146,17 @@ _SECRETS: Final[Sequence[Any]] = (
 _NEAR: Final[dict[type, Callable[[Any], st.SearchStrategy[Any]]]] = {
     Duration: lambda kind: _measures(MILLISECONDS, kind.high * 1000, kind.low * 1000),
     Size: lambda _: _measures(BYTES, 1, 1 << 30),
-    Number: _near_number,
+    WholeNumber: _near_number,
     Version: lambda _: st.integers(0, 3),
-    Share: lambda _: st.sampled_from([0, 1, 0.5, 1.5, 0.000001, "0.5", 2]),
+    Portion: lambda _: st.sampled_from([0, 1, 0.5, 1.5, 0.000001, "0.5", 2]),
     Switch: lambda _: st.sampled_from([True, False, "true", "yes", 1]),
     Choice: _near_choice,
-    Secret: lambda _: st.sampled_from(_SECRETS),
+    SecretSource: lambda _: st.sampled_from(_SECRETS),
     Words: lambda kind: st.sampled_from([*kind.values]) | _near(kind.other),
     ListOf: _near_list,
     OneOrMore: _near_list,
     ByShape: _near_shapes,
-    Placed: lambda kind: _near(kind.of),
+    WithPlace: lambda kind: _near(kind.of),
     ByName: lambda kind: st.dictionaries(_TEXTS, _near(kind.each), max_size=2),
 }
 

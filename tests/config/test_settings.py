@@ -17,7 +17,7 @@ from proxy.config.settings import (
     RedisSettings,
     RootSettings,
     SecretReference,
-    SessionSettings,
+    SessionKeys,
     StoreSettings,
     TcpAddress,
     UnixAddress,
@@ -42,7 +42,7 @@ def test_keys_have_defaults() -> None:
     expected = KeySettings(
         KeyringSettings(FOLDER / "keyring.jwe", (root,)),
         StoreSettings("memory"),
-        SessionSettings("durable", 3600.0, 3600.0),
+        SessionKeys("durable", 3600.0, 3600.0),
     )
 
     assert expected == loaded(changed("version: 1", "version: 1")).settings.keys

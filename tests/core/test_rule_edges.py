@@ -183,12 +183,20 @@ def test_headers_have_no_case_and_parameters_do(text: str, selector: NamedSelect
 @pytest.mark.parametrize(
     ("text", "sentence", "hint"),
     [
-        ("api", "a match must be `[METHOD,METHOD ]/path`", "for example `POST /api/messages`"),
+        ("api", "the path `api` does not begin with `/`", "write `/api`"),
         ("post /a", "`post` is not a method", "methods are in upper case: `POST`"),
-        ("POST,WS /a", "`WS` cannot be combined with other methods", ""),
+        ("POST,WS /a", "`WS` cannot be combined with other methods", "give it a match of its own"),
         ("/a/p%61y", "`p%61y` in `/a/p%61y` is not in canonical form", "write `pay`"),
-        ("/x/a%2Fb", "`a%2Fb` in `/x/a%2Fb` can be read in more than one way", ""),
-        ("/aX{", "`aX{` in `/aX{`: a segment is a literal, `{name}` or `*`; `/**` may end it", ""),
+        (
+            "/x/a%2Fb",
+            "`a%2Fb` in `/x/a%2Fb` can be read in more than one way",
+            "write `*` or `{name}` in its place",
+        ),
+        (
+            "/aX{",
+            "`aX{` in `/aX{`: braces and `*` stand for a whole segment",
+            "write `{name}` or `*` in its place",
+        ),
     ],
 )
 def test_a_refused_pattern_is_told_with_what_to_write(text: str, sentence: str, hint: str) -> None:

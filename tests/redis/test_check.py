@@ -17,7 +17,7 @@ from proxy.config.settings import (
     RedisSettings,
     RootSettings,
     SecretReference,
-    SessionSettings,
+    SessionKeys,
     StoreSettings,
     TcpAddress,
 )
@@ -47,7 +47,7 @@ def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
     return KeySettings(
         KeyringSettings(Path("keyring"), (ROOT,)),
         StoreSettings("redis", settings),
-        SessionSettings(mode),  # type: ignore[arg-type]  # one of the modes
+        SessionKeys(mode),  # type: ignore[arg-type]  # one of the modes
     )
 
 

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ...config.declared.kinds import ByName, File, ListOf, Number, Text
+from ...config.declared.composed import ByName, ListOf
+from ...config.declared.kinds import File, PlainText, WholeNumber
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.yaml import composer, nodes
 from ...config.yaml.nodes import Node, Place, Problems, Scalar
@@ -86,7 +87,7 @@ class _RuleName:
     def read(self, place: Place, problems: Problems) -> str | None:
         """Return the name, "" for none."""
         none = isinstance(place.node, Scalar) and place.node.kind == "null"
-        return "" if none else Text("name").read(place, problems)
+        return "" if none else PlainText("name").read(place, problems)
 
 
 _HEADERS: Final = ByName(
@@ -94,15 +95,15 @@ _HEADERS: Final = ByName(
     "`NAME: VALUE`",
     make=lambda pairs: tuple((name.encode(), value) for name, value in pairs),
 )
-_OUTCOMES: Final = ByName(Text("outcome"), "`PATH: OUTCOME`")
-_CODE: Final = Text("error code")
+_OUTCOMES: Final = ByName(PlainText("outcome"), "`PATH: OUTCOME`")
+_CODE: Final = PlainText("error code")
 
 
 @dataclass(frozen=True, slots=True)
 class _Response:
     """What the backend answers."""
 
-    status: int = setting(Number(200, 599), "The status.", default=200)
+    status: int = setting(WholeNumber(200, 599), "The status.", default=200)
     headers: Headers = setting(
         _HEADERS,
         "The headers; a body is `application/json` unless they say otherwise.",
@@ -199,7 +200,7 @@ class _CaseKeys:
     """A case as it is written."""
 
     request: str = setting(
-        Text(
+        PlainText(
             "`METHOD /path?query`",
             re.compile(r"[^ ]+ /[\s\S]*"),
             "is not `METHOD /path`",
@@ -208,10 +209,10 @@ class _CaseKeys:
         "The request; `WS /path` opens a WebSocket.",
     )
     name: str | None = setting(
-        Text(), "What is shown of the case.", default=None, absent="the request"
+        PlainText(), "What is shown of the case.", default=None, absent="the request"
     )
     listener: str | None = setting(
-        Text("name"), "Whose rules.", default=None, absent="the only one"
+        PlainText("name"), "Whose rules.", default=None, absent="the only one"
     )
     headers: Headers = setting(
         _HEADERS,

@@ -10,5 +10,5 @@ that names it:
     SESSIONS = Section(SessionSettings, "sessions", "`keys.sessions`", check=_check)
     SESSIONS.read(place, problems)      # a SessionSettings, or None after reporting
 
-Kinds are in `kinds` and `addresses`; `section` has what puts them together.
+Kinds are in `kinds`, `composed` and `addresses`; `section` has what puts them together.
 """

@@ -137,7 +137,7 @@ SECRET: Final = Section(
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class SecretSource:
     """A reference to a secret; one that is written in the file is a mistake.
 
     `in_file`: only `{file: path}`, since it is read again, and in the environment it would stay

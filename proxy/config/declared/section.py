@@ -70,7 +70,7 @@ def setting(  # noqa: PLR0913 - what a key has
 
     """
     said = make() if make is not None else (REQUIRED if default is MISSING else default)
-    part = Part((Key(name, kind, doc, said, absent, restart),), lambda _, value: value)
+    part = FieldKeys((Key(name, kind, doc, said, absent, restart),), lambda _, value: value)
     if make is not None:
         return field(default_factory=make, metadata={_DECLARED: part})
     return field(default=default, metadata={_DECLARED: part})
@@ -83,7 +83,7 @@ def one_of(*keys: Key, make: Callable[[str, Any], object]) -> Any:  # noqa: ANN4
     """
     optional = tuple(replace(one, default=None) for one in keys)
     alternatives = tuple(one.name for one in keys)
-    return field(metadata={_DECLARED: Part(optional, make, alternatives)})
+    return field(metadata={_DECLARED: FieldKeys(optional, make, alternatives)})
 
 
 def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -95,14 +95,14 @@ def inline(section: type, *, of: Mapping[str, str] | None = None) -> Any:  # noq
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FieldKeys:
     """What a field of a section is made from: the keys, and what makes its value."""
 
     keys: tuple[Key, ...]
     make: Callable[[str, Any], object]
     alternatives: tuple[str, ...] = ()
 
-    def named(self, name: str) -> Part:
+    def named(self, name: str) -> FieldKeys:
         """Return it with the name of its field for a key that has none."""
         return replace(self, keys=tuple(replace(one, name=one.name or name) for one in self.keys))
 
@@ -149,20 +149,20 @@ class Inline:
         return self.section(**taken(self.section, fields, problems))
 
 
-_PARTS: Final[dict[type, tuple[tuple[str, Part | Inline], ...]]] = {}
+_PARTS: Final[dict[type, tuple[tuple[str, FieldKeys | Inline], ...]]] = {}
 
 
-def parts_of(section: type) -> tuple[tuple[str, Part | Inline], ...]:
+def parts_of(section: type) -> tuple[tuple[str, FieldKeys | Inline], ...]:
     """Return the declared fields of a dataclass, each with its name."""
     if section not in _PARTS:
         _PARTS[section] = tuple(_parts(section))
     return _PARTS[section]
 
 
-def _parts(section: type) -> Iterator[tuple[str, Part | Inline]]:
+def _parts(section: type) -> Iterator[tuple[str, FieldKeys | Inline]]:
     for one in dataclasses.fields(section):
         part = one.metadata.get(_DECLARED)
-        if isinstance(part, Part):
+        if isinstance(part, FieldKeys):
             yield one.name, part.named(one.name)
         elif isinstance(part, Inline):
             yield one.name, part
@@ -316,7 +316,7 @@ class Section(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class LazySection:
     """A section in a module that is imported only where a file has it, or by documents.
 
     `where` is `module:NAME`, the module relative to `proxy.config`.

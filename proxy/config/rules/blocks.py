@@ -14,7 +14,8 @@ from ...core.http.message import Direction
 from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
-from ..declared.kinds import ByName, ByShape, Choice, ListOf, Number, OneOrMore, Placed, Text
+from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
+from ..declared.kinds import Choice, PlainText, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text
@@ -93,7 +94,7 @@ class _Status:
         return None
 
 
-_TYPE: Final = Text(
+_TYPE: Final = PlainText(
     "media type",
     re.compile(r"[A-Za-z0-9!#$&^_.+-]+/(?:[A-Za-z0-9!#$&^_.+-]+|\*)|\*/\*"),
     "is not a media type",
@@ -138,22 +139,22 @@ class BlockSyntax:
     options: OptionsSyntax = inline(OptionsSyntax)
     bind: BindSyntax | None = bind()
     max_tokens: int = setting(
-        Number(1, 1_000_000),
+        WholeNumber(1, 1_000_000),
         "The largest number of tokens that `tokens` opens in one body.",
         default=_USUAL.max_tokens,
     )
     placeholder: str = setting(
-        Text(), "The text that replaces a truncated token.", default=_USUAL.placeholder
+        PlainText(), "The text that replaces a truncated token.", default=_USUAL.placeholder
     )
     nothing: tuple[Nothing, Place] | None = setting(
-        Placed(Choice("refuse", "pass")),
+        WithPlace(Choice("refuse", "pass")),
         "What happens with a message that has a body, a record or a list element without any of the"
         " values: `refuse` answers 400 (a response: 502), `pass` lets it pass and counts it."
         " Required where all items that the block seals are optional, and only there.",
         default=None,
     )
     only: tuple[tuple[str, ...], Place] | None = setting(
-        Placed(ListOf(Text(), "list of member names", empty=True)),
+        WithPlace(ListOf(PlainText(), "list of member names", empty=True)),
         "The other members that may occur in the JSON objects whose members the block seals. What"
         " the block opens there, and what it reads as names or in `when`, is always allowed. Any"
         " other member is refused (400; a response: 502), in each record. In a form, also the names"
@@ -175,7 +176,7 @@ class BlockSyntax:
         default=(),
     )
     sentinels: tuple[tuple[str, ...], Place] | None = setting(
-        Placed(SENTINELS),
+        WithPlace(SENTINELS),
         "Records that pass unread although they are not JSON, and messages of a WebSocket: those"
         f" that are exactly one of these texts, up to {LONGEST_SENTINEL} characters each, with or"
         " without white space around it. An empty list: none.",
@@ -183,7 +184,7 @@ class BlockSyntax:
         absent="`['[DONE]']` with JSON selectors, else none",
     )
     batch: tuple[Batching, Place] | None = setting(
-        Placed(BATCH),
+        WithPlace(BATCH),
         "For responses that are streams of records: strings that the block seals are parts of one"
         " text. Records that follow each other within this time, and differ only in these strings"
         " (and in `id:`), become one record with one token. `end`: without a limit of time.",
@@ -191,7 +192,7 @@ class BlockSyntax:
         absent="a token for each value",
     )
     format: tuple[Kind, Place] | None = setting(
-        Placed(Choice(*FORMATS)),
+        WithPlace(Choice(*FORMATS)),
         "The format that bodies are read as, whatever their Content-Type.",
         default=None,
         absent="by the Content-Type",

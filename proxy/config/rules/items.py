@@ -18,7 +18,8 @@ from ...core.expressions.selectors import (
 )
 from ...core.http import content_disposition
 from ...core.http.message import Direction
-from ..declared.kinds import ByShape, Choice, Number, OneOrMore, Placed, Switch, Text
+from ..declared.composed import ByShape, OneOrMore, WithPlace
+from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
@@ -78,7 +79,7 @@ _RESERVED_BEGINNINGS: Final = (
 )
 _NO_QUERY: Final = ("`query:` only applies to requests: a response has no query", "delete it")
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
-_CHARS: Final = Number(1, 1_000_000_000)
+_CHARS: Final = WholeNumber(1, 1_000_000_000)
 
 
 def json_selector(written: str) -> JsonSelector:
@@ -89,7 +90,7 @@ def json_selector(written: str) -> JsonSelector:
     return parse_json_selector(written)
 
 
-JSON_SELECTOR: Final = Text("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
+JSON_SELECTOR: Final = PlainText("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
 
 
 def _absent(written: str) -> Selector:
@@ -102,7 +103,9 @@ def _absent(written: str) -> Selector:
     return selector
 
 
-ABSENT: Final = OneOrMore(Placed(Text("selector", parse=_absent)), "selector or list of selectors")
+ABSENT: Final = OneOrMore(
+    WithPlace(PlainText("selector", parse=_absent)), "selector or list of selectors"
+)
 
 
 def absent_in(
@@ -171,12 +174,12 @@ class ItemSyntax:
 
     place: Place
     selector: Selector = setting(
-        Text("selector", parse=parse_selector),
+        PlainText("selector", parse=parse_selector),
         "The values that the item applies to.",
         name="select",
     )
     field: str | None = setting(
-        Text(),
+        PlainText(),
         "The name of the field, which values are bound to.",
         default=None,
         absent="the last member name",

@@ -16,18 +16,8 @@ from ...core.errors import InvalidExpression
 from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import PARTS, NamedPart, Part
-from ..declared.kinds import (
-    DAY,
-    ByShape,
-    Choice,
-    Duration,
-    Kind,
-    ListOf,
-    Named,
-    Placed,
-    Text,
-    Words,
-)
+from ..declared.composed import ByShape, ListOf, Named, WithPlace, Words
+from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
 
@@ -39,7 +29,7 @@ def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
 
 
 def _written() -> Kind:
-    return ByShape(Text("source", parse=parse_source), _joined(ListSource), SOURCES)
+    return ByShape(PlainText("source", parse=parse_source), _joined(ListSource), SOURCES)
 
 
 SOURCE: Final = Named("source", _written, "source")
@@ -77,7 +67,7 @@ class SourceSyntax:
 
 
 def _name(doc: str) -> Any:  # noqa: ANN401 - as `setting`
-    return setting(Placed(SOURCE, SourceSyntax), doc, default=None)
+    return setting(WithPlace(SOURCE, SourceSyntax), doc, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +102,7 @@ class BindSyntax:
     place: Place
 
 
-BIND: Final = Placed(
+BIND: Final = WithPlace(
     ListOf(
         Choice(*PARTS),
         f"list of {Choice(*PARTS).syntax}",
@@ -181,7 +171,7 @@ class OptionsSyntax:
     """Options of `defaults`, a rule or a block, without `bind`; `expires` 0 is never."""
 
     mode: Mode | None = setting(
-        Text(
+        PlainText(
             "`enforce`, `observe`, `permissive until YYYY-MM-DD`",
             parse=_mode,
             pattern=f"enforce|observe|{_UNTIL.pattern}",

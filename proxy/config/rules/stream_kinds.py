@@ -15,7 +15,8 @@ from ...core.errors import InvalidBody
 from ...core.expressions.selectors import JsonSelector
 from ...core.formats import json as json_format
 from ...core.rules.model import Batching
-from ..declared.kinds import HOUR, ByShape, Duration, ListOf, OneOrMore, Words
+from ..declared.composed import ByShape, ListOf, OneOrMore, Words
+from ..declared.kinds import HOUR, Duration
 from ..declared.section import Fields, Section, setting
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text

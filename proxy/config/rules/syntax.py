@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...core.expressions.routes import Pattern, parse_pattern
-from ..declared.kinds import Choice, Number, OneOrMore, Placed, Text
+from ..declared.composed import OneOrMore, WithPlace
+from ..declared.kinds import Choice, PlainText, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..settings.listeners import LOG, RuleLog
 from ..yaml.nodes import Place, Problems
@@ -25,7 +26,7 @@ class SharedSyntax:
         NamesSyntax, of={"where": "read from the request, also for its response", "to_open": ""}
     )
     purpose: tuple[str, Place] | None = setting(
-        Placed(Text()), "A constant that values can be bound to.", default=None
+        WithPlace(PlainText()), "A constant that values can be bound to.", default=None
     )
     request: BehaviourSyntax | None = setting(
         Behaviour("request"),
@@ -65,10 +66,10 @@ class RuleSyntax:
     """A rule as it is written. `place` is the place of its name."""
 
     place: Place
-    name: str = setting(Text(), "Its name in logs and errors; unique in the listener.")
+    name: str = setting(PlainText(), "Its name in logs and errors; unique in the listener.")
     patterns: tuple[tuple[Pattern, Place], ...] = setting(
         OneOrMore(
-            Placed(Text("pattern", parse=parse_pattern)),
+            WithPlace(PlainText("pattern", parse=parse_pattern)),
             "`[METHOD,METHOD ]/path`, `WS /path`, or a list of them",
         ),
         "Which requests the rule applies to: literal segments, `{name}`, `*`, and `/**` at the end."
@@ -77,7 +78,7 @@ class RuleSyntax:
         name="match",
     )
     connections: int = setting(
-        Number(1, 1_000_000),
+        WholeNumber(1, 1_000_000),
         "The largest number of its requests that are under way at the upstream, in place of"
         " `limits.connections_per_route`.",
         default=0,

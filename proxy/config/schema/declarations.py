@@ -6,27 +6,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from ..declared.addresses import PORT, SECRET, Secret
+from ..declared.addresses import PORT, SECRET, SecretSource
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import (
-    ByName,
-    ByShape,
     Choice,
     Duration,
     Kind,
-    ListOf,
-    Named,
-    Number,
-    OneOrMore,
-    Placed,
-    Share,
+    Portion,
     Size,
     Switch,
     Version,
-    Words,
+    WholeNumber,
     duration,
     size,
 )
-from ..declared.section import Elsewhere, Key, Section
+from ..declared.section import Key, LazySection, Section
 from . import patterns
 
 Schema = Mapping[str, object]
@@ -72,11 +66,11 @@ def bounds_of(kind: Kind) -> str:
             said = f"{duration(kind.low)} to {high}." if kind.low else f"At most {high}."
         case Size() if kind.high is not None:
             said = f"At most {size(kind.high)}."
-        case Number():
+        case WholeNumber():
             said = f"{kind.low} to {kind.high:,}."
         case ListOf() if kind.most is not None:
             said = f"At most {kind.most:,}."
-        case Placed() | Words() | ByShape():
+        case WithPlace() | Words() | ByShape():
             said = bounds_of(next(_inner(kind)))
     return said
 
@@ -84,9 +78,9 @@ def bounds_of(kind: Kind) -> str:
 def _inner(kind: Kind) -> Iterator[Kind]:
     """Yield the kinds that a kind is made of."""
     match kind:
-        case Elsewhere():
+        case LazySection():
             yield kind.section
-        case Secret():
+        case SecretSource():
             yield SECRET
         case ListOf() | OneOrMore():
             yield kind.each
@@ -94,7 +88,7 @@ def _inner(kind: Kind) -> Iterator[Kind]:
             yield kind.each
         case Named():
             yield kind.of()
-        case Placed():
+        case WithPlace():
             yield kind.of
         case Words():
             yield kind.other
@@ -138,7 +132,7 @@ def _written(kind: Kind, value: Any) -> str:  # noqa: ANN401 - what the kind rea
     if isinstance(value, bool) and isinstance(kind, Switch):
         return f"`{str(value).lower()}`"
     text = getattr(kind, "written", str)(value)
-    return text if isinstance(kind, Duration | Size | Number | Share) else f"`{text}`"
+    return text if isinstance(kind, Duration | Size | WholeNumber | Portion) else f"`{text}`"
 
 
 def _of_list(kind: ListOf) -> Schema:
@@ -165,7 +159,7 @@ def _or_environment(schema: Schema) -> Schema:
     return {"anyOf": [schema, _FROM_ENVIRONMENT]}
 
 
-def _of_secret(kind: Secret) -> Schema:
+def _of_secret(kind: SecretSource) -> Schema:
     found = _named(SECRET.name)
     return {**found, "required": ["file"]} if kind.in_file else found
 
@@ -191,22 +185,22 @@ def _of_shapes(kind: ByShape) -> Schema:
 
 _SCHEMAS: Final[dict[type, Callable[[Any], Schema]]] = {
     Section: lambda kind: _named(kind.name),
-    Elsewhere: lambda kind: schema_of(kind.section),
-    Secret: _of_secret,
+    LazySection: lambda kind: schema_of(kind.section),
+    SecretSource: _of_secret,
     Duration: lambda kind: _matching(patterns.of_duration(kind)),
     Size: lambda kind: _matching(patterns.of_size(kind)),
-    Number: lambda kind: _or_environment(
+    WholeNumber: lambda kind: _or_environment(
         {"type": "integer", "minimum": kind.low, "maximum": kind.high}
     ),
     Version: lambda kind: {"const": kind.known},
-    Share: lambda _: _or_environment({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+    Portion: lambda _: _or_environment({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
     Switch: lambda _: _or_environment({"type": "boolean"}),
     Choice: lambda kind: _or_environment({"enum": [*kind.values]}),
     ListOf: _of_list,
     OneOrMore: _of_one_or_more,
     ByName: _of_mapping,
     Named: lambda kind: _named(kind.name),
-    Placed: lambda kind: schema_of(kind.of),
+    WithPlace: lambda kind: schema_of(kind.of),
     Words: _of_words,
     ByShape: _of_shapes,
 }

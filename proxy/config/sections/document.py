@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from ...core.rules.model import Rule
 from ..checks import likely_mistakes, seal_open_match
-from ..declared.kinds import ByName, ListOf, Version
+from ..declared.composed import ByName, ListOf
+from ..declared.kinds import Version
 from ..declared.section import Fields, Section, setting
 from ..rules.items import FIELD, FieldSyntax
 from ..settings import ListenerSettings, Settings

@@ -14,7 +14,7 @@ from ..checks import (
     route_coverage,
     websockets,
 )
-from ..declared.kinds import ListOf
+from ..declared.composed import ListOf
 from ..declared.section import Fields, Section, setting
 from ..limits import TrafficLimits
 from ..rules.items import FieldSyntax

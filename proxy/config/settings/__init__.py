@@ -24,7 +24,7 @@ from .keys import (
     KeySettings,
     PinMode,
     PinSettings,
-    SessionSettings,
+    SessionKeys,
 )
 from .listeners import ClientClose, ListenerSettings, ListenerTls, RuleLog, UpstreamTls
 from .root_kinds import RootSettings
@@ -59,7 +59,7 @@ __all__ = [
     "RootSettings",
     "RuleLog",
     "SecretReference",
-    "SessionSettings",
+    "SessionKeys",
     "Settings",
     "StoreSettings",
     "TcpAddress",

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from ..declared.addresses import Listen, Secret, SecretReference, Upstream
-from ..declared.kinds import Choice, File, ListOf, Switch, Text
+from ..declared.addresses import Listen, SecretReference, SecretSource, Upstream
+from ..declared.composed import ListOf
+from ..declared.kinds import Choice, File, PlainText, Switch
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..values import Address, TcpAddress
 from ..yaml.nodes import Place, Problems, Scalar, show
@@ -22,7 +23,7 @@ ADMIN_SCOPES: Final[tuple[AdminScope, ...]] = get_args(AdminScope)
 
 _SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
 _POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_NAME: Final = Text(
+_NAME: Final = PlainText(
     form=re.compile(r"[A-Za-z0-9._-]{1,64}"),
     refused="is not a name: 1 to 64 of the characters A-Z a-z 0-9 . _ -",
 )
@@ -69,7 +70,7 @@ class AdminToken:
     """A bearer token, its scopes, and when it expires (seconds since 1970; 0: never)."""
 
     name: str = setting(_NAME, "Its name in logs; unique in the file.")
-    secret: SecretReference = setting(Secret(), "The bearer token.", name="token")
+    secret: SecretReference = setting(SecretSource(), "The bearer token.", name="token")
     scopes: frozenset[AdminScope] = _scopes()
     expires: int = setting(
         _Moment(),
@@ -90,11 +91,11 @@ class AdminClient:
     subject: tuple[str, str] = one_of(
         Key(
             "subject",
-            Text("such as `CN=ops,O=Clinic`"),
+            PlainText("such as `CN=ops,O=Clinic`"),
             "The subject of the client certificate, as an RFC 4514 string.",
         ),
-        Key("dns", Text("name"), "A DNS name in its subjectAltName."),
-        Key("uri", Text("such as `spiffe://clinic/ops`"), "A URI in its subjectAltName."),
+        Key("dns", PlainText("name"), "A DNS name in its subjectAltName."),
+        Key("uri", PlainText("such as `spiffe://clinic/ops`"), "A URI in its subjectAltName."),
         make=lambda name, value: (name, value),
     )
     scopes: frozenset[AdminScope] = _scopes()
@@ -120,7 +121,7 @@ class AdminAccount:
     """A Kubernetes service account, as `namespace/name`, and its scopes."""
 
     account: str = setting(
-        Text(
+        PlainText(
             "`namespace/name`",
             re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?"),
             "is not a service account",
@@ -162,7 +163,7 @@ class AdminKubernetes:
     accounts: tuple[AdminAccount, ...] = setting(
         ListOf(ACCOUNT), "The service accounts that are admitted, each with its scopes."
     )
-    audience: str = setting(Text(), "The audience that tokens must be issued for.")
+    audience: str = setting(PlainText(), "The audience that tokens must be issued for.")
     api: TcpAddress = setting(
         _Https(),
         "The API server.",
@@ -238,7 +239,7 @@ class _Admin(AdminSettings):
     """The section, with the token that needs no name."""
 
     token: SecretReference | None = setting(
-        Secret(), "A bearer token with the scopes `read`, `keys` and `reload`.", default=None
+        SecretSource(), "A bearer token with the scopes `read`, `keys` and `reload`.", default=None
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from ..declared.addresses import Secret, SecretReference
-from ..declared.kinds import DAY, HOUR, ByShape, Choice, Duration, File, ListOf, Switch, Text
+from ..declared.addresses import SecretReference, SecretSource
+from ..declared.composed import ByShape, ListOf
+from ..declared.kinds import DAY, HOUR, Choice, Duration, File, PlainText, Switch
 from ..declared.section import Fields, Key, Section, listed, one_of, setting
 from ..yaml.nodes import Place, Problems
 from .root_kinds import ROOT_KEYS, ROOT_KINDS, ROOT_NAMES, RootSettings
@@ -75,7 +76,7 @@ class KeyringSettings:
         absent="for ever",
     )
     id: str | None = setting(
-        Text(
+        PlainText(
             "22 characters",
             re.compile(r"[A-Za-z0-9_-]{22}"),
             "is not the id of a keyring",
@@ -112,7 +113,7 @@ KEYRING: Final = Section(
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSettings:
+class SessionKeys:
     """How session keys are made, and how long they are used, in seconds.
 
     With `accept_loss`, keys may exist in memory only.
@@ -159,14 +160,14 @@ class SessionSettings:
     )
 
 
-def _check_sessions(made: SessionSettings, fields: Fields, problems: Problems) -> None:
+def _check_sessions(made: SessionKeys, fields: Fields, problems: Problems) -> None:
     longest = fields.get("package_max_age")
     if longest is not None and made.package_max_age < made.ttl:
         told = "is less than `ttl`: session keys would seal longer than they open"
         problems.add(longest, told, "raise it")
 
 
-SESSIONS: Final = Section(SessionSettings, "sessions", "`keys.sessions`", check=_check_sessions)
+SESSIONS: Final = Section(SessionKeys, "sessions", "`keys.sessions`", check=_check_sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ class IdentitySettings:
     store.
     """
 
-    participant: str = setting(Text(), "The participant's id.")
+    participant: str = setting(PlainText(), "The participant's id.")
     passphrase: SecretReference | None = setting(
-        Secret(),
+        SecretSource(),
         "The passphrase that encrypts the private keys.",
         default=None,
         absent="the keyring",
@@ -200,10 +201,10 @@ IDENTITY: Final = Section(
 class _Pin:
     """The keys of one participant."""
 
-    participant: str = setting(Text(), "The participant's id.")
+    participant: str = setting(PlainText(), "The participant's id.")
     keys: tuple[str, ...] = setting(
         ListOf(
-            Text(
+            PlainText(
                 "thumbprint",
                 re.compile(r"[A-Za-z0-9_-]{43}"),
                 "is not a thumbprint (RFC 7638, 43 characters)",
@@ -271,7 +272,7 @@ class KeySettings:
         absent="`memory`",
         restart=True,
     )
-    sessions: SessionSettings = setting(SESSIONS, "Session keys.", default=SessionSettings())
+    sessions: SessionKeys = setting(SESSIONS, "Session keys.", default=SessionKeys())
     identities: tuple[IdentitySettings, ...] | None = setting(
         ListOf(IDENTITY, "list of identities"),
         "The participants for whom Sealyard signs and opens end-to-end values. If given, it does so"

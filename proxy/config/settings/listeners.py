@@ -10,7 +10,8 @@ from typing import Final, Literal, get_args
 
 from ...core.rules.model import Rule
 from ..declared.addresses import Listen, Network, Upstream
-from ..declared.kinds import Choice, File, ListOf, Share, Switch, Text
+from ..declared.composed import ListOf
+from ..declared.kinds import Choice, File, PlainText, Portion, Switch
 from ..declared.section import Section, inline, setting
 from ..ladder_settings import LadderSettings
 from ..limits import LIMITS, TIMEOUTS, Timeouts, TrafficLimits
@@ -50,7 +51,7 @@ class UpstreamTls:
     )
     key: Path | None = setting(File(), "Its private key (PEM); with `cert`.", default=None)
     server_name: str | None = setting(
-        Text("name"),
+        PlainText("name"),
         "The name that the upstream's certificate must be valid for.",
         default=None,
         absent="the host of `upstream`",
@@ -70,7 +71,7 @@ class RuleLog:
     """Which successful messages of a rule are logged: a share of them, or none."""
 
     sample: float = setting(
-        Share(),
+        Portion(),
         "The share of successful messages that is logged; their lines have it as `sample`. Refused,"
         " failed and aborted messages are always logged, and every message is counted.",
         default=1.0,
@@ -104,7 +105,7 @@ class ListenerSettings:
     log settings of rules by name, for those that have any.
     """
 
-    name: str = setting(Text(), "Its name in logs and metrics; unique in the file.")
+    name: str = setting(PlainText(), "Its name in logs and metrics; unique in the file.")
     listen: Address = setting(Listen(), "The address it listens on.", restart=True)
     upstream: UpstreamSettings = setting(
         Upstream(),
@@ -140,7 +141,7 @@ class ListenerSettings:
     )
     upstream_names: tuple[str, ...] = setting(
         ListOf(
-            Text(
+            PlainText(
                 "host",
                 re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"),
                 "is not a host with or without a port",

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..declared.addresses import Secret, SecretReference
-from ..declared.section import Elsewhere, Key
+from ..declared.addresses import SecretReference, SecretSource
+from ..declared.section import Key, LazySection
 from ..values import inside
 
 
@@ -47,16 +47,18 @@ class RootKind:
 
 def _service(name: str, doc: str) -> RootKind:
     """Return a kind whose options are in a file, imported where a configuration has such a root."""
-    section = Elsewhere(f"settings.roots.{name.replace('-', '_')}:OPTIONS")
+    section = LazySection(f"settings.roots.{name.replace('-', '_')}:OPTIONS")
     return RootKind(Key(name, section, doc), service=True)
 
 
 ROOT_KINDS: Final[Mapping[str, RootKind]] = {
-    "passphrase": RootKind(Key("passphrase", Secret(), "The passphrase that opens the keyring.")),
+    "passphrase": RootKind(
+        Key("passphrase", SecretSource(), "The passphrase that opens the keyring.")
+    ),
     "file": RootKind(
         Key(
             "key",
-            Secret(in_file=True),
+            SecretSource(in_file=True),
             "The root key that opens the keyring: a file with 32 random bytes in base64url.",
         )
     ),

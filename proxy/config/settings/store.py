@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ..declared.addresses import HOST, PORT, UNIX, Secret, SecretReference, connected, unix
-from ..declared.kinds import File, ListOf, Number, Text
+from ..declared.addresses import HOST, PORT, UNIX, SecretReference, SecretSource, connected, unix
+from ..declared.composed import ListOf
+from ..declared.kinds import File, PlainText, WholeNumber
 from ..declared.section import Fields, Section, setting
 from ..values import Address, TcpAddress
 from ..yaml.nodes import Place, Problems
@@ -55,9 +56,9 @@ class RedisSettings:
     tls: bool = False
     db: int = 0
     user: str | None = setting(
-        Text("name"), "The ACL user in Redis.", default=None, absent="`default`"
+        PlainText("name"), "The ACL user in Redis.", default=None, absent="`default`"
     )
-    password: SecretReference | None = setting(Secret(), "Its password.", default=None)
+    password: SecretReference | None = setting(SecretSource(), "Its password.", default=None)
     ca: Path | None = setting(
         File(),
         "The CA certificates that verify Redis (PEM).",
@@ -69,7 +70,7 @@ class RedisSettings:
     )
     key: Path | None = setting(File(), "Its private key (PEM); with `cert`.", default=None)
     prefix: str = setting(
-        Text(
+        PlainText(
             form=re.compile(r"[A-Za-z0-9_.-]{1,64}"),
             refused="is not a prefix: 1 to 64 of the characters A-Z a-z 0-9 _ . -",
             secret=True,
@@ -157,17 +158,19 @@ class _Redis(RedisSettings):
         default=(),
     )
     service: str | None = setting(
-        Text("name"), "The name under which the Sentinels monitor the master.", default=None
+        PlainText("name"), "The name under which the Sentinels monitor the master.", default=None
     )
     db: int = setting(
-        Number(0, 99_999),
+        WholeNumber(0, 99_999),
         "The database on the Sentinels' master; a `url` has it at its end.",
         default=0,
     )
     sentinel_user: str | None = setting(
-        Text("name"), "The ACL user on the Sentinels.", default=None
+        PlainText("name"), "The ACL user on the Sentinels.", default=None
     )
-    sentinel_password: SecretReference | None = setting(Secret(), "Its password.", default=None)
+    sentinel_password: SecretReference | None = setting(
+        SecretSource(), "Its password.", default=None
+    )
 
 
 def _redis(values: dict[str, Any], fields: Fields, problems: Problems) -> StoreSettings | None:

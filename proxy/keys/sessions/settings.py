@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...config.settings import KeySettings
-from ...config.settings import SessionSettings as Declared
+from ...config.settings import KeySettings, SessionKeys
 from ...config.settings.keys import MOST_TTL
 from ...core.crypto.session_cipher import Session
 from ...core.errors import ConfigurationError
@@ -17,7 +16,7 @@ SessionMode = Literal["durable", "ephemeral"]
 MAX_SKEW_SECONDS: Final = store.MAX_SKEW_SECONDS
 """How far the clock of another process may be ahead of ours."""
 MAX_AGE_SECONDS: Final = int(MOST_TTL)
-_USUAL: Final = Declared()
+_USUAL: Final = SessionKeys()
 # With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
 # spend this many under one session key without counting together.
 MAX_MESSAGES: Final = 1 << 22

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from ...config.declared.kinds import Choice, Number, OneOrMore, Text
+from ...config.declared.composed import OneOrMore
+from ...config.declared.kinds import Choice, PlainText, WholeNumber
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.rules.items import JSON_SELECTOR, json_selector
 from ...config.yaml.nodes import Problems, show, suggest
@@ -74,12 +75,12 @@ class Total:
 
 
 _PLACE_PATTERN: Final = rf"{JSON_SELECTOR.pattern}|{HEADER.pattern}"
-_LINK: Final = Text(
+_LINK: Final = PlainText(
     "`Link`, the name of a header, selector",
     parse=lambda written: LinkPaging(*header_or_selector(written)),
     pattern=_PLACE_PATTERN,
 )
-_TOTAL: Final = Text(
+_TOTAL: Final = PlainText(
     "name of a header, selector",
     parse=lambda written: Total(*header_or_selector(written)),
     pattern=_PLACE_PATTERN,
@@ -98,11 +99,11 @@ class _PagingKeys:
             " another header, or one in the answer, such as `$.links.next`. Only its path and"
             " query are used.",
         ),
-        Key("page", Text("name"), "The query parameter that counts pages."),
-        Key("cursor", Text("name"), "The query parameter of the cursor."),
+        Key("page", PlainText("name"), "The query parameter that counts pages."),
+        Key("cursor", PlainText("name"), "The query parameter of the cursor."),
         make=lambda name, value: (name, value),
     )
-    first: int = setting(Number(0, 1 << 30), "The number of the first page.", default=1)
+    first: int = setting(WholeNumber(0, 1 << 30), "The number of the first page.", default=1)
     source: JsonSelector | None = setting(
         JSON_SELECTOR,
         "Where the answer has the next cursor, such as `$.next_cursor`.",
@@ -110,7 +111,7 @@ class _PagingKeys:
         name="from",
     )
     last: str | None = setting(
-        Text("name", MEMBER_NAME, "is not the name of a member"),
+        PlainText("name", MEMBER_NAME, "is not the name of a member"),
         "The member of the last element that is the next cursor, such as `id`.",
         default=None,
         absent="that of `from`",
@@ -263,9 +264,9 @@ class HttpCollection:
     those alone that are written; `without` are those that are not.
     """
 
-    name: str = setting(Text("name"), "How reports name it.", name="collection")
+    name: str = setting(PlainText("name"), "How reports name it.", name="collection")
     listed: str = setting(
-        Text("path with query", parse=sent_path, pattern=PATH),
+        PlainText("path with query", parse=sent_path, pattern=PATH),
         "Where its elements are listed, in an order that writes do not change.",
         name="list",
     )
@@ -304,16 +305,16 @@ class HttpCollection:
         name="body",
     )
     members: tuple[str, ...] = setting(
-        OneOrMore(Text("name"), "list of names"),
+        OneOrMore(PlainText("name"), "list of names"),
         "The members that are written.",
         default=(),
         absent="all",
     )
     without: tuple[str, ...] = setting(
-        OneOrMore(Text("name"), "list of names"), "Members that are not written.", default=()
+        OneOrMore(PlainText("name"), "list of names"), "Members that are not written.", default=()
     )
     media_type: str = setting(
-        Text("media type", parse=_media_type),
+        PlainText("media type", parse=_media_type),
         "That of the write.",
         default="application/json",
         name="type",

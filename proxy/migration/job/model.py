@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from ...config.declared.kinds import (
-    Choice,
-    ListOf,
-    Number,
-    OneOrMore,
-    Placed,
-    Text,
-    Version,
-)
+from ...config.declared.composed import ListOf, OneOrMore, WithPlace
+from ...config.declared.kinds import Choice, PlainText, Version, WholeNumber
 from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
 from ...config.rules.items import JSON_SELECTOR
 from ...config.yaml import nodes as yaml
@@ -63,7 +56,7 @@ class Column:
     that `seal` also seals what begins like a token and does not open.
     """
 
-    name: str = setting(Text("name"), "The column; of NDJSON, the member.", name="column")
+    name: str = setting(PlainText("name"), "The column; of NDJSON, the member.", name="column")
     binding: Binding = inline(
         Binding,
         of={
@@ -80,7 +73,7 @@ class Column:
     )
     form: Form = setting(Choice(*FORMS), "The wire form of the tokens.", default="jwe")
     max_chars: int | None = setting(
-        Number(1, 1 << 30),
+        WholeNumber(1, 1 << 30),
         "How many characters a sealed value may have; a longer one is left and reported.",
         default=None,
         absent="the width of the column",
@@ -112,23 +105,27 @@ class StoredTable:
     An empty `key` is the primary key. `header` names the columns of a stream that has no header.
     """
 
-    name: str = setting(Text("name"), "The table, with its schema if need be.", name="table")
+    name: str = setting(PlainText("name"), "The table, with its schema if need be.", name="table")
     columns: tuple[Column, ...] = setting(
-        ListOf(Placed(COLUMN), "list of columns"),
+        ListOf(WithPlace(COLUMN), "list of columns"),
         "The columns whose values are sealed, each once: for each further `select`, a job.",
     )
     key: tuple[str, ...] = setting(
-        OneOrMore(Text("name"), "list of columns"),
+        OneOrMore(PlainText("name"), "list of columns"),
         "Columns without nulls that together are unique: rows are read in their order.",
         default=(),
         absent="the primary key",
     )
-    where: str | None = setting(Text("SQL"), "Only the rows for which this is true.", default=None)
+    where: str | None = setting(
+        PlainText("SQL"), "Only the rows for which this is true.", default=None
+    )
     batch: int = setting(
-        Number(1, MOST_ROWS), "How many rows are read and written at once.", default=DEFAULT_ROWS
+        WholeNumber(1, MOST_ROWS),
+        "How many rows are read and written at once.",
+        default=DEFAULT_ROWS,
     )
     header: tuple[str, ...] = setting(
-        OneOrMore(Text("name"), "list of names"),
+        OneOrMore(PlainText("name"), "list of names"),
         "The columns of a stream, in order, if its first line does not name them.",
         default=(),
     )
@@ -194,12 +191,12 @@ class JobKeys:
     listed: tuple[str, tuple[Any, ...], yaml.Place] = one_of(
         Key(
             "tables",
-            Placed(ListOf(TABLE, "list of tables")),
+            WithPlace(ListOf(TABLE, "list of tables")),
             "The tables of a database; a stream has one.",
         ),
         Key(
             "collections",
-            Placed(ListOf(COLLECTION, "list of collections")),
+            WithPlace(ListOf(COLLECTION, "list of collections")),
             "The collections of a backend over HTTP.",
         ),
         make=lambda name, found: (name, *found),

@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...config.declared.kinds import (
-    ByShape,
-    ListOf,
-    Named,
-    Text,
-)
+from ...config.declared.composed import ByShape, ListOf, Named
+from ...config.declared.kinds import PlainText
 from ...config.declared.section import Section, setting
 from ...config.rules.options import BIND, BindSyntax
 from ...config.yaml.nodes import Problems, show
@@ -69,7 +65,7 @@ def _source(written: str) -> NameSource:
     return _SPELLED[kind](rest)
 
 
-_SOURCE: Final = Text(
+_SOURCE: Final = PlainText(
     "source", parse=_source, pattern=rf"(?:{'|'.join(_SPELLED)}):[\s\S]*\S[\s\S]*"
 )
 
@@ -111,7 +107,7 @@ class TableNames:
     conversation: NameSource | None = _name("The conversation whose key is used.")
     message: NameSource | None = _name("The message id; with `bind`.")
     purpose: str | None = setting(
-        Text(), "A constant; with `bind`.", default=None, absent="{around}"
+        PlainText(), "A constant; with `bind`.", default=None, absent="{around}"
     )
 
 
@@ -125,11 +121,11 @@ class Binding:
     tenant: NameSource | None = _name("The tenant whose keys are used.")
     conversation: NameSource | None = _name("The conversation whose key is used.")
     field: str | None = setting(
-        Text("name"), "The field that values are bound to.", default=None, absent="{field}"
+        PlainText("name"), "The field that values are bound to.", default=None, absent="{field}"
     )
     message: NameSource | None = _name("The message id; with `bind`.")
     purpose: str | None = setting(
-        Text(), "A constant; with `bind`.", default=None, absent="{around}"
+        PlainText(), "A constant; with `bind`.", default=None, absent="{around}"
     )
     bind: BindSyntax | None = setting(
         BIND,

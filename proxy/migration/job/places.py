@@ -7,14 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ...config.declared.addresses import SECRET, Secret
-from ...config.declared.kinds import (
-    Choice,
-    File,
-    Number,
-    Placed,
-    Text,
-)
+from ...config.declared.addresses import SECRET, SecretSource
+from ...config.declared.composed import WithPlace
+from ...config.declared.kinds import Choice, File, PlainText, WholeNumber
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.settings import ListenerSettings, SecretReference
 from ...config.yaml import nodes as yaml
@@ -76,7 +71,7 @@ class _Headers:
                 if value is not None and not _VISIBLE.fullmatch(value):
                     problems.add(at, "is not the value of a header", "write visible characters")
             else:
-                value = Secret().read(at, problems)
+                value = SecretSource().read(at, problems)
             if value is not None:
                 found.append((key.text, value))
         return tuple(found)
@@ -88,12 +83,15 @@ class HttpKeys:
 
     place: yaml.Place
     config: tuple[Path, yaml.Place] = setting(
-        Placed(File()),
+        WithPlace(File()),
         "The configuration of the sidecar: its rules say what is sealed and how, its upstream"
         " is what is read and written.",
     )
     listener: tuple[str, yaml.Place] | None = setting(
-        Placed(Text("name")), "Whose rules and upstream.", default=None, absent="the only one"
+        WithPlace(PlainText("name")),
+        "Whose rules and upstream.",
+        default=None,
+        absent="the only one",
     )
     headers: Headers = setting(
         _Headers(),
@@ -169,13 +167,13 @@ class Postgresql:
 class Mysql:
     """A database of MySQL or MariaDB; with `ca`, over TLS that is verified."""
 
-    database: str = setting(Text("name"), "The database.")
-    user: str = setting(Text("name"), "The user.")
-    host: str = setting(Text("name"), "The server.", default="127.0.0.1")
-    port: int = setting(Number(1, 65535), "Its port.", default=3306)
+    database: str = setting(PlainText("name"), "The database.")
+    user: str = setting(PlainText("name"), "The user.")
+    host: str = setting(PlainText("name"), "The server.", default="127.0.0.1")
+    port: int = setting(WholeNumber(1, 65535), "Its port.", default=3306)
     password: SecretReference | None = None
     socket: str | None = setting(
-        Text("path"), "The Unix socket of the server, instead of host and port.", default=None
+        PlainText("path"), "The Unix socket of the server, instead of host and port.", default=None
     )
     ca: Path | None = setting(
         File(),
@@ -218,7 +216,7 @@ class _SourceKeys:
         Key("sqlite", File(), "A database file of SQLite."),
         Key(
             "postgresql",
-            Text(
+            PlainText(
                 "address",
                 re.compile(_ADDRESS),
                 "a password must not be written in the file",
@@ -233,7 +231,7 @@ class _SourceKeys:
         make=_placed,
     )
     password: SecretReference | None = setting(
-        Secret(),
+        SecretSource(),
         "The password of `postgresql` or `mysql`; libpq also looks where it always does.",
         default=None,
     )

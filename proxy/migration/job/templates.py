@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
-from ...config.declared.kinds import Text
+from ...config.declared.kinds import PlainText
 from ...config.rules.items import json_selector
 from ...config.yaml.nodes import show
 from ...core.errors import InvalidExpression, SealyardError
@@ -84,8 +84,8 @@ def _header_template(written: str) -> Template:
     return made
 
 
-PATH_TEMPLATE: Final = Text("path", parse=_path_template, pattern=PATH)
-HEADER_TEMPLATE: Final = Text("template", parse=_header_template)
+PATH_TEMPLATE: Final = PlainText("path", parse=_path_template, pattern=PATH)
+HEADER_TEMPLATE: Final = PlainText("template", parse=_header_template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,9 @@ def _write(written: str) -> Write:
     return Write(method, made)
 
 
-WRITE: Final = Text("`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) +/[!->@-~]* *")
+WRITE: Final = PlainText(
+    "`METHOD path`", parse=_write, pattern=f"(?:{'|'.join(METHODS)}) +/[!->@-~]* *"
+)
 
 
 def header_or_selector(written: str) -> tuple[str | None, JsonSelector | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from proxy.config.declared.kinds import Text
+from proxy.config.declared.kinds import PlainText
 from proxy.config.declared.section import inline, keys_of, restarts, setting
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import AdminSettings, HealthSettings, Settings, TcpAddress
@@ -53,7 +53,9 @@ def test_sections_within_sections_are_looked_into() -> None:
 
 @dataclass(frozen=True)
 class _Inner:
-    name: str | None = setting(Text(), "What {thing} is called.", default=None, absent="{other}")
+    name: str | None = setting(
+        PlainText(), "What {thing} is called.", default=None, absent="{other}"
+    )
 
 
 @dataclass(frozen=True)

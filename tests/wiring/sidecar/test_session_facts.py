@@ -11,7 +11,7 @@ from proxy.config.settings import (
     KeySettings,
     RootSettings,
     SecretReference,
-    SessionSettings,
+    SessionKeys,
     StoreSettings,
 )
 from proxy.core.crypto.token import decode
@@ -41,7 +41,7 @@ ROOT = RootSettings("file", SecretReference(env="X"))
 
 def the_keys(store: str = "redis", mode: SessionMode = "durable") -> KeySettings:
     return KeySettings(
-        KeyringSettings(Path("keyring"), (ROOT,)), StoreSettings(store), SessionSettings(mode)
+        KeyringSettings(Path("keyring"), (ROOT,)), StoreSettings(store), SessionKeys(mode)
     )
 
 

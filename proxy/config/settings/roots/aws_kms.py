@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ...declared.kinds import Text
+from ...declared.kinds import PlainText
 from ...declared.section import Fields, Section, setting
 from ...yaml.nodes import Problems, show
 from .service import address, ca
@@ -27,7 +27,7 @@ class AwsKmsOptions:
     """
 
     key: str = setting(
-        Text(
+        PlainText(
             "ARN, `alias/NAME`, id",
             _KEY,
             "does not name a key of AWS KMS",
@@ -36,7 +36,7 @@ class AwsKmsOptions:
         "The key.",
     )
     region: str = setting(
-        Text(
+        PlainText(
             "region",
             re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}"),
             "is not a region",

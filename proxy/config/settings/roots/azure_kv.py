@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ...declared.kinds import Choice, Text
+from ...declared.kinds import Choice, PlainText
 from ...declared.section import Fields, Section, setting
 from ...yaml.nodes import Problems
 from .service import ServiceUrl, ca
@@ -25,7 +25,7 @@ class AzureKvOptions:
 
     vault: str = setting(ServiceUrl(), "The vault, such as `https://NAME.vault.azure.net`.")
     key: str = setting(
-        Text("name", re.compile(r"[A-Za-z0-9-]{1,127}"), "is not the name of a key"),
+        PlainText("name", re.compile(r"[A-Za-z0-9-]{1,127}"), "is not the name of a key"),
         "The name of the key, without a version.",
     )
     mechanism: str = setting(
@@ -40,7 +40,7 @@ class AzureKvOptions:
         absent="the vault's host without its first label",
     )
     client: str = setting(
-        Text("id", re.compile(r"[0-9A-Fa-f-]{36}"), "is not a client id"),
+        PlainText("id", re.compile(r"[0-9A-Fa-f-]{36}"), "is not a client id"),
         "The client id of the managed identity, where the machine has several.",
         default="",
         absent="the only one",

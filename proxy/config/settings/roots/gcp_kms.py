@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...declared.kinds import Text
+from ...declared.kinds import PlainText
 from ...declared.section import Section, setting
 from .service import address, ca, unwatched
 
@@ -20,7 +20,7 @@ class GcpFederation:
     """
 
     audience: str = setting(
-        Text(
+        PlainText(
             "`//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/…`",
             re.compile(r"//iam\.googleapis\.com/projects/[0-9]+/[\x21-\x7e]+"),
             "is not an audience of a pool",
@@ -29,7 +29,7 @@ class GcpFederation:
     )
     token: str = unwatched("The file with the platform's token.")
     service_account: str = setting(
-        Text(
+        PlainText(
             "e-mail address",
             re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9.-]+"),
             "is not a service account",
@@ -53,7 +53,7 @@ class GcpKmsOptions:
     """
 
     key: str = setting(
-        Text(
+        PlainText(
             "`projects/P/locations/L/keyRings/R/cryptoKeys/K`",
             re.compile(
                 r"projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}"

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...declared.addresses import Secret, SecretReference
-from ...declared.kinds import HOUR, Choice, Duration, File, ListOf, Text
+from ...declared.addresses import SecretReference, SecretSource
+from ...declared.composed import ListOf
+from ...declared.kinds import HOUR, Choice, Duration, File, PlainText
 from ...declared.section import Section, setting
 
-_LABEL: Final = Text(
+_LABEL: Final = PlainText(
     form=re.compile(r"[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?"),
     refused="is not 1 to 128 printable ASCII characters, no `/`",
 )
-_VARIABLE: Final = Text(
+_VARIABLE: Final = PlainText(
     "NAME=VALUE",
     re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[ -~]*"),
     "is not NAME=VALUE",
@@ -35,7 +36,7 @@ class Pkcs11Options:
     token: str = setting(_LABEL, "The label of the token.")
     serial: str = setting(_LABEL, "The serial number of the token.")
     key: str = setting(_LABEL, "The label of the key on the token.")
-    pin: SecretReference = setting(Secret(in_file=True), "The user's PIN.")
+    pin: SecretReference = setting(SecretSource(in_file=True), "The user's PIN.")
     mechanism: str = setting(
         Choice("aes-gcm", "rsa-oaep", "rsa-oaep-256"),
         "How the key wraps: `aes-gcm` with an AES key of 256 bits; `rsa-oaep` (with SHA-1, which"

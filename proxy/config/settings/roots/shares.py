@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...declared.kinds import Number
+from ...declared.kinds import WholeNumber
 from ...declared.section import Fields, Section, setting
 from ...yaml.nodes import Problems
 from .service import unwatched
@@ -17,9 +17,9 @@ MOST_SHARES: Final = 32
 class SharesOptions:
     """`needed` shares of the `made` ones open; they are handed in at a Unix socket."""
 
-    needed: int = setting(Number(2, MOST_SHARES), "How many shares open the keyring.")
+    needed: int = setting(WholeNumber(2, MOST_SHARES), "How many shares open the keyring.")
     made: int = setting(
-        Number(2, MOST_SHARES), "How many shares are made; at least `needed`.", name="of"
+        WholeNumber(2, MOST_SHARES), "How many shares are made; at least `needed`.", name="of"
     )
     socket: str = unwatched(
         "The Unix socket where `sealyard keys unlock` hands them in, for Sealyard's own user and"

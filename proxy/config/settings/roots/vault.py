@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ...declared.addresses import Secret, SecretReference
-from ...declared.kinds import File, Text
+from ...declared.addresses import SecretReference, SecretSource
+from ...declared.kinds import File, PlainText
 from ...declared.section import Key, Section, one_of, setting
 from .service import ServiceUrl, ca, unwatched
 
 _NAME: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
-_WORD: Final = Text(
+_WORD: Final = PlainText(
     "name", re.compile(_NAME), "is not such a name", "letters, digits, `_`, `.` and `-`"
 )
-_PATH: Final = Text(
+_PATH: Final = PlainText(
     "path",
     re.compile(f"/*{_NAME}(?:/{_NAME})*/*"),
     "is not such a name",
@@ -41,7 +41,7 @@ class TokenLogin:
 class JwtLogin:
     """A JWT in a file that the platform writes and rotates; the file is not watched."""
 
-    role: str = setting(Text("name"), _ROLE)
+    role: str = setting(PlainText("name"), _ROLE)
     token: str = unwatched("The file with the JWT, which the platform rotates.")
     mount: str = _mount("jwt")
 
@@ -61,8 +61,8 @@ class KubernetesLogin(JwtLogin):
 class AppRoleLogin:
     """The id of a role, and a secret id in a file."""
 
-    role_id: str = setting(Text(), "The id of the role.")
-    secret_id: SecretReference = setting(Secret(in_file=True), "The file with the secret id.")
+    role_id: str = setting(PlainText(), "The id of the role.")
+    secret_id: SecretReference = setting(SecretSource(in_file=True), "The file with the secret id.")
     mount: str = _mount("approle")
 
 
@@ -72,7 +72,7 @@ class CertificateLogin:
 
     cert: Path = setting(File(), "The certificate with its chain (PEM).")
     key: Path = setting(File(), "Its private key (PEM).")
-    role: str = setting(Text("name"), _ROLE, default="", absent="any that accepts it")
+    role: str = setting(PlainText("name"), _ROLE, default="", absent="any that accepts it")
     mount: str = _mount("cert")
 
 
@@ -107,7 +107,7 @@ class VaultOptions:
     address: str = setting(ServiceUrl(), "The server: `https`, or `http` on this machine.")
     key: str = setting(_WORD, "The key, made with `derived=true`.")
     login: VaultLogin = one_of(
-        Key("token", Secret(in_file=True), "The file with a token."),
+        Key("token", SecretSource(in_file=True), "The file with a token."),
         Key("kubernetes", KUBERNETES, "Log in as a service account."),
         Key("approle", APPROLE, "Log in as an AppRole."),
         Key("jwt", JWT, "Log in with a JWT."),
