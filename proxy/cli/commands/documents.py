@@ -26,7 +26,6 @@ def schema(*, compact: bool, kind: str | None) -> None:
     \b
     sealyard show schema > sealyard.schema.json
     sealyard show schema --job > job.schema.json
-    sealyard show schema --cases > cases.schema.json
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     made = import_module("....config.schema.json_schema", __name__).schema
     if kind is None:
