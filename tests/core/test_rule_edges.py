@@ -185,6 +185,14 @@ def test_headers_have_no_case_and_parameters_do(text: str, selector: NamedSelect
     [
         ("api", "the path `api` does not begin with `/`", "write `/api`"),
         ("post /a", "`post` is not a method", "methods are in upper case: `POST`"),
+        ("POST, /a", "`` is not a method", "delete the comma that has no method beside it"),
+        ("* /a", "`*` is not a method", "for all methods, write the path alone"),
+        ("GET/1 /a", "`GET/1` is not a method", "for example `GET` or `POST,PUT`"),
+        (
+            "/a/{b-c}",
+            "`{b-c}` in `/a/{b-c}` is not a capture: its name has letters, digits and `_` alone",
+            "for example `{b}`",
+        ),
         ("POST,WS /a", "`WS` cannot be combined with other methods", "give it a match of its own"),
         ("/a/p%61y", "`p%61y` in `/a/p%61y` is not in canonical form", "write `pay`"),
         (

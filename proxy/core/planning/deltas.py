@@ -186,11 +186,9 @@ def _is_comment(record: bytes) -> bool:
 
 def joiner(
     exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, kind: Kind
-) -> DeltaJoiner | None:
-    """Return what joins the deltas of a response's records; None where no block asks for that."""
+) -> DeltaJoiner:
+    """Return what joins the deltas of a response's records, of which a block asks for that."""
     blocks = alternatives(exchange, compiled, head)
-    if all(one.deltas is None for one in blocks):
-        return None
     return DeltaJoiner(kind, lambda text: choose(blocks, text, head))
 
 
@@ -202,4 +200,4 @@ def joined_body(
     if kind is None or RECORDS[kind].splitter is None:
         return body
     joining = joiner(exchange, compiled, head, kind)
-    return body if joining is None else joining.feed(body) + joining.flush()
+    return joining.feed(body) + joining.flush()
