@@ -214,7 +214,7 @@ def test_every_command_is_guarded_before_it_reads_anything(tmp_path: Path) -> No
 
 def test_every_way_into_the_program_begins_with_the_guard() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"sealyard": "proxy.__main__:run"}
+    assert project["scripts"] == {"sealyard": "sealyard.__main__:run"}
     image = (ROOT / "tools" / "docker" / "sealyard").read_text()
-    assert "from proxy.__main__ import run" in image
-    assert "proxy.cli" not in image
+    assert "from sealyard.__main__ import run" in image
+    assert "sealyard.cli" not in image

@@ -234,7 +234,7 @@ class KnownHeads:
             return known.passing
         way, steps = known.way, self._steps
         # Whoever watches sees what the general way has found.
-        if way is None or len(body) > limit or steps.watched:
+        if way is None or len(body) > limit or (steps.tap is not None and steps.tap.watched):
             return None
         if len(body) > SHORT_BYTES and not may_go_a_way(body):
             return None
@@ -264,7 +264,7 @@ class KnownHeads:
         It is that of the request, or of the `answer` that is treated so. Smaller ones have been
         tried before.
         """
-        if len(body) <= LARGE or self._steps.watched:
+        if len(body) <= LARGE or (self._steps.tap is not None and self._steps.tap.watched):
             return None
         if exchange.decision.observes is not None:
             return None

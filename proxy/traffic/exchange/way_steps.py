@@ -67,11 +67,6 @@ class WaySteps:
         self.clock: Final = clock
         self.slices: Final = slices
 
-    @property
-    def watched(self) -> bool:
-        """Whether somebody looks at messages as they pass."""
-        return self.tap is not None and self.tap.watched
-
     async def go(  # noqa: PLR0913 - what one message consists of, each by name
         self,
         way: JsonWay | None,
@@ -124,7 +119,7 @@ class WaySteps:
     ) -> Changed | None:
         """Return a message or records that go a way; None where they take the general way."""
         # Whoever watches sees what the general way has found.
-        if self.watched or self.keys.shut:
+        if (self.tap is not None and self.tap.watched) or self.keys.shut:
             return None
         changed = way.change(data, self.clock())
         if changed is not None and changed.counts:
