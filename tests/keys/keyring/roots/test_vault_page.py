@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from joserfc.jwk import RSAKey
 from tests.keys.keyring.roots.openbao import PROGRAM, OpenBao, needs_openbao, started
 from tests.keys.keyring.roots.test_vault import a_jwt, client_certificate, token_reviews
 from tests.scenarios.rig import backend, environment, running
-from tests.servers import free_port
+from tests.servers import PlainBackend, free_port
 
 pytestmark = needs_openbao
 ROOT: Final = Path(__file__).parents[4]
@@ -109,10 +109,10 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     sealyard.chmod(0o700)
     with (
         started(tmp_path_factory.mktemp("openbao")) as bao,
-        socket.create_server(("127.0.0.1", 0)) as upstream,
+        closing(PlainBackend()) as upstream,
     ):
         shutil.copy(bao.folder / "ca.pem", folder / "vault-ca.pem")
-        made = Operator(folder, bao, upstream.getsockname()[1])
+        made = Operator(folder, bao, upstream.port)
         made.follow("1. Make the key")
         made.follow("2. Write the policies")
         made.configure()
