@@ -96,7 +96,7 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     if not isinstance(head, RequestHead) and any(one.deltas is not None for one in blocks):
         from ..planning.deltas import joiner  # noqa: PLC0415 - loaded with its rules
 
-        joins = joiner(exchange, compiled, head, kind)
+        joins = joiner(blocks, head, kind)
     plan = partial(plan_records, exchange, compiled, head)
     quick = None if way is None or joins is not None else partial(_changed, way)
     refuse_none = partial(refuse_missing, compiled, None)

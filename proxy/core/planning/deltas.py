@@ -15,14 +15,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
+from ..compiled.rule_table import CompiledBlocks
 from ..compiled.stream_records import Deltas
 from ..errors import MessageError
 from ..formats.body_format import Kind
 from ..formats.table import RECORDS, splitter
 from ..http.message import ResponseHead, media_type
 from ..slices import paused
-from .block_choice import alternatives, choose
-from .exchange import Exchange
+from .block_choice import choose
 
 RUN_MAX: Final = 64 * 1024
 """Bytes of JSON that the parts of one run may have together; the next part begins another run."""
@@ -184,20 +184,20 @@ def _is_comment(record: bytes) -> bool:
     return all(line.startswith(b":") for line in record.splitlines() if line)
 
 
-def joiner(
-    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, kind: Kind
-) -> DeltaJoiner:
-    """Return what joins the deltas of a response's records, of which a block asks for that."""
-    blocks = alternatives(exchange, compiled, head)
+def joiner(blocks: CompiledBlocks, head: ResponseHead, kind: Kind) -> DeltaJoiner:
+    """Return what joins the deltas of a response's records: one of its `blocks` asks for that."""
     return DeltaJoiner(kind, lambda text: choose(blocks, text, head))
 
 
 def joined_body(
-    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, body: bytes
+    blocks: CompiledBlocks, compiled: CompiledBlock, head: ResponseHead, body: bytes
 ) -> bytes:
-    """Return a response's body, of which all is there, with its deltas joined."""
+    """Return a response's body, of which all is there, with its deltas joined.
+
+    One of its `blocks` asks for that; `compiled` is the one that fits it by its head.
+    """
     kind = compiled.records(media_type(head.facts))
     if kind is None or RECORDS[kind].splitter is None:
         return body
-    joining = joiner(exchange, compiled, head, kind)
+    joining = joiner(blocks, head, kind)
     return joining.feed(body) + joining.flush()

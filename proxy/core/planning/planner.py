@@ -269,11 +269,12 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
 
 def _joined(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, body: bytes) -> bytes:
     """Return a response's body with its deltas joined, where a block asks for that."""
-    if all(one.deltas is None for one in alternatives(exchange, compiled, head)):
+    blocks = alternatives(exchange, compiled, head)
+    if all(one.deltas is None for one in blocks):
         return body
     from .deltas import joined_body  # noqa: PLC0415 - loaded with its rules
 
-    return joined_body(exchange, compiled, head, body)
+    return joined_body(blocks, compiled, head, body)
 
 
 def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:
