@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.demo.screen import search
 from proxy.telemetry.logs.library_logs import asyncio_handler, routed
 from proxy.telemetry.logs.logger import Logs

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
+from proxy.core.apply.json_way import JsonWay
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.json_way import JsonWay
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.planning.exchange import Kept
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.downstream.fast_connection import FastConnection

@@ -20,8 +20,8 @@ from proxy.config.settings import (
     TcpAddress,
 )
 from proxy.core.crypto.token import KeyId
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.operations.session_calls import SessionCall
 from proxy.keys.operations.session_operations import SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings

@@ -8,7 +8,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import Kek
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.core.expressions import sources
 from proxy.core.rules.model import Names
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NoReturn
 
-from ..edits.edits import Outcome
-from ..edits.stream_edits import Flow
+from ..compiled.flat_json import Kept
 from ..http.message import Head, Headers
-from ..planning.exchange import Kept
 from ..planning.plan import PlannedFlow
+from ..values.outcomes import Outcome
+from ..values.streams import Flow
 
 _MINT: Final = object()
 

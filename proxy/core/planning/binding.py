@@ -10,13 +10,13 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
-from ..crypto.token import Token
-from ..edits.edits import TWIN
 from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
 from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, json_sources
 from ..formats.json import Findings, Path, unescape
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
+from ..values.outcomes import TWIN
+from ..values.table import Lookup
 from .exchange import Exchange, JsonReader
 
 
@@ -116,7 +116,7 @@ class Binder:
                 raise BodyTooLarge("names-too-long")
         return context
 
-    def taken(self, placed: Placed, path: Path, token: Token | OpenFailed) -> Token | OpenFailed:
+    def taken(self, placed: Placed, path: Path, token: Lookup) -> Lookup:
         """Return a token, or why it stays in a response: a name has a second reading there."""
         if isinstance(token, OpenFailed) or not self.spoils(placed, path):
             return token
@@ -310,8 +310,8 @@ def _texts(name: Name) -> list[str]:
 
 
 def bind_token(
-    compiled: CompiledBlock, token: Token | OpenFailed, make: Callable[[], Context]
-) -> tuple[Token | OpenFailed, Context]:
+    compiled: CompiledBlock, token: Lookup, make: Callable[[], Context]
+) -> tuple[Lookup, Context]:
     """Return a token with its context; what is no token needs no names, and none are looked for."""
     if isinstance(token, OpenFailed):
         return token, Context()

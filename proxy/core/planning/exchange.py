@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..compiled.block import CompiledBlock
+from ..compiled.flat_json import Kept
 from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
@@ -21,9 +22,6 @@ from ..formats.body_format import NOT_ANNOUNCED
 from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item
-
-Kept = tuple[Name | None, ...]
-"""The names of a request's body that its response needs."""
 
 
 class Attachment(NamedTuple):

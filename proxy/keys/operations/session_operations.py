@@ -14,8 +14,8 @@ from typing import Final
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
-from ...core.edits.key_needs import Needs
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
+from ...core.values.key_needs import Needs
 from ..end_to_end import rotation_marker
 from ..end_to_end.package_store import PackageStore
 from ..sessions import session_control

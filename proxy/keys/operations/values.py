@@ -13,9 +13,10 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Name, some_from_json, to_json
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
-from ...core.edits.edits import KeysInUse, as_text
-from ...core.edits.key_needs import Attempt, Needs
 from ...core.errors import OpenFailed, UnfitValue, Unopened
+from ...core.values.key_needs import Attempt, Needs
+from ...core.values.keys_in_use import KeysInUse
+from ...core.values.spelling import as_text
 from ..sessions.sessions import Sessions
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ...core.edits.key_needs import Keys
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.body_format import RecordFormat
@@ -16,6 +15,7 @@ from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Rule, Verdict
+from ...core.values.key_needs import Keys
 from ..http1.boundaries import streams_records
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord

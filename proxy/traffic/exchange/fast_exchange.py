@@ -158,7 +158,7 @@ class FastExchange(GeneralExchange):
                     bodies = self._body, body
                     lane.steps.ladder.answered(known.admitted, fast.head, record, bodies)
                 found = known.responses.get(fast.key)
-                if found is None or not found.asked:
+                if found is None:
                     found = lane.heads.response(known, fast)
                 message: Forwardable | None = found.passing
                 if message is None:

@@ -227,7 +227,7 @@ class Handler(FastPath):
                 return pass_request(exchange), body, None
             case StreamRecords(block, kind):
                 asked = exchange.head
-                way = self.steps.record_way(exchange, block, asked, kind, record)
+                way = self.steps.prepared_records(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
                 pieces = Pieces(body, body.framing, None)
                 whole = await pieces.beginning(bool)
@@ -304,7 +304,7 @@ class Handler(FastPath):
                 message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
                 return message, response
             case StreamRecords(block, kind):
-                way = steps.record_way(exchange, block, head, kind, record)
+                way = steps.prepared_records(exchange, block, head, kind, record)
                 message = begin_stream(exchange, block, head, kind, limit, way=way)
                 apply = self._applying(record)
                 return message, StreamedResponse(response, response.chunks(), message, apply)

@@ -18,7 +18,6 @@ from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
 from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
-from ...core.edits.key_needs import NO_KEYS, Attempt, Keys
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
@@ -44,6 +43,7 @@ from ...core.planning.treatment import (
     treat_response,
     treat_seen,
 )
+from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap

@@ -1,0 +1,347 @@
+"""Values sealed and opened, whatever format they lie in. What is done to a value is written here."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from ..crypto.aead import Parts
+from ..crypto.context import Context
+from ..crypto.session_cipher import Session
+from ..crypto.token import KeyId, Token, decode_header
+from ..errors import ForbiddenValue, MessageError, OpenFailed, Unopened
+from ..formats import embedded_tokens
+from ..formats.embedded_tokens import FoundToken
+from ..rules.model import Block, Item
+from ..slices import pause
+from .fit import require_base64, require_text
+from .key_needs import Keys
+from .keys_in_use import KeysInUse
+from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
+from .part_heads import Span, of_content, without_length
+from .spelling import as_text, in_place
+from .splice import spliced
+from .streams import PartStream
+from .table import How, Open, Seal, Values, What, token_in
+
+MOST_TOGETHER: Final = 256
+"""So many values are worked at between two pauses, as long as they lie within so many bytes: half a
+millisecond or so."""
+MOST_BYTES: Final = 256 * 1024
+
+
+class CarriedOut:
+    """What the values of a message have come to.
+
+    Attributes:
+        keys: The sessions that sealed and opened them.
+        counts: How many had which outcome.
+        proven: How many values each session has opened.
+        failed: What is wrong first; then nothing may be forwarded.
+        starts: Where what changes in the body begins.
+        ends: Where it ends.
+        texts: What takes its place.
+        head: What changes in the head: the place, where in its line, and the text.
+    """
+
+    __slots__ = (
+        "_beside",
+        "_now",
+        "_permissive",
+        "_values",
+        "counts",
+        "ends",
+        "failed",
+        "head",
+        "keys",
+        "proven",
+        "starts",
+        "texts",
+    )
+
+    def __init__(
+        self, values: Values, keys: Keys, now: float, *, permissive: bool = False
+    ) -> None:
+        """Carry out every row, also those behind one that does not open.
+
+        `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block.
+        """
+        self._permissive = permissive
+        self.keys: Final = KeysInUse(keys)
+        self.counts: Final[dict[Outcome, int]] = {}
+        self.proven: Final[dict[Session, int]] = {}
+        self.failed: MessageError | None = None
+        self.starts: Final[list[int]] = []
+        self.ends: Final[list[int]] = []
+        self.texts: Final[list[bytes]] = []
+        self.head: Final[list[tuple[int, Span]]] = []
+        self._beside: dict[Span, None] = {}  # more than one value may ask for the same
+        self._values = values
+        self._now = now
+        try:
+            self._carry_out(values)
+        except MessageError as error:
+            self.failed = self.failed or error  # what is wrong first is told
+        for outcome, _, _ in values.noted:
+            self._count(outcome)
+        if self.failed is None:
+            self.failed = values.refusal
+
+    @property
+    def unopened(self) -> tuple[Unopened, ...]:
+        """The tokens that did not open."""
+        return tuple(self.keys.unopened)
+
+    def spliced(self, body: bytes) -> bytes:
+        """Return the body with its values replaced, once; raise InvalidBody where two overlap."""
+        starts, ends, texts = self.starts, self.ends, self.texts
+        if not starts and not self._beside:
+            return body
+        for start, end, text in self._beside:
+            starts.append(start)
+            ends.append(end)
+            texts.append(text)
+        return spliced(body, starts, ends, texts)
+
+    @property
+    def changes_body(self) -> bool:
+        """Whether something of the body is replaced."""
+        return bool(self.starts or self._beside)
+
+    def _carry_out(self, values: Values) -> None:
+        hows, contexts, what = values.hows, values.contexts, values.what
+        for at, end in values.runs(MOST_TOGETHER, MOST_BYTES):
+            pause()
+            how, context, found = hows[at], contexts[at], what[at]
+            if isinstance(found, PartStream):
+                for row in range(at, end):
+                    self._stream(how, row, cast("Context", context))
+            elif type(how) is Seal:
+                self._seal(how, cast("Context", context), at, end)
+            else:
+                self._open(cast("Open", how), context, at, end)
+
+    # --- sealing --------------------------------------------------------------------------------
+
+    def _seal(self, how: Seal, context: Context, at: int, end: int) -> None:
+        values, item = self._values, how.item
+        session = self.keys.seal_for(context.scope)
+        exp = item.expires and expiry(self._now, item.expires)
+        cty, some = values.ctys[at], cast("list[bytes]", values.what[at:end])
+        alike = values.alike if how.block.already_sealed != "seal" else None
+        if alike or item.form != "jwe" or item.max_chars is not None or item.min_chars is not None:
+            for row, text in enumerate(some, at):
+                if alike and row in alike and self._is_sealed(how, context, row):
+                    continue
+                self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
+            return
+        texts = session.seal_each(some, context, cty, exp)
+        if how.spells or values.heads or values.parts:
+            for row, text in enumerate(texts, at):
+                self._put(how, row, text, "sealed")
+            return
+        self.starts.extend(values.starts[at:end])
+        self.ends.extend(values.ends[at:end])
+        self.texts.extend([b'"%b"' % one for one in texts] if how.quoted else texts)
+        self._count("sealed", end - at)
+
+    def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
+        """Return whether a value that looks sealed is; raise ForbiddenValue where that is refused."""
+        item, token = how.item, self._values.alike[row]
+        if how.block.already_sealed == "reject":
+            raise ForbiddenValue(
+                "already-sealed", detail=f"{item.field}: the value is already sealed."
+            )
+        try:
+            opener, plaintext = self.keys.open(token, context, self._now)
+        except OpenFailed:
+            return False
+        require_text(item, token.as_text(plaintext), token.cty)
+        self._stays(row, "already_sealed", opener)
+        return True
+
+    # --- opening --------------------------------------------------------------------------------
+
+    def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
+        what = self._values.what
+        while at < end:
+            found, behind = what[at], at + 1
+            if isinstance(found, FoundToken):
+                self._open_in_text(how, context, at, found)
+            elif isinstance(found, OpenFailed):
+                self._fail(how, at, found)
+            elif context is None:
+                self._fail(how, at, self.keys.noted("missing-name", _key_id(found)))
+            elif type(found) is tuple:
+                head = found[0]
+                while behind < end and type(one := what[behind]) is tuple and one[0] == head:
+                    behind += 1
+                self._open_each(how, context, at, cast("list[Parts]", what[at:behind]))
+            else:
+                self._open_one(how, context, at, cast("Token", found))
+            at = behind
+
+    def _open_each(self, how: Open, context: Context, at: int, tokens: list[Parts]) -> None:
+        """Open tokens with one head."""
+        cty = decode_header(tokens[0][0]).cty
+        session, texts = self.keys.open_each(tokens, context, self._now)
+        for row, text in enumerate(texts, at):
+            if isinstance(text, OpenFailed):
+                self._fail(how, row, text)
+            else:
+                self._write(how, row, text, cty, session)
+
+    def _open_one(self, how: Open, context: Context, row: int, token: Token) -> None:
+        try:
+            session, text = self.keys.open(token, context, self._now)
+        except OpenFailed as error:
+            self._fail(how, row, error)
+            return
+        if how.shape != "bytes":
+            text = token.as_text(text)
+        self._write(how, row, text, token.cty, session)
+
+    def _write(
+        self, how: Open, row: int, text: bytes, cty: str | None, session: Session | None
+    ) -> None:
+        """Write what a token held in its place."""
+        try:
+            new = in_place(how, text, cty)
+            if new is None:
+                self._stays(row, "in_markup", session)
+            else:
+                self._put(how, row, new, "opened", session)
+        except OpenFailed as error:
+            # A text that has no spelling here is as good as one that does not open.
+            self._fail(how, row, error)
+
+    def _open_in_text(
+        self, how: Open, context: Context | None, row: int, found: FoundToken
+    ) -> None:
+        token = found.token
+        if token is None:
+            self._write_in_text(how, row, found, how.block.placeholder, None)
+            return
+        if context is None:
+            self._fail(how, row, self.keys.noted("missing-name", token.key_id))
+            return
+        try:
+            session, plaintext = self.keys.open(token, context, self._now)
+            text = as_text(token.as_text(plaintext), token.cty)
+        except OpenFailed as error:
+            if found.trails_off:
+                self._write_in_text(how, row, found, how.block.placeholder, None)
+            else:
+                self._fail(how, row, error)
+            return
+        self._write_in_text(how, row, found, text, session)
+
+    def _write_in_text(
+        self, how: Open, row: int, found: FoundToken, text: str, session: Session | None
+    ) -> None:
+        """Write a text in place of a token that lies in another, the placeholder by no session."""
+        new = embedded_tokens.written_in(found, text, opened=session is not None)
+        try:
+            if new is None:
+                self._stays(row, "in_markup", session)
+            else:
+                self._put(how, row, new, "cut" if session is None else "opened", session)
+        except OpenFailed as error:
+            self._fail(how, row, error)
+
+    def _fail(self, how: Open, row: int, error: OpenFailed) -> None:
+        """Let a token stay that does not open, or note that nothing may be forwarded."""
+        if error.reason == NO_TOKEN and self._lets_pass(how.block):
+            self._stays(row, "plain")
+        elif how.lenient or how.block.keep_unopened or error.reason == TWIN:
+            self._stays(row, "kept")
+        else:
+            # The others are tried all the same: else the time would tell which of many it was.
+            self.failed = self.failed or error
+
+    def _lets_pass(self, block: Block) -> bool:
+        """Return whether what was never sealed may stay."""
+        until = block.permissive_until
+        return self._permissive or (until is not None and self._now < until)
+
+    def _stream(self, how: How, row: int, context: Context) -> None:
+        """Seal or open a content that is a sealed stream, or becomes one."""
+        stream = cast("PartStream", self._values.what[row])
+        try:
+            change = stream.carry_out(self.keys, how.block, context, self._now)
+        except OpenFailed as error:
+            self.failed = self.failed or error
+            return
+        if change.text is None:
+            self._stays(row, change.outcome, change.session)
+            return
+        self._take(row, change.text, change.outcome, change.session)
+        self._beside.update(dict.fromkeys(change.head))
+
+    # --- what comes of it -----------------------------------------------------------------------
+
+    def _put(
+        self, how: How, row: int, text: bytes, outcome: Outcome, session: Session | None = None
+    ) -> None:
+        """Put a text in the place of a value; raise OpenFailed where it has no spelling there."""
+        if type(how) is Seal and how.quoted:
+            text = b'"%b"' % text
+        for spell in how.spells:
+            text = spell(text)
+        self._take(row, text, outcome, session)
+        if row in self._values.parts:
+            lies = self._values.parts[row]
+            if not lies.within:
+                self._beside.update(dict.fromkeys(of_content(lies.part, lies.media, len(text))))
+
+    def _take(self, row: int, text: bytes, outcome: Outcome, session: Session | None) -> None:
+        values = self._values
+        start, end = values.starts[row], values.ends[row]
+        if row in values.heads:
+            self.head.append((values.heads[row], (start, end, text)))
+        else:
+            self.starts.append(start)
+            self.ends.append(end)
+            self.texts.append(text)
+        self._stays(row, outcome, session)
+
+    def _stays(self, row: int, outcome: Outcome, session: Session | None = None) -> None:
+        """Count a value, whatever becomes of it."""
+        self._count(outcome)
+        if session is not None:
+            self.proven[session] = self.proven.get(session, 0) + 1
+        if row in self._values.parts and self._values.parts[row].within:
+            lengths = without_length(self._values.parts[row].part)
+            self._beside.update(dict.fromkeys(lengths))
+
+    def _count(self, outcome: Outcome, values: int = 1) -> None:
+        self.counts[outcome] = self.counts.get(outcome, 0) + values
+
+
+def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
+    item: Item,
+    session: Session,
+    text: bytes,
+    context: Context,
+    cty: str | None,
+    exp: int | None,
+) -> bytes:
+    """Return the token of a value; raise UnfitValue or ValueTooLong where it must not be sealed."""
+    if item.min_chars is not None:
+        require_text(item, text, cty)
+    if item.form == "base64":
+        text = require_base64(item, text, cty)
+    return session.seal(
+        text,
+        context,
+        cty=cty,
+        form=item.form,
+        exp=exp,
+        max_chars=item.max_chars,
+        name=item.field,
+    )
+
+
+def _key_id(what: What) -> KeyId:
+    token = token_in(what)
+    assert token is not None  # noqa: S101 - only a token lacks a name
+    return token.key_id

@@ -1,0 +1,28 @@
+"""The one way in which bytes change: spans replaced, everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import leaves
+from ..errors import InvalidBody
+from ..slices import paused
+from .part_heads import Span
+
+
+def splice(body: bytes, changes: Sequence[Span]) -> bytes:
+    """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
+    starts, ends, texts = ([one[at] for one in changes] for at in range(3))
+    return spliced(body, starts, ends, texts)  # type: ignore[arg-type]  # each column has its type
+
+
+def spliced(
+    body: bytes, starts: Sequence[int], ends: Sequence[int], texts: Sequence[bytes]
+) -> bytes:
+    """Do as `splice` for spans whose places and texts are apart, in any order."""
+    order = sorted(range(len(starts)), key=starts.__getitem__)
+    places = [place for at in paused(order) for place in (starts[at], ends[at])]
+    new = leaves.splice(body, places, [texts[at] for at in order])
+    if new is None:
+        raise InvalidBody("spans-overlap")
+    return new

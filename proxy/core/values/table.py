@@ -1,0 +1,323 @@
+"""The values of one message as flat arrays: where each lies, what it is bound to, what it is.
+
+A row is a value. Rows of one field follow each other and share what they have in common: how they
+are treated, and mostly what they are bound to. What few values have lies beside the arrays, by the
+number of the row. Between planning and carrying out, these arrays are all that a message holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard
+
+from ..crypto.aead import Parts
+from ..crypto.context import Context, Scope
+from ..crypto.token import KeyId, Token, decode_header, decoded_token
+from ..errors import MessageError, OpenFailed
+from ..formats.embedded_tokens import FoundToken
+from ..formats.escaping import EXACT, TextPlace
+from ..formats.json import shield
+from ..formats.multipart.reader import Part
+from ..leaves import token_parts, tokens
+from ..rules.model import Block, Item
+from ..slices import pause
+from .key_needs import Needs
+from .outcomes import Outcome
+
+if TYPE_CHECKING:
+    from .streams import Framing, PartStream
+
+Spell = Callable[[bytes], bytes]
+"""Returns a text as what holds it spells it; raises OpenFailed where it has no spelling there."""
+
+Shape = Literal["json", "body", "bytes", "text", "value"]
+"""What stands in the place of an opened value: JSON, the whole body, the bytes that a backend
+decoded, the body as a text, or a value of a format in which everything is text."""
+
+_SOME: Final = 4096
+"""So many rows are looked at between two pauses."""
+
+
+class Seal(NamedTuple):
+    """How values of an item are sealed for a block.
+
+    `quoted` says that a token is to stand there as a JSON string, `between` that the values lie
+    between the quotes of one, which stay. `spells` spell the token, the innermost text first.
+    """
+
+    item: Item
+    block: Block
+    quoted: bool = False
+    between: bool = False
+    spells: tuple[Spell, ...] = ()
+
+
+class Open(NamedTuple):
+    """How tokens are opened for a block, and what is written in their place.
+
+    Where that is `lenient`, what does not open stays.
+    """
+
+    block: Block
+    shape: Shape
+    place: TextPlace = EXACT
+    spells: tuple[Spell, ...] = ()
+    lenient: bool = False
+
+
+How = Seal | Open
+
+
+Lookup = Parts | Token | OpenFailed
+"""A token taken apart, in whichever form, or why a value is none."""
+What: TypeAlias = "bytes | Lookup | FoundToken | PartStream"
+"""What a value is: the text to be sealed, a token, or a content that is sealed as a stream."""
+
+
+class InPart(NamedTuple):
+    """The part of a form that a value lies in, whose head changes with it.
+
+    `media` is the new type of its content (None: it stays, empty: none). `within` says that the
+    value is one of several in the content, so that none knows how long that will be.
+    """
+
+    part: Part
+    media: str | None = None
+    within: bool = False
+
+
+class Whole(NamedTuple):
+    """Where all of a value lies that is in a text, and where that text begins."""
+
+    start: int
+    end: int
+    text: int
+
+
+class Values:
+    """The values of one message, row by row, and what else it comes to.
+
+    Attributes:
+        hows: How each is treated.
+        contexts: What each is bound to; None where a name that binds a token is missing.
+        starts: Where what is replaced begins: in the body, or in the line of the head.
+        ends: Where it ends.
+        ctys: The content type of what is sealed: None for a text.
+        what: What each value is.
+        alike: The tokens that values to be sealed look to be.
+        wholes: Where values lie that are in a text of the body.
+        parts: The parts that values lie in.
+        heads: The places in the head that values lie in, as `HeadSpan` has them.
+        framing: What makes a sealed stream of the body, or opens it as one.
+        noted: Messages and records that pass, with where they lie.
+        refusal: What is wrong behind all of these, told unless something was wrong before.
+    """
+
+    __slots__ = (
+        "alike",
+        "contexts",
+        "ctys",
+        "ends",
+        "framing",
+        "heads",
+        "hows",
+        "noted",
+        "parts",
+        "refusal",
+        "starts",
+        "what",
+        "wholes",
+    )
+
+    def __init__(self) -> None:
+        """Begin with no value."""
+        self.hows: list[How] = []
+        self.contexts: list[Context | None] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.ctys: list[str | None] = []
+        self.what: list[What] = []
+        self.alike: dict[int, Token] = {}
+        self.wholes: dict[int, Whole] = {}
+        self.parts: dict[int, InPart] = {}
+        self.heads: dict[int, int] = {}
+        self.framing: list[Framing] = []
+        self.noted: list[tuple[Outcome, int, int]] = []
+        self.refusal: MessageError | None = None
+
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        return len(self.hows)
+
+    def add(  # noqa: PLR0913, PLR0917 - one argument for each array
+        self,
+        how: How,
+        context: Context | None,
+        start: int,
+        end: int,
+        what: What,
+        cty: str | None = None,
+    ) -> int:
+        """Add a value; return the number of its row."""
+        row = len(self.hows)
+        self.hows.append(how)
+        self.contexts.append(context)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.ctys.append(cty)
+        self.what.append(what)
+        return row
+
+    def extend(
+        self, how: How, context: Context, spots: Sequence[int], what: Sequence[What]
+    ) -> None:
+        """Add values that are treated alike; each begins and ends at two of the `spots`."""
+        count = len(what)
+        self.hows += [how] * count
+        self.contexts += [context] * count
+        self.starts += spots[::2]
+        self.ends += spots[1::2]
+        self.ctys += [None] * count
+        self.what += what
+
+    def only(self, row: int) -> Values:
+        """Return a table of one value alone."""
+        alone = Values()
+        columns = self.hows, self.contexts, self.starts, self.ends, self.what, self.ctys
+        alone.add(*(column[row] for column in columns))  # type: ignore[arg-type]  # each its own
+        for mine, beside in zip(alone.beside, self.beside, strict=True):
+            if row in beside:
+                mine[0] = beside[row]
+        return alone
+
+    def span(self, row: int) -> tuple[int, int]:
+        """Return where all of a value lies in the body, the quotes of a string among it."""
+        if row in self.wholes:
+            whole = self.wholes[row]
+            return whole.start, whole.end
+        how = self.hows[row]
+        shift = int(type(how) is Seal and how.between)
+        return self.starts[row] - shift, self.ends[row] + shift
+
+    @property
+    def beside(self) -> tuple[dict[int, Any], ...]:
+        """What few values have."""
+        return self.alike, self.wholes, self.parts, self.heads
+
+    @property
+    def seals(self) -> bool:
+        """Whether a value is to be sealed."""
+        if any(one.seals for one in self.framing):
+            return True
+        return any(map(_seals, self.hows, self.what))
+
+    def shield(self) -> None:
+        """Let no JSON that is opened have a character that begins a tag."""
+        known: dict[int, How] = {}
+        for row, how in enumerate(self.hows):
+            if not row % _SOME:
+                pause()
+            if type(how) is not Open or row in self.parts:
+                continue
+            found = self.what[row]
+            if found.depth > 0 if isinstance(found, FoundToken) else how.shape == "json":
+                shielded = known.get(id(how))
+                if shielded is None:
+                    spells = (*how.spells[:-1], shield, *how.spells[-1:])
+                    shielded = known[id(how)] = how._replace(spells=spells)
+                self.hows[row] = shielded
+
+    def needs(self) -> Needs:
+        """Return the sessions that the values need."""
+        seals: dict[Scope, int] = {}
+        opens: set[tuple[Scope, KeyId]] = set()
+        last: Scope | None = None
+        head: bytes = b""
+        count, opened = 0, None
+        rows = zip(self.hows, self.contexts, self.what, strict=True)
+        for row, (how, context, what) in enumerate(rows):
+            if not row % _SOME:
+                pause()
+            if context is None:
+                continue
+            scope = context.scope
+            if is_parts(what):
+                if what[0] is not head or scope is not opened:
+                    head, opened = what[0], scope
+                    opens.add((scope, decode_header(head).key_id))
+                continue
+            if _seals(how, what):
+                if scope is not last and last is not None:
+                    seals[last] = seals.get(last, 0) + count
+                    count = 0
+                last, count = scope, count + 1
+            token = token_in(what) if type(what) is not bytes else None
+            if row in self.alike and how.block.already_sealed == "keep":
+                token = self.alike[row]  # what opens is kept
+            if token is not None:
+                opens.add((scope, token.key_id))
+        if last is not None:
+            seals[last] = seals.get(last, 0) + count
+        for one in self.framing:
+            scope = one.context.scope
+            if one.seals:
+                seals[scope] = seals.get(scope, 0) + 1
+            if isinstance(one.token, Token):
+                opens.add((scope, one.token.key_id))
+        return Needs(seals, frozenset(opens))
+
+    def runs(self, most: int, size: int) -> Iterator[tuple[int, int]]:
+        """Yield the rows that follow each other and are treated alike, for one context.
+
+        Not more than `most` of them, that begin within so many bytes.
+        """
+        at, count = 0, len(self.hows)
+        hows, contexts, ctys, starts = self.hows, self.contexts, self.ctys, self.starts
+        while at < count:
+            how, context, cty, first = hows[at], contexts[at], ctys[at], starts[at]
+            end, last = at + 1, min(count, at + most)
+            while (
+                end < last
+                and hows[end] is how
+                and contexts[end] is context
+                and ctys[end] == cty
+                and starts[end] - first <= size
+            ):
+                end += 1
+            yield at, end
+            at = end
+
+
+def _seals(how: How, what: What) -> bool:
+    """Return whether a value is to be sealed."""
+    if type(what) is bytes:
+        return True
+    return type(how) is Seal  # a content that becomes a stream
+
+
+def is_parts(what: object) -> TypeGuard[Parts]:
+    """Return whether a value is a token in JWE form, taken apart."""
+    return type(what) is tuple
+
+
+def lookup(text: bytes) -> Lookup:
+    """Return the token that a text is, taken apart, or why it is none."""
+    parts = token_parts(text) if len(text) < tokens.LARGE else tokens.token_parts(text)
+    if parts is not None:
+        try:
+            decode_header(parts[0])
+        except OpenFailed:
+            pass
+        else:
+            return parts
+    return decoded_token(text)
+
+
+def token_in(what: What) -> Token | None:
+    """Return the token that a value is or has, decoded; None where it is none."""
+    if is_parts(what):
+        head, iv, sealed = what
+        key_id, commitment, cty, exp = decode_header(head)
+        return Token("jwe", key_id, head, iv, sealed, cty, exp, commitment)
+    found = getattr(what, "token", what)
+    return found if isinstance(found, Token) else None
