@@ -48,6 +48,10 @@ def _book() -> RuleTable:
 
 
 _BOOK: Final = _book()
+_WALKED: Final = _book()
+for _rule in _WALKED.rules:
+    for _block in (*_rule.request, *_rule.response):
+        _block.flat = None  # so that its plans walk each text
 _KEY: Final = SessionKey(bytes(32))
 _ANSWER: Final = ResponseHead(200, b"OK", _JSON)
 _SID: Final = bytes(12)
@@ -72,22 +76,24 @@ class _Warm:
 
 def ordinary(data: bytes) -> None:
     """What is prepared does what the plan does, keeps the same names, or leaves the message."""
-    exchange = Exchange(
-        _BOOK.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
+    exchange, walked = (
+        Exchange(one.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON))
+        for one in (_BOOK, _WALKED)
     )
     keys = _Warm()
     prepared = prepare_request(exchange)
     found = prepared.change(data, keys, 0.0) if isinstance(prepared, Prepared) else None
-    _compare(found, keys, lambda: plan_request(exchange, data))
-    if found is not None and found.kept != exchange.kept:
+    _compare(found, keys, lambda: plan_request(walked, data))
+    if found is not None and found.kept != walked.kept:
         raise AssertionError("other names are kept than by the plan")
-    treatment = treat_response(exchange, _ANSWER)
+    treatment, walking = (treat_response(one, _ANSWER) for one in (exchange, walked))
     assert isinstance(treatment, ReadResponse)  # noqa: S101 - the rule reads all responses
+    assert isinstance(walking, ReadResponse)  # noqa: S101 - as above
     keys = _Warm()
     prepared = prepare_response(exchange, treatment, _ANSWER)
-    kept = exchange.kept
+    kept = walked.kept
     found = prepared.change(data, keys, 0.0, kept) if isinstance(prepared, Prepared) else None
-    _compare(found, keys, lambda: plan_response(exchange, treatment.block, _ANSWER, data))
+    _compare(found, keys, lambda: plan_response(walked, walking.block, _ANSWER, data))
 
 
 def _compare(found: Changed | None, keys: _Warm, plan: Callable[[], Plan]) -> None:

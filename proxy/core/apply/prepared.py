@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import FlatJson, Given, Kept
+from ..compiled.flat_json import FlatJson, Kept
 from ..compiled.message_match import JOSE, SEALED_TYPES
 from ..crypto.context import KIND_BODY, Context
 from ..crypto.sealed_stream import MEDIA_TYPE
 from ..crypto.session_cipher import Session
 from ..errors import OpenFailed, SealyardError
 from ..expressions.selectors import Whole
-from ..expressions.sources import JsonSource, NameSource
+from ..expressions.sources import NameSource
 from ..formats.body_format import Kind, RecordFormat
 from ..formats.json.body import JSON
 from ..formats.markup import MARKUP, surroundings_of
@@ -35,6 +35,7 @@ from ..planning.exchange import Exchange, Messages
 from ..planning.find import refuse_in_head
 from ..planning.find_in_parts import type_of
 from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
+from ..planning.flat_values import given_names
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from ..rules.model import NAMED_PARTS
 from ..values.carry_out import CarriedOut
@@ -171,7 +172,10 @@ class PreparedJson(Prepared):
         """
         super().__init__(exchange, head)
         self._flat = flat
-        self._given = _given(exchange, flat)
+        given = given_names(exchange, flat)
+        if given is None:
+            raise KeyError
+        self._given: Final = given
         sources = compiled.sources_elsewhere
         compares = sources is not None and sources.reads_members and isinstance(head, RequestHead)
         self._compiled = compiled if compares else None
@@ -393,21 +397,6 @@ def prepare_records(
         return None
     frame = Frame(head, changed=True, ruled=exchange.decision.may_read_response)
     return PreparedRecords(prepared, frame, body_format, compiled.sentinels, exchange.kept)
-
-
-def _given(exchange: Exchange, flat: FlatJson) -> Given:
-    names: list[str] = []
-    kept: list[tuple[int, int]] = []
-    for at, (source, index) in enumerate(flat.sources):
-        name: str | None = ""
-        if index is None and isinstance(source, JsonSource):
-            kept.append((at, exchange.keeps.index(source)))
-        elif isinstance(source, NameSource):
-            name = exchange.name(source)
-            if name is None:
-                raise KeyError(source)
-        names.append(name or "")
-    return Given(tuple(names), tuple(kept))
 
 
 def _reading(exchange: Exchange) -> Prepared | None:

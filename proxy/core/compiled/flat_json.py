@@ -13,10 +13,10 @@ from typing import Final, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
-from ..crypto.token import CTY_JSON, decode_header, has_prefix, token_or_none
+from ..crypto.token import CTY_JSON, PREFIXES, decode_header, token_or_none
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
-from ..formats.json import Selection, unescape, unescaped
+from ..formats.json import unescape, unescaped
 from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
@@ -177,7 +177,8 @@ class FlatJson:
         size = sum(map(len, parts.values()))
         if size * len(items) > NAMES_MAX:
             return None
-        contexts = tuple(_context(item, parts) for item in items)
+        scopes: dict[tuple[str | None, str | None], Scope] = {}
+        contexts = tuple(_context(item, parts, scopes) for item in items)
         if size <= _KEPT_CHARS and contexts:
             if len(self._bound) >= _REMEMBERED:
                 self._bound.clear()
@@ -195,10 +196,13 @@ class FlatJson:
                 spots, stride = places[index], self._strides[index]
                 _add_sealed(values, (between, quoted), context, body, spots, stride, offset)
         for index, _, how in self._opens:
-            context = next(which)
-            if places[index]:
-                spots = _apart(places[index], self._strides[index])
-                _add_opened(values, how, context, body, spots, offset)
+            context, spots, stride = next(which), places[index], self._strides[index]
+            if len(spots) == stride:
+                start, end = spots[0], spots[1]
+                found = lookup_quoted(body, start, end)
+                values.add(how, context, offset + start, offset + end, found)
+            elif spots:
+                _add_opened(values, how, context, body, _apart(spots, stride), offset)
 
 
 def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
@@ -220,7 +224,7 @@ def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
         if b"\\" in text:
             text = unescaped(body[start:end])
         row = values.add(between, context, offset + start + 1, offset + end - 1, text)
-        if has_prefix(text) and (token := token_or_none(text)) is not None:
+        if text.startswith(PREFIXES) and (token := token_or_none(text)) is not None:
             values.alike[row] = token
 
 
@@ -228,17 +232,22 @@ def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
     values: Values, how: Open, context: Context, body: bytes, spots: list[int], offset: int
 ) -> None:
     for some in _portions(spots):
-        count = len(some) // 2
-        found: list[Lookup | None] = [None]
-        if count > 1:
-            found = [*tokens_at(body, some)]
-            _refuse_foreign_heads(found)
-        for at, one in enumerate(found):
-            if one is None:
-                text = Selection.text(body[some[2 * at] : some[2 * at + 1]])
-                found[at] = OpenFailed("not-a-token") if text is None else lookup(text)
+        found: list[Lookup | None] = [*tokens_at(body, some)]
+        _refuse_foreign_heads(found)
+        if None in found:
+            for at, one in enumerate(found):
+                if one is None:
+                    found[at] = lookup_quoted(body, some[2 * at], some[2 * at + 1])
         lying = [offset + one for one in some] if offset else some
         values.extend(how, context, lying, cast("list[Lookup]", found))
+
+
+def lookup_quoted(body: bytes, start: int, end: int) -> Lookup:
+    """Return the token that a JSON value is, taken apart, or why it is none."""
+    if body[start] != _QUOTE:
+        return OpenFailed("not-a-token")
+    text = body[start + 1 : end - 1]
+    return lookup(text if b"\\" not in text else unescaped(body[start:end]))
 
 
 def _refuse_foreign_heads(found: list[Lookup | None]) -> None:
@@ -308,10 +317,14 @@ def _is_constant(source: Source) -> TypeGuard[NameSource]:
     return isinstance(source, NameSource) and source.place == "const"
 
 
-def _context(item: Item, parts: Mapping[int, str]) -> Context:
+def _context(
+    item: Item, parts: Mapping[int, str], scopes: dict[tuple[str | None, str | None], Scope]
+) -> Context:
+    """Return the context of an item's values; equal scopes are one object."""
     tenant, conversation, message = (
         parts[at] if part in item.bind else None for at, part in enumerate(_PARTS)
     )
+    scope = scopes.setdefault((tenant, conversation), Scope(tenant, conversation))
     field = item.field if "field" in item.bind else None
     purpose = item.purpose if "purpose" in item.bind else None
-    return Context(Scope(tenant, conversation), field, message, purpose)
+    return Context(scope, field, message, purpose)

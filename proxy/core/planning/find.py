@@ -27,6 +27,7 @@ from .find_in_parts import add_parts
 from .find_in_records import add_records, compare_record
 from .find_values import Sealing, found_token, how_to_open, is_text, open_value
 from .find_whole import add_whole
+from .flat_values import add_flat
 from .refusals import (
     pass_unsealed,
     refuse_in_packets,
@@ -151,10 +152,17 @@ def _add_text(  # noqa: PLR0913 - those of find_values
     lenient: bool = False,
     measured: bool = True,
 ) -> Binder:
-    """Add the values of a body, or of one record; return who binds them.
+    """Add the values of a body, or of one record; return who binds what else there is.
 
     In what is no JSON, nothing is selected where that is `lenient`.
     """
+    if (
+        compiled.flat is not None
+        and head.facts.plain_json
+        and not exchange.elsewhere
+        and add_flat(values, exchange, compiled.flat, body)
+    ):
+        return Binder(compiled, exchange, b"", None)
     others = compiled.other_selections
     kind = compiled.kind(media_type(head.facts)) if others else ""
     selection = others.get(kind, compiled.selection)

@@ -11,6 +11,8 @@ from ..crypto.token import KeyId, Token, decode_header
 from ..errors import ForbiddenValue, MessageError, OpenFailed, Unopened
 from ..formats import embedded_tokens
 from ..formats.embedded_tokens import FoundToken
+from ..formats.escaping import EXACT
+from ..leaves import quote
 from ..rules.model import Block, Item
 from ..slices import pause
 from .fit import require_base64, require_text
@@ -21,7 +23,7 @@ from .part_heads import Span, of_content, without_length
 from .spelling import as_text, in_place
 from .splice import spliced
 from .streams import PartStream
-from .table import How, Open, Seal, Values, What, token_in
+from .table import How, Open, Seal, Values, What, is_parts, token_in
 
 MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a
@@ -58,9 +60,7 @@ class CarriedOut:
         "texts",
     )
 
-    def __init__(
-        self, values: Values, keys: Keys, now: float, *, permissive: bool = False
-    ) -> None:
+    def __init__(self, values: Values, keys: Keys, now: float, *, permissive: bool = False) -> None:
         """Carry out every row, also those behind one that does not open.
 
         `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block.
@@ -109,39 +109,48 @@ class CarriedOut:
 
     def _carry_out(self, values: Values) -> None:
         hows, contexts, what = values.hows, values.contexts, values.what
-        for at, end in values.runs(MOST_TOGETHER, MOST_BYTES):
+        at, count = 0, len(hows)
+        while at < count:
             pause()
-            how, context, found = hows[at], contexts[at], what[at]
-            if isinstance(found, PartStream):
+            how, context, found, end = hows[at], contexts[at], what[at], at + 1
+            if end < count and hows[end] is how and contexts[end] is context:
+                end = values.alike_until(at, MOST_TOGETHER, MOST_BYTES)
+            if type(found) is bytes:
+                self._seal(cast("Seal", how), cast("Context", context), at, end)
+            elif isinstance(found, PartStream):
                 for row in range(at, end):
                     self._stream(how, row, cast("Context", context))
-            elif type(how) is Seal:
-                self._seal(how, cast("Context", context), at, end)
             else:
                 self._open(cast("Open", how), context, at, end)
+            at = end
 
     # --- sealing --------------------------------------------------------------------------------
 
     def _seal(self, how: Seal, context: Context, at: int, end: int) -> None:
         values, item = self._values, how.item
-        session = self.keys.seal_for(context.scope)
+        session = self.keys.keys.sealing[context.scope]
         exp = item.expires and expiry(self._now, item.expires)
-        cty, some = values.ctys[at], cast("list[bytes]", values.what[at:end])
+        cty = values.ctys[at]
         alike = values.alike if how.block.already_sealed != "seal" else None
         if alike or item.form != "jwe" or item.max_chars is not None or item.min_chars is not None:
-            for row, text in enumerate(some, at):
+            for row in range(at, end):
                 if alike and row in alike and self._is_sealed(how, context, row):
                     continue
+                text = cast("bytes", values.what[row])
                 self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
             return
-        texts = session.seal_each(some, context, cty, exp)
+        some = cast("list[bytes]", values.what[at:end])
+        if end - at == 1:
+            texts = [session.seal(some[0], context, cty=cty, exp=exp)]
+        else:
+            texts = session.seal_each(some, context, cty, exp)
         if how.spells or values.heads or values.parts:
             for row, text in enumerate(texts, at):
                 self._put(how, row, text, "sealed")
             return
-        self.starts.extend(values.starts[at:end])
-        self.ends.extend(values.ends[at:end])
-        self.texts.extend([b'"%b"' % one for one in texts] if how.quoted else texts)
+        self.starts += values.starts[at:end]
+        self.ends += values.ends[at:end]
+        self.texts += [b'"%b"' % one for one in texts] if how.quoted else texts
         self._count("sealed", end - at)
 
     def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
@@ -165,30 +174,40 @@ class CarriedOut:
         what = self._values.what
         while at < end:
             found, behind = what[at], at + 1
-            if isinstance(found, FoundToken):
+            if is_parts(found) and context is not None:
+                head = found[0]
+                while behind < end and is_parts(one := what[behind]) and one[0] == head:
+                    behind += 1
+                self._open_each(how, context, at, cast("list[Parts]", what[at:behind]))
+            elif isinstance(found, FoundToken):
                 self._open_in_text(how, context, at, found)
             elif isinstance(found, OpenFailed):
                 self._fail(how, at, found)
             elif context is None:
                 self._fail(how, at, self.keys.noted("missing-name", _key_id(found)))
-            elif type(found) is tuple:
-                head = found[0]
-                while behind < end and type(one := what[behind]) is tuple and one[0] == head:
-                    behind += 1
-                self._open_each(how, context, at, cast("list[Parts]", what[at:behind]))
             else:
                 self._open_one(how, context, at, cast("Token", found))
             at = behind
 
     def _open_each(self, how: Open, context: Context, at: int, tokens: list[Parts]) -> None:
         """Open tokens with one head."""
-        cty = decode_header(tokens[0][0]).cty
-        session, texts = self.keys.open_each(tokens, context, self._now)
+        header = decode_header(tokens[0][0])
+        session, texts = self.keys.open_each(tokens, header.key_id, context, self._now)
+        values, opened, cty = self._values, 0, header.cty
+        as_it_is = cty is None and how.shape == "json" and how.place is EXACT and not how.spells
         for row, text in enumerate(texts, at):
-            if isinstance(text, OpenFailed):
-                self._fail(how, row, text)
+            if type(text) is not bytes:
+                self._fail(how, row, cast("OpenFailed", text))
+            elif as_it_is and (literal := quote(text)) is not None:  # as nearly always
+                self.starts.append(values.starts[row])
+                self.ends.append(values.ends[row])
+                self.texts.append(literal)
+                opened += 1
             else:
                 self._write(how, row, text, cty, session)
+        if opened and session is not None:
+            self.counts["opened"] = self.counts.get("opened", 0) + opened
+            self.proven[session] = self.proven.get(session, 0) + opened
 
     def _open_one(self, how: Open, context: Context, row: int, token: Token) -> None:
         try:

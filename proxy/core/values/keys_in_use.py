@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token, decode_header
+from ..crypto.token import KeyId, Token
 from ..errors import OpenFailed, Unopened
 from .key_needs import Keys
 
@@ -33,7 +35,8 @@ class KeysInUse:
 
         Raises OpenFailed, after the same work whether or not there is a session to open with.
         """
-        self._look_up(context.scope, token.key_id)
+        if token.key_id is not self._key_id or context.scope is not self._scope:
+            self._look_up(context.scope, token.key_id)
         session, reason = self._session, "unknown-key"
         if session is not None:
             try:
@@ -43,15 +46,17 @@ class KeysInUse:
         raise self.noted(reason, token.key_id)
 
     def open_each(
-        self, tokens: list[Parts], context: Context, now: float
+        self, tokens: list[Parts], key_id: KeyId, context: Context, now: float
     ) -> tuple[Session | None, list[bytes | OpenFailed]]:
-        """Do as `open` for tokens in JWE form with one head, each by itself."""
-        key_id = decode_header(tokens[0][0]).key_id
-        self._look_up(context.scope, key_id)
+        """Do as `open` for tokens in JWE form with one head, which names this key, each by itself."""
+        if key_id is not self._key_id or context.scope is not self._scope:
+            self._look_up(context.scope, key_id)
         session = self._session
         if session is None:
             return None, [self.noted("unknown-key", key_id) for _ in tokens]
         texts, reason = session.open_each(tokens, context, now, self._refusal)
+        if None not in texts:
+            return session, cast("list[bytes | OpenFailed]", texts)
         return session, [self.noted(reason, key_id) if one is None else one for one in texts]
 
     def noted(self, reason: str, key_id: KeyId) -> OpenFailed:
@@ -61,8 +66,6 @@ class KeysInUse:
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         """Find a session; tokens of one conversation often follow each other."""
-        if key_id is self._key_id and scope is self._scope:
-            return
         keys, wanted = self.keys, (scope, key_id)
         session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
         self._scope, self._key_id = wanted

@@ -7,8 +7,8 @@ number of the row. Between planning and carrying out, these arrays are all that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard, cast
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
@@ -20,7 +20,7 @@ from ..formats.json import shield
 from ..formats.multipart.reader import Part
 from ..leaves import token_parts, tokens
 from ..rules.model import Block, Item
-from ..slices import pause
+from ..slices import pause, paused
 from .key_needs import Needs
 from .outcomes import Outcome
 
@@ -231,33 +231,33 @@ class Values:
         """Return the sessions that the values need."""
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
-        last: Scope | None = None
         head: bytes = b""
-        count, opened = 0, None
+        opened: Scope | None = None
+        found: KeyId | None = None
+        key_id: KeyId | None = None
         rows = zip(self.hows, self.contexts, self.what, strict=True)
-        for row, (how, context, what) in enumerate(rows):
-            if not row % _SOME:
-                pause()
+        for how, context, what in rows if len(self.hows) < _SOME else paused(rows):
             if context is None:
                 continue
             scope = context.scope
-            if is_parts(what):
-                if what[0] is not head or scope is not opened:
-                    head, opened = what[0], scope
-                    opens.add((scope, decode_header(head).key_id))
-                continue
-            if _seals(how, what):
-                if scope is not last and last is not None:
-                    seals[last] = seals.get(last, 0) + count
-                    count = 0
-                last, count = scope, count + 1
-            token = token_in(what) if type(what) is not bytes else None
-            if row in self.alike and how.block.already_sealed == "keep":
-                token = self.alike[row]  # what opens is kept
-            if token is not None:
-                opens.add((scope, token.key_id))
-        if last is not None:
-            seals[last] = seals.get(last, 0) + count
+            if type(what) is bytes:
+                seals[scope] = seals.get(scope, 0) + 1
+            elif is_parts(what):
+                if what[0] is not head:
+                    head, found = what[0], decode_header(what[0]).key_id
+                if found is not key_id or scope is not opened:
+                    key_id, opened = found, scope
+                    opens.add((scope, cast("KeyId", found)))
+            else:
+                if type(how) is Seal:  # a content that becomes a stream
+                    seals[scope] = seals.get(scope, 0) + 1
+                token = token_in(what)
+                if token is not None:
+                    opens.add((scope, token.key_id))
+        for row, token in self.alike.items():
+            context = self.contexts[row]
+            if context is not None and self.hows[row].block.already_sealed == "keep":
+                opens.add((context.scope, token.key_id))  # what opens is kept
         for one in self.framing:
             scope = one.context.scope
             if one.seals:
@@ -266,26 +266,23 @@ class Values:
                 opens.add((scope, one.token.key_id))
         return Needs(seals, frozenset(opens))
 
-    def runs(self, most: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield the rows that follow each other and are treated alike, for one context.
+    def alike_until(self, at: int, most: int, size: int) -> int:
+        """Return where rows end that follow one, and are treated alike for the same context.
 
         Not more than `most` of them, that begin within so many bytes.
         """
-        at, count = 0, len(self.hows)
         hows, contexts, ctys, starts = self.hows, self.contexts, self.ctys, self.starts
-        while at < count:
-            how, context, cty, first = hows[at], contexts[at], ctys[at], starts[at]
-            end, last = at + 1, min(count, at + most)
-            while (
-                end < last
-                and hows[end] is how
-                and contexts[end] is context
-                and ctys[end] == cty
-                and starts[end] - first <= size
-            ):
-                end += 1
-            yield at, end
-            at = end
+        how, context, cty, first = hows[at], contexts[at], ctys[at], starts[at]
+        end, last = at + 1, min(len(hows), at + most)
+        while (
+            end < last
+            and hows[end] is how
+            and contexts[end] is context
+            and ctys[end] == cty
+            and starts[end] - first <= size
+        ):
+            end += 1
+        return end
 
 
 def _seals(how: How, what: What) -> bool:

@@ -183,10 +183,11 @@ class Warm:
 
 
 def walking(trip: Trip) -> Trip:
-    """Let the general way walk each text: a way must find what a walk finds."""
+    """Let plans walk each text: what is prepared must find what a walk finds."""
     compiled_rule = trip.exchange.decision.compiled_rule
     assert compiled_rule is not None
     for one in (*compiled_rule.request, *compiled_rule.response):
+        one.flat = None
         if isinstance(one.selection, Selection):
             one.selection.finder = None
     return trip
