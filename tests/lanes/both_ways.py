@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
-from proxy.core.apply.json_way import JsonWay
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
+from proxy.core.apply.prepared import PreparedJson, WarmKeys
+from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.planning.exchange import Kept
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
@@ -253,26 +253,32 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
 
 @contextlib.contextmanager
 def no_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every message take the general way, whatever is known of its head."""
+    """Let every message be planned, whatever is known of its head."""
     with monkeypatch.context() as patched:
-        patched.setattr(JsonWay, "change", lambda *_, **__: None)
+        patched.setattr(PreparedJson, "change", lambda *_, **__: None)
         yield
 
 
 @contextlib.contextmanager
 def taken_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
-    """Collect the messages that were changed by a way, rather than by a plan."""
+    """Collect the messages that were changed without a plan."""
     taken: list[Changed] = []
-    change = JsonWay.change
+    change = PreparedJson.change
 
     def changing(
-        self: JsonWay, body: bytes, now: float, kept: Kept = (), *, any_number: bool = False
+        self: PreparedJson,
+        body: bytes,
+        keys: WarmKeys,
+        now: float,
+        kept: Kept = (),
+        *,
+        any_number: bool = False,
     ) -> Changed | None:
-        changed = change(self, body, now, kept, any_number=any_number)
+        changed = change(self, body, keys, now, kept, any_number=any_number)
         if changed is not None:
             taken.append(changed)
         return changed
 
     with monkeypatch.context() as patched:
-        patched.setattr(JsonWay, "change", changing)
+        patched.setattr(PreparedJson, "change", changing)
         yield taken

@@ -18,7 +18,7 @@ from ..compiled.message_match import JOSE, SEALED_TYPES
 from ..crypto.context import KIND_BODY, Context
 from ..crypto.sealed_stream import MEDIA_TYPE
 from ..crypto.session_cipher import Session
-from ..errors import OpenFailed, SealyardError
+from ..errors import MessageError, OpenFailed, SealyardError
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..formats.body_format import Kind, RecordFormat
@@ -337,6 +337,20 @@ def prepare_request(exchange: Exchange) -> Prepared | Changed | None:
         return _reading(exchange)
     except (SealyardError, KeyError):
         return None
+
+
+def is_unclear(exchange: Exchange) -> bool:
+    """Return whether something in the head of a request takes a plan to be looked at."""
+    compiled_rule = exchange.decision.compiled_rule
+    if compiled_rule is None:
+        return False
+    try:
+        exchange.refuse_unclear()
+        for one in compiled_rule.request:
+            refuse_in_head(exchange, one, exchange.head)
+    except MessageError:
+        return True
+    return bool(exchange.elsewhere)
 
 
 def prepare_response(

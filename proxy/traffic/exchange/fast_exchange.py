@@ -109,9 +109,9 @@ class FastExchange(GeneralExchange):
         record = self._record
         record.request_bytes = len(body)
         try:
-            changed = known.passing
-            if changed is None:
-                changed = lane.heads.changed(known, known.limit, body, record)
+            changed = None
+            if not known.compares or known.is_clear(self._head):
+                changed = known.passing or lane.heads.changed(known, known.limit, body, record)
             message = self._generally() if changed is None else changed
             if message is None:
                 return False

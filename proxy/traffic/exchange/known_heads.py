@@ -6,9 +6,16 @@ import time
 from typing import Final
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.prepared import Prepared, PreparedJson, prepare_request, prepare_response
+from ...core.apply.prepared import (
+    Prepared,
+    PreparedJson,
+    is_unclear,
+    prepare_request,
+    prepare_response,
+)
 from ...core.compiled.flat_json import Kept
 from ...core.errors import TrafficError
+from ...core.formats.parameters import COOKIE
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.planning.treatment import ResponseTreatment, treat_response
@@ -67,6 +74,8 @@ class KnownRequest(KnownHead):
     Attributes:
         limit: The largest body in bytes that may be read whole.
         responses: What is known of responses, by the keys of their heads.
+        compares: Whether there are cookies, which a rule compares with its names: `is_clear` says
+            whether something in the head takes a plan.
         reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
         others: What is known of such heads with other values.
         ids: What takes the ids of a request, each from the value that varies at a place.
@@ -74,8 +83,10 @@ class KnownRequest(KnownHead):
     """
 
     __slots__ = (
+        "_unclear",
         "admitted",
         "clients",
+        "compares",
         "ids",
         "limit",
         "method",
@@ -102,9 +113,19 @@ class KnownRequest(KnownHead):
         self.varying: Final = varying
         self.reads: Final = self._reads(admitted)
         self.ids: Final = ids
+        exchange = admitted.exchange
+        self.compares: Final = COOKIE in exchange.head.facts
+        self._unclear: Final = self.compares and is_unclear(exchange)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
         self.clients: Final[dict[bytes, AdmittedExchange]] = {}
         self.others: Final[dict[Varying, KnownRequest]] = {}
+
+    def is_clear(self, head: FastHead) -> bool:
+        """Return whether a request needs no plan because of its cookies, and what they are like."""
+        if head.varying == self.varying:
+            return not self._unclear
+        known = self.admitted.exchange
+        return not is_unclear(Exchange(known.decision, known.head.with_headers(head.raw.headers)))
 
     @staticmethod
     def _reads(admitted: AdmittedExchange) -> bool:
