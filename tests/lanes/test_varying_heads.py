@@ -134,6 +134,53 @@ async def test_a_conversation_named_by_what_varies_is_that_of_each_message(
     assert len(set(tokens)) == 2
 
 
+COOKIES: tuple[bytes, ...] = (
+    b"a=1",
+    b"a=2; theme=dark",
+    b"content=x",
+    b"a=3",
+    b"room=c",
+    b"room=other",
+    b"ROOM=c",
+    b"r%6Fom=other",
+    b"a=4",
+    b"room=c; room=other",
+    b"room[x]=c",
+    b"__proto__=c",
+    b"a=5; access_token=x",
+    b"a=6",
+)
+
+
+@pytest.mark.parametrize("conversation", ["$.room", "path:id", "query:room", "header:x-room"])
+@pytest.mark.parametrize("first", range(0, len(COOKIES), 3))
+async def test_each_cookie_is_compared_whatever_is_known_of_the_head(
+    first: int, conversation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source(conversation))
+    rules = RuleTable(
+        tuple(replace(one.rule, names=names) for one in a_rulebook().rules), pass_unmatched=True
+    )
+    body = b'{"content": "c", "room": "c"}'
+    head = (
+        b"POST /c/1?room=c HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-Room: c\r\n"
+        b"Referer: https://h/%d\r\nCookie: %b\r\nContent-Length: %d\r\n\r\n%b"
+    )
+    cookies = [*COOKIES[first:], *COOKIES[:first], *COOKIES]
+    messages = [head % (at, one, len(body), body) for at, one in enumerate(cookies)]
+    for message in messages:  # a refusal may end the connection
+        async with a_way(rules) as known, a_way(rules) as anew:
+            usual = head % (0, b"a=0", len(body), body)
+            some = [usual, usual, message]
+            remembered = await known.send_in_turn(some, monkeypatch)
+            with nothing_is_fast(monkeypatch):
+                assert remembered == await anew.send_in_turn(some, monkeypatch)
+    async with a_way(rules) as known, a_way(rules) as anew:
+        remembered = await known.send_in_turn(messages, monkeypatch)
+        with nothing_is_fast(monkeypatch):
+            assert remembered == await anew.send_in_turn(messages, monkeypatch)
+
+
 @pytest.mark.parametrize("name", sorted(VARYING | VARYING_IN_REQUESTS))
 def test_nothing_in_the_core_reads_what_varies(name: bytes) -> None:
     core = Path(proxy.core.__file__).parent
