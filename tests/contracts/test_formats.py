@@ -134,9 +134,7 @@ def test_spans_lie_inside_the_body_and_apart(body_format: BodyFormat) -> None:
     plan = plan_request(Trip((sealing(body_format),), message).exchange, message.body)
 
     spans = sorted(
-        plan.values.span(row)
-        for row, how in enumerate(plan.values.hows)
-        if isinstance(how, Seal)
+        plan.values.span(row) for row, how in enumerate(plan.values.hows) if isinstance(how, Seal)
     )
 
     assert spans

@@ -22,7 +22,6 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.values.key_needs import Needs
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import Selector, Whole, parse_json_selector
 from proxy.core.expressions.sources import parse_source
@@ -33,6 +32,7 @@ from proxy.core.planning.planner import plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.slices import pausing
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore

@@ -13,7 +13,6 @@ from proxy.core.apply.prepared import Prepared, prepare_request, prepare_respons
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.values.key_needs import Keys, Needs
 from proxy.core.errors import SealyardError
 from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
@@ -23,6 +22,7 @@ from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Keys, Needs
 
 _TOKEN: Final = re.compile(rb"(eyJ0eXAi[\w-]*)\.\.[\w-]+\.[\w-]*\.[\w-]+")
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})

@@ -272,20 +272,9 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
-        values, at, count = Values(), 0, 0
         try:
-            while at < len(records):
-                lying = self._usual(records, at)
-                if lying is None or count >= MOST_RECORDS or len(values) > MOST_VALUES:
-                    return None
-                start, end, at = lying
-                count += 1
-                text = records[start:end]
-                if self._sentinels and text.strip(_BLANK) in self._sentinels:
-                    return None
-                if self._one.fill(values, text, self._kept, start) is None:
-                    return None
-            if not count:
+            values = self._filled(records)
+            if values is None:
                 return None
             if not len(values):
                 return mint_changed(self._frame, records, {})
@@ -300,6 +289,22 @@ class PreparedRecords:
         if done.proven:
             keys.remember(done.proven)
         return mint_changed(self._frame, changed, done.counts)
+
+    def _filled(self, records: bytes) -> Values | None:
+        """Return the values of all records; None where one is none that is certain."""
+        values, at, count = Values(), 0, 0
+        while at < len(records):
+            lying = self._usual(records, at)
+            if lying is None or count >= MOST_RECORDS or len(values) > MOST_VALUES:
+                return None
+            start, end, at = lying
+            count += 1
+            text = records[start:end]
+            if self._sentinels and text.strip(_BLANK) in self._sentinels:
+                return None
+            if self._one.fill(values, text, self._kept, start) is None:
+                return None
+        return values if count else None
 
 
 class PreparedMessages:

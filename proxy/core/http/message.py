@@ -126,9 +126,7 @@ class RequestHead:
         return facts
 
     def with_headers(self, headers: Headers) -> RequestHead:
-        """Return this head with headers that differ from its own in cookies, and in none else that
-        rules read.
-        """
+        """Return this head with headers of which rules read no other than its own, but cookies."""
         head = RequestHead(self.method, self.path, self.query, headers)
         facts = self.facts
         head._facts = facts.with_cookies(headers) if _COOKIE in facts else facts

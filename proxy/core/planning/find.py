@@ -231,7 +231,7 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
     count = add_records(values, exchange, compiled, records, values_of, sentinels, announced)
     if packets is not None:
         if values.refusal is not None:
-            raise values.refusal  # behind it, nothing that packets announce could be told
+            raise values.refusal[0]  # behind it, nothing that packets announce could be told
         add_attachments(values, exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
     return count
@@ -319,7 +319,7 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _add_selected(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+def _add_selected(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of value; the message and what is known of it
     values: Values,
     compiled: CompiledBlock,
     selection: Selection | None,

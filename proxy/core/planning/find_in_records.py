@@ -55,7 +55,7 @@ def add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     except BodyTooLarge:
         raise
     except MessageError as error:
-        values.refusal = error
+        values.refusal = error, len(values)
         return len(kept) + 1
     for source in compiled.keeps:
         texts = {facts[source] for facts in kept}

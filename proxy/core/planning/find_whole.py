@@ -162,7 +162,7 @@ def add_whole(  # noqa: PLR0913 - the message and what is known of it
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
-def _seal_whole(  # noqa: PLR0913 - the message and what is known of it
+def _seal_whole(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     values: Values,
     compiled: CompiledBlock,
     binder: Binder,
@@ -195,7 +195,7 @@ def _seal_whole(  # noqa: PLR0913 - the message and what is known of it
     _add_sealed(values, compiled, item, context, body, cty, looked=is_jose)
 
 
-def _add_sealed(  # noqa: PLR0913 - what a row is made of
+def _add_sealed(  # noqa: PLR0913, PLR0917 - what a row is made of
     values: Values,
     compiled: CompiledBlock,
     item: Item,

@@ -1,4 +1,4 @@
-"""Values sealed and opened, whatever format they lie in. What is done to a value is written here."""
+"""Values sealed and opened, whatever they lie in. What is done to a value is written here alone."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class CarriedOut:
         self.counts: Final[dict[Outcome, int]] = {}
         self.proven: Final[dict[Session, int]] = {}
         self.failed: MessageError | None = None
-        self.starts: Final[list[int]] = []
-        self.ends: Final[list[int]] = []
-        self.texts: Final[list[bytes]] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.texts: list[bytes] = []
         self.head: Final[list[tuple[int, Span]]] = []
         self._beside: dict[Span, None] = {}  # more than one value may ask for the same
         self._values = values
@@ -83,8 +83,6 @@ class CarriedOut:
             self.failed = self.failed or error  # what is wrong first is told
         for outcome, _, _ in values.noted:
             self._count(outcome)
-        if self.failed is None:
-            self.failed = values.refusal
 
     @property
     def unopened(self) -> tuple[Unopened, ...]:
@@ -110,6 +108,8 @@ class CarriedOut:
     def _carry_out(self, values: Values) -> None:
         hows, contexts, what = values.hows, values.contexts, values.what
         at, count = 0, len(hows)
+        if values.refusal is not None:
+            count = values.refusal[1]
         while at < count:
             pause()
             how, context, found, end = hows[at], contexts[at], what[at], at + 1
@@ -123,6 +123,8 @@ class CarriedOut:
             else:
                 self._open(cast("Open", how), context, at, end)
             at = end
+        if values.refusal is not None:
+            raise values.refusal[0]
 
     # --- sealing --------------------------------------------------------------------------------
 
@@ -154,7 +156,7 @@ class CarriedOut:
         self._count("sealed", end - at)
 
     def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
-        """Return whether a value that looks sealed is; raise ForbiddenValue where that is refused."""
+        """Return whether a value that looks sealed is; raise ForbiddenValue where none may be."""
         item, token = how.item, self._values.alike[row]
         if how.block.already_sealed == "reject":
             raise ForbiddenValue(

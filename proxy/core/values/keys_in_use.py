@@ -48,7 +48,7 @@ class KeysInUse:
     def open_each(
         self, tokens: list[Parts], key_id: KeyId, context: Context, now: float
     ) -> tuple[Session | None, list[bytes | OpenFailed]]:
-        """Do as `open` for tokens in JWE form with one head, which names this key, each by itself."""
+        """Do as `open` for each of some tokens in JWE form, whose one head names this key."""
         if key_id is not self._key_id or context.scope is not self._scope:
             self._look_up(context.scope, key_id)
         session = self._session

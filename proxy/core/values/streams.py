@@ -230,7 +230,7 @@ class Content:
 
 
 class PartChange(NamedTuple):
-    """What a content becomes (None: it stays), what changes in the head of its part, and by whom."""
+    """What a content becomes (None: it stays), and what changes in the head of its part."""
 
     text: bytes | None
     outcome: Outcome

@@ -8,7 +8,7 @@ number of the row. Between planning and carrying out, these arrays are all that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
@@ -110,7 +110,7 @@ class Values:
         heads: The places in the head that values lie in, as `HeadSpan` has them.
         framing: What makes a sealed stream of the body, or opens it as one.
         noted: Messages and records that pass, with where they lie.
-        refusal: What is wrong behind all of these, told unless something was wrong before.
+        refusal: What is wrong behind so many of the rows, if anything is: a record at fault.
     """
 
     __slots__ = (
@@ -143,7 +143,7 @@ class Values:
         self.heads: dict[int, int] = {}
         self.framing: list[Framing] = []
         self.noted: list[tuple[Outcome, int, int]] = []
-        self.refusal: MessageError | None = None
+        self.refusal: tuple[MessageError, int] | None = None
 
     def __len__(self) -> int:
         """Return how many values there are."""
@@ -232,39 +232,45 @@ class Values:
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
         head: bytes = b""
-        opened: Scope | None = None
-        found: KeyId | None = None
         key_id: KeyId | None = None
+        opened: Scope | None = None
         rows = zip(self.hows, self.contexts, self.what, strict=True)
         for how, context, what in rows if len(self.hows) < _SOME else paused(rows):
             if context is None:
                 continue
             scope = context.scope
-            if type(what) is bytes:
+            if _seals(how, what):
                 seals[scope] = seals.get(scope, 0) + 1
-            elif is_parts(what):
-                if what[0] is not head:
-                    head, found = what[0], decode_header(what[0]).key_id
-                if found is not key_id or scope is not opened:
-                    key_id, opened = found, scope
-                    opens.add((scope, cast("KeyId", found)))
+            if type(what) is bytes:
+                continue
+            if is_parts(what):
+                if what[0] is head and scope is opened:
+                    continue  # as nearly always in a list
+                head = what[0]
+                found = decode_header(head).key_id
             else:
-                if type(how) is Seal:  # a content that becomes a stream
-                    seals[scope] = seals.get(scope, 0) + 1
                 token = token_in(what)
-                if token is not None:
-                    opens.add((scope, token.key_id))
+                if token is None:
+                    continue
+                found = token.key_id
+            if found is not key_id or scope is not opened:
+                key_id, opened = found, scope
+                opens.add((scope, found))
+        self._add_beside(seals, opens)
+        return Needs(seals, frozenset(opens))
+
+    def _add_beside(self, seals: dict[Scope, int], opens: set[tuple[Scope, KeyId]]) -> None:
+        """Add the sessions for values that look sealed and are kept if they are, and of a body."""
         for row, token in self.alike.items():
             context = self.contexts[row]
             if context is not None and self.hows[row].block.already_sealed == "keep":
-                opens.add((context.scope, token.key_id))  # what opens is kept
+                opens.add((context.scope, token.key_id))
         for one in self.framing:
             scope = one.context.scope
             if one.seals:
                 seals[scope] = seals.get(scope, 0) + 1
             if isinstance(one.token, Token):
                 opens.add((scope, one.token.key_id))
-        return Needs(seals, frozenset(opens))
 
     def alike_until(self, at: int, most: int, size: int) -> int:
         """Return where rows end that follow one, and are treated alike for the same context.

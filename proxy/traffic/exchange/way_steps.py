@@ -57,7 +57,9 @@ class KnowsParticipants(Protocol):
 
 
 class WaySteps:
-    """Where keys come from, who watches, and what is changed without a plan. `clock`: seconds since 1970.
+    """Where keys come from, who watches, and what is changed without a plan.
+
+    `clock` returns seconds since 1970.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
     """
