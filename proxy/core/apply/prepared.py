@@ -221,7 +221,7 @@ class PreparedWhole(Prepared):
         assert item is not None  # noqa: S101 - whoever prepares has looked
         seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
-        binder = Binder(compiled, exchange, b"", None)
+        binder = Binder(compiled, exchange, Values())
         self._context: Final[Context] = binder.whole_context(item, kind=KIND_BODY)
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
         self._how: Final = Seal(item, compiled.block) if seals else Open(compiled.block, "body")

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
-from ..crypto.token import CTY_JSON, PREFIXES, decode_header, token_or_none
+from ..crypto.token import CTY_JSON, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
 from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
-from ..values.table import Lookup, Open, Seal, Values, lookup
+from ..values.table import UNBOUND, Lookup, Open, Seal, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
 _REMEMBERED: Final = 1024
@@ -199,8 +199,9 @@ class FlatJson:
             context, spots, stride = next(which), places[index], self._strides[index]
             if len(spots) == stride:
                 start, end = spots[0], spots[1]
-                found = lookup_quoted(body, start, end)
-                values.add(how, context, offset + start, offset + end, found)
+                found = _lookup(body, start, end)
+                bound = UNBOUND if isinstance(found, OpenFailed) else context
+                values.add(how, bound, offset + start, offset + end, found)
             elif spots:
                 _add_opened(values, how, context, body, _apart(spots, stride), offset)
 
@@ -224,8 +225,7 @@ def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
         if b"\\" in text:
             text = unescaped(body[start:end])
         row = values.add(between, context, offset + start + 1, offset + end - 1, text)
-        if text.startswith(PREFIXES) and (token := token_or_none(text)) is not None:
-            values.alike[row] = token
+        values.compare(row, text)
 
 
 def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
@@ -234,15 +234,18 @@ def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
     for some in _portions(spots):
         found: list[Lookup | None] = [*tokens_at(body, some)]
         _refuse_foreign_heads(found)
-        if None in found:
-            for at, one in enumerate(found):
-                if one is None:
-                    found[at] = lookup_quoted(body, some[2 * at], some[2 * at + 1])
+        others = [at for at, one in enumerate(found) if one is None] if None in found else []
+        for at in others:
+            found[at] = _lookup(body, some[2 * at], some[2 * at + 1])
         lying = [offset + one for one in some] if offset else some
+        first = len(values)
         values.extend(how, context, lying, cast("list[Lookup]", found))
+        for at in others:
+            if isinstance(found[at], OpenFailed):
+                values.contexts[first + at] = UNBOUND
 
 
-def lookup_quoted(body: bytes, start: int, end: int) -> Lookup:
+def _lookup(body: bytes, start: int, end: int) -> Lookup:
     """Return the token that a JSON value is, taken apart, or why it is none."""
     if body[start] != _QUOTE:
         return OpenFailed("not-a-token")

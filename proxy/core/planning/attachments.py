@@ -14,7 +14,6 @@ from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
-from ..crypto.token import token_or_none
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed
 from ..formats.body_format import Packets, Record
 from ..formats.json import FoundValue
@@ -31,19 +30,13 @@ _ATTACHED: Final = "not-a-token"
 """Why such a value does not open in the packet itself."""
 
 
-def open_attached(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    found: FoundValue,
-    body: bytes,
-) -> None:
+def open_attached(binder: Binder, placed: Placed, found: FoundValue, body: bytes) -> None:
     """Add the row of a value that is to be opened, and is no text but maybe an attachment.
 
     It opens nothing in the packet. Raises MissingValue where a name that binds it is not there.
     """
     path, start, end, _ = found
+    block = binder.compiled.block
     context, reason = Context(), TWIN
     if attachment_number(body[start:end]) is None:
         reason = _ATTACHED
@@ -51,10 +44,10 @@ def open_attached(  # noqa: PLR0913, PLR0917 - what a row is made of
         try:
             context, reason = binder.context(placed, path), _ATTACHED
         except MissingValue as error:
-            if not compiled.block.keep_unopened:
+            if not block.keep_unopened:
                 raise
             reason = error.reason
-    values.add(Open(compiled.block, "json"), context, start, end, OpenFailed(reason))
+    binder.values.add(Open(block, "json"), context, start, end, OpenFailed(reason))
 
 
 def apart(record: Record, values: Values) -> tuple[list[int], list[Attachment | None]]:
@@ -127,9 +120,7 @@ def add_attachment(  # noqa: PLR0913, PLR0917 - what a row is made of
         values.add(Open(block, "body", spells=spells), context, start, end, lookup(data))
         return
     row = values.add(Seal(item, block, spells=spells), context, start, end, data, CTY_BINARY)
-    token = token_or_none(data)
-    if token is not None:
-        values.alike[row] = token
+    values.compare(row, data)
 
 
 def _number(record: Record, values: Values, row: int) -> int | None:

@@ -60,12 +60,12 @@ def find_values(
         count = _add_records(values, exchange, compiled, head, body, kind)
         if not count and RECORDS[kind].packets is None and not RECORDS[kind].has_controls:
             refuse_missing(compiled, None)
-        binder = Binder(compiled, exchange, b"", None)  # no record's names are those of the head
+        binder = Binder(compiled, exchange, values)  # no record's names are those of the head
     else:
         binder = _add_text(values, exchange, compiled, head, body, measured=measured)
     shield_page(compiled, head, values)
     if compiled.in_head and not isinstance(head, SocketHead):
-        add_head(values, compiled, binder, head)
+        add_head(binder, head)
     if compiled.traits.optional and body and kind is None and not values.seals:
         pass_unsealed(compiled, values)
     return values
@@ -137,8 +137,8 @@ def _refuse_in_body(
 def head_values(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Values:
     """Return what the block does to a response without a body; raise as `find_values` does."""
     refuse_present(head, compiled, b"")
-    values, binder = Values(), Binder(compiled, exchange, b"", None)
-    add_head(values, compiled, binder, head, bodiless=True)
+    values = Values()
+    add_head(Binder(compiled, exchange, values), head, bodiless=True)
     return values
 
 
@@ -162,7 +162,7 @@ def _add_text(  # noqa: PLR0913 - those of find_values
         and not exchange.elsewhere
         and add_flat(values, exchange, compiled.flat, body)
     ):
-        return Binder(compiled, exchange, b"", None)
+        return Binder(compiled, exchange, values)
     others = compiled.other_selections
     kind = compiled.kind(media_type(head.facts)) if others else ""
     selection = others.get(kind, compiled.selection)
@@ -173,16 +173,17 @@ def _add_text(  # noqa: PLR0913 - those of find_values
             raise
         findings = None
     parts = _part_findings(compiled, head, body) if compiled.parts is not None and body else None
-    binder = Binder(compiled, exchange, body, findings if parts is None else parts.values)
+    found = findings if parts is None else parts.values
+    binder = Binder(compiled, exchange, values, body, found)
     if compiled.keeps:
         binder.keep_facts()
     rendered = _rendered(compiled, findings)
     if parts is not None:
-        add_parts(values, compiled, binder, parts, body)
+        add_parts(binder, parts, body)
     else:
-        _add_selected(values, compiled, selection, binder, findings, body, rendered)
+        _add_selected(binder, selection, findings, body, rendered)
     if compiled.traits.takes_whole:
-        add_whole(values, compiled, binder, head, body, measured=measured, rendered=rendered)
+        add_whole(binder, head, body, measured=measured, rendered=rendered)
     return binder
 
 
@@ -319,15 +320,14 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _add_selected(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of value; the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    selection: Selection | None,
+def _add_selected(  # noqa: C901 - a choice for each kind of value
     binder: Binder,
+    selection: Selection | None,
     findings: Findings | None,
     body: bytes,
     rendered: tuple[Span, ...],
 ) -> None:
+    compiled = binder.compiled
     if findings is None or findings.missing:
         refuse_missing(compiled, None if findings is None else findings.missing)
     if findings is None or selection is None:
@@ -342,18 +342,18 @@ def _add_selected(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of v
     for placed in compiled.encrypt:
         sealing = Sealing(selection, placed.item, compiled)
         for found in paused(findings.found[placed.index]):
-            sealing.add(values, binder.context(placed, found.path), body, found)
+            sealing.add(binder.values, binder.context(placed, found.path), body, found)
     manner = Manner(compiled.escape, rendered=rendered)
     exact, in_html = (how_to_open(selection, compiled, one) for one in (EXACT, IN_HTML))
     for placed in compiled.decrypt:
         for found in paused(findings.found[placed.index]):
             if compiled.packets is not None and not is_text(selection, found, body):
-                open_attached(values, compiled, binder, placed, found, body)
+                open_attached(binder, placed, found, body)
                 continue
             token = found_token(selection, binder, placed, found, body)
             is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
             how = in_html if is_html else exact
-            open_value(values, compiled, how, binder, placed, found, token)
+            open_value(binder, how, placed, found, token)
 
 
 def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:

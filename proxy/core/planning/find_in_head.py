@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiled.block import CompiledBlock
-from ..crypto.token import has_prefix, token_or_none
+from ..crypto.token import has_prefix
 from ..errors import MissingValue
 from ..formats import urlencoded
 from ..http import content_disposition
@@ -11,34 +10,27 @@ from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
 from ..values import head_values
 from ..values.head_values import QUERY, HeadSpan
-from ..values.table import Open, Seal, Spell, Values, lookup
-from .binding import Binder, bind_token
+from ..values.table import Open, Spell, lookup
+from .binding import Binder
 
 
-def add_head(
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    head: RequestHead | ResponseHead,
-    *,
-    bodiless: bool = False,
-) -> None:
+def add_head(binder: Binder, head: RequestHead | ResponseHead, *, bodiless: bool = False) -> None:
     """Add what the block does to the head; raise MessageError where it cannot.
 
     In a `bodiless` response nothing is missing: a 304 need not repeat the representation's headers.
     """
+    compiled = binder.compiled
     opens_at_most = compiled.direction == "response"  # there, nothing to be opened is missing
     in_query: dict[int, list[HeadSpan]] = {}
     if compiled.query is not None and isinstance(head, RequestHead):
         in_query = head_values.find_in_query(head, compiled.query, compiled.variants_checked)
     for placed, name, encrypt in compiled.in_head:
         if name == content_disposition.NAME and not encrypt:
-            _add_filename(values, compiled, binder, placed, head)
+            _open_filename(binder, placed, head)
             continue
         spans = in_query.get(placed.index, []) if name is None else _in_header(head, name)
         for span in spans:
-            add = _seal if encrypt else _open
-            add(values, compiled, binder, placed, head, span)
+            (_seal if encrypt else _open)(binder, placed, head, span)
         if not spans and not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
@@ -48,63 +40,32 @@ def _in_header(head: RequestHead | ResponseHead, name: str) -> list[HeadSpan]:
     return [] if span is None else [span]
 
 
-def _seal(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    head: RequestHead | ResponseHead,
-    span: HeadSpan,
-) -> None:
+def _seal(binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span: HeadSpan) -> None:
     text, context = _text(head, span), binder.context(placed, ())
-    row = values.add(Seal(placed.item, compiled.block), context, span.start, span.end, text)
-    values.heads[row] = span.place
-    token = token_or_none(text)
-    if token is not None:
-        values.alike[row] = token
+    row = binder.seal(placed.item, context, span.start, span.end, text)
+    binder.values.heads[row] = span.place
 
 
-def _open(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    head: RequestHead | ResponseHead,
-    span: HeadSpan,
-) -> None:
+def _open(binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span: HeadSpan) -> None:
     in_query = span.place == QUERY
     spell = head_values.spell_in_query if in_query else head_values.spell_in_header
-    _add_opened(values, compiled, binder, placed, span, _text(head, span, seals=False), spell)
+    _add_opened(binder, placed, span, _text(head, span, seals=False), spell)
 
 
-def _add_filename(
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    head: RequestHead | ResponseHead,
-) -> None:
+def _open_filename(binder: Binder, placed: Placed, head: RequestHead | ResponseHead) -> None:
     """Add the row of a Content-Disposition whose filename looks sealed; others stay."""
     for span in _in_header(head, content_disposition.NAME):
         value = head.headers[span.place][1][span.start : span.end]
         read = content_disposition.read(value)
         if read is not None and has_prefix(read.filename):
-            _add_opened(values, compiled, binder, placed, span, read.filename, read.spell)
+            _add_opened(binder, placed, span, read.filename, read.spell)
 
 
-def _add_opened(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    span: HeadSpan,
-    text: bytes,
-    spell: Spell,
-) -> None:
-    token, context = bind_token(compiled, lookup(text), lambda: binder.context(placed, ()))
-    how = Open(compiled.block, "value", spells=(spell,))
-    row = values.add(how, context, span.start, span.end, token)
-    values.heads[row] = span.place
+def _add_opened(binder: Binder, placed: Placed, span: HeadSpan, text: bytes, spell: Spell) -> None:
+    how = Open(binder.compiled.block, "value", spells=(spell,))
+    found = lookup(text)
+    row = binder.open(how, span.start, span.end, found, lambda: binder.context(placed, ()))
+    binder.values.heads[row] = span.place
 
 
 def _text(head: RequestHead | ResponseHead, span: HeadSpan, *, seals: bool = True) -> bytes:

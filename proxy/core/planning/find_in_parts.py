@@ -7,13 +7,14 @@ its place.
 
 from __future__ import annotations
 
-from ..compiled.block import CompiledBlock
+from functools import partial
+
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.aead import Parts
-from ..crypto.context import KIND_BODY, KIND_STREAM, Context
+from ..crypto.context import KIND_BODY, KIND_STREAM
 from ..crypto.sealed_stream import StreamHead
-from ..crypto.token import Token, decode_header, token_or_none
+from ..crypto.token import Token, decode_header
 from ..errors import (
     BodyTooLarge,
     ForbiddenValue,
@@ -30,24 +31,22 @@ from ..formats.multipart.selection import PartFindings
 from ..http.message import HeadFacts
 from ..rules.model import Item, Placed
 from ..values.streams import PartStream
-from ..values.table import InPart, Lookup, Open, Seal, Values, lookup
-from .binding import Binder, bind_token
+from ..values.table import InPart, Open, Seal, lookup
+from .binding import Binder
 from .find_values import Sealing, found_token, how_to_open, open_value
 from .find_whole import BODY_TOKEN_MAX, sealable_type
 
 
-def add_parts(
-    values: Values, compiled: CompiledBlock, binder: Binder, findings: PartFindings, body: bytes
-) -> None:
+def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
     """Add what the block does to the parts; raise MessageError where it cannot."""
+    compiled, values = binder.compiled, binder.values
     for index, selector in compiled.absent:
         if findings.found[index] or findings.values.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
-        how = Seal(placed.item, compiled.block)
         for part in findings.found[placed.index]:
-            add = _seal_filename if _is_filename(placed.item) else _seal_content
-            add(values, how, binder, placed, part, body)
+            seal = _seal_filename if _is_filename(placed.item) else _seal_content
+            seal(binder, placed, part, body)
         sealing = Sealing(JsonSelection, placed.item, compiled)
         for value in findings.values.found[placed.index]:
             part = findings.text_of(value)
@@ -58,11 +57,11 @@ def add_parts(
     for placed in compiled.decrypt:
         for part in findings.found[placed.index]:
             open_ = _open_filename if _is_filename(placed.item) else _open_content
-            open_(values, compiled, binder, placed, part, body)
+            open_(binder, placed, part, body)
         in_json = how_to_open(JsonSelection, compiled, compiled.whole_place)
         for value in findings.values.found[placed.index]:
             token = found_token(JsonSelection, binder, placed, value, body)
-            row = open_value(values, compiled, in_json, binder, placed, value, token)
+            row = open_value(binder, in_json, placed, value, token)
             values.parts[row] = InPart(findings.text_of(value), within=True)
 
 
@@ -81,17 +80,14 @@ def _is_filename(item: Item) -> bool:
     return isinstance(item.selector, NamedSelector) and item.selector.place == "filename"
 
 
-def _seal_content(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values, how: Seal, binder: Binder, placed: Placed, part: Part, body: bytes
-) -> None:
+def _seal_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> None:
     if part.vouched:
         raise UnsupportedBody("part-digest")
-    item, content = placed.item, body[part.start : part.end]
+    values, item, content = binder.values, placed.item, body[part.start : part.end]
     if part.is_text:
         _require_text(part, content)
-        row = values.add(how, binder.context(placed, ()), part.start, part.end, content)
-        _note_alike(values, row, token_or_none(content))
-        values.parts[row] = InPart(part)
+        context = binder.context(placed, ())
+        values.parts[binder.seal(item, context, part.start, part.end, content)] = InPart(part)
         return
     if item.min_chars is not None:
         raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, not a file.")
@@ -110,59 +106,39 @@ def _seal_content(  # noqa: PLR0913, PLR0917 - what a row is made of
     if len(content) > BODY_TOKEN_MAX or (known is not None and item.framed):
         context = binder.whole_context(item, kind=KIND_STREAM)
         stream = PartStream(part, content, known, item, media or "")
-        values.add(how, context, part.start, part.end, stream)
+        values.add(Seal(item, binder.compiled.block), context, part.start, part.end, stream)
         return
     context = binder.whole_context(item, kind=KIND_BODY)
     is_jose = part.media is not None and part.media.essence == JOSE
-    row = values.add(how, context, part.start, part.end, content, media)
-    _note_alike(values, row, token_or_none(content) if is_jose else None)
+    row = binder.seal(item, context, part.start, part.end, content, media, looks=is_jose)
     values.parts[row] = InPart(part, JOSE)
 
 
-def _note_alike(values: Values, row: int, token: Token | None) -> None:
-    if token is not None:
-        values.alike[row] = token
-
-
-def _open_content(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    part: Part,
-    body: bytes,
-) -> None:
-    content, block = body[part.start : part.end], compiled.block
+def _open_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> None:
+    compiled, item, content = binder.compiled, placed.item, body[part.start : part.end]
     head = _frame_head(part, content)
     if head is not None:
-        named, context = bind_token(
-            compiled,
+        named, context = binder.bound(
             head.token if isinstance(head, StreamHead) else head,
-            lambda: binder.whole_context(placed.item, kind=KIND_STREAM),
+            lambda: binder.whole_context(item, kind=KIND_STREAM),
         )
         stream = PartStream(part, content, named if isinstance(named, OpenFailed) else head)
-        values.add(Open(block, "body"), context, part.start, part.end, stream)
+        how = Open(compiled.block, "body")
+        binder.values.add(how, context, part.start, part.end, stream)
         return
     is_jose = part.media is not None and part.media.essence == JOSE
     if not is_jose and not part.is_utf8:
         raise UnsupportedBody("part-charset")
-
-    def bind() -> Context:
-        if is_jose:
-            return binder.whole_context(placed.item, kind=KIND_BODY)
-        return binder.context(placed, ())
-
-    token, context = bind_token(compiled, lookup(content), bind)
-    how = Open(block, "body") if is_jose else Open(block, "value", compiled.whole_place)
-    row = values.add(how, context, part.start, part.end, token)
-    values.parts[row] = InPart(part, _type_within(token) if is_jose else None)
-
-
-def _type_within(token: Lookup) -> str | None:
-    """Return the type of what a token holds, empty for none; None where it is no token."""
-    if isinstance(token, OpenFailed):
-        return None
-    return type_of(token) or ""
+    token = lookup(content)
+    if is_jose:
+        bind = partial(binder.whole_context, item, kind=KIND_BODY)
+        row = binder.open(Open(compiled.block, "body"), part.start, part.end, token, bind)
+        media = None if isinstance(token, OpenFailed) else type_of(token) or ""
+        binder.values.parts[row] = InPart(part, media)
+        return
+    how = Open(compiled.block, "value", compiled.whole_place)
+    row = binder.open(how, part.start, part.end, token, partial(binder.context, placed, ()))
+    binder.values.parts[row] = InPart(part)
 
 
 def type_of(token: Token | Parts) -> str | None:
@@ -170,34 +146,20 @@ def type_of(token: Token | Parts) -> str | None:
     return token.cty if isinstance(token, Token) else decode_header(token[0]).cty
 
 
-def _seal_filename(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values, how: Seal, binder: Binder, placed: Placed, part: Part, body: bytes
-) -> None:
+def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> None:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
-    text = found.read(body)
-    context = binder.context(placed, ())
-    if found.again is not None:
-        how = how._replace(spells=(found.spell_all,))
-    row = values.add(how, context, found.start, found.last, text)
-    _note_alike(values, row, token_or_none(text))
+    text, context = found.read(body), binder.context(placed, ())
+    spells = () if found.again is None else (found.spell_all,)
+    binder.seal(placed.item, context, found.start, found.last, text, spells=spells)
 
 
-def _open_filename(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    part: Part,
-    body: bytes,
-) -> None:
+def _open_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> None:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
-    token, context = bind_token(
-        compiled, lookup(found.read(body)), lambda: binder.context(placed, ())
-    )
-    how = Open(compiled.block, "value", spells=(found.spell_all,))
-    values.add(how, context, found.start, found.last, token)
+    how = Open(binder.compiled.block, "value", spells=(found.spell_all,))
+    token = lookup(found.read(body))
+    binder.open(how, found.start, found.last, token, lambda: binder.context(placed, ()))
 
 
 def _frame_head(part: Part, content: bytes) -> StreamHead | OpenFailed | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
-from ..crypto.token import CTY_JSON, token_or_none
+from ..crypto.token import CTY_JSON
 from ..errors import OpenFailed
 from ..formats.body_format import Record, Selection, as_it_is
 from ..formats.embedded_tokens import FoundToken
@@ -14,7 +14,7 @@ from ..formats.json import Selection as JsonSelection
 from ..formats.json.lexer import Within
 from ..rules.model import Item, Placed
 from ..values.table import Lookup, Open, Seal, Spell, Values, Whole, lookup
-from .binding import Binder, bind_token
+from .binding import Binder
 
 Reads = Selection | type[JsonSelection]
 """What reads and spells values; that of JSON needs no selectors for it."""
@@ -74,28 +74,18 @@ class Sealing:
             values.what[row], values.ctys[row] = raw, CTY_JSON
             return row
         values.what[row] = text
-        token = token_or_none(text)
-        if token is not None:
-            values.alike[row] = token
+        values.compare(row, text)
         return row
 
 
-def open_value(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    how: Open,
-    binder: Binder,
-    placed: Placed,
-    found: FoundValue,
-    token: Lookup,
-) -> int:
+def open_value(binder: Binder, how: Open, placed: Placed, found: FoundValue, token: Lookup) -> int:
     """Add the row that opens a value; `token` is what it was found to be."""
     path, start, end, within = found
-    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
     if within is None:
-        return values.add(how, context, start, end, bound)
-    row = _add_within(values, how, context, within, 0)
-    values.what[row] = bound
+        return binder.open(how, start, end, token, lambda: binder.context(placed, path))
+    bound, context = binder.bound(token, lambda: binder.context(placed, path))
+    row = _add_within(binder.values, how, context, within, 0)
+    binder.values.what[row] = bound
     return row
 
 

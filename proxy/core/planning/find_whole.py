@@ -27,8 +27,8 @@ from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..rules.model import Item
 from ..slices import paused
 from ..values.streams import OpenFrame, SealedBody, SealFrame
-from ..values.table import InPart, Open, Seal, Values, lookup
-from .binding import Binder, bind_token
+from ..values.table import InPart, Open, lookup
+from .binding import Binder
 
 
 class _Text(NamedTuple):
@@ -41,14 +41,7 @@ class _Text(NamedTuple):
     manner: Manner
 
 
-def add_tokens(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    facts: HeadFacts,
-    body: bytes,
-) -> None:
+def _add_tokens(binder: Binder, item: Item, facts: HeadFacts, body: bytes) -> None:
     """Add a row for each token in the parts of a body with these headers.
 
     Raises InvalidBody for more of them than the block allows, and as `multipart.parts` does where
@@ -56,24 +49,22 @@ def add_tokens(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     """
     if not token_places.any_in(body):
         return
-    context, limit = binder.embedded_context(item), compiled.block.max_tokens
+    context, limit = binder.embedded_context(item), binder.compiled.block.max_tokens
     boundary = reader.read_boundary(facts.get(b"content-type", ()))
     parts = reader.parts(body, boundary)
-    for text in (one for part in parts for one in _texts(part, compiled.escape)):
-        limit -= _add_of(values, compiled, text, body, context, limit)
+    for text in (one for part in parts for one in _texts(part, binder.compiled.escape)):
+        limit -= _add_of(binder, text, body, context, limit)
 
 
 class PartTokens:
     """Finds the tokens in the parts of a form that comes part by part, if its block opens any."""
 
-    __slots__ = ("_binder", "_compiled", "_escape", "_item", "_left")
+    __slots__ = ("_escape", "_item", "_left")
 
-    def __init__(self, compiled: CompiledBlock, binder: Binder) -> None:
+    def __init__(self, compiled: CompiledBlock) -> None:
         """Begin before the first part."""
         item = compiled.whole_decrypt
-        self._compiled = compiled
         self._item = item if item is not None and item.selector is Whole.TOKENS else None
-        self._binder = binder
         self._escape = compiled.escape
         self._left = compiled.block.max_tokens
 
@@ -82,7 +73,7 @@ class PartTokens:
         texts = _texts(part, self._escape)
         return self._item is not None and any(one.part is not None for one in texts)
 
-    def add(self, values: Values, part: Part, text: bytes, *, whole: bool) -> None:
+    def add(self, binder: Binder, part: Part, text: bytes, *, whole: bool) -> None:
         """Add a row for each token in a part that lies in `text`.
 
         Where it is not `whole`, it is one that is not searched but for its filename. Raises
@@ -90,27 +81,20 @@ class PartTokens:
         """
         if self._item is None or not token_places.any_in(text[: part.end if whole else part.start]):
             return
-        context = self._binder.embedded_context(self._item)
+        context = binder.embedded_context(self._item)
         for one in _texts(part, self._escape):
-            self._left -= _add_of(values, self._compiled, one, text, context, self._left)
+            self._left -= _add_of(binder, one, text, context, self._left)
 
 
-def _add_of(  # noqa: PLR0913, PLR0917 - the text and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    text: _Text,
-    body: bytes,
-    context: Context | None,
-    limit: int,
-) -> int:
+def _add_of(binder: Binder, text: _Text, body: bytes, context: Context | None, limit: int) -> int:
     """Add a row for each token of a text; return how many there are."""
-    how = Open(compiled.block, "text", spells=(text.spell,), lenient=True)
+    how = Open(binder.compiled.block, "text", spells=(text.spell,), lenient=True)
     found = embedded_tokens.find_in_text(body[text.start : text.end], limit, text.manner)
     for one in found:
         start, end = embedded_tokens.span_of(one)
-        row = values.add(how, context, text.start + start, text.start + end, one)
+        row = binder.values.add(how, context, text.start + start, text.start + end, one)
         if text.part is not None:
-            values.parts[row] = InPart(text.part, within=True)
+            binder.values.parts[row] = InPart(text.part, within=True)
     return len(found)
 
 
@@ -132,15 +116,8 @@ def _as_it_is(text: bytes) -> bytes:
 BODY_TOKEN_MAX: Final = 64 * 1024
 
 
-def add_whole(  # noqa: PLR0913 - the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    head: Head,
-    body: bytes,
-    *,
-    measured: bool,
-    rendered: tuple[Span, ...] = (),
+def add_whole(
+    binder: Binder, head: Head, body: bytes, *, measured: bool, rendered: tuple[Span, ...] = ()
 ) -> None:
     """Add what the block does to a body as a whole; raise MessageError where it cannot.
 
@@ -148,31 +125,23 @@ def add_whole(  # noqa: PLR0913 - the message and what is known of it
     may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
     are HTML.
     """
+    compiled = binder.compiled
     for item, encrypt in ((compiled.whole_encrypt, True), (compiled.whole_decrypt, False)):
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
-            _add_embedded(values, compiled, binder, item, head, body, rendered)
+            _add_embedded(binder, item, head, body, rendered)
         elif body:
             if encrypt:
-                _seal_whole(values, compiled, binder, item, head, body, measured=measured)
+                _seal_whole(binder, item, head, body, measured=measured)
             else:
-                _open_whole(values, compiled, binder, item, head, body)
+                _open_whole(binder, item, head, body)
         elif not item.optional and (encrypt or compiled.direction == "request"):
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
-def _seal_whole(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    head: Head,
-    body: bytes,
-    *,
-    measured: bool,
-) -> None:
-    fits = len(body) <= BODY_TOKEN_MAX
+def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool) -> None:
+    fits, size = len(body) <= BODY_TOKEN_MAX, len(body)
     framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
     if not fits and not framed:
         raise BodyTooLarge(
@@ -182,33 +151,17 @@ def _seal_whole(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     media = media_type(head.facts)
     if item.selector is Whole.TEXT:
         _require_text(body, media)
-        _add_sealed(values, compiled, item, binder.whole_context(item), body, None)
+        binder.seal(item, binder.whole_context(item), 0, size, body)
         return
     cty = sealable_type(media)
     if framed and not (fits and measured):
         context = binder.whole_context(item, kind=KIND_STREAM)
         already = _already(binder, item, media, body)
-        values.framing.append(SealFrame(item, context, cty or "", already))
+        binder.values.framing.append(SealFrame(item, context, cty or "", already))
         return
     context = binder.whole_context(item, kind=KIND_BODY)
     is_jose = media is not None and media.essence == JOSE
-    _add_sealed(values, compiled, item, context, body, cty, looked=is_jose)
-
-
-def _add_sealed(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    compiled: CompiledBlock,
-    item: Item,
-    context: Context,
-    body: bytes,
-    cty: str | None,
-    *,
-    looked: bool = True,
-) -> None:
-    row = values.add(Seal(item, compiled.block), context, 0, len(body), body, cty)
-    sealed = token_or_none(body) if looked else None
-    if sealed is not None:
-        values.alike[row] = sealed
+    binder.seal(item, context, 0, size, body, cty, looks=is_jose)
 
 
 def sealable_type(media: MediaType | None) -> str | None:
@@ -232,36 +185,25 @@ def _already(binder: Binder, item: Item, media: MediaType | None, body: bytes) -
     return None
 
 
-def _open_whole(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    head: Head,
-    body: bytes,
-) -> None:
-    is_text = item.selector is Whole.TEXT
+def _open_whole(binder: Binder, item: Item, head: Head, body: bytes) -> None:
+    compiled, is_text = binder.compiled, item.selector is Whole.TEXT
     if not is_text and (_is_frame(media_type(head.facts)) or body.startswith(sealed_stream.MAGIC)):
-        values.framing.append(_open_frame(compiled, binder, item, body))
+        binder.values.framing.append(_open_frame(binder, item, body))
         return
-    kind = None if is_text else KIND_BODY
-    how = Open(compiled.block, "body")
+    kind: str | None = KIND_BODY
+    how, found = Open(compiled.block, "body"), lookup(body)
     if is_text:
-        how = Open(compiled.block, "text", compiled.whole_place)
-    found = lookup(body)
-    if not is_text and body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
-        kind, how, found = None, Open(compiled.block, "bytes"), decoded_bytes(body)
-    token, context = bind_token(compiled, found, lambda: binder.whole_context(item, kind=kind))
-    values.add(how, context, 0, len(body), token)
+        how, kind = Open(compiled.block, "text", compiled.whole_place), None
+    elif body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
+        how, kind, found = Open(compiled.block, "bytes"), None, decoded_bytes(body)
+    binder.open(how, 0, len(body), found, lambda: binder.whole_context(item, kind=kind))
 
 
-def _open_frame(compiled: CompiledBlock, binder: Binder, item: Item, body: bytes) -> OpenFrame:
+def _open_frame(binder: Binder, item: Item, body: bytes) -> OpenFrame:
     found = _frame_head(body)
     if isinstance(found, OpenFailed):
         return OpenFrame(found, Context())
-    token, context = bind_token(
-        compiled, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
-    )
+    token, context = binder.bound(found.token, lambda: binder.whole_context(item, kind=KIND_STREAM))
     return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
 
 
@@ -286,19 +228,14 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-def _add_embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    values: Values,
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    head: Head,
-    body: bytes,
-    rendered: tuple[Span, ...],
+def _add_embedded(
+    binder: Binder, item: Item, head: Head, body: bytes, rendered: tuple[Span, ...]
 ) -> None:
+    compiled, values = binder.compiled, binder.values
     limit, media = compiled.block.max_tokens, media_type(head.facts)
     read_as = compiled.body_format(media)
     if read_as.in_parts:
-        add_tokens(values, compiled, binder, item, head.facts, body)
+        _add_tokens(binder, item, head.facts, body)
         return
     if not isinstance(head, SocketHead):
         manner = read_as.manner(compiled.escape, media)

@@ -74,7 +74,7 @@ class FormFlow(PlannedFlow):
         self._form = form
         self._plan = plan
         self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
-        self._tokens = PartTokens(form.compiled, form.binder)
+        self._tokens = PartTokens(form.compiled)
         self._lacking = _required(form.compiled)
         self._unsealed = form.compiled.traits.optional and not form.seals_in_head
         self._came = 0
@@ -141,13 +141,14 @@ class FormFlow(PlannedFlow):
         if any(findings.found[one.index] for one in form.compiled.encrypt):
             self._unsealed = False
         values = Values()
-        add_parts(values, form.compiled, form.binder, findings, text)
+        binder = form.binder.into(values)
+        add_parts(binder, findings, text)
         self._content, self._sent = Content(), b""
         if not came.whole:
             for one in values.what:
                 if isinstance(one, PartStream):
                     one.rest, one.length = self._content, _told_length(came)
-        self._tokens.add(values, part, text, whole=came.whole)
+        self._tokens.add(binder, part, text, whole=came.whole)
         return self._plan(text, values) if len(values) else text
 
     def _more(self, more: More) -> bytes:
@@ -214,10 +215,10 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     if isinstance(head, RequestHead):
         refuse_in_head(exchange, compiled, head)
     boundary = read_boundary(head.facts.get(b"content-type", ()))
-    binder = Binder(compiled, exchange, b"", None)
-    watched = isinstance(head, RequestHead) and exchange.decision.overridable
     values = Values()
-    add_head(values, compiled, binder, head)
+    binder = Binder(compiled, exchange, values)
+    watched = isinstance(head, RequestHead) and exchange.decision.overridable
+    add_head(binder, head)
     form = PassingForm(exchange, compiled, binder, boundary, limit, watched, digests, values.seals)
     return form, values
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Ty
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
-from ..crypto.token import KeyId, Token, decode_header, decoded_token
+from ..crypto.token import PREFIXES, KeyId, Token, decode_header, decoded_token, token_or_none
 from ..errors import MessageError, OpenFailed
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT, TextPlace
@@ -84,6 +84,10 @@ class InPart(NamedTuple):
     part: Part
     media: str | None = None
     within: bool = False
+
+
+UNBOUND: Final = Context()
+"""What is no token is bound to."""
 
 
 class Whole(NamedTuple):
@@ -167,6 +171,11 @@ class Values:
         self.ctys.append(cty)
         self.what.append(what)
         return row
+
+    def compare(self, row: int, text: bytes) -> None:
+        """Note the token that a value to be sealed looks to be, if it is one."""
+        if text.startswith(PREFIXES) and (token := token_or_none(text)) is not None:
+            self.alike[row] = token
 
     def extend(
         self, how: How, context: Context, spots: Sequence[int], what: Sequence[What]
