@@ -153,7 +153,7 @@ def carried_out(values: Values, keys: WarmKeys, now: float) -> CarriedOut | None
     if found is None:
         return None
     done = CarriedOut(values, found, now)
-    if done.failed is not None or done.keys.unopened or not done.counts.keys() <= _USUAL:
+    if done.failed is not None or done.unopened or not done.counts.keys() <= _USUAL:
         return None
     return done
 

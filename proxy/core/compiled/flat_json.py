@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
-from ..crypto.token import CTY_JSON, decode_header
+from ..crypto.token import CTY_JSON, PREFIXES, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
@@ -191,19 +191,41 @@ class FlatJson:
         """Add a row for each value; the text that they lie in begins at `offset` of the body."""
         which = iter(contexts)
         for index, _, between, quoted in self._seals:
-            context = next(which)
-            if places[index]:
-                spots, stride = places[index], self._strides[index]
-                _add_sealed(values, (between, quoted), context, body, spots, stride, offset)
+            context, spots, stride = next(which), places[index], self._strides[index]
+            if len(spots) == stride:
+                _add_one(values, (between, quoted), context, body, spots[0], spots[1], offset)
+            elif spots:
+                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride), offset)
         for index, _, how in self._opens:
             context, spots, stride = next(which), places[index], self._strides[index]
             if len(spots) == stride:
                 start, end = spots[0], spots[1]
                 found = _lookup(body, start, end)
-                bound = UNBOUND if isinstance(found, OpenFailed) else context
+                bound = UNBOUND if type(found) is OpenFailed else context
                 values.add(how, bound, offset + start, offset + end, found)
             elif spots:
                 _add_opened(values, how, context, body, _apart(spots, stride), offset)
+
+
+def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
+    values: Values,
+    how: tuple[Seal, Seal],
+    context: Context,
+    body: bytes,
+    start: int,
+    end: int,
+    offset: int,
+) -> None:
+    """Add a value that is to be sealed: a string, or other JSON."""
+    if body[start] != _QUOTE:
+        values.add(how[1], context, offset + start, offset + end, body[start:end], CTY_JSON)
+        return
+    text = body[start + 1 : end - 1]
+    if b"\\" in text:
+        text = unescaped(body[start:end])
+    row = values.add(how[0], context, offset + start + 1, offset + end - 1, text)
+    if text.startswith(PREFIXES):
+        values.compare(row, text)
 
 
 def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
@@ -211,21 +233,21 @@ def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
     how: tuple[Seal, Seal],
     context: Context,
     body: bytes,
-    spots: Sequence[int],
-    stride: int,
+    spots: list[int],
     offset: int,
 ) -> None:
-    between, quoted = how
-    for start, end in zip(spots[::stride], spots[1::stride], strict=True):
-        pause()
-        if body[start] != _QUOTE:
-            values.add(quoted, context, offset + start, offset + end, body[start:end], CTY_JSON)
+    """Add the values of a list, those strings together that no other value parts."""
+    for some in _portions(spots):
+        texts = [body[start + 1 : end - 1] for start, end in _pairs(some)]
+        usual = all(body[start] == _QUOTE for start in some[::2])
+        if not usual or any(b"\\" in one or one.startswith(PREFIXES) for one in texts):
+            for start, end in _pairs(some):
+                _add_one(values, how, context, body, start, end, offset)
             continue
-        text = body[start + 1 : end - 1]
-        if b"\\" in text:
-            text = unescaped(body[start:end])
-        row = values.add(between, context, offset + start + 1, offset + end - 1, text)
-        values.compare(row, text)
+        inner = [0] * len(some)
+        inner[::2] = [offset + 1 + start for start in some[::2]]
+        inner[1::2] = [offset - 1 + end for end in some[1::2]]
+        values.extend(how[0], context, inner, texts)
 
 
 def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
@@ -279,6 +301,12 @@ def _apart(flat: Sequence[int], stride: int) -> list[int]:
     for more in range(stride - 2, 0, -1):
         del spots[2 :: 2 + more]
     return spots
+
+
+def _pairs(spots: list[int]) -> Iterator[tuple[int, int]]:
+    """Return where each value begins and ends."""
+    ends = iter(spots)
+    return zip(ends, ends, strict=True)
 
 
 def _portions(spots: list[int]) -> Iterator[list[int]]:

@@ -35,7 +35,6 @@ class CarriedOut:
     """What the values of a message have come to.
 
     Attributes:
-        keys: The sessions that sealed and opened them.
         counts: How many had which outcome.
         proven: How many values each session has opened.
         failed: What is wrong first; then nothing may be forwarded.
@@ -47,6 +46,8 @@ class CarriedOut:
 
     __slots__ = (
         "_beside",
+        "_in_use",
+        "_keys",
         "_now",
         "_permissive",
         "_values",
@@ -54,7 +55,6 @@ class CarriedOut:
         "ends",
         "failed",
         "head",
-        "keys",
         "proven",
         "starts",
         "texts",
@@ -66,7 +66,8 @@ class CarriedOut:
         `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block.
         """
         self._permissive = permissive
-        self.keys: Final = KeysInUse(keys)
+        self._keys = keys
+        self._in_use: KeysInUse | None = None
         self.counts: Final[dict[Outcome, int]] = {}
         self.proven: Final[dict[Session, int]] = {}
         self.failed: MessageError | None = None
@@ -85,9 +86,16 @@ class CarriedOut:
             self._count(outcome)
 
     @property
+    def keys(self) -> KeysInUse:
+        """The sessions that open."""
+        if self._in_use is None:
+            self._in_use = KeysInUse(self._keys)
+        return self._in_use
+
+    @property
     def unopened(self) -> tuple[Unopened, ...]:
         """The tokens that did not open."""
-        return tuple(self.keys.unopened)
+        return () if self._in_use is None else tuple(self._in_use.unopened)
 
     def spliced(self, body: bytes) -> bytes:
         """Return the body with its values replaced, once; raise InvalidBody where two overlap."""
@@ -116,12 +124,12 @@ class CarriedOut:
             if end < count and hows[end] is how and contexts[end] is context:
                 end = values.alike_until(at, MOST_TOGETHER, MOST_BYTES)
             if type(found) is bytes:
-                self._seal(cast("Seal", how), cast("Context", context), at, end)
+                self._seal(how, context, at, end)  # type: ignore[arg-type]  # what is a text is sealed
             elif isinstance(found, PartStream):
                 for row in range(at, end):
-                    self._stream(how, row, cast("Context", context))
+                    self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
             else:
-                self._open(cast("Open", how), context, at, end)
+                self._open(how, context, at, end)  # type: ignore[arg-type]  # what is no text is opened
             at = end
         if values.refusal is not None:
             raise values.refusal[0]
@@ -130,18 +138,15 @@ class CarriedOut:
 
     def _seal(self, how: Seal, context: Context, at: int, end: int) -> None:
         values, item = self._values, how.item
-        session = self.keys.keys.sealing[context.scope]
+        session, cty = self._keys.sealing[context.scope], values.ctys[at]
         exp = item.expires and expiry(self._now, item.expires)
-        cty = values.ctys[at]
-        alike = values.alike if how.block.already_sealed != "seal" else None
-        if alike or item.form != "jwe" or item.max_chars is not None or item.min_chars is not None:
-            for row in range(at, end):
-                if alike and row in alike and self._is_sealed(how, context, row):
-                    continue
-                text = cast("bytes", values.what[row])
-                self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
+        if item.form != "jwe" or item.max_chars is not None or item.min_chars is not None:
+            self._seal_apart(how, context, at, end, exp)
             return
-        some = cast("list[bytes]", values.what[at:end])
+        if values.alike and how.block.already_sealed != "seal":
+            self._seal_apart(how, context, at, end, exp)
+            return
+        some: list[bytes] = values.what[at:end]  # type: ignore[assignment]  # rows to be sealed
         if end - at == 1:
             texts = [session.seal(some[0], context, cty=cty, exp=exp)]
         else:
@@ -153,7 +158,18 @@ class CarriedOut:
         self.starts += values.starts[at:end]
         self.ends += values.ends[at:end]
         self.texts += [b'"%b"' % one for one in texts] if how.quoted else texts
-        self._count("sealed", end - at)
+        self.counts["sealed"] = self.counts.get("sealed", 0) + end - at
+
+    def _seal_apart(self, how: Seal, context: Context, at: int, end: int, exp: int | None) -> None:
+        """Seal values one by one: each may be sealed already, or must not be sealed."""
+        values, item, block = self._values, how.item, how.block
+        session = self._keys.sealing[context.scope]
+        for row in range(at, end):
+            if row in values.alike and block.already_sealed != "seal":
+                if self._is_sealed(how, context, row):
+                    continue
+            text, cty = cast("bytes", values.what[row]), values.ctys[row]
+            self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
 
     def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
         """Return whether a value that looks sealed is; raise ForbiddenValue where none may be."""
@@ -178,9 +194,9 @@ class CarriedOut:
             found, behind = what[at], at + 1
             if is_parts(found) and context is not None:
                 head = found[0]
-                while behind < end and is_parts(one := what[behind]) and one[0] == head:
+                while behind < end and type(one := what[behind]) is tuple and one[0] == head:
                     behind += 1
-                self._open_each(how, context, at, cast("list[Parts]", what[at:behind]))
+                self._open_each(how, context, at, what[at:behind])  # type: ignore[arg-type]  # as looked at
             elif isinstance(found, FoundToken):
                 self._open_in_text(how, context, at, found)
             elif isinstance(found, OpenFailed):
@@ -194,22 +210,24 @@ class CarriedOut:
     def _open_each(self, how: Open, context: Context, at: int, tokens: list[Parts]) -> None:
         """Open tokens with one head."""
         header = decode_header(tokens[0][0])
-        session, texts = self.keys.open_each(tokens, header.key_id, context, self._now)
-        values, opened, cty = self._values, 0, header.cty
+        values, cty = self._values, header.cty
+        session, texts, reason = self.keys.open_each(tokens, header.key_id, context, self._now)
         as_it_is = cty is None and how.shape == "json" and how.place is EXACT and not how.spells
+        if as_it_is and session is not None and None not in texts:
+            literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
+            if None not in literals:  # as nearly always
+                end = at + len(tokens)
+                self.starts += values.starts[at:end]
+                self.ends += values.ends[at:end]
+                self.texts += literals  # type: ignore[arg-type]  # as was just looked at
+                self.counts["opened"] = self.counts.get("opened", 0) + end - at
+                self.proven[session] = self.proven.get(session, 0) + end - at
+                return
         for row, text in enumerate(texts, at):
-            if type(text) is not bytes:
-                self._fail(how, row, cast("OpenFailed", text))
-            elif as_it_is and (literal := quote(text)) is not None:  # as nearly always
-                self.starts.append(values.starts[row])
-                self.ends.append(values.ends[row])
-                self.texts.append(literal)
-                opened += 1
+            if text is None:
+                self._fail(how, row, self.keys.noted(reason, header.key_id))
             else:
                 self._write(how, row, text, cty, session)
-        if opened and session is not None:
-            self.counts["opened"] = self.counts.get("opened", 0) + opened
-            self.proven[session] = self.proven.get(session, 0) + opened
 
     def _open_one(self, how: Open, context: Context, row: int, token: Token) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
@@ -47,17 +47,17 @@ class KeysInUse:
 
     def open_each(
         self, tokens: list[Parts], key_id: KeyId, context: Context, now: float
-    ) -> tuple[Session | None, list[bytes | OpenFailed]]:
-        """Do as `open` for each of some tokens in JWE form, whose one head names this key."""
+    ) -> tuple[Session | None, Sequence[bytes | None], str]:
+        """Do as `open` for each of some tokens in JWE form, whose one head names this key.
+
+        None stands for one that does not open; the last is why.
+        """
         if key_id is not self._key_id or context.scope is not self._scope:
             self._look_up(context.scope, key_id)
         session = self._session
         if session is None:
-            return None, [self.noted("unknown-key", key_id) for _ in tokens]
-        texts, reason = session.open_each(tokens, context, now, self._refusal)
-        if None not in texts:
-            return session, cast("list[bytes | OpenFailed]", texts)
-        return session, [self.noted(reason, key_id) if one is None else one for one in texts]
+            return None, [None] * len(tokens), "unknown-key"
+        return session, *session.open_each(tokens, context, now, self._refusal)
 
     def noted(self, reason: str, key_id: KeyId) -> OpenFailed:
         """Return the error for a token that does not open, and remember it."""

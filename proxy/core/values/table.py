@@ -240,32 +240,24 @@ class Values:
         """Return the sessions that the values need."""
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
-        head: bytes = b""
-        key_id: KeyId | None = None
-        opened: Scope | None = None
+        head: object = None
+        bound: Context | None = None
         rows = zip(self.hows, self.contexts, self.what, strict=True)
         for how, context, what in rows if len(self.hows) < _SOME else paused(rows):
+            if type(what) is tuple and what[0] is head and context is bound:
+                continue  # as nearly always in a list
             if context is None:
                 continue
             scope = context.scope
-            if _seals(how, what):
+            if type(what) is bytes or type(how) is Seal:  # or a content that becomes a stream
                 seals[scope] = seals.get(scope, 0) + 1
-            if type(what) is bytes:
-                continue
             if is_parts(what):
-                if what[0] is head and scope is opened:
-                    continue  # as nearly always in a list
-                head = what[0]
-                found = decode_header(head).key_id
-            else:
-                token = token_in(what)
-                if token is None:
-                    continue
-                found = token.key_id
-            if found is not key_id or scope is not opened:
-                key_id, opened = found, scope
-                opens.add((scope, found))
-        self._add_beside(seals, opens)
+                head, bound = what[0], context
+                opens.add((scope, decode_header(what[0]).key_id))
+            elif type(what) is not bytes and (token := token_in(what)) is not None:
+                opens.add((scope, token.key_id))
+        if self.alike or self.framing:
+            self._add_beside(seals, opens)
         return Needs(seals, frozenset(opens))
 
     def _add_beside(self, seals: dict[Scope, int], opens: set[tuple[Scope, KeyId]]) -> None:
