@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import FlatJson, Kept
+from ..compiled.flat_json import Bound, FlatJson, Kept, Places
 from ..compiled.message_match import JOSE, SEALED_TYPES
-from ..crypto.context import KIND_BODY, Context
+from ..crypto.context import KIND_BODY
 from ..crypto.sealed_stream import MEDIA_TYPE
-from ..crypto.session_cipher import Session
 from ..errors import MessageError, OpenFailed, SealyardError
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
@@ -39,12 +38,13 @@ from ..planning.flat_values import given_names
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from ..rules.model import NAMED_PARTS
 from ..values.carry_out import CarriedOut
-from ..values.key_needs import Keys, Needs
 from ..values.outcomes import Outcome
 from ..values.table import Open, Seal, Values, lookup
+from . import usual
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
 from .passing import pass_request, pass_response
+from .usual import WarmKeys
 
 MOST_VALUES: Final = 532 if FORM == "native" else 199
 """So many values are sealed or opened at once: a millisecond or two, as long as a slice."""
@@ -53,19 +53,10 @@ MOST_RECORDS: Final = 256 if FORM == "native" else 64
 _FRAMES: Final = 16
 """So many frames are known: whoever seals a body chooses its type."""
 _BLANK: Final = b" \t\r\n"
+_ONE_SEALED: Final[Mapping[Outcome, int]] = {"sealed": 1}
+_ONE_OPENED: Final[Mapping[Outcome, int]] = {"opened": 1}
 _SEALED: Final = "sealed"
 _OPENED: Final = "opened"
-_USUAL: Final = frozenset({_SEALED, _OPENED})
-
-
-class WarmKeys(Protocol):
-    """Where the sessions of messages come from, if they are at hand."""
-
-    def resolve_warm(self, needs: Needs) -> Keys | None:
-        """Return the sessions if they are cached, and count them as used."""
-
-    def remember(self, sessions: Mapping[Session, int]) -> None:
-        """Keep sessions under which so many tags have verified."""
 
 
 class Prepared(ABC):
@@ -103,19 +94,35 @@ class Prepared(ABC):
         values = Values()
         try:
             leaves = self.fill(values, body, kept)
-            if leaves is None or (len(values) > MOST_VALUES and not any_number):
+            if leaves is None:
                 return None
-            if not len(values):
-                return mint_changed(self.frame({}, None), body, {}, leaves)
-            done = carried_out(values, keys, now)
-            if done is None:
-                return None
-            frame = self.frame(done.counts, self.media_type(values))
-            changed = done.spliced(body)
+            return self._carried_out(values, body, leaves, keys, now, any_number=any_number)
         except SealyardError:
             return None
+
+    def _carried_out(  # noqa: PLR0913 - the values, the message and the keys
+        self,
+        values: Values,
+        body: bytes,
+        leaves: Kept,
+        keys: WarmKeys,
+        now: float,
+        *,
+        any_number: bool,
+    ) -> Changed | None:
+        """Return the message with these values changed, or None; raise SealyardError."""
+        count = len(values.hows)
+        if count > MOST_VALUES and not any_number:
+            return None
+        if not count:
+            return mint_changed(self.frame({}, None), body, {}, leaves)
+        done = carried_out(values, keys, now)
+        if done is None:
+            return None
+        changed = done.spliced(body)
         if done.proven:
             keys.remember(done.proven)
+        frame = self.frame(done.counts, self.media_type(values))
         return mint_changed(frame, changed, done.counts, leaves)
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
@@ -153,15 +160,14 @@ def carried_out(values: Values, keys: WarmKeys, now: float) -> CarriedOut | None
     if found is None:
         return None
     done = CarriedOut(values, found, now)
-    if done.failed is not None or done.unopened or not done.counts.keys() <= _USUAL:
-        return None
-    return done
+    usually = done.counts.keys() <= {_SEALED, _OPENED}
+    return done if usually and done.failed is None and not done.unopened else None
 
 
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_compiled", "_exchange", "_flat", "_given")
+    __slots__ = ("_exchange", "_flat", "_given", "_once", "_sources", "_usual")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -176,39 +182,75 @@ class PreparedJson(Prepared):
         if given is None:
             raise KeyError
         self._given: Final = given
+        block = compiled.block
+        one_way = bool(block.encrypt) != bool(block.decrypt)
+        self._usual = one_way and usual.is_usual(block.encrypt)
         sources = compiled.sources_elsewhere
         compares = sources is not None and sources.reads_members and isinstance(head, RequestHead)
-        self._compiled = compiled if compares else None
+        self._sources = sources
         self._exchange = exchange if compares else None
+        self._once: Frame | None = None
+
+    def change(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        """Return the message changed, as `Prepared` has it."""
+        flat = self._flat
+        try:
+            found = flat.finder.find(body)
+            if found is None or found[0] & flat.required:
+                return None
+            places = found[1]
+            named = flat.bind(body, places, self._given, kept)
+            if named is None:
+                return None
+            if self._exchange is not None:
+                self._compare(self._exchange, body)
+            bound, leaves = named
+            if self._usual:
+                new = usual.change(body, places, bound, flat, keys, now)
+                if new is not None:
+                    frame = self._once or self._usual_frame()
+                    return mint_changed(frame, new, flat.counts, leaves)
+            values = Values()
+            if not self._fill(values, body, places, bound, 0):
+                return None
+            return self._carried_out(values, body, leaves, keys, now, any_number=any_number)
+        except SealyardError:
+            return None
+
+    def _usual_frame(self) -> Frame:
+        """Return the frame of messages whose values are usual ones."""
+        self._once = frame = self.frame(self._flat.counts, None)
+        return frame
 
     def fill(self, values: Values, body: bytes, kept: Kept, offset: int = 0) -> Kept | None:
         """Add the values of a body, as `Prepared` has it; raise MessageError for another name."""
-        flat = self._flat
-        places = flat.find(body)
-        if places is None:
+        places = self._flat.find(body)
+        bound = None if places is None else self._flat.bind(body, places, self._given, kept)
+        if places is None or bound is None:
             return None
-        bound = flat.bind(body, places, self._given, kept)
-        if bound is None:
-            return None
-        if self._exchange is not None and self._compiled is not None:
-            self._compare(self._exchange, self._compiled, body)
-        first = len(values)
-        flat.fill(values, body, places, bound[0], offset)
-        if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
-            return None  # a message in which nothing is sealed is counted otherwise
-        return bound[1]
+        if self._exchange is not None:
+            self._compare(self._exchange, body)
+        return bound[1] if self._fill(values, body, places, bound[0], offset) else None
 
-    def _compare(self, exchange: Exchange, compiled: CompiledBlock, body: bytes) -> None:
+    def _fill(self, values: Values, body: bytes, places: Places, bound: Bound, offset: int) -> bool:
+        """Add the values that were found; return False where a plan counts otherwise."""
+        first = len(values.hows)
+        self._flat.fill(values, body, places, bound, offset)
+        # A message in which nothing is sealed is counted as such.
+        return not self._flat.at_will or any(type(how) is Seal for how in values.hows[first:])
+
+    def _compare(self, exchange: Exchange, body: bytes) -> None:
         """Refuse a parameter of the query that is another one in the body."""
-        sources = compiled.sources_elsewhere
-        if sources is not None and isinstance(self._head, RequestHead):
-            sources.compare_body(exchange, self._head, JSON, body)
+        if self._sources is not None and isinstance(self._head, RequestHead):
+            self._sources.compare_body(exchange, self._head, JSON, body)
 
 
 class PreparedWhole(Prepared):
     """Bodies that become a token, or that a token becomes."""
 
-    __slots__ = ("_context", "_cty", "_how")
+    __slots__ = ("_bound", "_context", "_cty", "_how")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
@@ -222,9 +264,30 @@ class PreparedWhole(Prepared):
         seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
         binder = Binder(compiled, exchange, Values())
-        self._context: Final[Context] = binder.whole_context(item, kind=KIND_BODY)
+        self._context: Final = binder.whole_context(item, kind=KIND_BODY)
+        self._bound: Final = Bound((self._context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
         self._how: Final = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
+
+    def change(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        """Return the message changed, as `Prepared` has it."""
+        try:
+            if isinstance(self._how, Open):
+                opened = usual.open_body(body, self._bound, keys, now)
+                if opened is not None:
+                    frame = self.frame(_ONE_OPENED, opened[1] or "")
+                    return mint_changed(frame, opened[0], _ONE_OPENED, ())
+            elif 0 < len(body) <= BODY_TOKEN_MAX and usual.is_usual((self._how.item,)):
+                found = keys.resolve_warm(self._bound.sealing)
+                if found is not None:
+                    session = found.sealing[self._context.scope]
+                    token = session.seal(body, self._context, cty=self._cty)
+                    return mint_changed(self.frame(_ONE_SEALED, JOSE), token, _ONE_SEALED, ())
+        except SealyardError:
+            return None
+        return super().change(body, keys, now, kept, any_number=any_number)
 
     def fill(self, values: Values, body: bytes, kept: Kept, offset: int = 0) -> Kept | None:
         """Add the body; no name is read from it, or kept."""

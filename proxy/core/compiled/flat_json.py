@@ -20,6 +20,8 @@ from ..formats.json import unescape, unescaped
 from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
+from ..values.key_needs import Needs
+from ..values.outcomes import Outcome
 from ..values.table import UNBOUND, Lookup, Open, Seal, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -31,6 +33,7 @@ NAMES_MAX: Final = 64 * 1024
 """So many characters may the names in the contexts of one message have, here. The walk allows some
 more."""
 _QUOTE: Final = ord('"')
+_STRINGS: Final = {_QUOTE}
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _NOWHERE: Final = -1
 PORTION: Final = 256
@@ -41,7 +44,6 @@ Places = Sequence[Sequence[int]]
 """The values at each path, flat: where one begins and ends, then its element of each list."""
 Kept = tuple[Name | None, ...]
 """The names of a request's body that its response needs."""
-Contexts = tuple[Context, ...]
 
 
 class _Named(NamedTuple):
@@ -62,11 +64,33 @@ class Given(NamedTuple):
     kept: tuple[tuple[int, int], ...]
 
 
+class Bound:
+    """The contexts that some names make, in the order of the items, and the keys for them.
+
+    `sealing` are the keys that seal one value of each item, `opening` those that opened some of
+    late, by the ids in their tokens.
+    """
+
+    __slots__ = ("contexts", "opening", "sealing")
+
+    def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
+        """Take the contexts, the first of which are for sealing."""
+        self.contexts: Final = contexts
+        counts: dict[Scope, int] = {}
+        for one in contexts[:seals]:
+            counts[one.scope] = counts.get(one.scope, 0) + 1
+        self.sealing: Final = Needs(counts)
+        self.opening: Final[dict[object, Needs]] = {}
+
+
 class FlatJson:
     """The items of one block whose values lie at plain paths.
 
     `finder` finds the values. `at_will`: all that is sealed is optional. `sources` are those of the
     names that are not constant, each with its index in the message, None where it lies elsewhere.
+    `sealing` and `opening` are the paths of the items, each with an index, and how many numbers
+    there are for a value; `counts` those of a message with one of each. `required` is the mask of
+    what must not be missing.
     """
 
     __slots__ = (
@@ -75,11 +99,14 @@ class FlatJson:
         "_here",
         "_opens",
         "_parts",
-        "_required",
         "_seals",
         "_strides",
         "at_will",
+        "counts",
         "finder",
+        "opening",
+        "required",
+        "sealing",
         "sources",
     )
 
@@ -114,10 +141,15 @@ class FlatJson:
             for one in encrypt
         )
         self._opens = tuple((one.index, one.item, Open(block, "json")) for one in decrypt)
+        self.sealing = tuple((one.index, self._strides[one.index]) for one in encrypt)
+        self.opening = tuple((one.index, self._strides[one.index]) for one in decrypt)
+        self.counts: Mapping[Outcome, int] = (
+            {"sealed": len(encrypt)} if encrypt else {"opened": len(decrypt)}
+        )
         required = (
             one for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
-        self._required = sum({1 << one.index for one in required})
+        self.required = sum({1 << one.index for one in required})
         self.at_will = at_will
         bound = {part for one in (*encrypt, *decrypt) for part in one.item.bind}
         named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
@@ -126,7 +158,7 @@ class FlatJson:
         self._parts = tuple(at for at, _ in named)
         self.sources = tuple((one, _index(one, here)) for _, one in named)
         self._here = self._read_here([here[one] for one in keeps])
-        self._bound: dict[tuple[str, ...], Contexts] = {}
+        self._bound: dict[tuple[str, ...], Bound] = {}
 
     def _read_here(self, keeps: Sequence[int]) -> tuple[_Named, ...]:
         """Return what is read from the message at hand: first what is kept, in its order."""
@@ -141,11 +173,11 @@ class FlatJson:
     def find(self, body: bytes) -> Places | None:
         """Return where the values lie; None where one is missing, or it is not certain."""
         found = self.finder.find(body)
-        return None if found is None or found[0] & self._required else found[1]
+        return None if found is None or found[0] & self.required else found[1]
 
     def bind(
         self, body: bytes, places: Places, given: Given, kept: Kept
-    ) -> tuple[Contexts, Kept] | None:
+    ) -> tuple[Bound, Kept] | None:
         """Return the contexts of the items, and the names to be kept; None where one is unfit.
 
         `kept` are the names of the request's body.
@@ -168,28 +200,28 @@ class FlatJson:
             if keeps:
                 leaves.append(text)
         known = tuple(names)
-        contexts = self._bound.get(known) or self._bind(known)
-        return None if contexts is None else (contexts, tuple(leaves))
+        bound = self._bound.get(known) or self._bind(known)
+        return None if bound is None else (bound, tuple(leaves))
 
-    def _bind(self, names: tuple[str, ...]) -> Contexts | None:
+    def _bind(self, names: tuple[str, ...]) -> Bound | None:
         parts = self._constants | dict(zip(self._parts, names, strict=True))
         items = [item for _, item, *_ in self._seals] + [item for _, item, _ in self._opens]
         size = sum(map(len, parts.values()))
         if size * len(items) > NAMES_MAX:
             return None
         scopes: dict[tuple[str | None, str | None], Scope] = {}
-        contexts = tuple(_context(item, parts, scopes) for item in items)
-        if size <= _KEPT_CHARS and contexts:
+        bound = Bound(tuple(_context(item, parts, scopes) for item in items), len(self._seals))
+        if size <= _KEPT_CHARS:
             if len(self._bound) >= _REMEMBERED:
                 self._bound.clear()
-            self._bound[names] = contexts
-        return contexts
+            self._bound[names] = bound
+        return bound
 
     def fill(
-        self, values: Values, body: bytes, places: Places, contexts: Contexts, offset: int = 0
+        self, values: Values, body: bytes, places: Places, bound: Bound, offset: int = 0
     ) -> None:
         """Add a row for each value; the text that they lie in begins at `offset` of the body."""
-        which = iter(contexts)
+        which = iter(bound.contexts)
         for index, _, between, quoted in self._seals:
             context, spots, stride = next(which), places[index], self._strides[index]
             if len(spots) == stride:
@@ -201,8 +233,8 @@ class FlatJson:
             if len(spots) == stride:
                 start, end = spots[0], spots[1]
                 found = _lookup(body, start, end)
-                bound = UNBOUND if type(found) is OpenFailed else context
-                values.add(how, bound, offset + start, offset + end, found)
+                context = UNBOUND if type(found) is OpenFailed else context
+                values.add(how, context, offset + start, offset + end, found)
             elif spots:
                 _add_opened(values, how, context, body, _apart(spots, stride), offset)
 
@@ -237,10 +269,13 @@ def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
     offset: int,
 ) -> None:
     """Add the values of a list, those strings together that no other value parts."""
+    escapes, looks = b"\\" in body, any(one in body for one in PREFIXES)
     for some in _portions(spots):
+        usual = {body[start] for start in some[::2]} == _STRINGS
         texts = [body[start + 1 : end - 1] for start, end in _pairs(some)]
-        usual = all(body[start] == _QUOTE for start in some[::2])
-        if not usual or any(b"\\" in one or one.startswith(PREFIXES) for one in texts):
+        if escapes or looks:
+            usual = usual and not any(b"\\" in one or one.startswith(PREFIXES) for one in texts)
+        if not usual:
             for start, end in _pairs(some):
                 _add_one(values, how, context, body, start, end, offset)
             continue
@@ -277,6 +312,9 @@ def _lookup(body: bytes, start: int, end: int) -> Lookup:
 
 def _refuse_foreign_heads(found: list[Lookup | None]) -> None:
     """Leave those out whose head is not encoded like ours; most of a list have one head."""
+    heads = {one[0] for one in found if one is not None}  # type: ignore[index]  # taken apart
+    if all(map(_is_ours, heads)):
+        return
     head, known = b"", True
     for at, one in enumerate(found):
         if one is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final, cast
 
 from ..crypto.aead import Parts
@@ -29,6 +30,8 @@ MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a
 millisecond or so."""
 MOST_BYTES: Final = 256 * 1024
+_TOKENS: Final = {tuple}
+_HEAD: Final = itemgetter(0)
 
 
 class CarriedOut:
@@ -82,8 +85,9 @@ class CarriedOut:
             self._carry_out(values)
         except MessageError as error:
             self.failed = self.failed or error  # what is wrong first is told
-        for outcome, _, _ in values.noted:
-            self._count(outcome)
+        if values.noted:
+            for outcome, _, _ in values.noted:
+                self._count(outcome)
 
     @property
     def keys(self) -> KeysInUse:
@@ -165,9 +169,9 @@ class CarriedOut:
         values, item, block = self._values, how.item, how.block
         session = self._keys.sealing[context.scope]
         for row in range(at, end):
-            if row in values.alike and block.already_sealed != "seal":
-                if self._is_sealed(how, context, row):
-                    continue
+            looks = row in values.alike and block.already_sealed != "seal"
+            if looks and self._is_sealed(how, context, row):
+                continue
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
             self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
 
@@ -190,6 +194,11 @@ class CarriedOut:
 
     def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
         what = self._values.what
+        some = what[at:end]
+        alike = context is not None and set(map(type, some)) == _TOKENS
+        if alike and len(set(map(_HEAD, some))) == 1:  # type: ignore[arg-type]  # as was just looked at
+            self._open_each(how, context, at, some)  # type: ignore[arg-type]  # as above
+            return
         while at < end:
             found, behind = what[at], at + 1
             if is_parts(found) and context is not None:

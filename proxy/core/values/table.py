@@ -236,26 +236,38 @@ class Values:
                     shielded = known[id(how)] = how._replace(spells=spells)
                 self.hows[row] = shielded
 
-    def needs(self) -> Needs:
+    def needs(self) -> Needs:  # noqa: C901 - one loop for all kinds of rows
         """Return the sessions that the values need."""
+        if len(self.hows) == 1 and type(self.what[0]) is bytes and not self.alike:
+            scope = self.contexts[0].scope  # type: ignore[union-attr]  # what is sealed is bound
+            return Needs({scope: 1})
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
         head: object = None
         bound: Context | None = None
+        sealed: Context | None = None
+        count = 0
         rows = zip(self.hows, self.contexts, self.what, strict=True)
         for how, context, what in rows if len(self.hows) < _SOME else paused(rows):
             if type(what) is tuple and what[0] is head and context is bound:
                 continue  # as nearly always in a list
+            if type(what) is bytes and context is sealed:
+                count += 1
+                continue
             if context is None:
                 continue
             scope = context.scope
             if type(what) is bytes or type(how) is Seal:  # or a content that becomes a stream
-                seals[scope] = seals.get(scope, 0) + 1
+                if sealed is not None:
+                    seals[sealed.scope] = seals.get(sealed.scope, 0) + count
+                sealed, count = context, 1
             if is_parts(what):
                 head, bound = what[0], context
                 opens.add((scope, decode_header(what[0]).key_id))
             elif type(what) is not bytes and (token := token_in(what)) is not None:
                 opens.add((scope, token.key_id))
+        if sealed is not None:
+            seals[sealed.scope] = seals.get(sealed.scope, 0) + count
         if self.alike or self.framing:
             self._add_beside(seals, opens)
         return Needs(seals, frozenset(opens))
@@ -281,6 +293,14 @@ class Values:
         hows, contexts, ctys, starts = self.hows, self.contexts, self.ctys, self.starts
         how, context, cty, first = hows[at], contexts[at], ctys[at], starts[at]
         end, last = at + 1, min(len(hows), at + most)
+        many = last - at
+        if (
+            starts[last - 1] - first <= size
+            and hows[at:last] == [how] * many
+            and contexts[at:last] == [context] * many
+            and ctys[at:last] == [cty] * many
+        ):
+            return last  # as in most lists
         while (
             end < last
             and hows[end] is how

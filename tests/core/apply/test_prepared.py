@@ -536,7 +536,7 @@ def test_a_way_pauses_between_a_few_values_and_ends_where_a_pause_raises() -> No
 
     pauses = paused(way, body)
 
-    assert pauses > 3 * 3000 / carry_out.MOST_TOGETHER
+    assert pauses > 2 * 3000 / carry_out.MOST_TOGETHER
     for stop in (1, pauses // 2, pauses):
         with pytest.raises(Stop):
             paused(way, body, stop=stop)
