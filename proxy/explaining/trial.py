@@ -36,7 +36,7 @@ from ..core.http.message import Direction, Headers, RequestHead, header_values
 from ..core.values.key_needs import Attempt, Keys, Needs
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
-from ..traffic.exchange.way_steps import KeySource
+from ..traffic.exchange.prepared_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
 from .noted_steps import ExplainedHandler, ExplainedSteps, Notes

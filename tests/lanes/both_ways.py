@@ -15,7 +15,8 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepared import PreparedJson, WarmKeys
+from proxy.core.apply.prepared import PreparedJson
+from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.values.key_needs import Keys, Needs
@@ -252,7 +253,7 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
 
 
 @contextlib.contextmanager
-def no_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every message be planned, whatever is known of its head."""
     with monkeypatch.context() as patched:
         patched.setattr(PreparedJson, "change", lambda *_, **__: None)
@@ -260,7 +261,7 @@ def no_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def taken_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
+def taken_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
     """Collect the messages that were changed without a plan."""
     taken: list[Changed] = []
     change = PreparedJson.change

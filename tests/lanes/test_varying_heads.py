@@ -15,7 +15,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Names
 from proxy.traffic.http1.fast_heads import VARYING, VARYING_IN_REQUESTS
 
-from .both_ways import Echo, a_way, nothing_is_fast, taken_ways
+from .both_ways import Echo, a_way, nothing_is_fast, taken_at_once
 from .test_repeated_heads import _conversations
 from .test_same_bytes import a_rulebook
 
@@ -59,7 +59,7 @@ async def test_what_varies_in_the_heads_of_answers_is_passed_on(
     async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
         _vary(known.echo, turns)
         _vary(anew.echo, turns)
-        with taken_ways(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             for messages in conversations:
                 remembered = await known.send_in_turn(messages, monkeypatch)
                 with nothing_is_fast(monkeypatch):
@@ -94,7 +94,7 @@ async def test_what_varies_in_the_heads_of_requests_is_passed_on(
 ) -> None:
     conversations = list(_conversations())[:30]
     async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
-        with taken_ways(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             for number, some in enumerate(conversations):
                 messages = [*_asked(some, number)]
                 remembered = await known.send_in_turn(messages, monkeypatch)

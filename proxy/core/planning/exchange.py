@@ -64,11 +64,11 @@ class Exchange(RequestNames):
 
     @property
     def kept(self) -> Kept:
-        """The names that were kept, in the order of `keeps`; a way of responses takes them."""
+        """The names that were kept, in the order of `keeps`."""
         return tuple(self.facts.get(one) for one in self.keeps)
 
     def keep(self, kept: Kept) -> None:
-        """Keep the names that a way has left."""
+        """Keep the names that a message has left."""
         self.facts.update(zip(self.keeps, kept, strict=True))
 
     def refuse_unclear(self) -> None:

@@ -22,8 +22,8 @@ from ..message_record import MessageRecord
 from ..slices import is_long
 from .admission import AdmittedExchange
 from .copies import Copies, TeeBody, TeeResponse
+from .prepared_steps import KeySource, KnowsParticipants
 from .steps import Steps
-from .way_steps import KeySource, KnowsParticipants
 
 MOST_BYTES: Final = 1024 * 1024
 """A longer body is not tried, and neither is a stream: a dry run takes memory and time."""

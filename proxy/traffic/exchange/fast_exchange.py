@@ -1,7 +1,7 @@
 """The fast path: an exchange without a task, driven by callbacks of its two connections.
 
-It takes requests and responses that are there whole and whose keys are cached. A message whose head
-comes again goes its way (`core/apply/ways`); for what that leaves, see `general_exchange`.
+It takes requests and responses that are there whole and whose keys are cached. What a head
+decides is prepared (`core/apply/prepared`); for what that leaves, see `general_exchange`.
 
 It may give up, and then the handler takes the request from its beginning. It never decides how a
 message is treated. A request that there is no room for it refuses by itself, since a task would
@@ -205,7 +205,7 @@ def answer(  # noqa: PLR0913 - what one response consists of
 ) -> int:
     """Respond to a fast request with a complete response; return how many bytes its body has.
 
-    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
+    `fast` and `body` are the upstream's. `lines` are those of the head, for clients at this place.
     Unless the client's connection is to `keep` open, the response says that it ends. `added` is a
     line of this response alone.
     """
@@ -245,7 +245,7 @@ def _head(
     *,
     keep: bool,
 ) -> bytes:
-    """Return the head of a response, and keep it if others of its way have the same."""
+    """Return the head of a response, and keep it if others like it have the same."""
     known = lines.get(message.frame) if keep else None
     head = None if known is None else known.filled(fast.varying)
     if head is None:

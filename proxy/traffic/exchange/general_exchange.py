@@ -1,6 +1,6 @@
 """What an exchange without a task does in the general way, and how it ends.
 
-What a way leaves is planned and applied in the same steps as the handler takes. Whatever takes
+What is not changed at once is planned and applied in the same steps as the handler takes. Whatever
 waits is left to the handler.
 """
 

@@ -44,10 +44,10 @@ from .conclusions import Conclusions, Copied
 from .dry_run import copies_of
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
+from .prepared_steps import KeySource
 from .steps import CLIENT_CLOSED, Steps
 from .streamed_steps import carried_out
 from .tunnel import Tunnel
-from .way_steps import KeySource
 from .websocket_dry_run import overhearing, tee_socket
 from .websocket_relay import Relay
 
@@ -269,7 +269,7 @@ class Handler(FastPath):
         elif self.upstream.health.sound:
             permit = await self.upstream.permits.take(admitted.claim)
         try:
-            lone = self.heads.lone_way(exchange, whole, None)
+            lone = self.heads.prepared_alone(exchange, whole, None)
             changed = await self.steps.go(lone, whole, record, (), long=long)
             if changed is not None:
                 exchange.keep(changed.kept)
@@ -326,7 +326,7 @@ class Handler(FastPath):
             case _:
                 whole = await response.read(limit)
         long = is_long(whole, coded=b"content-encoding" in head.facts)
-        lone = self.heads.lone_way(exchange, whole, (treatment, head))
+        lone = self.heads.prepared_alone(exchange, whole, (treatment, head))
         changed = await steps.go(lone, whole, record, exchange.kept, long=long, answer=True)
         if changed is not None:
             return changed, response

@@ -23,7 +23,7 @@ from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
-from ..slices import LONG_BYTES, SHORT_BYTES, may_go_a_way
+from ..slices import LONG_BYTES, SHORT_BYTES, may_go_at_once
 from .admission import AdmittedExchange
 from .request_ids import Take
 from .steps import Steps
@@ -246,7 +246,7 @@ class KnownHeads:
         # Whoever watches sees what was planned.
         if prepared is None or len(body) > limit or steps.tap.watched:
             return None
-        if len(body) > SHORT_BYTES and not may_go_a_way(body):
+        if len(body) > SHORT_BYTES and not may_go_at_once(body):
             return None
         if record.changes is not None:
             return self._timed(prepared, body, record, kept)
@@ -266,7 +266,7 @@ class KnownHeads:
             record.changed(began)
         return changed
 
-    def lone_way(
+    def prepared_alone(
         self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
     ) -> PreparedJson | None:
         """Return what changes one large message, whether or not its head is known; None: a plan.

@@ -60,9 +60,9 @@ from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .announcements import Announcements, Begun, rules_with_packets
 from .ladder import Ladder
+from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
-from .way_steps import KeySource, WaySteps
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
@@ -70,7 +70,7 @@ _TIMED: Final = 16
 """Of one message in so many it is measured how long its bodies take to change."""
 
 
-class Steps(WaySteps):
+class Steps(PreparedSteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `slices` are for those steps of a long message that would hold the event loop for long.

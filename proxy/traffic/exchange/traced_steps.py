@@ -210,7 +210,7 @@ class TracedHeads(KnownHeads):
         """Return a message that passes, and no other."""
         return known.passing
 
-    def lone_way(
+    def prepared_alone(
         self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
     ) -> None:
         """Return none."""

@@ -20,7 +20,7 @@ from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
 from ..http1.problem import deliberate, status_of
 from ..message_record import MessageRecord
-from ..slices import is_long, may_go_a_way
+from ..slices import is_long, may_go_at_once
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg, MessageFrame
@@ -327,7 +327,7 @@ class _Half:
             prepared = steps.prepared_messages(self._messages, binary=opcode == BINARY)
             self._prepared[opcode] = prepared
         prepared = self._prepared[opcode]
-        if prepared is None or not may_go_a_way(arrived.payload):
+        if prepared is None or not may_go_at_once(arrived.payload):
             return None
         return steps.change(prepared, arrived.payload, self._record())
 

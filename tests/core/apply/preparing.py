@@ -9,12 +9,12 @@ from proxy.core.apply.prepared import (
     Prepared,
     PreparedMessages,
     PreparedRecords,
-    WarmKeys,
     prepare_messages,
     prepare_records,
     prepare_request,
     prepare_response,
 )
+from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.formats.body_format import Kind

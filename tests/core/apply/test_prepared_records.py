@@ -166,7 +166,7 @@ def test_sentinels_pass_unread_and_go_no_way() -> None:
         a_block(encrypt=[an_item("body")]),
     ],
 )
-def test_what_is_not_plain_json_has_no_way(block: Block) -> None:
+def test_what_is_not_plain_json_is_not_prepared(block: Block) -> None:
     one = socket(a_rule(request=block, names=CONST), "request")
     assert Preparing(Warm()).messages(one, binary=False) is None
 

@@ -25,7 +25,7 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ...telemetry.tap import Tap
 from ..message_record import MessageRecord
-from ..slices import Slices, may_go_a_way, may_go_in_records
+from ..slices import Slices, may_go_at_once, may_go_in_records
 
 
 class KeySource(Protocol):
@@ -56,7 +56,7 @@ class KnowsParticipants(Protocol):
         """Raise KeyUnavailable where a sender or recipient has no key; make no session."""
 
 
-class WaySteps:
+class PreparedSteps:
     """Where keys come from, who watches, and what is changed without a plan.
 
     `clock` returns seconds since 1970.
@@ -90,7 +90,7 @@ class WaySteps:
             return None
         now, began = self.clock(), time.perf_counter()
         changed = None
-        if not long or may_go_a_way(body):
+        if not long or may_go_at_once(body):
             changed = prepared.change(body, self.keys, now, kept)
         if changed is None and long:
             async with self.slices.turn(long=long, answer=answer) as run:
