@@ -17,7 +17,7 @@ from ..compiled.flat_json import Bound, FlatJson, Kept, Places
 from ..compiled.message_match import JOSE, SEALED_TYPES
 from ..crypto.context import KIND_BODY
 from ..crypto.sealed_stream import MEDIA_TYPE
-from ..errors import MessageError, OpenFailed, SealyardError
+from ..errors import MessageError, SealyardError
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..formats.body_format import Kind, RecordFormat
@@ -32,14 +32,13 @@ from ..planning.binding import Binder
 from ..planning.block_choice import fits, fitting
 from ..planning.exchange import Exchange, Messages
 from ..planning.find import refuse_in_head
-from ..planning.find_in_parts import type_of
 from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
 from ..planning.flat_values import given_names
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from ..rules.model import NAMED_PARTS
 from ..values.carry_out import CarriedOut
 from ..values.outcomes import Outcome
-from ..values.table import Open, Seal, Values, lookup
+from ..values.table import Seal, Values
 from . import usual
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
@@ -73,16 +72,6 @@ class Prepared(ABC):
         self._frames: dict[tuple[bool, bool, str | None], Frame] = {}
 
     @abstractmethod
-    def fill(self, values: Values, body: bytes, kept: Kept, offset: int = 0) -> Kept | None:
-        """Add the values of a body that begins at `offset`; return the names that it leaves.
-
-        None where that is not certain. `kept` are the names of the request's body.
-        """
-
-    def media_type(self, values: Values) -> str | None:
-        """Return the new type of a body; None where it stays."""
-        return None
-
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
@@ -91,39 +80,6 @@ class Prepared(ABC):
         `kept` are the names of the request's body, `now` is in seconds since 1970. `any_number`:
         it is worked at in slices, so there may be more values than one slice has time for.
         """
-        values = Values()
-        try:
-            leaves = self.fill(values, body, kept)
-            if leaves is None:
-                return None
-            return self._carried_out(values, body, leaves, keys, now, any_number=any_number)
-        except SealyardError:
-            return None
-
-    def _carried_out(  # noqa: PLR0913 - the values, the message and the keys
-        self,
-        values: Values,
-        body: bytes,
-        leaves: Kept,
-        keys: WarmKeys,
-        now: float,
-        *,
-        any_number: bool,
-    ) -> Changed | None:
-        """Return the message with these values changed, or None; raise SealyardError."""
-        count = len(values.hows)
-        if count > MOST_VALUES and not any_number:
-            return None
-        if not count:
-            return mint_changed(self.frame({}, None), body, {}, leaves)
-        done = carried_out(values, keys, now)
-        if done is None:
-            return None
-        changed = done.spliced(body)
-        if done.proven:
-            keys.remember(done.proven)
-        frame = self.frame(done.counts, self.media_type(values))
-        return mint_changed(frame, changed, done.counts, leaves)
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
         """Return what is the same for all messages with these outcomes, and this new type."""
@@ -224,8 +180,36 @@ class PreparedJson(Prepared):
         self._once = frame = self.frame(self._flat.counts, None)
         return frame
 
-    def fill(self, values: Values, body: bytes, kept: Kept, offset: int = 0) -> Kept | None:
-        """Add the values of a body, as `Prepared` has it; raise MessageError for another name."""
+    def _carried_out(  # noqa: PLR0913 - the values, the message and the keys
+        self,
+        values: Values,
+        body: bytes,
+        leaves: Kept,
+        keys: WarmKeys,
+        now: float,
+        *,
+        any_number: bool,
+    ) -> Changed | None:
+        """Return the message with these values changed, or None; raise SealyardError."""
+        count = len(values.hows)
+        if count > MOST_VALUES and not any_number:
+            return None
+        if not count:
+            return mint_changed(self.frame({}, None), body, {}, leaves)
+        done = carried_out(values, keys, now)
+        if done is None:
+            return None
+        changed = done.spliced(body)
+        if done.proven:
+            keys.remember(done.proven)
+        return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves)
+
+    def fill(self, values: Values, body: bytes, kept: Kept, offset: int) -> Kept | None:
+        """Add the values of a body that begins at `offset`; return the names that it leaves.
+
+        None where that is not certain. `kept` are the names of the request's body. Raises
+        MessageError for another name.
+        """
         places = self._flat.find(body)
         bound = None if places is None else self._flat.bind(body, places, self._given, kept)
         if places is None or bound is None:
@@ -250,7 +234,7 @@ class PreparedJson(Prepared):
 class PreparedWhole(Prepared):
     """Bodies that become a token, or that a token becomes."""
 
-    __slots__ = ("_bound", "_context", "_cty", "_how")
+    __slots__ = ("_bound", "_cty", "_seals")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
@@ -261,53 +245,30 @@ class PreparedWhole(Prepared):
         """
         item = compiled.alone
         assert item is not None  # noqa: S101 - whoever prepares has looked
-        seals = item is compiled.whole_encrypt
+        seals = self._seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
-        binder = Binder(compiled, exchange, Values())
-        self._context: Final = binder.whole_context(item, kind=KIND_BODY)
-        self._bound: Final = Bound((self._context,), int(seals))
+        context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
+        self._bound: Final = Bound((context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
-        self._how: Final = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
 
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
+        if not body or (self._seals and len(body) > BODY_TOKEN_MAX):
+            return None
         try:
-            if isinstance(self._how, Open):
-                opened = usual.open_body(body, self._bound, keys, now)
-                if opened is not None:
-                    frame = self.frame(_ONE_OPENED, opened[1] or "")
-                    return mint_changed(frame, opened[0], _ONE_OPENED, ())
-            elif 0 < len(body) <= BODY_TOKEN_MAX and usual.is_usual((self._how.item,)):
-                found = keys.resolve_warm(self._bound.sealing)
-                if found is not None:
-                    session = found.sealing[self._context.scope]
-                    token = session.seal(body, self._context, cty=self._cty)
-                    return mint_changed(self.frame(_ONE_SEALED, JOSE), token, _ONE_SEALED, ())
+            if self._seals:
+                made = usual.seal_body(body, self._bound, self._cty, keys), JOSE
+            else:
+                made = usual.open_body(body, self._bound, keys, now)
         except SealyardError:
             return None
-        return super().change(body, keys, now, kept, any_number=any_number)
-
-    def fill(self, values: Values, body: bytes, kept: Kept, offset: int = 0) -> Kept | None:
-        """Add the body; no name is read from it, or kept."""
-        if not body:
+        text, cty = made
+        if text is None:
             return None
-        if type(self._how) is Seal:
-            if len(body) > BODY_TOKEN_MAX:
-                return None
-            values.add(self._how, self._context, 0, len(body), body, self._cty)
-            return ()
-        found = lookup(body)
-        if isinstance(found, OpenFailed):
-            return None
-        values.add(self._how, self._context, 0, len(body), found)
-        return ()
-
-    def media_type(self, values: Values) -> str | None:
-        """Return the type of a token, or of what it holds."""
-        (what,) = values.what
-        return JOSE if type(self._how) is Seal else type_of(what) or ""  # type: ignore[arg-type]  # a token
+        counts = _ONE_SEALED if self._seals else _ONE_OPENED
+        return mint_changed(self.frame(counts, cty), text, counts, ())
 
 
 class PreparedRecords:
@@ -317,7 +278,7 @@ class PreparedRecords:
 
     def __init__(
         self,
-        one: Prepared,
+        one: PreparedJson,
         frame: Frame,
         body_format: RecordFormat,
         sentinels: frozenset[bytes],
@@ -343,9 +304,7 @@ class PreparedRecords:
                 return mint_changed(self._frame, records, {})
             done = carried_out(values, keys, now)
             if done is None or any(b"\n" in one or b"\r" in one for one in done.texts):
-                return (
-                    None  # JSON that was sealed as it was written; its record spells it otherwise
-                )
+                return None  # JSON sealed as it was written; its record spells it otherwise
             changed = done.spliced(records)
         except SealyardError:
             return None
@@ -375,7 +334,7 @@ class PreparedMessages:
 
     __slots__ = ("_one", "_sentinels")
 
-    def __init__(self, one: Prepared, sentinels: frozenset[bytes]) -> None:
+    def __init__(self, one: PreparedJson, sentinels: frozenset[bytes]) -> None:
         """Take what is done to their JSON, and the messages that pass unread."""
         self._one = one
         self._sentinels = sentinels
@@ -539,7 +498,7 @@ def _is_whole(
         return False
     essence = media.essence if media is not None else ""
     if compiled.whole_encrypt is not None:
-        return essence not in SEALED_TYPES
+        return essence not in SEALED_TYPES and usual.is_usual((compiled.whole_encrypt,))
     if essence == MEDIA_TYPE or (isinstance(head, RequestHead) and overridable):
         return False
     is_page = facts.as_page or surroundings_of(media) in MARKUP

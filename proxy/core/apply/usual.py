@@ -114,27 +114,35 @@ def _opened(  # noqa: PLR0913, PLR0917 - what is looked at and where
     return changed
 
 
-def open_body(
-    body: bytes, bound: Bound, keys: WarmKeys, now: float
-) -> tuple[bytes, str | None] | None:
+def seal_body(body: bytes, bound: Bound, cty: str | None, keys: WarmKeys) -> bytes | None:
+    """Return a token of a body; None where the key is not at hand."""
+    found = keys.resolve_warm(bound.sealing)
+    if found is None:
+        return None
+    (context,) = bound.contexts
+    return found.sealing[context.scope].seal(body, context, cty=cty)
+
+
+def open_body(body: bytes, bound: Bound, keys: WarmKeys, now: float) -> tuple[bytes | None, str]:
     """Return what a body holds that is one token, and its type; None where it is not usual.
 
     Raises OpenFailed for a token whose head is not encoded like ours.
     """
     parts = token_parts(body) if len(body) < tokens.LARGE else tokens.token_parts(body)
     if parts is None:
-        return None
+        return None, ""
     header, (context,) = decode_header(parts[0]), bound.contexts
     found = keys.resolve_warm(_needs(bound, [(0, 0, parts, header.key_id, context)]))
     wanted = context.scope, header.key_id
     session = None if found is None else found.opening.get(wanted)
     if found is None or session is None or found.refusals.get(wanted) is not None:
-        return None
+        return None, ""
+    cty = header.cty or ""
     (opened,), _ = session.open_each((parts,), context, now, None)
-    if opened is None or (header.cty is not None and "/" not in header.cty):
-        return None
+    if opened is None or (cty and "/" not in cty):
+        return None, ""
     keys.remember({session: 1})
-    return opened, header.cty
+    return opened, cty
 
 
 def _spliced(body: bytes, new: list[tuple[int, int, bytes]]) -> bytes | None:

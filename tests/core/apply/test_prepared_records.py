@@ -400,7 +400,7 @@ def test_a_stream_takes_its_way_and_plans_what_that_leaves() -> None:
     assert isinstance(left.plan(), Plan)
 
 
-def test_nothing_but_what_a_way_has_made_goes_on_without_a_plan() -> None:
+def test_nothing_but_what_was_changed_at_once_goes_on_without_a_plan() -> None:
     exchange, compiled = begun(OPENS)
     head = head_of("sse")
     for forged in (b"data: 1\n\n", begin_stream(exchange, compiled, head, "sse", 10)):
@@ -413,5 +413,5 @@ def test_nothing_but_what_a_way_has_made_goes_on_without_a_plan() -> None:
             way=lambda _, made=forged: made,  # type: ignore[misc]  # what must not be
         )
         assert message.flow is not None
-        with pytest.raises(TypeError, match="only a way"):
+        with pytest.raises(TypeError, match="only what is prepared"):
             list(message.flow.feed(b"data: 1\n\n"))
