@@ -20,7 +20,7 @@ from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.planner import plan_request
 from proxy.core.planning.record_stream import RecordFlow
 from proxy.core.rules.model import Block, Item, Names, Rule
-from proxy.core.values.table import Seal
+from proxy.core.values.hows import Seal
 from tests.factories import (
     Trip,
     a_block,

@@ -17,7 +17,8 @@ from itertools import pairwise
 from typing import Final
 
 from proxy.core.apply.apply import apply
-from proxy.core.apply.prepared import PreparedJson, prepare_response
+from proxy.core.apply.prepare import prepare_response
+from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope

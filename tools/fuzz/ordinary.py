@@ -9,7 +9,8 @@ from typing import Final
 
 from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Changed, Forwardable, Frame
-from proxy.core.apply.prepared import Prepared, prepare_request, prepare_response
+from proxy.core.apply.prepare import prepare_request, prepare_response
+from proxy.core.apply.prepared import Prepared
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session

@@ -20,10 +20,10 @@ from ..planning.find_in_parts import refuse_new_delimiters, type_of
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
+from ..values.hows import Seal
 from ..values.key_needs import Keys
 from ..values.outcomes import Outcome
 from ..values.streams import CheckedFlow, OpenedStream
-from ..values.table import Seal
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
 

@@ -20,9 +20,10 @@ from ..formats.json import unescape, unescaped
 from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
+from ..values.hows import Open, Seal
 from ..values.key_needs import Needs
 from ..values.outcomes import Outcome
-from ..values.table import UNBOUND, Lookup, Open, Seal, Values, lookup
+from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
 _REMEMBERED: Final = 1024
@@ -54,7 +55,7 @@ class _Named(NamedTuple):
     keeps: bool
 
 
-class Given(NamedTuple):
+class GivenNames(NamedTuple):
     """The names that lie outside of a message's body, in their places; others are empty.
 
     `kept` are those that the request's body leaves, each with its place and which it is there.
@@ -176,7 +177,7 @@ class FlatJson:
         return None if found is None or found[0] & self.required else found[1]
 
     def bind(
-        self, body: bytes, places: Places, given: Given, kept: Kept
+        self, body: bytes, places: Places, given: GivenNames, kept: Kept
     ) -> tuple[Bound, Kept] | None:
         """Return the contexts of the items, and the names to be kept; None where one is unfit.
 

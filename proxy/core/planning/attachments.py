@@ -19,8 +19,9 @@ from ..formats.body_format import Packets, Record
 from ..formats.json import FoundValue
 from ..formats.records.socketio import attachment_number
 from ..rules.model import Placed
+from ..values.hows import Open, Seal, Spell
 from ..values.outcomes import TWIN
-from ..values.table import Open, Seal, Spell, Values, lookup
+from ..values.table import Values, lookup
 from .binding import Binder
 from .exchange import Attachment, Exchange
 

@@ -15,8 +15,9 @@ from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, j
 from ..formats.json import Findings, Path, unescape
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
+from ..values.hows import Open, Seal, Spell
 from ..values.outcomes import TWIN
-from ..values.table import UNBOUND, Lookup, Open, Seal, Spell, Values
+from ..values.table import UNBOUND, Lookup, Values
 from .exchange import Exchange, JsonReader
 
 

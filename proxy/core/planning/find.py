@@ -25,7 +25,7 @@ from .exchange import Exchange, has_query_parameter
 from .find_in_head import add_head
 from .find_in_parts import add_parts
 from .find_in_records import add_records, compare_record
-from .find_values import Sealing, found_token, how_to_open, is_text, open_value
+from .find_values import ItemSealing, found_token, how_to_open, is_text, open_value
 from .find_whole import add_whole
 from .flat_values import add_flat
 from .refusals import (
@@ -340,7 +340,7 @@ def _add_selected(  # noqa: C901 - a choice for each kind of value
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
-        sealing = Sealing(selection, placed.item, compiled)
+        sealing = ItemSealing(selection, placed.item, compiled)
         for found in paused(findings.found[placed.index]):
             sealing.add(binder.values, binder.context(placed, found.path), body, found)
     manner = Manner(compiled.escape, rendered=rendered)

@@ -10,7 +10,8 @@ from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
 from ..values import head_values
 from ..values.head_values import QUERY, HeadSpan
-from ..values.table import Open, Spell, lookup
+from ..values.hows import Open, Spell
+from ..values.table import lookup
 from .binding import Binder
 
 

@@ -30,10 +30,11 @@ from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
 from ..http.message import HeadFacts
 from ..rules.model import Item, Placed
-from ..values.streams import PartStream
-from ..values.table import InPart, Open, Seal, lookup
+from ..values.hows import Open, Seal
+from ..values.part_streams import PartStream
+from ..values.table import InPart, lookup
 from .binding import Binder
-from .find_values import Sealing, found_token, how_to_open, open_value
+from .find_values import ItemSealing, found_token, how_to_open, open_value
 from .find_whole import BODY_TOKEN_MAX, sealable_type
 
 
@@ -47,7 +48,7 @@ def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
         for part in findings.found[placed.index]:
             seal = _seal_filename if _is_filename(placed.item) else _seal_content
             seal(binder, placed, part, body)
-        sealing = Sealing(JsonSelection, placed.item, compiled)
+        sealing = ItemSealing(JsonSelection, placed.item, compiled)
         for value in findings.values.found[placed.index]:
             part = findings.text_of(value)
             if part.vouched:

@@ -13,7 +13,8 @@ from ..formats.json import FoundValue
 from ..formats.json import Selection as JsonSelection
 from ..formats.json.lexer import Within
 from ..rules.model import Item, Placed
-from ..values.table import Lookup, Open, Seal, Spell, Values, Whole, lookup
+from ..values.hows import Open, Seal, Spell
+from ..values.table import InText, Lookup, Values, lookup
 from .binding import Binder
 
 Reads = Selection | type[JsonSelection]
@@ -43,7 +44,7 @@ def _reads(selection: Reads, found: FoundValue) -> Reads:
     return selection if found.within is None else JsonSelection
 
 
-class Sealing:
+class ItemSealing:
     """How the values of one item are sealed: strings of JSON, other JSON, and texts."""
 
     __slots__ = ("_as_it_is", "_between", "_quoted", "_selection")
@@ -118,7 +119,7 @@ def _add_within(
 
     start, end = within.start, within.end
     row = values.add(how, context, at(start + shift), at(end - shift), b"")
-    values.wholes[row] = Whole(at(start), at(end), layers[0].places[0])
+    values.wholes[row] = InText(at(start), at(end), layers[0].places[0])
     return row
 
 

@@ -26,8 +26,9 @@ from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..rules.model import Item
 from ..slices import paused
+from ..values.hows import Open
 from ..values.streams import OpenFrame, SealedBody, SealFrame
-from ..values.table import InPart, Open, lookup
+from ..values.table import InPart, lookup
 from .binding import Binder
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..compiled.flat_json import FlatJson, Given
+from ..compiled.flat_json import FlatJson, GivenNames
 from ..errors import MessageError
 from ..expressions.sources import JsonSource, NameSource
 from ..values.table import Values
 from .exchange import Exchange
 
 
-def given_names(exchange: Exchange, flat: FlatJson) -> Given | None:
+def given_names(exchange: Exchange, flat: FlatJson) -> GivenNames | None:
     """Return the names that lie outside of a message's body; None where one is missing.
 
     Raises MessageError as the exchange does.
@@ -25,7 +25,7 @@ def given_names(exchange: Exchange, flat: FlatJson) -> Given | None:
             if name is None:
                 return None
         names.append(name or "")
-    return Given(tuple(names), tuple(kept))
+    return GivenNames(tuple(names), tuple(kept))
 
 
 def add_flat(values: Values, exchange: Exchange, flat: FlatJson, body: bytes) -> bool:

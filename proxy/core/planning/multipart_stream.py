@@ -20,7 +20,8 @@ from ..formats.multipart.stream_reader import Came, More, PartReader
 from ..http.digests import Digests
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
-from ..values.streams import Content, PartStream
+from ..values.part_streams import PartStream
+from ..values.streams import Content
 from ..values.table import Values
 from .binding import Binder
 from .exchange import Exchange

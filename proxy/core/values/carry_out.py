@@ -17,14 +17,15 @@ from ..leaves import quote
 from ..rules.model import Block, Item
 from ..slices import pause
 from .fit import require_base64, require_text
+from .hows import How, Open, Seal
 from .key_needs import Keys
 from .keys_in_use import KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_heads import Span, of_content, without_length
+from .part_streams import PartStream
 from .spelling import as_text, in_place
 from .splice import spliced
-from .streams import PartStream
-from .table import How, Open, Seal, Values, What, is_parts, token_in
+from .table import Values, What, is_parts, token_in
 
 MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a

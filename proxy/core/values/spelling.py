@@ -7,7 +7,7 @@ from ..errors import OpenFailed, SealyardError
 from ..formats import json as json_format
 from ..formats.escaping import EXACT, TextPlace, written
 from ..leaves import quote
-from .table import Open
+from .hows import Open
 
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:

@@ -7,70 +7,31 @@ number of the row. Between planning and carrying out, these arrays are all that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeGuard
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.token import PREFIXES, KeyId, Token, decode_header, decoded_token, token_or_none
 from ..errors import MessageError, OpenFailed
 from ..formats.embedded_tokens import FoundToken
-from ..formats.escaping import EXACT, TextPlace
 from ..formats.json import shield
 from ..formats.multipart.reader import Part
 from ..leaves import token_parts, tokens
-from ..rules.model import Block, Item
 from ..slices import pause, paused
+from .hows import How, Open, Seal
 from .key_needs import Needs
 from .outcomes import Outcome
-
-if TYPE_CHECKING:
-    from .streams import Framing, PartStream
-
-Spell = Callable[[bytes], bytes]
-"""Returns a text as what holds it spells it; raises OpenFailed where it has no spelling there."""
-
-Shape = Literal["json", "body", "bytes", "text", "value"]
-"""What stands in the place of an opened value: JSON, the whole body, the bytes that a backend
-decoded, the body as a text, or a value of a format in which everything is text."""
+from .part_streams import PartStream
+from .streams import Framing
 
 _SOME: Final = 4096
 """So many rows are looked at between two pauses."""
 
 
-class Seal(NamedTuple):
-    """How values of an item are sealed for a block.
-
-    `quoted` says that a token is to stand there as a JSON string, `between` that the values lie
-    between the quotes of one, which stay. `spells` spell the token, the innermost text first.
-    """
-
-    item: Item
-    block: Block
-    quoted: bool = False
-    between: bool = False
-    spells: tuple[Spell, ...] = ()
-
-
-class Open(NamedTuple):
-    """How tokens are opened for a block, and what is written in their place.
-
-    Where that is `lenient`, what does not open stays.
-    """
-
-    block: Block
-    shape: Shape
-    place: TextPlace = EXACT
-    spells: tuple[Spell, ...] = ()
-    lenient: bool = False
-
-
-How = Seal | Open
-
-
 Lookup = Parts | Token | OpenFailed
 """A token taken apart, in whichever form, or why a value is none."""
-What: TypeAlias = "bytes | Lookup | FoundToken | PartStream"
+What = bytes | Lookup | FoundToken | PartStream
 """What a value is: the text to be sealed, a token, or a content that is sealed as a stream."""
 
 
@@ -90,7 +51,7 @@ UNBOUND: Final = Context()
 """What is no token is bound to."""
 
 
-class Whole(NamedTuple):
+class InText(NamedTuple):
     """Where all of a value lies that is in a text, and where that text begins."""
 
     start: int
@@ -142,7 +103,7 @@ class Values:
         self.ctys: list[str | None] = []
         self.what: list[What] = []
         self.alike: dict[int, Token] = {}
-        self.wholes: dict[int, Whole] = {}
+        self.wholes: dict[int, InText] = {}
         self.parts: dict[int, InPart] = {}
         self.heads: dict[int, int] = {}
         self.framing: list[Framing] = []

@@ -24,10 +24,11 @@ from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
+from ...core.values.hows import How, Open, Seal
 from ...core.values.keys_in_use import KeysInUse
 from ...core.values.part_heads import Span
 from ...core.values.splice import splice
-from ...core.values.table import How, Open, Seal, Values, lookup, token_in
+from ...core.values.table import Values, lookup, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
 from ..job.model import DEFAULT_ROWS, Verb

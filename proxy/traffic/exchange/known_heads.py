@@ -6,13 +6,8 @@ import time
 from typing import Final
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.prepared import (
-    Prepared,
-    PreparedJson,
-    is_unclear,
-    prepare_request,
-    prepare_response,
-)
+from ...core.apply.prepare import is_unclear, prepare_request, prepare_response
+from ...core.apply.prepared import Prepared, PreparedJson
 from ...core.compiled.flat_json import Kept
 from ...core.errors import TrafficError
 from ...core.formats.parameters import COOKIE

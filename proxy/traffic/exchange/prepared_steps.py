@@ -8,13 +8,8 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, runtime_checkable
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.prepared import (
-    PreparedJson,
-    PreparedMessages,
-    PreparedRecords,
-    prepare_messages,
-    prepare_records,
-)
+from ...core.apply.prepare import prepare_messages, prepare_records
+from ...core.apply.prepared import PreparedJson, PreparedMessages, PreparedRecords
 from ...core.compiled.block import CompiledBlock
 from ...core.compiled.flat_json import Kept
 from ...core.crypto.session_cipher import Session

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepared import (
-    Prepared,
-    PreparedMessages,
-    PreparedRecords,
+from proxy.core.apply.prepare import (
     prepare_messages,
     prepare_records,
     prepare_request,
     prepare_response,
 )
+from proxy.core.apply.prepared import Prepared, PreparedMessages, PreparedRecords
 from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.flat_json import Kept

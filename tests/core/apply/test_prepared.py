@@ -18,7 +18,7 @@ from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled import flat_json
-from proxy.core.compiled.flat_json import FlatJson, Given, Kept
+from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable, SealyardError
@@ -640,7 +640,7 @@ def bound(json: FlatJson, name: str) -> object:
     body = b'{"conversationId":"%b","content":""}' % name.encode()
     places = json.find(body)
     assert places is not None
-    return json.bind(body, places, Given(("",), ()), ())
+    return json.bind(body, places, GivenNames(("",), ()), ())
 
 
 def test_messages_of_one_conversation_share_their_contexts() -> None:

@@ -32,7 +32,8 @@ from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Rule, Verdict
 from proxy.core.values.key_needs import NO_KEYS
-from proxy.core.values.streams import Content, PartStream
+from proxy.core.values.part_streams import PartStream
+from proxy.core.values.streams import Content
 from tests.core.explained import explain_request, explain_response
 from tests.factories import (
     KEK_ID,
