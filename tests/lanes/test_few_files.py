@@ -50,10 +50,10 @@ class Most(NamedTuple):
 
 BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "chat": (Most(27, 7_400), Most(71, 16_000)),
-    "cookie": (Most(36, 9_800), Most(73, 16_500)),
+    "cookie": (Most(37, 9_800), Most(73, 16_500)),
     "path": (Most(57, 13_300), Most(79, 17_800)),
-    "heads": (Most(36, 9_800), Most(73, 16_500)),
-    "heads-5000": (Most(36, 9_800), Most(73, 16_500)),
+    "heads": (Most(37, 9_800), Most(73, 16_500)),
+    "heads-5000": (Most(37, 9_800), Most(73, 16_500)),
     "fhir": (Most(33, 8_500), Most(69, 15_600)),
     "fhir-5000": (Most(61, 13_900), Most(75, 16_800)),
     "connect": (Most(61, 14_300), Most(82, 18_500)),
