@@ -18,10 +18,7 @@ from ..core.planning.exchange import Messages
 from ..core.planning.plan import Plan
 from ..core.values.key_needs import Keys
 from ..telemetry.tap import Piece
-from ..traffic.exchange.fast_exchange import FastExchange
-from ..traffic.exchange.handler import Handler
 from ..traffic.exchange.steps import Steps
-from ..traffic.http1.fast_heads import FastHead
 from ..traffic.message_record import MessageRecord
 from ..traffic.slices import Run
 
@@ -65,14 +62,14 @@ class ExplainedSteps(Steps):
         super().__init__(*args, make_record=partial(ExplainedRecord, notes=notes), **named)
         self._notes = notes
 
-    async def go(self, *_: object, **__: object) -> None:
+    async def at_once(self, *_: object, **__: object) -> None:
         """Return None: the message is planned."""
 
     def prepared_messages(self, messages: Messages, *, binary: bool) -> None:
-        """Return None, as `go`."""
+        """Return None, as `at_once`."""
 
     def prepared_records(self, *_: object) -> None:
-        """Return None, as `go`."""
+        """Return None, as `at_once`."""
         return
 
     def apply(
@@ -97,11 +94,3 @@ class ExplainedSteps(Steps):
         self, plan: Plan, keys: Keys, record: MessageRecord
     ) -> tuple[Direction, Described]:
         return record.direction, describe(plan, keys, self.clock())
-
-
-class ExplainedHandler(Handler):
-    """A handler that leaves nothing to the fast path."""
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Return that nothing was done, so that the handler answers the request."""
-        return False

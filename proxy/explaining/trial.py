@@ -37,10 +37,11 @@ from ..core.http.message import TOKEN, Direction, Headers, RequestHead, header_v
 from ..core.values.key_needs import Attempt, Keys, Needs
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
+from ..traffic.exchange.handler import Handler
 from ..traffic.exchange.prepared_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
-from .noted_steps import ExplainedHandler, ExplainedSteps, Notes
+from .noted_steps import ExplainedSteps, Notes
 from .played import PlayedBackend, PlayedClient, Received
 
 clock: Final = time.time
@@ -137,7 +138,7 @@ async def explain(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the names: no connection uses it
     upstream = _PlayedUpstream(address, tls=context, limits=listener.limits)
     upstream.backend = backend
-    handler = ExplainedHandler(
+    handler = Handler(
         table,
         keys or TrialKeys(clock),
         upstream,

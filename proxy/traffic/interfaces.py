@@ -157,8 +157,6 @@ class Request(Protocol):
 
     request_id: bytes | None
     """The id that the response gets if it has none; None where none is added."""
-    begun: bool
-    """Whether the loop's lag has let it begin: that is asked once, and counts for its client."""
 
     @property
     def peer(self) -> Peer:

@@ -11,7 +11,6 @@ from ..telemetry.logs import code_location
 from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
 from ..telemetry.reporter import CountingReporter, Reporter
-from ..traffic.exchange.known_heads import KnownHeads
 from ..traffic.exchange.steps import Steps
 
 if TYPE_CHECKING:  # only where traces are wanted: it takes memory
@@ -61,13 +60,11 @@ def end(address: Address, *, secure: bool) -> End:
     return End(scheme, str(address.path), None)
 
 
-def timed(
-    traces: Traces, server: End, upstream: End
-) -> tuple[Callable[..., Steps], type[KnownHeads]]:
-    """Return what makes steps and heads that measure the times of spans between two ends."""
-    from ..traffic.exchange.traced_steps import TracedHeads, TracedSteps  # noqa: PLC0415 - as above
+def timed(traces: Traces, server: End, upstream: End) -> Callable[..., Steps]:
+    """Return what makes steps that measure the times of spans between two ends."""
+    from ..traffic.exchange.traced_steps import TracedSteps  # noqa: PLC0415 - as above
 
-    return partial(TracedSteps, traces=traces.between(server, upstream)), TracedHeads
+    return partial(TracedSteps, traces=traces.between(server, upstream))
 
 
 def follow(reporter: Reporter, settings: Settings) -> None:

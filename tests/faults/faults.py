@@ -42,9 +42,6 @@ WITH_LINES = (
     *FILES,
     "traffic/exchange/admission.py",
     "traffic/exchange/steps.py",
-    "traffic/exchange/fast_exchange.py",
-    "traffic/exchange/general_exchange.py",
-    "traffic/exchange/known_heads.py",
     "traffic/exchange/prepared_steps.py",
     "traffic/exchange/request_ids.py",
 )

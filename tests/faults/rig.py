@@ -41,11 +41,7 @@ from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionSettings
-from proxy.traffic.downstream.connection import ClientConnection
-from proxy.traffic.downstream.fast_connection import FastConnection
-from proxy.traffic.downstream.listener import Answerer
-from proxy.traffic.exchange.fast_exchange import FastExchange
-from proxy.traffic.http1.fast_heads import FastHead
+from proxy.traffic.downstream.connection import Answerer, ClientConnection
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.slices import Run, Slices, T
@@ -296,22 +292,11 @@ class WaitingClientConnection(_Waits, ClientConnection):
     __slots__ = ()
 
 
-class WaitingFastConnection(_Waits, FastConnection):
-    __slots__ = ()
-
-
-_WAITING: dict[type, type] = {
-    ClientConnection: WaitingClientConnection,
-    FastConnection: WaitingFastConnection,
-}
-
-
 class WaitingRequest:
     """A request whose switch to another protocol takes a turn."""
 
     def __init__(self, request: Any) -> None:  # noqa: ANN401 - any Request
-        link = request._link
-        link.__class__ = _WAITING.get(link.__class__, link.__class__)
+        request._link.__class__ = WaitingClientConnection
         self._request = request
 
     def __getattr__(self, name: str) -> object:
@@ -329,13 +314,9 @@ class FaultyAnswerer:
 
     handler: Any
     fault: Fault = field(default_factory=Fault)
-    express: bool = False
 
     def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
         return driven(self.handler.handle(WaitingRequest(request)), self.fault)
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        return self.express and bool(self.handler.depart(exchange, head, body))
 
     def reject(self, error: TrafficError) -> Problem:
         problem: Problem = self.handler.reject(error)
@@ -470,7 +451,6 @@ class Setup:
     say: Say
     keys: WaitingKeys = field(default_factory=WaitingKeys)
     over_socket: bool = False
-    express: bool = False
     holds: Callable[[], bool] = lambda: True
 
 
@@ -486,7 +466,7 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
         proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
     ):
         listener: Any = ours.listener
-        answerer = FaultyAnswerer(listener.answerer, express=setup.express)
+        answerer = FaultyAnswerer(listener.answerer)
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
         listener.answerer = faulty
         _make_writes_wait(ours)
@@ -511,10 +491,7 @@ def _make_writes_wait(ours: Ours) -> None:
 
 def _of_a_request(coroutine: Any) -> bool:  # noqa: ANN401 - any coroutine
     """Tell whether a task is a part of a request's way that is not reached by `handle`."""
-    name = getattr(coroutine, "__name__", "")
-    if name == "_walk":
-        return bool(coroutine.cr_frame.f_locals["way"].__name__ == "finish")
-    return name in {"_send_rest", "_obtain"}
+    return getattr(coroutine, "__name__", "") in {"_send_rest", "_obtain", "resolve", "_connected"}
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from proxy.traffic.exchange.fast_exchange import answer
 
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
-from proxy.traffic.exchange.fast_exchange import answer
 from proxy.traffic.http1.forwarding_headers import UNCHANGED
 from proxy.traffic.http1.framing import ABSENT
 from proxy.traffic.http1.pointing_headers import NO_REWRITE

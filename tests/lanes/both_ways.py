@@ -1,4 +1,4 @@
-"""One exchange sent through a Sealyard that takes it as plain, and through one that never does."""
+"""One exchange sent through a Sealyard that changes it at once, and through one that plans it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepared import PreparedJson
+from proxy.core.apply.prepared import PreparedJson, PreparedWhole
 from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.exchange.steps import CLIENT_CLOSED
-from proxy.traffic.http1.fast_heads import FastHead
 from tests.keys.builders import NOW, a_world
 from tests.smuggling.parsers import Disagreement, agreed
 from tests.traffic.ours import Ours, local, proxied
@@ -219,44 +217,11 @@ async def a_way(
 
 
 @contextlib.contextmanager
-def nothing_is_fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every byte go to the parser, and every request to the handler."""
-    with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.http1.fast_heads.read_fast_request", lambda _: None)
-        patched.setattr("proxy.traffic.downstream.fast_io.may_become_fast", lambda _: False)
-        patched.setattr("proxy.traffic.http1.fast_heads.read_fast_response", lambda _: None)
-        yield
-
-
-@contextlib.contextmanager
-def no_head_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every plain head be read anew, whatever came before it."""
-    with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.http1.head_cache.HELD_BYTES", -1)
-        yield
-
-
-@contextlib.contextmanager
-def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
-    """Collect the heads of the trips that begin: what has really been sent as plain."""
-    made: list[FastHead] = []
-    begin = FastConnection._begin
-
-    def beginning(self: FastConnection, head: FastHead, body: bytes) -> None:
-        begin(self, head, body)
-        if self._exchange.under_way:
-            made.append(head)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(FastConnection, "_begin", beginning)
-        yield made
-
-
-@contextlib.contextmanager
 def nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every message be planned, whatever is known of its head."""
+    """Let every message be planned."""
     with monkeypatch.context() as patched:
-        patched.setattr(PreparedJson, "change", lambda *_, **__: None)
+        for kind in (PreparedJson, PreparedWhole):
+            patched.setattr(kind, "change", lambda *_, **__: None)
         yield
 
 

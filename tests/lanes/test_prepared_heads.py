@@ -1,11 +1,10 @@
 """Whether a message is changed at once or planned: every byte is the same.
 
-The texts of the JSON suite under one head, which is known by the third of them.
+The texts of the JSON suite, under one head.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +18,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.leaves import FORM
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
-from .both_ways import a_way, no_head_is_known, nothing_is_fast, nothing_is_prepared, taken_at_once
+from .both_ways import a_way, nothing_is_prepared, taken_at_once
 from .test_same_bytes import SUITE
 
 _BOUND: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
@@ -82,15 +81,7 @@ async def test_a_way_is_the_general_way(target: str, monkeypatch: pytest.MonkeyP
         with taken_at_once(monkeypatch) as taken:
             by_ways = [await way.send_in_turn(one, monkeypatch) for one in conversations]
     async with a_way(a_rulebook()) as way:
-        with no_head_is_known(monkeypatch):
-            for one, before in zip(conversations, by_ways, strict=True):
-                assert await way.send_in_turn(one, monkeypatch) == before
-    async with a_way(a_rulebook()) as way:
         with nothing_is_prepared(monkeypatch):
-            for one, before in zip(conversations, by_ways, strict=True):
-                assert await way.send_in_turn(one, monkeypatch) == before
-    async with a_way(a_rulebook()) as way:
-        with nothing_is_fast(monkeypatch):
             for one, before in zip(conversations, by_ways, strict=True):
                 assert await way.send_in_turn(one, monkeypatch) == before
     if target in {"/one/1", "/named/1"}:
@@ -112,22 +103,20 @@ LARGE: list[tuple[bytes, int | None]] = [
 ]
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known", "parsed"])
 @pytest.mark.parametrize(
     ("body", "values"), LONG + (LARGE if FORM == "native" else []), ids=lambda one: len(str(one))
 )
 async def test_long_messages_go_their_way(
-    body: bytes, values: int | None, monkeypatch: pytest.MonkeyPatch, *, known: bool
+    body: bytes, values: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In slices, where the listener and its parser have them, and to the same bytes."""
+    """In slices, and to the same bytes."""
     target = "/one/1" if values is None else "/many/1"
     messages = [_post(target, body)] * 3
     async with a_way(a_rulebook()) as way:
         with nothing_is_prepared(monkeypatch):
             planned = await way.send_in_turn(messages, monkeypatch)
     async with a_way(a_rulebook()) as way:
-        lane = contextlib.nullcontext() if known else nothing_is_fast(monkeypatch)
-        with lane, taken_at_once(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             assert await way.send_in_turn(messages, monkeypatch) == planned
     # The keys of the first message are not at hand.
     for outcome in ("sealed", "opened"):
@@ -152,6 +141,6 @@ async def test_a_length_is_never_read_from_another_message(
     async with a_way(rules) as way:
         known = await way.send_in_turn(messages, monkeypatch)
     async with a_way(rules) as way:
-        with nothing_is_fast(monkeypatch):
+        with nothing_is_prepared(monkeypatch):
             assert await way.send_in_turn(messages, monkeypatch) == known
     assert known.forwarded.count(b'{"content": "eyJ') == len(bodies)

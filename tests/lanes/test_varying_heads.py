@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-import proxy.core
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Names
-from proxy.traffic.http1.fast_heads import VARYING, VARYING_IN_REQUESTS
 
-from .both_ways import Echo, a_way, nothing_is_fast, taken_at_once
+from .both_ways import Echo, a_way, nothing_is_prepared, taken_at_once
 from .test_repeated_heads import _conversations
 from .test_same_bytes import a_rulebook
 
@@ -62,7 +59,7 @@ async def test_what_varies_in_the_heads_of_answers_is_passed_on(
         with taken_at_once(monkeypatch) as taken:
             for messages in conversations:
                 remembered = await known.send_in_turn(messages, monkeypatch)
-                with nothing_is_fast(monkeypatch):
+                with nothing_is_prepared(monkeypatch):
                     assert remembered == await anew.send_in_turn(messages, monkeypatch)
                 answer = remembered.answer
                 numbers = [int(one) for one in re.findall(rb"X-Request-Id: (\d+)\r", answer)]
@@ -98,7 +95,7 @@ async def test_what_varies_in_the_heads_of_requests_is_passed_on(
             for number, some in enumerate(conversations):
                 messages = [*_asked(some, number)]
                 remembered = await known.send_in_turn(messages, monkeypatch)
-                with nothing_is_fast(monkeypatch):
+                with nothing_is_prepared(monkeypatch):
                     assert remembered == await anew.send_in_turn(messages, monkeypatch)
                 assert set(_ids(remembered.forwarded)) <= set(_ids(b"".join(messages)))
     assert sum("sealed" in one.counts for one in taken) > 30
@@ -125,7 +122,7 @@ async def test_a_conversation_named_by_what_varies_is_that_of_each_message(
     ]
     async with a_way(_by_header(name)) as known, a_way(_by_header(name)) as anew:
         remembered = await known.send_in_turn(messages, monkeypatch)
-        with nothing_is_fast(monkeypatch):
+        with nothing_is_prepared(monkeypatch):
             assert remembered == await anew.send_in_turn(messages, monkeypatch)
     tokens = re.findall(rb'{"content": "([^"]*)"}', remembered.forwarded)
     named = [one for one in values if one != b"a, b"]
@@ -154,7 +151,7 @@ COOKIES: tuple[bytes, ...] = (
 
 @pytest.mark.parametrize("conversation", ["$.room", "path:id", "query:room", "header:x-room"])
 @pytest.mark.parametrize("first", range(0, len(COOKIES), 3))
-async def test_each_cookie_is_compared_whatever_is_known_of_the_head(
+async def test_each_cookie_is_compared_whatever_came_before_it(
     first: int, conversation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(tenant=parse_source("const:t"), conversation=parse_source(conversation))
@@ -173,16 +170,9 @@ async def test_each_cookie_is_compared_whatever_is_known_of_the_head(
             usual = head % (0, b"a=0", len(body), body)
             some = [usual, usual, message]
             remembered = await known.send_in_turn(some, monkeypatch)
-            with nothing_is_fast(monkeypatch):
+            with nothing_is_prepared(monkeypatch):
                 assert remembered == await anew.send_in_turn(some, monkeypatch)
     async with a_way(rules) as known, a_way(rules) as anew:
         remembered = await known.send_in_turn(messages, monkeypatch)
-        with nothing_is_fast(monkeypatch):
+        with nothing_is_prepared(monkeypatch):
             assert remembered == await anew.send_in_turn(messages, monkeypatch)
-
-
-@pytest.mark.parametrize("name", sorted(VARYING | VARYING_IN_REQUESTS))
-def test_nothing_in_the_core_reads_what_varies(name: bytes) -> None:
-    core = Path(proxy.core.__file__).parent
-    quoted = f'"{name.decode()}"'
-    assert not [one for one in core.rglob("*.py") if quoted in one.read_text().lower()]

@@ -8,7 +8,7 @@ from proxy.core.errors import HeadTooLarge, TrafficError
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.traffic.http1.framing import Framing
-from proxy.traffic.http1.gate import RawRequest, admit, check_line
+from proxy.traffic.http1.gate import RawRequest, admit
 
 HOST: Headers = ((b"Host", b"h"),)
 SHAKE: Headers = (
@@ -66,13 +66,6 @@ def test_the_log_learns_which_part_was_refused(raw: RawRequest, reason: str) -> 
     with pytest.raises(TrafficError) as caught:
         admit(raw)
     assert caught.value.reason == reason
-
-
-def test_the_log_learns_of_another_protocol() -> None:
-    check_line(b"GET / HTTP/1.0")
-    with pytest.raises(TrafficError) as caught:
-        check_line(b"GET / RTSP/1.0")
-    assert caught.value.reason == "version"
 
 
 def test_a_head_may_be_as_long_as_the_limit_and_no_longer() -> None:

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from proxy.traffic.bodies.buffered import FastRequest
+from proxy.traffic.downstream.fast_connection import FastConnection
 
 from proxy.config.limits import Timeouts
 from proxy.core.errors import Busy
 from proxy.process.circuit_breaker import NO_TRIAL
-from proxy.traffic.bodies.buffered import FastRequest
 from proxy.traffic.downstream.connection import ClientConnection
-from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.upstream.permits import Permit
 
 from .exchange.test_tunnel import SHAKE

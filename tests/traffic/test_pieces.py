@@ -1,4 +1,4 @@
-"""Large messages that come in pieces: held until they are whole, or read as any other."""
+"""Large messages that come in pieces."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from proxy.config.limits import Timeouts
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.errors import UpstreamFailed
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Names, Rule
-from proxy.traffic.downstream import fast_io
-from proxy.traffic.exchange.handler import Handler
-from proxy.traffic.http1.response_parser import ResponseReader
 from tests.factories import an_item
 from tests.keys.builders import a_world
-from tests.lanes.both_ways import WarmSessions, departures
+from tests.lanes.both_ways import WarmSessions
 from tests.traffic.ours import HASTY, Ours, local, proxied
 from tests.traffic.wire import Client, Origin, Peer, connected, eventually, running
 
@@ -90,7 +84,7 @@ async def a_proxy(
 
 
 async def known(client: Client) -> None:
-    """Send messages until their heads, and those of the answers, are known."""
+    """Send messages, so that their keys are at hand."""
     for _ in range(3):
         client.send(a_request(a_body("short")))
         assert (await client.response()).status == 200
@@ -104,52 +98,18 @@ async def sent(client: Client, text: str) -> None:
     assert response.body == a_body(text)
 
 
-async def test_a_large_message_in_pieces_needs_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_messages_in_pieces_come_back() -> None:
     async with a_proxy(Origin(echoing)) as (ours, client):
-        await known(client)
-        with departures(monkeypatch) as departed:
-            for text in (TEXT, SMALL, "short", TEXT):
-                await sent(client, text)
-        assert len(departed) == 4
-        assert ours.listener.held == 0
-        assert [one["status"] for _, one in ours.ear.heard if "status" in one] == [200] * 7
+        for text in (TEXT, SMALL, "short", TEXT):
+            await sent(client, text)
+        assert [one["status"] for _, one in ours.ear.heard if "status" in one] == [200] * 4
 
 
-async def test_large_messages_alone_are_known_by_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_upload_is_answered() -> None:
     async with a_proxy(Origin(echoing)) as (_, client):
-        relayed: list[object] = []
-        finish = Handler.finish
-
-        async def finishing(self: Handler, *given: Any) -> None:  # noqa: ANN401 - as `finish`
-            relayed.append(given)
-            await finish(self, *given)
-
-        monkeypatch.setattr(Handler, "finish", finishing)
-        for _ in range(4):
-            await sent(client, TEXT)
-        assert len(relayed) <= 2
-
-
-async def test_no_more_is_held_than_may_be_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_io, "HELD_TOGETHER", len(TEXT) + 1000)
-    async with a_proxy(Origin(echoing)) as (ours, client), connected(ours.port) as other:
-        request = a_request(a_body(TEXT))
-        other.send(request[:200_000])
-        await eventually(lambda: ours.listener.held > 0)
-        with departures(monkeypatch) as departed:
-            await sent(client, TEXT)  # by the parser
-        assert not departed
-        other.send(request[200_000:])
-        assert (await other.response()).body == a_body(TEXT)
-        assert ours.listener.held == 0
-
-
-async def test_a_slow_upload_goes_to_the_parser_and_is_answered() -> None:
-    async with a_proxy(Origin(echoing)) as (ours, client):
         request = a_request(a_body(TEXT))
         client.send(request[:300_000])
-        await eventually(lambda: ours.listener.held > 0)
-        await eventually(lambda: ours.listener.held == 0)
+        await asyncio.sleep(0.5)
         client.send(request[300_000:])
         assert (await client.response()).body == a_body(TEXT)
 
@@ -158,21 +118,20 @@ async def test_a_slow_upload_goes_to_the_parser_and_is_answered() -> None:
 async def test_a_client_that_leaves_holds_nothing(*, reset: bool) -> None:
     async with a_proxy(Origin(echoing)) as (ours, client):
         client.send(a_request(a_body(TEXT))[:300_000])
-        await eventually(lambda: ours.listener.held > 0)
+        await eventually(lambda: ours.listener.connections > 0)
         if reset:
             client.writer.transport.abort()
         else:
             client.writer.write_eof()
-        await eventually(lambda: ours.listener.held == 0)
+        await eventually(lambda: not ours.listener.connections)
 
 
-async def test_what_follows_a_large_message_is_read_by_the_parser() -> None:
-    async with a_proxy(Origin(echoing)) as (ours, client):
+async def test_what_follows_a_large_message_is_read() -> None:
+    async with a_proxy(Origin(echoing)) as (_, client):
         await known(client)
         await in_pieces(client, a_request(a_body(TEXT)) + a_request(a_body("more")))
         for text in (TEXT, "more"):
             assert (await client.response()).body == a_body(text)
-        assert ours.listener.held == 0
 
 
 class Breaking:
@@ -247,61 +206,3 @@ async def test_a_client_that_leaves_while_its_response_is_held_frees_the_connect
         await eventually(lambda: not ours.listener.connections)
         await eventually(lambda: ours.upstream.pool.size == 0)
         assert ours.upstream.permits.in_use == 0
-
-
-# --- the reader alone ---------------------------------------------------------------------------
-
-HEAD: Final = b"HTTP/1.1 200 OK\r\nX-Y: a\r\nContent-Length: 40\r\n\r\n"
-BODY: Final = bytes(range(40))
-
-
-def a_reader() -> ResponseReader:
-    reader = ResponseReader(head_limit=999, headers_limit=9)
-    reader.expect(head_only=False, upgrade=False)
-    return reader
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """Return a text cut at these places."""
-    ends = sorted({len(HEAD) + place for place in places if len(HEAD) + place < len(data)})
-    return [data[a:b] for a, b in zip([0, *ends], [*ends, len(data)], strict=True)]
-
-
-@given(
-    st.lists(st.integers(0, 45), max_size=5), st.sampled_from([b"", b"x", b"HTTP/1.1 200 OK\r\n"])
-)
-@example([40], b"x")
-@example([3, 40], b"x")
-def test_a_held_response_is_read_as_llhttp_reads_it(places: list[int], more: bytes) -> None:
-    held, parsed = a_reader(), a_reader()
-    bodies = [b"", b""]
-    for piece in cut(HEAD + BODY + more, places):
-        whole = held.whole(piece, lambda _: True)
-        if whole is None and not held.missing:
-            whole = held.parse(piece)
-        bodies[0] += whole or b""
-        bodies[1] += parsed.parse(piece)
-    assert bodies == [BODY, BODY]
-    assert held.head == parsed.head
-    assert held.framing == parsed.framing
-    assert (held.complete, held.doubt) == (parsed.complete, parsed.doubt)
-
-
-def test_a_held_response_that_ends_early_is_cut() -> None:
-    reader = a_reader()
-    assert reader.whole(HEAD + BODY[:7], lambda _: True) is None
-    assert (reader.missing, reader.complete, reader.started) == (33, False, True)
-    assert reader.head is not None
-    with pytest.raises(UpstreamFailed, match="response-cut"):
-        reader.end()
-    assert reader.doubt
-
-
-@pytest.mark.parametrize(("head_limit", "headers_limit"), [(20, 9), (999, 1)])
-def test_no_response_with_too_large_a_head_is_held(head_limit: int, headers_limit: int) -> None:
-    reader = ResponseReader(head_limit=head_limit, headers_limit=headers_limit)
-    reader.expect(head_only=False, upgrade=False)
-    assert reader.whole(HEAD + BODY[:7], lambda _: True) is None
-    assert not reader.missing
-    with pytest.raises(UpstreamFailed):
-        reader.parse(HEAD + BODY[:7])

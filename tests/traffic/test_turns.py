@@ -7,8 +7,9 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from proxy.core.errors import Unopened
 from proxy.traffic.downstream.fast_connection import FastConnection
+
+from proxy.core.errors import Unopened
 from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.turns import Sending, WriteBuffer
 

@@ -19,6 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.traffic.downstream.fast_connection import FastConnection
+from proxy.traffic.exchange.known_heads import KnownHeads
+
 from proxy.config.settings import TcpAddress
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
@@ -29,11 +32,9 @@ from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs.logger import Logs, Sink
 from proxy.telemetry.reporter import CountingReporter
-from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.exchange import fast_exchange, steps
 from proxy.traffic.exchange.handler import Handler
-from proxy.traffic.exchange.known_heads import KnownHeads
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
 

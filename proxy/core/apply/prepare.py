@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..compiled.block import CompiledBlock
 from ..compiled.message_match import SEALED_TYPES
 from ..crypto.sealed_stream import MEDIA_TYPE
-from ..errors import MessageError, SealyardError
+from ..errors import SealyardError
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..formats.body_format import Kind
@@ -40,20 +40,6 @@ def prepare_request(exchange: Exchange) -> Prepared | Changed | None:
         return _reading(exchange)
     except (SealyardError, KeyError):
         return None
-
-
-def is_unclear(exchange: Exchange) -> bool:
-    """Return whether something in the head of a request takes a plan to be looked at."""
-    compiled_rule = exchange.decision.compiled_rule
-    if compiled_rule is None:
-        return False
-    try:
-        exchange.refuse_unclear()
-        for one in compiled_rule.request:
-            refuse_in_head(exchange, one, exchange.head)
-    except MessageError:
-        return True
-    return bool(exchange.elsewhere)
 
 
 def prepare_response(

@@ -18,6 +18,8 @@ from ..http1.outgoing_heads import added_line, response_lines
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
+from ..message_record import MessageRecord
+from ..turns import Reports, WriteBuffer
 from .transformed import refuse_beside
 
 
@@ -26,6 +28,7 @@ class Connection(Protocol):
 
     when_leaving: Callable[[], None] | None
     live: bool
+    write_buffer: WriteBuffer
 
     @property
     def peer(self) -> Peer:
@@ -61,15 +64,14 @@ class ResponseWriter:
 
     `answered` says that it has begun; `keep`, from then on, whether the connection may carry
     another request. `request_id` is what the response gets if it has no X-Request-Id, None where
-    none is added. `begun`: see Request.
+    none is added.
     """
 
-    __slots__ = ("_link", "answered", "begun", "keep", "raw", "request_id")
+    __slots__ = ("_link", "answered", "keep", "raw", "request_id")
 
-    def __init__(self, link: Connection, raw: RawRequest, *, begun: bool = False) -> None:
+    def __init__(self, link: Connection, raw: RawRequest) -> None:
         self._link = link
         self.answered = False
-        self.begun = begun
         self.keep = True
         self.raw = raw
         self.request_id: bytes | None = None
@@ -101,7 +103,6 @@ class ResponseWriter:
         sent = self.relay_whole(message, response, location_rewrite)
         if sent is None:
             return await self._stream(message, response, location_rewrite)
-        await self._link.drain()
         return sent
 
     def relay_whole(
@@ -135,21 +136,19 @@ class ResponseWriter:
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Respond with a problem of Sealyard's own; cut the response if one has begun."""
-        if self.refuse_whole(problem, close=close):
-            await self._link.drain()
-
-    def refuse_whole(self, problem: Problem, *, close: bool = False) -> bool:
-        """Do as `refuse` without a wait; return whether anything was sent."""
         if self.answered:
             self._link.abort()
-            return False
+            return
         self.answered = True
         if close:
             self.keep = False
         head_only = self.raw.method == "HEAD"
         connection = self._connection_header()
         self._link.write(problem.render(connection=connection, head_only=head_only))
-        return True
+
+    def report(self, reports: Reports, record: MessageRecord) -> None:
+        """Report the message once its response is sent."""
+        self._link.write_buffer.report_behind(reports, record)
 
     def _lines(self, message: Forwardable, location_rewrite: LocationRewrite) -> bytes:
         """Return a head up to its framing."""

@@ -17,7 +17,9 @@ from ...config.settings import ClientClose
 from ..bodies.response_writer import ResponseWriter
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import HTTP_10
+from ..interfaces import Receiver
 from ..timers import NEVER
+from ..waits import Way
 
 
 class ConnectionOwner(Protocol):
@@ -43,8 +45,8 @@ class ConnectionOwner(Protocol):
     def idle_grace(self) -> float:
         """For how many seconds a drain keeps an idle connection: a request may be on its way."""
 
-    def began(self, task: asyncio.Task[None]) -> None:
-        """Hold a task of a connection until it ends."""
+    def outlived(self, end: asyncio.Future[None]) -> None:
+        """Wait for the end of an exchange whose client has gone, before all is closed."""
 
     def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out."""
@@ -85,9 +87,6 @@ class Asking(IntEnum):
     ASKED = 3
 
 
-_IN_SUBCLASSES: Final[tuple[str, ...]] = ()
-
-
 class ClientLifecycle(asyncio.Protocol):
     """The life of one client connection: its deadlines, the drain, and how the client leaves.
 
@@ -97,8 +96,8 @@ class ClientLifecycle(asyncio.Protocol):
     with a reset. Under `on_client_close: probe` that is one `100 Continue`, which any client takes
     (RFC 9110 section 15.2), or the response, if it has begun.
 
-    FastConnection and ClientConnection differ in who reads the bytes. They say what is in progress,
-    and have the slots: Python cannot combine two bases that both have some.
+    ClientConnection reads the bytes. It says what is in progress, and has the slots: Python cannot
+    combine two bases that both have some.
 
     Attributes:
         peer: Who is at the other end.
@@ -110,17 +109,18 @@ class ClientLifecycle(asyncio.Protocol):
         _read_deadline: Time of the loop by which the client must have sent what is awaited, or
             NEVER. The listener's timer compares it.
         _write_deadline: The same for what the client must have read.
-        _task: The task to cancel when the client is gone.
+        _way: The exchange to cancel when the client is gone.
     """
 
-    __slots__ = _IN_SUBCLASSES
+    __slots__ = ()
     _loop: asyncio.AbstractEventLoop
     _owner: ConnectionOwner
     _asking: Asking
     _ended: bool
     _read_deadline: float
     _write_deadline: float
-    _task: asyncio.Task[None] | None
+    _receiver: Receiver | None
+    _way: Way | None
     live: bool
     peer: Peer
     when_leaving: Callable[[], None] | None
@@ -132,7 +132,7 @@ class ClientLifecycle(asyncio.Protocol):
         self._ended = False
         self._read_deadline = NEVER
         self._write_deadline = NEVER
-        self._task = None
+        self._way = None
         self.live = False
         self.peer = Peer()
         self.when_leaving = None
@@ -222,12 +222,22 @@ class ClientLifecycle(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count the client out, and stop working for it."""
         self._owner.lost(self)
-        task = self._task
+        way = self._way
         self._client_gone(exc)
-        if task is not None:
-            # Behind its first step, which may be due in this turn: without it, nothing of the task
-            # runs, and what it was given is neither counted nor given back.
-            self._loop.call_soon(task.cancel)
+        # A tunnel ends by itself, once the last bytes have reached the other side.
+        if way is not None and self._receiver is None:
+            self._stop(way)
+
+    def _stop(self, way: Way) -> None:
+        way.cancel()
+        if not way.ended:
+            self._owner.outlived(way.end())
+
+    def stop(self) -> None:
+        """Drop the connection, and stop working for its client."""
+        self.abort()
+        if self._way is not None:
+            self._stop(self._way)
 
     # --- a client that leaves -----------------------------------------------------------------
 
@@ -328,11 +338,6 @@ class ClientLifecycle(asyncio.Protocol):
         """Close the connection unless a request is in progress or has begun to come."""
         if self._idle:
             self.finish()
-
-    def _own(self, task: asyncio.Task[None]) -> None:
-        """Cancel `task` when the client is gone, and let the listener hold it until it ends."""
-        self._task = task
-        self._owner.began(task)
 
 
 _AT_ONCE: Final = struct.pack("ii", 1, 0)

@@ -1,213 +1,472 @@
-"""A client connection that aiohttp's parser reads, with a loop and responses of our own.
-
-aiohttp's loop is replaced: it makes a task, a writer and a request object for each message, logs
-malformed bytes with a traceback, and echoes them to the client.
-"""
+"""One connection of a client: bytes in and out, deadlines, and one exchange after the other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, cast
 
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_server import Server
-
-from ...core.errors import MalformedRequest, SlowRequest, TrafficError
-from ..bodies.response_writer import ResponseWriter
+from ...core.errors import SlowRequest, TrafficError
 from ..http1.forwarding_headers import Peer
-from ..interfaces import Receiver
+from ..http1.problem import Problem
+from ..http1.reader import RequestReader, behind_empty_lines
+from ..interfaces import Receiver, Request
 from ..timers import NEVER
-from .client_lifecycle import ConnectionOwner
-from .connection_io import Outgoing, parse_error
+from ..turns import Sending, WriteBuffer
+from ..waits import Signal, Way
+from .client_lifecycle import CONTINUE, ClientLifecycle, ConnectionOwner, reset
+from .connections import peer_of
+from .request import ClientBody, ClientRequest
 
 
-class RequestServer(ConnectionOwner, Protocol):
-    """The listener, as a ClientConnection sees it."""
+class Answerer(Protocol):
+    """Responds to all requests that arrive."""
 
-    def serve(
-        self,
-        connection: ClientConnection,
-        message: Any,  # noqa: ANN401 - the C parser's class has no name to import
-        payload: StreamReader,
-    ) -> Awaitable[bool]:
-        """Respond to one request; return whether the connection may carry another."""
+    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
+        """Respond to one request."""
 
-    def refuse(self, connection: ClientConnection, error: TrafficError) -> Awaitable[None]:
-        """Respond to what is not a valid request."""
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the response to what is not a valid request."""
 
 
-class ClientConnection(Outgoing):
-    """Requests from one client, one after the other."""
-
-    __slots__ = ("_gone", "_resting", "present")
-    _owner: RequestServer
-    present: ResponseWriter | None
-
-    def __init__(
-        self, server: Server, owner: RequestServer, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(server, owner, loop)
-        self._gone: asyncio.Future[None] | None = None
-        self.present = None
-        self._resting = False
+class ClientOwner(ConnectionOwner, Protocol):
+    """The listener, as a connection sees it."""
 
     @property
-    def encrypted(self) -> bool:
-        """Whether the client speaks TLS."""
-        return self.peer.encrypted
+    def answerer(self) -> Answerer:
+        """Who responds to requests; a reload puts another one there."""
+
+    @property
+    def write_buffer(self) -> WriteBuffer:
+        """Where bytes wait for the end of the loop's iteration."""
+
+    @property
+    def redirected(self) -> bool:
+        """Whether clients may have connected to another port than the listener's."""
+
+    def connected(self, client: ClientConnection) -> None:
+        """Learn that a connection is made."""
+
+
+class ClientConnection(Sending, ClientLifecycle):
+    """Requests from one client, one after the other.
+
+    `present` is the request in progress and `_way` its exchange, which what arrives here resumes.
+    What comes behind the request waits in `_buffer` from `_at` on; `_heading`: it is the beginning
+    of a head. `_discarding`: nothing that comes is read any more. `_patience` is how many seconds
+    are left for the present body, while its deadline is suspended. `_shut`: the sending half has
+    been closed from here. `_stuck`: the client has ended its half of a WebSocket, and its last
+    bytes wait for an upstream that takes none.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_at",
+        "_body",
+        "_buffer",
+        "_discarding",
+        "_drained",
+        "_ended",
+        "_goes_on",
+        "_heading",
+        "_heads",
+        "_loop",
+        "_owner",
+        "_patience",
+        "_paused",
+        "_read_deadline",
+        "_reading",
+        "_reading_body",
+        "_receiver",
+        "_resting",
+        "_shut",
+        "_stuck",
+        "_way",
+        "_write_deadline",
+        "live",
+        "peer",
+        "present",
+        "when_leaving",
+    )
+    _owner: ClientOwner
+
+    def __init__(
+        self, owner: ClientOwner, loop: asyncio.AbstractEventLoop, address: str = ""
+    ) -> None:
+        Sending.__init__(self, owner.write_buffer)
+        self._init_lifecycle(owner)
+        self.peer = Peer(address)
+        self._loop = loop
+        self._heads = RequestReader()
+        self._buffer = b""
+        self._at = 0
+        self._heading = False
+        self._goes_on = False
+        self._body: ClientBody | None = None
+        self._reading_body = False
+        self._patience = 0.0
+        self._discarding = False
+        self._paused = False
+        self._drained = Signal()
+        self._reading = True
+        self._resting = False
+        self._receiver: Receiver | None = None
+        self._shut = False
+        self._stuck = False
+        self.present: ClientRequest | None = None
 
     # --- called by the transport --------------------------------------------------------------
 
-    def take_over(self, transport: asyncio.Transport, peer: Peer, *, crowded: bool) -> None:
-        """Continue a connection that a FastConnection has read so far.
-
-        The transport tells only once that the client does not keep up: `crowded` says that it has.
-        """
-        self.peer = peer
-        transport.set_protocol(self)
-        self.connection_made(transport)
-        if crowded:
-            self.pause_writing()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.peer = peer_of(transport, self.peer.address, redirected=self._owner.redirected)
         self._await_head()
-        super().connection_made(transport)
-        if self._task_handler is not None:
-            self._own(self._task_handler)
+        self._owner.connected(self)
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the result; aiohttp has none
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._receiver is not None:
+            self._stuck = False
+            self._receiver.received(data)
+            return
+        if self._discarding:
+            return
+        body = self._body
+        if body is None:
+            self._buffer = self._buffer + data if self._buffer else data
+        else:
+            self._earn(len(data))
+            self._feed(body, data)
+        if self._way is None:
+            self._go_on()
+        if not self._reading or len(self._buffer) > self._owner.limits.window or self._body:
+            self._regulate()
+
+    def eof_received(self) -> bool:
         """Note that the client sends no more; return whether its last request is still answered."""
         if self._receiver is not None:
             self._ended = True
             self._receiver.ended()
             return not self.peer.encrypted
         awaited = super().eof_received()
-        self._cut_body()
-        self._wake_linger()
-        return awaited
+        if self._body is not None:
+            self._body.fail(ConnectionResetError("cut"))
+        self.flush()  # what the transport does not have when it closes is lost
+        return awaited and (self._way is not None or self._paused)
+
+    def pause_writing(self) -> None:
+        """Note that the client does not keep up."""
+        self._paused = True
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+        else:
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
+
+    def resume_writing(self) -> None:
+        """Note that the client has caught up."""
+        self._paused = False
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+            return
+        if not self._closing:  # else that of `finish`, for all that is still to be read
+            self._write_deadline = NEVER
+        self._drained.set()
+        if self._way is None and not self._closing:
+            self._go_on()
 
     def _client_gone(self, exc: BaseException | None) -> None:
+        self._transport = None
         if self._receiver is not None:
             self._receiver.lost()
-        self._cut_body()
-        self._wake_linger()
-        RequestHandler.connection_lost(self, exc)
+        if self._body is not None:
+            self._body.fail(ConnectionResetError("cut"))
+        self._drained.set()
 
-    def _wake_linger(self) -> None:
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+    # --- one request after the other ----------------------------------------------------------
 
-    # --- the loop -----------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Respond to requests until the last one."""
+    def _go_on(self) -> None:
+        """Begin the requests that have come, each once the one before is answered."""
+        if self._goes_on:
+            return  # an exchange that never waits ends within `_begin`
+        self._goes_on = True
         try:
-            while await self._one_request():
-                if self._ended and not self._messages:
+            while self._way is None and not (self._paused or self._closing or self._discarding):
+                if self._at >= len(self._buffer) or not self._begin():
                     break
-            await self._linger()
-        except ConnectionError:
-            self.abort()
-        except Exception as error:  # noqa: BLE001 - asyncio would log it with what it holds
-            self.abort()
-            self._owner.failed(error)
         finally:
-            self._busy = False
-            self.finish()
+            self._goes_on = False
+        if self._way is None and self._ended and not (self._paused or self._discarding):
+            self.finish()  # what may have come of another request has no end
 
-    async def _one_request(self) -> bool:
-        """Respond to the next request; return whether the connection may carry another."""
-        await self._wait_for_request()
-        if not self._messages:
-            error = self._refusal or MalformedRequest("request")
-            await self._owner.refuse(self, error)
-            return False
-        message, payload = self._messages.popleft()
-        self._make_room()
-        exc = getattr(message, "exc", None)
-        if exc is not None:
-            await self._owner.refuse(self, parse_error(exc))
-            return False
+    def _begin(self) -> bool:
+        """Begin the next request; return whether there was one."""
+        limits = self._owner.limits
+        at = self._at
+        if not self._heading:
+            at = self._at = behind_empty_lines(self._buffer, at)
         try:
-            return await self._owner.serve(self, message, payload)
-        finally:
-            self.present = None
-            self._busy = False
-
-    async def _wait_for_request(self) -> None:
-        """Return when there is a request, or a reason to refuse one."""
-        while not self._messages and self._refusal is None:
-            if self._head_bytes and self._request_count:
+            found = self._heads.read(
+                self._buffer,
+                at,
+                line=limits.header_line,
+                head=limits.head,
+                fields=limits.headers,
+            )
+        except TrafficError as error:
+            self._refuse(error)
+            return False
+        if found is None:
+            self._buffer, self._at = self._buffer[at:], 0
+            if not self._heading and self._buffer not in {b"", b"\r"}:
+                self._heading = True
                 self._await_head()
-            elif self._request_count:
-                self._await_next_request()
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            return False
+        raw, end = found
+        if end == len(self._buffer):
+            self._buffer, self._at = b"", 0
+        else:
+            self._at = end
+        self._heading = False
         self._read_deadline = NEVER
-        self._busy = True
+        self.present = request = ClientRequest(self, raw)
+        try:
+            way = Way(self._owner.answerer.handle(request), self._over)
+        except Exception as error:  # noqa: BLE001 - nothing of it may reach asyncio's log
+            self.broke(error)
+            return False
+        self._way = way
+        way.go()
+        return True
 
-    async def _linger(self) -> None:
-        """Read on for a while if the client is still sending.
+    def _over(self, error: BaseException | None) -> None:
+        """Continue once a request is answered, or has failed as none should."""
+        request, self.present, self._way = self.present, None, None
+        body, self._body = self._body, None
+        if error is None and request is not None:
+            self._answered(keep=request.keep, unread=body is not None or request.incomplete)
+            return
+        self.abort()
+        if error is None or isinstance(error, (ConnectionError, asyncio.CancelledError)):
+            return
+        if not isinstance(error, Exception):
+            raise error
+        self._owner.failed(error)
 
-        Closing at once would reset the connection and lose the response (RFC 9112 section 9.6).
+    def _answered(self, *, keep: bool, unread: bool) -> None:
+        if self._closing or self._receiver is not None:
+            return
+        if not keep:
+            self._end(sending=unread)
+        elif self._at < len(self._buffer) or self._ended:
+            self._go_on()
+            if self._way is None and not self._discarding:
+                self._regulate()
+                if not self._heading:
+                    self._await_next_request()
+        else:
+            self._buffer, self._at = b"", 0
+            self._await_next_request()
+            if not self._reading:
+                self._regulate()
+
+    def _refuse(self, error: TrafficError) -> None:
+        """Respond to what is not a valid request; what follows it is not read."""
+        self._read_deadline = NEVER
+        self.write(self._owner.answerer.reject(error).render(connection=b"close", head_only=False))
+        self._end(sending=True)
+
+    def _end(self, *, sending: bool) -> None:
+        """Close the connection behind the last response.
+
+        Where the client is still `sending`, its bytes are read and dropped for a while: closing at
+        once would reset the connection and lose the response (RFC 9112 section 9.6).
         """
-        sending = self._close or (self._body is not None and not self._body.is_eof())
-        if self.transport is None or self._ended or not sending:
+        self._buffer, self._at = b"", 0
+        linger = self._owner.timeouts.linger
+        if not sending or self._ended or self._closing or not linger:
+            self._discarding = True
+            self.finish()
             return
         self._discarding = True
-        self._gone = self._loop.create_future()
         self.write_eof()
-        self._resume_transport_reading()
-        try:
-            async with asyncio.timeout(self._owner.timeouts.linger):
-                await self._gone
-        except TimeoutError:
-            pass
-        finally:
-            self._gone = None
+        self._regulate()
+        self._read_deadline = self._loop.time() + linger
+
+    def broke(self, error: Exception) -> None:
+        """Drop the connection after an error that should not have happened."""
+        self.abort()
+        self._owner.failed(error)
+
+    # --- the body of the present request ------------------------------------------------------
+
+    def reads(self, body: ClientBody) -> None:
+        """Let a body take what comes next."""
+        self._patience = self._owner.timeouts.body
+        self._body = body
+        if self._at < len(self._buffer):
+            data, self._buffer, self._at = self._buffer[self._at :], b"", 0
+            self._feed(body, data)
+        if self._body is not None and self._ended:
+            body.fail(ConnectionResetError("cut"))
+
+    def _feed(self, body: ClientBody, data: bytes) -> None:
+        rest = body.put(data)
+        if body.complete:
+            self._body = None
+            self._buffer = rest
+        elif body.broken:
+            self._body = None  # what follows is not a request
+            self._discarding = True
+        body.wake()
+
+    def took(self) -> None:
+        """Read on, if the body had filled the window."""
+        if not self._reading:
+            self._regulate()
+
+    def invite(self) -> None:
+        """Let a client that waits for a 100 send its body."""
+        self.send(CONTINUE)
+
+    def awaiting_body(self, *, waiting: bool) -> None:
+        """Run or suspend the deadline for the body: it counts only while the body is awaited."""
+        now = self._loop.time()
+        if waiting:
+            self._read_deadline = now + self._patience
+        elif self._reading_body:
+            self._patience = self._read_deadline - now
+            self._read_deadline = NEVER
+        self._reading_body = waiting
+
+    def _earn(self, size: int) -> None:
+        """Extend the deadline for each byte of the body, up to that of a new body."""
+        most = self._owner.timeouts.body
+        earned = size / self._owner.limits.upload_rate
+        if self._reading_body:
+            self._read_deadline = min(self._read_deadline + earned, self._loop.time() + most)
+        else:
+            self._patience = min(self._patience + earned, most)
+
+    # --- how much is read ---------------------------------------------------------------------
+
+    def _regulate(self) -> None:
+        """Read only as much as has room: of a body, or of requests that wait."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        window = self._owner.limits.window
+        full = self._resting
+        if not full and not self._discarding and self._receiver is None:
+            body = self._body
+            full = len(self._buffer) - self._at > window or (
+                body is not None and body.waiting > window
+            )
+        if full and self._reading:
+            self._reading = False
+            transport.pause_reading()
+        elif not full and not self._reading:
+            self._reading = True
+            transport.resume_reading()
+
+    # --- what is sent -------------------------------------------------------------------------
+
+    @property
+    def _closing(self) -> bool:
+        """Whether nothing follows on this connection."""
+        return self._transport is None or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+        if self._receiver is None:
+            self._put(data)
+        else:
+            super().send(data)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes now, behind what waits."""
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+        super().send(data)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the client does not keep up."""
+        return self._paused
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+        self.flush()
+        while self._paused and self._transport is not None:
+            await self._drained.wait()
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+
+    def finish(self) -> None:
+        """Close the connection once the client has read what was sent; it must do so soon."""
+        if self._transport is not None:
+            self.flush()
+            self._read_deadline = NEVER
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its response was cut."""
+        self._forget()
+        if self._transport is not None:
+            reset(self._transport)
+
+    def write_eof(self) -> None:
+        """Close the sending half."""
+        self.flush()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            self._shut = True
+            transport.write_eof()
+        elif self._receiver is not None:
+            transport.close()  # TLS cannot close one half
 
     # --- what ClientLifecycle asks for --------------------------------------------------------
 
     def _read_timed_out(self) -> None:
         if self._reading_body:
-            if self._body is not None and not self._body.is_eof():
-                self._body.set_exception(SlowRequest("body"))
-        elif self._head_bytes:
-            self._refuse_rest(SlowRequest("head"))
-        else:
+            if self._body is not None:
+                self._body.fail(SlowRequest("body"))
+        elif self._discarding:
+            self.finish()
+        elif self._heading:
+            self._refuse(SlowRequest("head"))
+        elif self._way is None:
             self.close_idle()
 
     @property
     def _answering(self) -> bool:
-        return self._busy
+        return self._way is not None
 
     @property
     def _queued(self) -> bool:
-        return bool(self._messages)
+        return self._body is None and self._at < len(self._buffer)
 
     @property
     def _idle(self) -> bool:
-        return not self._busy and not self._messages and not self._head_bytes
+        return self._way is None and not self._heading and not self._discarding
 
     @property
     def _incomplete(self) -> bool:
-        return not self._messages and self._body is not None and not self._body.is_eof()
+        return self._body is not None
 
     @property
     def _unread(self) -> bool:
         # Once both halves are closed, poll(2) cannot tell that from a lost connection.
-        paused = self._reading_paused or self._buffer_paused or self._resting
-        return (self._ended or paused) and not self._shut
+        return (self._ended or not self._reading) and not self._shut
 
     @property
     def _wire(self) -> asyncio.Transport | None:
-        return self.transport
+        return self._transport
 
     def _sends_no_more(self) -> None:
         if self._receiver is None:
@@ -223,12 +482,8 @@ class ClientConnection(Outgoing):
         """Send all bytes from now on to `receiver`; return those that came after the request."""
         self._receiver = receiver
         self.when_leaving = receiver.leaving
-        self._task = (
-            None  # a tunnel ends by itself, once the last bytes have reached the other side
-        )
-        tail, self._message_tail = self._message_tail, b""
-        if self._buffer_paused:
-            self._resume_reading_for_buffer()
+        tail, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        self._regulate()
         # Behind what came before.
         if self._ended:
             self._loop.call_soon(receiver.ended)
@@ -239,9 +494,9 @@ class ClientConnection(Outgoing):
     def pause(self) -> None:
         """Stop reading."""
         self._resting = True
-        self._pause_transport_reading()
+        self._regulate()
 
     def resume(self) -> None:
         """Read on."""
         self._resting = False
-        self._resume_transport_reading()
+        self._regulate()

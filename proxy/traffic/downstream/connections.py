@@ -75,11 +75,6 @@ class Connections:
         if not self._clients and self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
 
-    def replace(self, client: ClientLifecycle, successor: ClientLifecycle) -> None:
-        """Let `successor` read from the connection of `client` from now on."""
-        self._clients.discard(client)
-        self._clients.add(successor)
-
     def check(self, now: float) -> None:
         """End what has passed its deadline."""
         for client in tuple(self._clients):
@@ -102,9 +97,9 @@ class Connections:
         return True
 
     def abort(self) -> None:
-        """Drop all connections."""
+        """Drop all connections, and stop working for their clients."""
         for client in tuple(self._clients):
-            client.abort()
+            client.stop()
 
 
 _SO_ORIGINAL_DST: Final = 80  # in netfilter_ipv4.h; IPv6 has the same number

@@ -6,54 +6,24 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Protocol
-
-from aiohttp import http_parser
-from aiohttp.streams import StreamReader
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_server import Server
+from typing import Final, Protocol
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
-from ...core.errors import TrafficError, UnfitEnvironment
-from ..http1.problem import Problem, deliberate
+from ..http1.problem import deliberate
 from ..interfaces import Listener
 from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
 from .client_lifecycle import ClientLifecycle
-from .connection import ClientConnection
+from .connection import Answerer, ClientConnection
 from .connections import Connections
-from .fast_connection import FastConnection
-from .fast_io import FastAnswerer, FastInput
-from .request import ClientRequest
 from .sockets import Sockets
-
-
-class Answerer(FastAnswerer, Protocol):
-    """Responds to all requests that arrive."""
-
-    def reject(self, error: TrafficError) -> Problem:
-        """Return the response to what is not a valid request."""
-
-
-def require_c_parser() -> None:
-    """Refuse aiohttp's Python parser, which accepts what must not pass.
-
-    Raises:
-        UnfitEnvironment: aiohttp came without its C extensions.
-    """
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        raise UnfitEnvironment(
-            "aiohttp-without-c-parser",
-            detail="aiohttp was installed without its C extensions: install it from a wheel.",
-        )
-
 
 IDLE_GRACE: Final = 3.0
 """For how many seconds a drain keeps idle connections: a request may be on its way."""
 _LAST_SECONDS: Final = 0.5
-"""For as long, tasks of a listener that is closed may look at copies of what they have cut."""
+"""For as long, exchanges of a listener that is closed may look at copies of what they have cut."""
 
 
 class HttpListener:
@@ -77,13 +47,12 @@ class HttpListener:
         name: str = "",
         report: Callable[..., None] | None = None,
     ) -> None:
-        """Check the environment; nothing is opened before `start`.
+        """Open nothing before `start`.
 
         `sockets` listen already and remain the caller's; without them, `start` binds. Where
         clients are `redirected`, the original port of each connection is looked up. `report` takes
         the events of connections that are refused, under the `name` of the listener.
         """
-        require_c_parser()
         self.answerer = answerer
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
@@ -91,11 +60,10 @@ class HttpListener:
         self.draining = False
         self.redirected = redirected
         self.idle_grace = IDLE_GRACE
-        self.held = 0
         self._closed = False
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._outlived: set[asyncio.Future[None]] = set()
         self.refusals = Refusals(name, report)
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
@@ -154,8 +122,8 @@ class HttpListener:
         self.idle_grace = min(IDLE_GRACE, seconds / 2)
         await self._acceptor.stopped(self.idle_grace)
         gone = await self._clients.gone(seconds)
-        if self._tasks:  # of clients that have gone, copies may still be looked at
-            await asyncio.wait(self._tasks, timeout=max(until - loop.time(), 0.0))
+        if self._outlived:  # of clients that have gone, copies may still be looked at
+            await asyncio.wait(self._outlived, timeout=max(until - loop.time(), 0.0))
         return gone
 
     async def close(self) -> None:
@@ -164,14 +132,11 @@ class HttpListener:
         self._closed = True
         self._clients.abort()
         await self._acceptor.close()
-        await asyncio.sleep(0)  # a task that was made in this turn takes its first step
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
-        for task in self._tasks:
-            task.cancel()  # it looked at copies
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._outlived:
+            await asyncio.wait(self._outlived, timeout=_LAST_SECONDS)
+        for end in tuple(self._outlived):
+            end.cancel()  # it looked at copies
+        await asyncio.gather(*self._outlived, return_exceptions=True)
         self.write_buffer.report()
         self._timer.stop()
 
@@ -187,9 +152,9 @@ class HttpListener:
         """Seconds for reading on from a client that is refused."""
         return self.timeouts.linger
 
-    def welcome(self, address: str) -> FastConnection | str:
+    def welcome(self, address: str) -> ClientConnection | str:
         """Count a client in, and return what serves it, or the reason for which nothing does."""
-        client = FastConnection(self, asyncio.get_running_loop(), address)
+        client = ClientConnection(self, asyncio.get_running_loop(), address)
         return self._clients.refuses(client, self.limits, self._acceptor.proxies.trusted) or client
 
     def connected(self, client: ClientLifecycle) -> None:
@@ -199,53 +164,18 @@ class HttpListener:
         elif self.draining:
             asyncio.get_running_loop().call_soon(client.leave)
 
-    def began(self, task: asyncio.Task[None]) -> None:
-        """Hold the task of a connection until it ends."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def outlived(self, end: asyncio.Future[None]) -> None:
+        """Wait for the end of an exchange whose client has gone, before all is closed."""
+        self._outlived.add(end)
+        end.add_done_callback(self._outlived.discard)
 
     def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out, also one that was never made."""
         self._clients.lost(client)
 
-    def hand_over(
-        self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
-    ) -> bool:
-        """Let a parser read `data` and what follows it; `ended` says that nothing does.
-
-        Return whether the connection stays open for writing.
-        """
-        successor = ClientConnection(Server(_never), self, asyncio.get_running_loop())
-        self._clients.replace(client, successor)
-        successor.take_over(transport, client.peer, crowded=client.crowded)
-        successor.data_received(data)
-        return successor.eof_received() if ended else True
-
-    async def serve(
-        self,
-        connection: ClientConnection,
-        message: Any,  # noqa: ANN401 - the C parser's class has no name to import
-        payload: StreamReader,
-    ) -> bool:
-        """Respond to one request; return whether the connection may carry another."""
-        request = ClientRequest(connection, message, payload)
-        await self.answerer.handle(request)
-        return request.keep
-
-    async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
-        """Respond to what is not a valid request."""
-        problem = self.answerer.reject(error)
-        connection.write(problem.render(connection=b"close", head_only=False))
-        await connection.drain()
-
     def failed(self, error: BaseException) -> None:
         """Report an error that should not have happened, by the name of its class alone."""
         self.answerer.reject(deliberate(error))
-
-
-async def _never(_: BaseRequest) -> NoReturn:
-    """Serve as the handler that aiohttp requires; our connections have their own."""
-    raise NotImplementedError("ClientConnection has its own handler")
 
 
 class Closable(Protocol):

@@ -1,26 +1,36 @@
-"""One request as aiohttp's parser returns it."""
+"""One request of a client: its head, its body as it comes, and the means to respond to it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
 
-from aiohttp.streams import StreamReader
-
-from ...core.errors import BodyTooLarge
-from ..bodies.response_writer import ResponseWriter
-from ..http1.framing import Framing
+from ...core.errors import BodyTooLarge, MalformedRequest
+from ..bodies.response_writer import Connection, ResponseWriter
+from ..http1.framing import HTTP_10, Framing
 from ..http1.gate import RawRequest
+from ..http1.reader import BadChunk, BodyReader
 from ..interfaces import RawConnection
-from .client_lifecycle import CONTINUE
-from .connection import ClientConnection
+from ..waits import Signal
+
+_CONNECTION_BYTES: Final = len(b"connection")
+_UPGRADE_BYTES: Final = len(b"upgrade")
 
 
-class Waiting(Protocol):
-    """Called when a wait for the client begins and ends, so that it can be bounded."""
+class RequestConnection(Connection, RawConnection, Protocol):
+    """A client's connection, as its request and the body of that see it."""
 
-    def __call__(self, *, waiting: bool) -> None:
-        """Take note."""
+    def reads(self, body: ClientBody) -> None:
+        """Let a body take what comes next."""
+
+    def awaiting_body(self, *, waiting: bool) -> None:
+        """Note that a wait for the client begins or ends, so that it can be bounded."""
+
+    def invite(self) -> None:
+        """Let a client that waits for a 100 send its body."""
+
+    def took(self) -> None:
+        """Note that what had come of the body has been taken."""
 
 
 class ClientBody:
@@ -30,28 +40,86 @@ class ClientBody:
     section 10.1.1), so a refused client never sends its body.
     """
 
-    __slots__ = ("_invite", "_payload", "_waiting", "arrived", "framing")
+    __slots__ = (
+        "_came",
+        "_connection",
+        "_error",
+        "_invites",
+        "_pieces",
+        "_reader",
+        "_signal",
+        "arrived",
+        "framing",
+        "waiting",
+    )
 
-    def __init__(
-        self,
-        payload: StreamReader,
-        framing: Framing,
-        *,
-        invite: Callable[[], None] | None,
-        waiting: Waiting,
-    ) -> None:
-        self._payload = payload
-        self._invite = invite
-        self._waiting = waiting
+    def __init__(self, connection: RequestConnection, framing: Framing, *, invites: bool) -> None:
+        """Begin; `invites` says that the client waits for a 100."""
+        self._connection = connection
+        self._reader = BodyReader(framing)
+        self._invites = invites
+        self._pieces: list[bytes] = []
+        self._signal = Signal()
+        self._error: Exception | None = None
+        self._came = False
         self.framing = framing
         self.arrived = 0
+        self.waiting = 0
+        """How many bytes have come and are not yet taken."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether its end has come."""
+        return self._reader.complete
+
+    @property
+    def broken(self) -> bool:
+        """Whether it can have no end any more."""
+        return self._error is not None
+
+    # --- called by the connection -------------------------------------------------------------
+
+    def put(self, data: bytes) -> bytes:
+        """Take bytes, and return those behind the end; `wake` is to follow."""
+        try:
+            piece, rest = self._reader.take(data)
+        except BadChunk:
+            self._error = MalformedRequest("body")
+            return b""
+        self._came = True
+        if piece:
+            self._pieces.append(piece)
+            self.waiting += len(piece)
+        return rest
+
+    def wake(self) -> None:
+        """Resume whoever waits for more."""
+        self._signal.set()
+
+    def fail(self, error: Exception) -> None:
+        """Let nothing more come of it, unless it is complete or has failed."""
+        if not self.complete and self._error is None:
+            self._error = error
+            self._signal.set()
+
+    # --- called by the exchange ---------------------------------------------------------------
 
     def take(self) -> bytes | None:
         """Return the whole body if all of it is there, else None and take nothing."""
-        if not self._payload.is_eof():
+        if not self._reader.complete:
             return None
-        data = self._payload.read_nowait(-1) if self.framing.present else b""
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.waiting = 0
         self.arrived += len(data)
+        if not self._reader.complete:
+            self._connection.took()
         return data
 
     async def read(self, limit: int) -> bytes:
@@ -77,19 +145,22 @@ class ClientBody:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes."""
-        payload = self._payload
-        if self._invite is not None and not payload.total_bytes and not payload.is_eof():
-            self._invite()
-        self._invite = None
-        while not payload.at_eof():
-            self._waiting(waiting=True)
-            try:
-                data = await payload.readany()
-            finally:
-                self._waiting(waiting=False)
-            if data:
-                self.arrived += len(data)
+        if self._invites and not self._came and not self.complete:
+            self._connection.invite()
+        self._invites = False
+        while True:
+            if data := self._taken():
                 yield data
+                continue
+            if self._reader.complete:
+                return
+            if self._error is not None:
+                raise self._error
+            self._connection.awaiting_body(waiting=True)
+            try:
+                await self._signal.wait()
+            finally:
+                self._connection.awaiting_body(waiting=False)
 
 
 def _check(size: int, limit: int) -> None:
@@ -98,48 +169,56 @@ def _check(size: int, limit: int) -> None:
 
 
 class ClientRequest(ResponseWriter):
-    """A request that has arrived, and the means to respond to it."""
+    """A request whose head has arrived, and the means to respond to it."""
 
-    __slots__ = ("_connection", "_message", "_payload")
+    __slots__ = ("_body", "_connection")
 
-    def __init__(
-        self,
-        connection: ClientConnection,
-        message: Any,  # noqa: ANN401 - the C parser's class has no name to import
-        payload: StreamReader,
-    ) -> None:
-        version = (message.version.major, message.version.minor)
-        raw = RawRequest(message.method, message.path, version, message.raw_headers)
+    def __init__(self, connection: RequestConnection, raw: RawRequest) -> None:
         super().__init__(connection, raw)
-        connection.present = self
         self._connection = connection
-        self._message = message
-        self._payload = payload
+        self._body: ClientBody | None = None
 
     def body(self, framing: Framing, *, expects_continue: bool) -> ClientBody:
         """Return the body, once the gate has found its framing."""
-        return ClientBody(
-            self._payload,
-            framing,
-            invite=self._invite if expects_continue else None,
-            waiting=self._connection.awaiting_body,
-        )
+        body = self._body = ClientBody(self._connection, framing, invites=expects_continue)
+        if not body.complete:
+            self._connection.reads(body)
+        return body
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether some of the body is still to come, or nobody has asked how it is framed."""
+        return self._body is None or not self._body.complete
 
     async def switch(self, head: bytes) -> RawConnection:
         """Respond with a 101 and return the connection."""
         self.answered = True
         self.keep = False
-        self._connection.write(head)
+        self._connection.send(head)
         return self._connection
-
-    def _invite(self) -> None:
-        self._connection.write(CONTINUE)
 
     def _ends(self) -> bool:
         """Whether the request itself makes its connection end with the response.
 
-        It does with bytes of the body still to come: they are not a request. And it does after an
-        Upgrade that was not granted, where the parser has lost its place (B14).
+        It does with bytes of the body still to come: they are not a request.
         """
-        message = self._message
-        return bool(message.should_close or message.upgrade or not self._payload.is_eof())
+        return self.incomplete or _closes(self.raw)
+
+
+def _closes(raw: RawRequest) -> bool:
+    """Return whether a request is the last by its own head (RFC 9112 section 9.3).
+
+    An Upgrade that is not granted is one too: its client may send what is no HTTP.
+    """
+    options = b""
+    for name, value in raw.headers:
+        size = len(name)
+        if size == _CONNECTION_BYTES and name.lower() == b"connection":
+            options += b"," + value.lower()
+        elif size == _UPGRADE_BYTES and name.lower() == b"upgrade":
+            return True
+    old = raw.version == HTTP_10
+    if not options:
+        return old
+    listed = {one.strip(b" \t") for one in options.split(b",")}
+    return b"close" in listed or (old and b"keep-alive" not in listed)

@@ -9,7 +9,6 @@ from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import AmbiguousRequest, TrafficError
 from ...core.planning.exchange import Exchange
 from ...core.planning.overrides import asked_in_query, may_ask_in_body, refuse_rerouting
-from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
 from ..http1.pointing_headers import LocationRewrite
@@ -46,30 +45,6 @@ class AdmittedExchange:
         """Whether it asks for a WebSocket whose messages a rule reads."""
         decision = self.exchange.decision
         return self.request.websocket and (decision.reads_request or decision.may_read_response)
-
-    def sent_for(self, forwarding: Forwarding) -> AdmittedExchange:
-        """Return this for a request that differs in the client that it is sent for."""
-        claim = Claim(forwarding.client, self.claim.route, self.claim.most)
-        return AdmittedExchange(
-            self.request, self.exchange, forwarding, self.location_rewrite, claim, self.raised
-        )
-
-    def again(self, head: FastHead) -> AdmittedExchange:
-        """Return this for a request whose head differs from that of this one in what varies alone.
-
-        Its exchange is a new one, since an exchange holds what is read from a request and its
-        response. Where nothing is read and nothing varies but the length, which is never used, all
-        such requests share one.
-        """
-        request, decision = self.request, self.exchange.decision
-        if not (decision.reads_request or decision.may_read_response or head.varying):
-            return self
-        if head.raw.headers is not request.head.headers:
-            request = request.again(head.raw.headers, head.framing)
-        exchange = Exchange(decision, request.head)
-        return AdmittedExchange(
-            request, exchange, self.forwarding, self.location_rewrite, self.claim, self.raised
-        )
 
 
 def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -57,10 +56,9 @@ class Conclusions:
         finally:
             try:
                 if not trial.done():
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LONGER):
-                            await asyncio.gather(trial, return_exceptions=True)
+                    await asyncio.wait({trial}, timeout=LONGER)
             finally:
                 self._number -= 1
-                if trial.cancelled() or trial.exception() is not None:
+                trial.cancel()
+                if not trial.done() or trial.cancelled() or trial.exception() is not None:
                     copies.give_up()

@@ -1,13 +1,14 @@
-"""The general path of an exchange, which takes every message and waits where it must.
+"""The exchange: the one way of a request and its response, whatever they are.
 
-Request: gate, rules, treatment, plan, keys, apply, send. Response: treatment, plan, keys, apply,
-relay. What can be done without a wait is in `Steps`.
+Request: admit, match, read or stream, change, forward. Response: treat, read or stream, change,
+answer. Then the message is reported. It is one coroutine, which the connections of its client and
+of the upstream resume (`traffic/waits`). What never waits is in `Steps`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
@@ -39,8 +40,6 @@ from ..upstream.client import HttpUpstream
 from ..upstream.permits import Permit
 from .admission import AdmittedExchange
 from .conclusions import Conclusions, Copied
-from .fast_exchange import FastPath
-from .known_heads import KnownHeads
 from .prepared_steps import KeySource
 from .steps import CLIENT_CLOSED, Steps
 from .streamed_steps import carried_out
@@ -55,8 +54,11 @@ if TYPE_CHECKING:  # imported with the rules that need it
 __all__ = ["Handler", "KeySource"]
 
 
-class Handler(FastPath):
-    """Answers the requests of one listener. `name` is the listener's, for the log."""
+class Handler:
+    """Answers the requests of one listener. `name` is the listener's, for the log.
+
+    Its exchanges hold it, and it holds none of them: a former upstream is closed once it is gone.
+    """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -78,10 +80,10 @@ class Handler(FastPath):
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
         make_steps: Callable[..., Steps] = Steps,
-        make_heads: Callable[[Steps], KnownHeads] = KnownHeads,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        steps = make_steps(
+        self.upstream = upstream
+        self.steps = make_steps(
             rule_table,
             keys,
             reporter,
@@ -97,37 +99,15 @@ class Handler(FastPath):
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
         )
-        self._conclusions = Conclusions(steps.report)
-        super().__init__(steps, make_heads(steps), upstream)
+        self._conclusions = Conclusions(self.steps.report)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only if the client is gone."""
         record = self.steps.record()
         copied: Copied = []
-        await self._guard(self._answer(request, record, copied), request, record, copied)
-
-    async def finish(
-        self,
-        request: Request,
-        admitted: AdmittedExchange,
-        response: UpstreamResponse,
-        record: MessageRecord,
-    ) -> None:
-        """Relay a response to a request that was sent by `depart`; raise only as `handle` does."""
-        await self._guard(self._respond(request, admitted, response, record), request, record, [])
-
-    def reject(self, error: TrafficError) -> Problem:
-        """Return the problem that answers what could not be parsed as a request."""
-        refusal = self.steps.refusal(error, record := self.steps.record())
-        self.steps.report((record,))
-        return refusal
-
-    async def _guard(
-        self, way: Awaitable[None], request: Request, record: MessageRecord, copied: Copied
-    ) -> None:
         cut = True
         try:
-            await way
+            await self._answer(request, record, copied)
             cut = False
         except ConnectionError:
             record.status = CLIENT_CLOSED
@@ -140,16 +120,25 @@ class Handler(FastPath):
             record.status = CLIENT_CLOSED
             raise
         finally:
-            await self._conclusions.conclude(copied, record, cut=cut)
+            if copied:
+                await self._conclusions.conclude(copied, record, cut=cut)
+            else:
+                request.report(self.steps, record)
+
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the problem that answers what could not be parsed as a request."""
+        refusal = self.steps.refusal(error, record := self.steps.record())
+        self.steps.report((record,))
+        return refusal
 
     async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
         """Answer a request; the copies that are made of it are `copied`."""
-        admitted = self.steps.admit(request.raw, request.peer, record)
-        asked = admitted.request
-        if not request.begun and self.steps.lag.refuses(admitted.claim.client):
+        asked = self.steps.let_in(request.raw, record)
+        body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
+        admitted = self.steps.admit(asked, request.raw, request.peer, record)
+        if self.steps.lag.refuses(admitted.claim.client):
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(admitted.claim)
-        body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         permit: Permit | None = None
         copies = self._copies(admitted, record)
@@ -274,10 +263,8 @@ class Handler(FastPath):
         elif self.upstream.health.sound:
             permit = await self.upstream.permits.take(admitted.claim)
         try:
-            lone = self.heads.prepared_alone(exchange, whole, None)
-            changed = await self.steps.go(lone, whole, record, (), long=long)
+            changed = await self.steps.at_once(exchange, whole, record, long=long)
             if changed is not None:
-                exchange.keep(changed.kept)
                 return changed, permit
             async with self.steps.slices.turn(long=long) as run:
                 plan = await run(self.steps.plan_request, exchange, whole, framing)
@@ -331,8 +318,7 @@ class Handler(FastPath):
             case _:
                 whole = await response.read(limit)
         long = is_long(whole, coded=b"content-encoding" in head.facts)
-        lone = self.heads.prepared_alone(exchange, whole, (treatment, head))
-        changed = await steps.go(lone, whole, record, exchange.kept, long=long, answer=True)
+        changed = await steps.at_once(exchange, whole, record, (treatment, head), long=long)
         if changed is not None:
             return changed, response
         async with steps.slices.turn(long=long, answer=True) as run:

@@ -13,11 +13,9 @@ from typing import Final
 
 from ...config.settings import TcpAddress
 from ...core.errors import TrafficError, UpstreamFailed
-from ..http1.fast_heads import FastHead
 from ..http1.problem import Problem
 from ..interfaces import Request
 from ..upstream.client import HttpUpstream
-from .fast_exchange import FastExchange
 from .handler import Handler
 
 _HOST: Final = "127.0.0.1"
@@ -94,14 +92,6 @@ class PortHandlers:
             await request.refuse(self.reject(error), close=True)
             return
         await handler.handle(request)
-
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        """Send a fast request on its way without a wait, or return False and do nothing."""
-        try:
-            handler = self._of(exchange.owner.peer.called)
-        except TrafficError:
-            return False  # `handle` refuses it
-        return handler.depart(exchange, head, body)
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""

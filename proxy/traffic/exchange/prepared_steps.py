@@ -8,15 +8,20 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.prepare import prepare_messages, prepare_records
-from ...core.apply.prepared import PreparedJson, PreparedMessages, PreparedRecords
+from ...core.apply.prepare import (
+    prepare_messages,
+    prepare_records,
+    prepare_request,
+    prepare_response,
+)
+from ...core.apply.prepared import Prepared, PreparedJson, PreparedMessages, PreparedRecords
 from ...core.compiled.block import CompiledBlock
-from ...core.compiled.flat_json import Kept
 from ...core.crypto.session_cipher import Session
 from ...core.errors import Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.treatment import ResponseTreatment
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records
@@ -69,33 +74,43 @@ class PreparedSteps:
         self.clock: Final = clock
         self.slices: Final = slices
 
-    async def go(  # noqa: PLR0913 - what one message consists of, each by name
+    async def at_once(
         self,
-        prepared: PreparedJson | None,
+        exchange: Exchange,
         body: bytes,
         record: MessageRecord,
-        kept: Kept,
+        answer: tuple[ResponseTreatment, ResponseHead] | None = None,
         *,
         long: bool,
-        answer: bool = False,
     ) -> Changed | None:
-        """Return a message changed, in slices if it is long; None where it is planned.
+        """Return a message changed without a plan, in slices if it is long; None: it is planned.
 
-        `kept` are the names of the request's body.
+        It is the request, whose names are kept for its response, or the `answer` treated so.
         """
-        if prepared is None:
+        if self.tap is not None and self.tap.watched:  # whoever watches sees what was planned
+            return None
+        if answer is None:
+            prepared, kept = prepare_request(exchange), ()
+        elif exchange.decision.observes is not None:
+            return None
+        else:
+            prepared, kept = prepare_response(exchange, *answer), exchange.kept
+        if not isinstance(prepared, Prepared):
             return None
         now, began = self.clock(), time.perf_counter()
         changed = None
         if not long or may_go_at_once(body):
             changed = prepared.change(body, self.keys, now, kept)
-        if changed is None and long:
-            async with self.slices.turn(long=long, answer=answer) as run:
+        if changed is None and long and isinstance(prepared, PreparedJson):
+            async with self.slices.turn(long=long, answer=answer is not None) as run:
                 began = time.perf_counter()
                 changed = await run(prepared.change, body, self.keys, now, kept, any_number=True)
         if changed is not None:
-            record.count(changed.counts)
-            record.changed(began)
+            if answer is None:
+                exchange.keep(changed.kept)
+            if changed.counts:
+                record.count(changed.counts)
+                record.changed(began)
         return changed
 
     def prepared_messages(self, messages: Messages, *, binary: bool) -> PreparedMessages | None:

@@ -87,16 +87,6 @@ class RequestIds:
         line = id_line(record.request_id.encode("ascii"))
         return replace(forwarding, lines=(*forwarding.lines, line))
 
-    def places(self, headers: Headers, varying: frozenset[bytes]) -> tuple[tuple[Take, int], ...]:
-        """Return what is taken from the values that vary in a head, by their places among them.
-
-        No name is twice in such a head.
-        """
-        names = [low for name, _ in headers if (low := name.lower()) in varying]
-        return tuple(
-            (take, names.index(name)) for name, take in self._by_header.items() if name in names
-        )
-
 
 def _reads_id(compiled: CompiledRule) -> bool:
     """Return whether a rule reads a name from the header, changes or forbids it."""

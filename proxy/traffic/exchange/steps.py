@@ -56,6 +56,7 @@ from ..message_record import MessageRecord
 from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
+from ..waits import in_task
 from .admission import AdmittedExchange, refuse_other_routes
 from .ladder import Ladder
 from .prepared_steps import KeySource, PreparedSteps
@@ -168,16 +169,22 @@ class Steps(PreparedSteps):
         if records[-1].unopened:
             self.report_unopened(records[-1])
 
-    def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Let a request through the gate and find its rule, before its body is read.
-
-        Raises:
-            TrafficError: The gate or a rule refuses it.
-        """
+    def let_in(self, raw: RawRequest, record: MessageRecord) -> Admitted:
+        """Let a request through the gate; raise TrafficError where it does not pass."""
         self.request_ids.take(record, raw.headers)
         request = admit(raw, head_limit=self._limits.head)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
+        return request
+
+    def admit(
+        self, request: Admitted, raw: RawRequest, peer: Peer, record: MessageRecord
+    ) -> AdmittedExchange:
+        """Find the rule of a request, before its body is read.
+
+        Raises:
+            TrafficError: A rule refuses it.
+        """
         if request.via:
             self.forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
@@ -297,7 +304,7 @@ class Steps(PreparedSteps):
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
         """Return the keys of a plan, waiting for the store if need be."""
-        return await self.keys.resolve(plan.needs)
+        return await in_task(self.keys.resolve(plan.needs))
 
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""

@@ -9,23 +9,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...core.apply.forwardable import Changed, Forwardable
-from ...core.compiled.flat_json import Kept
+from ...core.apply.forwardable import Forwardable
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan
-from ...core.planning.treatment import HeadOnly, ReadResponse, ResponseTreatment, StreamBody
+from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
 from ...core.values.key_needs import Keys
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
-from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import Framing
-from ..http1.gate import RawRequest
+from ..http1.gate import Admitted, RawRequest
 from ..message_record import MessageRecord
 from ..slices import Run
 from .admission import AdmittedExchange
-from .known_heads import KnownHead, KnownHeads, KnownRequest
 from .steps import Steps
 
 if TYPE_CHECKING:
@@ -125,10 +122,12 @@ class TracedSteps(Steps):
         super().__init__(*args, make_record=partial(TracedRecord, traces=traces), **kwargs)
         self._last: tuple[Plan, float, float] | None = None
 
-    def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
+    def admit(
+        self, request: Admitted, raw: RawRequest, peer: Peer, record: MessageRecord
+    ) -> AdmittedExchange:
         """Do as Steps does, and note which trace the request belongs to."""
         _belongs(record, raw.headers)
-        admitted = super().admit(raw, peer, record)
+        admitted = super().admit(request, raw, peer, record)
         _goes(record, admitted)
         return admitted
 
@@ -148,6 +147,9 @@ class TracedSteps(Steps):
         """Do as Steps does, and measure how long it takes."""
         began = time.perf_counter()
         return self._timed(super().plan_response(exchange, treatment, head, body, framing), began)
+
+    async def at_once(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as Steps
+        """Return none: what is changed is planned, which is timed."""
 
     def prepared_messages(self, messages: Messages, *, binary: bool) -> None:
         """Return none: what is changed is planned, which is timed."""
@@ -192,30 +194,6 @@ class TracedSteps(Steps):
         last, self._last = self._last, None  # not kept: it holds the body
         if last is not None and last[0] is plan and isinstance(record, TracedRecord):
             record.planned(*last[1:])
-
-
-class TracedHeads(KnownHeads):
-    """KnownHead heads of traced messages: what is changed is planned, which is timed."""
-
-    __slots__ = ()
-
-    def request(self, head: FastHead, peer: Peer, record: MessageRecord) -> KnownRequest:
-        """Do as KnownHeads does, and note which trace the request belongs to."""
-        _belongs(record, head.raw.headers)
-        known = super().request(head, peer, record)
-        _goes(record, known.admitted)
-        return known
-
-    def changed(
-        self, known: KnownHead, limit: int, body: bytes, record: MessageRecord, kept: Kept = ()
-    ) -> Changed | None:
-        """Return a message that passes, and no other."""
-        return known.passing
-
-    def prepared_alone(
-        self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
-    ) -> None:
-        """Return none."""
 
 
 def _belongs(record: MessageRecord, headers: Headers) -> None:

@@ -6,16 +6,12 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable, Frame
+from ...core.apply.forwardable import Forwardable
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
-from .fast_heads import FORWARDED_FOR
 from .forwarding_headers import UNCHANGED, Forwarding
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 from .pointing_headers import NO_REWRITE, LocationRewrite
-
-Varying = tuple[bytes, ...]
-"""The values in a head that vary from one to the next (see http1/fast_heads), in their order."""
 
 REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
@@ -152,84 +148,3 @@ def _upward(name: bytes, value: bytes) -> bytes:
     if name.lower() in _PRECONDITIONS:
         return _WEAK_PREFIX.sub(b"", value)
     return value
-
-
-class KnownLines:
-    """The head of a message as it went out, for others like it.
-
-    `varying` are the values that vary in the head as it came. `_pieces` is what went out around
-    those that were passed on, `_which` says for each of these which one it is. `_tags` are those of
-    them that pass only as long as they are weak entity tags. `chain` is a line of ours behind them,
-    which varies with that of X-Forwarded-For.
-    """
-
-    __slots__ = ("_pieces", "_tags", "_which", "chain", "head", "varying")
-
-    def __init__(  # noqa: PLR0913 - what is known of a head
-        self,
-        head: bytes,
-        varying: Varying,
-        headers: Headers,
-        names: frozenset[bytes],
-        chain: bytes = b"",
-        *,
-        altered: bool = False,
-    ) -> None:
-        """Take a head that came with `headers`, of which those with such `names` vary.
-
-        `altered` says that only weak entity tags pass.
-        """
-        self.head = head
-        self.varying = varying
-        self.chain = chain
-        self._tags: list[int] = []
-        self._which: list[int] = []
-        self._pieces: list[bytes] | None = []
-        at = 0
-        varied = (pair for pair in headers if pair[0].lower() in names) if varying else ()
-        for number, (name, value) in enumerate(varied):
-            if name.lower() == FORWARDED_FOR:
-                continue  # what goes out is the chain
-            if altered and name.lower() == b"etag":
-                self._tags.append(number)
-            line = b"\r\n%b: " % name
-            start = head.find(line, at)
-            if start < 0 and line not in head:
-                continue
-            start += len(line)
-            if start < len(line) or not head.startswith(value + b"\r\n", start):
-                self._pieces = None  # it is changed on its way, as a strong entity tag is
-                return
-            self._pieces.append(head[at:start])
-            self._which.append(number)
-            at = start + len(value)
-        if chain:  # our lines are behind those of the client, of which none has this name
-            start = head.rindex(b"\r\n%b\r\n" % chain, max(at - 2, 0)) + 2
-            self._pieces.append(head[at:start])
-            at = start + len(chain)
-        self._pieces.append(head[at:])
-        if not self._passes(varying):
-            self._pieces = None
-
-    def _passes(self, varying: Varying) -> bool:
-        return all(_weakened(varying[number]) == varying[number] for number in self._tags)
-
-    def filled(self, varying: Varying, chain: bytes = b"") -> bytes | None:
-        """Return the head with other values; None where it must be made anew."""
-        pieces = self._pieces
-        if pieces is None or bool(chain) != bool(self.chain):
-            return None
-        if self._tags and not self._passes(varying):
-            return None
-        values = [varying[number] for number in self._which]
-        if chain:
-            values.append(chain)
-        parts = [pieces[0]]
-        for value, piece in zip(values, pieces[1:], strict=True):
-            parts += (value, piece)
-        self.varying, self.chain, self.head = varying, chain, b"".join(parts)
-        return self.head
-
-
-Lines = dict[Frame, KnownLines]
-"""Heads as they go out, by the frames of the messages of one way, which are few."""

@@ -13,21 +13,17 @@ from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.apply.forwardable import Changed, Forwardable
+from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
-from ...process.circuit_breaker import NO_TRIAL
-from ..bodies.buffered import WholeResponse
-from ..bodies.transformed import refuse_beside
-from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
-from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed_whole
-from ..http1.outgoing_heads import KnownLines, Lines, request_lines
-from ..http1.response_parser import ResponseReader
+from ..http1.outgoing_heads import request_lines
+from ..http1.reader import ResponseReader
 from ..interfaces import RequestBody
 from ..slices import AT_ONCE
 from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
-from .connection import Asker, UpstreamConnection
+from ..waits import in_task
+from .connection import UpstreamConnection
 from .health import UpstreamHealth
 from .limit import FixedLimit
 from .outgoing_request import OutgoingRequest, Upload
@@ -126,87 +122,6 @@ class HttpUpstream:
             outgoing.stop()
             raise
 
-    def send_at_once(  # noqa: PLR0913 - what one request consists of, each by name
-        self,
-        message: Forwardable,
-        body: bytes,
-        permit: Permit,
-        asker: Asker,
-        *,
-        fast: FastHead,
-        lines: Lines,
-        forwarding: Forwarding,
-        added: bytes = b"",
-    ) -> UpstreamConnection | None:
-        """Send a request whose body is there, on a connection that is idle, or return None.
-
-        `fast` and `body` are the client's. `lines` are those of the head, for this client. The
-        permit is released with the connection; without one the caller still has it. `asker` is told
-        of the response. It releases the connection to the pool or drops it, or passes it to
-        `response` or `whole_response`. An exception in sending becomes the connection's `error`.
-        `added` is a line of this request alone.
-        """
-        if not isinstance(message, Forwardable):
-            raise TypeError("only a Forwardable can be sent")
-        if message.flow is not None:
-            refuse_beside(message, None)
-        known = lines.get(message.frame)
-        if known is not None and known.varying == fast.varying:
-            head = known.head
-        else:
-            head = self._head(message, fast, lines, forwarding)
-        if added:
-            head += added
-        if message.body is not None:
-            body = message.body
-        # A request without a body is forwarded without one.
-        data, rest = head + b"\r\n", b""
-        if len(body) > ONE_WRITE:
-            data, rest = framed_whole(head, len(body)), body
-        elif body or fast.length is not None:
-            data = WHOLE % (head, len(body), body)
-        head_only = data.startswith(b"HEAD ")
-        connection = self.pool.take_idle(permit, NO_TRIAL)
-        if connection is not None:
-            try:
-                connection.ask(data, rest, asker, self._timeouts.response, head_only=head_only)
-            except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
-                connection.fail(error)
-        return connection
-
-    def _head(
-        self, message: Forwardable, fast: FastHead, lines: Lines, forwarding: Forwarding
-    ) -> bytes:
-        """Return the head of a request, and keep it if others like it have the same."""
-        known = lines.get(message.frame)
-        chain = b"" if fast.client is None else forwarding.chain
-        head = None if known is None else known.filled(fast.varying, chain)
-        if head is None:
-            own = fast.raw.headers if type(message) is Changed else None
-            head = request_lines(message, host=self._host, forwarding=forwarding, headers=own)
-            if own is not None:
-                lines[message.frame] = KnownLines(head, fast.varying, own, VARYING_BY_CLIENT, chain)
-        return head
-
-    def response(self, connection: UpstreamConnection) -> PooledResponse:
-        """Return the response on a connection, whose head has come; its body may be incomplete."""
-        head = connection.reader.head
-        if head is None:
-            raise ValueError("there is no response yet")
-        self.health.answered(head.status, NO_TRIAL)
-        return PooledResponse(self.pool, connection, head, None)
-
-    def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
-        """Return the complete response on a connection, and release the connection to the pool."""
-        reader = connection.reader
-        head = reader.head
-        if head is None:
-            raise ValueError("there is no response yet")
-        self.health.answered(head.status, NO_TRIAL)
-        response = WholeResponse(head, reader.framing, connection.take(), bodiless=reader.bodiless)
-        self.pool.release(connection)
-        return response
-
     async def close(self) -> None:
         """Drop all connections."""
         self._timer.stop()
@@ -292,6 +207,9 @@ class HttpUpstream:
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address, whatever a client sends."""
+        return await in_task(self._connected())
+
+    async def _connected(self) -> UpstreamConnection:
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 return await self._open()

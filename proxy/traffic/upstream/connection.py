@@ -6,19 +6,18 @@ a deadline as a loop time, which the pool's timer compares.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
 from ...process.circuit_breaker import NO_TRIAL
-from ..http1.fast_heads import FastResponseHead
-from ..http1.response_parser import ResponseReader
+from ..http1.reader import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
 from ..turns import WriteBuffer
+from ..waits import Signal
 from .permits import Permit
 from .upstream_socket import UpstreamSocket
 
@@ -26,19 +25,6 @@ LONG_SECONDS: Final = 3.0
 """An upload or a download that lasts longer counts beside the permits."""
 _UNREAD_SECONDS: Final = 1.0
 """The same for a download whose client does not read."""
-
-
-class Asker(Protocol):
-    """Who waits for a response without a coroutine."""
-
-    def answered(self, connection: UpstreamConnection, fast: FastResponseHead, body: bytes) -> None:
-        """Take a complete response, the first that came."""
-
-    def awaits(self, fast: FastResponseHead) -> bool:
-        """Return whether a response with this head is to be there whole, all of its body."""
-
-    def progressed(self) -> None:
-        """Act on anything else that has come, or on the end of the message."""
 
 
 class UpstreamConnection(UpstreamSocket):
@@ -52,7 +38,6 @@ class UpstreamConnection(UpstreamSocket):
         trial: The number of the breaker's trial, where its message is that.
         error: What its message has failed with.
         passes: Sends a piece of the body at once, if it can; returns whether it has. None: none is.
-        asker: Who is told whatever came or ended; where it is None, a coroutine waits.
     """
 
     __slots__ = (
@@ -66,7 +51,6 @@ class UpstreamConnection(UpstreamSocket):
         "_uploading",
         "_usual_silence",
         "_window",
-        "asker",
         "deadline",
         "error",
         "expires",
@@ -86,13 +70,12 @@ class UpstreamConnection(UpstreamSocket):
         self._silence = self._usual_silence = silence
         self._pending: list[bytes] = []
         self._size = 0
-        self._arrived: asyncio.Future[None] | None = None
+        self._arrived = Signal()
         self._awaiting = ""
         self.error: BaseException | None = None
         self._stopped = False
         self._uploading = 0.0
         self._moved = 0.0
-        self.asker: Asker | None = None
         self.passes: Callable[[bytes], bool] | None = None
         self.deadline = NEVER
         self.expires = NEVER
@@ -104,32 +87,16 @@ class UpstreamConnection(UpstreamSocket):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
-        reader, asker = self.reader, self.asker
-        if not (self.wrote or reader.complete or self._receiver is not None):
+        if self._receiver is not None:
+            self._receiver.received(data)
+            return
+        reader = self.reader
+        if not (self.wrote or reader.complete):
             # The request waits for the end of this turn: these bytes are no response to it.
             self.fail(UpstreamFailed("response-before-request"))
             return
-        if asker is not None:
-            whole = reader.whole(data, asker.awaits)
-            if whole is not None:
-                fast = reader.fast
-                assert fast is not None  # noqa: S101 - what never met the parser has one
-                asker.answered(self, fast, whole)
-                return
-            if reader.missing:
-                self.moved()
-                self.await_body()
-                return
-        if self._receiver is not None:
-            self._receiver.received(data)
-        else:
-            self._take_pieces(data, tried=asker is not None)
-
-    def _take_pieces(self, data: bytes, *, tried: bool) -> None:
-        """Take bytes that are not all of a response; `tried`: it was seen that they are not."""
-        reader = self.reader
         try:
-            body = reader.parse(data) if tried else reader.feed(data)
+            body = reader.feed(data)
         except UpstreamFailed as error:
             self.fail(error)
             return
@@ -144,12 +111,11 @@ class UpstreamConnection(UpstreamSocket):
         if reader.leftover or (reader.complete and reader.doubt):
             self.pause()
         if not passed:
-            self._wake()
+            self._arrived.set()
 
     def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
         """Let a piece of the body pass by whoever waits for it; return whether it has."""
-        waiter = self._arrived
-        if waiter is None or waiter.done() or self._pending or self.reader.complete:
+        if self._pending or self.reader.complete or not self._arrived.awaited:
             return False
         try:
             passed = passes(body)
@@ -182,15 +148,15 @@ class UpstreamConnection(UpstreamSocket):
             elif not self.reader.complete:
                 self.fail(UpstreamFailed("connection-lost"))
         self.reader.doubt = True
-        self._wake()
-        self._wake_writer()
+        self._arrived.set()
+        self._drain.set()
 
     def _end(self) -> None:
         try:
             self.reader.end()
         except UpstreamFailed as error:
             self.fail(error)
-        self._wake()
+        self._arrived.set()
 
     # --- called by the coroutine of a message -------------------------------------------------
 
@@ -209,23 +175,6 @@ class UpstreamConnection(UpstreamSocket):
     def size(self) -> int:
         """How many bytes of the body have come and are not yet read."""
         return self._size
-
-    def ask(
-        self, data: bytes, rest: bytes, asker: Asker, patience: float, *, head_only: bool
-    ) -> None:
-        """Send a complete request; its response must begin within `patience` seconds.
-
-        `rest` is a large body, or empty. `asker` is told of the response. It sets `asker` to None
-        once it has it, or leaves it to a coroutine.
-        """
-        self.begin(head_only=head_only, upgrade=False)
-        self.asker = asker
-        self._awaiting = "response"
-        self.deadline = self._loop.time() + patience
-        if self._transport is not None:
-            self._put(data)
-            if rest:
-                self._put(rest)
 
     def begin(self, *, head_only: bool, upgrade: bool) -> None:
         """Prepare for one message."""
@@ -251,9 +200,8 @@ class UpstreamConnection(UpstreamSocket):
         self.flush()
         while self._open and not self._writable and self.error is None:
             self._await("upload", self._silence)
-            self._drain = self._loop.create_future()
-            await self._drain
-            if self._arrived is not None and self.reader.head is not None:
+            await self._drain.wait()
+            if self._arrived.awaited and self.reader.head is not None:
                 self.await_body()  # the response has begun, and somebody waits for more of it
             else:
                 self.deadline = NEVER
@@ -348,7 +296,7 @@ class UpstreamConnection(UpstreamSocket):
         """End the body here for its reader; the connection is not used again."""
         self._stopped = True
         self.reader.doubt = True
-        self._wake()
+        self._arrived.set()
 
     def fail(self, error: BaseException) -> None:
         """End the message with `error` and drop the connection."""
@@ -356,8 +304,8 @@ class UpstreamConnection(UpstreamSocket):
             self.error = error
         self.reader.doubt = True
         self.abort()
-        self._wake()
-        self._wake_writer()
+        self._arrived.set()
+        self._drain.set()
 
     def check(self, now: float) -> None:
         """Fail the message if its present wait has lasted too long; see how long it transfers."""
@@ -374,21 +322,9 @@ class UpstreamConnection(UpstreamSocket):
     async def _wait(self) -> None:
         if self.error is not None:
             raise self.error
-        self._arrived = self._loop.create_future()
-        try:
-            await self._arrived
-        finally:
-            self._arrived = None
+        await self._arrived.wait()
         if self.error is not None and self.reader.head is None:
             raise self.error
-
-    def _wake(self) -> None:
-        if self.asker is not None:
-            self.asker.progressed()
-            return
-        waiter = self._arrived
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
     # --- the raw connection after a 101 -------------------------------------------------------
 

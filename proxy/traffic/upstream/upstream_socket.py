@@ -7,6 +7,7 @@ from typing import cast
 
 from ..interfaces import Receiver
 from ..turns import Sending, WriteBuffer
+from ..waits import Signal
 
 
 class UpstreamSocket(Sending):
@@ -27,7 +28,7 @@ class UpstreamSocket(Sending):
         self._open = False
         self._writable = True
         self._reading = True
-        self._drain: asyncio.Future[None] | None = None
+        self._drain = Signal()
         self._receiver: Receiver | None = None
 
     # --- called by the transport --------------------------------------------------------------
@@ -48,12 +49,7 @@ class UpstreamSocket(Sending):
         self._writable = True
         if self._receiver is not None:
             self._receiver.writable(yes=True)
-        self._wake_writer()
-
-    def _wake_writer(self) -> None:
-        waiter = self._drain
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._drain.set()
 
     @property
     def gone(self) -> bool:

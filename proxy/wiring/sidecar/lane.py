@@ -21,7 +21,6 @@ from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
-from ...traffic.exchange.known_heads import KnownHeads
 from ...traffic.exchange.steps import Steps, rules_with_packets
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
@@ -184,7 +183,6 @@ class WiredLane:
 
     def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
         settings = material.settings
-        make_steps, make_heads = self._makers(material, upstream.address)
         return Handler(
             material.rule_table,
             self._end_to_end.keys_for(material.rule_table),
@@ -202,8 +200,7 @@ class WiredLane:
             announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
-            make_steps=make_steps,
-            make_heads=make_heads,
+            make_steps=self._makes_steps(material, upstream.address),
         )
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
@@ -217,12 +214,10 @@ class WiredLane:
 
         return self._announcements.setdefault(address, Announcements(time.monotonic))
 
-    def _makers(
-        self, material: ListenerMaterial, address: Address
-    ) -> tuple[Callable[..., Steps], type[KnownHeads]]:
-        """Return what makes steps and heads: only where traces are wanted is anything timed."""
+    def _makes_steps(self, material: ListenerMaterial, address: Address) -> Callable[..., Steps]:
+        """Return what makes steps: only where traces are wanted is anything timed."""
         if self._traces is None:
-            return Steps, KnownHeads
+            return Steps
         return telemetry_setup.timed(
             self._traces,
             telemetry_setup.end(material.settings.listen, secure=material.tls is not None),

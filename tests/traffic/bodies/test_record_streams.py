@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from proxy.traffic.downstream.fast_io import FastOutput
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import UnixAddress
@@ -36,7 +37,6 @@ from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
-from proxy.traffic.downstream.fast_io import FastOutput
 from proxy.traffic.slices import AT_ONCE, SHORT_BYTES
 from tests.factories import Ear
 from tests.keys.builders import World, a_world

@@ -10,14 +10,13 @@ import ssl
 import stat
 import tracemalloc
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange.fast_exchange import FastExchange
-from proxy.traffic.http1.fast_heads import FastHead
 from proxy.traffic.http1.problem import Problem, problem
 from proxy.traffic.interfaces import Request
 
@@ -372,9 +371,6 @@ class Broken:
     async def handle(self, request: Request) -> None:
         raise ZeroDivisionError("canary")
 
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
-        return False
-
     def reject(self, error: TrafficError) -> Problem:
         self.told.append(error)
         return problem(error, "id")
@@ -383,7 +379,7 @@ class Broken:
 class BrokenAtOnce(Broken):
     """One whose fault comes before anything is waited for."""
 
-    def depart(self, exchange: FastExchange, head: FastHead, body: bytes) -> bool:
+    def handle(self, request: Request) -> NoReturn:
         raise ZeroDivisionError("canary")
 
 

@@ -18,7 +18,7 @@ from proxy.traffic.exchange.request_ids import take_request_id, take_trace
 from proxy.traffic.message_record import MessageRecord
 from tests.factories import a_rule
 from tests.keys.builders import a_world
-from tests.lanes.both_ways import nothing_is_fast
+from tests.lanes.both_ways import nothing_is_prepared
 from tests.lanes.test_same_bytes import a_rulebook
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import Origin, Peer, Response, connected, eventually, running
@@ -73,15 +73,15 @@ def _request(*lines: bytes, body: bytes = b'{"content": "%b"}' % CANARY) -> byte
 
 
 async def _told(
-    messages: list[bytes], monkeypatch: pytest.MonkeyPatch, *, rules: RuleTable, fast: bool
+    messages: list[bytes], monkeypatch: pytest.MonkeyPatch, *, rules: RuleTable, at_once: bool
 ) -> tuple[list[dict[str, Any]], list[bytes], Origin]:
     """Return the lines of messages, their answers, and what the origin got."""
     async with running(Origin(_echo)) as origin:
         async with proxied(local(origin.port), rule_table=rules, keys=a_world().sessions) as ours:
-            if fast:
+            if at_once:
                 answers = await _sent(ours, messages)
             else:
-                with nothing_is_fast(monkeypatch):
+                with nothing_is_prepared(monkeypatch):
                     answers = await _sent(ours, messages)
             await eventually(lambda: len(ours.ear.heard) == len(messages))
         return [fields for _, fields in ours.ear.heard], answers, origin
@@ -96,16 +96,16 @@ async def _sent(ours: Ours, messages: list[bytes]) -> list[bytes]:
     return answers
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 @pytest.mark.parametrize("rules", [a_rulebook(), PASSING], ids=["sealed", "passing"])
-async def test_a_message_is_named_by_its_client_on_every_lane(
-    fast: bool,  # noqa: FBT001 - a parameter of the test
+async def test_a_message_is_named_by_its_client_however_it_is_changed(
+    at_once: bool,  # noqa: FBT001 - a parameter of the test
     rules: RuleTable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ids = [*FIT, *(b"turn-%d" % turn for turn in range(6))]  # the head comes again: it is known
     messages = [_request(b"X-Request-Id: " + one) for one in ids]
-    lines, answers, origin = await _told(messages, monkeypatch, rules=rules, fast=fast)
+    lines, answers, origin = await _told(messages, monkeypatch, rules=rules, at_once=at_once)
 
     assert [line["request_id"] for line in lines] == [one.decode() for one in ids]
     assert [seen.values(b"x-request-id") for seen in origin.seen] == [[one] for one in ids]
@@ -113,14 +113,14 @@ async def test_a_message_is_named_by_its_client_on_every_lane(
     assert CANARY.decode() not in str(lines)
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 async def test_what_is_not_fit_is_forwarded_and_told_nowhere(
-    fast: bool,  # noqa: FBT001 - a parameter of the test
+    at_once: bool,  # noqa: FBT001 - a parameter of the test
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent = [*UNFIT, CANARY + b"!", b"good"]
     messages = [_request(b"X-Request-Id: " + one) for one in sent]
-    lines, _, origin = await _told(messages, monkeypatch, rules=PASSING, fast=fast)
+    lines, _, origin = await _told(messages, monkeypatch, rules=PASSING, at_once=at_once)
 
     named = [line["request_id"] for line in lines]
     assert named[-1] == "good"
@@ -129,15 +129,15 @@ async def test_what_is_not_fit_is_forwarded_and_told_nowhere(
     assert [seen.values(b"x-request-id") for seen in origin.seen] == [[one] for one in sent]
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 async def test_a_line_has_the_trace_that_its_message_belongs_to(
-    fast: bool,  # noqa: FBT001 - a parameter of the test
+    at_once: bool,  # noqa: FBT001 - a parameter of the test
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     traces = [b"%032x" % number for number in range(1, 6)]
     parents = [b"00-%b-00f067aa0ba902b7-01" % one for one in traces] + UNFIT_TRACES
     messages = [_request(b"traceparent: " + one) for one in parents]
-    lines, _, origin = await _told(messages, monkeypatch, rules=a_rulebook(), fast=fast)
+    lines, _, origin = await _told(messages, monkeypatch, rules=a_rulebook(), at_once=at_once)
 
     wanted = [one.decode() for one in traces] + [None] * len(UNFIT_TRACES)
     assert [line.get("trace_id") for line in lines] == wanted
@@ -146,21 +146,23 @@ async def test_a_line_has_the_trace_that_its_message_belongs_to(
 
 async def test_of_two_ids_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = _request(b"X-Request-Id: a", b"x-request-id: b")
-    (line,), _, _ = await _told([twice], monkeypatch, rules=PASSING, fast=True)
+    (line,), _, _ = await _told([twice], monkeypatch, rules=PASSING, at_once=True)
 
     assert OWN.fullmatch(line["request_id"])
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 async def test_a_refusal_has_the_ids_of_its_request(
-    fast: bool,  # noqa: FBT001 - a parameter of the test
+    at_once: bool,  # noqa: FBT001 - a parameter of the test
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad = b'{"content": "%b", "content": 1}' % CANARY
     parent = b"traceparent: 00-%b-00f067aa0ba902b7-00" % TRACE
     named = _request(b"X-Request-Id: gateway-7", parent, body=bad)
     unfit = _request(b"X-Request-Id: <b>%b</b>" % CANARY, body=bad)
-    lines, answers, _ = await _told([named, unfit], monkeypatch, rules=a_rulebook(), fast=fast)
+    lines, answers, _ = await _told(
+        [named, unfit], monkeypatch, rules=a_rulebook(), at_once=at_once
+    )
 
     problems = [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers]
     assert (problems[0]["instance"], problems[0]["trace_id"]) == ("gateway-7", TRACE.decode())
@@ -203,15 +205,15 @@ def _of_header(name: str) -> Item:
         (_changing(absent=(parse_selector("header:x-secret"),)), True),
     ],
 )
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 async def test_an_id_that_a_rule_reads_as_a_value_is_not_told(
     rules: RuleTable,
     taken: bool,  # noqa: FBT001 - a parameter of the test
-    fast: bool,  # noqa: FBT001 - see above
+    at_once: bool,  # noqa: FBT001 - see above
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     message = _request(b"X-Request-Id: " + CANARY, b"X-Other: c1")
-    lines, answers, _ = await _told([message] * 4, monkeypatch, rules=rules, fast=fast)
+    lines, answers, _ = await _told([message] * 4, monkeypatch, rules=rules, at_once=at_once)
 
     told = str(lines).encode() + b"".join(
         answer for answer in answers if not answer.startswith(b"HTTP/1.1 200")
@@ -234,7 +236,7 @@ def test_an_id_is_short_and_safe_in_a_line_a_header_and_a_terminal(value: bytes)
 
 
 async def _added(
-    sent: list[bytes], monkeypatch: pytest.MonkeyPatch, *, named: bool, fast: bool
+    sent: list[bytes], monkeypatch: pytest.MonkeyPatch, *, named: bool, at_once: bool
 ) -> tuple[list[dict[str, Any]], list[list[bytes]], list[list[bytes]]]:
     """Return the lines, and the ids in requests and responses, of a listener that adds them."""
 
@@ -253,10 +255,10 @@ async def _added(
             keys=a_world().sessions,
             add_request_id=True,
         ) as ours:
-            if fast:
+            if at_once:
                 answers = await _sent(ours, sent)
             else:
-                with nothing_is_fast(monkeypatch):
+                with nothing_is_prepared(monkeypatch):
                     answers = await _sent(ours, sent)
             await eventually(lambda: len(ours.ear.heard) == len(sent))
         lines = [fields for _, fields in ours.ear.heard]
@@ -265,18 +267,18 @@ async def _added(
     return lines, upward, [Response(answer).values(b"x-request-id") for answer in answers]
 
 
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "nameless"])
 async def test_a_listener_adds_ids_to_what_has_none_and_to_nothing_else(
     named: bool,  # noqa: FBT001 - a parameter of the test
-    fast: bool,  # noqa: FBT001 - see above
+    at_once: bool,  # noqa: FBT001 - see above
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     long = b'{"content": "%b", "x": "%b"}' % (CANARY, b"y" * 300_000)
     sent = [_request() for _ in range(6)]
     sent += [_request(b"X-Request-Id: mine-%d" % turn) for turn in range(4)]
     sent += [_request(b"X-Request-Id: no good"), _request(body=long), _request()]
-    lines, upward, downward = await _added(sent, monkeypatch, named=named, fast=fast)
+    lines, upward, downward = await _added(sent, monkeypatch, named=named, at_once=at_once)
 
     told = [[str(line["request_id"]).encode()] for line in lines]
     assert len({one[0] for one in told}) == len(sent)

@@ -15,7 +15,7 @@ from proxy.core.errors import (
 )
 from proxy.core.http.message import Headers
 from proxy.traffic.http1.framing import ABSENT, CHUNKED, Framing
-from proxy.traffic.http1.gate import Admitted, RawRequest, admit, check_line
+from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 
 HOST: Headers = ((b"Host", b"h"),)
 
@@ -152,30 +152,6 @@ def test_hosts(host: bytes) -> None:
 def test_hosts_that_are_no_host_are_refused(host: bytes) -> None:
     with pytest.raises(MalformedRequest):
         admit(a_request(host=host))
-
-
-@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"OPTIONS * HTTP/1.0"])
-def test_lines_of_http(line: bytes) -> None:
-    check_line(line)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"GET /",
-        b"GET / RTSP/1.0",
-        b"SOURCE /x ICE/1.0",
-        b"GET / HTTP/2.0",
-        b"GET / HTTP/1.1 ",
-        b"GET / http/1.1",
-        b"GET /\tHTTP/1.1",
-        b"GET / XHTTP/1.1",
-    ],
-)
-def test_lines_of_other_protocols_are_refused(line: bytes) -> None:
-    with pytest.raises(MalformedRequest):
-        check_line(line)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,483 @@
+"""The one strict reader of heads, for requests and for responses, and of the bodies behind them.
+
+Bytes in, facts out, no I/O. It reads the grammar of RFC 9112 with each choice taken that leaves one
+reading: CR LF ends each line, a name has no space behind it, a value has no control byte, a line is
+never folded. What is allowed but for some parsers alone (an empty line before a request, spaces
+around a value, an extension of a chunk, trailers) is read and goes no further.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final, NoReturn
+
+from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
+from ...core.http.message import Headers, ResponseHead
+from .framing import ABSENT, CHUNKED, Framing
+from .gate import RawRequest
+
+_NAME: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]"
+_TARGET: Final = rb"[!-~\x80-\xff]"
+_FIELD: Final = rb"%b++:%b*+\r\n" % (_NAME, _TEXT)
+_REST: Final = rb"((?:%b)*+)\r\n" % _FIELD
+
+_REQUEST: Final = re.compile(
+    rb"(%b++) (%b++) HTTP/([0-9])\.([0-9])\r\n%b" % (_NAME, _TARGET, _REST)
+)
+_RESPONSE: Final = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (%b*+))?\r\n%b" % (_TEXT, _REST)
+)
+_PAIRS: Final = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
+_TRAILING_SPACE: Final = re.compile(rb"[\t ]\r")
+
+_LINE_OF_REQUEST: Final = re.compile(rb"%b++ %b++ HTTP/[0-9]\.[0-9]\r\n" % (_NAME, _TARGET))
+_PART_OF_REQUEST: Final = re.compile(
+    rb"%b*+(?: (?:%b++(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r" % (_NAME, _TARGET)
+)
+_OTHER_PROTOCOL: Final = re.compile(
+    rb"%b++ %b++ (?!HTTP/[0-9]\.[0-9])[A-Z]++/[0-9.]++\r\n" % (_NAME, _TARGET)
+)
+_LINE_OF_RESPONSE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: %b*+)?\r\n" % _TEXT)
+_LINE_OF_HEAD: Final = re.compile(_FIELD)
+_EMPTY: Final = b"\r\n"
+_END: Final = b"\r\n\r\n"
+
+
+def _pairs(block: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the names and values of fields that have been matched."""
+    pairs = _PAIRS.findall(block)
+    if _TRAILING_SPACE.search(block):
+        pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
+    return pairs
+
+
+class RequestReader:
+    """Reads the heads of the requests of one connection.
+
+    It keeps how far an incomplete head has been looked at, so that a client that sends byte by byte
+    costs no more than one that does not.
+    """
+
+    __slots__ = ("_fields", "_line", "_searched")
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._searched = 0  # up to here there is no end of the head
+        self._line = 0  # where the first line begins that has not been checked
+        self._fields = -1  # how many fields have been checked; -1 before the request line
+
+    def read(
+        self, data: bytes, at: int, *, line: int, head: int, fields: int
+    ) -> tuple[RawRequest, int] | None:
+        """Return the head that begins at a place in `data`, and its end; None while that is to come.
+
+        `line`, `head` and `fields` are the limits of a line and of the head in bytes, and of the
+        number of fields.
+
+        Raises:
+            MalformedRequest: It is no head, or has more than one reading.
+            HeadTooLarge: It is above a limit.
+        """
+        end = data.find(_END, at + self._searched)
+        if end < 0:
+            self._look(data[at:], line, head, fields)
+            self._searched = max(len(data) - at - len(_END) + 1, 0)
+            return None
+        end += len(_END)
+        self._begin()
+        match = _REQUEST.match(data, at)
+        if match is None or match.end() != end:
+            self._look(data[at:end], line, head, fields)  # which says what is wrong
+            raise MalformedRequest("parser")
+        method, target, major, minor, block = match.groups()
+        headers = tuple(_pairs(block))
+        if end - at > line and (
+            len(target) > line or any(len(one) > line for pair in headers for one in pair)
+        ):
+            raise HeadTooLarge("line")
+        if end - at > head:
+            raise HeadTooLarge("head")
+        if len(headers) > fields:
+            raise HeadTooLarge("headers")
+        version = int(major), int(minor)
+        return RawRequest(method.decode("ascii"), target.decode("latin-1"), version, headers), end
+
+    def _look(self, data: bytes, line: int, head: int, fields: int) -> None:
+        """Refuse what cannot become a head, as soon as a line of it shows that."""
+        at = self._line
+        while (end := data.find(b"\n", at)) >= 0:
+            self._check(data[at : end + 1], fields)
+            if end - at > line and _is_long(data[at:end], line):
+                raise HeadTooLarge("line")
+            at = end + 1
+        self._line = at
+        if self._fields < 0 and not _PART_OF_REQUEST.fullmatch(data, at):
+            raise MalformedRequest("parser")
+        if len(data) - at > line and _is_long(data[at:], line):
+            raise HeadTooLarge("line")
+        if len(data) > head:
+            raise HeadTooLarge("head")
+
+    def _check(self, text: bytes, fields: int) -> None:
+        if self._fields < 0:
+            if not _LINE_OF_REQUEST.fullmatch(text):
+                raise MalformedRequest("version" if _OTHER_PROTOCOL.fullmatch(text) else "parser")
+        elif not (_LINE_OF_HEAD.fullmatch(text) or text == _EMPTY):
+            raise MalformedRequest("parser")
+        self._fields += 1
+        if self._fields > fields and text != _EMPTY:
+            raise HeadTooLarge("headers")
+
+
+def _is_long(text: bytes, limit: int) -> bool:
+    """Return whether a target, a name or a value is above the limit, in a line or a part of one."""
+    name, colon, value = text.partition(b":")
+    if colon and b" " not in name:
+        return len(name) > limit or len(value.strip(b" \t\r")) > limit
+    return any(len(one) > limit for one in text.split(b" "))
+
+
+def behind_empty_lines(data: bytes, at: int) -> int:
+    """Return where a request may begin: empty lines before it are skipped (RFC 9112 section 2.2)."""
+    while data.startswith(_EMPTY, at):
+        at += len(_EMPTY)
+    return at
+
+
+class BadChunk(Exception):
+    """A chunked body that breaks its grammar."""
+
+
+_QUOTED: Final = rb"\x22(?:[\t !#-\[\]-~\x80-\xff]|\x5c%b)*+\x22" % _TEXT
+_EXTENSION: Final = rb";[\t ]*+%b++(?:=(?:%b++|%b))?" % (_NAME, _NAME, _QUOTED)
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % _EXTENSION)
+_LONGEST_SIZE: Final = 1024
+_LONGEST_TRAILERS: Final = 65536
+_FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
+_SIZE_NEXT: Final = -1
+_TRAILERS: Final = -2
+
+
+class BodyReader:
+    """Reads one body, by its framing.
+
+    `complete` says that its end has come. One without framing ends with its connection.
+    """
+
+    __slots__ = ("_chunked", "_held", "_left", "_trailers", "complete")
+
+    def __init__(self, framing: Framing) -> None:
+        """Begin; a body of no bytes is complete."""
+        self._chunked = framing.chunked
+        self._held = b""
+        self._trailers = 0
+        # Bytes to come: of the body, or of the chunk; 0 where the end of a chunk comes next.
+        self._left = _SIZE_NEXT if self._chunked else framing.length or 0
+        self.complete = not self._chunked and not self._left
+
+    def take(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the bytes of the body in `data`, and what is behind its end.
+
+        Raises:
+            BadChunk: It is not a chunked body.
+        """
+        if self._chunked:
+            return self._chunks(data)
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+            return data, b""
+        self.complete, self._left = True, 0
+        if len(data) == left:
+            return data, b""
+        return data[:left], data[left:]
+
+    def _chunks(self, data: bytes) -> tuple[bytes, bytes]:
+        if self._held:
+            data, self._held = self._held + data, b""
+        pieces: list[bytes] = []
+        at, left, size = 0, self._left, len(data)
+        match = _SIZE.match
+        while True:
+            if left > 0:
+                end = at + left
+                if end > size:
+                    pieces.append(data[at:] if at else data)
+                    left, at = end - size, size
+                    break
+                pieces.append(data[at:end])
+                at, left = end, 0
+            if left == 0:
+                if not data.startswith(_EMPTY, at):
+                    if size - at > 1 or (size > at and data[at] != _EMPTY[0]):
+                        raise BadChunk
+                    break
+                at, left = at + 2, _SIZE_NEXT
+            if left == _SIZE_NEXT:
+                found = match(data, at)
+                if found is None:
+                    if size - at > _LONGEST_SIZE or data.find(b"\n", at) >= 0:
+                        raise BadChunk
+                    break
+                at, left = found.end(), int(found[1], 16) or _TRAILERS
+            if left == _TRAILERS:
+                at = self._drop_trailers(data, at)
+                break
+        self._left, rest = left, data[at:]
+        if not self.complete:
+            self._held, rest = rest, b""
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0], rest
+
+    def _drop_trailers(self, data: bytes, at: int) -> int:
+        """Return the end of the trailers, which go no further (RFC 9110 section 6.5.1)."""
+        begin = at
+        while (end := data.find(b"\n", at)) >= 0:
+            line = data[at : end + 1]
+            at = end + 1
+            if line == _EMPTY:
+                self.complete = True
+                return at
+            # A trailer that frames is a head or a body to others.
+            if not _LINE_OF_HEAD.fullmatch(line) or line.partition(b":")[0].lower() in _FRAMES:
+                raise BadChunk
+        self._trailers += at - begin
+        if self._trailers + len(data) - at > _LONGEST_TRAILERS:
+            raise BadChunk
+        return at
+
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_OK: Final = HTTPStatus.OK.value
+_SWITCHING: Final = HTTPStatus.SWITCHING_PROTOCOLS.value
+
+
+class ResponseReader:
+    """Reads one response after the other; `expect` announces each.
+
+    Attributes:
+        head: The head of the response, once it is there.
+        framing: The framing of its body.
+        bodiless: HTTP gives it no body (HEAD, 204, 304).
+        started: Some of it has come.
+        complete: All of it has come.
+        doubt: The connection must not carry another message, ever.
+        leftover: What came behind a 101.
+    """
+
+    __slots__ = (
+        "_body",
+        "_head_bytes",
+        "_head_limit",
+        "_head_only",
+        "_headers_limit",
+        "_held",
+        "_searched",
+        "_upgrade",
+        "bodiless",
+        "complete",
+        "doubt",
+        "framing",
+        "head",
+        "leftover",
+        "started",
+    )
+
+    def __init__(self, *, head_limit: int, headers_limit: int) -> None:
+        """Take the limits of a head, in bytes with all interim ones, and of its fields."""
+        self._head_limit = head_limit
+        self._headers_limit = headers_limit
+        self.doubt = False
+        self.expect(head_only=False, upgrade=False)
+        self.complete = True
+
+    def expect(self, *, head_only: bool, upgrade: bool) -> None:
+        """Make ready for the response to the next request."""
+        self._head_only = head_only
+        self._upgrade = upgrade
+        self._held = b""
+        self._searched = 0
+        self._head_bytes = 0
+        self._body: BodyReader | None = None
+        self.head: ResponseHead | None = None
+        self.framing = ABSENT
+        self.bodiless = False
+        self.started = False
+        self.complete = False
+        self.leftover = b""
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a body that was cut can be told from a whole one."""
+        return self.bodiless or self.framing.present
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the upstream and return the body bytes among them.
+
+        Raises:
+            UpstreamFailed: They are not a response that may be passed on.
+        """
+        if self.complete:
+            self.doubt = True
+            return b""
+        self.started = True
+        if self.head is None:
+            rest = self._read_head(self._held + data if self._held else data)
+            if rest is None:
+                return b""
+            data = rest
+        if self.complete:  # it has no body
+            self._over(data)
+            return b""
+        body = self._body
+        if body is None:
+            return data  # up to the end of the connection
+        try:
+            piece, rest = body.take(data)
+        except BadChunk:
+            self.doubt = True
+            raise UpstreamFailed("response-malformed") from None
+        if body.complete:
+            self.complete = True
+            self._over(rest)
+        return piece
+
+    def end(self) -> None:
+        """Note that the upstream has closed its sending half.
+
+        Raises:
+            UpstreamFailed: The response is incomplete.
+        """
+        self.doubt = True
+        if self.complete:
+            return
+        if self.head is None or self.delimited:
+            raise UpstreamFailed("response-cut" if self.started else "no-response")
+        self.complete = True
+
+    def _over(self, rest: bytes) -> None:
+        """Take what is behind the response."""
+        if rest:
+            self.doubt = True
+            if self._upgrade:
+                self.leftover = rest
+
+    def _read_head(self, data: bytes) -> bytes | None:
+        """Return what is behind the head, past interim responses; None while it is to come."""
+        while True:
+            end = data.find(_END, self._searched)
+            if end < 0:
+                self._held, self._searched = data, max(len(data) - len(_END) + 1, 0)
+                self._look(data)
+                return None
+            size = end + len(_END)
+            self._searched = 0
+            match = _RESPONSE.match(data)
+            if match is None or match.end() != size:
+                self._refuse_head(data[:size])
+            minor, digits, reason, block = match.groups()
+            self._head_bytes += size
+            headers = tuple(_pairs(block))
+            if self._head_bytes > self._head_limit:
+                _refuse("response-head")
+            if len(headers) > self._headers_limit:
+                _refuse("response-headers")
+            status, data = int(digits), data[size:]
+            # Interim responses are forgotten (RFC 9110 section 15.2).
+            if status >= _OK or status == _SWITCHING:
+                self._held = b""
+                self._begin(status, reason or b"", headers, old=minor == b"0")
+                return data
+
+    def _look(self, data: bytes) -> None:
+        """Refuse what cannot become a head."""
+        if self._head_bytes + len(data) > self._head_limit:
+            _refuse("response-head")
+        if data.count(b"\n") > self._headers_limit + 1:
+            _refuse("response-headers")
+        line, end, rest = data.partition(b"\n")
+        if not _LINE_OF_RESPONSE.fullmatch(line + end) if end else not _may_begin(line):
+            _refuse_line(line)
+        last = rest.rfind(b"\n") + 1
+        if last and not re.fullmatch(rb"(?:%b)*+" % _FIELD, rest[:last]):
+            _refuse("response-malformed")
+
+    def _refuse_head(self, data: bytes) -> NoReturn:
+        line, end, _ = data.partition(b"\n")
+        if not _LINE_OF_RESPONSE.fullmatch(line + end):
+            _refuse_line(line)
+        self.doubt = True
+        _refuse("response-malformed")
+
+    def _begin(self, status: int, reason: bytes, headers: Headers, *, old: bool) -> None:
+        """Take a head, and make ready for its body."""
+        lengths, codings, options = [], [], b""
+        for name, value in headers:
+            size = len(name)
+            if size == 14:  # noqa: PLR2004 - the length of the name that follows
+                if name.lower() == b"content-length":
+                    lengths.append(value)
+            elif size == 17:  # noqa: PLR2004 - as above
+                if name.lower() == b"transfer-encoding":
+                    codings.append(value)
+            elif size == 10 and name.lower() == b"connection":  # noqa: PLR2004 - as above
+                options += b"," + value.lower()
+        if options or old:
+            listed = {one.strip(b" \t") for one in options.split(b",")}
+            if b"close" in listed or (old and b"keep-alive" not in listed):
+                self.doubt = True
+        if status == _SWITCHING:
+            self._switch(headers)
+        self.framing = _response_framing(lengths, codings, old=old)
+        self.bodiless = self._head_only or status in _BODILESS or status == _SWITCHING
+        self.head = ResponseHead(status, reason, headers)
+        if self.bodiless:
+            self.complete = True
+        elif self.framing.present:
+            self._body = BodyReader(self.framing)
+            self.complete = self._body.complete
+        else:
+            self.doubt = True  # the body ends with the connection
+
+    def _switch(self, headers: Headers) -> None:
+        if not self._upgrade:
+            _refuse("unrequested-101")
+        # No other protocol is ever asked for, and the 101 to the client names this one.
+        asked = [value.lower() for name, value in headers if name.lower() == b"upgrade"]
+        if asked != [b"websocket"]:
+            _refuse("other-protocol")
+        self.doubt = True
+
+
+_BEGINNING: Final = b"HTTP/1."
+
+
+def _may_begin(line: bytes) -> bool:
+    return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise UpstreamFailed(reason)
+
+
+def _refuse_line(line: bytes) -> NoReturn:
+    if re.match(rb"HTTP/1\.[01] [1-9][0-9][0-9] ", line):
+        _refuse("response-reason" if line.endswith(b"\r") else "response-malformed")
+    _refuse("response-status-line")
+
+
+def _response_framing(lengths: list[bytes], codings: list[bytes], *, old: bool) -> Framing:
+    """Return the framing of a response (RFC 9112 section 6.3); refuse what is ambiguous."""
+    if codings:
+        if lengths or len(codings) != 1 or codings[0].lower() != b"chunked" or old:
+            _refuse("response-framing")
+        return CHUNKED
+    if not lengths:
+        return ABSENT
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        _refuse("response-framing")
+    return Framing(int(lengths[0]))
