@@ -298,7 +298,7 @@ async def asking_again() -> Setup:
 async def handing_on() -> Setup:
     """A plain request goes out without a wait; what comes back is relayed with waits."""
     script = _answer(BODY, chunked=True)
-    return Setup(script, _say(get(b"/pass")), express=True)
+    return Setup(script, _say(get(b"/pass")))
 
 
 async def refusing() -> Setup:

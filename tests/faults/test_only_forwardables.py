@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from proxy.traffic.exchange.fast_exchange import answer
 
 from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
@@ -95,26 +94,6 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
         assert forging.told == ["only a Forwardable can be sent"]
 
 
-@pytest.mark.parametrize("thing", [lookalike(REQUEST), REQUEST, b"POST / HTTP/1.1\r\n\r\n", None])
-async def test_the_fast_path_sends_nothing_else(thing: Any) -> None:  # noqa: ANN401 - anything
-    origin = Origin()
-    async with running(origin), proxied(local(origin.port)) as ours:
-        assert (await talk(ours.port, get())).status == 200
-        upstream = ours.upstream
-        permit = upstream.permits.take_at_once(Claim("", ""))
-        assert permit is not None
-        nothing: Any = None
-        with pytest.raises(TypeError, match="only a Forwardable can be sent"):
-            upstream.send_at_once(
-                thing, b"x", permit, nothing, fast=nothing, lines={}, forwarding=UNCHANGED
-            )
-        assert (upstream.pool.idle, upstream.pool.size) == (1, 1)
-        link: Any = None
-        with pytest.raises(TypeError, match="only a Forwardable can be sent"):
-            answer(link, thing, b"x", nothing, {}, location_rewrite=NO_REWRITE, keep=True)
-        assert len(origin.seen) == 1
-
-
 def test_the_upstream_sends_nothing_but_deliveries() -> None:
     """Each of which holds a Forwardable, as the tests above show."""
     ways = {
@@ -125,5 +104,5 @@ def test_the_upstream_sends_nothing_but_deliveries() -> None:
     sending = {
         name for name, taken in ways.items() if {"Forwardable", "OutgoingRequest"} & set(taken)
     }
-    assert sending == {"send", "send_at_once"}
-    assert set(ways) - sending == {"close", "response", "whole_response"}
+    assert sending == {"send"}
+    assert set(ways) - sending == {"close"}

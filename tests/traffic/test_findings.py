@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from aiohttp import http_parser
 
-from proxy.core.errors import UnfitEnvironment
 from proxy.core.http.path import canonical
 
 from .obvious_proxy import Join, by_path, by_raw_path, by_reference, obvious
@@ -286,22 +284,6 @@ async def test_f16_a_drain_takes_its_grace_once(*, faulty: bool) -> None:
     assert seconds >= grace
     assert (seconds > 1.6 * grace) == faulty
 
-
-@pytest.mark.usefixtures("_without_c_parser")
-async def test_f17_without_the_c_parser_there_is_no_start(start: Start, *, faulty: bool) -> None:
-    async with running(Origin()) as origin:
-        if faulty:
-            async with start(origin.port):
-                pass
-        else:
-            ours = start(origin.port)
-            with pytest.raises(UnfitEnvironment):
-                await ours.__aenter__()
-
-
-@pytest.fixture
-def _without_c_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
 
 
 F18 = {

@@ -11,11 +11,8 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import cast
 
 import pytest
-from proxy.traffic.bodies.buffered import FastRequest
-from proxy.traffic.downstream.fast_connection import FastConnection
 
 from proxy.config.limits import Timeouts
 from proxy.core.errors import Busy
@@ -61,10 +58,10 @@ async def one_client(
         yield ours, client
 
 
-def fast(ours: Ours) -> FastConnection:
-    """Return the one connection of a client, which has sent nothing that is not fast."""
+def served_by(ours: Ours) -> ClientConnection:
+    """Return the one connection of a client."""
     (connection,) = ours.listener._clients._clients
-    assert isinstance(connection, FastConnection)
+    assert isinstance(connection, ClientConnection)
     return connection
 
 
@@ -125,8 +122,8 @@ async def test_b8_a_slow_client_is_not_held_to_the_deadline_of_the_head() -> Non
             client.setblocking(False)  # noqa: FBT003 - the socket's own interface
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             await loop.sock_connect(client, ("127.0.0.1", ours.port))
-            await eventually(lambda: ours.listener.connections and fast(ours)._transport)
-            served = fast(ours)._transport
+            await eventually(lambda: ours.listener.connections and served_by(ours)._transport)
+            served = served_by(ours)._transport
             assert served is not None
             served.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             served.set_write_buffer_limits(high=1024)  # the first piece is too much at once
@@ -188,36 +185,22 @@ async def test_b3_a_request_that_comes_in_two_parts_to_a_slow_client_stays_whole
     async with one_client(origin) as (ours, client):
         client.send(KEPT)
         await client.response()
-        connection = fast(ours)
+        connection = served_by(ours)
         client.send(POST + BODY[:4])
-        await eventually(lambda: connection._held)
+        await eventually(lambda: connection._body)
         connection.pause_writing()  # what is left of the response fills the transport
         client.send(BODY[4:])
-        await eventually(lambda: connection._rest)
         if way == "caught up":
             connection.resume_writing()
         elif way == "ended":
             client.writer.write_eof()
-        (successor,) = await successors(ours)
-        if way != "caught up":
-            assert successor.crowded
-            successor.resume_writing()
         answer = await client.response()
+        if way != "caught up":
+            assert connection.crowded
+            connection.resume_writing()
 
     assert answer.body == b"ok"
     assert [one.body for one in origin.seen] == [b"", BODY]
-    assert ours.listener.held == 0
-
-
-async def successors(ours: Ours) -> list[ClientConnection]:
-    """Wait until the connections have been handed over, and return them."""
-
-    def found() -> list[ClientConnection]:
-        known = list(ours.listener._clients._clients)
-        return [one for one in known if isinstance(one, ClientConnection)]
-
-    await eventually(found)
-    return found()
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -242,8 +225,8 @@ async def test_b11_nothing_follows_the_last_response_that_is_read_slowly(*, read
             client.setblocking(False)  # noqa: FBT003 - the socket's own interface
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await loop.sock_connect(client, ("127.0.0.1", ours.port))
-            await eventually(lambda: ours.listener.connections and fast(ours)._transport)
-            connection = fast(ours)
+            await eventually(lambda: ours.listener.connections and served_by(ours)._transport)
+            connection = served_by(ours)
             served = connection._transport
             assert served is not None
             served.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -253,7 +236,7 @@ async def test_b11_nothing_follows_the_last_response_that_is_read_slowly(*, read
             await loop.sock_sendall(client, get())
             await eventually(lambda: len(origin.seen) == 2)
             await loop.sock_sendall(client, KEPT)
-            await eventually(lambda: connection._rest)
+            await eventually(lambda: connection._buffer)
             due.set()
             await eventually(served.is_closing)
             assert connection.crowded
@@ -275,10 +258,10 @@ async def test_b16_a_request_behind_a_slow_response_is_not_taken_for_an_idle_con
     async with one_client(origin) as (ours, client):
         client.send(KEPT)
         await client.response()
-        connection = fast(ours)
+        connection = served_by(ours)
         connection.pause_writing()
         client.send(KEPT)
-        await eventually(lambda: connection._rest)
+        await eventually(lambda: connection._buffer)
         drain = asyncio.ensure_future(ours.server.drain(2))  # noqa: TID251 - awaited below
         await asyncio.sleep(1.5)  # idle connections are closed after one second
         connection.resume_writing()
@@ -286,28 +269,6 @@ async def test_b16_a_request_behind_a_slow_response_is_not_taken_for_an_idle_con
 
         assert answer.body == b"ok"
         assert await drain
-
-
-async def test_b2_the_task_of_a_client_that_is_lost_in_the_same_turn_takes_its_first_step() -> None:
-    """Else nothing of it would run: not the count of its message, nor what gives back its place."""
-    steps: list[str] = []
-
-    async def way() -> None:
-        steps.append("begun")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            steps.append("over")
-
-    async with one_client(Origin(answering)) as (ours, client):
-        client.send(KEPT)
-        await client.response()
-        connection = fast(ours)
-        connection.go_on(cast("FastRequest", None), way())
-        connection.connection_lost(ConnectionResetError())
-        await eventually(lambda: not ours.listener._tasks)
-
-    assert steps == ["begun", "over"]
 
 
 async def test_b16_a_stream_that_begins_with_the_drain_ends_with_it() -> None:

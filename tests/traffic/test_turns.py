@@ -7,9 +7,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from proxy.traffic.downstream.fast_connection import FastConnection
-
 from proxy.core.errors import Unopened
+from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.turns import Sending, WriteBuffer
 
@@ -198,7 +197,7 @@ async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_reques
             await loop.sock_connect(client, ("127.0.0.1", ours.port))
             await eventually(lambda: ours.listener.connections)
             (connection,) = ours.listener._clients._clients
-            assert isinstance(connection, FastConnection)
+            assert isinstance(connection, ClientConnection)
             asked = 0
             while not connection._paused:
                 await loop.sock_sendall(client, request)
@@ -206,7 +205,7 @@ async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_reques
                 await eventually(lambda: len(origin.seen) >= asked)  # noqa: B023 - called at once
                 await asyncio.sleep(0.005)
             await loop.sock_sendall(client, request)
-            await eventually(lambda: connection._rest)
+            await eventually(lambda: connection._buffer)
             client.shutdown(socket.SHUT_WR)
             await eventually(lambda: connection._ended)
             answers = b""

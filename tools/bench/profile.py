@@ -19,10 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.traffic.downstream.fast_connection import FastConnection
-from proxy.traffic.exchange.known_heads import KnownHeads
-
 from proxy.config.settings import TcpAddress
+from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.formats.json import selection
@@ -32,9 +30,13 @@ from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs.logger import Logs, Sink
 from proxy.telemetry.reporter import CountingReporter
+from proxy.traffic.bodies import response_writer
+from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange import fast_exchange, steps
+from proxy.traffic.exchange import prepared_steps, steps
 from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.http1.reader import RequestReader, ResponseReader
+from proxy.traffic.upstream import client as upstream
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
 
@@ -66,14 +68,21 @@ _REPLY: Final = (
     b"Content-Length: %d\r\n\r\n"
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
-    ("gate and rules, by what is known of the head", KnownHeads, "request"),
-    ("change the body (both)", KnownHeads, "changed"),
+    ("read the head of the request", RequestReader, "read"),
+    ("gate", steps.Steps, "let_in"),
+    ("rules", steps.Steps, "admit"),
+    ("treat the request", steps.Steps, "treat_request"),
+    ("prepare the change of the request", prepared_steps, "prepare_request"),
+    ("read the response", ResponseReader, "feed"),
+    ("treat the response", steps.Steps, "treat_response"),
+    ("prepare the change of the response", prepared_steps, "prepare_response"),
+    ("change the body (both)", PreparedJson, "change"),
     ("- find the values (both)", TimedFinder, "find"),
     ("- keys, at hand (both)", Sessions, "resolve_warm"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open_each"),
-    ("send the request upstream, but for its body", HttpUpstream, "send_at_once"),
-    ("write the answer", fast_exchange, "answer"),
+    ("write the head of the request", upstream, "request_lines"),
+    ("write the head of the answer", response_writer, "response_lines"),
     ("log line and counters", steps.Steps, "report"),
 )
 
@@ -145,7 +154,7 @@ async def _measured(sink: Sink) -> dict[str, float]:
         clock=time.time,
         name="in",
     )
-    connection = FastConnection(HttpListener(_NOWHERE, handler), loop)
+    connection = ClientConnection(HttpListener(_NOWHERE, handler), loop)
     connection.connection_made(client)  # type: ignore[arg-type] # as above
     body = a_message(1024)
     request = _HEAD % len(body) + body
@@ -157,7 +166,7 @@ async def _measured(sink: Sink) -> dict[str, float]:
     taken: dict[str, list[float]] = defaultdict(list)
     for name, owner, function in _STAGES:
         _time(owner, function, taken[name])
-    _time(FastConnection, "data_received", taken["all of the request's half"])
+    _time(ClientConnection, "data_received", taken["all of the request's half"])
     _time(UpstreamConnection, "data_received", taken["all of the response's half"])
     for _ in range(_MESSAGES):
         client.written.clear()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from proxy.traffic.http1.response_parser import ResponseReader
+from proxy.traffic.http1.reader import ResponseReader
 
 from proxy.config import load
 from proxy.core.apply.apply import apply

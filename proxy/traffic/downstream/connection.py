@@ -254,9 +254,11 @@ class ClientConnection(Sending, ClientLifecycle):
         self._owner.failed(error)
 
     def _answered(self, *, keep: bool, unread: bool) -> None:
-        if self._closing or self._receiver is not None:
+        if self._closing:
             return
-        if not keep:
+        if self._receiver is not None:
+            self.finish()
+        elif not keep:
             self._end(sending=unread)
         elif self._at < len(self._buffer) or self._ended:
             self._go_on()
@@ -453,7 +455,8 @@ class ClientConnection(Sending, ClientLifecycle):
 
     @property
     def _idle(self) -> bool:
-        return self._way is None and not self._heading and not self._discarding
+        waits = self._heading or self._at < len(self._buffer)
+        return not (waits or self._discarding) and self._way is None
 
     @property
     def _incomplete(self) -> bool:

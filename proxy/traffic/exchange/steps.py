@@ -69,6 +69,8 @@ if TYPE_CHECKING:  # imported where the configuration has it
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
+_MOST_CLAIMS: Final = 256
+"""So many claims are kept: of clients that send just now."""
 _TIMED: Final = 16
 """Of one message in so many it is measured how long its bodies take to change."""
 
@@ -115,6 +117,7 @@ class Steps(PreparedSteps):
         self._shutting = frozenset(
             one.rule.name for one in rule_table.rules if one.rule.shuts_on_poison
         )
+        self._claims: dict[tuple[str, str, int], Claim] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
         self.unread: Final = Unread(reporter, name)
@@ -189,21 +192,30 @@ class Steps(PreparedSteps):
             self.forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
-        rule = exchange.decision.rule
-        if rule is not None:
-            claim = Claim(forwarding.client, f"rule {rule.name}", rule.connections)
-        else:
-            claim = Claim(forwarding.client, self._shapes.shape(request.head.path))
         admitted = AdmittedExchange(
             request,
             exchange,
             forwarding,
             LocationRewrite(self._names, forwarding.place),
-            claim,
+            self._claim(exchange, forwarding.client),
             self.ladder.raised(request),
         )
         self.ladder.called(admitted, record)
         return admitted
+
+    def _claim(self, exchange: Exchange, client: str) -> Claim:
+        """Return who asks for a permit; it is kept, since what is known of it is looked up once."""
+        rule = exchange.decision.rule
+        if rule is not None:
+            key = client, f"rule {rule.name}", rule.connections
+        else:
+            key = client, self._shapes.shape(exchange.head.path), 0
+        claim = self._claims.get(key)
+        if claim is None:
+            if len(self._claims) >= _MOST_CLAIMS:
+                self._claims.clear()
+            claim = self._claims[key] = Claim(*key)
+        return claim
 
     def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
         """Return how a request is treated whose body is still to come."""

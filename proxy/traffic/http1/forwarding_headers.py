@@ -47,15 +47,13 @@ class Peer:
 class Forwarding:
     """What changes in one request; `place` is the scheme and authority that the client used.
 
-    `client` is who has sent the request (see `client_name`), for shares and limits. `chain` is the
-    one of the lines that says for whom it was forwarded, empty where none does.
+    `client` is who has sent the request (see `client_name`), for shares and limits.
     """
 
     dropped: frozenset[bytes] = frozenset()
     lines: tuple[bytes, ...] = ()
     place: bytes = b""
     client: str = ""
-    chain: bytes = b""
 
 
 UNCHANGED: Final = Forwarding()
@@ -94,15 +92,20 @@ class ForwardingHeaders:
         if trusts(self._trusted, peer.address):
             client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
-        lines = [via, b"X-Forwarded-Proto: " + proto]
-        chain = b"X-Forwarded-For: " + address if address else b""
-        if chain:
-            lines.append(chain)
-        if host:
-            lines.append(b"X-Forwarded-Host: " + host)
-        client = client_name(peer.address)
-        dropped = _telling(raw.headers)
-        return Forwarding(dropped, tuple(lines), b"%b://%b" % (proto, host), client, chain)
+        return _own(_telling(raw.headers), via, address, proto, host, client_name(peer.address))
+
+
+@lru_cache(maxsize=1024)
+def _own(  # noqa: PLR0913, PLR0917 - the one caller has them all
+    dropped: frozenset[bytes], via: bytes, address: bytes, proto: bytes, host: bytes, client: str
+) -> Forwarding:
+    """Return what changes in a request from a client: what it says of itself is dropped."""
+    lines = [via, b"X-Forwarded-Proto: " + proto]
+    if address:
+        lines.append(b"X-Forwarded-For: " + address)
+    if host:
+        lines.append(b"X-Forwarded-Host: " + host)
+    return Forwarding(dropped, tuple(lines), b"%b://%b" % (proto, host), client)
 
 
 def _telling(headers: Headers) -> frozenset[bytes]:
@@ -120,8 +123,7 @@ def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
     """Return what changes in a request from a trusted proxy: its entries stay, ours is the last."""
     lines = [via]
     dropped = {_FOR}
-    chain = b"X-Forwarded-For: " + b", ".join([*header_values(headers, _FOR), address])
-    lines.append(chain)
+    lines.append(b"X-Forwarded-For: " + b", ".join([*header_values(headers, _FOR), address]))
     if forwarded := header_values(headers, _FORWARDED):
         dropped.add(_FORWARDED)
         lines.append(b"Forwarded: " + b", ".join([*forwarded, _element(address, proto)]))
@@ -135,7 +137,7 @@ def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all
         lines.append(b"X-Forwarded-Host: " + host)
     elif hosts and is_authority(hosts[0]):
         host = hosts[0]
-    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host), client, chain)
+    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host), client)
 
 
 def _element(address: bytes, proto: bytes) -> bytes:

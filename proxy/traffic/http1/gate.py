@@ -213,9 +213,9 @@ def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]
     # One search over all of them costs less than one for each.
     names = b"".join([name for name, _ in headers])
     values = b"".join([value for _, value in headers])
-    if not _NAMES.fullmatch(names):
-        _refuse("header-name")
     if _ODD_NAME.search(names):
+        if not _NAMES.fullmatch(names):
+            _refuse("header-name")
         for name, value in headers:
             heeded = _HEEDED.get(fold_header(name))
             if heeded is not None and _ODD_NAME.search(name):

@@ -116,7 +116,8 @@ class HttpUpstream:
         upload = Upload(body, self._limits.window) if payload is None else None
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
         try:
-            kind = await self._begun(outgoing, claim, kind)
+            if upload is not None:
+                kind = await self._begun(outgoing, claim, kind)
             return await self._attempt(outgoing, claim, kind, permit)
         except BaseException:
             outgoing.stop()

@@ -234,6 +234,11 @@ class PooledResponse:
         """Return the whole body; raise BodyTooLarge above `limit`."""
         if self.framing.length is not None and self.framing.length > limit and not self.bodiless:
             raise BodyTooLarge("response-length")
+        whole = self.take()
+        if whole is not None:
+            if len(whole) > limit:
+                raise BodyTooLarge("response-body")
+            return whole
         parts = []
         size = 0
         async for data in self.chunks():

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from proxy.traffic.downstream.fast_io import FastOutput
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import UnixAddress
@@ -37,6 +36,7 @@ from proxy.core.rules.model import Batching, Block, Item, Names, Rule
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
+from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.slices import AT_ONCE, SHORT_BYTES
 from tests.factories import Ear
 from tests.keys.builders import World, a_world
@@ -275,14 +275,14 @@ async def test_warm_records_go_by_whoever_waits_for_what_is_planned(
 async def test_events_of_all_kinds_come_in_order_to_a_client_that_reads_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paused: list[FastOutput] = []
-    pause = FastOutput.pause_writing
+    paused: list[ClientConnection] = []
+    pause = ClientConnection.pause_writing
 
-    def noted(connection: FastOutput) -> None:
+    def noted(connection: ClientConnection) -> None:
         paused.append(connection)
         pause(connection)
 
-    monkeypatch.setattr(FastOutput, "pause_writing", noted)
+    monkeypatch.setattr(ClientConnection, "pause_writing", noted)
     text = CANARY * 300
     async with live(b"/open") as stream:
         token = await stream.token(text)

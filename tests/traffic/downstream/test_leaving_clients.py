@@ -710,7 +710,7 @@ def test_b2_b16_a_thousand_slow_requests_that_are_abandoned_leave_nothing(way: W
                     await each(one(hang, ours, lanes[at % len(lanes)]) for at in numbers)
             await eventually(lambda: not ours.listener.connections and not ours.upstream.pool.size)
             await eventually(lambda: descriptors() <= files)
-            assert ours.listener._tasks == set()
+            assert ours.listener._outlived == set()
             loop = asyncio.get_running_loop()
             began = loop.time()
             assert await ours.server.drain(20)
