@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
@@ -148,6 +148,21 @@ class UpstreamResponse(IncomingBody, Protocol):
         """Give the connection back if it is beyond doubt, else drop it."""
 
 
+class Reported(Protocol):
+    """A message that is over."""
+
+    @property
+    def unopened(self) -> Sequence[object]:
+        """What of it did not open."""
+
+
+class Reports(Protocol):
+    """Reports messages that are over."""
+
+    def report(self, records: Sequence[Any]) -> None:
+        """Write their lines, and report what did not open in the last one."""
+
+
 class Request(Protocol):
     """A request that has arrived, and the means to respond to it."""
 
@@ -177,6 +192,9 @@ class Request(Protocol):
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Respond with a problem of Sealyard's own."""
+
+    def report(self, reports: Reports, record: Reported) -> None:
+        """Report the message once its response is sent."""
 
     async def switch(self, head: bytes) -> RawConnection:
         """Respond with a 101 and return the connection."""

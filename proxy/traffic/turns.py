@@ -10,19 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from .http1.hop_by_hop import ONE_WRITE
-from .message_record import MessageRecord
+from .interfaces import Reported, Reports
 from .overload import StandingDelay
-
-
-class Reports(Protocol):
-    """Reports messages that are over."""
-
-    def report(self, records: Sequence[MessageRecord]) -> None:
-        """Write their lines, and report what did not open in the last one."""
 
 
 class WriteBuffer:
@@ -34,7 +27,7 @@ class WriteBuffer:
         self._loop = loop
         self.waiting: list[Sending] = []
         """Those that send at the end of this iteration; the first has called `begin`."""
-        self._batches: deque[tuple[Reports, list[MessageRecord]]] = deque()
+        self._batches: deque[tuple[Reports, list[Reported]]] = deque()
         self._unopened = False  # in one of the messages that are pending, something did not open
 
     def begin(self) -> None:
@@ -59,7 +52,7 @@ class WriteBuffer:
         elif self._batches:
             self.report()
 
-    def report_behind(self, reports: Reports, record: MessageRecord) -> None:
+    def report_behind(self, reports: Reports, record: Reported) -> None:
         """Report a message once its response is sent: no client waits for a log line.
 
         Messages are reported together, up to one of which something did not open.

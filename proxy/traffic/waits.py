@@ -73,7 +73,7 @@ class Way:
             self._cancelled = True
 
     def end(self) -> asyncio.Future[None]:
-        """Return a future that is done once the coroutine has ended; its cancellation is that of both."""
+        """Return a future that is done once the coroutine has ended, and that cancels it."""
         future = self._end = asyncio.get_running_loop().create_future()
         future.add_done_callback(self._cancelled_with)
         return future
@@ -118,7 +118,7 @@ class Way:
         self._over(ended)
 
     def _await(self, waits: asyncio.Future[Any] | None) -> None:
-        """Go on once a future is done; with None, which `asyncio.sleep(0)` yields, in the next turn."""
+        """Go on once a future is done; None, as `asyncio.sleep(0)` yields it, is the next turn."""
         if waits is None:
             asyncio.get_running_loop().call_soon(self._wake)
             return

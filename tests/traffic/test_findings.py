@@ -285,7 +285,6 @@ async def test_f16_a_drain_takes_its_grace_once(*, faulty: bool) -> None:
     assert (seconds > 1.6 * grace) == faulty
 
 
-
 F18 = {
     "empty host": b"GET / HTTP/1.1\r\nHost:\r\n\r\n",
     "two hosts in one": b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",

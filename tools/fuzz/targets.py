@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from proxy.traffic.http1.reader import ResponseReader
-
 from proxy.config import load
 from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
@@ -47,6 +45,7 @@ from proxy.core.rules.model import Block, Item, Part, Rule
 from proxy.core.values.hows import Seal
 from proxy.core.values.splice import splice
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
+from proxy.traffic.http1.reader import ResponseReader
 
 from . import form_readers, forms, nested, operations, ordinary, seeds, sockets
 from .session import NAMES, NOW, SCOPE, SESSION, keys

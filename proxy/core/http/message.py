@@ -57,11 +57,19 @@ class HeadFacts(dict[bytes, list[bytes]]):
 
     __slots__ = ("as_page", "by_look", "cleared", "own_cache", "plain_json")
 
-    def __init__(self, headers: Headers, *, as_page: bool = False, by_look: bool = False) -> None:
-        """Take the headers that rules read, in one pass over all of them."""
+    def __init__(
+        self,
+        headers: Headers,
+        lows: tuple[bytes, ...] | None = None,
+        *,
+        as_page: bool = False,
+        by_look: bool = False,
+    ) -> None:
+        """Take the headers that rules read, in one pass; `lows` are their names in lower case."""
         super().__init__()
-        for name, value in headers:
-            low = name.lower()
+        for low, (_, value) in zip(
+            lows_of(headers) if lows is None else lows, headers, strict=True
+        ):
             if low in _READ_BY_RULES:
                 self.setdefault(low, []).append(value)
         self.cleared: set[object] = set()
@@ -98,6 +106,11 @@ class HeadFacts(dict[bytes, list[bytes]]):
         return media is not None and media.is_json and media.is_utf8
 
 
+def lows_of(headers: Headers) -> tuple[bytes, ...]:
+    """Return the names of headers in lower case, in order."""
+    return tuple([name.lower() for name, _ in headers])
+
+
 def header_values(headers: Headers, name: bytes) -> list[bytes]:
     """Return every value of the header `name` (lower case), in order."""
     return [value for key, value in headers if key.lower() == name]
@@ -115,14 +128,23 @@ class RequestHead:
     path: Final[str]
     query: Final[str | None]
     headers: Final[Headers]
+    _lows: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
     _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def lows(self) -> tuple[bytes, ...]:
+        """The names of the headers in lower case, in order."""
+        lows = self._lows
+        if lows is None:
+            lows = self._lows = lows_of(self.headers)
+        return lows
 
     @property
     def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
         facts = self._facts
         if facts is None:
-            facts = self._facts = HeadFacts(self.headers)
+            facts = self._facts = HeadFacts(self.headers, self.lows)
         return facts
 
     def with_headers(self, headers: Headers) -> RequestHead:
@@ -140,14 +162,23 @@ class ResponseHead:
     status: Final[int]
     reason: Final[bytes]
     headers: Final[Headers]
+    _lows: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
     _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def lows(self) -> tuple[bytes, ...]:
+        """The names of the headers in lower case, in order."""
+        lows = self._lows
+        if lows is None:
+            lows = self._lows = lows_of(self.headers)
+        return lows
 
     @property
     def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
         facts = self._facts
         if facts is None:
-            facts = self._facts = HeadFacts(self.headers)
+            facts = self._facts = HeadFacts(self.headers, self.lows)
         return facts
 
     def with_headers(self, headers: Headers) -> ResponseHead:
@@ -178,6 +209,11 @@ class SocketHead:
     @property
     def headers(self) -> Headers:
         """No headers."""
+        return ()
+
+    @property
+    def lows(self) -> tuple[bytes, ...]:
+        """No names."""
         return ()
 
     @property

@@ -17,9 +17,7 @@ from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed, framed_whole
 from ..http1.outgoing_heads import added_line, response_lines
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem
-from ..interfaces import UpstreamResponse
-from ..message_record import MessageRecord
-from ..turns import Reports, WriteBuffer
+from ..interfaces import Reported, Reports, UpstreamResponse
 from .transformed import refuse_beside
 
 
@@ -28,7 +26,6 @@ class Connection(Protocol):
 
     when_leaving: Callable[[], None] | None
     live: bool
-    write_buffer: WriteBuffer
 
     @property
     def peer(self) -> Peer:
@@ -54,6 +51,9 @@ class Connection(Protocol):
 
     async def drain(self) -> None:
         """Wait until the client takes more."""
+
+    def report(self, reports: Reports, record: Reported) -> None:
+        """Report a message once what has been written is sent."""
 
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its response was cut."""
@@ -146,9 +146,9 @@ class ResponseWriter:
         connection = self._connection_header()
         self._link.write(problem.render(connection=connection, head_only=head_only))
 
-    def report(self, reports: Reports, record: MessageRecord) -> None:
+    def report(self, reports: Reports, record: Reported) -> None:
         """Report the message once its response is sent."""
-        self._link.write_buffer.report_behind(reports, record)
+        self._link.report(reports, record)
 
     def _lines(self, message: Forwardable, location_rewrite: LocationRewrite) -> bytes:
         """Return a head up to its framing."""

@@ -19,6 +19,7 @@ from ..http1.forwarding_headers import Peer
 from ..http1.framing import HTTP_10
 from ..interfaces import Receiver
 from ..timers import NEVER
+from ..turns import Sending, WriteBuffer
 from ..waits import Way
 
 
@@ -44,6 +45,10 @@ class ConnectionOwner(Protocol):
     @property
     def idle_grace(self) -> float:
         """For how many seconds a drain keeps an idle connection: a request may be on its way."""
+
+    @property
+    def write_buffer(self) -> WriteBuffer:
+        """Where bytes wait for the end of the loop's iteration."""
 
     def outlived(self, end: asyncio.Future[None]) -> None:
         """Wait for the end of an exchange whose client has gone, before all is closed."""
@@ -87,7 +92,7 @@ class Asking(IntEnum):
     ASKED = 3
 
 
-class ClientLifecycle(asyncio.Protocol):
+class ClientLifecycle(Sending):
     """The life of one client connection: its deadlines, the drain, and how the client leaves.
 
     A reset ends the request in progress at once, a FIN before the end of the request soon. Behind a
@@ -96,8 +101,7 @@ class ClientLifecycle(asyncio.Protocol):
     with a reset. Under `on_client_close: probe` that is one `100 Continue`, which any client takes
     (RFC 9110 section 15.2), or the response, if it has begun.
 
-    ClientConnection reads the bytes. It says what is in progress, and has the slots: Python cannot
-    combine two bases that both have some.
+    ClientConnection reads the bytes, and says what is in progress.
 
     Attributes:
         peer: Who is at the other end.
@@ -112,30 +116,36 @@ class ClientLifecycle(asyncio.Protocol):
         _way: The exchange to cancel when the client is gone.
     """
 
-    __slots__ = ()
-    _loop: asyncio.AbstractEventLoop
-    _owner: ConnectionOwner
-    _asking: Asking
-    _ended: bool
-    _read_deadline: float
-    _write_deadline: float
-    _receiver: Receiver | None
-    _way: Way | None
-    live: bool
-    peer: Peer
-    when_leaving: Callable[[], None] | None
+    __slots__ = (
+        "_asking",
+        "_ended",
+        "_loop",
+        "_owner",
+        "_read_deadline",
+        "_receiver",
+        "_way",
+        "_write_deadline",
+        "live",
+        "peer",
+        "when_leaving",
+    )
 
-    def _init_lifecycle(self, owner: ConnectionOwner) -> None:
-        """Set the attributes."""
+    def __init__(
+        self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop, address: str
+    ) -> None:
+        """Begin with a client at an `address`, which has sent nothing."""
+        super().__init__(owner.write_buffer)
         self._owner = owner
+        self._loop = loop
         self._asking = Asking.UNASKED
         self._ended = False
         self._read_deadline = NEVER
         self._write_deadline = NEVER
-        self._way = None
+        self._receiver: Receiver | None = None
+        self._way: Way | None = None
         self.live = False
-        self.peer = Peer()
-        self.when_leaving = None
+        self.peer = Peer(address)
+        self.when_leaving: Callable[[], None] | None = None
 
     # --- what the reading class says ----------------------------------------------------------
 
@@ -168,11 +178,6 @@ class ClientLifecycle(asyncio.Protocol):
     @abstractmethod
     def _unread(self) -> bool:
         """Whether the transport does not read, so that it does not notice the client's end."""
-
-    @property
-    @abstractmethod
-    def _wire(self) -> asyncio.Transport | None:
-        """The transport, as long as there is one."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -249,7 +254,7 @@ class ClientLifecycle(asyncio.Protocol):
 
     def _look_for_end(self) -> None:
         """Find out whether a client whose connection is not read has left."""
-        wire = self._wire
+        wire = self._transport
         if wire is None or wire.is_closing() or not self._unread:
             return
         end = end_of(wire)

@@ -7,12 +7,11 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
 from ...core.errors import SlowRequest, TrafficError
-from ..http1.forwarding_headers import Peer
+from ..http1.framing import Framing
 from ..http1.problem import Problem
 from ..http1.reader import RequestReader, behind_empty_lines
-from ..interfaces import Receiver, Request
+from ..interfaces import Receiver, Reported, Reports, Request
 from ..timers import NEVER
-from ..turns import Sending, WriteBuffer
 from ..waits import Signal, Way
 from .client_lifecycle import CONTINUE, ClientLifecycle, ConnectionOwner, reset
 from .connections import peer_of
@@ -37,10 +36,6 @@ class ClientOwner(ConnectionOwner, Protocol):
         """Who responds to requests; a reload puts another one there."""
 
     @property
-    def write_buffer(self) -> WriteBuffer:
-        """Where bytes wait for the end of the loop's iteration."""
-
-    @property
     def redirected(self) -> bool:
         """Whether clients may have connected to another port than the listener's."""
 
@@ -48,7 +43,7 @@ class ClientOwner(ConnectionOwner, Protocol):
         """Learn that a connection is made."""
 
 
-class ClientConnection(Sending, ClientLifecycle):
+class ClientConnection(ClientLifecycle):
     """Requests from one client, one after the other.
 
     `present` is the request in progress and `_way` its exchange, which what arrives here resumes.
@@ -60,43 +55,29 @@ class ClientConnection(Sending, ClientLifecycle):
     """
 
     __slots__ = (
-        "_asking",
         "_at",
         "_body",
         "_buffer",
         "_discarding",
         "_drained",
-        "_ended",
         "_goes_on",
         "_heading",
         "_heads",
-        "_loop",
-        "_owner",
         "_patience",
         "_paused",
-        "_read_deadline",
         "_reading",
         "_reading_body",
-        "_receiver",
         "_resting",
         "_shut",
         "_stuck",
-        "_way",
-        "_write_deadline",
-        "live",
-        "peer",
         "present",
-        "when_leaving",
     )
     _owner: ClientOwner
 
     def __init__(
         self, owner: ClientOwner, loop: asyncio.AbstractEventLoop, address: str = ""
     ) -> None:
-        Sending.__init__(self, owner.write_buffer)
-        self._init_lifecycle(owner)
-        self.peer = Peer(address)
-        self._loop = loop
+        super().__init__(owner, loop, address)
         self._heads = RequestReader()
         self._buffer = b""
         self._at = 0
@@ -110,7 +91,6 @@ class ClientConnection(Sending, ClientLifecycle):
         self._drained = Signal()
         self._reading = True
         self._resting = False
-        self._receiver: Receiver | None = None
         self._shut = False
         self._stuck = False
         self.present: ClientRequest | None = None
@@ -302,6 +282,21 @@ class ClientConnection(Sending, ClientLifecycle):
 
     # --- the body of the present request ------------------------------------------------------
 
+    def whole(self, framing: Framing) -> bytes | None:
+        """Return the whole body if all of it has come, None where it has not or is in chunks."""
+        length = framing.length
+        if length is None:
+            return None
+        buffer, at = self._buffer, self._at
+        end = at + length
+        if len(buffer) < end:
+            return None
+        if len(buffer) == end:
+            self._buffer, self._at = b"", 0
+        else:
+            self._at = end
+        return buffer[at:end]
+
     def reads(self, body: ClientBody) -> None:
         """Let a body take what comes next."""
         self._patience = self._owner.timeouts.body
@@ -406,6 +401,10 @@ class ClientConnection(Sending, ClientLifecycle):
         if self._transport is None:
             raise ConnectionResetError("the client is gone")
 
+    def report(self, reports: Reports, record: Reported) -> None:
+        """Report a message once what has been written is sent."""
+        self.write_buffer.report_behind(reports, record)
+
     def finish(self) -> None:
         """Close the connection once the client has read what was sent; it must do so soon."""
         if self._transport is not None:
@@ -466,10 +465,6 @@ class ClientConnection(Sending, ClientLifecycle):
     def _unread(self) -> bool:
         # Once both halves are closed, poll(2) cannot tell that from a lost connection.
         return (self._ended or not self._reading) and not self._shut
-
-    @property
-    def _wire(self) -> asyncio.Transport | None:
-        return self._transport
 
     def _sends_no_more(self) -> None:
         if self._receiver is None:

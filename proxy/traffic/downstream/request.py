@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final, Protocol
+from typing import Protocol
 
 from ...core.errors import BodyTooLarge, MalformedRequest
+from ...core.http.message import header_values
 from ..bodies.response_writer import Connection, ResponseWriter
 from ..http1.framing import HTTP_10, Framing
 from ..http1.gate import RawRequest
 from ..http1.reader import BadChunk, BodyReader
-from ..interfaces import RawConnection
+from ..interfaces import RawConnection, RequestBody
 from ..waits import Signal
-
-_CONNECTION_BYTES: Final = len(b"connection")
-_UPGRADE_BYTES: Final = len(b"upgrade")
 
 
 class RequestConnection(Connection, RawConnection, Protocol):
     """A client's connection, as its request and the body of that see it."""
+
+    def whole(self, framing: Framing) -> bytes | None:
+        """Return the whole body if all of it has come, None where it has not or is in chunks."""
 
     def reads(self, body: ClientBody) -> None:
         """Let a body take what comes next."""
@@ -168,18 +169,51 @@ def _check(size: int, limit: int) -> None:
         raise BodyTooLarge("request-body")
 
 
+class WholeBody:
+    """A body all of which came with its head. It can be taken once."""
+
+    __slots__ = ("_data", "arrived", "framing")
+
+    def __init__(self, data: bytes, framing: Framing) -> None:
+        self._data = data
+        self.framing = framing
+        self.arrived = 0
+
+    def take(self) -> bytes:
+        """Return the whole body."""
+        data, self._data = self._data, b""
+        self.arrived += len(data)
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+        if len(self._data) > limit:
+            raise BodyTooLarge("request-length")
+        return self.take()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body in one piece, unless it is empty."""
+        if data := self.take():
+            yield data
+
+
 class ClientRequest(ResponseWriter):
     """A request whose head has arrived, and the means to respond to it."""
 
-    __slots__ = ("_body", "_connection")
+    __slots__ = ("_body", "_connection", "_incomplete")
 
     def __init__(self, connection: RequestConnection, raw: RawRequest) -> None:
         super().__init__(connection, raw)
         self._connection = connection
         self._body: ClientBody | None = None
+        self._incomplete = True
 
-    def body(self, framing: Framing, *, expects_continue: bool) -> ClientBody:
+    def body(self, framing: Framing, *, expects_continue: bool) -> RequestBody:
         """Return the body, once the gate has found its framing."""
+        data = self._connection.whole(framing)
+        if data is not None:
+            self._incomplete = False
+            return WholeBody(data, framing)
         body = self._body = ClientBody(self._connection, framing, invites=expects_continue)
         if not body.complete:
             self._connection.reads(body)
@@ -188,7 +222,7 @@ class ClientRequest(ResponseWriter):
     @property
     def incomplete(self) -> bool:
         """Whether some of the body is still to come, or nobody has asked how it is framed."""
-        return self._body is None or not self._body.complete
+        return self._incomplete and (self._body is None or not self._body.complete)
 
     async def switch(self, head: bytes) -> RawConnection:
         """Respond with a 101 and return the connection."""
@@ -210,15 +244,12 @@ def _closes(raw: RawRequest) -> bool:
 
     An Upgrade that is not granted is one too: its client may send what is no HTTP.
     """
-    options = b""
-    for name, value in raw.headers:
-        size = len(name)
-        if size == _CONNECTION_BYTES and name.lower() == b"connection":
-            options += b"," + value.lower()
-        elif size == _UPGRADE_BYTES and name.lower() == b"upgrade":
-            return True
+    lows = raw.lows
     old = raw.version == HTTP_10
-    if not options:
+    if b"upgrade" in lows:
+        return True
+    if b"connection" not in lows:
         return old
+    options = b",".join(header_values(raw.headers, b"connection")).lower()
     listed = {one.strip(b" \t") for one in options.split(b",")}
     return b"close" in listed or (old and b"keep-alive" not in listed)

@@ -90,13 +90,14 @@ class PreparedSteps:
         if self.tap is not None and self.tap.watched:  # whoever watches sees what was planned
             return None
         if answer is None:
-            prepared, kept = prepare_request(exchange), ()
+            prepared = prepare_request(exchange)
         elif exchange.decision.observes is not None:
             return None
         else:
-            prepared, kept = prepare_response(exchange, *answer), exchange.kept
+            prepared = prepare_response(exchange, *answer)
         if not isinstance(prepared, Prepared):
             return None
+        kept = () if answer is None else exchange.kept
         now, began = self.clock(), time.perf_counter()
         changed = None
         if not long or may_go_at_once(body):

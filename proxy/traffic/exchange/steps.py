@@ -10,6 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
@@ -117,6 +118,7 @@ class Steps(PreparedSteps):
         self._shutting = frozenset(
             one.rule.name for one in rule_table.rules if one.rule.shuts_on_poison
         )
+        self._rewrite = lru_cache(maxsize=64)(partial(LocationRewrite, self._names))
         self._claims: dict[tuple[str, str, int], Claim] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -196,7 +198,7 @@ class Steps(PreparedSteps):
             request,
             exchange,
             forwarding,
-            LocationRewrite(self._names, forwarding.place),
+            self._rewrite(forwarding.place),
             self._claim(exchange, forwarding.client),
             self.ladder.raised(request),
         )

@@ -92,7 +92,7 @@ class ForwardingHeaders:
         if trusts(self._trusted, peer.address):
             client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
-        return _own(_telling(raw.headers), via, address, proto, host, client_name(peer.address))
+        return _own(_telling(raw), via, address, proto, host, client_name(peer.address))
 
 
 @lru_cache(maxsize=1024)
@@ -108,13 +108,13 @@ def _own(  # noqa: PLR0913, PLR0917 - the one caller has them all
     return Forwarding(dropped, tuple(lines), b"%b://%b" % (proto, host), client)
 
 
-def _telling(headers: Headers) -> frozenset[bytes]:
+def _telling(raw: RawRequest) -> frozenset[bytes]:
     """Return the names, in lower case, of the headers that tell of the client."""
     # One look at all of them costs less than one at each, and few clients send any.
-    folded = fold_header(b"".join([name for name, _ in headers]))
+    folded = fold_header(b"".join(raw.lows))
     if not any(one in folded for one in OF_CLIENT):
         return frozenset()
-    return frozenset(name.lower() for name, _ in headers if tells_of_client(name))
+    return frozenset(filter(tells_of_client, raw.lows))
 
 
 def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all

@@ -7,13 +7,13 @@ RFC 9112). Each check below closes a gap that the parser was seen to leave open.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NoReturn
 
 from ...core.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
-from ...core.http.message import Headers, RequestHead
+from ...core.http.message import Headers, RequestHead, lows_of
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
@@ -117,6 +117,15 @@ class RawRequest:
     target: Final[str]
     version: Final[tuple[int, int]]
     headers: Final[Headers]
+    _lows: tuple[bytes, ...] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def lows(self) -> tuple[bytes, ...]:
+        """The names of the headers in lower case, in order."""
+        lows = self._lows
+        if lows is None:
+            lows = self._lows = lows_of(self.headers)
+        return lows
 
 
 @dataclass(slots=True)
@@ -162,7 +171,13 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
     upgrade = b"upgrade" in notable
     websocket = upgrade and _asks_for_websocket(raw, notable, framing)
     return Admitted(
-        RequestHead(raw.method, path.text, query if mark else None, headers),
+        RequestHead(
+            raw.method,
+            path.text,
+            query if mark else None,
+            headers,
+            raw.lows if headers is raw.headers else None,
+        ),
         path,
         framing,
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
@@ -201,30 +216,44 @@ def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]
     """Return the values of the headers that the gate must know, by name in lower case."""
     headers = raw.headers
     notable: dict[bytes, list[bytes]] = {}
-    lows = [name.lower() for name, _ in headers]
-    different = set(lows)
-    if not different.isdisjoint(_NOTABLE):
-        for low, (_, value) in zip(lows, headers, strict=True):
-            if low in _NOTABLE:
-                notable.setdefault(low, []).append(value)
-    twice = len(different) != len(lows) and any(lows.count(one) > 1 for one in _ONCE)
-    if twice or _DRAFT in different:
-        _refuse("parser")
-    # One search over all of them costs less than one for each.
-    names = b"".join([name for name, _ in headers])
-    values = b"".join([value for _, value in headers])
-    if _ODD_NAME.search(names):
-        if not _NAMES.fullmatch(names):
-            _refuse("header-name")
+    lows = raw.lows
+    for low, (_, value) in zip(lows, headers, strict=True):
+        if low in _NOTABLE:
+            if low in notable:
+                notable[low].append(value)
+            else:
+                notable[low] = [value]
+    odd = _check_names(lows)
+    if odd:
         for name, value in headers:
             heeded = _HEEDED.get(fold_header(name))
             if heeded is not None and _ODD_NAME.search(name):
                 notable.setdefault(heeded, []).append(value)
+    # One search over all of them costs less than one for each.
+    values = b"".join([value for _, value in headers])
     if _BAD_VALUE.search(values):
         _refuse("header-value")
-    if len(raw.target) + len(names) + len(values) + 4 * len(headers) > head_limit:
+    size = sum(map(len, lows)) + len(values) + 4 * len(headers)
+    if len(raw.target) + size > head_limit:
         raise HeadTooLarge("head")
     return notable
+
+
+def _check_names(lows: tuple[bytes, ...]) -> bool:
+    """Refuse names that are malformed, and those of headers that leave two readings.
+
+    Return whether CGI may read one as another name.
+    """
+    different = set(lows)
+    twice = len(different) < len(lows) and any(lows.count(one) > 1 for one in _ONCE)
+    if twice or _DRAFT in different:
+        _refuse("parser")
+    names = b"".join(lows)
+    if not _ODD_NAME.search(names):
+        return False
+    if not _NAMES.fullmatch(names):
+        _refuse("header-name")
+    return True
 
 
 def _split_target(target: str) -> tuple[bytes | None, str]:

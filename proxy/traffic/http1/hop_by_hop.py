@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Frame
 from ...core.http.message import Headers, header_values
 from .framing import Framing
 
@@ -48,20 +48,24 @@ _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cooki
 """Connection must not remove these: a client could drop what the upstream relies on."""
 
 
-def kept(
-    message: Forwardable, headers: Headers, dropped: frozenset[bytes], *, digests: bool
-) -> list[tuple[bytes, bytes]]:
+def kept(frame: Frame, dropped: frozenset[bytes], *, digests: bool) -> list[tuple[bytes, bytes]]:
     """Return the headers to forward, with the new Content-Type; digests only if they still hold."""
+    head = frame.head
     if not digests:
         dropped = together(dropped, _DIGESTS)
-    if message.decoded:
+    if frame.decoded:
         dropped = together(dropped, _CODING)
-    staying = passing(headers, dropped)
-    if not digests:
-        staying = [pair for pair in staying if not pair[0].lower().startswith(_CHECKSUM)]
-    if message.media_type is not None:
-        staying = _retyped(staying, message.media_type.encode("ascii"))
+    lows = head.lows
+    staying = passing(head.headers, lows, dropped)
+    if not digests and any(map(_is_checksum, lows)):
+        staying = [pair for pair in staying if not _is_checksum(pair[0].lower())]
+    if frame.media_type is not None:
+        staying = _retyped(staying, frame.media_type.encode("ascii"))
     return staying
+
+
+def _is_checksum(low: bytes) -> bool:
+    return low.startswith(_CHECKSUM)
 
 
 @lru_cache(maxsize=64)
@@ -70,9 +74,10 @@ def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]
     return one | other
 
 
-def passing(headers: Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def passing(
+    headers: Headers, lows: tuple[bytes, ...], dropped: frozenset[bytes]
+) -> list[tuple[bytes, bytes]]:
     """Return the headers that are neither `dropped` nor listed in Connection."""
-    lows = [name.lower() for name, _ in headers]
     if b"connection" in lows:
         dropped = _with_listed(headers, dropped)
     return [pair for pair, low in zip(headers, lows, strict=True) if low not in dropped]

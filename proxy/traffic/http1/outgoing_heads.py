@@ -6,12 +6,12 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
+from ...core.apply.forwardable import Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from .forwarding_headers import UNCHANGED, Forwarding
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
-from .pointing_headers import NO_REWRITE, LocationRewrite
+from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite
 
 REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
@@ -24,21 +24,18 @@ def response_lines(
     *,
     connection: bytes | None,
     location_rewrite: LocationRewrite = NO_REWRITE,
-    headers: Headers | None = None,
 ) -> bytes:
     """Return the head that goes to the client, up to its framing.
 
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
-    header, or None; `location_rewrite` changes where Location and the like point. `headers` are
-    those of the response, where the head of `message` is that of another one like it (see
-    VARYING).
+    header, or None; `location_rewrite` changes where Location and the like point.
     """
     head = message.head
     if not isinstance(head, ResponseHead):
         raise TypeError("a request cannot go to the client")
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _response_lines(message, headers or head.headers, location_rewrite)
+    lines += _response_lines(message.frame, location_rewrite)
     if connection is not None:
         lines.append(b"Connection: " + connection)
     return joined(lines, message.added_headers)
@@ -58,23 +55,24 @@ def added_line(request_id: bytes | None, headers: Headers) -> bytes:
 
 def switching_head(head: ResponseHead) -> bytes:
     """Return the 101 that opens a WebSocket, the one response whose Upgrade is passed on."""
-    staying = [b"%b: %b" % pair for pair in passing(head.headers, HOP_BY_HOP)]
+    staying = [b"%b: %b" % pair for pair in passing(head.headers, head.lows, HOP_BY_HOP)]
     lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket"]
     return b"\r\n".join([*lines, *staying, b"", b""])
 
 
-def _response_lines(
-    message: Forwardable, headers: Headers, location_rewrite: LocationRewrite
-) -> list[bytes]:
-    altered = message.ruled or message.changed
+def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[bytes]:
+    altered, private = frame.ruled or frame.changed, frame.private
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
-    for name, value in kept(message, headers, dropped, digests=not altered):
+    for name, value in kept(frame, dropped, digests=not altered):
         low = name.lower()
-        if message.private and speaks_to_caches(low):
+        if private and speaks_to_caches(low):
             continue
         if low != b"etag" or not altered:
-            lines.append(b": ".join((name, location_rewrite.of_header(low, value))))
+            if low in POINTING:
+                lines.append(b": ".join((name, location_rewrite.of_header(low, value))))
+            else:
+                lines.append(b": ".join((name, value)))
         elif (weak := _weakened(value)) is not None:
             lines.append(b": ".join((name, weak)))
     if altered:
@@ -102,23 +100,19 @@ def request_lines(
     host: bytes,
     forwarding: Forwarding = UNCHANGED,
     websocket: bool = False,
-    headers: Headers | None = None,
 ) -> bytes:
     """Return the head that goes upstream, up to its framing.
 
     Where a rule may read the response, it must come whole and without a content coding. `host` is
     the Host where the client sent none (HTTP/1.0); `forwarding` changes the forwarding headers.
-    `headers` are those of the request, where the head of `message` is that of another one of its
-    way.
     """
     head = message.head
     if not isinstance(head, RequestHead):
         raise TypeError("a response cannot go upstream")
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
-    headers = headers or head.headers
-    lines += _request_lines(message, headers, forwarding)
-    if not _names_host(headers):
+    lines += _request_lines(message.frame, forwarding)
+    if b"host" not in head.lows:
         lines.append(b"Host: " + host)
     if message.ruled:
         lines.append(b"Accept-Encoding: identity")
@@ -129,16 +123,12 @@ def request_lines(
     return joined(lines, message.added_headers)
 
 
-def _names_host(headers: Headers) -> bool:
-    # Most clients send it first.
-    first = bool(headers) and headers[0][0].lower() == b"host"
-    return first or bool(header_values(headers, b"host"))
-
-
-def _request_lines(message: Forwardable, headers: Headers, forwarding: Forwarding) -> list[bytes]:
-    dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, forwarding.dropped)
-    staying = kept(message, headers, dropped, digests=not message.changed)
-    if not message.ruled:
+def _request_lines(frame: Frame, forwarding: Forwarding) -> list[bytes]:
+    dropped = _RULED_REQUEST if frame.ruled else _REQUEST
+    if forwarding.dropped:
+        dropped = together(dropped, forwarding.dropped)
+    staying = kept(frame, dropped, digests=not frame.changed)
+    if not frame.ruled or _PRECONDITIONS.isdisjoint(frame.head.lows):
         return list(map(b": ".join, staying))
     return [b": ".join((name, _upward(name, value))) for name, value in staying]
 

@@ -78,5 +78,7 @@ _REWRITES: Final[dict[bytes, Callable[[LocationRewrite, bytes], bytes]]] = {
     b"refresh": LocationRewrite._of_refresh,  # noqa: SLF001 - its own table
 }
 
+POINTING: Final = frozenset(_REWRITES)
+"""The names of the headers that are rewritten, in lower case."""
 NO_REWRITE: Final = LocationRewrite()
 """Every header stays."""

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
-from ...core.http.message import Headers, ResponseHead
+from ...core.http.message import Headers, ResponseHead, header_values, lows_of
 from .framing import ABSENT, CHUNKED, Framing
 from .gate import RawRequest
 
@@ -30,7 +30,6 @@ _RESPONSE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (%b*+))?\r\n%b" % (_TEXT, _REST)
 )
 _PAIRS: Final = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
-_TRAILING_SPACE: Final = re.compile(rb"[\t ]\r")
 
 _LINE_OF_REQUEST: Final = re.compile(rb"%b++ %b++ HTTP/[0-9]\.[0-9]\r\n" % (_NAME, _TARGET))
 _PART_OF_REQUEST: Final = re.compile(
@@ -48,7 +47,7 @@ _END: Final = b"\r\n\r\n"
 def _pairs(block: bytes) -> list[tuple[bytes, bytes]]:
     """Return the names and values of fields that have been matched."""
     pairs = _PAIRS.findall(block)
-    if _TRAILING_SPACE.search(block):
+    if b" \r" in block or b"\t\r" in block:
         pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
     return pairs
 
@@ -73,7 +72,7 @@ class RequestReader:
     def read(
         self, data: bytes, at: int, *, line: int, head: int, fields: int
     ) -> tuple[RawRequest, int] | None:
-        """Return the head that begins at a place in `data`, and its end; None while that is to come.
+        """Return the head that begins at a place in `data`, and its end; None if that is to come.
 
         `line`, `head` and `fields` are the limits of a line and of the head in bytes, and of the
         number of fields.
@@ -142,7 +141,7 @@ def _is_long(text: bytes, limit: int) -> bool:
 
 
 def behind_empty_lines(data: bytes, at: int) -> int:
-    """Return where a request may begin: empty lines before it are skipped (RFC 9112 section 2.2)."""
+    """Return where a request may begin: behind empty lines (RFC 9112 section 2.2)."""
     while data.startswith(_EMPTY, at):
         at += len(_EMPTY)
     return at
@@ -154,12 +153,12 @@ class BadChunk(Exception):
 
 _QUOTED: Final = rb"\x22(?:[\t !#-\[\]-~\x80-\xff]|\x5c%b)*+\x22" % _TEXT
 _EXTENSION: Final = rb";[\t ]*+%b++(?:=(?:%b++|%b))?" % (_NAME, _NAME, _QUOTED)
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % _EXTENSION)
+_LINE_OF_SIZE: Final = rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % _EXTENSION
+_SIZE: Final = re.compile(_LINE_OF_SIZE)
+_NEXT_SIZE: Final = re.compile(rb"\r\n" + _LINE_OF_SIZE)
 _LONGEST_SIZE: Final = 1024
 _LONGEST_TRAILERS: Final = 65536
 _FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
-_SIZE_NEXT: Final = -1
-_TRAILERS: Final = -2
 
 
 class BodyReader:
@@ -168,15 +167,16 @@ class BodyReader:
     `complete` says that its end has come. One without framing ends with its connection.
     """
 
-    __slots__ = ("_chunked", "_held", "_left", "_trailers", "complete")
+    __slots__ = ("_chunked", "_ends", "_held", "_left", "_size", "_trailers", "complete")
 
     def __init__(self, framing: Framing) -> None:
         """Begin; a body of no bytes is complete."""
         self._chunked = framing.chunked
         self._held = b""
         self._trailers = 0
-        # Bytes to come: of the body, or of the chunk; 0 where the end of a chunk comes next.
-        self._left = _SIZE_NEXT if self._chunked else framing.length or 0
+        self._left = framing.length or 0  # bytes that are to come of the body, or of the chunk
+        self._size = _SIZE
+        self._ends = False  # the last chunk has come, and trailers may follow
         self.complete = not self._chunked and not self._left
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
@@ -197,40 +197,39 @@ class BodyReader:
         return data[:left], data[left:]
 
     def _chunks(self, data: bytes) -> tuple[bytes, bytes]:
-        if self._held:
-            data, self._held = self._held + data, b""
+        data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at, left, size = 0, self._left, len(data)
-        match = _SIZE.match
-        while True:
-            if left > 0:
-                end = at + left
-                if end > size:
-                    pieces.append(data[at:] if at else data)
-                    left, at = end - size, size
+        at = 0
+        while not self._ends:
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if self._left:
                     break
-                pieces.append(data[at:end])
-                at, left = end, 0
-            if left == 0:
-                if not data.startswith(_EMPTY, at):
-                    if size - at > 1 or (size > at and data[at] != _EMPTY[0]):
-                        raise BadChunk
-                    break
-                at, left = at + 2, _SIZE_NEXT
-            if left == _SIZE_NEXT:
-                found = match(data, at)
-                if found is None:
-                    if size - at > _LONGEST_SIZE or data.find(b"\n", at) >= 0:
-                        raise BadChunk
-                    break
-                at, left = found.end(), int(found[1], 16) or _TRAILERS
-            if left == _TRAILERS:
-                at = self._drop_trailers(data, at)
+                self._size = _NEXT_SIZE
+            found = self._size.match(data, at)
+            if found is None:
+                self._check_size(data[at:])
                 break
-        self._left, rest = left, data[at:]
+            at, self._left = found.end(), int(found[1], 16)
+            self._ends = not self._left
+        if self._ends:
+            at = self._drop_trailers(data, at)
+        rest = data[at:]
         if not self.complete:
             self._held, rest = rest, b""
-        return b"".join(pieces) if len(pieces) != 1 else pieces[0], rest
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), rest
+
+    def _check_size(self, text: bytes) -> None:
+        """Refuse what cannot become the end of a chunk and the size of the next one."""
+        if self._size is _NEXT_SIZE:
+            if not (text.startswith(_EMPTY) or _EMPTY.startswith(text)):
+                raise BadChunk
+            text = text[len(_EMPTY) :]
+        if len(text) > _LONGEST_SIZE or b"\n" in text:
+            raise BadChunk
 
     def _drop_trailers(self, data: bytes, at: int) -> int:
         """Return the end of the trailers, which go no further (RFC 9110 section 6.5.1)."""
@@ -415,17 +414,14 @@ class ResponseReader:
 
     def _begin(self, status: int, reason: bytes, headers: Headers, *, old: bool) -> None:
         """Take a head, and make ready for its body."""
-        lengths, codings, options = [], [], b""
-        for name, value in headers:
-            size = len(name)
-            if size == 14:  # noqa: PLR2004 - the length of the name that follows
-                if name.lower() == b"content-length":
-                    lengths.append(value)
-            elif size == 17:  # noqa: PLR2004 - as above
-                if name.lower() == b"transfer-encoding":
-                    codings.append(value)
-            elif size == 10 and name.lower() == b"connection":  # noqa: PLR2004 - as above
-                options += b"," + value.lower()
+        lows = lows_of(headers)
+        lengths = header_values(headers, b"content-length") if b"content-length" in lows else []
+        codings = (
+            header_values(headers, b"transfer-encoding") if b"transfer-encoding" in lows else []
+        )
+        options = b""
+        if b"connection" in lows:
+            options = b",".join(header_values(headers, b"connection")).lower()
         if options or old:
             listed = {one.strip(b" \t") for one in options.split(b",")}
             if b"close" in listed or (old and b"keep-alive" not in listed):
@@ -434,7 +430,7 @@ class ResponseReader:
             self._switch(headers)
         self.framing = _response_framing(lengths, codings, old=old)
         self.bodiless = self._head_only or status in _BODILESS or status == _SWITCHING
-        self.head = ResponseHead(status, reason, headers)
+        self.head = ResponseHead(status, reason, headers, lows)
         if self.bodiless:
             self.complete = True
         elif self.framing.present:

@@ -115,12 +115,16 @@ class HttpUpstream:
         payload = message.body if message.body is not None else body.take()
         upload = Upload(body, self._limits.window) if payload is None else None
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
+        if permit is None and payload is not None and kind is None and self.health.sound:
+            permit = self.permits.take_at_once(claim)
         try:
             if upload is not None:
                 kind = await self._begun(outgoing, claim, kind)
             return await self._attempt(outgoing, claim, kind, permit)
         except BaseException:
             outgoing.stop()
+            if permit is not None:
+                permit.release("unsent")
             raise
 
     async def close(self) -> None:
@@ -175,7 +179,12 @@ class HttpUpstream:
         fresh: bool,
     ) -> PooledResponse | None:
         """Return the response to a request, None where the request is to be repeated."""
-        connection = await self._acquire(claim, kind, permit, trial, fresh=fresh)
+        connection = None
+        if permit is not None and kind is None and not fresh:
+            permit.began = time.monotonic()  # how long it was prepared says nothing of the upstream
+            connection = self.pool.take_idle(permit, trial)
+        if connection is None:
+            connection = await self._acquire(claim, kind, permit, trial, fresh=fresh)
         try:
             connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
             upload = outgoing.start(connection, self._timeouts.response)
@@ -198,7 +207,7 @@ class HttpUpstream:
         if permit is None:
             permit = await self.permits.take(claim)
         try:
-            permit.began = time.monotonic()  # how long it was prepared says nothing of the upstream
+            permit.began = time.monotonic()  # as in `_response`
             if kind is not None:
                 permit.becomes(kind)
             return await self.pool.acquire(permit, trial, fresh=fresh)

@@ -212,10 +212,13 @@ class UpstreamConnection(UpstreamSocket):
 
     async def head(self) -> ResponseHead:
         """Return the response head as soon as it is there."""
-        while self.reader.head is None:
-            await self._wait()
+        reader = self.reader
+        while reader.head is None:
+            if self.error is not None:
+                raise self.error
+            await self._arrived.wait()
         self.deadline = NEVER
-        return self.reader.head
+        return reader.head
 
     def begin_upload(self, seconds: float) -> None:
         """Note that the body of the request is still coming; `seconds` are for `end_upload`."""

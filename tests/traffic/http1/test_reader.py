@@ -41,6 +41,10 @@ class Requests:
         self.heads: list[RawRequest] = []
         self.bodies: list[bytes] = []
 
+    def feed_each(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.feed(piece)
+
     def feed(self, data: bytes) -> None:
         self.data += data
         while self.data:
@@ -115,8 +119,7 @@ def test_what_breaks_the_grammar_is_refused_before_its_end(name: str, end: bytes
     for pieces in ([WRONG[name] + end], [bytes([one]) for one in WRONG[name]]):
         requests = Requests()
         with pytest.raises(MalformedRequest, match="parser"):
-            for piece in pieces:
-                requests.feed(piece)
+            requests.feed_each(pieces)
         assert not requests.heads
 
 
@@ -165,8 +168,7 @@ def test_what_is_no_chunk_is_refused_wherever_it_is_cut(data: bytes) -> None:
     for pieces in ([data], [bytes([one]) for one in data]):
         body = BodyReader(CHUNKED)
         with pytest.raises(BadChunk):
-            for piece in pieces:
-                body.take(piece)
+            list(map(body.take, pieces))
         assert not body.complete
 
 
