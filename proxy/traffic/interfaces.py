@@ -190,7 +190,7 @@ class Request(Protocol):
     ) -> int:
         """Respond with a response of the upstream; return how many bytes of body were sent."""
 
-    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
+    def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Respond with a problem of Sealyard's own."""
 
     def report(self, reports: Reports, record: Reported) -> None:

@@ -141,7 +141,7 @@ class Signal:
         self._future: asyncio.Future[None] | None = None
 
     @property
-    def awaited(self) -> bool:
+    def has_waiter(self) -> bool:
         """Whether a coroutine waits."""
         return self._way is not None or (self._future is not None and not self._future.done())
 

@@ -72,7 +72,7 @@ async def test_an_exception_out_of_any_wait_fails_closed(
         watch = Fault()
         right = await clean(rig, watch=watch)
         tasks, files = len(asyncio.all_tasks()), descriptors()
-        assert watch.waits
+        assert watch.waits or name == "refusing"  # which needs none
         for at in range(watch.waits):
             fault = FaultAtWait(at, error(CANARY))
             outcome = await rig.with_fault(fault)

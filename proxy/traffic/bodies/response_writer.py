@@ -134,7 +134,7 @@ class ResponseWriter:
             self._link.write(body)
         return len(body)
 
-    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
+    def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Respond with a problem of Sealyard's own; cut the response if one has begun."""
         if self.answered:
             self._link.abort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from ...core.errors import SlowRequest, TrafficError
 from ..http1.framing import Framing
@@ -16,6 +16,10 @@ from ..waits import Signal, Way
 from .client_lifecycle import CONTINUE, ClientLifecycle, ConnectionOwner, reset
 from .connections import peer_of
 from .request import ClientBody, ClientRequest
+
+
+_IN_A_ROW: Final = 32
+"""So many requests of one client that need no wait are answered in one turn of the loop."""
 
 
 class Answerer(Protocol):
@@ -48,10 +52,10 @@ class ClientConnection(ClientLifecycle):
 
     `present` is the request in progress and `_way` its exchange, which what arrives here resumes.
     What comes behind the request waits in `_buffer` from `_at` on; `_heading`: it is the beginning
-    of a head. `_discarding`: nothing that comes is read any more. `_patience` is how many seconds
-    are left for the present body, while its deadline is suspended. `_shut`: the sending half has
-    been closed from here. `_stuck`: the client has ended its half of a WebSocket, and its last
-    bytes wait for an upstream that takes none.
+    of a head. `_goes_on`: requests are begun now, or in the next turn. `_discarding`: nothing that
+    comes is read any more. `_patience` is how many seconds are left for the present body, while its
+    deadline is suspended. `_shut`: the sending half has been closed from here. `_stuck`: the client
+    has ended its half of a WebSocket, and its last bytes wait for an upstream that takes none.
     """
 
     __slots__ = (
@@ -133,7 +137,7 @@ class ClientConnection(ClientLifecycle):
         if self._body is not None:
             self._body.fail(ConnectionResetError("cut"))
         self.flush()  # what the transport does not have when it closes is lost
-        return awaited and (self._way is not None or self._paused)
+        return awaited and (self._way is not None or self._paused or self._goes_on)
 
     def pause_writing(self) -> None:
         """Note that the client does not keep up."""
@@ -169,15 +173,25 @@ class ClientConnection(ClientLifecycle):
         """Begin the requests that have come, each once the one before is answered."""
         if self._goes_on:
             return  # an exchange that never waits ends within `_begin`
-        self._goes_on = True
+        self._goes_on, left = True, _IN_A_ROW
         try:
             while self._way is None and not (self._paused or self._closing or self._discarding):
+                if not left:
+                    self._loop.call_soon(self._next_turn)
+                    return
                 if self._at >= len(self._buffer) or not self._begin():
                     break
+                left -= 1
         finally:
-            self._goes_on = False
+            self._goes_on = not left
         if self._way is None and self._ended and not (self._paused or self._discarding):
             self.finish()  # what may have come of another request has no end
+
+    def _next_turn(self) -> None:
+        self._goes_on = False
+        if self._transport is not None:
+            self._go_on()
+            self._regulate()
 
     def _begin(self) -> bool:
         """Begin the next request; return whether there was one."""

@@ -1,1 +1,1 @@
-"""The path of one message, on every lane."""
+"""The path of one message."""

@@ -115,7 +115,7 @@ class Handler:
         except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
             refusal = self.steps.refusal(deliberate(error), record)
             # What did not pass the gate may have several readings: read nothing after it.
-            await request.refuse(refusal, close=not record.method)
+            request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
             raise

@@ -89,7 +89,7 @@ class PortHandlers:
         try:
             handler = self._of(request.peer.called)
         except TrafficError as error:
-            await request.refuse(self.reject(error), close=True)
+            request.refuse(self.reject(error), close=True)
             return
         await handler.handle(request)
 

@@ -115,7 +115,7 @@ class UpstreamConnection(UpstreamSocket):
 
     def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
         """Let a piece of the body pass by whoever waits for it; return whether it has."""
-        if self._pending or self.reader.complete or not self._arrived.awaited:
+        if self._pending or self.reader.complete or not self._arrived.has_waiter:
             return False
         try:
             passed = passes(body)
@@ -201,7 +201,7 @@ class UpstreamConnection(UpstreamSocket):
         while self._open and not self._writable and self.error is None:
             self._await("upload", self._silence)
             await self._drain.wait()
-            if self._arrived.awaited and self.reader.head is not None:
+            if self._arrived.has_waiter and self.reader.head is not None:
                 self.await_body()  # the response has begun, and somebody waits for more of it
             else:
                 self.deadline = NEVER

@@ -1,6 +1,6 @@
 """What a refusal costs, `python -m tools.bench.overload.refusals`: CPU time of this process in µs.
 
-`loop-lag` is refused after the head, without a task; `queue-full` by the general lane; `served`
+`loop-lag` is refused after the head, without a task; `queue-full` as well; `served`
 is the same request forwarded. wrk asks, on 16 connections.
 """
 

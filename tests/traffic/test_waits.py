@@ -1,0 +1,211 @@
+"""Ways and signals: one resume at a time, cancelled at any wait, and no wait that nobody ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from proxy.traffic.waits import Signal, Way, in_task
+
+from .exchange.test_handler import a_rulebook
+from .ours import local, proxied
+from .wire import Origin, Peer, connected, eventually, running
+
+
+class Walk:
+    """A way, and what it has come to."""
+
+    def __init__(self, *waits: Callable[[], Awaitable[object]]) -> None:
+        self.passed = 0
+        self.ends: list[BaseException | None] = []
+        self.given_back = 0
+        self._waits = waits
+        self.way = Way(self._walk(), self.ends.append)
+
+    async def _walk(self) -> None:
+        try:
+            for wait in self._waits:
+                await wait()
+                self.passed += 1
+        finally:
+            self.given_back += 1
+
+
+async def test_a_signal_resumes_in_the_same_turn() -> None:
+    signal = Signal()
+    walk = Walk(signal.wait, signal.wait)
+    walk.way.go()
+    assert (walk.passed, signal.has_waiter) == (0, True)
+    signal.set()
+    assert walk.passed == 1
+    signal.set()
+    assert (walk.passed, walk.ends, walk.way.ended) == (2, [None], True)
+    signal.set()
+    assert walk.ends == [None]
+
+
+async def test_a_signal_that_is_set_on_the_way_resumes_nothing() -> None:
+    signal, other = Signal(), Signal()
+
+    async def sets() -> None:
+        signal.set()
+        walk.way.go()
+
+    walk = Walk(sets, other.wait, signal.wait)
+    walk.way.go()
+    assert walk.passed == 1
+    signal.set()
+    assert walk.passed == 1
+    other.set()
+    assert walk.passed == 2
+
+
+async def test_a_signal_serves_tasks_as_well() -> None:
+    signal = Signal()
+    task = asyncio.get_running_loop().create_task(signal.wait())
+    await asyncio.sleep(0)
+    assert signal.has_waiter
+    signal.set()
+    await task
+    assert not signal.has_waiter
+
+
+async def test_futures_and_turns_are_awaited() -> None:
+    future = asyncio.get_running_loop().create_future()
+
+    async def awaited() -> None:
+        assert await future == 1
+
+    async def slept() -> int:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0.001)
+        return 2
+
+    async def in_its_own() -> None:
+        assert await in_task(slept()) == 2
+
+    walk = Walk(awaited, lambda: asyncio.sleep(0), in_its_own)
+    walk.way.go()
+    walk.way.go()  # not while a future is awaited
+    assert walk.passed == 0
+    future.set_result(1)
+    await eventually(lambda: walk.way.ended)
+    assert (walk.passed, walk.ends) == (3, [None])
+
+
+def _never() -> Awaitable[object]:
+    return asyncio.get_running_loop().create_future()
+
+
+WAITS: dict[str, Callable[[], Awaitable[object]]] = {
+    "signal": lambda: Signal().wait(),
+    "future": _never,
+    "turn": lambda: asyncio.sleep(0),
+    "task": lambda: in_task(asyncio.sleep(60)),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+async def test_a_way_is_cancelled_wherever_it_waits(name: str) -> None:
+    walk = Walk(WAITS[name])
+    end = walk.way.end()
+    walk.way.go()
+    walk.way.cancel()
+    walk.way.cancel()
+    await eventually(lambda: walk.way.ended)
+    assert (walk.passed, walk.given_back) == (0, 1)
+    (raised,) = walk.ends
+    assert isinstance(raised, asyncio.CancelledError)
+    await end
+
+
+async def test_a_way_that_is_cancelled_while_it_runs_ends_at_its_next_wait() -> None:
+    async def cancels() -> None:
+        walk.way.cancel()
+
+    walk = Walk(cancels, Signal().wait)
+    walk.way.go()
+    assert (walk.passed, walk.given_back, len(walk.ends)) == (1, 1, 1)
+
+
+async def test_a_future_that_is_done_when_its_way_is_cancelled_does_not_hide_that() -> None:
+    future = asyncio.get_running_loop().create_future()
+
+    async def awaited() -> None:
+        await future
+
+    walk = Walk(awaited)
+    walk.way.go()
+    future.set_result(None)
+    walk.way.cancel()
+    await eventually(lambda: walk.way.ended)
+    assert walk.passed == 0
+    assert isinstance(walk.ends[0], asyncio.CancelledError)
+
+
+async def test_an_end_that_is_cancelled_cancels_its_way() -> None:
+    walk = Walk(Signal().wait)
+    end = walk.way.end()
+    walk.way.go()
+    end.cancel()
+    await eventually(lambda: walk.way.ended)
+    assert walk.given_back == 1
+
+
+async def test_an_error_is_handed_to_who_made_the_way() -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    walk = Walk(fails)
+    walk.way.go()
+    assert isinstance(walk.ends[0], ZeroDivisionError)
+
+
+# --- through the proxy ----------------------------------------------------------------------------
+
+PIPELINED = 10_000
+
+
+async def test_ten_thousand_pipelined_requests_are_answered_in_their_order() -> None:
+    async def numbers(peer: Peer, origin: Origin) -> None:
+        while True:
+            target = (await peer.head()).split(b" ")[1]
+            length = b"Content-Length: %d\r\n\r\n" % len(target)
+            peer.send(b"HTTP/1.1 200 OK\r\n" + length + target)
+
+    requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % at for at in range(PIPELINED))
+    async with (
+        running(Origin(numbers)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(requests)
+        for at in range(PIPELINED):
+            assert (await client.response()).body == b"/%d" % at
+    assert origin.connections == 1
+
+
+async def test_ten_thousand_refusals_that_need_no_wait_leave_turns_to_others() -> None:
+    refused = b"GET /closed HTTP/1.1\r\nHost: h\r\n\r\n"
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), rule_table=a_rulebook()) as ours,
+        connected(ours.port) as client,
+    ):
+        other = asyncio.get_running_loop().create_task(others())
+        client.send(refused * PIPELINED)
+        for _ in range(PIPELINED):
+            assert (await client.response()).status == 403
+        other.cancel()
+    assert turns > PIPELINED // 100
+    assert not origin.seen
