@@ -12,9 +12,10 @@ from typing import Any, Final
 import click
 
 from ...keys.keyring.file import create_keyring, open_keyring
-from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
+from ...keys.keyring.kek import KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
+from ...keys.policy import MAX_REVOCATIONS
 from ..support import console
 from ..support.console import FILE, ask, utc, yes_option
 from ..support.files import give_receipt, reserve_receipt

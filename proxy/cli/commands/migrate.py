@@ -18,8 +18,9 @@ import click
 
 from ...core.errors import KeyringError
 from ...keys import private_file
-from ...keys.keyring.file import MAX_FILE_BYTES, open_keyring
+from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
+from ...keys.policy import MAX_FILE_BYTES
 from ...migration import report, runner
 from ...migration.engine import total
 from ...migration.job import reader

@@ -40,9 +40,9 @@ from ...core.errors import SealyardError
 from ...keys import private_file
 from ...keys.audit import file_beside, verification
 from ...keys.audit.head_record import beside as head_beside
-from ...keys.keyring.file import MAX_FILE_BYTES
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import LocalRoot, PassphraseRoot, configured
+from ...keys.policy import MAX_FILE_BYTES
 from ...keys.stores import open_store
 from ...process import certificates, listening
 from ...process.fitness import Finding, Verdict

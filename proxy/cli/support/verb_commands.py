@@ -21,9 +21,9 @@ from ...core.errors import KeyUnavailable, NotErasable, ParticipantError
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.operations.verb import Argument, Command, Done, Form, Verb
 from ...keys.participants import public_key
-from ...keys.participants.limits import Use
+from ...keys.participants.key_use import Use
+from ...keys.policy import MAX_SKEW_SECONDS
 from ...keys.private_file import write
-from ...keys.sessions.settings import MAX_SKEW_SECONDS
 from . import console
 from .admin_client import AdminListener, ca_option, token_file_option
 from .configuration import config_option, load_configuration

@@ -10,22 +10,23 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
+from ..policy import (
+    ANCHOR_SECONDS,
+    CLOSE_SECONDS,
+    FLUSH_SECONDS,
+    GATHER_SECONDS,
+    MOST_AT_ONCE,
+    MOST_KEPT,
+    MOST_KINDS,
+    RETRY_SECONDS,
+)
 from .head_record import Head
 from .line import Value
 from .log import AuditLog, Entry
-
-GATHER_SECONDS: Final = 0.2
-"""How long a line that no operation waits for may wait for others."""
-RETRY_SECONDS: Final = 1.0
-ANCHOR_SECONDS: Final = 600.0
-CLOSE_SECONDS: Final = 3.0
-MOST_AT_ONCE: Final = 500
-MOST_KEPT: Final = 2000
-"""Lines that are kept while nothing can be written; those beyond are counted."""
 
 
 class _Waiting(NamedTuple):
@@ -176,11 +177,6 @@ class Trail:
         self.failing = failing
         if self.blocked != before:
             self.changed(self.blocked)
-
-
-FLUSH_SECONDS: Final = 10.0
-"""How long events are counted before one line for each kind is written."""
-MOST_KINDS: Final = 20
 
 
 class LineLimit:

@@ -12,13 +12,12 @@ from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import Kek, NameKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
+from ..policy import MAX_RETIRED, MAX_REVOCATIONS
 
 KekState = Literal["primary", "decrypt", "disabled"]
 STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
 
 MAX_NUMBER: Final = 65535
-MAX_RETIRED: Final = 4096
-MAX_REVOCATIONS: Final = 10_000
 MARK_CHARS: Final = 4
 """How many characters of its thumbprint end the id of a new KEK."""
 

@@ -15,11 +15,15 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from ...core.crypto.secret import KEY_BYTES, Secret
 from ...core.errors import KeyringError
 from ...process.hardening import overwrite
+from ..policy import (
+    LEAST_CHARS,
+    LEAST_COUNTING,
+    LEAST_DIFFERENT,
+    MAX_PASSPHRASE_BYTES,
+    MOST_DERIVED,
+    SHORTEST_RUN,
+)
 
-LEAST_CHARS: Final = 12
-_LEAST_DIFFERENT: Final = 6
-_LEAST_COUNTING: Final = 8
-_SHORTEST_RUN: Final = 3
 _ROWS: Final = (
     b"abcdefghijklmnopqrstuvwxyz",
     b"12345678901",
@@ -74,8 +78,8 @@ def weakness(text: bytearray) -> str | None:
     size = sum(byte & 0xC0 != 0x80 for byte in text)  # noqa: PLR2004 - UTF-8
     if size < LEAST_CHARS:
         return f"needs at least {LEAST_CHARS} characters"
-    if len(set(text)) < _LEAST_DIFFERENT:
-        return f"needs at least {_LEAST_DIFFERENT} different characters"
+    if len(set(text)) < LEAST_DIFFERENT:
+        return f"needs at least {LEAST_DIFFERENT} different characters"
     folded, spelled = text.translate(_FOLDED), text.translate(_SPELLED)
     try:
         predictable = set(_runs(folded)) | set(_words(folded)) | set(_words(spelled))
@@ -83,7 +87,7 @@ def weakness(text: bytearray) -> str | None:
     finally:
         overwrite(folded)
         overwrite(spelled)
-    if counting < _LEAST_COUNTING:
+    if counting < LEAST_COUNTING:
         return "is not a common word, a row of keys or a repetition: use a few random words"
     return None
 
@@ -104,7 +108,7 @@ def _runs(text: bytearray) -> Iterator[int]:
             for at in range(1, len(text) + 1):
                 if at < len(text) and _goes_on(text[at - 1], text[at], way):
                     continue
-                if at - begun >= _SHORTEST_RUN:
+                if at - begun >= SHORTEST_RUN:
                     yield from range(begun + 1, at)
                 begun = at
 
@@ -125,12 +129,10 @@ def _words(text: bytearray) -> Iterator[int]:
             at = text.find(word, at + 1)
 
 
-MAX_PASSPHRASE_BYTES: Final = 1024
 FORGOTTEN: Final = (
     "the passphrase was overwritten in memory after it opened the keyring, and this has"
     " another salt: restart, or keep the passphrase in a file"
 )
-_MOST_DERIVED: Final = 8
 
 
 class RootKey(Secret):
@@ -191,7 +193,7 @@ class Passphrase:
         """Keep a key that another process derived from the same passphrase."""
         self.__derived.pop(salted, None)
         self.__derived[salted] = key
-        while len(self.__derived) > _MOST_DERIVED:
+        while len(self.__derived) > MOST_DERIVED:
             del self.__derived[next(iter(self.__derived))]
 
     def forget(self) -> None:

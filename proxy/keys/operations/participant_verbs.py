@@ -12,22 +12,22 @@ from ...core.errors import (
     SealyardError,
     UnknownParticipantKey,
 )
-from ..participants.limits import (
+from ..participants.key_use import X_WING
+from ..policy import (
+    CALL_SECONDS,
     MAX_REASON_CHARS,
+    MOST_PREKEY_SECONDS,
     MOST_WAITING,
     PAIR_SECONDS,
     PREKEY_SECONDS,
     RSA_BITS,
-    X_WING,
 )
 from . import schemas
 from .schemas import FLAG, KID, TEXT, Schema
-from .verb import CALL_SECONDS, Argument, Command, Route, Thing, Verb, late
+from .verb import Argument, Command, Route, Thing, Verb, late
 
 _MODULE: Final = "participant_operations"
 _AT: Final = "/v1/participants/{id}"
-_WEEK_SECONDS: Final = 7 * 86_400
-_YEAR_SECONDS: Final = 366 * 86_400
 
 _TIME: Final = {"type": "integer", "minimum": 1}
 _USE: Final = {"enum": ["enc", "sig"]}
@@ -130,8 +130,13 @@ _NEW_KEY: Final = (
 
 
 def _grace(help_text: str) -> Argument:
-    bounds = {"type": "integer", "minimum": 0, "maximum": _YEAR_SECONDS, "default": _WEEK_SECONDS}
-    return Argument("grace", "number", help_text, bounds, default=_WEEK_SECONDS)
+    bounds = {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MOST_PREKEY_SECONDS,
+        "default": PREKEY_SECONDS,
+    }
+    return Argument("grace", "number", help_text, bounds, default=PREKEY_SECONDS)
 
 
 _PARTICIPANTS: Final[frozenset[Thing]] = frozenset({"participants", "pins"})
@@ -234,7 +239,7 @@ PREKEY: Final = _looks_up(
         "ttl",
         "number",
         "How many seconds others seal for it.",
-        {"type": "integer", "minimum": 60, "maximum": _YEAR_SECONDS},
+        {"type": "integer", "minimum": 60, "maximum": MOST_PREKEY_SECONDS},
         default=PREKEY_SECONDS,
     ),
     _grace("How many seconds it still opens after that."),

@@ -14,6 +14,7 @@ from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.edits.edits import KeysInUse, as_text
 from ...core.edits.key_needs import Attempt, Needs
 from ...core.errors import OpenFailed, UnfitValue, Unopened
+from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
 
 
@@ -107,8 +108,6 @@ def _decoded(text: bytes) -> Token:
 LISTENER: Final = "admin"
 """Where, for the log and the audit log, tokens were tried that did not open."""
 
-_REPORT_AFTER_SECONDS: Final = 0.25
-
 
 class ValueOperations:
     """Seals and opens with the sessions of this process."""
@@ -144,5 +143,5 @@ class ValueOperations:
     def _report_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
         # After the response: its time must not reveal what is reported.
         if not self._unreported:
-            asyncio.get_running_loop().call_later(_REPORT_AFTER_SECONDS, self.report)
+            asyncio.get_running_loop().call_later(REPORT_AFTER_SECONDS, self.report)
         self._unreported.append((unopened, Attempt(LISTENER, "", "request", request_id)))

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 
 from ...config.settings import KeySettings
 from ...core.errors import SealyardError, WorkerGone
-from ...keys.operations.verb import CALL_SECONDS, Call, Done, Verb
+from ...keys.operations.verb import Call, Done, Verb
 from ...keys.operations.verbs import VERBS
+from ...keys.policy import CALL_SECONDS
 from ..ipc.worker_process import NOT_STARTED, WorkerProcess
 from ..reload.config_files import Source
 

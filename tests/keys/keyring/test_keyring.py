@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.errors import KeyringError, KeyUnavailable
-from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED, RandomBytes
+from proxy.keys.keyring.kek import MAX_NUMBER, RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
+from proxy.keys.policy import MAX_RETIRED
 
 from ..builders import NOW, a_keyring, some_bytes
 
