@@ -113,6 +113,7 @@ MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
 MAX_FILE_BYTES: Final = 768 * 1024  # MAX_KEKS, MAX_REVOCATIONS and MOST_WRAPPINGS, in base64url
 MOST_WRAPPINGS: Final = 16
+SHOWN_ID_CHARS: Final = 16  # of a keyring's id
 MOST_DRAWS: Final = 9  # of a KEK's id, until it is unlike the others
 
 # --- passphrases and PINs ---------------------------------------------------------

@@ -20,6 +20,7 @@ from ..keys.keyring.roots import serving
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter
+from .policy import LOWEST_ERROR
 
 
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
@@ -105,7 +106,6 @@ def _writable(path: Path) -> bool:
 
 
 _PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
-_LOWEST_ERROR: Final = 400
 
 
 class AuditedCalls:
@@ -124,7 +124,7 @@ class AuditedCalls:
 
         Successful probes and scrapes come every few seconds and are left out.
         """
-        good = int(call["status"]) < _LOWEST_ERROR
+        good = int(call["status"]) < LOWEST_ERROR
         if "caller" not in call:
             if not good:
                 self._refused.note("admin.refused", _some(call, "status", "error"), **_rest(call))

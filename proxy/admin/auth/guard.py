@@ -28,7 +28,7 @@ from ...core.errors import SealyardError
 from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
-from .. import problem
+from .. import policy, problem
 from ..problem import AdminError, RefusedCall
 from ..strict_reader import Malformed, name_request
 from .access import Access
@@ -56,16 +56,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-_FAILURES_PER_SECOND: Final = 1.0
-_FAILURES_AT_ONCE: Final = 10
-_CALLS_PER_SECOND: Final = 50.0
-_CALLS_AT_ONCE: Final = 100
-LINE_BYTES: Final = 4096
-MOST_HEADERS: Final = 64
-"""What the request line and each header may have, and how many headers there may be."""
 _UNREAD: Final = (
-    f"This is no HTTP/1.1, or more than {LINE_BYTES} bytes in a line of its head,"
-    f" or than {MOST_HEADERS} headers."
+    f"This is no HTTP/1.1, or more than {policy.HEAD_LINE_BYTES} bytes in a line of its head,"
+    f" or than {policy.MOST_HEADERS} headers."
 )
 
 
@@ -106,8 +99,8 @@ class Guard:
         self._name = name
         self._listen = listen
         self._reporter = reporter
-        self._calls = Limits(_CALLS_PER_SECOND, _CALLS_AT_ONCE, clock)
-        self._failures = Limits(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE, clock)
+        self._calls = Limits(policy.CALLS_PER_SECOND, policy.CALLS_AT_ONCE, clock)
+        self._failures = Limits(policy.FAILURES_PER_SECOND, policy.FAILURES_AT_ONCE, clock)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -257,7 +250,7 @@ def _refused(error: AdminError) -> Response:
     if error is problem.UNAUTHORIZED:
         return problem.answer(error, headers={"WWW-Authenticate": "Bearer"})
     waits = error in {problem.TOO_MANY, problem.NOT_REVIEWED}
-    return problem.answer(error, headers={"Retry-After": "1"} if waits else None)
+    return problem.answer(error, headers={"Retry-After": policy.RETRY_AFTER} if waits else None)
 
 
 def _same_origin(origins: list[str], host: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
-from typing import Final
 
 from ...keys.lru_map import BoundedMap
+from ..policy import LIMITED_NAMES, SUBNET_BITS
 
 
 class RateLimit:
@@ -40,12 +40,8 @@ class RateLimit:
         self._when = now
 
 
-MOST: Final = 1024
-_SUBNET: Final = 64
-
-
 class Limits:
-    """One rate limit for each name; above `MOST` names, the least recently used is dropped.
+    """One rate limit for each name; above `LIMITED_NAMES`, the least recently used is dropped.
 
     A name that was dropped starts again with a full burst.
     """
@@ -53,7 +49,7 @@ class Limits:
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
         """Start empty; `clock` returns monotonic seconds."""
         self._bounds = per_second, burst, clock
-        self._by_name: BoundedMap[str, RateLimit] = BoundedMap(MOST)
+        self._by_name: BoundedMap[str, RateLimit] = BoundedMap(LIMITED_NAMES)
 
     def of(self, name: str) -> RateLimit:
         """Return the limit of a name."""
@@ -71,5 +67,5 @@ def peer(remote: str | None) -> str:
     except ValueError:
         return "unix"
     if isinstance(address, IPv6Address):
-        return str(int(address) >> _SUBNET) if address.ipv4_mapped is None else str(remote)
+        return str(int(address) >> SUBNET_BITS) if address.ipv4_mapped is None else str(remote)
     return str(address)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,7 @@ from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
+from ..policy import MOST_WORKERS
 from ..support import console
 from ..support.console import FILE
 from ..support.files import read_report
@@ -38,8 +39,6 @@ from ..support.migration_words import in_words
 
 if TYPE_CHECKING:
     from ...migration.team import Team
-
-_MOST_WORKERS: Final = 64
 
 
 @click.group()
@@ -62,7 +61,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--rate", type=click.FloatRange(min=0.1), help="At most so many rows a second.")
     @click.option(
         "--workers",
-        type=click.IntRange(1, _MOST_WORKERS),
+        type=click.IntRange(1, MOST_WORKERS),
         default=1,
         show_default=True,
         help="So many processes, each with ranges of keys of its own. Not for streams.",

@@ -14,16 +14,7 @@ from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from ..policy import (
-    ANCHOR_SECONDS,
-    CLOSE_SECONDS,
-    FLUSH_SECONDS,
-    GATHER_SECONDS,
-    MOST_AT_ONCE,
-    MOST_KEPT,
-    MOST_KINDS,
-    RETRY_SECONDS,
-)
+from .. import policy
 from .head_record import Head
 from .line import Value
 from .log import AuditLog, Entry
@@ -100,12 +91,12 @@ class Trail:
         self._closing = True
         self._urgent.set()
         if self._flushing is not None:
-            await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._flushing], timeout=policy.CLOSE_SECONDS)
         if self._head is not None:
             self._anchored(self._head)
 
     def _take(self, one: _Waiting) -> None:
-        if one.done is None and len(self._pending) >= MOST_KEPT:
+        if one.done is None and len(self._pending) >= policy.MOST_KEPT:
             self._lost += 1
             self.failures += 1
             return
@@ -115,7 +106,7 @@ class Trail:
 
     async def _flush(self) -> None:
         while self._pending:
-            wait = RETRY_SECONDS if self.failing else GATHER_SECONDS
+            wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._urgent.wait()
@@ -125,7 +116,9 @@ class Trail:
 
     async def _write_some(self) -> bool:
         """Write what waits, up to a bound; return whether it is on the disk."""
-        batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_AT_ONCE))]
+        batch = [
+            self._pending.popleft() for _ in range(min(len(self._pending), policy.MOST_AT_ONCE))
+        ]
         entries = [one.entry for one in batch]
         lost = self._lost
         if lost:
@@ -143,7 +136,7 @@ class Trail:
         self.written += len(entries)
         self._head = head
         if self._log.clock() >= self._anchor_at:
-            self._anchor_at = self._log.clock() + ANCHOR_SECONDS
+            self._anchor_at = self._log.clock() + policy.ANCHOR_SECONDS
             self._anchored(head)
         self._settle(failing=False)
         for one in batch:
@@ -219,12 +212,12 @@ class LineLimit:
     def count(self, event: str, kind: dict[str, Value]) -> None:
         """Count an event that gets no line of its own."""
         key = ("event", event), *kind.items()
-        if key not in self._more and len(self._more) >= MOST_KINDS:
+        if key not in self._more and len(self._more) >= policy.MOST_KINDS:
             key = (("event", event),)
         self._more[key] = self._more.get(key, 0) + 1
         if self._timer is None:
             self._since = self._clock()
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(policy.FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write one line for each kind of counted events."""

@@ -16,18 +16,9 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
+from .. import policy
 from ..keyring.kek import KekEntry, RandomBytes
 from ..keyring.keyring import Keyring
-from ..policy import (
-    OPERATOR_SECONDS,
-    PRESENCE_MS,
-    PRESENCE_PLACES,
-    PRESENCE_SKEW_MS,
-    ROSTER_BYTES,
-    ROSTER_KEYRINGS,
-    ROSTER_LIVE_SECONDS,
-    ROSTER_REFRESH_SECONDS,
-)
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
@@ -85,7 +76,7 @@ class Presence:
         at = int(now * 1000)
         report = Report(self._process, at, keyring.generation, keyring.digest, keks)
         record = encode(report, _named(name, place), key)
-        await store.keep(name, place, record, PRESENCE_MS, seen=seen)
+        await store.keep(name, place, record, policy.PRESENCE_MS, seen=seen)
 
     def _ours(self, record: bytes | None, name: str, key: RecordKey) -> bool:
         try:
@@ -116,7 +107,7 @@ async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Repo
         except RecordRefused:
             continue
         before = reports.get(report.process)
-        if abs(now * 1000 - report.seen) < PRESENCE_SKEW_MS and (
+        if abs(now * 1000 - report.seen) < policy.PRESENCE_SKEW_MS and (
             before is None or before.seen < report.seen
         ):
             reports[report.process] = report
@@ -142,7 +133,7 @@ def decode(record: bytes, name: str, key: RecordKey) -> Report:
 
 
 def _places() -> tuple[str, ...]:
-    return tuple(f"p{number}" for number in range(PRESENCE_PLACES))
+    return tuple(f"p{number}" for number in range(policy.PRESENCE_PLACES))
 
 
 def _named(name: str, place: str) -> str:
@@ -168,12 +159,12 @@ class Roster:
 
     def due(self, own: str, now: float) -> bool:
         """Whether our keyring has to be written again."""
-        return abs(now - self.seen.get(own, 0)) >= ROSTER_REFRESH_SECONDS
+        return abs(now - self.seen.get(own, 0)) >= policy.ROSTER_REFRESH_SECONDS
 
     def with_seen(self, own: str, now: float) -> Roster:
         """Return the roster with our keyring as of now, without those no longer in use."""
         live = {one: at for one, at in self.seen.items() if one != own and _near(at, now)}
-        latest = sorted(live.items(), key=lambda row: -row[1])[: ROSTER_KEYRINGS - 1]
+        latest = sorted(live.items(), key=lambda row: -row[1])[: policy.ROSTER_KEYRINGS - 1]
         return Roster({**dict(latest), own: int(now)})
 
 
@@ -189,14 +180,14 @@ def decode_roster(note: bytes | None) -> Roster:
         return Roster({})
     rows = note[1:]
     well = note[:1] == bytes([ROSTER_VERSION]) and not len(rows) % _ROW.size
-    if not well or len(note) > ROSTER_BYTES:
+    if not well or len(note) > policy.ROSTER_BYTES:
         return Roster({})
-    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[:ROSTER_KEYRINGS]
+    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[: policy.ROSTER_KEYRINGS]
     return Roster({base64url.encode(one).decode(): at for one, at in found})
 
 
 def _near(at: int, now: float) -> bool:
-    return abs(now - at) < ROSTER_LIVE_SECONDS
+    return abs(now - at) < policy.ROSTER_LIVE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +219,7 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
 
     `clock` returns seconds since 1970.
     """
-    guarded = GuardedStore(store, OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
+    guarded = GuardedStore(store, policy.OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
     now = clock()
     name = keyring_marker.name_of(keyring)
     record = await guarded.note(name)

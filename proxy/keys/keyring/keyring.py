@@ -15,11 +15,9 @@ from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
-from ..policy import CLOCKS_SECONDS, MAX_KEKS, MOST_DRAWS
+from ..policy import CLOCKS_SECONDS, MAX_KEKS, MOST_DRAWS, SHOWN_ID_CHARS
 from . import kek
 from .kek import KekEntry, KekState, RandomBytes, Revocation
-
-SHOWN_CHARS: Final = 16
 
 LONGEST_SECONDS: Final = int(MOST_TTL + MOST_GRACE)
 """How long after its start an ephemeral session, or one from a key package, may still open."""
@@ -228,4 +226,4 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
 
 def shown(keyring_id: str) -> str:
     """Return the part of a keyring's id that the log shows: longer texts look like secrets."""
-    return keyring_id[:SHOWN_CHARS]
+    return keyring_id[:SHOWN_ID_CHARS]

@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import UnfitEnvironment
-from ..policy import (
-    BUSY_SECONDS,
-    CLEAN_EVERY,
-    MAX_PAGES,
-    OPENING_PAUSE_SECONDS,
-    OPENING_SECONDS,
-    RESERVE_PAGES,
-    ROOM_FOR_ALL,
-)
+from .. import policy
 from .store import (
     CURRENT,
     NOTE,
@@ -53,7 +45,7 @@ class SqliteFile:
     """One connection, used by one thread at a time. `clock` returns seconds since 1970."""
 
     def __init__(
-        self, path: Path, clock: Callable[[], float], *, max_pages: int = MAX_PAGES
+        self, path: Path, clock: Callable[[], float], *, max_pages: int = policy.MAX_PAGES
     ) -> None:
         """Open the file, made private where there is none; raise UnfitEnvironment otherwise.
 
@@ -67,7 +59,7 @@ class SqliteFile:
         try:
             with ExitStack() as undone:
                 self._connection = sqlite3.connect(
-                    path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    path, timeout=policy.BUSY_SECONDS, isolation_level=None, check_same_thread=False
                 )
                 undone.callback(self._connection.close)
                 self._prepare()
@@ -81,7 +73,7 @@ class SqliteFile:
         SQLite does not wait by itself where two turn to the log at once: each would wait for the
         other.
         """
-        deadline = time.monotonic() + OPENING_SECONDS
+        deadline = time.monotonic() + policy.OPENING_SECONDS
         while True:
             try:
                 # A write-ahead log survives a killed process; readers do not wait for writers.
@@ -94,7 +86,7 @@ class SqliteFile:
                 busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
                 if not busy or time.monotonic() > deadline:
                     raise
-                time.sleep(OPENING_PAUSE_SECONDS)
+                time.sleep(policy.OPENING_PAUSE_SECONDS)
             else:
                 return
 
@@ -187,7 +179,7 @@ class SqliteFile:
         known = self._connection.execute(
             "SELECT 1 FROM records WHERE place >= ? AND place < ?", (place, f"{place}~")
         ).fetchone()
-        with self._pages(self._max_pages if known else int(self._max_pages * ROOM_FOR_ALL)):
+        with self._pages(self._max_pages if known else int(self._max_pages * policy.ROOM_FOR_ALL)):
             yield
 
     @contextmanager
@@ -229,7 +221,7 @@ class SqliteFile:
 
     def _put_endless(self, place: str, record: bytes, seen: bytes | None) -> bytes:
         """Replace the record seen by one without an end; return what the file then holds."""
-        with self._pages(self._max_pages + RESERVE_PAGES), self._transaction():
+        with self._pages(self._max_pages + policy.RESERVE_PAGES), self._transaction():
             row = self._row(place)
             if row is not None and row[0] != seen:
                 return row[0]
@@ -270,7 +262,7 @@ class SqliteFile:
 
     def _clean(self, now: int) -> None:
         self._kept += 1
-        if self._kept % CLEAN_EVERY == 1:
+        if self._kept % policy.CLEAN_EVERY == 1:
             self._connection.execute("DELETE FROM records WHERE ends <= ?", (now,))
             self.measure()
 

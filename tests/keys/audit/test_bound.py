@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from proxy.keys import policy
 from proxy.keys.audit import Value
-from proxy.keys.audit import trail as bounds
 from proxy.keys.audit.trail import LineLimit
-from proxy.keys.policy import MOST_KINDS
 from tests.keys.builders import Time
 
 from .test_trail import a_trail
@@ -59,14 +58,14 @@ async def test_no_more_than_a_few_kinds_are_told_apart(tmp_path: Path) -> None:
         bound.note("open.refused", {"rule": f"rule {number}"})
     bound.flush()
     await trail.close()
-    assert len(lines(tmp_path)) == MOST_KINDS + 1
+    assert len(lines(tmp_path)) == policy.MOST_KINDS + 1
     assert sum(line["number"] for line in lines(tmp_path)) == 1000
 
 
 async def test_what_is_counted_is_told_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(policy, "FLUSH_SECONDS", 0.05)
     trail, _, _ = a_trail(tmp_path)
     bound = LineLimit(trail, per_second=0, burst=0, clock=Time())
     bound.note("open.refused", {})
