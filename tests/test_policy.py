@@ -30,7 +30,7 @@ _CHOSEN: Final = re.compile(
 _OF_OTHERS: Final = {"_M_ARENA_MAX"}
 """Names that somebody else gave: glibc."""
 _WAITS: Final = {"call_later", "settimeout", "sleep", "timeout", "wait_for"}
-_LIGHT: Final = {"__future__", "enum", "signal", "typing"}
+_LIGHT: Final = {"__future__", "datetime", "enum", "signal", "typing"}
 
 in_every_module = pytest.mark.parametrize(
     "module", MODULES, ids=lambda path: str(path.relative_to(PROXY))
@@ -60,6 +60,8 @@ def literal(node: ast.expr) -> int | float | None:
 
 def chosen(name: str, value: ast.expr) -> bool:
     """Whether somebody chose the number: a time, a share, KiB or MiB, or what its name says."""
+    if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "timedelta":
+        return True
     number = literal(value)
     if number is None or name in _OF_OTHERS:
         return False
@@ -78,21 +80,27 @@ def waits(tree: ast.Module) -> Iterator[int]:
 
 
 @cache
+def tree_of(module: Path) -> ast.Module:
+    """Return what a module says."""
+    return ast.parse(module.read_text("utf-8"))
+
+
+@cache
 def taken() -> frozenset[str]:
     """Return the names that modules take from a policy."""
-    return frozenset(
-        alias.name
-        for module in PROXY.rglob("*.py")
-        for node in ast.parse(module.read_text("utf-8")).body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("policy")
-        for alias in node.names
-    )
+    found: set[str] = set()
+    for node in (one for module in PROXY.rglob("*.py") for one in ast.walk(tree_of(module))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("policy"):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "policy":
+            found.add(node.attr)
+    return frozenset(found)
 
 
 @in_every_module
 def test_what_is_chosen_and_not_set_stands_in_the_policy(module: Path) -> None:
     at = str(module.relative_to(PROXY))
-    tree = ast.parse(module.read_text("utf-8"))
+    tree = tree_of(module)
     if module.name != "policy.py" and not at.startswith(_DECLARATIONS):
         assert not [name for name, value in constants(tree) if chosen(name, value)]
     assert not list(waits(tree))
@@ -100,8 +108,7 @@ def test_what_is_chosen_and_not_set_stands_in_the_policy(module: Path) -> None:
 
 @in_every_package
 def test_a_policy_is_light_and_each_of_its_numbers_in_use(package: Path) -> None:
-    text = (package / "policy.py").read_text("utf-8")
-    tree = ast.parse(text)
+    tree = tree_of(package / "policy.py")
     loaded = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     loaded |= {
         one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names
@@ -120,9 +127,9 @@ def test_the_policy_of_the_running_process_names_every_check_of_readiness() -> N
     checks = {
         node.args[0].value
         for module in (PROXY / "wiring").rglob("*.py")
-        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Check"
         if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
     }
-    told = ast.get_docstring(ast.parse((PROXY / "wiring" / "policy.py").read_text("utf-8"))) or ""
+    told = ast.get_docstring(tree_of(PROXY / "wiring" / "policy.py")) or ""
     assert [one for one in sorted(checks) if f"`{one}`" not in told] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 # --- ports and users of the sidecar -----------------------------------------------
@@ -43,6 +44,10 @@ BACKLOG: Final = 1024  # reviews of a whole deployment arrive at once
 KEEPER_SECONDS: Final = 10.0
 KEEPER_RETRIES: Final = (1.0, 2.0, 5.0, 10.0)  # until the first success, the last one repeated
 KEEPER_CONFLICTS: Final = 5
+LIFETIME: Final = timedelta(days=365)  # of its certificate
+RENEW_BEFORE: Final = timedelta(days=120)
+OVERLAP: Final = timedelta(minutes=10)  # for API servers to notice a new authority: they watch it
+CERTIFICATE_SKEW: Final = timedelta(hours=1)  # valid so long before: clocks of a cluster differ
 
 # --- `inject doctor` --------------------------------------------------------------
 CONNECT_SECONDS: Final = 2.0

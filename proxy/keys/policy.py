@@ -152,6 +152,8 @@ CLOSE_SECONDS: Final = 3.0  # at shutdown
 MOST_AT_ONCE: Final = 500  # lines of one write
 MOST_KEPT: Final = 2000  # lines kept while nothing can be written; those beyond are counted
 FLUSH_SECONDS: Final = 10.0  # events are counted before one line for each kind is written
+SESSION_LINES: Final = (20.0, 1000)  # a second, and at once; those beyond are counted
+REFUSED_LINES: Final = (2.0, 50)  # the same of values that did not open, and of poison tokens
 MOST_KINDS: Final = 20  # of events that are counted at a time
 SHOWN_FINDINGS: Final = 20  # of a verification
 

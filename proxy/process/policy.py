@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MOST_GRACE_SECONDS: Final = 3600  # the most that `serve` takes for its grace, and its drain delay
+SOON_DAYS: Final = 14  # `doctor` warns of a certificate that ends within
 KILLED_SECONDS: Final = 1.0  # for a child process to end after SIGKILL
 
 # --- file descriptors -------------------------------------------------------------

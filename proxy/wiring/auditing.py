@@ -20,7 +20,7 @@ from ..keys.keyring.roots import serving
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter
-from .policy import LOWEST_ERROR
+from .policy import LOWEST_ERROR, READ_LINES, REFUSED_LINES
 
 
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
@@ -116,8 +116,8 @@ class AuditedCalls:
 
     def __init__(self, trail: Trail, clock: Callable[[], float]) -> None:
         self._trail = trail
-        self._reads = LineLimit(trail, per_second=1, burst=100, clock=clock)
-        self._refused = LineLimit(trail, per_second=1, burst=50, clock=clock)
+        self._reads = LineLimit(trail, READ_LINES, clock=clock)
+        self._refused = LineLimit(trail, REFUSED_LINES, clock=clock)
 
     async def record(self, call: Mapping[str, Value]) -> None:
         """Record a call; raise UnfitEnvironment where it must not be answered.

@@ -25,6 +25,8 @@ FACTS_SECONDS: Final = 2.0  # an operator's call waits for the facts of a worker
 FRESH_SECONDS: Final = 0.4  # for as long, one look serves all viewers
 VIEWED_MESSAGES: Final = 400  # kept for them
 LOWEST_ERROR: Final = 400  # status of an admin call that is audited as refused
+READ_LINES: Final = (1.0, 100)  # audited reads a second, and at once; those beyond are counted
+REFUSED_LINES: Final = (1.0, 50)
 
 # --- reload -----------------------------------------------------------------------
 WATCH_SECONDS: Final = 1.0  # between two looks at the files

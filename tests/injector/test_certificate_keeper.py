@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 
 from proxy.injector import certificate_keeper
 from proxy.injector.certificate_keeper import CertificateKeeper, CertificatePlaces
-from proxy.injector.serving_certificate import LIFETIME, OVERLAP
+from proxy.injector.policy import LIFETIME, OVERLAP
 from proxy.process.kubernetes_api import ApiServer, trust
 from tests.factories import Ear
 from tests.injector.cluster import Cluster, serve

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ... import __version__
-from ...config.checks.workers import warnings_for_workers
+from ...config.checks.websockets import warnings_for_workers
 from ...config.load import find
 from ...core.errors import ConfigurationError, OperatorError
 from ...keys.fleet.lineage import Accepted

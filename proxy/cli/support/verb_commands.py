@@ -20,8 +20,7 @@ from ...core.crypto.joined_names import Name, to_json
 from ...core.errors import KeyUnavailable, NotErasable, ParticipantError
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.operations.verb import Argument, Command, Done, Form, Verb
-from ...keys.participants import public_key
-from ...keys.participants.key_use import Use
+from ...keys.participants import Use, public_key
 from ...keys.policy import MAX_SKEW_SECONDS
 from ...keys.private_file import write
 from ..policy import JWK_BYTES, ExitCode

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
+from ...process.rate_limit import RateLimit
 from .. import policy
 from .head_record import Head
 from .line import Value
@@ -173,34 +174,25 @@ class Trail:
 
 
 class LineLimit:
-    """Writes events one by one, `per_second` in the long run and `burst` at once.
+    """Writes events one by one within a `rate`: a second in the long run, and at once.
 
     `clock` returns seconds that never go back. Needs a running event loop.
     """
 
     def __init__(
-        self, trail: Trail, *, per_second: float, burst: int, clock: Callable[[], float]
+        self, trail: Trail, rate: tuple[float, int], *, clock: Callable[[], float]
     ) -> None:
         """Begin with the whole burst."""
         self._trail = trail
-        self._per_second = per_second
-        self._burst = burst
+        self._limit = RateLimit(*rate, clock)
         self._clock = clock
-        self._left = float(burst)
-        self._when = clock()
         self._more: dict[tuple[tuple[str, Value], ...], int] = {}
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def admits(self) -> bool:
         """Count one event, and return whether it gets a line of its own."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._when) * self._per_second)
-        self._when = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return self._limit.take()
 
     def note(self, event: str, kind: dict[str, Value], **values: Value) -> None:
         """Write an event, or count it with those of its `kind`."""

@@ -17,8 +17,7 @@ from ...telemetry.reporter import Reporter
 from .. import private_file
 from ..keyring.roots import PassphraseRoot
 from ..lru_map import BoundedMap
-from ..participants import private_key
-from ..participants.key_use import Use
+from ..participants import Use, private_key
 from ..participants.package import Identity
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.private_key import Opener

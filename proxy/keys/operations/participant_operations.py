@@ -12,8 +12,7 @@ from typing import Any
 
 from ...core.errors import KeyringError, ParticipantError
 from ..keyring.root_secret import Passphrase
-from ..participants import private_key, public_key
-from ..participants.key_use import Use
+from ..participants import Use, private_key, public_key
 from ..participants.participant import Participant, ParticipantKey, sign_prekey
 from ..participants.pins import Pins
 from ..participants.private_key import Opener

@@ -13,7 +13,7 @@ from ...core.errors import (
     UnknownParticipantKey,
 )
 from .. import policy
-from ..participants.key_use import X_WING
+from ..participants import X_WING
 from . import schemas
 from .schemas import FLAG, KID, TEXT, Schema
 from .verb import Argument, Command, Route, Thing, Verb, late

@@ -10,8 +10,7 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
 from ..keyring.jwk_set import decoded, parse_object
 from ..policy import MAX_PACKAGE_BYTES, MAX_RECIPIENTS, RSA_BITS
-from . import x_wing
-from .key_use import X_WING
+from . import X_WING, x_wing
 from .points import POINT_BYTES
 
 TYP: Final = "sy1-package"

@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
 from ..policy import MAX_KEYS, MAX_REASON_CHARS
-from . import signature
-from .key_use import Use
+from . import Use, signature
 from .public_key import PublicKey
 from .stored_records import Kept
 

@@ -25,8 +25,7 @@ from ..keyring.jwk_set import decoded, parse_object
 from ..keyring.keyring import Keyring
 from ..keyring.root_secret import Passphrase, RootKey
 from ..policy import RSA_BITS
-from . import public_key, x_wing
-from .key_use import X_WING, Use
+from . import X_WING, Use, public_key, x_wing
 from .points import POINT_BYTES
 from .public_key import RSA_EXPONENT, Kind, PublicKey, integer
 

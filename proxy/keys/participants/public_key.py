@@ -22,8 +22,7 @@ from ...core.crypto import base64url
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded, parse_object
 from ..policy import RSA_BITS
-from . import x_wing
-from .key_use import X_WING, Use
+from . import X_WING, Use, x_wing
 from .points import POINT_BYTES, check_ed25519, check_x25519
 
 Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ...config.settings import STALLED_SECONDS
@@ -25,9 +26,38 @@ from ..reload.config_files import Source
 from ..reload.material import empty_environment
 from ..reload.reload import require_none
 from ..sidecar import root_lease
-from .slot import Slot
 from .sockets import WorkerSockets
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
+
+
+@dataclass(slots=True)
+class Slot:
+    """The place of one worker, which one process after another fills.
+
+    `began` is when the process did, in monotonic seconds; `serves` says that it has started, so
+    that a silence of it means something. `waits` is why no root opens the keyring for it, empty
+    for a worker that does not wait for one.
+    """
+
+    number: int
+    worker: WorkerProcess | None = None
+    facts: Facts | None = None
+    restarts: int = 0
+    began: float = 0.0
+    serves: bool = False
+    waits: str = ""
+    asking: asyncio.Task[None] | None = None
+
+    @property
+    def check(self) -> Check:
+        """Whether the worker of this slot is ready."""
+        name = f"worker-{self.number}"
+        if self.worker is None or self.facts is None:
+            return Check(name, ok=False, detail=self.waits or "starting")
+        failed = [check.name for check in self.facts.checks if not check.ok]
+        degraded = [check for check in self.facts.checks if check.degraded]
+        details = failed or [f"{check.name} {check.detail}" for check in degraded]
+        return Check(name, self.facts.ready, ", ".join(details), degraded=bool(degraded))
 
 
 class Supervisor:

@@ -20,8 +20,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
-from proxy.keys.participants import package, public_key, signature, x_wing
-from proxy.keys.participants.key_use import X_WING
+from proxy.keys.participants import X_WING, package, public_key, signature, x_wing
 from proxy.keys.participants.package import Identity, OpenedPackage
 from proxy.keys.participants.private_key import native_rsa
 from proxy.keys.policy import MAX_PACKAGE_BYTES
