@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import signal
 from enum import IntEnum
-from typing import Final
+from typing import Final, Self
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command."""
+    """The exit codes of every command, and the `meaning` of each in its manual."""
 
-    OK = 0
-    NEGATIVE = 1
-    """It ran, and the answer is no: invalid, refused, not found, or messages were aborted."""
-    USAGE = 2
-    """A wrong argument; click ends with it too."""
-    ENVIRONMENT = 3
-    """Files, the store, the network or the machine are not as they must be."""
+    OK = 0, "success"
+    # Invalid, refused, not found, not confirmed; of `serve`: messages were aborted.
+    NEGATIVE = 1, "negative result"
+    USAGE = 2, "wrong usage"
+    ENVIRONMENT = 3, "an error of the environment: files, keys, the machine"
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make a number that has a meaning."""
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.meaning = meaning
+        return made
 
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

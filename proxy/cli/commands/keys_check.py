@@ -122,7 +122,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         console.say(in_words(keyring, text, context, verdict.reason, time.time()))
     answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
     click.echo(json.dumps(answer) if as_json else f"KEK {verdict.kek}: {verdict.reason}")
-    sys.exit(0 if verdict.opens else 1)
+    sys.exit(ExitCode.OK if verdict.opens else ExitCode.NEGATIVE)
 
 
 @click.command()

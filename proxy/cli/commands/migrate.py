@@ -30,7 +30,7 @@ from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
-from ..policy import MOST_WORKERS
+from ..policy import MOST_WORKERS, ExitCode
 from ..support import console
 from ..support.console import FILE
 from ..support.files import read_report
@@ -228,7 +228,7 @@ def _run(  # noqa: PLR0913 - each is one option
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in done.advice if not as_json else ():
         click.echo(console.printable(line), err=err)
-    sys.exit(1 if left else 0)
+    sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
 
 
 def _opened(place: KeyringPlace) -> tuple[Keyring, Callable[[], bool]]:

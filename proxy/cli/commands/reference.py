@@ -136,10 +136,10 @@ def commands_page() -> str:
         _section(command, context)
         for command, context in walk(main, click.Context(main, info_name=main.name))
     ]
+    codes = "; ".join(f"{int(one)} {one.meaning}" for one in ExitCode)
     return _page(
         "Commands",
-        "Results go to stdout, messages to stderr. Exit codes: 0 success, 1 negative result,"
-        " 2 wrong usage, 3 an error of the environment (files, keys, the machine)."
+        f"Results go to stdout, messages to stderr. Exit codes: {codes}."
         " `python -m sealyard` is the same program (in a checkout `python -m proxy`).",
         *sections,
     )
