@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import Keys
+from ...core.values.key_needs import Keys
 from ..lru_map import BoundedMap
 from ..policy import SHOWN_DUE, SPENT_SESSIONS
 from .agreement import began
