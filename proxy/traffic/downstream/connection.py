@@ -17,7 +17,6 @@ from .client_lifecycle import CONTINUE, ClientLifecycle, ConnectionOwner, reset
 from .connections import peer_of
 from .request import ClientBody, ClientRequest
 
-
 _IN_A_ROW: Final = 32
 """So many requests of one client that need no wait are answered in one turn of the loop."""
 
