@@ -169,8 +169,18 @@ class Signal:
             self._future.set_result(None)
 
 
-async def in_task(work: Coroutine[Any, Any, T]) -> T:
-    """Return what comes of work that needs a task, as a timeout of asyncio does."""
+async def in_task(work: Coroutine[Any, Any, T], undo: Callable[[T], object] | None = None) -> T:
+    """Return what comes of work that needs a task, as a timeout of asyncio does.
+
+    `undo` is called with what has come of it where nobody takes that any more: whoever waits may be
+    cancelled when the task is done already.
+    """
     if _running is None:
         return await work
-    return await asyncio.get_running_loop().create_task(work)
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if undo is not None and task.done() and not task.cancelled() and task.exception() is None:
+            undo(task.result())
+        raise

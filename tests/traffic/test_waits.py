@@ -145,6 +145,20 @@ async def test_a_future_that_is_done_when_its_way_is_cancelled_does_not_hide_tha
     assert isinstance(walk.ends[0], asyncio.CancelledError)
 
 
+async def test_what_came_of_a_task_is_undone_where_its_way_is_cancelled_behind_it() -> None:
+    undone: list[int] = []
+
+    async def works() -> int:
+        return 3
+
+    walk = Walk(lambda: in_task(works(), undone.append))
+    walk.way.go()
+    await asyncio.sleep(0)  # the task is done, and its way is not yet resumed
+    walk.way.cancel()
+    await eventually(lambda: walk.way.ended)
+    assert (undone, walk.passed) == ([3], 0)
+
+
 async def test_an_end_that_is_cancelled_cancels_its_way() -> None:
     walk = Walk(Signal().wait)
     end = walk.way.end()

@@ -217,7 +217,7 @@ class HttpUpstream:
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address, whatever a client sends."""
-        return await in_task(self._connected())
+        return await in_task(self._connected(), UpstreamConnection.abort)
 
     async def _connected(self) -> UpstreamConnection:
         try:
