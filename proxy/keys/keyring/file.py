@@ -1,6 +1,6 @@
 """The keyring's file: opened with a root, created once, changed under a lock.
 
-It is a JSON object with wrappings of a root key. A change keeps the root key and its wrappings.
+It is a JSON object with wrappings of a root key. A change of the keyring keeps both.
 """
 
 from __future__ import annotations
