@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from proxy.core.crypto import token
+from tests.drills.kinds import EVERY_KIND, under
 from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, opened_at, refused_at, told
 from tests.redis.pods import Place, Pod
 from tests.redis.server import Server, needs_redis
@@ -30,25 +33,34 @@ async def fails_to_start(place: Place) -> str:
     return out.decode()
 
 
-async def test_a_lost_keyring_comes_back_from_its_backup(server: Server, tmp_path: Path) -> None:
+@EVERY_KIND
+async def test_a_lost_keyring_comes_back_from_its_backup(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     async with a_scene(tmp_path, server, "The keyring is lost") as scene:
-        async with a_fleet(scene.places, session=scene.session) as pods:
-            before = await pods[0].sealed()
-            scene.keep_token(before)
-            for place in (scene.mine, *scene.places):
-                (place.folder / "keyring.jwe").unlink()
-            await scene.logs(pods[0], "config.refused", reason="keyring-error")
-            await scene.seen("mark", told(pods[0], "refused (keyring-error)"))
-            assert await scene.metric(pods[0], "sealyard_last_reload_successful 0.0")
-            assert await pods[1].opens(await pods[0].sealed())
-            assert "keyring.jwe" in await fails_to_start(scene.mine)
+        with under(scene, kind, monkeypatch, tmp_path / "root"):
+            await keyring_lost(scene)
 
-            assert "opens" in await scene.follow()
-            for pod in pods:
-                await scene.happens("over", clear(pod))
-        async with a_fleet(scene.places, session=scene.session) as pods:
-            assert await pods[0].opens(before)
-            assert await pods[1].opens(await pods[0].sealed())
+
+async def keyring_lost(scene: Scene) -> None:
+    """Do the drill."""
+    async with a_fleet(scene.places, session=scene.session) as pods:
+        before = await pods[0].sealed()
+        scene.keep_token(before)
+        for place in (scene.mine, *scene.places):
+            (place.folder / "keyring.jwe").unlink()
+        await scene.logs(pods[0], "config.refused", reason="keyring-error")
+        await scene.seen("mark", told(pods[0], "refused (keyring-error)"))
+        assert await scene.metric(pods[0], "sealyard_last_reload_successful 0.0")
+        assert await pods[1].opens(await pods[0].sealed())
+        assert "keyring.jwe" in await fails_to_start(scene.mine)
+
+        assert "opens" in await scene.follow()
+        for pod in pods:
+            await scene.happens("over", clear(pod))
+    async with a_fleet(scene.places, session=scene.session) as pods:
+        assert await pods[0].opens(before)
+        assert await pods[1].opens(await pods[0].sealed())
 
 
 async def test_a_lost_passphrase_is_replaced_with_the_backup(

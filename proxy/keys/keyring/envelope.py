@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ...core.crypto import base64url
+from ...core.crypto.derivation import SALT_BYTES
 from ...core.errors import KeyringError
 from .jwk_set import decoded, parse_object
 from .root_secret import Passphrase, RootKey, Salted
@@ -28,7 +29,6 @@ _SALT_BEGINS: Final = PBES2_ALG.encode() + b"\0"
 ENC: Final = "A256GCM"
 CTY: Final = "jwk-set+json"
 
-SALT_BYTES: Final = 16
 # OWASP's floor for PBKDF2-HMAC-SHA-512 is 220,000; the ceiling keeps a forged file from
 # burning minutes before it is refused.
 P2C: Final = 250_000
@@ -42,15 +42,19 @@ _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 
 
-def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+def encrypt(
+    plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY, salt: bytes | None = None
+) -> bytes:
     """Return the JWE of `plaintext`; raise KeyringError for a passphrase that is too weak.
 
-    `cty` says what it is: a keyring, or one private key (RFC 7517, section 7).
+    `cty` says what it is: a keyring, or one private key (RFC 7517, section 7). `salt` (16 bytes) is
+    that of a passphrase; a random one by default.
     """
     header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
-        salt, count = _salt_for(secret)
-        header |= {"p2s": base64url.encode(salt).decode(), "p2c": count}
+        secret.require_strength()
+        salt = os.urandom(SALT_BYTES) if salt is None else salt
+        header |= {"p2s": base64url.encode(salt).decode(), "p2c": P2C}
     protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
     content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
@@ -106,20 +110,6 @@ def _checked_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> dict
 
 def _alg(secret: RootKey | Passphrase) -> str:
     return PBES2_ALG if isinstance(secret, Passphrase) else ROOT_KEY_ALG
-
-
-def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
-    """Return salt and iterations for a new JWE: those that the passphrase opened something with.
-
-    A process that has overwritten its passphrase keeps using the key that it derived, and so can
-    open what others write. One salt means one wrapping key, but each file has its own content key.
-    Raises KeyringError for a passphrase that is too weak.
-    """
-    if passphrase.derived:
-        last = tuple(passphrase.derived)[-1]
-        return last.salt.removeprefix(_SALT_BEGINS), last.count
-    passphrase.require_strength()
-    return os.urandom(SALT_BYTES), P2C
 
 
 def _wrapping_key(

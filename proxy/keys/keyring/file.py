@@ -168,7 +168,7 @@ def read_keyring(path: Path, root: RootProvider | Roots) -> OpenedKeyring:
 def create_keyring(path: Path, keyring: Keyring, root: RootProvider | Roots) -> None:
     """Write a new file, wrapped by every root; raise KeyringError when `path` exists already."""
     roots, root_key = Roots.of(root), RootKey(os.urandom(KEY_BYTES))
-    wrappings = roots.wrap(root_key, keyring.id, now=int(time.time()))
+    wrappings = roots.wrap(root_key, keyring, now=int(time.time()))
     content = compose(keyring, root_key, wrappings)
     with private_file.locked(path):
         if path.exists() or path.is_symlink():

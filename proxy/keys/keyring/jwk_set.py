@@ -1,8 +1,8 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` distinguishes the keys: one "name", one "record", any number of "kek". The members number,
-created (seconds) and state belong to KEKs alone. No message ever quotes the text, and no copy of it
-that is made here stays in memory.
+`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek". The
+members number, created (seconds) and state belong to KEKs alone. No message ever quotes the text,
+and no copy of it that is made here stays in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from typing import Any, Final, NoReturn, cast
 
 from ...core.crypto import base64url
-from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
+from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey, Secret
 from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
 from .kek import KekEntry, KekState, Revocation
@@ -26,9 +26,13 @@ _PRUNED: Final = "pruned"
 """Up to when revocations were dropped."""
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
-# A KEK id has no colon, so these two never collide with one.
+# A KEK id has no colon, so these never collide with one.
+_IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
+
+_SINGLE: Final = frozenset({"identity", "name", "record"})
+"""Keys of which a keyring has one each."""
 
 _Members = dict[str, Any]
 
@@ -36,6 +40,7 @@ _Members = dict[str, Any]
 def encode(keyring: Keyring) -> bytes:
     """Return the JWK Set of `keyring`, all its secrets included."""
     keys: list[_Members] = [
+        _jwk("identity", _IDENTITY_KID, keyring.identity),
         _jwk("name", _NAME_KID, keyring.name_key),
         _jwk("record", _RECORD_KID, keyring.record_key),
     ]
@@ -69,7 +74,8 @@ def decode(text: bytes) -> Keyring:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise KeyringError("the keyring's keys are not a list of JWKs")
     return Keyring(
-        tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"}),
+        tuple(_kek(key) for key in keys if key.get("use") not in _SINGLE),
+        IdentityKey(_only(keys, "identity", _IDENTITY_KID)),
         NameKey(_only(keys, "name", _NAME_KID)),
         RecordKey(_only(keys, "record", _RECORD_KID)),
         revocations=_revocations(members.get(_REVOCATIONS, {})),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...core.crypto import base64url, derivation
-from ...core.crypto.secret import Kek, NameKey
+from ...core.crypto import derivation
+from ...core.crypto.secret import Kek
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
 
@@ -52,7 +52,7 @@ class KekEntry:
     def __post_init__(self) -> None:
         """Make the thumbprint, unless this is another state of a KEK that has it."""
         if not self.thumbprint:
-            object.__setattr__(self, "thumbprint", derivation.kek_thumbprint(self.key))
+            object.__setattr__(self, "thumbprint", derivation.key_thumbprint(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,13 @@ def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[
     return tuple(Revocation(*row) for row in found.items())
 
 
-def keyring_id(name_key: NameKey) -> str:
-    """Return the id (22 characters) of the keyring that has this name key."""
-    return base64url.encode(derivation.keyring_id(name_key)).decode()
-
-
 def marked_id(name: str, key: Kek) -> str:
     """Return the id of a new KEK: its name, then four characters of its thumbprint.
 
     They are lower case letters and digits (base32, RFC 4648), easy to read out. Without a name they
     follow a k: each character of an id costs one of what a narrow column holds.
     """
-    mark = base64.b32encode(derivation.kek_thumbprint(key)).decode().lower()[:MARK_CHARS]
+    mark = base64.b32encode(derivation.key_thumbprint(key)).decode().lower()[:MARK_CHARS]
     return f"{name}-{mark}" if name else f"k{mark}"
 
 

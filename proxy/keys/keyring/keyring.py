@@ -1,4 +1,4 @@
-"""The keyring: the durable set of KEKs, and the two keys that outlive every KEK.
+"""The keyring: the durable set of KEKs, and the three keys that outlive every KEK.
 
 Every operation is pure: it returns a new keyring and leaves the old one as it was, so a message
 finishes with the keyring that it began with. Only `give_up` takes the KEKs away from all of them.
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...config.settings.keys import MOST_GRACE, MOST_TTL
 from ...core.crypto import base64url, derivation
-from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
+from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
 from . import kek
@@ -40,6 +40,7 @@ class Keyring:
     """
 
     keks: tuple[KekEntry, ...]
+    identity: IdentityKey
     name_key: NameKey
     record_key: RecordKey
     revocations: tuple[Revocation, ...] = ()
@@ -64,7 +65,16 @@ class Keyring:
     @property
     def id(self) -> str:
         """The 22 characters that identify this keyring, whatever is changed in it."""
-        return kek.keyring_id(self.name_key)
+        return base64url.encode(derivation.keyring_id(self.identity)).decode()
+
+    @property
+    def salt(self) -> bytes:
+        """The 16 bytes with which a passphrase opens each file of this keyring.
+
+        They stay the same, so that a process that keeps only the key that it derived opens a
+        restored backup, too.
+        """
+        return derivation.passphrase_salt(self.identity)
 
     @property
     def digest(self) -> str:
@@ -72,9 +82,10 @@ class Keyring:
         keks = sorted(
             [one.id, one.number, one.created, one.state, one.thumbprint.hex()] for one in self.keks
         )
-        contents = {"keks": keks, "retired": sorted(self.retired)}
+        own = [derivation.key_thumbprint(one).hex() for one in (self.name_key, self.record_key)]
+        contents = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
-        return base64url.encode(derivation.keyring_digest(self.name_key, text)).decode()
+        return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
 
     @property
     def primary(self) -> KekEntry:
@@ -226,7 +237,7 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
     named = kek.marked_id(kek_id, key) if marked else kek_id
     first = KekEntry(named, kek.new_number(frozenset(), random), now, "primary", key)
     name_key, record_key = NameKey(random(KEY_BYTES)), RecordKey(random(KEY_BYTES))
-    return Keyring((first,), name_key, record_key)
+    return Keyring((first,), IdentityKey(random(KEY_BYTES)), name_key, record_key)
 
 
 def shown(keyring_id: str) -> str:

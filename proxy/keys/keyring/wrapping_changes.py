@@ -38,7 +38,7 @@ def add(path: Path, roots: Roots, note: Note, *, now: int) -> tuple[RootName, ..
         raise KeyringError("each configured root has a wrapping already")
 
     def change(keyring: Keyring, lock: KeyringLock) -> Locked:
-        made = _wrapped(lock.root_key, keyring.id, missing, now)
+        made = _wrapped(lock.root_key, keyring, missing, now)
         listed = lock.wrappings + made
         if len(listed) > MOST_WRAPPINGS or len({one.root for one in listed}) < len(listed):
             raise KeyringError(f"a keyring has at most {MOST_WRAPPINGS} roots, each once")
@@ -106,7 +106,7 @@ def _under_new_root_key(
 
     def change(keyring: Keyring, _: KeyringLock) -> Locked:
         root_key = RootKey(os.urandom(KEY_BYTES))
-        made = _wrapped(root_key, keyring.id, tuple(by_name[one] for one in stay), now)
+        made = _wrapped(root_key, keyring, tuple(by_name[one] for one in stay), now)
         changed = keyring.after(0)
         note(changed)
         return changed, KeyringLock(root_key, made)
@@ -131,12 +131,12 @@ def _refusal(path: Path, only: Roots) -> str:
 
 
 def _wrapped(
-    root_key: RootKey, keyring_id: str, listed: tuple[RootProvider, ...], now: int
+    root_key: RootKey, keyring: Keyring, listed: tuple[RootProvider, ...], now: int
 ) -> tuple[Wrapping, ...]:
     made = []
     for root in listed:
-        wrapping = provider.wrap(root_key, keyring_id, root, now=now)
-        if provider.unwrap(wrapping, keyring_id, root) != root_key:
+        wrapping = provider.wrap(root_key, keyring, root, now=now)
+        if provider.unwrap(wrapping, keyring.id, root) != root_key:
             raise KeyringError(f"{name_of(root)} does not give back what it wrapped")
         made.append(wrapping)
     return tuple(made)

@@ -62,6 +62,7 @@ def a_later(keyring: Keyring) -> Keyring:
     """Return a later generation in which k3 opens and nothing is revoked."""
     again = Keyring(
         tuple(a_state(kek, "decrypt") if kek.id == "k3" else kek for kek in keyring.keks),
+        keyring.identity,
         keyring.name_key,
         keyring.record_key,
         generation=keyring.generation + 1,

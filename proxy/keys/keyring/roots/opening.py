@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ....core.errors import KeyringError, RootUnavailable
-from ..keyring import shown
+from ..keyring import Keyring, shown
 from ..root_secret import RootKey
 from . import provider
 from .provider import LocalRoot, RootName, RootProvider, Wrapping
@@ -76,10 +76,10 @@ class Roots:
             reason = f"keyring-mismatch: it is {shown(keyring_id)}…, and keys.keyring.id is"
             raise KeyringError(f"{reason} {named}…")
 
-    def wrap(self, root_key: RootKey, keyring_id: str, *, now: int) -> tuple[Wrapping, ...]:
+    def wrap(self, root_key: RootKey, keyring: Keyring, *, now: int) -> tuple[Wrapping, ...]:
         """Return a wrapping by each root; `now` is in seconds since 1970."""
-        self.require_pinned(keyring_id)
-        return tuple(provider.wrap(root_key, keyring_id, one, now=now) for one in self.listed)
+        self.require_pinned(keyring.id)
+        return tuple(provider.wrap(root_key, keyring, one, now=now) for one in self.listed)
 
     def unwrap(self, wrappings: tuple[Wrapping, ...], keyring_id: str) -> Unwrapped:
         """Return the root key from the first wrapping that one of the roots opens.
