@@ -8,7 +8,8 @@ from typing import Final
 
 import click
 
-from ...keys.keyring import file, merging
+from ...keys.fleet.presence import FleetView
+from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
 from ..support import console
 from ..support.console import FILE, ask, yes_option
@@ -83,12 +84,18 @@ def import_backup(  # noqa: PLR0913 - each is one option
     sealyard keys import backup.jwe --merge --yes
 
     Shows what the backup contains and asks for confirmation. `--merge` takes an older state of the
-    same keyring, or one that was changed beside it; a keyring with another id is refused.
+    same keyring, or one that was changed beside it; a keyring with another id is refused. Where
+    processes share a store, it names the KEKs that they have and the backup lacks.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
+    view = None if merge else view_of(place, restored)
+    lost = () if view is None else tuple(_lost(view, backup, restored))
     if not yes:
-        ask(*_held(place, backup, restored, merge=merge))
+        ask(*_held(place, backup, restored, merge=merge), *lost)
+    else:
+        for one in lost:
+            console.say(f"warning: {one}")
     if merge:
 
         def change(keyring: Keyring) -> Keyring:
@@ -97,7 +104,6 @@ def import_backup(  # noqa: PLR0913 - each is one option
         update(place, "keys.import", change, backup=str(backup))
     else:
         prepare_new(place)
-        view = view_of(place, restored)
         if view is None or not view.has(restored):
             # The next changes branch off here: later generations than the backup are not known.
             restored = restored.after(0 if view is None else view.generation)
@@ -105,6 +111,22 @@ def import_backup(  # noqa: PLR0913 - each is one option
         file.create_keyring(place.path, restored, place.roots)
         tell(restored)
     console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
+
+
+def _lost(view: FleetView, backup: Path, restored: Keyring) -> Iterator[str]:
+    """Yield what the fleet seals under and has, and the backup lacks."""
+    marker = view.marker
+    known = {kek.thumbprint for kek in restored.keks}
+    if marker is not None and marker.primary not in known:
+        yield f"the fleet seals under a KEK that {backup} lacks (…{kek.mark_of(marker.primary)})"
+    unknown, processes = view.unknown(restored)
+    if unknown:
+        ends = ", ".join(f"…{one}" for one in sorted(map(kek.mark_of, unknown)))
+        yield f"{processes} running processes have KEKs that {backup} lacks ({ends})"
+        yield (
+            "they keep them until they end; what these sealed opens nowhere after that: look for a"
+            " later backup, or for the file of a process"
+        )
 
 
 def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 A running process never goes back: from a file of a lower generation it takes revocations and
 disabled KEKs, and nothing else. What a later generation of the fleet has disabled stays disabled
-under an older file too. Nothing here waits.
+under an older file too. A KEK that was in use stays until a file says that it was destroyed: a
+restored backup does not know later ones. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..keyring.kek import MAX_REVOCATIONS, latest
-from ..keyring.keyring import Keyring
+from ..keyring.kek import MAX_REVOCATIONS, KekEntry, latest
+from ..keyring.keyring import MAX_KEKS, Keyring
 
 if TYPE_CHECKING:  # imported with a store that processes share
     from .keyring_marker import Marker
@@ -43,11 +44,14 @@ class Lineage:
         self._forked = False
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
+        self._kept: tuple[KekEntry, ...] = ()
+        self._given_up = False
 
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
-        known = _without(self.held, self._disabled)
+        whole = replace(self.held, keks=self.held.keks + self._kept) if self._kept else self.held
+        known = _without(whole, self._disabled)
         if self.behind is None or self._marker is None:
             return known
         from . import keyring_marker  # noqa: PLC0415 - loaded by whoever learned the marker
@@ -64,11 +68,19 @@ class Lineage:
 
     @property
     def forked(self) -> bool:
-        """Whether another keyring has the same id and generation, and other KEKs."""
+        """Whether another keyring has this id and other KEKs, and was changed beside this one.
+
+        It has the same generation, or the file that is held lacks KEKs that nobody destroyed.
+        """
         marker, held = self._marker, self.held
-        if self._forked or marker is None:
-            return self._forked
+        if self._forked or self._kept or marker is None:
+            return self._forked or bool(self._kept)
         return marker.generation == held.generation and marker.digest != held.digest
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids of KEKs that are in memory and in no file that this process has read last."""
+        return tuple(kek.id for kek in self._kept)
 
     @property
     def accepted(self) -> bool:
@@ -82,7 +94,7 @@ class Lineage:
             return False
         from . import keyring_marker  # noqa: PLC0415 - as above
 
-        return keyring_marker.lacks(self.held, self._marker)
+        return keyring_marker.lacks(self.keyring, self._marker)
 
     @property
     def states(self) -> dict[str, bool]:
@@ -102,7 +114,7 @@ class Lineage:
         held = self.held
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
-            self._disabled = frozenset()
+            self._disabled, self._kept = frozenset(), ()
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
@@ -110,6 +122,8 @@ class Lineage:
             self.held = _merged(held, file)
             self._disabled |= _disabled_in(file)
             return self.keyring
+        in_memory = self._kept if self._given_up else held.keks + self._kept
+        self._kept, self._given_up = _lacking(file, in_memory), False
         same = file.generation == held.generation
         self._forked = same and (self._forked or file.digest != held.digest)
         self.older = None
@@ -117,10 +131,32 @@ class Lineage:
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
 
+    def give_up(self) -> None:
+        """Overwrite the KEKs at the end of the root's lease; only the file brings them back."""
+        self.keyring.give_up()
+        self._kept, self._given_up = (), True
+
     def learn(self, marker: Marker | None) -> Keyring:
         """Take the fleet's marker from the store; return the keyring to use."""
         self._marker = marker
         return self.keyring
+
+
+def _lacking(file: Keyring, keks: tuple[KekEntry, ...]) -> tuple[KekEntry, ...]:
+    """Return those of the KEKs that a file neither has nor has destroyed; none of them seals.
+
+    A KEK whose id or number belongs to another one of the file is left out: a token that names it
+    means that one.
+    """
+    known = {kek.thumbprint for kek in file.keks}
+    ids = {kek.id for kek in file.keks}
+    numbers = file.retired.union(kek.number for kek in file.keks)
+    lacking = tuple(
+        replace(kek, state="decrypt") if kek.state == "primary" else kek
+        for kek in keks
+        if kek.thumbprint not in known and kek.id not in ids and kek.number not in numbers
+    )
+    return lacking[: MAX_KEKS - len(file.keks)]
 
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:

@@ -219,6 +219,15 @@ class FleetView:
         """Return how many live processes do not have a KEK."""
         return sum(not report.has(entry) for report in self.reports)
 
+    def unknown(self, keyring: Keyring) -> tuple[frozenset[bytes], int]:
+        """Return which KEKs of live processes a keyring lacks, and how many processes have them.
+
+        Of each KEK it is the first 8 bytes of the thumbprint.
+        """
+        known = {kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks}
+        lacking = [report.keks - known for report in self.reports if report.keks - known]
+        return frozenset().union(*lacking), len(lacking)
+
     def has(self, keyring: Keyring) -> bool:
         """Whether the fleet has exactly this state of the keyring."""
         state = None if self.marker is None else (self.marker.generation, self.marker.digest)

@@ -33,7 +33,7 @@ STATES: Final[Mapping[str, str]] = {
     "unverified": "keyring.unverified",
 }
 """Possible findings, and their events: a file of an older generation was refused; the fleet is
-ahead; two keyrings of one generation differ; another keyring is used in the same place of the
+ahead; two keyrings were changed apart; another keyring is used in the same place of the
 store; the fleet's marker is forged."""
 
 
@@ -173,6 +173,8 @@ class KeyringWatch:
             fields["others"] = ",".join(map(shown, self.others))
         else:
             fields["generation"] = lineage.held.generation
+        if state == "forked":
+            fields["missing"] = ",".join(lineage.missing)
         if state == "older":
             fields["file_generation"] = lineage.older
         if state == "behind":

@@ -80,8 +80,13 @@ def marked_id(name: str, key: Kek) -> str:
     They are lower case letters and digits (base32, RFC 4648), easy to read out. Without a name they
     follow a k: each character of an id costs one of what a narrow column holds.
     """
-    mark = base64.b32encode(derivation.key_thumbprint(key)).decode().lower()[:MARK_CHARS]
+    mark = mark_of(derivation.key_thumbprint(key))
     return f"{name}-{mark}" if name else f"k{mark}"
+
+
+def mark_of(thumbprint: bytes) -> str:
+    """Return the four characters that the id of a new KEK ends in."""
+    return base64.b32encode(thumbprint).decode().lower()[:MARK_CHARS]
 
 
 def new_number(taken: frozenset[int], random: RandomBytes) -> int:

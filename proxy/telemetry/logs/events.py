@@ -402,9 +402,10 @@ _KEYS: Final = (
     Event(
         "keyring.forked",
         "error",
-        ("keyring", "generation"),
-        "Two keyrings have the same id and generation but different KEKs: two copies were changed"
-        " independently.",
+        ("keyring", "generation", "missing"),
+        "Two states of the keyring have other KEKs and were changed independently: they have the"
+        " same generation, or the file lacks KEKs that nobody destroyed, as an older backup does."
+        " This process keeps the latter, `missing`, until it ends.",
     ),
     Event(
         "keyring.mismatch",

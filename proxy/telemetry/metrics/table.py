@@ -236,7 +236,7 @@ KEYRING_STATE: Final = Metric(
     "gauge",
     ("state",),
     "Processes whose keyring has a problem: its file is `older` than the keyring in use, other"
-    " processes have a newer one (`behind`), another of the same generation differs (`forked`),"
+    " processes have a newer one (`behind`), another was changed beside it (`forked`),"
     " another keyring is used in the same store (`mismatch`), or the store's record of it does not"
     " verify (`unverified`).",
 )

@@ -289,7 +289,7 @@ class SidecarKeys:
         self.sessions.withdraw(withdrawn=True)
         self.end_to_end.replace_identities()
         self.sessions.keyring.give_up()
-        self.watch.lineage.held.give_up()  # of a later reload, if that changed no KEK
+        self.watch.lineage.give_up()  # of a later reload, if that changed no KEK
 
     def _restore(self, keyring: Keyring) -> None:
         """Use the keyring that the root opened after the end of its lease.

@@ -27,7 +27,7 @@ _WITHOUT_STORE = {
 _KEYRING_STATES: Final = {
     "older": "its file is older than the keyring in use and was refused",
     "behind": "other processes have a later generation",
-    "forked": "another keyring has this generation and differs",
+    "forked": "another state of it was changed independently",
     "mismatch": "another keyring is used in the same store",
     "unverified": "its record in the store is not authentic",
 }
@@ -45,7 +45,10 @@ def keyring_check(watch: KeyringWatch) -> Check:
             "started without the KEK that other processes seal under: install the current keyring"
         )
         return Check("keyring", ok=False, detail=f"{summary}: {text}")
+    missing = watch.lineage.missing
     wrong = [text for state, text in _KEYRING_STATES.items() if watch.states[state]]
+    if missing:
+        wrong.append(f"this process has KEKs that this file lacks ({', '.join(missing)})")
     if watch.lineage.behind is not None and watch.lineage.lacks:
         wrong.append("values that they seal do not open here")
     return Check("keyring", True, "; ".join([summary, *wrong]), degraded=bool(wrong))  # noqa: FBT003 - the check's own `ok`

@@ -11,9 +11,10 @@ from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet.lineage import Accepted, Lineage
 from proxy.keys.keyring.kek import KekEntry, KekState
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.merging import merge
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, sign
 
-from ..builders import NOW, a_keyring, some_bytes
+from ..builders import NOW, a_keyring, numbered, some_bytes
 
 NAME = "A" * 22
 
@@ -136,6 +137,56 @@ def test_the_sealing_kek_may_be_missing_from_a_backup() -> None:
     restored = backup.after(new.generation)
     assert line.take(restored) == restored
     assert not line.lacks
+
+
+def test_a_later_file_takes_no_kek_out_of_memory_that_nobody_destroyed() -> None:
+    backup = a_keyring()
+    new = backup.add("k2", now=NOW, random=some_bytes).promote("k2")
+    line = Lineage(new)
+    restored = backup.after(new.generation)
+    taken = line.take(restored)
+    assert states(taken) == {"k1": "primary", "k2": "decrypt"}
+    assert (line.held, line.missing, line.forked) == (restored, ("k2",), True)
+    line.learn(marker_of(restored))
+    assert (states(line.keyring)["k2"], line.forked) == ("decrypt", True)
+    later = restored.add("k3", now=NOW, random=some_bytes)
+    assert states(line.take(later))["k2"] == "decrypt"
+
+    merged = merge(later, new)
+    assert states(line.take(merged)) == {"k1": "primary", "k2": "decrypt", "k3": "decrypt"}
+    assert (line.missing, line.forked) == ((), False)
+    gone = merged.disable("k2").remove("k2")
+    assert "k2" not in states(line.take(gone))
+    assert not line.forked
+
+
+def test_a_kek_that_the_fleet_destroyed_does_not_stay_in_memory() -> None:
+    backup = a_keyring()
+    new = backup.add("k2", now=NOW, random=some_bytes)
+    line = Lineage(new)
+    line.take(backup.after(new.generation))
+    destroyed = new.after(9).disable("k2").remove("k2")
+    line.learn(marker_of(destroyed))
+    assert states(line.keyring) == {"k1": "primary", "k2": "disabled"}
+
+
+def test_what_a_fork_or_an_accepted_older_file_lacks_stays_in_memory() -> None:
+    base = a_keyring("k2")
+    ours, theirs = (base.add(name, now=NOW, random=some_bytes) for name in ("k3", "k4"))
+    line = Lineage(ours)
+    assert states(line.take(theirs)).keys() == {"k1", "k2", "k3", "k4"}
+    line = Lineage(ours, Accepted(base.id, base.generation))
+    assert states(line.take(base)).keys() == {"k1", "k2", "k3"}
+
+
+def test_a_kek_whose_number_or_id_is_taken_in_the_file_is_left_to_it() -> None:
+    backup = a_keyring()
+    line = Lineage(numbered(backup.add("k2", now=NOW, random=some_bytes)))
+    line.take(numbered(backup.add("k3", now=NOW, random=some_bytes)).after(2))
+    assert states(line.keyring).keys() == {"k1", "k3"}
+    line = Lineage(backup.add("k2", now=NOW, random=some_bytes))
+    taken = line.take(backup.add("k2", now=NOW, random=some_bytes).after(2))
+    assert len(taken.keks) == 2
 
 
 def test_an_older_marker_changes_nothing() -> None:
