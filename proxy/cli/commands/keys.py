@@ -13,7 +13,7 @@ import click
 
 from ...keys.keyring.file import create_keyring, open_keyring
 from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
-from ...keys.keyring.keyring import Keyring, create
+from ...keys.keyring.keyring import UNSIGNED, Keyring, create
 from ...keys.operations import erase_receipt
 from ..support import console
 from ..support.console import FILE, ask, utc, yes_option
@@ -27,7 +27,7 @@ from ..support.keyring_changes import (
     update,
 )
 from ..support.keyring_options import KeyringPlace, keyring_options
-from . import keys_backup, keys_check, keys_roots, keys_unlock
+from . import keys_backup, keys_check, keys_roots, keys_sign, keys_unlock
 
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
@@ -85,11 +85,15 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
         for kek in keyring.keks
     ]
     idle, held = len(keyring.idle(int(time.time()))), len(keyring.revocations)
+    signed = None if keyring.origin is None else keyring.origin.signed
     if as_json:
         revocations = {"held": held, "most": MAX_REVOCATIONS, "idle": idle}
-        console.print_json(facts(keyring) | {"keks": rows, "revocations": revocations})
+        more = {"keks": rows, "revocations": revocations, "signed": signed}
+        console.print_json(facts(keyring) | more)
     else:
         tell(keyring)
+        if signed is False:
+            console.say(UNSIGNED)
         if held:
             console.say(
                 f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
@@ -224,6 +228,7 @@ for _command in (
     keys_backup.import_backup,
     keys_check.derive,
     keys_roots.roots,
+    keys_sign.sign,
     keys_unlock.unlock,
 ):
     keys.add_command(_command)

@@ -13,7 +13,7 @@ from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
 from ..support import console
 from ..support.console import FILE, ask, yes_option
-from ..support.keyring_changes import prepare_new, tell, update, view_of
+from ..support.keyring_changes import asked, prepare_new, tell, update, view_of
 from ..support.keyring_options import KeyringPlace, keyring_options, passphrase_root
 
 backup_options: Final = (
@@ -50,9 +50,10 @@ def export(
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = file.open_keyring(place.path, place.roots)
+    asked(keyring.require_signed)
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
-    file.create_keyring(backup, keyring, root)
+    file.create_keyring(backup, keyring, root, backup=True)
     console.say(f"wrote {backup}; keep it and its passphrase in separate places")
     tell(keyring)
 
@@ -89,6 +90,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
+    _require_signed(place, backup, restored)
     view = None if merge else view_of(place, restored)
     lost = () if view is None else tuple(_lost(view, backup, restored))
     if not yes:
@@ -107,10 +109,26 @@ def import_backup(  # noqa: PLR0913 - each is one option
         if view is None or not view.has(restored):
             # The next changes branch off here: later generations than the backup are not known.
             restored = restored.after(0 if view is None else view.generation)
+        if view is not None and view.marker is not None:
+            restored = restored.following(view.marker.state)
         place.write_down(restored, "keys.import", backup=str(backup))
         file.create_keyring(place.path, restored, place.roots)
         tell(restored)
     console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
+
+
+def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> None:
+    """Refuse a backup of a file that nobody signed: whoever has old keys can make such a one."""
+    keys, origin = place.roots.signed_by, restored.origin
+    if not keys or origin is None:
+        return
+    from ...keys.keyring import signatures  # noqa: PLC0415 - only where keys are configured
+
+    if not signatures.signed(origin, keys):
+        raise console.Failure(
+            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of",
+            console.NEGATIVE,
+        )
 
 
 def _lost(view: FleetView, backup: Path, restored: Keyring) -> Iterator[str]:

@@ -32,6 +32,7 @@ def update(
     """Apply `change` to the keyring's file and return the new keyring."""
 
     def audited(keyring: Keyring) -> Keyring:
+        asked(keyring.require_signed)
         changed = asked(partial(change, keyring))
         # Before the file changes: what cannot be recorded is not done.
         known = {kek.id for kek in keyring.keks}

@@ -14,6 +14,7 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
 from ...core.crypto.secret import RecordKey
+from ..keyring.head import State
 from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
 from ..stores import records
@@ -34,6 +35,11 @@ class Marker:
     primary: bytes
     disabled: frozenset[bytes]
     retired: frozenset[int]
+
+    @property
+    def state(self) -> State:
+        """The state of the keyring that it marks."""
+        return State(self.generation, self.digest)
 
     def forbids(self, entry: KekEntry) -> bool:
         """Whether the fleet has disabled or removed a KEK."""

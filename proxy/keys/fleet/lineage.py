@@ -1,7 +1,9 @@
 """Which keyring a process uses, when its file and the fleet differ.
 
 A running process never goes back: from a file of a lower generation it takes revocations and
-disabled KEKs, and nothing else. What a later generation of the fleet has disabled stays disabled
+disabled KEKs, and nothing else. Where keys are configured that sign the file, it takes the
+revocations alone from one that none of them signed, or that does not come of the keyring in use,
+and nothing from another keyring. What a later generation of the fleet has disabled stays disabled
 under an older file too. A KEK that was in use stays until a file says that it was destroyed: a
 restored backup does not know later ones. Nothing here waits.
 """
@@ -41,6 +43,8 @@ class Lineage:
         self._marker: Marker | None = None
         self.older: int | None = None
         """The generation of a file that was refused, since it is lower than the one held."""
+        self.unsigned = False
+        """Whether the last file was refused: no configured key signed it, or it does not follow."""
         self._forked = False
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
@@ -103,6 +107,7 @@ class Lineage:
             "older": self.older is not None,
             "behind": self.behind is not None,
             "forked": self.forked,
+            "unsigned": self.unsigned,
         }
 
     def take(self, file: Keyring) -> Keyring:
@@ -112,6 +117,11 @@ class Lineage:
         generation forks, until a later one: to read the same file again mends nothing.
         """
         held = self.held
+        self.unsigned = not self._believed(file)
+        if self.unsigned:
+            if file.id == held.id:
+                self.held = _merged(held, file)
+            return self.keyring
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
             self._disabled, self._kept = frozenset(), ()
@@ -130,6 +140,20 @@ class Lineage:
         self.held = _merged(file, held)
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
+
+    def _believed(self, file: Keyring) -> bool:
+        """Whether a file is signed and follows from the keyring held, where signing is configured.
+
+        An older one is believed as far as it is taken: what it revokes and disables.
+        """
+        origin, held = file.origin, self.held
+        if origin is None or origin.signed is None:
+            return True
+        if not origin.signed or file.id != held.id:
+            return False
+        accepted = self._accepted is not None and self._accepted.covers(file)
+        older = file.generation < held.generation
+        return accepted or older or origin.head.follows(held.state)
 
     def give_up(self) -> None:
         """Overwrite the KEKs at the end of the root's lease; only the file brings them back."""

@@ -31,10 +31,12 @@ STATES: Final[Mapping[str, str]] = {
     "forked": "keyring.forked",
     "mismatch": "keyring.mismatch",
     "unverified": "keyring.unverified",
+    "unsigned": "keyring.unsigned",
 }
 """Possible findings, and their events: a file of an older generation was refused; the fleet is
 ahead; two keyrings were changed apart; another keyring is used in the same place of the
-store; the fleet's marker is forged."""
+store; the fleet's marker is forged; a file
+was refused that is not signed as configured."""
 
 
 class KeyringWatch:

@@ -7,7 +7,7 @@ finishes with the keyring that it began with. Only `give_up` takes the KEKs away
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ...config.settings.keys import MOST_GRACE, MOST_TTL
@@ -16,12 +16,17 @@ from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKe
 from ...core.errors import KeyringError
 from ...process import hardening
 from . import kek
+from .head import Origin, State
 from .kek import KekEntry, KekState, RandomBytes, Revocation
 
 MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
 
 _MOST_DRAWS: Final = 9
+UNSIGNED: Final = (
+    "no key of keys.keyring.signed_by signed it as it is: see what changed, and sign it with"
+    " `sealyard keys sign`"
+)
 CLOCKS_SECONDS: Final = 24 * 3600
 """How far the clock of whoever made a KEK may be from those of the processes that seal under it."""
 LONGEST_SECONDS: Final = int(MOST_TTL + MOST_GRACE)
@@ -47,6 +52,8 @@ class Keyring:
     generation: int = 1
     retired: frozenset[int] = frozenset()
     pruned: int = 0
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    """The head and the signatures of the file that this, or what it was made of, was read from."""
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for an impossible keyring."""
@@ -86,6 +93,11 @@ class Keyring:
         contents = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
+
+    @property
+    def state(self) -> State:
+        """What tells this state of the keyring from others."""
+        return State(self.generation, self.digest)
 
     @property
     def primary(self) -> KekEntry:
@@ -211,6 +223,17 @@ class Keyring:
     def after(self, generation: int) -> Keyring:
         """Return the keyring with a generation above its own and above `generation`."""
         return replace(self, generation=max(self.generation, generation) + 1)
+
+    def following(self, *states: State) -> Keyring:
+        """Return the keyring as one that follows from these states, too."""
+        if self.origin is None:
+            return self
+        return replace(self, origin=self.origin.after(states))
+
+    def require_signed(self) -> None:
+        """Raise KeyringError where keys are configured that sign its file, and none of them did."""
+        if self.origin is not None and self.origin.signed is False:
+            raise KeyringError(UNSIGNED)
 
     def give_up(self) -> None:
         """Overwrite the KEKs; this keyring, and all that were made of it, keep their names alone.

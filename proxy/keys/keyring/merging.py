@@ -20,6 +20,8 @@ def merge(keyring: Keyring, other: Keyring) -> Keyring:
     """
     if other.id != keyring.id:
         raise KeyringError(_ANOTHER.format(own=keyring.id, other=other.id))
+    others = () if other.origin is None else other.origin.head.former
+    keyring = keyring.following(*others, other.state)
     revocations = latest(keyring.revocations, other.revocations)
     merged = replace(keyring, revocations=revocations, pruned=max(keyring.pruned, other.pruned))
     keks = _keks(keyring, other)

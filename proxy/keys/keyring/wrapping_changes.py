@@ -42,8 +42,10 @@ def add(path: Path, roots: Roots, note: Note, *, now: int) -> tuple[RootName, ..
         listed = lock.wrappings + made
         if len(listed) > MOST_WRAPPINGS or len({one.root for one in listed}) < len(listed):
             raise KeyringError(f"a keyring has at most {MOST_WRAPPINGS} roots, each once")
-        note(keyring, added)
-        return keyring, KeyringLock(lock.root_key, listed)
+        keyring.require_signed()
+        changed = keyring.after(0)
+        note(changed, added)
+        return changed, KeyringLock(lock.root_key, listed)
 
     file.update_lock(path, roots.among(form.wrappings), change)
     return added
@@ -105,6 +107,7 @@ def _under_new_root_key(
         raise KeyringError(f"{unknown[0]} is not configured, so it cannot wrap the new root key")
 
     def change(keyring: Keyring, _: KeyringLock) -> Locked:
+        keyring.require_signed()
         root_key = RootKey(os.urandom(KEY_BYTES))
         made = _wrapped(root_key, keyring, tuple(by_name[one] for one in stay), now)
         changed = keyring.after(0)

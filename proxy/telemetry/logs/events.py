@@ -408,6 +408,14 @@ _KEYS: Final = (
         " This process keeps the latter, `missing`, until it ends.",
     ),
     Event(
+        "keyring.unsigned",
+        "error",
+        ("keyring", "generation"),
+        "A changed keyring was refused: no key of `keys.keyring.signed_by` signed the file, it does"
+        " not follow from the keyring in use, or it is another keyring. What it revokes is applied,"
+        " and this process continues with its keys.",
+    ),
+    Event(
         "keyring.mismatch",
         "error",
         ("keyring", "others"),

@@ -237,7 +237,8 @@ KEYRING_STATE: Final = Metric(
     ("state",),
     "Processes whose keyring has a problem: its file is `older` than the keyring in use, other"
     " processes have a newer one (`behind`), another was changed beside it (`forked`),"
-    " another keyring is used in the same store (`mismatch`), or the store's record of it does not"
+    " another keyring is used in the same store (`mismatch`), its file"
+    " is not signed as configured (`unsigned`), or the store's record of it does not"
     " verify (`unverified`).",
 )
 KEK_STATE: Final = Metric(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
 from ...config.values import files_in
 from ...core.compiled.rule_table import RuleTable
-from ...core.errors import RootUnavailable
+from ...core.errors import KeyringError, RootUnavailable
 from ...keys.keyring.file import read_keyring
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import passphrase, serving
@@ -124,6 +124,11 @@ def _keyring(
         if old is None or not same:
             raise
         return old.keyring, replace(old.root, away=error.reason), files, 0.0
+    if old is None:  # a process that runs keeps its keys instead
+        try:
+            keyring.require_signed()
+        except KeyringError as error:
+            raise KeyringError(f"{settings.keys.keyring.file}: {error.reason}") from None
     empty_environment(settings, environ)
     return keyring, root, files, round((time.monotonic() - began) * 1000, 1)
 

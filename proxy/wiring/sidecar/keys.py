@@ -300,6 +300,9 @@ class SidecarKeys:
         if self.watch.lineage.older is not None:
             keyring.give_up()
             raise KeyringError("the keyring's file is older than the keyring in use before")
+        if self.watch.lineage.unsigned:
+            keyring.give_up()
+            raise KeyringError("the keyring's file is not signed, or does not follow")
         self.sessions.withdraw(withdrawn=False)
 
     def _write_down_root(self, answer: RootAnswer) -> None:

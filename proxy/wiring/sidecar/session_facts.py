@@ -29,6 +29,7 @@ _KEYRING_STATES: Final = {
     "behind": "other processes have a later generation",
     "forked": "another state of it was changed independently",
     "mismatch": "another keyring is used in the same store",
+    "unsigned": "its file was refused: it is not signed, or does not follow from the one in use",
     "unverified": "its record in the store is not authentic",
 }
 

@@ -9,6 +9,7 @@ import pytest
 from proxy.core.crypto.secret import RecordKey
 from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet.lineage import Accepted, Lineage
+from proxy.keys.keyring.head import KeyringHead, Origin
 from proxy.keys.keyring.kek import KekEntry, KekState
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.merging import merge
@@ -189,11 +190,62 @@ def test_a_kek_whose_number_or_id_is_taken_in_the_file_is_left_to_it() -> None:
     assert len(taken.keks) == 2
 
 
+def from_a_file(keyring: Keyring, *former: Keyring, signed: bool | None = True) -> Keyring:
+    """Return a keyring as it is read from a file whose head follows from these others."""
+    made = KeyringHead(keyring.id, keyring.state, "w" * 43, tuple(one.state for one in former))
+    return replace(keyring, origin=Origin(made, (), signed))
+
+
+def test_of_a_file_that_nobody_signed_revocations_alone_are_taken() -> None:
+    ours = a_keyring("k2")
+    line = Lineage(from_a_file(ours))
+    planted = ours.add("planted", now=NOW, random=some_bytes).promote("planted").disable("k2")
+    planted = replace(planted, generation=99).revoke(NAME, 7)
+    taken = line.take(from_a_file(planted, ours, signed=False))
+    assert (taken.state, taken.primary.id, states(taken)["k2"]) == (ours.state, "k1", "decrypt")
+    assert taken.not_before(NAME) == 7
+    assert (line.unsigned, line.older, line.states["unsigned"]) == (True, None, True)
+
+    line.take(from_a_file(ours))  # a revocation that is cut out of the file comes back
+    assert (line.unsigned, line.keyring.not_before(NAME)) == (False, 7)
+    later = ours.promote("k2")
+    assert line.take(from_a_file(later, ours)).primary.id == "k2"
+    # Where no keys are configured that sign, the same file is taken.
+    assert Lineage(ours).take(from_a_file(planted, signed=None)).primary.id == "planted"
+
+
+def test_a_signed_file_that_does_not_follow_is_refused() -> None:
+    ours = a_keyring("k2")
+    theirs, later = ours.add("k3", now=NOW, random=some_bytes), ours.promote("k2")
+    line = Lineage(from_a_file(theirs, ours))
+    line.take(from_a_file(later.after(5), ours, later))
+    assert (line.unsigned, line.keyring.primary.id) == (True, "k1")
+    line.take(from_a_file(merge(theirs, later), ours, later, theirs))
+    assert (line.unsigned, line.keyring.primary.id) == (False, "k1")
+
+
+def test_a_signed_older_file_revokes_and_disables_and_nothing_else() -> None:
+    old = a_keyring("k2", "k3").disable("k3").revoke(NAME, 9)
+    new = old.enable("k3")
+    line = Lineage(from_a_file(new, old))
+    taken = line.take(from_a_file(old))
+    assert (line.unsigned, line.older) == (False, old.generation)
+    assert (states(taken)["k3"], taken.not_before(NAME)) == ("disabled", 9)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_another_keyring_is_not_taken_while_running_where_files_are_signed(signed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    ours = from_a_file(a_keyring())
+    line = Lineage(ours)
+    assert line.take(from_a_file(a_keyring().revoke(NAME, 7), signed=signed)) == ours
+    assert line.unsigned
+
+
 def test_an_older_marker_changes_nothing() -> None:
     new = a_keyring("k2").disable("k2")
     line = Lineage(new)
     assert line.learn(marker_of(a_keyring("k2"))) == new
-    assert line.states == {"older": False, "behind": False, "forked": False}
+    assert line.states == dict.fromkeys(("older", "behind", "forked", "unsigned"), False)
 
 
 def test_what_an_operator_accepts_is_taken_whatever_is_known() -> None:
@@ -212,7 +264,7 @@ def test_another_keyring_is_taken_whole() -> None:
     line = Lineage(a_keyring("k2").disable("k2").promote("k1"))
     other = a_keyring()
     assert line.take(other) == other
-    assert line.states == {"older": False, "behind": False, "forked": False}
+    assert line.states == dict.fromkeys(("older", "behind", "forked", "unsigned"), False)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,7 @@ CASES = [
     keyring("SealyardKeyringOlder", "older", "20m"),
     keyring("SealyardKeyringBehind", "behind", "70m"),
     keyring("SealyardKeyringUnverified", "unverified", "1m"),
+    keyring("SealyardKeyringUnsigned", "unsigned", "8m"),
     level("SealyardRootRefuses", 'sealyard_root_refused{kind="vault"}', 1, 0),
     Case(
         "SealyardRootLeaseEnds",

@@ -64,7 +64,7 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
 def configured(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
     """Return the roots of a configuration; raise KeyringError for one that is there twice."""
     listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.keyring.roots)
-    return Roots(listed, keys.keyring.id)
+    return Roots(listed, keys.keyring.id, keys.keyring.signed_by)
 
 
 def serving(keys: KeySettings, environ: Mapping[str, str]) -> Roots:

@@ -30,7 +30,7 @@ class Unwrapped:
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """One or more roots, tried in this order, and the id that the keyring must have.
+    """One or more roots, tried in this order, the keyring's id, and who may sign its file.
 
     A `keyring_id` of None accepts any keyring, but not from a key service: that opens whatever was
     wrapped with its key, by whoever may use it.
@@ -38,6 +38,7 @@ class Roots:
 
     listed: tuple[RootProvider, ...]
     keyring_id: str | None = None
+    signed_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise KeyringError where two roots cannot be told apart."""
