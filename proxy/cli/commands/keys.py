@@ -81,6 +81,7 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
             "number": kek.number,
             "state": kek.state,
             "created": utc(kek.created),
+            "adopted": kek.adopted or None,
         }
         for kek in keyring.keks
     ]
@@ -99,7 +100,8 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
                 f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
             )
         for row in rows:
-            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
+            of = f"  of {row['adopted']}" if row["adopted"] else ""
+            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + of)
 
 
 @keys.command()
@@ -226,6 +228,7 @@ for _command in (
     keys_check.usage,
     keys_backup.export,
     keys_backup.import_backup,
+    keys_backup.adopt,
     keys_check.derive,
     keys_roots.roots,
     keys_sign.sign,

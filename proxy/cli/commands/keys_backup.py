@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -115,6 +116,57 @@ def import_backup(  # noqa: PLR0913 - each is one option
         file.create_keyring(place.path, restored, place.roots)
         tell(restored)
     console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
+
+
+@click.command()
+@click.argument("theirs", type=FILE, required=False)
+@click.option("--end", metavar="ID", help="End the adoption of the keyring with this id.")
+@backup_options[0]
+@backup_options[1]
+@yes_option
+@keyring_options
+def adopt(  # noqa: PLR0913 - each is one option
+    place: KeyringPlace,
+    theirs: Path | None,
+    end: str | None,
+    backup_passphrase_env: str,
+    backup_passphrase_file: Path | None,
+    *,
+    yes: bool,
+) -> None:
+    """Adopt another deployment's keyring from a backup of it: what it sealed opens here, too.
+
+    \b
+    sealyard keys adopt theirs.jwe
+    sealyard keys adopt --end lXJ6nQm9bTq0x3VfYkR2dA --yes
+
+    Nothing is sealed under it, and its revocations count. Adopt it again to take what it has got
+    since. Seal anew what it has sealed (`sealyard migrate reseal`), disable its KEKs when nothing
+    needs them (`sealyard keys usage --report`), and end the adoption: that destroys them.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    if (theirs is None) == (end is None):
+        raise click.UsageError("give a backup of the keyring to adopt, or --end ID")
+    if end is not None:
+        if not yes:
+            ask(f"the KEKs of {end} are destroyed here: what they sealed never opens here again")
+        update(place, "keys.adopt-end", lambda keyring: keyring.end_adoption(end), adopted=end)
+        console.say(f"{end} is no longer adopted; reload Sealyard, and destroy the backups")
+        return
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    other = file.open_keyring(theirs or Path(), root)
+    if not yes:
+        ask(
+            f"{theirs}: keyring {other.id}, generation {other.generation}, {len(other.keks)} KEK,"
+            f" {len(other.revocations)} revocations",
+            f"{place.path} opens what it sealed in durable sessions, and seals nothing under it;"
+            " what was revoked only in its store, ephemeral sessions and key packages stay there",
+        )
+
+    def change(keyring: Keyring) -> Keyring:
+        return merging.adopt(keyring, other, now=int(time.time()))
+
+    update(place, "keys.adopt", change, adopted=other.id)
+    console.say(f"adopted {other.id}; distribute {place.path}, then reseal: sealyard migrate")
 
 
 def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..keyring.kek import MAX_REVOCATIONS, KekEntry, latest
+from ..keyring.kek import MAX_REVOCATIONS, AdoptedKeyring, KekEntry, latest
 from ..keyring.keyring import MAX_KEKS, Keyring
 
 if TYPE_CHECKING:  # imported with a store that processes share
@@ -49,12 +49,13 @@ class Lineage:
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
         self._kept: tuple[KekEntry, ...] = ()
+        self._adopted: tuple[AdoptedKeyring, ...] = ()
         self._given_up = False
 
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
-        whole = replace(self.held, keks=self.held.keks + self._kept) if self._kept else self.held
+        whole = _with(self.held, self._kept, self._adopted) if self._kept else self.held
         known = _without(whole, self._disabled)
         if self.behind is None or self._marker is None:
             return known
@@ -124,7 +125,7 @@ class Lineage:
             return self.keyring
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
-            self._disabled, self._kept = frozenset(), ()
+            self._disabled, self._kept, self._adopted = frozenset(), (), ()
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
@@ -134,6 +135,8 @@ class Lineage:
             return self.keyring
         in_memory = self._kept if self._given_up else held.keks + self._kept
         self._kept, self._given_up = _lacking(file, in_memory), False
+        known = {one.id for one in self._adopted}
+        self._adopted += tuple(one for one in held.adopted if one.id not in known)
         same = file.generation == held.generation
         self._forked = same and (self._forked or file.digest != held.digest)
         self.older = None
@@ -181,6 +184,15 @@ def _lacking(file: Keyring, keks: tuple[KekEntry, ...]) -> tuple[KekEntry, ...]:
         if kek.thumbprint not in known and kek.id not in ids and kek.number not in numbers
     )
     return lacking[: MAX_KEKS - len(file.keks)]
+
+
+def _with(
+    keyring: Keyring, keks: tuple[KekEntry, ...], adopted: tuple[AdoptedKeyring, ...]
+) -> Keyring:
+    """Return the keyring with more KEKs, and the adopted keyrings that these come from."""
+    needed = {kek.adopted for kek in keks} - {one.id for one in keyring.adopted}
+    more = tuple(one for one in adopted if one.id in needed)
+    return replace(keyring, keks=keyring.keks + keks, adopted=keyring.adopted + more)
 
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:

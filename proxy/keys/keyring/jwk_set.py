@@ -1,7 +1,8 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek". The
-members number, created (seconds) and state belong to KEKs alone. No message ever quotes the text,
+`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek"
+and of "adopted": the name keys of adopted keyrings. The members number, created (seconds), state
+and adopted belong to KEKs alone. No message ever quotes the text,
 and no copy of it that is made here stays in memory.
 """
 
@@ -14,7 +15,7 @@ from ...core.crypto import base64url
 from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey, Secret
 from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
-from .kek import KekEntry, KekState, Revocation
+from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
 
 VERSION: Final = 1
@@ -31,8 +32,8 @@ _IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
 
-_SINGLE: Final = frozenset({"identity", "name", "record"})
-"""Keys of which a keyring has one each."""
+_OTHERS: Final = frozenset({"identity", "name", "record", "adopted"})
+"""The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
 
@@ -46,7 +47,12 @@ def encode(keyring: Keyring) -> bytes:
     ]
     for entry in keyring.keks:
         more: _Members = {"number": entry.number, "created": entry.created, "state": entry.state}
+        if entry.adopted:
+            more["adopted"] = entry.adopted
         keys.append(_jwk("kek", entry.id, entry.key) | more)
+    keys += [
+        _jwk("adopted", one.id, one.name_key) | {"since": one.since} for one in keyring.adopted
+    ]
     members: _Members = {
         "sealyard": VERSION,
         "generation": keyring.generation,
@@ -74,7 +80,7 @@ def decode(text: bytes) -> Keyring:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise KeyringError("the keyring's keys are not a list of JWKs")
     return Keyring(
-        tuple(_kek(key) for key in keys if key.get("use") not in _SINGLE),
+        tuple(_kek(key) for key in keys if key.get("use") not in _OTHERS),
         IdentityKey(_only(keys, "identity", _IDENTITY_KID)),
         NameKey(_only(keys, "name", _NAME_KID)),
         RecordKey(_only(keys, "record", _RECORD_KID)),
@@ -82,6 +88,7 @@ def decode(text: bytes) -> Keyring:
         generation=_integer(members["generation"]),
         retired=_numbers(members["retired"]),
         pruned=_integer(members.get(_PRUNED, 0)),
+        adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
     )
 
 
@@ -107,8 +114,9 @@ def _jwk(use: str, kid: str, key: Secret) -> _Members:
 
 
 def _kek(jwk: _Members) -> KekEntry:
-    material = _material(jwk, "kek", _KEK_MEMBERS)
-    if not isinstance(jwk["kid"], str) or not isinstance(jwk["state"], str):
+    adopted = jwk.get("adopted", "")
+    material = _material(jwk, "kek", _KEK_MEMBERS | ({"adopted"} if adopted else set()))
+    if not all(isinstance(one, str) for one in (jwk["kid"], jwk["state"], adopted)):
         raise KeyringError("a KEK's id and state are texts")
     return KekEntry(
         id=jwk["kid"],
@@ -116,7 +124,15 @@ def _kek(jwk: _Members) -> KekEntry:
         created=_integer(jwk["created"]),
         state=cast("KekState", jwk["state"]),  # the keyring itself refuses other states
         key=Kek(material),
+        adopted=adopted,
     )
+
+
+def _adopted(jwk: _Members) -> AdoptedKeyring:
+    material = _material(jwk, "adopted", _KEY_MEMBERS | {"since"})
+    if not isinstance(jwk["kid"], str):
+        raise KeyringError("the id of an adopted keyring is a text")
+    return AdoptedKeyring(jwk["kid"], NameKey(material), _integer(jwk["since"]))
 
 
 def _revocations(members: object) -> tuple[Revocation, ...]:

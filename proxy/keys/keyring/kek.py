@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...core.crypto import derivation
-from ...core.crypto.secret import Kek
+from ...core.crypto.secret import Kek, NameKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
 
@@ -19,6 +19,7 @@ STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
 MAX_NUMBER: Final = 65535
 MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
+MAX_ADOPTED: Final = 16
 MARK_CHARS: Final = 4
 """How many characters of its thumbprint end the id of a new KEK."""
 
@@ -38,8 +39,9 @@ RandomBytes = Callable[[int], bytes]
 class KekEntry:
     """One KEK and its state in the keyring. `created` is in seconds since 1970.
 
-    `thumbprint` are the 16 bytes that distinguish it from all others, whatever its id; they are
-    made from the key, and outlive one that is given up.
+    `adopted` is the id of the keyring that it was adopted from, if it is none of this one: it opens
+    and never seals. `thumbprint` are the 16 bytes that distinguish it from all others, whatever its
+    id; they are made from the key, and outlive one that is given up.
     """
 
     id: str
@@ -48,11 +50,24 @@ class KekEntry:
     state: KekState
     key: Kek
     thumbprint: bytes = b""
+    adopted: str = ""
 
     def __post_init__(self) -> None:
         """Make the thumbprint, unless this is another state of a KEK that has it."""
         if not self.thumbprint:
             object.__setattr__(self, "thumbprint", derivation.key_thumbprint(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedKeyring:
+    """Another keyring whose tokens open here, since a time in seconds since 1970.
+
+    Its name key finds its revocations, and names nothing else.
+    """
+
+    id: str
+    name_key: NameKey
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,18 @@ def check_distinct(keks: Sequence[KekEntry]) -> None:
     ):
         if len(found) != len(keks):
             raise KeyringError(f"two KEKs have the same {what}")
+
+
+def check_adopted(keks: Sequence[KekEntry], adopted: Sequence[AdoptedKeyring], own: str) -> None:
+    """Raise KeyringError unless each KEK is of this keyring or of one that is adopted."""
+    known = [one.id for one in adopted]
+    if len(known) > MAX_ADOPTED or len(set(known)) != len(known) or own in known:
+        raise KeyringError(f"a keyring adopts at most {MAX_ADOPTED} others, each once")
+    if not all(_NAME.fullmatch(one.id) and one.since >= 0 for one in adopted):
+        raise KeyringError("an adopted keyring has a malformed id or time")
+    for entry in keks:
+        if entry.adopted and (entry.adopted not in known or entry.state == "primary"):
+            raise KeyringError("an adopted KEK needs its keyring, and never seals")
 
 
 def check_numbers(numbers: Sequence[int], retired: frozenset[int]) -> None:

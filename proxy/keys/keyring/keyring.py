@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from ...config.settings.keys import MOST_GRACE, MOST_TTL
 from ...core.crypto import base64url, derivation
+from ...core.crypto.context import Scope
 from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
 from . import kek
 from .head import Origin, State
-from .kek import KekEntry, KekState, RandomBytes, Revocation
+from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
 
 MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
@@ -52,6 +53,7 @@ class Keyring:
     generation: int = 1
     retired: frozenset[int] = frozenset()
     pruned: int = 0
+    adopted: tuple[AdoptedKeyring, ...] = ()
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
 
@@ -68,6 +70,8 @@ class Keyring:
             raise KeyringError("a keyring's generation is at least 1, and its times at least 0")
         kek.check_numbers([one.number for one in self.keks], self.retired)
         kek.check_revocations(self.revocations)
+        if self.adopted or any(entry.adopted for entry in self.keks):
+            kek.check_adopted(self.keks, self.adopted, self.id)
 
     @property
     def id(self) -> str:
@@ -87,10 +91,16 @@ class Keyring:
     def digest(self) -> str:
         """The 22 characters that identify what this generation holds, revocations aside."""
         keks = sorted(
-            [one.id, one.number, one.created, one.state, one.thumbprint.hex()] for one in self.keks
+            [one.id, one.number, one.created, one.state, one.thumbprint.hex()]
+            + ([one.adopted] if one.adopted else [])
+            for one in self.keks
         )
         own = [derivation.key_thumbprint(one).hex() for one in (self.name_key, self.record_key)]
-        contents = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
+        contents: dict[str, Any] = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
+        if self.adopted:
+            contents["adopted"] = sorted(
+                [one.id, derivation.key_thumbprint(one.name_key).hex()] for one in self.adopted
+            )
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
 
@@ -123,6 +133,18 @@ class Keyring:
     def not_before(self, name: str) -> int:
         """Return the time (seconds) before which its sessions are revoked; 0 for none."""
         return next((one.not_before for one in self.revocations if one.name == name), 0)
+
+    def names_of(self, scope: Scope) -> tuple[str, ...]:
+        """Return the names of a conversation in stores and revocations: its own one first.
+
+        The others are its names under adopted keyrings, by which nothing new is kept.
+        """
+        keys = (self.name_key, *(one.name_key for one in self.adopted))
+        return tuple(base64url.encode(derivation.record_name(key, scope)).decode() for key in keys)
+
+    def refused_before(self, scope: Scope) -> int:
+        """Return before when (seconds) the sessions of a conversation are revoked; 0 for never."""
+        return max(map(self.not_before, self.names_of(scope))) if self.revocations else 0
 
     def revoke(self, name: str, not_before: int, *, now: int = 0) -> Keyring:
         """Return the keyring that refuses the conversation's sessions from before `not_before`.
@@ -186,8 +208,11 @@ class Keyring:
 
         Raises KeyringError for an unknown or disabled KEK.
         """
-        if self.entry(kek_id).state == "disabled":
+        entry = self.entry(kek_id)
+        if entry.state == "disabled":
             raise KeyringError("a disabled KEK cannot become primary")
+        if entry.adopted:
+            raise KeyringError("a KEK of an adopted keyring opens and never seals")
         states: dict[str, KekState] = {self.primary.id: "decrypt"}
         return self._with_states(states | {kek_id: "primary"})
 
@@ -219,6 +244,29 @@ class Keyring:
             raise KeyringError(f"KEK `{kek_id}` is not disabled; promote another, then disable it")
         keks = tuple(entry for entry in self.keks if entry.id != kek_id)
         return self._changed(keks=keks, retired=self.retired | {removed.number})
+
+    def end_adoption(self, keyring_id: str) -> Keyring:
+        """Return the keyring without an adopted one, whose KEKs must be disabled.
+
+        What they sealed opens with a backup alone. Its revocations stay until they are idle. Raises
+        KeyringError for a keyring that is not adopted, and while one of its KEKs still opens.
+        """
+        if keyring_id not in {one.id for one in self.adopted}:
+            known = ", ".join(one.id for one in self.adopted) or "none"
+            raise KeyringError(f"no keyring {keyring_id} is adopted; adopted are: {known}")
+        gone = [entry for entry in self.keks if entry.adopted == keyring_id]
+        opening = [entry.id for entry in gone if entry.state != "disabled"]
+        if opening:
+            raise KeyringError(
+                f"{len(opening)} of its KEKs still open ({', '.join(opening)}): seal anew what they"
+                " sealed (`migrate reseal`), and disable them when `keys usage --report` says that"
+                " nothing needs them"
+            )
+        return self._changed(
+            keks=tuple(entry for entry in self.keks if entry.adopted != keyring_id),
+            adopted=tuple(one for one in self.adopted if one.id != keyring_id),
+            retired=self.retired.union(entry.number for entry in gone),
+        )
 
     def after(self, generation: int) -> Keyring:
         """Return the keyring with a generation above its own and above `generation`."""

@@ -241,6 +241,7 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
     from . import erase_receipt  # noqa: PLC0415 - loaded where something can be erased
 
     sessions, key = at.sessions, at.sessions.keyring.record_key
+    adopted = (one.id for one in sessions.keyring.adopted)
     said = erase_receipt.of_sessions(
         scope,
         result.erased or (),
@@ -250,6 +251,7 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
         revoked_in_keyring=bool(result.durable),
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,
+        elsewhere=dict(zip(adopted, sessions.keyring.names_of(scope)[1:], strict=True)),
     )
     signed = erase_receipt.sign(said, key, now=int(sessions.now()))
     return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))
