@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -50,8 +50,17 @@ EVERY_KIND: Final = pytest.mark.parametrize(
 )
 
 
+@asynccontextmanager
+async def under(
+    scene: Scene, kind: str, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> AsyncIterator[RootScene]:
+    """Do as `laid_out`, beside a scene that is asynchronous."""
+    with laid_out(scene, kind, monkeypatch, folder) as root:
+        yield root
+
+
 @contextmanager
-def under(
+def laid_out(
     scene: Scene, kind: str, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> Iterator[RootScene]:
     """Give the operator and the pods of a scene a keyring under this kind of root, and a backup.

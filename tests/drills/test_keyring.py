@@ -37,30 +37,27 @@ async def fails_to_start(place: Place) -> str:
 async def test_a_lost_keyring_comes_back_from_its_backup(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    async with a_scene(tmp_path, server, "The keyring is lost") as scene:
-        with under(scene, kind, monkeypatch, tmp_path / "root"):
-            await keyring_lost(scene)
+    async with (
+        a_scene(tmp_path, server, "The keyring is lost") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            before = await pods[0].sealed()
+            scene.keep_token(before)
+            for place in (scene.mine, *scene.places):
+                (place.folder / "keyring.jwe").unlink()
+            await scene.logs(pods[0], "config.refused", reason="keyring-error")
+            await scene.seen("mark", told(pods[0], "refused (keyring-error)"))
+            assert await scene.metric(pods[0], "sealyard_last_reload_successful 0.0")
+            assert await pods[1].opens(await pods[0].sealed())
+            assert "keyring.jwe" in await fails_to_start(scene.mine)
 
-
-async def keyring_lost(scene: Scene) -> None:
-    """Do the drill."""
-    async with a_fleet(scene.places, session=scene.session) as pods:
-        before = await pods[0].sealed()
-        scene.keep_token(before)
-        for place in (scene.mine, *scene.places):
-            (place.folder / "keyring.jwe").unlink()
-        await scene.logs(pods[0], "config.refused", reason="keyring-error")
-        await scene.seen("mark", told(pods[0], "refused (keyring-error)"))
-        assert await scene.metric(pods[0], "sealyard_last_reload_successful 0.0")
-        assert await pods[1].opens(await pods[0].sealed())
-        assert "keyring.jwe" in await fails_to_start(scene.mine)
-
-        assert "opens" in await scene.follow()
-        for pod in pods:
-            await scene.happens("over", clear(pod))
-    async with a_fleet(scene.places, session=scene.session) as pods:
-        assert await pods[0].opens(before)
-        assert await pods[1].opens(await pods[0].sealed())
+            assert "opens" in await scene.follow()
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+        async with a_fleet(scene.places, session=scene.session) as pods:
+            assert await pods[0].opens(before)
+            assert await pods[1].opens(await pods[0].sealed())
 
 
 async def test_a_lost_passphrase_is_replaced_with_the_backup(
@@ -108,10 +105,14 @@ def replaced(place: Place, before: str, after: str) -> None:
     config.write_text(text.replace(before, after))
 
 
+@EVERY_KIND
 async def test_a_leaked_kek_seals_nothing_more_and_then_opens_nothing(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    async with a_scene(tmp_path, server, "A KEK has leaked") as scene:
+    async with (
+        a_scene(tmp_path, server, "A KEK has leaked") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         stolen = tmp_path / "stolen"
         shutil.copytree(scene.mine.folder, stolen)
         async with a_fleet(scene.places, session=scene.session) as pods:
@@ -186,10 +187,14 @@ async def test_of_two_keyrings_in_one_fleet_one_stays_and_adopts_the_other(
         assert "it is another keyring" in refused
 
 
+@EVERY_KIND
 async def test_an_older_keyring_takes_nobody_out_of_service_but_one_that_starts(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    async with a_scene(tmp_path, server, "An old keyring was restored") as scene:
+    async with (
+        a_scene(tmp_path, server, "An old keyring was restored") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         folder = scene.mine.folder
         shutil.copy2(folder / "keyring.jwe", folder / "from-the-backup.jwe")
         async with a_fleet(scene.places, session=scene.session) as pods:

@@ -158,15 +158,15 @@ def adopt(  # noqa: PLR0913 - each is one option
         ask(
             f"{theirs}: keyring {other.id}, generation {other.generation}, {len(other.keks)} KEK,"
             f" {len(other.revocations)} revocations",
-            f"{place.path} opens what it sealed in durable sessions, and seals nothing under it;"
-            " what was revoked only in its store, ephemeral sessions and key packages stay there",
+            "what it sealed in durable sessions opens here, and nothing is sealed under it; what"
+            " was revoked only in its store, ephemeral sessions and key packages stay there",
         )
 
     def change(keyring: Keyring) -> Keyring:
         return merging.adopt(keyring, other, now=int(time.time()))
 
     update(place, "keys.adopt", change, adopted=other.id)
-    console.say(f"adopted {other.id}; distribute {place.path}, then reseal: sealyard migrate")
+    console.say(f"adopted {other.id}; distribute the keyring, then reseal: sealyard migrate")
 
 
 def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> None:

@@ -76,6 +76,16 @@ def test_a_keyring_is_signed_changed_and_signed_again(run: Run) -> None:
     assert events.count("keys.sign") == 2
 
 
+def test_the_doctor_tells_of_a_file_that_nobody_signed(run: Run) -> None:
+    def found() -> list[str]:
+        told = json.loads(invoke("doctor", "--json", status=3).stdout)
+        return [one["text"] for one in told if "sealyard keys sign" in one["text"]]
+
+    assert len(found()) == 1
+    run("sign", "--signing-key", "signing.pem", "--yes")
+    assert not found()
+
+
 def test_a_signature_is_made_elsewhere(run: Run) -> None:
     run("sign", "--to-sign", "head.json")
     how = (
