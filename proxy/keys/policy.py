@@ -3,8 +3,6 @@
 What can be set is in proxy/config/settings, sizes of wire forms are where they are read.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- a store that fails -----------------------------------------------------------

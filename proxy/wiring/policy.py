@@ -12,8 +12,6 @@ while those in progress end as they began. What is refused changes nothing. A se
 "restart" refuses the reload that changes it.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- health and status ------------------------------------------------------------

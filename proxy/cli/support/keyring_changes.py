@@ -151,13 +151,7 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         return await presence.asked(store, keyring, clock=time.time)
     finally:

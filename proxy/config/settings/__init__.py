@@ -13,8 +13,6 @@ from ..values import OriginalPort as OriginalPort
 from ..values import TcpAddress as TcpAddress
 from ..values import UnixAddress as UnixAddress
 from ..values import UpstreamSettings as UpstreamSettings
-from .admin import ADMIN_SCOPES as ADMIN_SCOPES
-from .admin import AdminAccount as AdminAccount
 from .admin import AdminClient as AdminClient
 from .admin import AdminKubernetes as AdminKubernetes
 from .admin import AdminScope as AdminScope
@@ -22,11 +20,9 @@ from .admin import AdminSettings as AdminSettings
 from .admin import AdminToken as AdminToken
 from .file import STALLED_SECONDS as STALLED_SECONDS
 from .file import AuditSettings as AuditSettings
-from .file import HealthSettings as HealthSettings
 from .file import Loaded as Loaded
 from .file import Settings as Settings
 from .keys import IdentitySettings as IdentitySettings
-from .keys import KeyringSettings as KeyringSettings
 from .keys import KeySettings as KeySettings
 from .keys import PinSettings as PinSettings
 from .keys import SessionKeys as SessionKeys
@@ -39,4 +35,3 @@ from .root_kinds import RootSettings as RootSettings
 from .store import RedisCluster as RedisCluster
 from .store import RedisSentinels as RedisSentinels
 from .store import RedisSettings as RedisSettings
-from .store import StoreSettings as StoreSettings

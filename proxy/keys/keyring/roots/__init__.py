@@ -13,8 +13,6 @@ from importlib import import_module
 from typing import Any, Final
 
 from ....config.settings import KeySettings
-from ..root_secret import Passphrase as Passphrase
-from ..root_secret import RootKey as RootKey
 from .file import FileRoot as FileRoot
 from .file import create_root_file as create_root_file
 from .opening import Roots as Roots
