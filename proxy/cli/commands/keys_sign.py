@@ -11,7 +11,8 @@ from ...core.errors import KeyringError
 from ...keys import private_file
 from ...keys.keyring import file
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.root_secret import MAX_PASSPHRASE_BYTES
+from ...keys.policy import MAX_PASSPHRASE_BYTES, MOST_SIGNATURE_BYTES
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, utc, yes_option
 from ..support.keyring_changes import asked, tell
@@ -83,13 +84,13 @@ def _made(
         made, public = signatures.sign(text, key, secret)
         console.say(f"public key {public}")
     else:
-        made = private_file.read(signature or Path(), file.MOST_SIGNATURE_BYTES)
+        made = private_file.read(signature or Path(), MOST_SIGNATURE_BYTES)
     known = place.roots.signed_by
     if not known and key is None:
         raise KeyringError("a signature is checked by keys.keyring.signed_by, which is not there")
     if known and not any(signatures.verifies(made, text, one) for one in known):
         raise console.Failure(
-            "no key of keys.keyring.signed_by made this signature over this file", console.NEGATIVE
+            "no key of keys.keyring.signed_by made this signature over this file", ExitCode.NEGATIVE
         )
     return made
 

@@ -20,12 +20,19 @@ from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError
 from ...process import hardening
 from .. import private_file
+from ..policy import (
+    MAX_FILE_BYTES,
+    MOST_FORMER,
+    MOST_SIGNATURE_BYTES,
+    MOST_SIGNATURES,
+    MOST_WRAPPINGS,
+)
 from . import envelope, head, jwk_set
-from .head import MOST_FORMER, KeyringHead, Origin, State
+from .head import KeyringHead, Origin, State
 from .keyring import Keyring
 from .root_secret import RootKey
 from .roots.opening import RootRefusal, Roots
-from .roots.provider import MOST_WRAPPINGS, RootName, RootProvider, Wrapping
+from .roots.provider import RootName, RootProvider, Wrapping
 
 VERSION: Final = 1
 
@@ -34,8 +41,6 @@ _MEMBERS: Final = frozenset(
 )
 _SIGNATURES: Final = "signatures"
 """Beside the MAC, which does not cover them: each proves itself, and who signs needs no root."""
-MOST_SIGNATURES: Final = 8
-MOST_SIGNATURE_BYTES: Final = 128
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _MAC: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _TEXT: Final = re.compile(r"[\x20-\x7e]{1,4096}")
@@ -199,10 +204,6 @@ def _mac(members: _Members, root_key: RootKey) -> str:
     covered = {name: members[name] for name in _MEMBERS - {"mac"} if name in members}
     text = json.dumps(covered, separators=(",", ":"), sort_keys=True).encode()
     return base64url.encode(derivation.keyring_mac(root_key.reveal(), text)).decode()
-
-
-# 256 KEKs, 10,000 revocations and 16 wrappings, in base64url.
-MAX_FILE_BYTES: Final = 768 * 1024
 
 
 @dataclass(frozen=True, slots=True)

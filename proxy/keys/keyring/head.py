@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from ...core.crypto import base64url
-
-MOST_FORMER: Final = 64
-"""How many states back a process may be that takes a signed file while it runs."""
+from ..policy import MOST_FORMER
 
 _KIND: Final = "keyring-head/v1"
 

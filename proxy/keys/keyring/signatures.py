@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -24,9 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ...core.errors import KeyringError
 from .. import private_file
+from ..policy import SIGNING_KEY_BYTES
 from .head import Origin
-
-MOST_KEY_BYTES: Final = 4096
 
 
 def signed(origin: Origin, keys: Iterable[str]) -> bool:
@@ -68,7 +66,7 @@ def sign(text: bytes, path: Path, password: bytes | None) -> tuple[bytes, str]:
     a wrong or missing password.
     """
     try:
-        key = load_pem_private_key(private_file.read(path, MOST_KEY_BYTES), password)
+        key = load_pem_private_key(private_file.read(path, SIGNING_KEY_BYTES), password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if isinstance(key, Ed25519PrivateKey):

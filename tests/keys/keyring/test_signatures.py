@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import file, head, signatures, wrapping_changes
-from proxy.keys.keyring.head import MOST_FORMER, State
+from proxy.keys.keyring.head import State
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.merging import merge
 from proxy.keys.keyring.roots import FileRoot, Roots
+from proxy.keys.policy import MOST_FORMER
 
 from ..builders import NOW, a_keyring, a_root, some_bytes
 

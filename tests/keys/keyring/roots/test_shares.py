@@ -15,13 +15,9 @@ from proxy.core.errors import KeyringError
 from proxy.keys.keyring import file, share, wrapping_changes
 from proxy.keys.keyring.roots import Roots, passphrase
 from proxy.keys.keyring.roots.provider import Members
-from proxy.keys.keyring.roots.shares import (
-    COLLECTED_SECONDS,
-    Collection,
-    ShareCount,
-    SharesRoot,
-)
+from proxy.keys.keyring.roots.shares import Collection, ShareCount, SharesRoot
 from proxy.keys.keyring.share import KeyringShare, ShareValue
+from proxy.keys.policy import SHARES_SECONDS
 
 from ...builders import NOW, a_keyring
 
@@ -121,7 +117,7 @@ def test_shares_expire_and_the_next_operator_learns_it() -> None:
     before = operators.process.progress()
     assert before is not None
     operators.hand_in(operators.shares[0])
-    operators.monotonic = COLLECTED_SECONDS
+    operators.monotonic = SHARES_SECONDS
 
     with pytest.raises(KeyringError, match="have expired: begin again"):
         operators.process.hand_in(operators.shares[1], before.attempt)
