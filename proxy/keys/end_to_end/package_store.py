@@ -10,8 +10,10 @@ from ...core.crypto.context import Scope
 from ...core.errors import KeysFull, KeyUnavailable
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
+from ..sessions.agreement import began
 from ..sessions.sessions import Sessions
-from ..stores import HeldRecords, StoreFailed, StoreFull
+from ..sessions.shared_clock import latest_not_before
+from ..stores import Fenced, HeldRecords, StoreFailed, StoreFull, Under
 from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records, rotation_marker
@@ -19,6 +21,10 @@ from .package_records import LIST, Listed, StoredPackage
 
 _MOST_TRIES: Final = 16
 _KNOWN_ISSUES: Final = 100_000
+
+
+class KeyErased(Exception):
+    """The key of a package was erased: it is not kept again."""
 
 
 class PackageStore:
@@ -39,21 +45,32 @@ class PackageStore:
         """Return the name of a conversation's packages in the store."""
         return package_records.record_name(self._sessions.keyring.name_key, scope)
 
-    async def put(self, scope: Scope, package: StoredPackage) -> None:
-        """Keep a package and list it; raise KeyUnavailable unless the store has both."""
-        name, key = self.name(scope), self._sessions.keyring.record_key
-        record = package_records.encode(package, name, key)
-        keep_ms = int((package.ends - self._clock()) * 1000)
-        place, seen = (name, package.key_id), None
+    async def put(self, scope: Scope, package: StoredPackage, fence: bytes | None = None) -> bytes:
+        """Keep a package and list it; raise KeyUnavailable unless the store has both.
+
+        Returns the fence that it is kept under, which a later issue gives again as `fence`. Raises
+        KeyErased where another one stands by then, or the key began before an erasure.
+        """
+        name = self.name(scope)
         try:
             for _ in range(_MOST_TRIES):
-                held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen)
-                if held.record == record or self._issue(held.record, *place) >= package.issue:
-                    break
-                seen = held.record
-            if held.record != record:
-                raise KeyUnavailable("package-not-kept")
-            await self._list(name, package)
+                under = self._sessions.fences.under(name) if fence is None else Under(fence)
+                if began(package.sid) < self._sessions.fences.erased_before(name):
+                    raise KeyErased
+                try:
+                    await self._keep(name, package, under)
+                except Fenced as fenced:
+                    await self._sessions.fences.restore(name, fenced.fence)
+                    if fence is not None:
+                        raise KeyErased from None
+                else:
+                    kept = under.first if under.seen is None else under.seen
+                    self._sessions.fences.learn(name, kept)
+                    await self._list(name, package, Under(kept))
+                    return kept
+            raise KeyUnavailable("package-not-kept")
+        except Fenced:
+            raise KeyErased from None
         except StoreFull:
             raise KeysFull("store-full") from None
         except StoreFailed:
@@ -89,9 +106,15 @@ class PackageStore:
 
         Raises KeyUnavailable where the store does not answer; then they may all still be there.
         """
-        name, key = self.name(scope), self._sessions.keyring.record_key
+        name, key, sessions = self.name(scope), self._sessions.keyring.record_key, self._sessions
+        state = sessions.revocations.of(scope)
+        newest = max(state.not_before, sessions.revocations.newest(state.name))
+        newest = max(newest, sessions.fences.erased_before(name))
+        not_before = max(
+            latest_not_before(sessions.now(), shared=sessions.store.keeps_time), newest + 1
+        )
         try:
-            gone = await self._sessions.store.erase(name)
+            gone = await sessions.fences.rise(name, not_before)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         return tuple(
@@ -102,12 +125,28 @@ class PackageStore:
         """Make every process begin new keys in a conversation; return whether the store has it."""
         return await rotation_marker.put(self._sessions, scope)
 
+    async def _keep(self, name: str, package: StoredPackage, under: Under) -> None:
+        """Keep a package unless a later issue is there."""
+        record = package_records.encode(package, name, self._sessions.keyring.record_key)
+        keep_ms = int((package.ends - self._clock()) * 1000)
+        place, seen = (name, package.key_id), None
+        for _ in range(_MOST_TRIES):
+            held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen, under=under)
+            if held.record == record:
+                return
+            if self._issue(held.record, *place) >= package.issue:
+                break
+            seen = held.record
+        raise KeyUnavailable("package-not-kept")
+
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)
         try:
             found = await self._sessions.store.find(name, key_ids)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
+        if found.fence is not None:
+            self._sessions.fences.learn(name, found.fence)
         return [
             None if held is None else self._opened(held, name, key_id)
             for key_id, held in zip(key_ids, found.keys, strict=True)
@@ -121,6 +160,8 @@ class PackageStore:
             return None
         if package.key_id != key_id or package.ends <= self._clock():
             return None
+        if began(package.sid) < self._sessions.fences.erased_before(name):
+            return None  # it came back, as from a backup of the store
         place = name, key_id
         if package.issue < (self._issues.get(place) or 0):
             self._notice("record-stale")
@@ -142,7 +183,7 @@ class PackageStore:
             return 0
         return package.issue if package.key_id == key_id else 0
 
-    async def _list(self, name: str, package: StoredPackage) -> None:
+    async def _list(self, name: str, package: StoredPackage, under: Under) -> None:
         held = await self._held_list(name)
         listed = self._decode_list(held, name)
         for _ in range(_MOST_TRIES):
@@ -152,7 +193,9 @@ class PackageStore:
             key = self._sessions.keyring.record_key
             record = package_records.encode_list(after, name, key)
             seen = None if held is None else held.record
-            held = await self._sessions.store.keep(name, LIST, record, keep_ms, seen=seen)
+            held = await self._sessions.store.keep(
+                name, LIST, record, keep_ms, seen=seen, under=under
+            )
             if held.record == record:
                 return
             listed = self._decode_list(held, name)

@@ -159,10 +159,15 @@ async def erase(sessions: Sessions, scope: Scope) -> tuple[str, ...]:
     does not answer; then all of them may still be there.
     """
     name, key = sessions.name(scope), sessions.keyring.record_key
+    newest = max(
+        _newest(sessions, sessions.revocations.of(scope)), sessions.fences.erased_before(name)
+    )
+    # The revocation that goes before it says a time of which sessions may have begun since.
+    not_before = max(_now(sessions), newest)
     async with sessions.lock(scope):
         sessions.drop(scope)
         try:
-            gone = await sessions.store.erase(name)
+            gone = await sessions.fences.rise(name, not_before)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
     return tuple(one for one, record in gone.items() if records.stood(one, record, name, key))

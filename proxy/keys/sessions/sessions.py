@@ -28,6 +28,7 @@ from ..stores.guarded import GuardedStore, Notice
 from .agreement import Agreement
 from .durable import DurableSessions
 from .ephemeral import EphemeralSessions
+from .fences import Fences
 from .kek_usage import KekUse
 from .key_events import BLOCKED, KeyEvents
 from .opening_cache import OpeningSessions
@@ -103,7 +104,15 @@ class Sessions:
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
         )
-        kept = self.store, settings, self.revocations
+        self.fences = Fences(
+            self.store,
+            key=lambda: self.keyring.record_key,
+            clock=clock,
+            random=random,
+            notice=notice,
+        )
+        """What this process knows of erasures."""
+        kept = self.store, settings, self.revocations, self.fences
         ephemeral = self.ephemeral
         agreement = Agreement(*kept, clock=clock, random=random, notice=notice, ephemeral=ephemeral)
         self.starter = SessionStarter(

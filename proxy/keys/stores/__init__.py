@@ -20,6 +20,7 @@ from .memory import MemoryStore
 from .store import (
     Changed,
     ClockRefused,
+    Fenced,
     FoundRecords,
     HeldRecords,
     Offer,
@@ -28,6 +29,7 @@ from .store import (
     StoreFailed,
     StoreFull,
     StoreRefused,
+    Under,
     erased,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "STORES",
     "Changed",
     "ClockRefused",
+    "Fenced",
     "FoundRecords",
     "HeldRecords",
     "MemoryStore",
@@ -45,6 +48,7 @@ __all__ = [
     "StoreFull",
     "StorePlace",
     "StoreRefused",
+    "Under",
     "check_store",
     "erased",
     "open_store",

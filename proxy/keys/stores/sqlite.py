@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
 from .sqlite_file import SqliteFile
-from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed
+from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed, Under
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -73,11 +73,22 @@ class SqliteStore:
         """Keep the revocation unless the store holds another than the one seen."""
         return await self._do(SqliteFile.revoke, name, record, seen)
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen)
+        """Keep the record unless the store holds another than the one seen, or another fence."""
+        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen, under)
+
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return the keys."""
+        return await self._do(SqliteFile.kept, name)
 
     async def note(
         self,
@@ -90,13 +101,20 @@ class SqliteStore:
         """Keep the note unless the store holds another than the one seen."""
         return await self._do(SqliteFile.note, name, record, seen)
 
-    async def erase(self, name: str) -> dict[str, bytes]:
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
         """Delete the current session and the keys, and overwrite their place in file and log.
 
         Raises StoreFailed where other connections read all the time: the keys are deleted then, and
         still in the log.
         """
-        gone = await self._do(SqliteFile.erase, name)
+        gone = await self._do(SqliteFile.erase, name, fence, seen, only)
         deadline = time.monotonic() + OVERWRITE_SECONDS
         while not await self._do(SqliteFile.overwrite_log):
             if time.monotonic() > deadline:

@@ -14,6 +14,8 @@ from ....config.settings import RedisSettings
 from ..store import (
     CLOCK_SKEW_MS,
     CURRENT,
+    FENCE,
+    FENCE_MS,
     NOTE,
     REVOCATION,
     Changed,
@@ -22,8 +24,10 @@ from ..store import (
     Offer,
     StoreFailed,
     StoreRefused,
+    Under,
     end,
     erased,
+    fence_ms,
     key_place,
 )
 from . import replies, scripts
@@ -40,6 +44,8 @@ _LISTEN_SECONDS: Final = 2.0
 _MARK_BYTES: Final = 8
 _WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
 """Failures after which a script is run again at once; a time-out has used up the deadline."""
+_LISTED: Final = "ids"
+"""The place of the list of keys: a list, since no store of a million keys is to be searched."""
 _MOST_KEYS: Final = 1_000
 """How many keys one script takes at most: Lua's stack ends below 8,000."""
 
@@ -88,7 +94,7 @@ class RedisStore:
         A question of one key is answered by a cluster also while its slot moves.
         """
         more = [CURRENT] if current else []
-        places = [REVOCATION, *map(key_place, key_ids), *more]
+        places = [REVOCATION, FENCE, *map(key_place, key_ids), *more]
         keys = [self._key(name, place) for place in places]
         return await self._run(
             scripts.FIND,
@@ -106,12 +112,20 @@ class RedisStore:
         keys = [self._key(name, REVOCATION)]
         return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen."""
-        keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
-        arguments: list[Word] = [record, keep_ms, _given(seen)]
+        """Keep the record unless the store holds another than the one seen, or another fence."""
+        places = key_place(key_id), REVOCATION, FENCE, _LISTED
+        keys = [self._key(name, place) for place in places]
+        arguments: list[Word] = [record, keep_ms, _given(seen), *_fence(under, keep_ms), key_id]
         return await self._run(scripts.KEEP, keys, arguments, replies.held)
 
     async def note(
@@ -132,26 +146,49 @@ class RedisStore:
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
 
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Delete the current session and the keys, which takes a look at every name in Redis."""
-        before = self._key(name, key_place("")).encode()
-        found = await self._names(before)
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return the keys that are listed under a name."""
+        ids, kept = await self._listed(name), dict[str, bytes]()
+        for at in range(0, len(ids), _MOST_KEYS):
+            some = ids[at : at + _MOST_KEYS]
+            found = (await self.find(name, some)).keys
+            kept |= {
+                one: held.record for one, held in zip(some, found, strict=True) if held is not None
+            }
+        return kept
+
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
+        """Delete the current session and the keys that are listed under the name.
+
+        Those that are kept while the list is read are in the answer of the first script, which
+        wrote the fence: nothing is kept under the former one after that.
+        """
+        ids = await self._listed(name) if only is None else list(only)
         gone: dict[str, bytes] = {}
-        keys, first = sorted(found), self._key(name, CURRENT)
-        # Any client may have written more keys than a script can take at once.
-        for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
-            arguments = [self._channel, erased(name)]
-            erasing: list[Word] = [first, *some]
-            _, *records = await self._run(
+        first = [CURRENT] if only is None else []
+        while True:
+            some = ids[:_MOST_KEYS]
+            places = [FENCE, _LISTED, *first, *map(key_place, some)]
+            arguments: list[Word] = [self._channel, erased(name), fence, FENCE_MS, _given(seen)]
+            rest, records = await self._run(
                 scripts.ERASE,
-                erasing,
-                arguments,
-                partial(replies.erased, keys=len(erasing)),
+                [self._key(name, place) for place in places],
+                [*arguments, *some],
+                partial(replies.erased, keys=len(places) - 2),
                 once=True,  # the second time it would name none
             )
-            names = [key.removeprefix(before).decode("ascii", "replace") for key in some]
-            gone |= dict(zip(names, records, strict=True))
-        return gone
+            gone |= dict(zip(some, records[len(first) :], strict=True))
+            left = set(ids[_MOST_KEYS:]) | (set(rest) if first else set())
+            if not left:
+                return {one: record for one, record in gone.items() if record}
+            ids, first, seen = sorted(left), [], fence
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -179,11 +216,19 @@ class RedisStore:
     def _channel(self) -> str:
         return f"{self._prefix}:changed"
 
+    async def _listed(self, name: str) -> list[str]:
+        """Return the ids of the keys of a name."""
+        places = REVOCATION, FENCE, _LISTED
+        keys: list[Word] = [self._key(name, place) for place in places]
+        held = (await self._run(scripts.FIND, keys, [], partial(replies.found, keys=1))).keys[0]
+        return [] if held is None else replies.listed(held.record)
+
     def _key(self, name: str, place: str) -> str:
         return f"{self._prefix}:{{{name}}}:{place}"
 
     async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
-        places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
+        more = [key_place(offer.key_id)] if offer.keep_ms else []
+        places = [CURRENT, REVOCATION, FENCE, _LISTED, *more]
         arguments: list[Word] = [
             offer.record,
             offer.ttl_ms,
@@ -193,6 +238,8 @@ class RedisStore:
             self._channel,
             offer.name,
             _given(seen),
+            *_fence(offer.under, max(offer.keep_ms, offer.ttl_ms)),
+            offer.key_id,
         ]
         keys = [self._key(offer.name, place) for place in places]
         return await self._run(script, keys, arguments, replies.held)
@@ -298,3 +345,10 @@ class RedisStore:
 def _given(record: bytes | None) -> bytes:
     """Return how a script is told of a record, or that there is none."""
     return b"" if record is None else b"=" + record
+
+
+def _fence(under: Under | None, keep_ms: int) -> tuple[Word, Word, Word]:
+    """Return how a script is told of the fence to keep something under."""
+    if under is None:
+        return b"", b"", 0
+    return _given(under.seen) or b"-", under.first, fence_ms(keep_ms)
