@@ -14,7 +14,6 @@ from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import Kek, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import MessageError
 from proxy.core.expressions import routes
 from proxy.core.expressions.selectors import JsonSelector, parse_selector
@@ -28,6 +27,7 @@ from proxy.core.planning.plan import Plan, Step
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
+from proxy.core.values.key_needs import Keys, Needs
 
 if TYPE_CHECKING:  # what tests the core alone does not load the log
     from proxy.telemetry.logs.access_line import MessageLine

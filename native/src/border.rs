@@ -163,60 +163,12 @@ fn candidates(py: Python<'_>, text: &[u8], at: usize, end: usize) -> Vec<usize> 
     })
 }
 
-/// One span of a body, the length of what replaces it, and what that is made of.
-type Replaced<'a> = (usize, usize, usize, &'a [u8]);
-
-/// Return the spans and their texts, of which `length` tells how long each is once it is written.
-///
-/// None where a place is negative, or a text cannot be written.
-fn replaced<'a>(
-    places: &[isize],
-    texts: &[&'a [u8]],
-    length: impl Fn(&[u8]) -> Option<usize>,
-) -> Option<Vec<Replaced<'a>>> {
+/// Return the spans with their texts; None where a place is negative.
+fn replaced<'a>(places: &[isize], texts: &[&'a [u8]]) -> Option<Vec<(usize, usize, &'a [u8])>> {
     let spans = places.chunks_exact(2).zip(texts);
     spans
-        .map(|(span, text)| {
-            let (start, end) = (span[0].try_into().ok()?, span[1].try_into().ok()?);
-            Some((start, end, length(text)?, *text))
-        })
+        .map(|(span, text)| Some((span[0].try_into().ok()?, span[1].try_into().ok()?, *text)))
         .collect()
-}
-
-/// Return the body with its spans replaced by what `write` makes of the texts; None where it cannot.
-fn spliced<'py>(
-    py: Python<'py>,
-    body: &[u8],
-    places: &[isize],
-    texts: &Bound<'py, PyList>,
-    length: impl Fn(&[u8]) -> Option<usize> + Send,
-    write: impl Fn(&[u8], &mut [u8]) + Sync,
-) -> PyResult<Option<PyText<'py>>> {
-    let texts = texts
-        .iter()
-        .map(|one| Ok(one.downcast_into::<PyBytes>()?))
-        .collect::<PyResult<Vec<_>>>()?;
-    if places.len() != texts.len() * 2 {
-        return Ok(None);
-    }
-    let texts: Vec<_> = texts.iter().map(|one| one.as_bytes()).collect();
-    let Some(changes) = work(py, body.len(), || replaced(places, &texts, length)) else {
-        return Ok(None);
-    };
-    let lengths = changes
-        .iter()
-        .map(|&(start, end, new, _)| (start, end, new));
-    let Some(size) = spliced_length(body.len(), lengths) else {
-        return Ok(None);
-    };
-    let splice = |out: &mut [u8]| {
-        let mut splicing = Splicing::new(body, out);
-        for &(start, end, new, text) in &changes {
-            write(text, splicing.replace(start, end, new));
-        }
-        splicing.finish();
-    };
-    written(py, size, splice).map(Some)
 }
 
 #[pyfunction]
@@ -227,28 +179,33 @@ fn splice<'py>(
     places: Vec<isize>,
     texts: &Bound<'py, PyList>,
 ) -> PyResult<Option<PyText<'py>>> {
-    let length = |text: &[u8]| Some(text.len());
-    spliced(py, body, &places, texts, length, |text, out| {
-        out.copy_from_slice(text)
-    })
-}
-
-#[pyfunction]
-#[pyo3(signature = (body, places, texts, /))]
-fn splice_quoted<'py>(
-    py: Python<'py>,
-    body: &[u8],
-    places: Vec<isize>,
-    texts: &Bound<'py, PyList>,
-) -> PyResult<Option<PyText<'py>>> {
-    spliced(
-        py,
-        body,
-        &places,
-        texts,
-        strings::quoted_length,
-        strings::quote,
-    )
+    let texts = texts
+        .iter()
+        .map(|one| Ok(one.downcast_into::<PyBytes>()?))
+        .collect::<PyResult<Vec<_>>>()?;
+    if places.len() != texts.len() * 2 {
+        return Ok(None);
+    }
+    let texts: Vec<_> = texts.iter().map(|one| one.as_bytes()).collect();
+    let Some(changes) = work(py, body.len(), || replaced(&places, &texts)) else {
+        return Ok(None);
+    };
+    let lengths = changes
+        .iter()
+        .map(|&(start, end, text)| (start, end, text.len()));
+    let Some(size) = spliced_length(body.len(), lengths) else {
+        return Ok(None);
+    };
+    let splice = |out: &mut [u8]| {
+        let mut splicing = Splicing::new(body, out);
+        for &(start, end, text) in &changes {
+            splicing
+                .replace(start, end, text.len())
+                .copy_from_slice(text);
+        }
+        splicing.finish();
+    };
+    written(py, size, splice).map(Some)
 }
 
 #[pymodule]
@@ -263,7 +220,6 @@ fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(token_parts, module)?)?;
     module.add_function(wrap_pyfunction!(quote, module)?)?;
     module.add_function(wrap_pyfunction!(splice, module)?)?;
-    module.add_function(wrap_pyfunction!(splice_quoted, module)?)?;
     module.add_function(wrap_pyfunction!(tokens_at, module)?)?;
     module.add_function(wrap_pyfunction!(unquote, module)?)?;
     Ok(())

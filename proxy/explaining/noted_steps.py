@@ -1,6 +1,6 @@
 """The same steps and the same record, with a note of what each plan comes to: for `explain`.
 
-Every message takes the general way, which is what all others are held to.
+Every message is planned, which is what all others are held to.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any
 
 from ..core.apply.forwardable import Forwardable
-from ..core.apply.record_way import MessageWay
-from ..core.edits.key_needs import Keys
 from ..core.errors import TrafficError
 from ..core.explain.describe import describe
 from ..core.explain.explanation import Described
 from ..core.http.message import Direction
 from ..core.planning.exchange import Messages
 from ..core.planning.plan import Plan
+from ..core.values.key_needs import Keys
 from ..telemetry.tap import Piece
 from ..traffic.exchange.fast_exchange import FastExchange
 from ..traffic.exchange.handler import Handler
@@ -67,13 +66,12 @@ class ExplainedSteps(Steps):
         self._notes = notes
 
     async def go(self, *_: object, **__: object) -> None:
-        """Return None: the message takes the general way."""
+        """Return None: the message is planned."""
 
-    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
+    def prepared_messages(self, messages: Messages, *, binary: bool) -> None:
         """Return None, as `go`."""
-        return None
 
-    def record_way(self, *_: object) -> None:
+    def prepared_records(self, *_: object) -> None:
         """Return None, as `go`."""
         return
 

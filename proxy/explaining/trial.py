@@ -23,7 +23,6 @@ from ..config.settings import Address, ListenerSettings, OriginalPort, TcpAddres
 from ..core.compiled.rule_table import RuleTable
 from ..core.crypto.session_cipher import Session
 from ..core.crypto.token import ASSUMED_KEK_ID
-from ..core.edits.key_needs import Attempt, Keys, Needs
 from ..core.errors import Unopened
 from ..core.explain.dry_run import assumed_keys, with_trial_sealing
 from ..core.explain.endings import unended
@@ -35,9 +34,10 @@ from ..core.explain.explanation import (
     considered_for,
 )
 from ..core.http.message import TOKEN, Direction, Headers, RequestHead, header_values
+from ..core.values.key_needs import Attempt, Keys, Needs
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
-from ..traffic.exchange.way_steps import KeySource
+from ..traffic.exchange.prepared_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
 from .noted_steps import ExplainedHandler, ExplainedSteps, Notes

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from ..core.edits.edits import Outcome
+from ..core.values.outcomes import Outcome
 from .body_shapes import Streamed, shape, to_json
 from .logs.access_line import MessageLine
 from .metrics.message_counts import OUTCOMES

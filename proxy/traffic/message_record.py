@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
 from ..core.http.message import Direction
+from ..core.values.outcomes import Outcome
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
 

@@ -53,8 +53,8 @@ def is_long(body: bytes, *, coded: bool = False) -> bool:
     return size > LONG_BYTES or coded or _has_many_marks(body)
 
 
-def may_go_a_way(body: bytes) -> bool:
-    """Return whether a minted way may try a body at once: it gives up where there are many values.
+def may_go_at_once(body: bytes) -> bool:
+    """Return whether a body may be tried at once: what is prepared gives up at many values.
 
     The native leaves find that out in a millisecond. The Python ones make an object of each value
     first, also of what is not selected.
@@ -63,7 +63,7 @@ def may_go_a_way(body: bytes) -> bool:
 
 
 def may_go_in_records(piece: bytes) -> bool:
-    """Return whether a minted way may try the records of a piece at once, as `may_go_a_way`."""
+    """Return whether the records of a piece may be tried at once, as `may_go_at_once`."""
     return len(piece) <= LONG_BYTES and (FORM == "native" or piece.count(b",") <= _MANY_OF_RECORDS)
 
 

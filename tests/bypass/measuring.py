@@ -13,8 +13,8 @@ from typing import Final
 from proxy.config.load import parse
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
+from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.demo.screen import search
 from tests.bypass.backends import Backend
 from tests.bypass.rows import CARD, Row

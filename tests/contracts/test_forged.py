@@ -11,8 +11,8 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import RecordKey
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.end_to_end import package_records, rotation_marker
 from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse

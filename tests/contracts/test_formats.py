@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.block import CompiledBlock
-from proxy.core.edits.edits import SealEdit
 from proxy.core.errors import MessageError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import BodyFormat
@@ -21,6 +20,7 @@ from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.planner import plan_request
 from proxy.core.planning.record_stream import RecordFlow
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.values.hows import Seal
 from tests.factories import (
     Trip,
     a_block,
@@ -134,9 +134,7 @@ def test_spans_lie_inside_the_body_and_apart(body_format: BodyFormat) -> None:
     plan = plan_request(Trip((sealing(body_format),), message).exchange, message.body)
 
     spans = sorted(
-        (edit.start, edit.end)
-        for edit in (getattr(one, "edit", one) for one in plan.edits)
-        if isinstance(edit, SealEdit)
+        plan.values.span(row) for row, how in enumerate(plan.values.hows) if isinstance(how, Seal)
     )
 
     assert spans

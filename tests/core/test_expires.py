@@ -16,7 +16,6 @@ from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context
 from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
 from proxy.core.crypto.token import decode
-from proxy.core.edits.edits import expiry
 from proxy.core.errors import InvalidExpression, OpenFailed, ValueTooLong
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
@@ -24,6 +23,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Rule
+from proxy.core.values.outcomes import expiry
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

@@ -10,7 +10,6 @@ import pytest
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.secret import Kek, NameKey, RecordKey
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import MissingValue
 from proxy.core.expressions.sources import (
     FirstSource,
@@ -22,6 +21,7 @@ from proxy.core.expressions.sources import (
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, NamedPart, Names, Rule
+from proxy.core.values.key_needs import Needs
 from tests.factories import (
     USUAL_NAMES,
     Message,

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from proxy.core import slices
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import FORMS, Form
-from proxy.core.edits.edits import Change
-from proxy.core.edits.splice import splice
 from proxy.core.errors import InvalidBody, TrafficError
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector
 from proxy.core.formats import embedded_tokens, token_places, urlencoded
@@ -23,6 +21,7 @@ from proxy.core.formats.json.lexer import LongText
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.leaves import strict_json
 from proxy.core.leaves.strict_json import scan
+from proxy.core.values.splice import splice
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, a_session
 
@@ -276,6 +275,6 @@ def test_a_token_of_a_large_text_is_seen_wherever_a_piece_ends(shift: int, prefi
 
 def test_many_changes_are_joined_to_one_body() -> None:
     body = b"a." * 3000
-    changes = [Change(at, at + 1, b"bc", "sealed") for at in range(0, 6000, 2)]
+    changes = [(at, at + 1, b"bc") for at in range(0, 6000, 2)]
 
     assert splice(body, changes) == b"bc." * 3000

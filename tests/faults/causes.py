@@ -13,7 +13,6 @@ from secrets import SystemRandom
 from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
@@ -23,6 +22,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import session_control

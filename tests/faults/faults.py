@@ -45,7 +45,7 @@ WITH_LINES = (
     "traffic/exchange/fast_exchange.py",
     "traffic/exchange/general_exchange.py",
     "traffic/exchange/known_heads.py",
-    "traffic/exchange/way_steps.py",
+    "traffic/exchange/prepared_steps.py",
     "traffic/exchange/request_ids.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""

@@ -31,12 +31,12 @@ from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId
-from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import TrafficError, Unopened
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
+from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions

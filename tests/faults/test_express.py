@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.demo.screen import search
 from proxy.telemetry.logs.library_logs import asyncio_handler, routed
 from proxy.telemetry.logs.logger import Logs
@@ -22,9 +22,10 @@ from .test_fail_closed import check, clean, lines_of
 
 _ON_THE_WAY = {
     "traffic/exchange/fast_exchange.py",
-    "traffic/exchange/general_exchange.py",
     "traffic/exchange/known_heads.py",
 }
+_PLANNED = BODY[:-1] + ', "\u00e9": 1}'.encode()
+"""A name beyond ASCII may be read as another one: this is planned, and passes."""
 
 
 class WarmKeys(WaitingKeys):
@@ -82,6 +83,12 @@ async def sealing() -> Setup:
     return Setup(_answer(None), _say(post(BODY, JSON, target=b"/seal")), WarmKeys(), express=True)
 
 
+async def planning() -> Setup:
+    """The same for a message that is not changed at once."""
+    say = _say(post(_PLANNED, JSON, target=b"/seal"))
+    return Setup(_answer(None), say, WarmKeys(), express=True)
+
+
 async def opening() -> Setup:
     """A response is opened."""
     keys = WarmKeys()
@@ -95,12 +102,12 @@ async def passing() -> Setup:
     return Setup(_answer(BODY), _say(post(BODY, JSON, target=b"/pass")), WarmKeys(), express=True)
 
 
-async def going_a_way() -> Setup:
+async def knowing_heads() -> Setup:
     """What is sealed and opened is known by its heads."""
     return Setup(_answer(None), _say_again(_post(b"/seal")), WarmKeys(), express=True)
 
 
-async def passing_a_way() -> Setup:
+async def passing_known_heads() -> Setup:
     """What passes is known by its heads."""
     return Setup(_answer(BODY), _say_again(_post(b"/pass")), WarmKeys(), express=True)
 
@@ -112,7 +119,15 @@ async def asking_again() -> Setup:
 
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
-    for scene in (sealing, opening, passing, going_a_way, passing_a_way, asking_again)
+    for scene in (
+        sealing,
+        planning,
+        opening,
+        passing,
+        knowing_heads,
+        passing_known_heads,
+        asking_again,
+    )
 }
 
 
@@ -138,4 +153,5 @@ async def test_an_exception_at_any_line_of_the_express_fails_closed(
                 assert (await clean(rig)).raw == right.raw, fault.lines[at]
         gc.collect()
     assert travelled.issuperset(_ON_THE_WAY)
+    assert (name == "planning") <= ("traffic/exchange/general_exchange.py" in travelled)
     assert not search(CANARY, {"log": b"".join(log)})

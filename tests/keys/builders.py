@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import FileRoot, create_root_file

@@ -10,8 +10,8 @@ import pytest
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.operations import erase_receipt
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store

@@ -7,8 +7,8 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.merging import merge
 from proxy.keys.sessions import session_control

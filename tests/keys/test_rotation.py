@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form, decode
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import session_control
 

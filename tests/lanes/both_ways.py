@@ -15,10 +15,11 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.json_way import JsonWay
+from proxy.core.apply.prepared import PreparedJson
+from proxy.core.apply.usual import WarmKeys
+from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.edits.key_needs import Keys, Needs
-from proxy.core.planning.exchange import Kept
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.downstream.fast_connection import FastConnection
@@ -252,27 +253,33 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastHead]]:
 
 
 @contextlib.contextmanager
-def no_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every message take the general way, whatever is known of its head."""
+def nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every message be planned, whatever is known of its head."""
     with monkeypatch.context() as patched:
-        patched.setattr(JsonWay, "change", lambda *_, **__: None)
+        patched.setattr(PreparedJson, "change", lambda *_, **__: None)
         yield
 
 
 @contextlib.contextmanager
-def taken_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
-    """Collect the messages that were changed by a way, rather than by a plan."""
+def taken_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
+    """Collect the messages that were changed without a plan."""
     taken: list[Changed] = []
-    change = JsonWay.change
+    change = PreparedJson.change
 
     def changing(
-        self: JsonWay, body: bytes, now: float, kept: Kept = (), *, any_number: bool = False
+        self: PreparedJson,
+        body: bytes,
+        keys: WarmKeys,
+        now: float,
+        kept: Kept = (),
+        *,
+        any_number: bool = False,
     ) -> Changed | None:
-        changed = change(self, body, now, kept, any_number=any_number)
+        changed = change(self, body, keys, now, kept, any_number=any_number)
         if changed is not None:
             taken.append(changed)
         return changed
 
     with monkeypatch.context() as patched:
-        patched.setattr(JsonWay, "change", changing)
+        patched.setattr(PreparedJson, "change", changing)
         yield taken

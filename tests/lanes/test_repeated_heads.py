@@ -10,7 +10,7 @@ import pytest
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import Origin, connected, get, running
 
-from .both_ways import a_way, departures, no_head_is_known, taken_ways
+from .both_ways import a_way, departures, no_head_is_known, taken_at_once
 from .test_same_bytes import a_rulebook
 
 _LINES = (
@@ -60,7 +60,7 @@ def _conversations() -> Iterator[list[bytes]]:
 async def test_a_known_head_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     conversations = list(_conversations())
     async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
-        with departures(monkeypatch) as plain, taken_ways(monkeypatch) as taken:
+        with departures(monkeypatch) as plain, taken_at_once(monkeypatch) as taken:
             for messages in conversations:
                 remembered = await known.send_in_turn(messages, monkeypatch)
                 with no_head_is_known(monkeypatch):

@@ -15,7 +15,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Names
 from proxy.traffic.http1.fast_heads import VARYING, VARYING_IN_REQUESTS
 
-from .both_ways import Echo, a_way, nothing_is_fast, taken_ways
+from .both_ways import Echo, a_way, nothing_is_fast, taken_at_once
 from .test_repeated_heads import _conversations
 from .test_same_bytes import a_rulebook
 
@@ -59,7 +59,7 @@ async def test_what_varies_in_the_heads_of_answers_is_passed_on(
     async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
         _vary(known.echo, turns)
         _vary(anew.echo, turns)
-        with taken_ways(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             for messages in conversations:
                 remembered = await known.send_in_turn(messages, monkeypatch)
                 with nothing_is_fast(monkeypatch):
@@ -94,7 +94,7 @@ async def test_what_varies_in_the_heads_of_requests_is_passed_on(
 ) -> None:
     conversations = list(_conversations())[:30]
     async with a_way(a_rulebook()) as known, a_way(a_rulebook()) as anew:
-        with taken_ways(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             for number, some in enumerate(conversations):
                 messages = [*_asked(some, number)]
                 remembered = await known.send_in_turn(messages, monkeypatch)
@@ -132,6 +132,53 @@ async def test_a_conversation_named_by_what_varies_is_that_of_each_message(
     assert len(tokens) == len(named)
     assert {one: tokens[named.index(one)] for one in named} == dict(zip(named, tokens, strict=True))
     assert len(set(tokens)) == 2
+
+
+COOKIES: tuple[bytes, ...] = (
+    b"a=1",
+    b"a=2; theme=dark",
+    b"content=x",
+    b"a=3",
+    b"room=c",
+    b"room=other",
+    b"ROOM=c",
+    b"r%6Fom=other",
+    b"a=4",
+    b"room=c; room=other",
+    b"room[x]=c",
+    b"__proto__=c",
+    b"a=5; access_token=x",
+    b"a=6",
+)
+
+
+@pytest.mark.parametrize("conversation", ["$.room", "path:id", "query:room", "header:x-room"])
+@pytest.mark.parametrize("first", range(0, len(COOKIES), 3))
+async def test_each_cookie_is_compared_whatever_is_known_of_the_head(
+    first: int, conversation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source(conversation))
+    rules = RuleTable(
+        tuple(replace(one.rule, names=names) for one in a_rulebook().rules), pass_unmatched=True
+    )
+    body = b'{"content": "c", "room": "c"}'
+    head = (
+        b"POST /c/1?room=c HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-Room: c\r\n"
+        b"Referer: https://h/%d\r\nCookie: %b\r\nContent-Length: %d\r\n\r\n%b"
+    )
+    cookies = [*COOKIES[first:], *COOKIES[:first], *COOKIES]
+    messages = [head % (at, one, len(body), body) for at, one in enumerate(cookies)]
+    for message in messages:  # a refusal may end the connection
+        async with a_way(rules) as known, a_way(rules) as anew:
+            usual = head % (0, b"a=0", len(body), body)
+            some = [usual, usual, message]
+            remembered = await known.send_in_turn(some, monkeypatch)
+            with nothing_is_fast(monkeypatch):
+                assert remembered == await anew.send_in_turn(some, monkeypatch)
+    async with a_way(rules) as known, a_way(rules) as anew:
+        remembered = await known.send_in_turn(messages, monkeypatch)
+        with nothing_is_fast(monkeypatch):
+            assert remembered == await anew.send_in_turn(messages, monkeypatch)
 
 
 @pytest.mark.parametrize("name", sorted(VARYING | VARYING_IN_REQUESTS))

@@ -14,8 +14,8 @@ import time
 from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store
 from proxy.keys.stores.redis import connection

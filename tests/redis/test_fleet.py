@@ -17,8 +17,8 @@ import pytest
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store

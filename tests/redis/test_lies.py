@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 

@@ -19,8 +19,8 @@ from proxy.config.settings import (
     TcpAddress,
 )
 from proxy.core.crypto.token import KeyId
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import (
     FoundRecords,

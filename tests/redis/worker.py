@@ -13,7 +13,7 @@ import time
 
 from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.core.crypto.context import Scope
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import open_store

@@ -18,8 +18,8 @@ import pytest
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import JWE_PREFIX, decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
+from proxy.core.values.key_needs import Needs
 from tests.keys.end_to_end.builders import FIELD, GRACE, TTL, Process, a_fleet, sealing
 from tests.scenarios.end_to_end import RULES, World, a_world
 from tests.scenarios.rig import TOKEN

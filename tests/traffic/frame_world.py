@@ -14,11 +14,11 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
-from proxy.core.edits.key_needs import Needs
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Needs
 from tests.keys.builders import World, a_world
 
 from .ours import ANY_PORT, Ours, local, proxied

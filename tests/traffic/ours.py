@@ -13,8 +13,8 @@ from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, ClientClose, Network, TcpAddress
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
+from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer

@@ -20,7 +20,7 @@ from proxy.traffic.slices import (
     SLICE_SECONDS,
     Slices,
     is_long,
-    may_go_a_way,
+    may_go_at_once,
     may_go_in_records,
 )
 
@@ -227,7 +227,7 @@ def test_a_message_is_long_by_its_bytes_or_by_its_values(
     ],
 )
 def test_many_marks_keep_no_message_from_its_native_way(body: bytes, expected: bool) -> None:  # noqa: FBT001 - what the function returns
-    assert may_go_a_way(body) == expected
+    assert may_go_at_once(body) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from proxy.core.crypto.context import Scope
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores.memory import MemoryStore

@@ -17,13 +17,12 @@ from itertools import pairwise
 from typing import Final
 
 from proxy.core.apply.apply import apply
-from proxy.core.apply.json_way import JsonWay
-from proxy.core.apply.ways import Ways
+from proxy.core.apply.prepare import prepare_response
+from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Needs
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import Selector, Whole, parse_json_selector
 from proxy.core.expressions.sources import parse_source
@@ -34,6 +33,7 @@ from proxy.core.planning.planner import plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.slices import pausing
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
@@ -169,12 +169,12 @@ async def _run(large: Large, sessions: Sessions) -> tuple[float, ...]:
         steps()
     times.append(time.process_time())
     first, second, third = (1000 * (late - early) for early, late in pairwise(times))
-    way = Ways(sessions).response(exchange, treatment, answer)
-    if way is None or not isinstance(way, JsonWay):
+    prepared = prepare_response(exchange, treatment, answer)
+    if not isinstance(prepared, PreparedJson):
         return first, second, third, steps.longest, 0.0, 0.0
     paced, began = _Steps(), time.process_time()
     with pausing(paced):
-        changed = way.change(large.body, time.time(), any_number=True)
+        changed = prepared.change(large.body, sessions, time.time(), any_number=True)
         paced()
     took = 1000 * (time.process_time() - began) if changed is not None else 0.0
     return first, second, third, steps.longest, took, paced.longest

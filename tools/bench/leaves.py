@@ -51,7 +51,6 @@ def _calls(size: int) -> dict[str, tuple[Leaf, tuple[object, ...]]]:
         "quote": (strings.quote, (text,)),
         "unquote": (strings.unquote, (literal,)),
         "splice": (spans.splice, (body, place, [token])),
-        "splice_quoted": (spans.splice_quoted, (body, place, [text])),
     }
 
 

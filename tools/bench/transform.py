@@ -14,7 +14,6 @@ from proxy.core.crypto import derivation, sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context, Scope
 from proxy.core.crypto.secret import Kek
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import Whole, parse_json_selector
 from proxy.core.expressions.sources import parse_source
@@ -24,6 +23,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Keys, Needs
 
 from .results import Step
 from .timing import measure

@@ -93,7 +93,6 @@ CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
     "masking": _masking,
     "quote": _one,
     "splice": _spans,
-    "splice_quoted": _spans,
     "token_parts": _one,
     "token_text": _three,
     "tokens_at": _strings,

@@ -1,4 +1,4 @@
-"""A target for messages that a way can take: it does what the plan does, or leaves them."""
+"""A target for messages changed without a plan: it comes to what the plan does, or leaves them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Changed, Forwardable, Frame
-from proxy.core.apply.ways import Ways
+from proxy.core.apply.prepare import prepare_request, prepare_response
+from proxy.core.apply.prepared import Prepared
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import SealyardError
 from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
@@ -23,6 +23,7 @@ from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Keys, Needs
 
 _TOKEN: Final = re.compile(rb"(eyJ0eXAi[\w-]*)\.\.[\w-]+\.[\w-]*\.[\w-]+")
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
@@ -48,6 +49,10 @@ def _book() -> RuleTable:
 
 
 _BOOK: Final = _book()
+_WALKED: Final = _book()
+for _rule in _WALKED.rules:
+    for _block in (*_rule.request, *_rule.response):
+        _block.flat = None  # so that its plans walk each text
 _KEY: Final = SessionKey(bytes(32))
 _ANSWER: Final = ResponseHead(200, b"OK", _JSON)
 _SID: Final = bytes(12)
@@ -71,22 +76,25 @@ class _Warm:
 
 
 def ordinary(data: bytes) -> None:
-    """A way does what the plan does, keeps the same names, or leaves the message to it."""
-    exchange = Exchange(
-        _BOOK.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
+    """What is prepared does what the plan does, keeps the same names, or leaves the message."""
+    exchange, walked = (
+        Exchange(one.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON))
+        for one in (_BOOK, _WALKED)
     )
     keys = _Warm()
-    way = Ways(keys).request(exchange)
-    found = None if way is None else way.change(data, 0.0)
-    _compare(found, keys, lambda: plan_request(exchange, data))
-    if found is not None and found.kept != exchange.kept:
-        raise AssertionError("a way keeps other names than the plan")
-    treatment = treat_response(exchange, _ANSWER)
+    prepared = prepare_request(exchange)
+    found = prepared.change(data, keys, 0.0) if isinstance(prepared, Prepared) else None
+    _compare(found, keys, lambda: plan_request(walked, data))
+    if found is not None and found.kept != walked.kept:
+        raise AssertionError("other names are kept than by the plan")
+    treatment, walking = (treat_response(one, _ANSWER) for one in (exchange, walked))
     assert isinstance(treatment, ReadResponse)  # noqa: S101 - the rule reads all responses
+    assert isinstance(walking, ReadResponse)  # noqa: S101 - as above
     keys = _Warm()
-    way = Ways(keys).response(exchange, treatment, _ANSWER)
-    found = None if way is None else way.change(data, 0.0, exchange.kept)
-    _compare(found, keys, lambda: plan_response(exchange, treatment.block, _ANSWER, data))
+    prepared = prepare_response(exchange, treatment, _ANSWER)
+    kept = walked.kept
+    found = prepared.change(data, keys, 0.0, kept) if isinstance(prepared, Prepared) else None
+    _compare(found, keys, lambda: plan_response(walked, walking.block, _ANSWER, data))
 
 
 def _compare(found: Changed | None, keys: _Warm, plan: Callable[[], Plan]) -> None:
@@ -98,7 +106,7 @@ def _compare(found: Changed | None, keys: _Warm, plan: Callable[[], Plan]) -> No
     applied = apply(planned, _Warm().resolve_warm(planned.needs), 0.0)
     theirs = _sent(applied.forwardable), applied.counts, planned.needs
     if (_sent(found), found.counts, keys.needs or Needs({})) != theirs:
-        raise AssertionError("a way and the plan differ")
+        raise AssertionError("what is prepared and the plan differ")
 
 
 def _sent(message: Forwardable) -> object:

@@ -8,9 +8,9 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import Kek
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.expressions import sources
 from proxy.core.rules.model import Names
+from proxy.core.values.key_needs import Keys, Needs
 
 NOW: Final = 1_800_000_000
 SCOPE: Final = Scope("clinic", "c1")

@@ -17,8 +17,6 @@ from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context
-from proxy.core.edits.edits import Change, SealEdit
-from proxy.core.edits.splice import splice
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -44,6 +42,8 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Part, Rule
+from proxy.core.values.hows import Seal
+from proxy.core.values.splice import splice
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
 
@@ -194,7 +194,7 @@ def scanner(data: bytes) -> None:
             if not 0 <= one.start < one.end <= len(body):
                 _broken("a span is not within the body")
             json.loads(body[one.start : one.end])
-            spliced = splice(body, [Change(one.start, one.end, b"0", "sealed")])
+            spliced = splice(body, [(one.start, one.end, b"0")])
             if spliced != body[: one.start] + b"0" + body[one.end :]:
                 _broken("a splice changed the rest")
             json_format.validate(spliced)
@@ -233,9 +233,9 @@ def embedded(data: bytes) -> None:
             _broken("a found token is not what stands there")
         is_json = one.token is not None and one.token.cty == token.CTY_JSON
         text = '{"a":"\\\\"}' if is_json else 'x"\\\n'
-        new = embedded_tokens.replacement(one, text, is_json=is_json)
+        new = embedded_tokens.written_in(one, text, opened=True)
         if new is not None:
-            changes.append(Change(*new, "opened"))
+            changes.append((*embedded_tokens.span_of(one), new))
     if changes:
         json_format.validate(splice(data, changes))
 
@@ -268,10 +268,12 @@ def exchange(data: bytes) -> None:
     except SealyardError:
         return
     body = sealed.forwardable.body or b""
-    if sum(sealed.counts.values()) != len(plan.edits):
-        _broken("an edit was not carried out")
-    for edit in plan.edits:
-        value = data[edit.start : edit.end] if isinstance(edit, SealEdit) else b""
+    values = plan.values
+    if sum(sealed.counts.values()) != len(values) + len(values.noted):
+        _broken("a value was not carried out")
+    for row, how in enumerate(values.hows):
+        start, end = values.span(row)
+        value = data[start:end] if isinstance(how, Seal) else b""
         if len(value) > _TELLING and data.count(value) == 1 and value in body:
             _broken("a value that was to be sealed stands in what is forwarded")
     treatment = treat_response(trip, response)

@@ -14,7 +14,6 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import Kek
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import SealyardError
 from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import RequestHead, ResponseHead
@@ -23,6 +22,7 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Keys, Needs
 
 FORM: Final = leaves.FORM
 

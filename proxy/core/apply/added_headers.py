@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..compiled.block import CompiledBlock
-from ..edits.edits import Outcome
 from ..http.cache_control import for_its_client, forbids_recoding
 from ..http.message import Headers, RequestHead, ResponseHead
+from ..values.outcomes import Outcome
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)

@@ -1,4 +1,4 @@
-"""From a plan and its keys to a message that may be forwarded: every edit carried out, in one pass.
+"""From a plan and its keys to a message that may be forwarded: every value sealed or opened.
 
 `apply` is pure: the keys are looked up between the plan and it, by whoever calls both.
 """
@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from ..compiled.message_match import JOSE
+from ..crypto.aead import Parts
 from ..crypto.session_cipher import Session
-from ..crypto.token import Token
-from ..edits.edit_types import PieceEdit
-from ..edits.edits import Change, KeysInUse, OpenEdit, Outcome, SealEdit
-from ..edits.head_values import HeadEdit, with_changes
-from ..edits.key_needs import Keys
-from ..edits.splice import splice
-from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
-from ..errors import MessageError, OpenFailed, Unopened
+from ..crypto.token import Token, type_of
+from ..errors import OpenFailed, Unopened
 from ..expressions.selectors import Whole
 from ..formats.multipart.reader import refuse_new_delimiters
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from ..planning.plan import Plan
-from ..rules.model import Block
-from ..slices import paused
+from ..values.carry_out import CarriedOut
+from ..values.head_values import with_changes
+from ..values.hows import Seal
+from ..values.key_needs import Keys
+from ..values.outcomes import Outcome
+from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
 
@@ -42,86 +42,40 @@ class Applied:
     unopened: tuple[Unopened, ...] = ()
 
 
-def apply(plan: Plan, keys: Keys, now: float) -> Applied:
-    """Return the message with every edit carried out; no other byte differs.
+def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Applied:
+    """Return the message with every value sealed or opened; no other byte differs.
 
-    `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
+    `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block. Raises
+    MessageError, and then nothing may be forwarded.
     """
-    keys_in_use = KeysInUse(keys)
-    done = _Done()
-    if plan.edits:
-        assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-        done.carry_out(plan.edits, keys_in_use, plan.compiled.block, now)
-    opened = None if plan.framing is None else _opened(plan, plan.framing, keys_in_use, now, done)
+    done = CarriedOut(plan.values, keys, now, permissive=permissive)
+    opened = _opened(plan, done, now) if plan.values.framing else None
     if done.failed is not None:
         if isinstance(done.failed, OpenFailed):
-            done.failed.unopened = tuple(keys_in_use.unopened)
+            done.failed.unopened = done.unopened
         raise done.failed
-    head = _changed(plan.head, done.head_changes) if done.head_changes else plan.head
+    head = _changed(plan.head, done) if done.head else plan.head
     if opened is not None:
         forwardable = _framed(plan, opened, head, done.counts)
     elif plan.form is not None:
         forwardable = _in_parts(plan, head)
     else:
         forwardable = _whole(plan, head, done)
-    return Applied(forwardable, done.counts, done.proven, tuple(keys_in_use.unopened))
+    return Applied(forwardable, done.counts, done.proven, done.unopened)
 
 
-class _Done:
-    """What carrying out the edits of a message has come to so far."""
-
-    __slots__ = ("beside", "changes", "counts", "failed", "head_changes", "proven")
-
-    def __init__(self) -> None:
-        self.counts: dict[Outcome, int] = {}
-        self.proven: dict[Session, int] = {}
-        self.changes: list[Change] = []
-        self.beside: dict[Change, None] = {}  # more than one value may ask for the same
-        self.head_changes: list[tuple[int, Change]] = []
-        self.failed: MessageError | None = None
-
-    def carry_out(
-        self, edits: tuple[PieceEdit, ...], keys: KeysInUse, block: Block, now: float
-    ) -> None:
-        """Carry out every edit, also those behind one that fails."""
-        counts, proven = self.counts, self.proven
-        for edit in paused(edits):
-            try:
-                change = edit.carry_out(keys, block, now)
-            except OpenFailed as error:
-                # The others are tried all the same: else the time would tell which of many it was.
-                self.failed = self.failed or error
-                continue
-            except MessageError as error:
-                self.failed = self.failed or error  # what is wrong first is told
-                break
-            outcome, session = change.outcome, change.session
-            counts[outcome] = counts.get(outcome, 0) + 1
-            if session is not None:
-                proven[session] = proven.get(session, 0) + 1
-            if change.text is not None:
-                if type(edit) is HeadEdit:
-                    self.head_changes.append((edit.place, change))
-                else:
-                    self.changes.append(change)
-            if change.also:
-                self.beside.update(dict.fromkeys(change.also))
-
-
-def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:
+def _changed(head: Head, done: CarriedOut) -> Head:
     assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
-    return with_changes(head, changes)
+    return with_changes(head, done.head)
 
 
-def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
-    """Return a message whose body is there, with the spans changed."""
-    changes = done.changes
-    if done.beside:
-        changes += done.beside
+def _whole(plan: Plan, head: Head, done: CarriedOut) -> Forwardable:
+    """Return a message whose body is there, with its values replaced."""
+    changes = done.changes_body
     return mint(
         head,
-        _spliced(plan, changes) if changes else plan.body,
-        changed=bool(changes or done.head_changes) or plan.decoded,
+        _spliced(plan, done) if changes else plan.body,
+        changed=bool(changes or done.head) or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in done.counts,
@@ -130,9 +84,9 @@ def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
     )
 
 
-def _spliced(plan: Plan, changes: list[Change]) -> bytes:
+def _spliced(plan: Plan, done: CarriedOut) -> bytes:
     """Return the changed body; raise MessageError where it would not be read as it was meant."""
-    body = splice(plan.body, changes)
+    body = done.spliced(plan.body)
     if plan.compiled is not None and plan.compiled.traits.reads_parts and _has_parts(plan):
         refuse_new_delimiters(plan.head.facts.get(b"content-type", ()), plan.body, body)
     if type(plan.head) is SocketHead and not plan.head.binary:
@@ -143,13 +97,12 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _opened(
-    plan: Plan, framing: FrameEdit, keys: KeysInUse, now: float, done: _Done
-) -> OpenedStream | None:
+def _opened(plan: Plan, done: CarriedOut, now: float) -> OpenedStream | None:
     """Begin to change the body as one, or note why that failed."""
-    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block has values
+    (framing,) = plan.values.framing
     try:
-        opened = framing.begin(keys, plan.compiled.block, now, plan.body)
+        opened = framing.begin(done.keys, plan.compiled.block, now, plan.body)
     except OpenFailed as error:
         done.failed = done.failed or error
         return None
@@ -196,7 +149,7 @@ def _framed(
 
 
 def _has_parts(plan: Plan) -> bool:
-    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block has values
     return plan.compiled.body_format(media_type(plan.head.facts)).in_parts
 
 
@@ -204,11 +157,12 @@ def _new_media_type(plan: Plan) -> str | None:
     """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
     if plan.compiled is None or not plan.compiled.traits.takes_whole:
         return None
-    for edit in plan.edits:
-        if isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY:
-            return JOSE
-        if isinstance(edit, OpenEdit) and edit.shape == "body" and isinstance(edit.token, Token):
-            return edit.token.cty or ""
+    for how, what in zip(plan.values.hows, plan.values.what, strict=True):
+        if isinstance(how, Seal):
+            if how.item.selector is Whole.BODY:
+                return JOSE
+        elif how.shape == "body" and type(what) in {Token, tuple}:
+            return type_of(cast("Token | Parts", what)) or ""
     return None
 
 

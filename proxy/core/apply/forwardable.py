@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NoReturn
 
-from ..edits.edits import Outcome
-from ..edits.stream_edits import Flow
+from ..compiled.flat_json import Kept
 from ..http.message import Head, Headers
-from ..planning.exchange import Kept
 from ..planning.plan import PlannedFlow
+from ..values.outcomes import Outcome
+from ..values.streams import Flow
 
 _MINT: Final = object()
 
 
 class Frame:
-    """All of a message but its body. Messages of one way share it, so heads made of it can be kept.
+    """All of a message but its body.
+
+    Messages of one head and outcome share it, so heads made of it can be kept.
 
     `changed` says whether the bytes of the body differ from what arrived, so that length,
     validators and digests of the original must not be passed on. `media_type` is the new
@@ -116,7 +118,7 @@ class Forwardable:
 
 
 class Changed(Forwardable):
-    """A message that went a way: how many values had which outcome, and the names it leaves.
+    """A message changed at once: how many values had which outcome, and the names it leaves.
 
     `kept` are the names of a request's body that its response needs, in the order of the rule.
     """
@@ -168,4 +170,4 @@ def mint(  # noqa: PLR0913 - one argument for each slot
 
 
 mint_changed = partial(Changed, _MINT)
-"""Makes a message that goes a way. For this folder alone, as `mint`."""
+"""Makes a message that is changed at once. For this folder alone, as `mint`."""

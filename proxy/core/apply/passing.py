@@ -26,7 +26,7 @@ from .added_headers import (
     added_to_response,
     expected_outcomes,
 )
-from .forwardable import Changed, Forwardable, mint
+from .forwardable import Changed, Forwardable, mint, mint_changed
 
 
 def pass_request(exchange: Exchange) -> Forwardable:
@@ -87,7 +87,7 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
 ) -> Forwardable:
     """Return a message whose records are planned as they come, each of `limit` bytes at most.
 
-    A `way` may take some of them (`Ways.records`); it returns None for those to be planned.
+    A `way` may change some of them at once; it returns None for those to be planned.
 
     The outcome of its values is not known yet, so its headers are those of a message all of whose
     values are sealed or opened.
@@ -120,10 +120,15 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
 
 
 def _changed(way: Callable[[bytes], Changed | None], records: bytes) -> bytes | None:
-    """Return what a way makes of some whole records; None where it leaves them."""
+    """Return some whole records changed at once; None where they are to be planned."""
     changed = way(records)
     if changed is None:
         return None
     if not isinstance(changed, Changed) or changed.body is None:
-        raise TypeError("only a way changes records without a plan")
+        raise TypeError("only what is prepared changes records without a plan")
     return changed.body
+
+
+def passes(message: Forwardable) -> Changed:
+    """Return a message that passes for others with its head, whatever their bodies."""
+    return mint_changed(message.frame, None, {})

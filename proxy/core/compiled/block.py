@@ -20,9 +20,9 @@ from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
 from .bound_sources import choose_sources, shared_steps, single_from
+from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
-from .plain_json import PlainJson, is_simple
 from .stream_records import deltas, sentinels
 
 
@@ -65,7 +65,7 @@ class CompiledBlock(MessageMatch):
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
     may occur twice or hidden. `when` are the conditions on the body, None without any.
 
-    Ways: `plain_json` is what is done to plain JSON, where that is all; a block that has it takes
+    Short cuts: `flat` is what is done to plain JSON, where that is all; a block that has it takes
     JSON of any name. `alone` is the item that seals or opens the body where nothing else is read
     from it, so that it may pass piece by piece. `escape` is how opened values are written into
     texts, `whole_place` how one that is all of a value is, `rendered` are the indexes of what is
@@ -82,12 +82,12 @@ class CompiledBlock(MessageMatch):
         "elsewhere",
         "encrypt",
         "escape",
+        "flat",
         "from_message",
         "in_head",
         "keeps",
         "other_selections",
         "parts",
-        "plain_json",
         "query",
         "rendered",
         "selection",
@@ -156,7 +156,7 @@ class CompiledBlock(MessageMatch):
         self.query = self._query_selection()
         self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.alone = self._alone()
-        self.plain_json = self._plain_json()
+        self.flat = self._flat()
 
     def _traits(self) -> Traits:
         block = self.block
@@ -240,22 +240,21 @@ class CompiledBlock(MessageMatch):
         checked = self._checked_for_spelling()
         return PartSelection(chosen, len(selectors), checked, only=self.block.only)
 
-    def _plain_json(self) -> PlainJson | None:
+    def _flat(self) -> FlatJson | None:
         """Return what is done to plain JSON, where the block does nothing else to its messages."""
         selection, placed = self.selection, (*self.encrypt, *self.decrypt)
         if not isinstance(selection, JsonSelection) or selection.finder is None:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
-        if any(one.item.form == "base64" for one in placed):
-            return None
         if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
             return None
         simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
         if not simple or self._does_more():
             return None
-        return PlainJson(
+        return FlatJson(
             selection.finder,
             selection.strides,
+            self.block,
             self.encrypt,
             self.decrypt,
             sources=self.sources,

@@ -52,10 +52,7 @@ class Elsewhere:
         query, lines = head.query, facts.get(COOKIE)
         if (not query and lines is None) or self in facts.cleared:
             return
-        text = query.encode("latin-1", errors="replace") if query else b""
-        if lines is not None:
-            text = b";".join((text, *lines))
-        if self._is_clear(text):
+        if _is_clear(_text_of(head), self._needles):
             facts.cleared.add(self)
             return
         for name, _ in fields_of_query(query or ""):
@@ -92,15 +89,23 @@ class Elsewhere:
             if self._in_body.readings(name) or self._is_within(name):
                 _refuse(declared.kind)
 
-    def _is_clear(self, text: bytes) -> bool:
-        """Return whether query and cookies hold no spelling of any name, as nearly always."""
-        if b"%" in text or not text.isascii():
+
+def _text_of(head: RequestHead) -> bytes:
+    """Return query and cookies of a request as one text."""
+    query, lines = head.query, head.facts.get(COOKIE)
+    text = query.encode("latin-1", errors="replace") if query else b""
+    return text if lines is None else b";".join((text, *lines))
+
+
+def _is_clear(text: bytes, needles: Iterable[bytes]) -> bool:
+    """Return whether query and cookies hold no spelling of any name, as nearly always."""
+    if b"%" in text or not text.isascii():
+        return False
+    lean = squeeze_fields(text)
+    for needle in needles:  # noqa: SIM110 - twice as fast as any(), for every message
+        if needle in lean:
             return False
-        lean = squeeze_fields(text)
-        for needle in self._needles:  # noqa: SIM110 - twice as fast as any(), for every message
-            if needle in lean:
-                return False
-        return True
+    return True
 
 
 def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
@@ -159,6 +164,7 @@ class SourcesElsewhere:
 
     __slots__ = (
         "_credentials",
+        "_head_needles",
         "_members",
         "_names",
         "_needles",
@@ -178,6 +184,7 @@ class SourcesElsewhere:
         self.reads_members = bool(self._parameters)
         self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
         self._needles = self._names.needles | {b"proto"}
+        self._head_needles = self._members.needles | {b"proto"}
         steps = [(Step(one.name),) for one in self._parameters]
         self._selection = Selection(tuple(JsonSelector("$", one) for one in steps))
 
@@ -193,6 +200,9 @@ class SourcesElsewhere:
         head = names.head
         facts = head.facts
         if not self._sources or (not head.query and COOKIE not in facts) or self in facts.cleared:
+            return
+        if _is_clear(_text_of(head), self._head_needles):
+            facts.cleared.add(self)
             return
         fields = [*fields_of_query(head.query or ""), *cookies(head)]
         for name, value in fields:

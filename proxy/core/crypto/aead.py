@@ -55,17 +55,16 @@ class Aead:
         except InvalidTag:
             raise OpenFailed("bad-tag") from None
 
-    def open_each(self, sealed: Iterable[Parts], aad: bytes) -> list[bytes] | None:
-        """Return the plaintexts; None where one was changed: the others are tried all the same."""
+    def open_each(self, sealed: Iterable[Parts], aad: bytes) -> list[bytes | None]:
+        """Return the plaintexts, None for each that was changed."""
         decrypt = self._cipher.decrypt
-        plaintexts: list[bytes] = []
-        failed = False
+        plaintexts: list[bytes | None] = []
         for _, iv, text in sealed:
             try:
                 plaintexts.append(decrypt(iv, text, aad))
             except InvalidTag:
-                failed = True
-        return None if failed else plaintexts
+                plaintexts.append(None)
+        return plaintexts
 
 
 # Without a 00 after it: the session id always has 12 bytes, and no other label begins like it.

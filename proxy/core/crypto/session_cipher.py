@@ -157,18 +157,20 @@ class Session:
 
     def open_each(
         self, sealed: Sequence[Parts], context: Context, now: float, refusal: str | None
-    ) -> list[bytes] | None:
-        """Return the plaintexts of JWE-form tokens with one head; None where one does not open.
+    ) -> tuple[Sequence[bytes | None], str]:
+        """Return the plaintexts of JWE-form tokens with one head, and why others do not open.
 
-        As much is done as by `open` for each, whatever the cause. Raises OpenFailed for a head that
-        is not encoded like ours, before anything is tried.
+        Those are None. As much is done as by `open` for each, whatever the cause. Raises OpenFailed
+        for a head that is not encoded like ours, before anything is tried.
         """
         head, recent = sealed[0][0], self._recent
         _, commitment = recent[1] if context is recent[0] else self._context(context)
         refusal = _refused(token.decode_header(head), commitment, now, refusal)
         aad = head if refusal is None else head + _OF_NO_TOKEN
         plaintexts = self._aead.open_each(sealed, aad)
-        return plaintexts if refusal is None else None
+        if refusal is not None:
+            return [None] * len(plaintexts), refusal
+        return plaintexts, "bad-tag"
 
     def _seal_short(
         self, plaintext: bytes, context: Context, *, json: bool, limit: tuple[int | None, str]

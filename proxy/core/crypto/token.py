@@ -18,7 +18,7 @@ import pybase64
 from ..errors import OpenFailed
 from ..leaves import token_parts, tokens
 from . import base64url
-from .aead import IV_BYTES, TAG_BYTES
+from .aead import IV_BYTES, TAG_BYTES, Parts
 from .derivation import SID_BYTES
 
 Form = Literal["jwe", "short", "base64"]
@@ -30,6 +30,8 @@ BASE64_MARK: Final = b"\x89SY1B64\r\n"
 """What a token in base64 form begins with, decoded: nine bytes, so that they are twelve characters
 of base64. No text begins so, nor does a file of a known type."""
 BASE64_PREFIX: Final = b"iVNZMUI2NA0K"
+PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
+"""What a token in any form begins with."""
 CTY_JSON: Final = "json"
 CTY_MAX: Final = 127
 
@@ -109,7 +111,7 @@ class Token:
 
 def has_prefix(text: bytes) -> bool:
     """Return whether a value begins like a token, and so can never pass for plaintext."""
-    return text.startswith((JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX))
+    return text.startswith(PREFIXES)
 
 
 def is_cut(text: bytes) -> bool:
@@ -274,6 +276,11 @@ def decode_header(head: bytes) -> Header:
         cty=cty.decode() if cty else None,
         exp=int(exp) if exp else None,
     )
+
+
+def type_of(token: Token | Parts) -> str | None:
+    """Return the content type that a token names, None where it names none."""
+    return token.cty if isinstance(token, Token) else decode_header(token[0]).cty
 
 
 def encode_header(

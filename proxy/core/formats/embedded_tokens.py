@@ -144,23 +144,40 @@ def _literals(text: bytes) -> Iterator[tuple[int, int]]:
         start = text.find(b'"', end + 1)
 
 
-def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int, int, bytes] | None:
-    """Return what takes the token's place, and that place; None where nothing can be written.
+def span_of(one: FoundToken) -> tuple[int, int]:
+    """Return what is replaced with a token, which may be the quotes around it as well."""
+    before, behind = around(one)
+    return one.start - before, one.end + behind
 
-    A JSON value replaces its string with the quotes; text is escaped once for each string around.
+
+def around(one: FoundToken) -> tuple[int, int]:
+    """Return how many bytes before and behind a token are replaced with it: quotes, or none."""
+    if one.quotes is not None and (one.quotes is _PLAIN_QUOTES or _is_json_value(one)):
+        return one.quotes
+    return 0, 0
+
+
+def written_in(one: FoundToken, text: str, *, opened: bool) -> bytes | None:
+    """Return what takes the place of a token, as `span_of` has it; None where nothing can be.
+
+    It is the text that was `opened`, or another. A JSON value replaces its string with the quotes;
+    text is escaped once for each string around.
     """
+    is_json = opened and _is_json_value(one)
     if one.place is not EXACT:
-        written = escaping.written(plaintext, one.place, as_json=is_json and one.quotes is not None)
+        written = escaping.written(text, one.place, as_json=is_json and one.quotes is not None)
         if written is None:
             return None
-        plaintext = written
+        text = written
     if is_json and one.quotes is not None:
-        before, behind = one.quotes
-        text = _escape(plaintext, one.depth - 1)
-        return one.start - before, one.end + behind, text.encode()
+        return _escape(text, one.depth - 1).encode()
     if one.quotes is _PLAIN_QUOTES:
-        return one.start - 1, one.end + 1, json_format.quote(plaintext).encode()
-    return one.start, one.end, _escape(plaintext, one.depth).encode()
+        return json_format.quote(text).encode()
+    return _escape(text, one.depth).encode()
+
+
+def _is_json_value(one: FoundToken) -> bool:
+    return one.token is not None and one.token.cty == token.CTY_JSON
 
 
 def _in_literal(

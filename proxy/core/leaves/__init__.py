@@ -17,7 +17,6 @@ if FORM == "native":
         masking,
         quote,
         splice,
-        splice_quoted,
         token_parts,
         token_text,
         tokens_at,
@@ -27,7 +26,7 @@ else:
     from .base64url import decode, encode
     from .finder import Finder
     from .masks import masking
-    from .spans import splice, splice_quoted
+    from .spans import splice
     from .strings import quote, unquote
     from .tokens import candidates, token_parts, token_text, tokens_at
 
@@ -43,7 +42,6 @@ __all__ = [
     "masking",
     "quote",
     "splice",
-    "splice_quoted",
     "token_parts",
     "token_text",
     "tokens_at",

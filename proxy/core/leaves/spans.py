@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from ..slices import paused
-from .strings import is_plain_text, quote
 
 _JOINED: Final = 1024
 """So many pieces are joined at a time."""
@@ -32,16 +31,3 @@ def splice(body: bytes, places: list[int], texts: list[bytes], /) -> bytes | Non
             joined.append(b"".join(pieces))
             pieces.clear()
     return b"".join((*joined, *pieces, body[at:])) if at <= len(body) else None
-
-
-def splice_quoted(body: bytes, places: list[int], texts: list[bytes], /) -> bytes | None:
-    """Do as `splice` with each text as a JSON string; None, too, where one is no UTF-8."""
-    if len(texts) > 1 and is_plain_text(b"".join(texts)):
-        return splice(body, places, [b'"%b"' % one for one in paused(texts)])
-    quoted: list[bytes] = []
-    for text in paused(texts):
-        one = quote(text)
-        if one is None:
-            return None
-        quoted.append(one)
-    return splice(body, places, quoted)

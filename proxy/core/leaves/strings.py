@@ -35,11 +35,6 @@ def is_utf8(text: bytes) -> bool:
     return True
 
 
-def is_plain_text(text: bytes) -> bool:
-    """Return whether a text is ASCII that a JSON string spells as it reads, and not too long."""
-    return len(text) <= LARGE_BYTES and text.isascii() and text.translate(_UNESCAPED) == text
-
-
 def quote(utf8: bytes, /) -> bytes | None:
     """Return UTF-8 as a JSON string: only what must be escaped is. None for other bytes."""
     if not utf8.isascii() and not is_utf8(utf8):

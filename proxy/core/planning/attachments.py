@@ -14,15 +14,14 @@ from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
-from ..crypto.token import decoded_token, token_or_none
-from ..edits.edit_types import Edit
-from ..edits.edits import TWIN, OpenEdit, SealEdit
-from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed
 from ..formats.body_format import Packets, Record
 from ..formats.json import FoundValue
 from ..formats.records.socketio import attachment_number
-from ..rules.model import Block, Placed
+from ..rules.model import Placed
+from ..values.hows import Open, Seal, Spell
+from ..values.outcomes import TWIN
+from ..values.table import Values, lookup
 from .binding import Binder
 from .exchange import Attachment, Exchange
 
@@ -32,14 +31,13 @@ _ATTACHED: Final = "not-a-token"
 """Why such a value does not open in the packet itself."""
 
 
-def open_attached(
-    compiled: CompiledBlock, binder: Binder, placed: Placed, found: FoundValue, body: bytes
-) -> OpenEdit:
-    """Return the edit of a value that is to be opened, and is no text but maybe an attachment.
+def open_attached(binder: Binder, placed: Placed, found: FoundValue, body: bytes) -> None:
+    """Add the row of a value that is to be opened, and is no text but maybe an attachment.
 
     It opens nothing in the packet. Raises MissingValue where a name that binds it is not there.
     """
     path, start, end, _ = found
+    block = binder.compiled.block
     context, reason = Context(), TWIN
     if attachment_number(body[start:end]) is None:
         reason = _ATTACHED
@@ -47,36 +45,34 @@ def open_attached(
         try:
             context, reason = binder.context(placed, path), _ATTACHED
         except MissingValue as error:
-            if not compiled.block.keep_unopened:
+            if not block.keep_unopened:
                 raise
             reason = error.reason
-    return OpenEdit(start, end, context, OpenFailed(reason), "json")
+    binder.values.add(Open(block, "json"), context, start, end, OpenFailed(reason))
 
 
-def apart(
-    record: Record, edits: Sequence[Edit], block: Block
-) -> tuple[list[Edit], list[Attachment | None]]:
-    """Return the edits of the text of a record, and what is to be done to its attachments.
+def apart(record: Record, values: Values) -> tuple[list[int], list[Attachment | None]]:
+    """Return the rows of the text of a record, and what is to be done to its attachments.
 
     Raises ForbiddenValue where two values that are to be sealed stand for the same attachment, or
     where one of them must be a string.
     """
     attached: list[Attachment | None] = [None] * record.attachments
-    rest: list[Edit] = []
-    for edit in edits:
-        number = _number(record, edit)
+    rest: list[int] = []
+    for row in range(len(values)):
+        number = _number(record, values, row)
         if number is None:
-            rest.append(edit)
+            rest.append(row)
             continue
-        inner, own = (edit.edit, edit.block) if type(edit) is OwnEdit else (edit, block)
-        assert isinstance(inner, SealEdit | OpenEdit)  # noqa: S101 - no other has a number
-        item = inner.item if type(inner) is SealEdit else None
+        how, context = values.hows[row], values.contexts[row]
+        assert context is not None  # noqa: S101 - what stands for an attachment is bound
+        item = how.item if type(how) is Seal else None
         if item is not None and item.min_chars is not None:
             raise ForbiddenValue(
                 "binary-placeholder", detail=f"{item.field}: a string is needed, not binary."
             )
         if attached[number] is None:
-            attached[number] = Attachment(inner.context, own, item)
+            attached[number] = Attachment(context, how.block, item)
         elif item is not None:
             raise ForbiddenValue(
                 "attachment-selected-twice",
@@ -85,19 +81,19 @@ def apart(
     return rest, attached
 
 
-def attachment_edits(
+def add_attachments(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    values: Values,
     exchange: Exchange,
     compiled: CompiledBlock,
     packets: Packets,
     body: bytes,
     announced: Sequence[Attachment | None],
-) -> list[Edit]:
-    """Return the edits of all attachments in a body of packets; tell the exchange what is to come.
+) -> None:
+    """Add the rows of all attachments in a body of packets; tell the exchange what is to come.
 
     `announced` are those announced before and in this body, in order. Raises InvalidBody for a
     selected one that is not Base64 (RFC 4648 section 4).
     """
-    edits: list[Edit] = []
     count = 0
     for count, (start, end) in enumerate(packets.attachments(body), 1):
         attachment = announced[count - 1]
@@ -107,31 +103,36 @@ def attachment_edits(
             data = binascii.a2b_base64(body[start:end], strict_mode=True)
         except binascii.Error:
             raise InvalidBody("attachment-not-base64") from None
-        own = attachment_edit(attachment, data, start, end)
-        edits.append(OwnEdit(CarriedEdit(own.edit, base64.b64encode), own.block))
+        add_attachment(values, attachment, data, start, end, (base64.b64encode,))
     exchange.announced[compiled.direction] = tuple(announced[count:])
-    return edits
 
 
-def attachment_edit(attachment: Attachment, data: bytes, start: int, end: int) -> OwnEdit:
-    """Return the edit of an attachment whose bytes are `data`, in place of what lies there."""
+def add_attachment(  # noqa: PLR0913, PLR0917 - what a row is made of
+    values: Values,
+    attachment: Attachment,
+    data: bytes,
+    start: int,
+    end: int,
+    spells: tuple[Spell, ...] = (),
+) -> None:
+    """Add the row of an attachment whose bytes are `data`, in place of what lies there."""
     context, block, item = attachment
-    edit: SealEdit | OpenEdit
     if item is None:
-        edit = OpenEdit(start, end, context, decoded_token(data), "body")
-    else:
-        token = token_or_none(data)
-        edit = SealEdit(start, end, item, context, data, CTY_BINARY, token=token, quoted=False)
-    return OwnEdit(edit, block)
+        values.add(Open(block, "body", spells=spells), context, start, end, lookup(data))
+        return
+    row = values.add(Seal(item, block, spells=spells), context, start, end, data, CTY_BINARY)
+    values.compare(row, data)
 
 
-def _number(record: Record, edit: Edit) -> int | None:
-    """Return the number of the attachment that the value of an edit stands for, or None."""
-    inner = edit.edit if type(edit) is OwnEdit else edit
-    if type(inner) is OpenEdit:
-        token = inner.token
-        if not isinstance(token, OpenFailed) or token.reason != _ATTACHED:
-            return None
-    elif type(inner) is not SealEdit:
+def _number(record: Record, values: Values, row: int) -> int | None:
+    """Return the number of the attachment that a value stands for, or None."""
+    if row in values.wholes:
         return None
-    return record.attachment(inner.start, inner.end)
+    start, end, how = values.starts[row], values.ends[row], values.hows[row]
+    if type(how) is Seal:
+        shift = int(how.between)
+        return record.attachment(start - shift, end + shift)
+    what = values.what[row]
+    if not isinstance(what, OpenFailed) or what.reason != _ATTACHED:
+        return None
+    return record.attachment(start, end)

@@ -10,13 +10,14 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
-from ..crypto.token import Token
-from ..edits.edits import TWIN
 from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
 from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, json_sources
 from ..formats.json import Findings, Path, unescape
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
+from ..values.hows import Open, Seal, Spell
+from ..values.outcomes import TWIN
+from ..values.table import UNBOUND, Lookup, Values
 from .exchange import Exchange, JsonReader
 
 
@@ -70,11 +71,10 @@ length for every value."""
 
 
 class Binder:
-    """Gives each selected value of one message its context."""
+    """Binds the values of one message, each to its context, and adds their rows to `values`."""
 
     __slots__ = (
         "_body",
-        "_compiled",
         "_contexts",
         "_exchange",
         "_findings",
@@ -83,13 +83,21 @@ class Binder:
         "_room",
         "_spoiled",
         "_texts",
+        "compiled",
+        "values",
     )
 
     def __init__(
-        self, compiled: CompiledBlock, exchange: Exchange, body: bytes, findings: Findings | None
+        self,
+        compiled: CompiledBlock,
+        exchange: Exchange,
+        values: Values,
+        body: bytes = b"",
+        findings: Findings | None = None,
     ) -> None:
         """Bind values of `body`; what the walk found holds the names that stand in it."""
-        self._compiled = compiled
+        self.compiled = compiled
+        self.values = values
         self._exchange = exchange
         self._body = body
         self._findings = findings
@@ -116,7 +124,51 @@ class Binder:
                 raise BodyTooLarge("names-too-long")
         return context
 
-    def taken(self, placed: Placed, path: Path, token: Token | OpenFailed) -> Token | OpenFailed:
+    def into(self, values: Values) -> Binder:
+        """Return this, which from now on adds rows to another table."""
+        self.values = values
+        return self
+
+    def seal(  # noqa: PLR0913, PLR0917 - one argument for each array
+        self,
+        item: Item,
+        context: Context,
+        start: int,
+        end: int,
+        text: bytes,
+        cty: str | None = None,
+        *,
+        spells: tuple[Spell, ...] = (),
+        looks: bool = True,
+    ) -> int:
+        """Add a text that is to be sealed; return its row.
+
+        `looks` says that it may be a token already.
+        """
+        how = Seal(item, self.compiled.block, spells=spells)
+        row = self.values.add(how, context, start, end, text, cty)
+        self.values.compare(row, text if looks else b"")
+        return row
+
+    def open(
+        self, how: Open, start: int, end: int, found: Lookup, make: Callable[[], Context]
+    ) -> int:
+        """Add what is to be opened, for the context that is made of a token; return its row."""
+        token, context = self.bound(found, make)
+        return self.values.add(how, context, start, end, token)
+
+    def bound(self, token: Lookup, make: Callable[[], Context]) -> tuple[Lookup, Context]:
+        """Return a token with its context; what is no token needs no names, and none are read."""
+        if isinstance(token, OpenFailed):
+            return token, UNBOUND
+        try:
+            return token, make()
+        except MissingValue as error:
+            if not self.compiled.block.keep_unopened:
+                raise
+            return OpenFailed(error.reason), UNBOUND
+
+    def taken(self, placed: Placed, path: Path, token: Lookup) -> Lookup:
         """Return a token, or why it stays in a response: a name has a second reading there."""
         if isinstance(token, OpenFailed) or not self.spoils(placed, path):
             return token
@@ -164,7 +216,7 @@ class Binder:
 
     def keep_facts(self) -> None:
         """Keep the rule's names from this request for its answer."""
-        for source in self._compiled.keeps:
+        for source in self.compiled.keeps:
             self._exchange.facts[source] = self._value(source, 0, ())
 
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
@@ -176,15 +228,15 @@ class Binder:
 
     def _element(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Path:
         """Return the path of the element that a part is read from, of those that `path` is in."""
-        if not shared or part not in self._compiled.from_message:
+        if not shared or part not in self.compiled.from_message:
             return ()
-        sources = json_sources(self._compiled.sources.get(part))
+        sources = json_sources(self.compiled.sources.get(part))
         return path[: max((shared.get(one, 0) for one in sources), default=0)]
 
     def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
-        source = self._compiled.sources.get(part)
+        source = self.compiled.sources.get(part)
         text: Name | None = None
-        if isinstance(source, JsonSource) and part in self._compiled.from_message:
+        if isinstance(source, JsonSource) and part in self.compiled.from_message:
             text = self._value(source, shared.get(source, 0), path)
         elif isinstance(source, NameSource):
             text = self._exchange.name(source)
@@ -205,7 +257,7 @@ class Binder:
         return Parties(self._one("sender", shared, path), recipients)
 
     def _read_recipients(self, shared: Mapping[JsonSource, int], path: Path) -> tuple[str, ...]:
-        found = self._each("recipients", self._compiled.sources.get("recipients"), shared, path)
+        found = self._each("recipients", self.compiled.sources.get("recipients"), shared, path)
         if not found:
             raise MissingValue("missing-recipients", detail="The message names no recipient.")
         return tuple(sorted(set(found)))
@@ -240,7 +292,7 @@ class Binder:
         return [text for one in found for text in one] if all(found) else []
 
     def _reader(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> JsonReader:
-        if part in self._compiled.from_message:
+        if part in self.compiled.from_message:
             return lambda one: self._value(one, shared.get(one, 0), path)
         return self._exchange.facts.get
 
@@ -254,7 +306,7 @@ class Binder:
         """Return the name that a source has in each element whose path has `shared` steps."""
         if self._findings is None:
             return {}
-        index, single_from = self._compiled.source_index[source]
+        index, single_from = self.compiled.source_index[source]
         found: dict[Path, list[str]] = {}
         unfit: set[Path] = set()
         other = self._exchange.elsewhere.get(source)
@@ -263,7 +315,7 @@ class Binder:
             try:
                 text = self._text(source, path, found_value.raw(self._body))
             except MissingValue:
-                if not self._compiled.traits.only_opens_responses:
+                if not self.compiled.traits.only_opens_responses:
                     raise
                 unfit.add(path[:shared])  # one stored element is not the end of all others
                 continue
@@ -307,17 +359,3 @@ def _texts(name: Name) -> list[str]:
     if isinstance(name, str):
         return [name]
     return [text for part in name.parts for text in _texts(part)]
-
-
-def bind_token(
-    compiled: CompiledBlock, token: Token | OpenFailed, make: Callable[[], Context]
-) -> tuple[Token | OpenFailed, Context]:
-    """Return a token with its context; what is no token needs no names, and none are looked for."""
-    if isinstance(token, OpenFailed):
-        return token, Context()
-    try:
-        return token, make()
-    except MissingValue as error:
-        if not compiled.block.keep_unopened:
-            raise
-        return OpenFailed(error.reason), Context()

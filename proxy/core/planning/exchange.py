@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..compiled.block import CompiledBlock
+from ..compiled.flat_json import Kept
 from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
@@ -21,9 +22,6 @@ from ..formats.body_format import NOT_ANNOUNCED
 from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item
-
-Kept = tuple[Name | None, ...]
-"""The names of a request's body that its response needs."""
 
 
 class Attachment(NamedTuple):
@@ -66,11 +64,11 @@ class Exchange(RequestNames):
 
     @property
     def kept(self) -> Kept:
-        """The names that were kept, in the order of `keeps`; a way of responses takes them."""
+        """The names that were kept, in the order of `keeps`."""
         return tuple(self.facts.get(one) for one in self.keeps)
 
     def keep(self, kept: Kept) -> None:
-        """Keep the names that a way has left."""
+        """Keep the names that a message has left."""
         self.facts.update(zip(self.keeps, kept, strict=True))
 
     def refuse_unclear(self) -> None:

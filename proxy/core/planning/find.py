@@ -1,21 +1,10 @@
-"""From a message and a block to edits: what is selected, what it is bound to, what must not be."""
+"""From a message and a block to its values: selected, bound, and what must not be there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, cast
 
 from ..compiled.block import CompiledBlock
-from ..crypto.context import Scope
-from ..crypto.token import KeyId, Token
-from ..edits.edit_types import Edit, NothingEdit, PieceEdit, RefusedEdit
-from ..edits.edits import SealEdit
-from ..edits.head_values import HeadEdit
-from ..edits.key_needs import Needs
-from ..edits.part_edits import BegunEdit, PartEdit, SealFrameEdit
-from ..edits.stream_edits import FrameEdit, SealFrame
-from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnsupportedBody
 from ..expressions.name_readings import fold_header
 from ..expressions.selectors import NamedSelector, Whole
@@ -28,34 +17,33 @@ from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Block, Placed
 from ..slices import paused
+from ..values.table import Values
 from .binding import Binder
 from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
-from .find_in_head import find_head_edits
-from .find_in_records import compare_record, record_edits
-from .find_values import found_token, is_text, open_value, seal_value
-from .find_whole import whole_edits
+from .find_in_head import add_head
+from .find_in_records import add_records, compare_record
+from .find_values import ItemSealing, found_token, how_to_open, is_text, open_value
+from .find_whole import add_whole
+from .flat_values import add_flat
 from .refusals import (
-    for_page,
     pass_unsealed,
     refuse_in_packets,
     refuse_nested,
     refuse_others,
     refuse_unsealed_elements,
+    shield_page,
 )
 
-# A union in its place would be made for each edit.
-_AROUND: Final = (HeadEdit, PartEdit, CarriedEdit)
 
-
-def find_edits(
+def find_values(
     exchange: Exchange,
     compiled: CompiledBlock,
     head: Head,
     body: bytes,
     *,
     measured: bool = True,
-) -> tuple[Edit | FrameEdit, ...]:
+) -> Values:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot.
 
     `measured`: the body is complete and its message declared its length.
@@ -65,38 +53,40 @@ def find_edits(
     kind = compiled.records(media_type(head.facts)) if body else None
     if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
-    found: Sequence[Edit | FrameEdit]
+    values = Values()
     if kind is not None:
-        found, count = _record_edits(exchange, compiled, head, body, kind)
+        count = _add_records(values, exchange, compiled, head, body, kind)
         if not count and RECORDS[kind].packets is None and not RECORDS[kind].has_controls:
             refuse_missing(compiled, None)
-        binder = Binder(compiled, exchange, b"", None)  # no record's names are those of the head
+        binder = Binder(compiled, exchange, values)  # no record's names are those of the head
     else:
-        binder, found = _text_edits(exchange, compiled, head, body, measured=measured)
-    edits = for_page(compiled, head, found)
+        binder = _add_text(values, exchange, compiled, head, body, measured=measured)
+    shield_page(compiled, head, values)
     if compiled.in_head and not isinstance(head, SocketHead):
-        edits += find_head_edits(compiled, binder, head)
-    if compiled.traits.optional and body and kind is None and not any(map(_seals, paused(edits))):
-        edits.append(pass_unsealed(compiled))
-    return tuple(edits)
+        add_head(binder, head)
+    if compiled.traits.optional and body and kind is None and not values.seals:
+        pass_unsealed(compiled, values)
+    return values
 
 
-def piece_edits(
+def piece_values(
     exchange: Exchange,
     compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
     records: bytes,
-) -> tuple[tuple[Edit | FrameEdit, ...], int]:
+) -> tuple[Values, int]:
     """Return what the block does to some whole records of a stream, and how many there are.
 
-    Sentinels do not count. Raises as `find_edits`.
+    Sentinels do not count. Raises as `find_values`.
     """
     if compiled.block.absent:
         refuse_present(head, compiled, records)
     kind = compiled.records(media_type(head.facts))
     assert kind is not None  # noqa: S101 - a stream of records is one
-    edits, count = _record_edits(exchange, compiled, head, records, kind)
-    return tuple(for_page(compiled, head, edits)), count
+    values = Values()
+    count = _add_records(values, exchange, compiled, head, records, kind)
+    shield_page(compiled, head, values)
+    return values, count
 
 
 def refuse_elsewhere(
@@ -142,14 +132,16 @@ def _refuse_in_body(
         sources.compare_body(exchange, head, FORMATS[kind], body)
 
 
-def head_edits(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> tuple[Edit, ...]:
-    """Return what the block does to a response without a body; raise as `find_edits` does."""
+def head_values(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Values:
+    """Return what the block does to a response without a body; raise as `find_values` does."""
     refuse_present(head, compiled, b"")
-    binder = Binder(compiled, exchange, b"", None)
-    return tuple(find_head_edits(compiled, binder, head, bodiless=True))
+    values = Values()
+    add_head(Binder(compiled, exchange, values), head, bodiless=True)
+    return values
 
 
-def _text_edits(  # noqa: PLR0913 - those of find_edits
+def _add_text(  # noqa: PLR0913 - those of find_values
+    values: Values,
     exchange: Exchange,
     compiled: CompiledBlock,
     head: Head,
@@ -157,11 +149,18 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     *,
     lenient: bool = False,
     measured: bool = True,
-) -> tuple[Binder, list[Edit | FrameEdit]]:
-    """Return the edits of a body, or of one record, and who binds its values.
+) -> Binder:
+    """Add the values of a body, or of one record; return who binds what else there is.
 
     In what is no JSON, nothing is selected where that is `lenient`.
     """
+    if (
+        compiled.flat is not None
+        and head.facts.plain_json
+        and not exchange.elsewhere
+        and add_flat(values, exchange, compiled.flat, body)
+    ):
+        return Binder(compiled, exchange, values)
     others = compiled.other_selections
     kind = compiled.kind(media_type(head.facts)) if others else ""
     selection = others.get(kind, compiled.selection)
@@ -172,32 +171,33 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
             raise
         findings = None
     parts = _part_findings(compiled, head, body) if compiled.parts is not None and body else None
-    binder = Binder(compiled, exchange, body, findings if parts is None else parts.values)
+    found = findings if parts is None else parts.values
+    binder = Binder(compiled, exchange, values, body, found)
     if compiled.keeps:
         binder.keep_facts()
     rendered = _rendered(compiled, findings)
-    edits: list[Edit | FrameEdit]
     if parts is not None:
-        from .find_in_parts import part_edits  # noqa: PLC0415 - loaded with its rules
+        from .find_in_parts import add_parts  # noqa: PLC0415 - loaded with its rules
 
-        edits = [*part_edits(compiled, binder, parts, body)]
+        add_parts(binder, parts, body)
     else:
-        edits = [*_selected_edits(compiled, selection, binder, findings, body, rendered)]
+        _add_selected(binder, selection, findings, body, rendered)
     if compiled.traits.takes_whole:
-        edits += whole_edits(compiled, binder, head, body, measured=measured, rendered=rendered)
-    return binder, edits
+        add_whole(binder, head, body, measured=measured, rendered=rendered)
+    return binder
 
 
-def _record_edits(
+def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    values: Values,
     exchange: Exchange,
     compiled: CompiledBlock,
     head: Head,
     body: bytes,
     kind: Kind,
-) -> tuple[list[Edit], int]:
-    """Return the edits of every record, each with a block, names and values of its own.
+) -> int:
+    """Add the values of every record, each with a block and names of its own.
 
-    And how many records there are, as `record_edits`.
+    Return how many records there are, as `add_records`.
     """
     compiled_blocks = alternatives(exchange, compiled, head)
     body_format = RECORDS[kind]
@@ -205,68 +205,39 @@ def _record_edits(
     lenient = body_format.mixed and opens
     by_look = head.facts.by_look and opens  # then its first record alone has told the type
 
-    def edits_of(text: bytes) -> list[Edit]:
+    def values_of(text: bytes) -> Values:
+        found = Values()
         if by_look and not token_places.any_in(text):
-            return []
+            return found
         taker = choose(compiled_blocks, text, head, lenient=lenient)
         if taker is None:
-            return []
-        # A block that takes the body as a whole reads no records.
-        edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
+            return found
+        _add_text(found, exchange, taker, head, text, lenient=lenient)
         compare_record(exchange, taker, text)
-        if taker.traits.optional and text and not any(map(_seals, edits)):
-            edits.append(pass_unsealed(taker))
-        if taker is compiled:
-            return edits
-        if taker.records(media_type(head.facts)) != kind:
-            raise UnsupportedBody("block-reads-no-records")
-        refuse_present(head, taker, body)
-        return [one if isinstance(one, NothingEdit) else OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
+        if taker.traits.optional and text and not found.seals:
+            pass_unsealed(taker, found)
+        if taker is not compiled:
+            if taker.records(media_type(head.facts)) != kind:
+                raise UnsupportedBody("block-reads-no-records")
+            refuse_present(head, taker, body)
+        return found
 
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
-        return [], 0
+        return 0
     body_format.check_head(head, body)
     announced = list(exchange.announced.get(compiled.direction, ()))
     records = body_format.records(body, strict=not lenient, awaited=len(announced))
     sentinels = frozenset[bytes]().union(*(one.sentinels for one in compiled_blocks))
-    edits, count = record_edits(exchange, compiled, records, edits_of, sentinels, announced)
+    count = add_records(values, exchange, compiled, records, values_of, sentinels, announced)
     if packets is not None:
-        if edits and isinstance(edits[-1], RefusedEdit):
-            raise edits[-1].error  # behind it, nothing that packets announce could be told
-        from .attachments import attachment_edits  # noqa: PLC0415 - loaded with its rules
+        if values.refusal is not None:
+            raise values.refusal[0]  # behind it, nothing that packets announce could be told
+        from .attachments import add_attachments  # noqa: PLC0415 - loaded with its rules
 
-        edits += attachment_edits(exchange, compiled, packets, body, announced)
+        add_attachments(values, exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
-    return edits, count
-
-
-def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
-    """Return the sessions that edits need."""
-    seals: dict[Scope, int] = {}
-    opens: set[tuple[Scope, KeyId]] = set()
-    for edit in paused(edits):
-        context, token = edit.context, edit.token
-        if context is None:
-            continue
-        if _seals(edit):
-            seals[context.scope] = seals.get(context.scope, 0) + 1
-        if type(token) is Token:
-            opens.add((context.scope, token.key_id))
-    return Needs(seals, frozenset(opens))
-
-
-def _seals(edit: PieceEdit | FrameEdit) -> bool:
-    if type(edit) is BegunEdit:
-        edit = edit.edit
-    if type(edit) is OwnEdit:
-        edit = edit.edit
-    kind = type(edit)
-    if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
-        return True
-    if isinstance(edit, _AROUND):
-        edit = edit.edit
-    return type(edit.innermost if type(edit) is CarriedEdit else edit) is SealEdit
+    return count
 
 
 def refuse_present(head: Head, compiled: CompiledBlock, body: bytes) -> None:
@@ -351,19 +322,18 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _selected_edits(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of value; the message and what is known of it
-    compiled: CompiledBlock,
-    selection: Selection | None,
+def _add_selected(  # noqa: C901 - a choice for each kind of value
     binder: Binder,
+    selection: Selection | None,
     findings: Findings | None,
     body: bytes,
     rendered: tuple[Span, ...],
-) -> list[Edit]:
+) -> None:
+    compiled = binder.compiled
     if findings is None or findings.missing:
         refuse_missing(compiled, None if findings is None else findings.missing)
-    edits: list[Edit] = []
     if findings is None or selection is None:
-        return edits
+        return
     refuse_nested(compiled, findings)
     if compiled.around.selectors:
         refuse_others(compiled, findings, body)
@@ -372,22 +342,22 @@ def _selected_edits(  # noqa: C901, PLR0913, PLR0917 - a choice for each kind of
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
+        sealing = ItemSealing(selection, placed.item, compiled)
         for found in paused(findings.found[placed.index]):
-            context = binder.context(placed, found.path)
-            edits.append(seal_value(selection, placed.item, context, body, found))
+            sealing.add(binder.values, binder.context(placed, found.path), body, found)
     manner = Manner(compiled.escape, rendered=rendered)
+    exact, in_html = (how_to_open(selection, compiled, one) for one in (EXACT, IN_HTML))
     for placed in compiled.decrypt:
         for found in paused(findings.found[placed.index]):
             if compiled.packets is not None and not is_text(selection, found, body):
                 from .attachments import open_attached  # noqa: PLC0415 - loaded with its rules
 
-                edits.append(open_attached(compiled, binder, placed, found, body))
+                open_attached(binder, placed, found, body)
                 continue
             token = found_token(selection, binder, placed, found, body)
             is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
-            place = IN_HTML if is_html else EXACT
-            edits.append(open_value(compiled, selection, binder, placed, found, token, place))
-    return edits
+            how = in_html if is_html else exact
+            open_value(binder, how, placed, found, token)
 
 
 def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:

@@ -1,19 +1,21 @@
-"""From a selected value to its edit: in a body as it is, or in a text that the body holds."""
+"""From a selected value to its row: in a body as it is, or in a text that the body holds."""
 
 from __future__ import annotations
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
-from ..crypto.token import CTY_JSON, Token, decoded_token, token_or_none
-from ..edits.edits import OpenEdit, SealEdit
-from ..edits.wrapped import CarriedEdit, carried
+from ..crypto.token import CTY_JSON
 from ..errors import OpenFailed
-from ..formats.body_format import Selection
+from ..formats.body_format import Record, Selection, as_it_is
+from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import TextPlace
 from ..formats.json import FoundValue
 from ..formats.json import Selection as JsonSelection
+from ..formats.json.lexer import Within
 from ..rules.model import Item, Placed
-from .binding import Binder, bind_token
+from ..values.hows import Open, Seal, Spell
+from ..values.table import InText, Lookup, Values, lookup
+from .binding import Binder
 
 Reads = Selection | type[JsonSelection]
 """What reads and spells values; that of JSON needs no selectors for it."""
@@ -25,10 +27,10 @@ def found_token(
     placed: Placed,
     found: FoundValue,
     body: bytes,
-) -> Token | OpenFailed:
+) -> Lookup:
     """Return the token that a value is, or why it is none or must stay."""
     text = _reads(selection, found).text(found.raw(body))
-    token = OpenFailed("not-a-token") if text is None else decoded_token(text)
+    token = OpenFailed("not-a-token") if text is None else lookup(text)
     return binder.taken(placed, found.path, token)
 
 
@@ -42,42 +44,119 @@ def _reads(selection: Reads, found: FoundValue) -> Reads:
     return selection if found.within is None else JsonSelection
 
 
-def seal_value(
-    selection: Reads,
-    item: Item,
-    context: Context,
-    body: bytes,
-    found: FoundValue,
-) -> SealEdit | CarriedEdit:
-    """Return the edit that seals a value."""
-    _, start, end, within = found
-    raw, reads = found.raw(body), _reads(selection, found)
-    if within is not None:
-        start, end = within.start, within.end
-    quoted, text = reads.spell is None, reads.text(raw)
-    if text is None:
-        edit = SealEdit(start, end, item, context, raw, CTY_JSON, quoted=quoted)
-    else:
-        token = token_or_none(text)
-        edit = SealEdit(start, end, item, context, text, None, quoted=quoted, token=token)
-    return edit if within is None else carried(edit, within.layers)
+class ItemSealing:
+    """How the values of one item are sealed: strings of JSON, other JSON, and texts."""
+
+    __slots__ = ("_as_it_is", "_between", "_quoted", "_selection")
+
+    def __init__(self, selection: Reads, item: Item, compiled: CompiledBlock) -> None:
+        """Make ready for values that the selection finds."""
+        self._selection = selection
+        self._between = Seal(item, compiled.block, between=True)
+        self._quoted = Seal(item, compiled.block, quoted=True)
+        self._as_it_is = Seal(item, compiled.block)
+
+    def add(self, values: Values, context: Context, body: bytes, found: FoundValue) -> int:
+        """Add the row of a value; return its number."""
+        _, start, end, within = found
+        raw, reads = found.raw(body), _reads(self._selection, found)
+        text = reads.text(raw)
+        if reads.spell is not None:
+            how, shift = self._as_it_is, 0
+        elif text is None:
+            how, shift = self._quoted, 0
+        else:
+            how, shift = self._between, 1
+        if within is not None:
+            row = _add_within(values, how, context, within, shift)
+        else:
+            row = values.add(how, context, start + shift, end - shift, raw)
+        if text is None:
+            values.what[row], values.ctys[row] = raw, CTY_JSON
+            return row
+        values.what[row] = text
+        values.compare(row, text)
+        return row
 
 
-def open_value(  # noqa: PLR0913, PLR0917 - what an edit is made of
-    compiled: CompiledBlock,
-    selection: Reads,
-    binder: Binder,
-    placed: Placed,
-    found: FoundValue,
-    token: Token | OpenFailed,
-    place: TextPlace,
-) -> OpenEdit | CarriedEdit:
-    """Return the edit that opens a value; `token` is what it was found to be."""
+def open_value(binder: Binder, how: Open, placed: Placed, found: FoundValue, token: Lookup) -> int:
+    """Add the row that opens a value; `token` is what it was found to be."""
     path, start, end, within = found
-    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
-    if within is not None:
-        start, end = within.start, within.end
-        return carried(OpenEdit(start, end, context, bound, "json", place), within.layers)
+    if within is None:
+        return binder.open(how, start, end, token, lambda: binder.context(placed, path))
+    bound, context = binder.bound(token, lambda: binder.context(placed, path))
+    row = _add_within(binder.values, how, context, within, 0)
+    binder.values.what[row] = bound
+    return row
+
+
+def how_to_open(selection: Reads, compiled: CompiledBlock, place: TextPlace) -> Open:
+    """Return how values are opened that a selection finds."""
     if selection.spell is None:
-        return OpenEdit(start, end, context, bound, "json", place)
-    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), selection.spell)
+        return Open(compiled.block, "json", place)
+    return Open(compiled.block, "value", place, (selection.spell,))
+
+
+def _add_within(
+    values: Values, how: Seal | Open, context: Context, within: Within, shift: int
+) -> int:
+    """Add the row of a value that lies in a text of the body, which spells it in its own way.
+
+    It is `shift` bytes shorter at both ends.
+    """
+    layers = within.layers
+    spells: tuple[Spell, ...] = tuple(layer.spell for layer in reversed(layers))
+    how = (
+        how._replace(spells=spells)
+        if isinstance(how, Seal)
+        else Open(how.block, "json", how.place, spells)
+    )
+
+    def at(place: int) -> int:
+        for layer in reversed(layers):
+            place = layer.places[place]
+        return place
+
+    start, end = within.start, within.end
+    row = values.add(how, context, at(start + shift), at(end - shift), b"")
+    values.wholes[row] = InText(at(start), at(end), layers[0].places[0])
+    return row
+
+
+def take_record(values: Values, record: Record, found: Values, rows: list[int]) -> None:
+    """Add rows of a record's text as they lie in the body.
+
+    Raises MessageError where one of them cannot be sealed there.
+    """
+    for row in rows:
+        how, start, end = found.hows[row], found.starts[row], found.ends[row]
+        what, whole = found.what[row], found.wholes.get(row)
+        plain = False
+        if whole is not None:
+            first = whole.text
+            if isinstance(how, Seal):
+                record.check_value(whole.start, whole.end)
+        elif isinstance(how, Seal):
+            shift = int(how.between)
+            first, last = start - shift, end + shift
+            record.check_value(first, last)
+            if not record.in_string(first):
+                _take(values, how, found, row, record[first] + shift, record[last] - shift)
+                continue
+        elif isinstance(what, FoundToken):
+            first, plain = what.start, not what.depth
+        else:
+            first, plain = start, how.shape == "text"
+        spell = record.spelling(first, plain=plain)
+        if spell is not as_it_is:
+            how = how._replace(spells=(*how.spells, spell))
+        _take(values, how, found, row, record[start], record[end])
+    values.noted += found.noted
+
+
+def _take(  # noqa: PLR0913, PLR0917 - what a row is made of
+    values: Values, how: Seal | Open, found: Values, row: int, start: int, end: int
+) -> None:
+    here = values.add(how, found.contexts[row], start, end, found.what[row], found.ctys[row])
+    if row in found.alike:
+        values.alike[here] = found.alike[row]

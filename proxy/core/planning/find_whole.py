@@ -1,4 +1,4 @@
-"""The edits of a body taken whole: sealed or opened as one, or searched for tokens.
+"""The rows of a body taken whole: sealed or opened as one, or searched for tokens.
 
 A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a sealed stream above, or where its message
 declares no length. What is opened is what its Content-Type says.
@@ -6,7 +6,7 @@ declares no length. What is opened is what its Content-Type says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
@@ -14,15 +14,10 @@ from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import StreamHead
-from ..crypto.token import BASE64_MARK, CTY_MAX, decoded_bytes, decoded_token, token_or_none
-from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
-from ..edits.part_edits import PartEdit
-from ..edits.stream_edits import FrameEdit, OpenFrame, SealFrame
-from ..edits.wrapped import CarriedEdit
+from ..crypto.token import BASE64_MARK, CTY_MAX, decoded_bytes, token_or_none
 from ..errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..formats import embedded_tokens, token_places
-from ..formats.body_format import PlacedToken
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.json.body import JSON
 from ..formats.multipart import reader
@@ -30,7 +25,11 @@ from ..formats.multipart.reader import Part
 from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..rules.model import Item
-from .binding import Binder, bind_token
+from ..slices import paused
+from ..values.hows import Open
+from ..values.streams import OpenFrame, SealedBody, SealFrame
+from ..values.table import InPart, lookup
+from .binding import Binder
 
 
 class _Text(NamedTuple):
@@ -43,36 +42,30 @@ class _Text(NamedTuple):
     manner: Manner
 
 
-def token_edits(
-    compiled: CompiledBlock, binder: Binder, item: Item, facts: HeadFacts, body: bytes
-) -> Iterator[CarriedEdit | PartEdit]:
-    """Yield an edit for each token in a body with these headers.
+def _add_tokens(binder: Binder, item: Item, facts: HeadFacts, body: bytes) -> None:
+    """Add a row for each token in the parts of a body with these headers.
 
-    Raises InvalidBody for more of them than the block allows.
-
-    Raises as `multipart.parts` does where there are any.
+    Raises InvalidBody for more of them than the block allows, and as `multipart.parts` does where
+    there are any.
     """
     if not token_places.any_in(body):
         return
-    context, limit = binder.embedded_context(item), compiled.block.max_tokens
+    context, limit = binder.embedded_context(item), binder.compiled.block.max_tokens
     boundary = reader.read_boundary(facts.get(b"content-type", ()))
     parts = reader.parts(body, boundary)
-    for text in (one for part in parts for one in _texts(part, compiled.escape)):
-        for edit in _edits_in(text, body, context, limit):
-            limit -= 1
-            yield edit
+    for text in (one for part in parts for one in _texts(part, binder.compiled.escape)):
+        limit -= _add_of(binder, text, body, context, limit)
 
 
 class PartTokens:
     """Finds the tokens in the parts of a form that comes part by part, if its block opens any."""
 
-    __slots__ = ("_binder", "_escape", "_item", "_left")
+    __slots__ = ("_escape", "_item", "_left")
 
-    def __init__(self, compiled: CompiledBlock, binder: Binder) -> None:
+    def __init__(self, compiled: CompiledBlock) -> None:
         """Begin before the first part."""
         item = compiled.whole_decrypt
         self._item = item if item is not None and item.selector is Whole.TOKENS else None
-        self._binder = binder
         self._escape = compiled.escape
         self._left = compiled.block.max_tokens
 
@@ -81,27 +74,29 @@ class PartTokens:
         texts = _texts(part, self._escape)
         return self._item is not None and any(one.part is not None for one in texts)
 
-    def edits(self, part: Part, text: bytes, *, whole: bool) -> Iterator[CarriedEdit | PartEdit]:
-        """Yield an edit for each token in a part that lies in `text`.
+    def add(self, binder: Binder, part: Part, text: bytes, *, whole: bool) -> None:
+        """Add a row for each token in a part that lies in `text`.
 
         Where it is not `whole`, it is one that is not searched but for its filename. Raises
         InvalidBody where all parts have more tokens than the block allows.
         """
         if self._item is None or not token_places.any_in(text[: part.end if whole else part.start]):
             return
-        context = self._binder.embedded_context(self._item)
+        context = binder.embedded_context(self._item)
         for one in _texts(part, self._escape):
-            for edit in _edits_in(one, text, context, self._left):
-                self._left -= 1
-                yield edit
+            self._left -= _add_of(binder, one, text, context, self._left)
 
 
-def _edits_in(
-    text: _Text, body: bytes, context: Context | None, limit: int
-) -> Iterator[CarriedEdit | PartEdit]:
-    for one in embedded_tokens.find_in_text(body[text.start : text.end], limit, text.manner):
-        edit = CarriedEdit(EmbeddedEdit(one, context, one.token), text.spell, text.start)
-        yield edit if text.part is None else PartEdit(edit, text.part)
+def _add_of(binder: Binder, text: _Text, body: bytes, context: Context | None, limit: int) -> int:
+    """Add a row for each token of a text; return how many there are."""
+    how = Open(binder.compiled.block, "text", spells=(text.spell,), lenient=True)
+    found = embedded_tokens.find_in_text(body[text.start : text.end], limit, text.manner)
+    for one in found:
+        start, end = embedded_tokens.span_of(one)
+        row = binder.values.add(how, context, text.start + start, text.start + end, one)
+        if text.part is not None:
+            binder.values.parts[row] = InPart(text.part, within=True)
+    return len(found)
 
 
 def _texts(part: Part, escape: Escape) -> Iterator[_Text]:
@@ -121,42 +116,33 @@ def _as_it_is(text: bytes) -> bytes:
 
 BODY_TOKEN_MAX: Final = 64 * 1024
 
-WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit | FrameEdit
 
-
-def whole_edits(  # noqa: PLR0913 - the message and what is known of it
-    compiled: CompiledBlock,
-    binder: Binder,
-    head: Head,
-    body: bytes,
-    *,
-    measured: bool,
-    rendered: tuple[Span, ...] = (),
-) -> Iterator[WholeEdit]:
-    """Yield what the block does to a body as a whole; raise MessageError where it cannot.
+def add_whole(
+    binder: Binder, head: Head, body: bytes, *, measured: bool, rendered: tuple[Span, ...] = ()
+) -> None:
+    """Add what the block does to a body as a whole; raise MessageError where it cannot.
 
     `measured` says that the body is complete and its message declared its length; else `body`
     may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
     are HTML.
     """
+    compiled = binder.compiled
     for item, encrypt in ((compiled.whole_encrypt, True), (compiled.whole_decrypt, False)):
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
-            yield from _embedded(compiled, binder, item, head, body, rendered)
+            _add_embedded(binder, item, head, body, rendered)
         elif body:
             if encrypt:
-                yield _seal_whole(binder, item, head, body, measured=measured)
+                _seal_whole(binder, item, head, body, measured=measured)
             else:
-                yield _open_whole(compiled, binder, item, head, body)
+                _open_whole(binder, item, head, body)
         elif not item.optional and (encrypt or compiled.direction == "request"):
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
-def _seal_whole(
-    binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool
-) -> SealEdit | SealFrame:
-    fits = len(body) <= BODY_TOKEN_MAX
+def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool) -> None:
+    fits, size = len(body) <= BODY_TOKEN_MAX, len(body)
     framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
     if not fits and not framed:
         raise BodyTooLarge(
@@ -166,21 +152,17 @@ def _seal_whole(
     media = media_type(head.facts)
     if item.selector is Whole.TEXT:
         _require_text(body, media)
-        sealed = token_or_none(body)
-        return SealEdit(
-            0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
-        )
+        binder.seal(item, binder.whole_context(item), 0, size, body)
+        return
     cty = sealable_type(media)
     if framed and not (fits and measured):
-        return SealFrame(
-            item,
-            binder.whole_context(item, kind=KIND_STREAM),
-            cty or "",
-            _already(binder, item, media, body),
-        )
-    sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
+        context = binder.whole_context(item, kind=KIND_STREAM)
+        already = _already(binder, item, media, body)
+        binder.values.framing.append(SealFrame(item, context, cty or "", already))
+        return
     context = binder.whole_context(item, kind=KIND_BODY)
-    return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
+    is_jose = media is not None and media.essence == JOSE
+    binder.seal(item, context, 0, size, body, cty, looks=is_jose)
 
 
 def sealable_type(media: MediaType | None) -> str | None:
@@ -190,53 +172,39 @@ def sealable_type(media: MediaType | None) -> str | None:
     return media.text if media is not None else None
 
 
-def _already(
-    binder: Binder, item: Item, media: MediaType | None, body: bytes
-) -> OpenFrame | OpenEdit | None:
+def _already(binder: Binder, item: Item, media: MediaType | None, body: bytes) -> SealedBody | None:
     """Return what opens a body that looks to be sealed already."""
     if _is_frame(media):
         head = _frame_head(body)
         if isinstance(head, StreamHead):
-            return OpenFrame(head, binder.whole_context(item, kind=KIND_STREAM))
+            context = binder.whole_context(item, kind=KIND_STREAM)
+            return SealedBody(head.token, context, OpenFrame(head, context))
     elif media is not None and media.essence == JOSE:
         token = token_or_none(body)
         if token is not None:
-            context = binder.whole_context(item, kind=KIND_BODY)
-            return OpenEdit(0, len(body), context, token, "body")
+            return SealedBody(token, binder.whole_context(item, kind=KIND_BODY), None)
     return None
 
 
-def _open_whole(
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    head: Head,
-    body: bytes,
-) -> OpenEdit | OpenFrame:
-    is_text = item.selector is Whole.TEXT
+def _open_whole(binder: Binder, item: Item, head: Head, body: bytes) -> None:
+    compiled, is_text = binder.compiled, item.selector is Whole.TEXT
     if not is_text and (_is_frame(media_type(head.facts)) or body.startswith(sealed_stream.MAGIC)):
-        return _open_frame(compiled, binder, item, body)
-    if not is_text and body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
-        token, context = bind_token(
-            compiled, decoded_bytes(body), lambda: binder.whole_context(item)
-        )
-        return OpenEdit(0, len(body), context, token, "bytes")
-    kind = None if is_text else KIND_BODY
-    token, context = bind_token(
-        compiled, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
-    )
-    if not is_text:
-        return OpenEdit(0, len(body), context, token, "body")
-    return OpenEdit(0, len(body), context, token, "text", compiled.whole_place)
+        binder.values.framing.append(_open_frame(binder, item, body))
+        return
+    kind: str | None = KIND_BODY
+    how, found = Open(compiled.block, "body"), lookup(body)
+    if is_text:
+        how, kind = Open(compiled.block, "text", compiled.whole_place), None
+    elif body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
+        how, kind, found = Open(compiled.block, "bytes"), None, decoded_bytes(body)
+    binder.open(how, 0, len(body), found, lambda: binder.whole_context(item, kind=kind))
 
 
-def _open_frame(compiled: CompiledBlock, binder: Binder, item: Item, body: bytes) -> OpenFrame:
+def _open_frame(binder: Binder, item: Item, body: bytes) -> OpenFrame:
     found = _frame_head(body)
     if isinstance(found, OpenFailed):
         return OpenFrame(found, Context())
-    token, context = bind_token(
-        compiled, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
-    )
+    token, context = binder.bound(found.token, lambda: binder.whole_context(item, kind=KIND_STREAM))
     return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
 
 
@@ -261,18 +229,15 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    compiled: CompiledBlock,
-    binder: Binder,
-    item: Item,
-    head: Head,
-    body: bytes,
-    rendered: tuple[Span, ...],
-) -> Iterable[WholeEdit]:
+def _add_embedded(
+    binder: Binder, item: Item, head: Head, body: bytes, rendered: tuple[Span, ...]
+) -> None:
+    compiled, values = binder.compiled, binder.values
     limit, media = compiled.block.max_tokens, media_type(head.facts)
     read_as = compiled.body_format(media)
     if read_as.in_parts:
-        return token_edits(compiled, binder, item, head.facts, body)
+        _add_tokens(binder, item, head.facts, body)
+        return
     if not isinstance(head, SocketHead):
         manner = read_as.manner(compiled.escape, media)
     else:
@@ -280,11 +245,14 @@ def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         read_as = TEXT if read_as is JSON else read_as  # no type says that a message is JSON
     found = list(read_as.tokens(body, limit, manner._replace(rendered=rendered)))
     context = binder.embedded_context(item) if found else None
-    return [_embedded_edit(one, context) for one in found]
-
-
-def _embedded_edit(placed: PlacedToken, context: Context | None) -> EmbeddedEdit | CarriedEdit:
-    edit = EmbeddedEdit(placed.found, context, placed.found.token)
-    if placed.spell is None:
-        return edit
-    return CarriedEdit(edit, placed.spell, placed.start, placed.places)
+    how = Open(compiled.block, "text", lenient=True)
+    for placed in paused(found):
+        start, end = embedded_tokens.span_of(placed.found)
+        if placed.spell is None:
+            values.add(how, context, start, end, placed.found)
+            continue
+        places = placed.places
+        if places is not None:
+            start, end = places[start], places[end]
+        spelled = how._replace(spells=(placed.spell,))
+        values.add(spelled, context, placed.start + start, placed.start + end, placed.found)

@@ -12,10 +12,6 @@ from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..crypto import sealed_stream
-from ..edits.edit_types import PieceEdit
-from ..edits.edits import SealEdit
-from ..edits.head_values import HeadEdit
-from ..edits.part_edits import BegunEdit, Content, OpenFrameEdit, SealFrameEdit
 from ..errors import InvalidBody, MissingValue, OpenFailed
 from ..expressions.selectors import NamedSelector
 from ..formats.multipart.reader import Boundary, Part, read_boundary
@@ -24,18 +20,21 @@ from ..formats.multipart.stream_reader import Came, More, PartReader
 from ..http.digests import Digests
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
+from ..values.part_streams import PartStream
+from ..values.streams import Content
+from ..values.table import Values
 from .binding import Binder
 from .exchange import Exchange
 from .find import refuse_in_head, refuse_missing, refuse_present, refuse_variants
-from .find_in_head import find_head_edits
-from .find_in_parts import part_edits
+from .find_in_head import add_head
+from .find_in_parts import add_parts
 from .find_whole import PartTokens
 from .overrides import refuse_in_part
 from .plan import Plan, PlannedFlow
 from .refusals import pass_unsealed
 
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,15}")
-MakePlan = Callable[[bytes, tuple[PieceEdit, ...]], Plan]
+MakePlan = Callable[[bytes, Values], Plan]
 
 
 class PassingForm(NamedTuple):
@@ -72,11 +71,11 @@ class FormFlow(PlannedFlow):
     )
 
     def __init__(self, form: PassingForm, plan: MakePlan) -> None:
-        """Begin before the first byte; `plan` makes a plan of a part's text and its edits."""
+        """Begin before the first byte; `plan` makes a plan of a part's text and its values."""
         self._form = form
         self._plan = plan
         self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
-        self._tokens = PartTokens(form.compiled, form.binder)
+        self._tokens = PartTokens(form.compiled)
         self._lacking = _required(form.compiled)
         self._unsealed = form.compiled.traits.optional and not form.seals_in_head
         self._came = 0
@@ -114,7 +113,7 @@ class FormFlow(PlannedFlow):
                 detail=f"{self._lacked}: a value is needed within {self._form.limit} bytes.",
             )
         if self._unsealed and not self._lets_pass and self._came > self._form.limit:
-            pass_unsealed(self._form.compiled)
+            pass_unsealed(self._form.compiled, Values())
 
     def end(self) -> Iterator[bytes | Plan]:
         """Yield the end of the form.
@@ -123,7 +122,9 @@ class FormFlow(PlannedFlow):
         """
         refuse_missing(self._form.compiled, self._lacking)
         if self._unsealed:
-            yield self._plan(b"", (pass_unsealed(self._form.compiled),))
+            values = Values()
+            pass_unsealed(self._form.compiled, values)
+            yield self._plan(b"", values)
         if self._form.digests is not None:
             self._form.digests.check()
         yield self._reader.end()
@@ -140,17 +141,16 @@ class FormFlow(PlannedFlow):
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
         if any(findings.found[one.index] for one in form.compiled.encrypt):
             self._unsealed = False
-        edits: list[PieceEdit] = [*part_edits(form.compiled, form.binder, findings, text)]
+        values = Values()
+        binder = form.binder.into(values)
+        add_parts(binder, findings, text)
         self._content, self._sent = Content(), b""
         if not came.whole:
-            edits = [self._begun(one, came) for one in edits]
-        edits += self._tokens.edits(part, text, whole=came.whole)
-        return self._plan(text, tuple(edits)) if edits else text
-
-    def _begun(self, edit: PieceEdit, came: Came) -> PieceEdit:
-        if not isinstance(edit, SealFrameEdit | OpenFrameEdit):
-            return edit
-        return BegunEdit(edit, self._content, _told_length(came))
+            for one in values.what:
+                if isinstance(one, PartStream):
+                    one.rest, one.length = self._content, _told_length(came)
+        self._tokens.add(binder, part, text, whole=came.whole)
+        return self._plan(text, values) if len(values) else text
 
     def _more(self, more: More) -> bytes:
         """Return what may go on of a content, if no delimiter is within."""
@@ -207,7 +207,7 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     *,
     limit: int,
     digests: Digests | None,
-) -> tuple[PassingForm, tuple[HeadEdit, ...]]:
+) -> tuple[PassingForm, Values]:
     """Return how a form changes while it passes, and what is done in the head of its message.
 
     Raises MessageError where the head says that it cannot be.
@@ -216,11 +216,12 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     if isinstance(head, RequestHead):
         refuse_in_head(exchange, compiled, head)
     boundary = read_boundary(head.facts.get(b"content-type", ()))
-    binder = Binder(compiled, exchange, b"", None)
+    values = Values()
+    binder = Binder(compiled, exchange, values)
     watched = isinstance(head, RequestHead) and exchange.decision.overridable
-    edits = tuple(find_head_edits(compiled, binder, head))
-    seals = any(isinstance(one.edit, SealEdit) for one in edits)
-    return PassingForm(exchange, compiled, binder, boundary, limit, watched, digests, seals), edits
+    add_head(binder, head)
+    form = PassingForm(exchange, compiled, binder, boundary, limit, watched, digests, values.seals)
+    return form, values
 
 
 def _required(compiled: CompiledBlock) -> frozenset[int]:

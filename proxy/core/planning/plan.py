@@ -8,23 +8,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..compiled.block import CompiledBlock
-from ..edits.edit_types import PieceEdit
-from ..edits.key_needs import Needs
-from ..edits.stream_edits import FrameEdit
 from ..http.digests import Digests
 from ..http.message import Head
-
-Edits = tuple[PieceEdit, ...]
+from ..values.key_needs import Needs
+from ..values.table import Values
 
 
 @dataclass(slots=True)
 class Plan:
-    """What will be done to one message: its edits, and the keys that they need.
+    """What will be done to one message: its values, and the keys that they need.
 
-    `body` is what the edits are for, those of the head aside; `decoded` says that it has been
-    decompressed. `varies` are the request headers that a response depends on. `framing` changes the
-    body to or from a sealed stream. If the body `flows`, `body` is only its beginning, and all of
-    it must fit `digests`; `form` changes a multipart form part by part. `settle` is to be called
+    `body` is what the values lie in, those of the head aside; `decoded` says that it has been
+    decompressed. `varies` are the request headers that a response depends on. If the body `flows`,
+    `body` is only its beginning, and all of it must fit `digests`; `form` changes a multipart form
+    part by part. `settle` is to be called
     once the plan has been applied: until then another one may be made for the same message.
     `records` are how many records there are in a piece of a stream, sentinels aside.
     """
@@ -32,12 +29,11 @@ class Plan:
     head: Head
     body: bytes
     compiled: CompiledBlock | None
-    edits: Edits
+    values: Values
     needs: Needs
     ruled: bool
     varies: tuple[bytes, ...] = ()
     decoded: bool = False
-    framing: FrameEdit | None = None
     flows: bool = False
     digests: Digests | None = None
     form: PlannedFlow | None = None

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from ..compiled.block import CompiledBlock
-from ..edits.edit_types import Edit
-from ..edits.head_values import HeadEdit
-from ..edits.stream_edits import FrameEdit
 from ..errors import InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..values.table import Values
 from .block_choice import (
     alternatives,
     choose,
@@ -24,28 +21,21 @@ from .block_choice import (
     refuse_unfit,
 )
 from .exchange import Exchange, Messages
-from .find import (
-    find_edits,
-    head_edits,
-    needs_of,
-    piece_edits,
-    refuse_in_head,
-    refuse_present,
-)
+from .find import find_values, head_values, piece_values, refuse_in_head, refuse_present
 from .overrides import refuse_in_body
-from .plan import Edits, Plan
+from .plan import Plan
 
 
 def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Plan:
     """Return what a block does to the head of a response without a body (`HeadOnly`)."""
-    edits = head_edits(exchange, compiled, head)
+    values = head_values(exchange, compiled, head)
     decision = exchange.decision
     return Plan(
         head,
         b"",
         compiled,
-        edits,
-        needs_of(edits),
+        values,
+        values.needs(),
         decision.may_read_response,
         varies=decision.varies,
     )
@@ -118,13 +108,13 @@ def _plan_attachment(
     messages: Messages, compiled: CompiledBlock, head: SocketHead, body: bytes
 ) -> Plan:
     attachment = messages.next_attachment()
-    edits: Edits = ()
+    values = Values()
     if attachment is not None:
-        from .attachments import attachment_edit  # noqa: PLC0415 - loaded with its rules
+        from .attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
 
-        edits = (attachment_edit(attachment, body, 0, len(body)),)
+        add_attachment(values, attachment, body, 0, len(body))
     ruled = messages.exchange.decision.may_read_response
-    return Plan(head, body, compiled, edits, needs_of(edits), ruled)
+    return Plan(head, body, compiled, values, values.needs(), ruled)
 
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:
@@ -160,10 +150,9 @@ def plan_records(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
-    found, count = piece_edits(exchange, compiled, head, records)
-    edits = cast("Edits", found)  # what takes the body as one takes no records
+    values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, compiled, edits, needs_of(edits), ruled, records=count)
+    return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it
@@ -186,23 +175,21 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         body = _joined(exchange, compiled, head, body)
     if compiled is not None and compiled.when is not None:
         compiled = _taking(exchange, compiled, head, body)
-    found: tuple[Edit | FrameEdit, ...] = ()
     if compiled is not None:
-        found = find_edits(exchange, compiled, head, body, measured=measured)
+        values = find_values(exchange, compiled, head, body, measured=measured)
+        _refuse_beside_framing(values)
     else:
+        values = Values()
         body, coding = original, None  # it passes as it came
-    takes_body = compiled is not None and compiled.traits.takes_body
-    edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
     return Plan(
         head,
         body,
         compiled,
-        edits,
-        needs_of(found),
+        values,
+        values.needs(),
         decision.may_read_response,
         decoded=coding is not None,
         varies=decision.varies,
-        framing=framing,
     )
 
 
@@ -228,7 +215,7 @@ def _plan_flowing(
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
     plan = _plan(exchange, compiled, head, beginning, None, measured=False)
-    assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
+    assert plan.values.framing  # noqa: S101 - what else could flow is refused above
     return replace(plan, flows=True)
 
 
@@ -246,20 +233,20 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     from .multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
 
     decision = exchange.decision
-    form, edits = form_that_passes(
+    form, values = form_that_passes(
         exchange, compiled, head, beginning, limit=limit, digests=digests
     )
     ruled = decision.may_read_response
 
-    def plan(text: bytes, of_part: Edits) -> Plan:
-        return Plan(head, text, compiled, of_part, needs_of(of_part), ruled)
+    def plan(text: bytes, of_part: Values) -> Plan:
+        return Plan(head, text, compiled, of_part, of_part.needs(), ruled)
 
     return Plan(
         head,
         beginning,
         compiled,
-        edits,
-        needs_of(edits),
+        values,
+        values.needs(),
         ruled,
         varies=decision.varies,
         flows=True,
@@ -277,10 +264,8 @@ def _joined(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, bod
     return joined_body(blocks, compiled, head, body)
 
 
-def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:
-    """Return the edits of spans, and the one of all of the body if there is one."""
-    edits = tuple(one for one in found if not isinstance(one, FrameEdit))
-    framing = [one for one in found if isinstance(one, FrameEdit)]
-    if len(framing) > 1 or (framing and any(type(one) is not HeadEdit for one in edits)):
+def _refuse_beside_framing(values: Values) -> None:
+    """Raise InvalidBody where what takes all of a body takes a part of it as well."""
+    framings = len(values.framing)
+    if framings > 1 or (framings and len(values) > len(values.heads)):
         raise InvalidBody("spans-overlap")
-    return edits, framing[0] if framing else None

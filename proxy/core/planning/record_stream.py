@@ -24,7 +24,7 @@ it is refused with a status, where a stream can only break off."""
 
 
 class RecordFlow(PlannedFlow):
-    """Gives whole records to be planned as they come, or what a way has made of them.
+    """Gives whole records to be planned as they come, or what was made of them at once.
 
     Nothing that came in comes out otherwise. In whatever pieces a body comes, it comes to the same:
     of records that come together and are not taken together, those before the fault go on.
@@ -54,7 +54,7 @@ class RecordFlow(PlannedFlow):
         self._joiner = joiner
         self._way = way
         self.open_ended = open_ended
-        self._records = 0  # in what was planned; those that went a way count as one
+        self._records = 0  # in what was planned; those changed at once count as one
 
     @property
     def joins(self) -> bool:
@@ -77,7 +77,7 @@ class RecordFlow(PlannedFlow):
             raise BodyTooLarge("record")
 
     def at_once(self, data: bytes) -> bytes | None:
-        """Return what a way makes of bytes that are whole records, behind others that were whole.
+        """Return what becomes at once of whole records behind others that were whole.
 
         None, and nothing is taken, where they are to be fed.
         """

@@ -6,15 +6,11 @@ What has another name is not selected. Where a rule says `only`, it does not pas
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
 from ..compiled.block import CompiledBlock
-from ..edits.edit_types import Edit, NothingEdit
-from ..edits.edits import EmbeddedEdit, OpenEdit
-from ..edits.stream_edits import FrameEdit
-from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, NothingSealed
 from ..expressions.name_readings import first_step_of_member, fold_member
 from ..expressions.selectors import JsonSelector
@@ -24,6 +20,7 @@ from ..formats.json import Findings
 from ..formats.markup import MARKUP, surroundings_of
 from ..http.message import Head, ResponseHead, media_type
 from ..slices import paused
+from ..values.table import Values
 from .exchange import Exchange
 
 
@@ -127,14 +124,14 @@ def refuse_renamed(exchange: Exchange, renamed: frozenset[str]) -> None:
                 )
 
 
-def pass_unsealed(compiled: CompiledBlock) -> NothingEdit:
-    """Return the edit of a message or record in which nothing was sealed.
+def pass_unsealed(compiled: CompiledBlock, values: Values) -> None:
+    """Note a message or record in which nothing was sealed.
 
     Raises NothingSealed where the block lets none pass.
     """
     if compiled.block.nothing == "refuse":
         raise NothingSealed("nothing-sealed", detail=_needed(compiled))
-    return NothingEdit()
+    values.noted.append(("unsealed", 0, 0))
 
 
 def refuse_unsealed_elements(compiled: CompiledBlock, findings: Findings) -> None:
@@ -153,37 +150,10 @@ def _needed(compiled: CompiledBlock) -> str:
     return f"At least one of these is needed: {', '.join(fields)}."
 
 
-def for_page(
-    compiled: CompiledBlock, head: Head, edits: Sequence[Edit | FrameEdit]
-) -> list[Edit | FrameEdit]:
-    """Return edits that make no tag of what they open, where the body may be a page."""
+def shield_page(compiled: CompiledBlock, head: Head, values: Values) -> None:
+    """Let no tag be made of what is opened, where the body may be a page."""
     if type(head) is ResponseHead and compiled.escape != "none":
         media = media_type(head.facts)
         page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
         if page or head.facts.as_page:
-            return [_shielded_if_opens(one) for one in paused(edits)]
-    return [*edits]
-
-
-def _shielded_if_opens(edit: Edit | FrameEdit) -> Edit | FrameEdit:
-    """Return an edit that spells what it opens in JSON so that there is no tag in it."""
-    if isinstance(edit, OwnEdit):
-        return OwnEdit(_shielded(edit.edit), edit.block) if _opens(edit.edit) else edit
-    return _shielded(edit) if _opens(edit) else edit
-
-
-def _opens(edit: Edit | FrameEdit) -> bool:
-    """Return whether an edit opens something in JSON."""
-    if isinstance(edit, CarriedEdit):
-        edit = edit.innermost
-    if isinstance(edit, OpenEdit):
-        return edit.shape == "json"
-    return isinstance(edit, EmbeddedEdit) and edit.found.depth > 0
-
-
-def _shielded(edit: Edit | FrameEdit) -> CarriedEdit:
-    if isinstance(edit, CarriedEdit):
-        spell = edit.spell
-        return edit._replace(spell=lambda text: spell(json_format.shield(text)))
-    assert isinstance(edit, OpenEdit | EmbeddedEdit)  # noqa: S101 - nothing else opens in JSON
-    return CarriedEdit(edit, json_format.shield)
+            values.shield()

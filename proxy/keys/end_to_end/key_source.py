@@ -12,8 +12,8 @@ from ...config.settings import IdentitySettings, PinSettings
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
-from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
+from ...core.values.key_needs import Attempt, Keys, Needs
 from ...process import forks
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes

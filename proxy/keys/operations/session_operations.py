@@ -16,8 +16,8 @@ from typing import Any
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
-from ...core.edits.key_needs import Needs
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
+from ...core.values.key_needs import Needs
 from ..sessions import session_control
 from ..sessions.settings import SessionView
 from ..stores import erased

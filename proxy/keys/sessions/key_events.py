@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import RecordKey
-from ...core.edits.key_needs import Attempt
 from ...core.errors import KeyUnavailable, UnfitEnvironment, Unopened
+from ...core.values.key_needs import Attempt
 from ..audit import Trail, Value
 from ..audit.trail import LineLimit
 from ..keyring.poison import is_poison

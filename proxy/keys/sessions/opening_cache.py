@@ -10,9 +10,9 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
-from ...core.edits.key_needs import Keys, Needs
 from ...core.errors import KeyUnavailable
 from ...core.slices import paused
+from ...core.values.key_needs import Keys, Needs
 from ..pieces import pieces
 from ..stores.guarded import REST_SECONDS
 from .agreement import began

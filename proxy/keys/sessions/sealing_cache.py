@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import Keys
+from ...core.values.key_needs import Keys
 from ..lru_map import BoundedMap
 from .agreement import began
 from .revocation_state import RevocationState

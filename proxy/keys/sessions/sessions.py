@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import NO_KEYS, Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
+from ...core.values.key_needs import NO_KEYS, Attempt, Keys, Needs
 from ...process import forks
 from ..audit import Value
 from ..keyring.kek import RandomBytes

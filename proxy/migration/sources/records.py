@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, Protocol
 
-from ...core.edits.edits import Change
-from ...core.edits.splice import splice
 from ...core.errors import InvalidBody, MigrationFailed
 from ...core.expressions.selectors import JsonSelector, Step
 from ...core.formats.json import Selection, member_names
+from ...core.values.splice import splice
 from ..values.cells import ABSENT, NOT_TEXT, Cell
 
 MOST_BYTES: Final = 16 << 20
@@ -212,7 +211,7 @@ class JsonLines:
         """Return the record with some members' values in their place."""
         found = self._selection.find(record).found
         changes = [
-            Change(found[place][0].start, found[place][0].end, text, "sealed")
+            (found[place][0].start, found[place][0].end, text)
             for place, text in zip(at, new, strict=True)
             if text is not None
         ]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ...core.edits.edits import Change
-from ...core.edits.splice import splice
 from ...core.expressions.selectors import JsonSelector
 from ...core.formats.json import FoundValue, Selection
 from ...core.leaves import quote
+from ...core.values.part_heads import Span
+from ...core.values.splice import splice
 
 
 class NoText(Enum):
@@ -104,13 +104,13 @@ def _stored(raw: bytes) -> Stored:
     return Stored(text)
 
 
-def _change(found: FoundValue, value: Stored) -> Change:
+def _change(found: FoundValue, value: Stored) -> Span:
     spelled = value.text if value.is_json else quote(value.text)
     assert spelled is not None  # noqa: S101 - it is a token, or was opened as a text
     if found.within is None:
-        return Change(found.start, found.end, spelled, "sealed")
+        return (found.start, found.end, spelled)
     start, end = found.within.start, found.within.end
     for layer in reversed(found.within.layers):
         start, end = layer.places[start], layer.places[end]
         spelled = layer.spell(spelled)
-    return Change(start, end, spelled, "sealed")
+    return (start, end, spelled)

@@ -1,7 +1,7 @@
 """From elements of a list to the messages that write them back, by the rules of the sidecar.
 
 The rule of the write says which values are sealed, in which form and for which context: each is
-sealed by the edit that the sidecar would carry out, so the message is the one that it would send.
+sealed as the sidecar would seal it, so the message is the one that it would send.
 The rule of the list says what opens. A token that only this rule opens is `former`: no rule would
 seal it where it is.
 """
@@ -9,23 +9,26 @@ seal it where it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.context import Context
 from ...core.crypto.token import CTY_JSON, Form, Token
-from ...core.edits.edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
-from ...core.edits.splice import splice
-from ...core.edits.wrapped import CarriedEdit
 from ...core.errors import TrafficError, UnfitValue
+from ...core.formats.embedded_tokens import FoundToken, around
 from ...core.http.message import Headers, RequestHead, ResponseHead
 from ...core.http.path import canonical
 from ...core.planning.block_choice import choose_response
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.planner import plan_request, plan_response
-from ...core.rules.model import Block
+from ...core.values.carry_out import CarriedOut
+from ...core.values.hows import How, Open, Seal
+from ...core.values.keys_in_use import KeysInUse
+from ...core.values.part_heads import Span
+from ...core.values.splice import splice
+from ...core.values.table import Values, lookup, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
 from ..job.model import DEFAULT_ROWS, Verb
@@ -37,8 +40,6 @@ from .value_treatment import Opened, Value, ValueTreatment, token_of
 from .write_body import WriteBody, write_body
 
 _OK: Final = 200
-_Inner = SealEdit | OpenEdit | EmbeddedEdit
-_Edit = _Inner | CarriedEdit
 
 
 class ListedRow(NamedTuple):
@@ -66,18 +67,22 @@ class ListedRow(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A value of a message: its label, the edit that is for it, and the block of that.
+    """A value of a message: its label, and the row that is for it.
 
-    A change by the edit is `shift` bytes behind in the body; None: the body does not have it. The
+    A change by the row is `shift` bytes behind in the body; None: the body does not have it. The
     tokens within a value that is `parted` are values of their own.
     """
 
     label: int
     value: Value
-    edit: _Edit
-    block: Block
+    row: Values
     shift: int | None = 0
     parted: bool = False
+
+    @property
+    def how(self) -> How:
+        """How the value is treated."""
+        return self.row.hows[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,34 +97,47 @@ class _Writer:
     @property
     def form(self) -> Form:
         """The wire form that the rule of the write says."""
-        inner = _inner(self.found.edit)
-        return inner.item.form if isinstance(inner, SealEdit) else "jwe"
+        how = self.found.how
+        return how.item.form if isinstance(how, Seal) else "jwe"
 
-    def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Change:
+    def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Span:
         """Return the change that the sidecar would make; its rule says when the value ends."""
-        edit = self.found.edit
-        inner = _inner(edit)
-        assert isinstance(inner, SealEdit)  # noqa: S101 - others have no context to be sealed for
+        how, row = self.found.how, self.found.row
+        assert isinstance(how, Seal)  # noqa: S101 - others have no context to be sealed for
         if exp is not None:
             raise UnfitValue("token-ends")
+        start, end = row.starts[0], row.ends[0]
+        if how.between and value.is_json:
+            how = how._replace(between=False, quoted=True)
+            start, end = _span(row, 0)
         cty = CTY_JSON if value.is_json else None
-        inner = replace(inner, plaintext=value.text, cty=cty, token=None)
-        return _around(edit, inner).carry_out(keys, self.found.block, self.now)
+        alone = Values()
+        alone.add(how, row.contexts[0], start, end, value.text, cty)
+        return self._changed(alone)
 
-    def open(self, opened: Opened) -> Change:
+    def open(self, opened: Opened) -> Span:
         """Return the change to what was sealed; one that a page must not have is none."""
         found = self.found
-        edit, inner = found.edit, _inner(found.edit)
-        if isinstance(inner, SealEdit):
-            context, token = found.value.contexts[opened.at], found.value.token
-            assert context is not None  # noqa: S101 - it was opened by it
-            assert isinstance(token, Token)  # noqa: S101 - it was opened
-            edit = _around(edit, OpenEdit(inner.start, inner.end, context, token, "json"))
-        change = edit.carry_out(self.keys, found.block, self.now)
-        if change.text is None or found.shift is None:
+        row, how = found.row, found.how
+        if isinstance(how, Seal):
+            opening = Open(how.block, "json", spells=how.spells)
+            context, text = found.value.contexts[opened.at], found.value.stored.string
+            start, end = _span(row, 0)
+            row = Values()
+            row.add(opening, context, start, end, lookup(text))
+        if found.shift is None:
             raise UnfitValue("not-written")
-        shift = found.shift
-        return replace(change, start=change.start + shift, end=change.end + shift)
+        start, end, text = self._changed(row)
+        return start + found.shift, end + found.shift, text
+
+    def _changed(self, row: Values) -> Span:
+        """Return what a row comes to; raise as that does, or UnfitValue where it stays."""
+        done = CarriedOut(row, self.keys.keys, self.now)
+        if done.failed is not None:
+            raise done.failed
+        if not done.texts:
+            raise UnfitValue("not-written")
+        return done.starts[0], done.ends[0], done.texts[0]
 
 
 class RuleTreatment:
@@ -208,14 +226,13 @@ class RuleTreatment:
         opening = list(_opening(row, reads))
         found: list[_Found] = []
         inside: set[int] = set()
-        for edit in plan.edits:
-            if not isinstance(edit, SealEdit | CarriedEdit):
+        values = plan.values
+        for number, how in enumerate(values.hows):
+            text = values.what[number]
+            if not isinstance(how, Seal) or not isinstance(text, bytes) or number in values.heads:
                 continue
-            inner = _inner(edit)
-            assert isinstance(inner, SealEdit)  # noqa: S101 - what a request is sealed by
-            assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-            stored = Stored(inner.plaintext, is_json=inner.cty is not None)
-            token, (start, end) = token_of(stored), _span(edit)
+            stored = Stored(text, is_json=values.ctys[number] is not None)
+            token, (start, end) = token_of(stored), _span(values, number)
             mine = [
                 at
                 for at, one in enumerate(opening)
@@ -223,25 +240,25 @@ class RuleTreatment:
                 and start <= one.start + shift
                 and one.end + shift <= end
             ]
-            contexts: tuple[Context | None, ...] = (inner.context,)
+            contexts: tuple[Context | None, ...] = (values.contexts[number],)
             parted = token is None and self._verb == "open" and bool(mine)
             if not parted:
                 inside.update(mine)
             if token is not None:
-                contexts += tuple(_inner(opening[at].edit).context for at in mine)
-            label = self._labels[f"{self._collection.name} {inner.item.selector.text}"]  # type: ignore[union-attr]  # the reader lets none but JSON selectors pass
-            value, block = Value(stored, token, contexts), plan.compiled.block
-            found.append(_Found(label, value, edit, block, parted=parted))
+                contexts += tuple(opening[at].row.contexts[0] for at in mine)
+            label = self._labels[f"{self._collection.name} {how.item.selector.text}"]  # type: ignore[union-attr]  # the reader lets none but JSON selectors pass
+            value = Value(stored, token, contexts)
+            found.append(_Found(label, value, values.only(number), parted=parted))
         return found + [
             self._elsewhere(row, body, one) for at, one in enumerate(opening) if at not in inside
         ]
 
     def _elsewhere(self, row: ListedRow, body: WriteBody, one: _Opening) -> _Found:
         stored = Stored(row.element[one.start : one.end].strip(b'"'))
-        value = Value(stored, one.token, (None, _inner(one.edit).context))
+        value = Value(stored, one.token, (None, one.row.contexts[0]))
         shift = body.shift(one.start, one.end)
         shift = None if shift is None else shift - len(row.before)
-        return _Found(len(self._labels) - 1, value, one.edit, one.block, shift)
+        return _Found(len(self._labels) - 1, value, one.row, shift)
 
     def _treated(
         self,
@@ -255,7 +272,7 @@ class RuleTreatment:
             made.kept.append((0, read))
             return made
         body, values = read
-        changes: list[Change] = []
+        changes: list[Span] = []
         for one in values:
             writer = _Writer(one, keys, now, self._collection.lookalikes)
             before, after, change = self._values.treat(writer, one.value, keys, now)
@@ -283,41 +300,28 @@ class _Opening(NamedTuple):
     start: int
     end: int
     token: Token
-    edit: OpenEdit | EmbeddedEdit | CarriedEdit
-    block: Block
+    row: Values
 
 
 def _opening(row: ListedRow, plan: Plan | None) -> list[_Opening]:
-    if plan is None or plan.compiled is None:
+    if plan is None:
         return []
     first, last = len(row.before), len(row.before) + len(row.element)
     found: list[_Opening] = []
-    for edit in plan.edits:
-        if isinstance(edit, OpenEdit | EmbeddedEdit | CarriedEdit) and isinstance(
-            edit.token, Token
-        ):
-            start, end = _span(edit)
+    values = plan.values
+    for at, how in enumerate(values.hows):
+        token = token_in(values.what[at])
+        if isinstance(how, Open) and token is not None and at not in values.heads:
+            start, end = _span(values, at)
             if first <= start and end <= last:
-                block = plan.compiled.block
-                found.append(_Opening(start - first, end - first, edit.token, edit, block))
+                found.append(_Opening(start - first, end - first, token, values.only(at)))
     return found
 
 
-def _inner(edit: _Edit) -> _Inner:
-    """Return the edit of the value itself."""
-    return edit.innermost if isinstance(edit, CarriedEdit) else edit
-
-
-def _around(edit: _Edit, inner: _Inner) -> _Edit:
-    """Return an edit with another one in its innermost place."""
-    return edit._replace(edit=_around(edit.edit, inner)) if isinstance(edit, CarriedEdit) else inner
-
-
-def _span(edit: _Edit) -> tuple[int, int]:
-    """Return where the value of an edit begins and ends in the body."""
-    if isinstance(edit, CarriedEdit):
-        start, end = _span(edit.edit)
-        return edit.at(start), edit.at(end)
-    if isinstance(edit, EmbeddedEdit):
-        return edit.found.start, edit.found.end
-    return edit.start, edit.end
+def _span(values: Values, row: int) -> tuple[int, int]:
+    """Return where a value, or a token in a text, begins and ends in the body."""
+    what, (start, end) = values.what[row], values.span(row)
+    if isinstance(what, FoundToken):
+        before, behind = around(what)
+        return start + before, end - behind
+    return start, end

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, Protocol
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Joined, Name
 from ...core.crypto.token import CTY_JSON, Form
-from ...core.edits.edits import KeysInUse
 from ...core.errors import BodyTooLarge, InvalidBody
+from ...core.values.keys_in_use import KeysInUse
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Column, StoredTable, Verb

@@ -14,8 +14,6 @@ from ...core.crypto import token
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, KeyId, Token
-from ...core.edits.edits import KeysInUse, as_text
-from ...core.edits.key_needs import Keys, Needs
 from ...core.errors import (
     BodyTooLarge,
     InvalidBody,
@@ -25,6 +23,9 @@ from ...core.errors import (
     ValueTooLong,
 )
 from ...core.formats.embedded_tokens import find_in_text
+from ...core.values.key_needs import Keys, Needs
+from ...core.values.keys_in_use import KeysInUse
+from ...core.values.spelling import as_text
 from ...keys.keyring import poison
 from ...keys.operations import token_check
 from ...keys.sessions.sessions import Sessions

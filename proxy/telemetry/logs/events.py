@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from ...core.edits.edits import Outcome
+from ...core.values.outcomes import Outcome
 from .event_keys import Event
 
 _OUTCOMES: Final = get_args(Outcome)

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from ...core.edits.edits import Outcome
 from ...core.errors import Busy, UpstreamResting
+from ...core.values.outcomes import Outcome
 from ..logs.access_line import BACKEND_FAILURES, MessageLine, Outcomes, Refusal
 from .metric import Durations, Metric
 from .samples import Exemplars, Labels, TraceExemplar, Values

@@ -130,7 +130,7 @@ CRYPTO_DURATION: Final = Metric(
     "histogram",
     ("listener", "rule", "direction"),
     "Time to seal and open the values of a body whose keys are there, of one message in"
-    " 16; where the message goes its way without a plan, with the search for the values. Not of"
+    " 16; where the message is changed without a plan, with the search for the values. Not of"
     " streams and WebSockets.",
     FINE_SECONDS,
 )

@@ -101,7 +101,7 @@ class StreamedResponse(DelegatingResponse, StreamedBody):
         self._response = response
 
     def offer(self, outlet: Outlet, change: Change | None = None) -> None:
-        """Let pieces go at once that go a way."""
+        """Let pieces go at once that need no plan."""
         if isinstance(self.flow, RecordFlow) and change is None:
             self._response.offer(outlet, partial(self._at_once, self.flow))
 

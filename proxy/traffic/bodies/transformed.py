@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
 from ...core.apply.forwardable import Forwardable
-from ...core.edits.stream_edits import Flow
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.plan import PlannedFlow
+from ...core.values.streams import Flow
 from ..http1.framing import CHUNKED, Framing
 from ..interfaces import Change, IncomingBody, Outlet, UpstreamResponse
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ...core.edits.key_needs import Keys
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import opening_needs, refused, try_out
 from ...core.formats.body_format import RecordFormat
@@ -16,14 +15,15 @@ from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Rule, Verdict
+from ...core.values.key_needs import Keys
 from ..http1.boundaries import streams_records
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
 from ..slices import is_long
 from .admission import AdmittedExchange
 from .copies import Copies, TeeBody, TeeResponse
+from .prepared_steps import KeySource, KnowsParticipants
 from .steps import Steps
-from .way_steps import KeySource, KnowsParticipants
 
 MOST_BYTES: Final = 1024 * 1024
 """A longer body is not tried, and neither is a stream: a dry run takes memory and time."""

@@ -1,7 +1,7 @@
 """The fast path: an exchange without a task, driven by callbacks of its two connections.
 
-It takes requests and responses that are there whole and whose keys are cached. A message whose head
-comes again goes its way (`core/apply/ways`); for what that leaves, see `general_exchange`.
+It takes requests and responses that are there whole and whose keys are cached. What a head
+decides is prepared (`core/apply/prepared`); for what that leaves, see `general_exchange`.
 
 It may give up, and then the handler takes the request from its beginning. It never decides how a
 message is treated. A request that there is no room for it refuses by itself, since a task would
@@ -109,9 +109,9 @@ class FastExchange(GeneralExchange):
         record = self._record
         record.request_bytes = len(body)
         try:
-            changed = known.passing
-            if changed is None:
-                changed = lane.heads.changed(known, known.limit, body, record)
+            changed = None
+            if not known.compares or known.is_clear(self._head):
+                changed = known.passing or lane.heads.changed(known, known.limit, body, record)
             message = self._generally() if changed is None else changed
             if message is None:
                 return False
@@ -158,7 +158,7 @@ class FastExchange(GeneralExchange):
                     bodies = self._body, body
                     lane.steps.ladder.answered(known.admitted, fast.head, record, bodies)
                 found = known.responses.get(fast.key)
-                if found is None or not found.asked:
+                if found is None:
                     found = lane.heads.response(known, fast)
                 message: Forwardable | None = found.passing
                 if message is None:
@@ -205,7 +205,7 @@ def answer(  # noqa: PLR0913 - what one response consists of
 ) -> int:
     """Respond to a fast request with a complete response; return how many bytes its body has.
 
-    `fast` and `body` are the upstream's. `lines` are those of the way, for clients at this place.
+    `fast` and `body` are the upstream's. `lines` are those of the head, for clients at this place.
     Unless the client's connection is to `keep` open, the response says that it ends. `added` is a
     line of this response alone.
     """
@@ -245,7 +245,7 @@ def _head(
     *,
     keep: bool,
 ) -> bytes:
-    """Return the head of a response, and keep it if others of its way have the same."""
+    """Return the head of a response, and keep it if others like it have the same."""
     known = lines.get(message.frame) if keep else None
     head = None if known is None else known.filled(fast.varying)
     if head is None:

@@ -1,6 +1,6 @@
 """What an exchange without a task does in the general way, and how it ends.
 
-What a way leaves is planned and applied in the same steps as the handler takes. Whatever takes
+What is not changed at once is planned and applied in the same steps as the handler takes. Whatever
 waits is left to the handler.
 """
 
@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol, cast
 
 from ...core.apply.forwardable import Forwardable
 from ...core.apply.passing import pass_request, pass_response
+from ...core.compiled.flat_json import Kept
 from ...core.errors import UpstreamFailed
 from ...core.http.message import Head
-from ...core.planning.exchange import Kept
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass, ResponseTreatment
 from ..bodies.buffered import FastRequest, WholeResponse

@@ -41,10 +41,10 @@ from .admission import AdmittedExchange
 from .conclusions import Conclusions, Copied
 from .fast_exchange import FastPath
 from .known_heads import KnownHeads
+from .prepared_steps import KeySource
 from .steps import CLIENT_CLOSED, Steps
 from .streamed_steps import carried_out
 from .tunnel import Tunnel
-from .way_steps import KeySource
 
 if TYPE_CHECKING:  # imported with the rules that need it
     from ...telemetry.tap import Tap
@@ -232,7 +232,7 @@ class Handler(FastPath):
                 return pass_request(exchange), body, None
             case StreamRecords(block, kind):
                 asked = exchange.head
-                way = self.steps.record_way(exchange, block, asked, kind, record)
+                way = self.steps.prepared_records(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
                 pieces = Pieces(body, body.framing, None)
                 whole = await pieces.beginning(bool)
@@ -274,7 +274,7 @@ class Handler(FastPath):
         elif self.upstream.health.sound:
             permit = await self.upstream.permits.take(admitted.claim)
         try:
-            lone = self.heads.lone_way(exchange, whole, None)
+            lone = self.heads.prepared_alone(exchange, whole, None)
             changed = await self.steps.go(lone, whole, record, (), long=long)
             if changed is not None:
                 exchange.keep(changed.kept)
@@ -309,7 +309,7 @@ class Handler(FastPath):
                 message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
                 return message, response
             case StreamRecords(block, kind):
-                way = steps.record_way(exchange, block, head, kind, record)
+                way = steps.prepared_records(exchange, block, head, kind, record)
                 message = begin_stream(exchange, block, head, kind, limit, way=way)
                 apply = self._applying(record)
                 return message, StreamedResponse(response, response.chunks(), message, apply)
@@ -331,7 +331,7 @@ class Handler(FastPath):
             case _:
                 whole = await response.read(limit)
         long = is_long(whole, coded=b"content-encoding" in head.facts)
-        lone = self.heads.lone_way(exchange, whole, (treatment, head))
+        lone = self.heads.prepared_alone(exchange, whole, (treatment, head))
         changed = await steps.go(lone, whole, record, exchange.kept, long=long, answer=True)
         if changed is not None:
             return changed, response

@@ -1,4 +1,4 @@
-"""What is known of heads that come again: what was decided, and the way that their messages go."""
+"""What is known of heads that come again: what was decided, and what is done to their messages."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import time
 from typing import Final
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.json_way import JsonWay
-from ...core.apply.ways import ChangingWay, PassingWay, Way, Ways
+from ...core.apply.prepare import is_unclear, prepare_request, prepare_response
+from ...core.apply.prepared import Prepared, PreparedJson
+from ...core.compiled.flat_json import Kept
 from ...core.errors import TrafficError
+from ...core.formats.parameters import COOKIE
 from ...core.http.message import ResponseHead
-from ...core.planning.exchange import Exchange, Kept
+from ...core.planning.exchange import Exchange
 from ...core.planning.treatment import ResponseTreatment, treat_response
 from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying
 from ..message_record import MessageRecord
-from ..slices import LONG_BYTES, SHORT_BYTES, may_go_a_way
+from ..slices import LONG_BYTES, SHORT_BYTES, may_go_at_once
 from .admission import AdmittedExchange
 from .request_ids import Take
 from .steps import Steps
@@ -38,27 +40,17 @@ class KnownHead:
     """What is known of a head, whatever varies in it (see http1/fast_heads).
 
     Attributes:
-        asked: Whether it is known which way there is: it is asked for a head that comes again.
-        way: What changes the messages with this head; None where that takes the general way.
+        prepared: What changes the messages with this head; None where they are planned.
         passing: The message where it passes unread, the same for any body.
         lines: The heads as they go out.
     """
 
-    __slots__ = ("asked", "lines", "passing", "way")
+    __slots__ = ("lines", "passing", "prepared")
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.way: ChangingWay | None = None
-        self.passing: Changed | None = None
+    def __init__(self, prepared: Prepared | Changed | None) -> None:
+        self.prepared: Final = prepared if isinstance(prepared, Prepared) else None
+        self.passing: Final = prepared if isinstance(prepared, Changed) else None
         self.lines: Final[Lines] = {}
-
-    def take(self, way: Way | None) -> None:
-        """Take the way that there is, if there is one."""
-        self.asked = True
-        if isinstance(way, PassingWay):
-            self.passing = way.change(b"", 0.0)
-        else:
-            self.way = way
 
 
 class KnownResponse(KnownHead):
@@ -66,8 +58,8 @@ class KnownResponse(KnownHead):
 
     __slots__ = ("treatment",)
 
-    def __init__(self, treatment: ResponseTreatment) -> None:
-        super().__init__()
+    def __init__(self, treatment: ResponseTreatment, prepared: Prepared | Changed | None) -> None:
+        super().__init__(prepared)
         self.treatment: Final = treatment
 
 
@@ -77,6 +69,8 @@ class KnownRequest(KnownHead):
     Attributes:
         limit: The largest body in bytes that may be read whole.
         responses: What is known of responses, by the keys of their heads.
+        compares: Whether there are cookies, which a rule compares with its names: `is_clear` says
+            whether something in the head takes a plan.
         reads: Whether the rule reads a name from what varies: then it holds for `varying` alone.
         others: What is known of such heads with other values.
         ids: What takes the ids of a request, each from the value that varies at a place.
@@ -84,8 +78,10 @@ class KnownRequest(KnownHead):
     """
 
     __slots__ = (
+        "_unclear",
         "admitted",
         "clients",
+        "compares",
         "ids",
         "limit",
         "method",
@@ -104,23 +100,38 @@ class KnownRequest(KnownHead):
         varying: Varying,
         ids: tuple[tuple[Take, int], ...],
     ) -> None:
-        super().__init__()
+        super().__init__(prepare_request(_of_all(admitted.exchange, reads=self._reads(admitted))))
         self.admitted: Final = admitted
         self.limit: Final = limit
         self.method: Final = record.method
         self.rule: Final = record.rule
         self.varying: Final = varying
-        compiled_rule = admitted.exchange.decision.compiled_rule
-        names = None if compiled_rule is None else compiled_rule.names
-        self.reads: Final = names is not None and names.reads(VARYING_BY_CLIENT)
+        self.reads: Final = self._reads(admitted)
         self.ids: Final = ids
+        exchange = admitted.exchange
+        self.compares: Final = COOKIE in exchange.head.facts
+        self._unclear: Final = self.compares and is_unclear(exchange)
         self.responses: Final[dict[bytes, KnownResponse]] = {}
         self.clients: Final[dict[bytes, AdmittedExchange]] = {}
         self.others: Final[dict[Varying, KnownRequest]] = {}
 
+    def is_clear(self, head: FastHead) -> bool:
+        """Return whether a request needs no plan because of its cookies, and what they are like."""
+        if head.varying == self.varying:
+            return not self._unclear
+        known = self.admitted.exchange
+        return not is_unclear(Exchange(known.decision, known.head.with_headers(head.raw.headers)))
+
+    @staticmethod
+    def _reads(admitted: AdmittedExchange) -> bool:
+        compiled_rule = admitted.exchange.decision.compiled_rule
+        names = None if compiled_rule is None else compiled_rule.names
+        return names is not None and names.reads(VARYING_BY_CLIENT)
+
     def learn(self, fast: FastResponseHead, treatment: ResponseTreatment) -> KnownResponse:
         """Remember how responses with this head are treated."""
-        known = KnownResponse(treatment)
+        exchange = _of_all(self.admitted.exchange, reads=self.reads)
+        known = KnownResponse(treatment, prepare_response(exchange, treatment, fast.head))
         if fast.key:
             if len(self.responses) >= MOST_RESPONSES:
                 self.responses.clear()
@@ -132,13 +143,12 @@ _LENGTH: Final = frozenset({b"content-length"})
 _NOT_READ: Final = VARYING_BY_CLIENT | _LENGTH
 
 
-def _of_all(known: KnownRequest) -> Exchange:
-    """Return an exchange whose ways hold for all requests that go by what is known.
+def _of_all(exchange: Exchange, *, reads: bool) -> Exchange:
+    """Return an exchange that stands for all requests that go by what is known.
 
-    Nothing can be read of what varies there, unless it is a name: then it is theirs, too.
+    Nothing can be read of what varies there, unless it is a name (`reads`): then it is theirs, too.
     """
-    exchange = known.admitted.exchange
-    head, not_read = exchange.head, _LENGTH if known.reads else _NOT_READ
+    head, not_read = exchange.head, _LENGTH if reads else _NOT_READ
     kept = tuple(pair for pair in head.headers if pair[0].lower() not in not_read)
     return Exchange(exchange.decision, head.with_headers(kept))
 
@@ -146,11 +156,10 @@ def _of_all(known: KnownRequest) -> Exchange:
 class KnownHeads:
     """Finds out what is known of heads, by the steps of one listener."""
 
-    __slots__ = ("_steps", "_ways")
+    __slots__ = ("_steps",)
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._ways = Ways(steps.keys)
 
     def request(self, head: FastHead, peer: Peer, record: MessageRecord) -> KnownRequest:
         """Let a request through as `Steps.admit` does, by what is known of its head.
@@ -180,8 +189,6 @@ class KnownHeads:
             take(record, head.varying[place])
         if steps.keys.shut:
             steps.refuse_shut(known.rule)  # it may have been shut meanwhile
-        if not known.asked:
-            known.take(self._ways.request(_of_all(known)))
         return known
 
     def admitted(self, known: KnownRequest, head: FastHead, peer: Peer) -> AdmittedExchange:
@@ -199,7 +206,7 @@ class KnownHeads:
         return found
 
     def response(self, request: KnownRequest, fast: FastResponseHead) -> KnownResponse:
-        """Return how responses with a head are treated, and their way where it comes again.
+        """Return how responses with a head are treated, and what is done to them.
 
         Raises:
             TrafficError: The response cannot be read.
@@ -207,69 +214,67 @@ class KnownHeads:
         exchange, known = request.admitted.exchange, request.responses.get(fast.key)
         if known is None:
             return request.learn(fast, treat_response(exchange, fast.head, length=fast.length))
-        if not known.asked:
-            known.take(self._ways.response(_of_all(request), known.treatment, fast.head))
         return known
 
     def awaits(self, request: KnownRequest, fast: FastResponseHead) -> bool:
-        """Return whether all of a response is to be there: it is short, or goes a way."""
+        """Return whether all of a response is to be there: it is short, or changed at once."""
         if fast.length <= WORTH_WAITING:
             return True
         if fast.length > min(request.limit, LONG_BYTES):
             return False
         try:
-            return self.response(request, fast).way is not None
+            return self.response(request, fast).prepared is not None
         except TrafficError:  # whoever reads it meets it again
             return False
 
     def changed(
         self, known: KnownHead, limit: int, body: bytes, record: MessageRecord, kept: Kept = ()
     ) -> Changed | None:
-        """Return a message with a known head as it may go on; None where it takes the general way.
+        """Return a message with a known head as it may go on; None where it is planned.
 
         `limit` is the largest body in bytes that may be read whole; `kept` are the names of the
         request's body.
         """
         if known.passing is not None:
             return known.passing
-        way, steps = known.way, self._steps
-        # Whoever watches sees what the general way has found.
-        if way is None or len(body) > limit or (steps.tap is not None and steps.tap.watched):
+        prepared, steps = known.prepared, self._steps
+        # Whoever watches sees what was planned.
+        watched = steps.tap is not None and steps.tap.watched
+        if prepared is None or len(body) > limit or watched:
             return None
-        if len(body) > SHORT_BYTES and not may_go_a_way(body):
+        if len(body) > SHORT_BYTES and not may_go_at_once(body):
             return None
         if record.changes is not None:
-            return self._timed(way, body, record, kept)
-        changed = way.change(body, steps.clock(), kept)
+            return self._timed(prepared, body, record, kept)
+        changed = prepared.change(body, steps.keys, steps.clock(), kept)
         if changed is not None and changed.counts:
             record.count(changed.counts)
         return changed
 
     def _timed(
-        self, way: ChangingWay, body: bytes, record: MessageRecord, kept: Kept
+        self, prepared: Prepared, body: bytes, record: MessageRecord, kept: Kept
     ) -> Changed | None:
-        """Return a message that goes its way, and note how long that took."""
+        """Return a message changed, and note how long that took."""
         began = time.perf_counter()
-        changed = way.change(body, self._steps.clock(), kept)
+        changed = prepared.change(body, self._steps.keys, self._steps.clock(), kept)
         if changed is not None and changed.counts:
             record.count(changed.counts)
             record.changed(began)
         return changed
 
-    def lone_way(
+    def prepared_alone(
         self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
-    ) -> JsonWay | None:
-        """Return the way of one large message, whether or not its head is known; None for no way.
+    ) -> PreparedJson | None:
+        """Return what changes one large message, whether or not its head is known; None: a plan.
 
-        It is that of the request, or of the `answer` that is treated so. Smaller ones have been
-        tried before.
+        It is the request, or the `answer` that is treated so. Smaller ones have been tried before.
         """
         if len(body) <= LARGE or (self._steps.tap is not None and self._steps.tap.watched):
             return None
         if exchange.decision.observes is not None:
             return None
         if answer is None:
-            way = self._ways.request(exchange)
+            prepared = prepare_request(exchange)
         else:
-            way = self._ways.response(exchange, *answer)
-        return way if isinstance(way, JsonWay) else None
+            prepared = prepare_response(exchange, *answer)
+        return prepared if isinstance(prepared, PreparedJson) else None

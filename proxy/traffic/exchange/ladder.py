@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
 from ...core.compiled.rule_table import RuleTable
-from ...core.edits.edits import NO_TOKEN
 from ...core.http.message import Direction, Head, ResponseHead
 from ...core.planning.plan import Plan
 from ...core.rules.model import Rule
+from ...core.values.outcomes import NO_TOKEN
 from ..http1.gate import Admitted
 from ..interfaces import Reporter
 from ..message_record import Foretold, MessageRecord

@@ -18,7 +18,6 @@ from ...config.settings import Network
 from ...core.apply.apply import Applied, apply
 from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
-from ...core.edits.key_needs import NO_KEYS, Attempt, Keys
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
@@ -44,6 +43,7 @@ from ...core.planning.treatment import (
     treat_response,
     treat_seen,
 )
+from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
@@ -58,9 +58,9 @@ from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, refuse_other_routes
 from .ladder import Ladder
+from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
-from .way_steps import KeySource, WaySteps
 
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
@@ -72,7 +72,7 @@ _TIMED: Final = 16
 """Of one message in so many it is measured how long its bodies take to change."""
 
 
-class Steps(WaySteps):
+class Steps(PreparedSteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `slices` are for those steps of a long message that would hold the event loop for long.

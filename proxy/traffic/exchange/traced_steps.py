@@ -10,12 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.apply.forwardable import Changed, Forwardable
-from ...core.edits.key_needs import Keys
+from ...core.compiled.flat_json import Kept
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
-from ...core.planning.exchange import Exchange, Kept, Messages
+from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, ResponseTreatment, StreamBody
+from ...core.values.key_needs import Keys
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
@@ -148,10 +149,10 @@ class TracedSteps(Steps):
         began = time.perf_counter()
         return self._timed(super().plan_response(exchange, treatment, head, body, framing), began)
 
-    def message_way(self, messages: Messages, *, binary: bool) -> None:
-        """Return none: what is changed takes the general way, which is timed."""
+    def prepared_messages(self, messages: Messages, *, binary: bool) -> None:
+        """Return none: what is changed is planned, which is timed."""
 
-    def record_way(self, *args: Any) -> None:  # noqa: ANN401 - as Steps
+    def prepared_records(self, *args: Any) -> None:  # noqa: ANN401 - as Steps
         """Return none, as for messages."""
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
@@ -194,7 +195,7 @@ class TracedSteps(Steps):
 
 
 class TracedHeads(KnownHeads):
-    """KnownHead heads of traced messages: what is changed takes the general way, which is timed."""
+    """KnownHead heads of traced messages: what is changed is planned, which is timed."""
 
     __slots__ = ()
 
@@ -211,10 +212,10 @@ class TracedHeads(KnownHeads):
         """Return a message that passes, and no other."""
         return known.passing
 
-    def lone_way(
+    def prepared_alone(
         self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
     ) -> None:
-        """Return no way."""
+        """Return none."""
 
 
 def _belongs(record: MessageRecord, headers: Headers) -> None:

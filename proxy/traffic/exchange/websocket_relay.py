@@ -14,7 +14,7 @@ from typing import Final
 
 from ...config.limits import Timeouts
 from ...core.apply.forwardable import Changed
-from ...core.apply.record_way import MessageWay
+from ...core.apply.prepared import PreparedMessages
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
@@ -24,7 +24,7 @@ from ..http1.outgoing_heads import switching_head
 from ..http1.problem import deliberate, status_of
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
-from ..slices import is_long, may_go_a_way
+from ..slices import is_long, may_go_at_once
 from ..websocket import handshake
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
@@ -216,11 +216,11 @@ class _Half:
 
     __slots__ = (
         "_messages",
+        "_prepared",
         "_relay",
         "_sink",
         "_upward",
         "_waiting",
-        "_ways",
         "ended_towards",
         "source",
     )
@@ -231,7 +231,7 @@ class _Half:
         self._sink = sink
         self._messages = messages
         self._upward = messages.direction == "request"
-        self._ways: dict[int, MessageWay | None] = {}
+        self._prepared: dict[int, PreparedMessages | None] = {}
         self._waiting: asyncio.Task[None] | None = None
         self.ended_towards = False
 
@@ -357,14 +357,15 @@ class _Half:
         self._waiting = loop.create_task(self._wait(what))
 
     def _change(self, arrived: Arrived) -> Changed | None:
-        """Return a message that goes a way; None where it takes the general way."""
+        """Return a message changed without a plan; None where it is planned."""
         steps, opcode = self._relay.steps, arrived.opcode
-        if opcode not in self._ways:
-            self._ways[opcode] = steps.message_way(self._messages, binary=opcode == BINARY)
-        way = self._ways[opcode]
-        if way is None or not may_go_a_way(arrived.payload):
+        if opcode not in self._prepared:
+            prepared = steps.prepared_messages(self._messages, binary=opcode == BINARY)
+            self._prepared[opcode] = prepared
+        prepared = self._prepared[opcode]
+        if prepared is None or not may_go_at_once(arrived.payload):
             return None
-        return steps.change(way, arrived.payload, self._record())
+        return steps.change(prepared, arrived.payload, self._record())
 
     def _plan(self, arrived: Arrived) -> Plan:
         binary = arrived.opcode == BINARY

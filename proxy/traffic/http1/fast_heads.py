@@ -80,13 +80,15 @@ rule that reads one as a name, and then all heads are different ones."""
 FORWARDED_FOR: Final = b"x-forwarded-for"
 VARYING_BY_CLIENT: Final = VARYING_IN_REQUESTS | {
     b"authorization",
+    b"cookie",
+    b"referer",
     b"user-agent",
     b"x-real-ip",
     FORWARDED_FOR,
 }
 """These, and what differs where a proxy sends requests for many clients. The client that shares and
 limits go by is found anew for each value, and so is what goes out in place of X-Forwarded-For. A
-rule reads Authorization where it takes names from tokens."""
+rule reads Authorization where it takes names from tokens; cookies are compared with its names."""
 
 
 class FastHead:

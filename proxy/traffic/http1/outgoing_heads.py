@@ -35,7 +35,7 @@ def response_lines(
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
     header, or None; `location_rewrite` changes where Location and the like point. `headers` are
-    those of the response, where the head of `message` is that of another one of its way (see
+    those of the response, where the head of `message` is that of another one like it (see
     VARYING).
     """
     head = message.head
@@ -155,7 +155,7 @@ def _upward(name: bytes, value: bytes) -> bytes:
 
 
 class KnownLines:
-    """The head of a message as it went out, for others of its way.
+    """The head of a message as it went out, for others like it.
 
     `varying` are the values that vary in the head as it came. `_pieces` is what went out around
     those that were passed on, `_which` says for each of these which one it is. `_tags` are those of

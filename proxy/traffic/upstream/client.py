@@ -140,7 +140,7 @@ class HttpUpstream:
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
-        `fast` and `body` are the client's. `lines` are those of the way, for this client. The
+        `fast` and `body` are the client's. `lines` are those of the head, for this client. The
         permit is released with the connection; without one the caller still has it. `asker` is told
         of the response. It releases the connection to the pool or drops it, or passes it to
         `response` or `whole_response`. An exception in sending becomes the connection's `error`.
@@ -177,7 +177,7 @@ class HttpUpstream:
     def _head(
         self, message: Forwardable, fast: FastHead, lines: Lines, forwarding: Forwarding
     ) -> bytes:
-        """Return the head of a request, and keep it if others of its way have the same."""
+        """Return the head of a request, and keep it if others like it have the same."""
         known = lines.get(message.frame)
         chain = b"" if fast.client is None else forwarding.chain
         head = None if known is None else known.filled(fast.varying, chain)

@@ -16,7 +16,7 @@ from ...keys.sessions.sessions import Sessions
 from ...keys.sessions.settings import SessionSettings
 from ...keys.stores.guarded import Notice
 from ...telemetry.reporter import Reporter
-from ...traffic.exchange.way_steps import KeySource
+from ...traffic.exchange.prepared_steps import KeySource
 
 if TYPE_CHECKING:
     from ...keys.end_to_end.key_source import EndToEnd

@@ -16,8 +16,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.operations.keyring_revocations import KeyringRevocations

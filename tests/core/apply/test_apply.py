@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from proxy.core.apply.apply import apply
 from proxy.core.apply.passing import pass_request, pass_response
+from proxy.core.crypto.aead import Parts
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.crypto.token import Form, Token, decode
-from proxy.core.edits.edits import Change
-from proxy.core.edits.key_needs import Keys
-from proxy.core.edits.splice import splice
+from proxy.core.crypto.token import Form, decode
 from proxy.core.errors import (
     BodyTooLarge,
     ForbiddenValue,
@@ -33,6 +32,8 @@ from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
+from proxy.core.values.key_needs import Keys
+from proxy.core.values.splice import splice
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -167,15 +168,15 @@ def test_the_values_behind_one_that_does_not_open_are_tried_all_the_same(
     bad: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[bytes] = []
-    usual = Session.open
+    usual = Session.open_each
 
     def noted(
-        self: Session, token: Token, context: Context, now: float, *, refusal: str | None = None
-    ) -> bytes:
-        tried.append(token.iv)
-        return usual(self, token, context, now, refusal=refusal)
+        self: Session, tokens: Sequence[Parts], context: Context, now: float, refusal: str | None
+    ) -> tuple[Sequence[bytes | None], str]:
+        tried.extend(iv for _, iv, _ in tokens)
+        return usual(self, tokens, context, now, refusal)
 
-    monkeypatch.setattr(Session, "open", noted)
+    monkeypatch.setattr(Session, "open_each", noted)
     context = Context(SCOPE, field="list")
     tokens = [sealed(context=context) for _ in range(3)]
     tokens[bad] = sealed()
@@ -375,7 +376,7 @@ def test_spans_that_overlap_are_refused() -> None:
     error = refused(rule, a_message('{"a":{"b":1}}'), InvalidBody)
     assert error.reason == "spans-overlap"
     with pytest.raises(InvalidBody):
-        splice(b"abc", [Change(0, 2, b"", "sealed"), Change(1, 3, b"", "sealed")])
+        splice(b"abc", [(0, 2, b""), (1, 3, b"")])
 
 
 # --- permissive, kept, already sealed ------------------------------------------------------------

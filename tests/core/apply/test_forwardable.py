@@ -33,7 +33,7 @@ def test_only_the_room_of_apply_makes_forwardables() -> None:
     makers = {
         str(module.relative_to(PACKAGE)) for module in PACKAGE.rglob("*.py") if names_mint(module)
     }
-    rooms = {"apply", "passing", "json_way", "record_way", "ways", "whole_way"}
+    rooms = {"apply", "passing", "prepared"}
     assert makers == {f"core/apply/{one}.py" for one in rooms}
 
 

@@ -26,8 +26,6 @@ from proxy.core.crypto.joined_names import (
 from proxy.core.crypto.sealed_stream import read_head
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId, Token, decode
-from proxy.core.edits.edits import KeysInUse
-from proxy.core.edits.key_needs import Keys
 from proxy.core.errors import InvalidExpression, MissingValue, OpenFailed
 from proxy.core.expressions.sources import (
     ListSource,
@@ -36,6 +34,8 @@ from proxy.core.expressions.sources import (
 from proxy.core.http.message import Headers
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names
+from proxy.core.values.key_needs import Keys
+from proxy.core.values.keys_in_use import KeysInUse
 from tests.factories import NOW, Trip, a_block, a_message, a_rule, a_session, an_item
 
 JOINS: Final[tuple[JoinKind, ...]] = ("list", "members")

@@ -9,7 +9,6 @@ import pytest
 
 from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import MessageError, MissingValue
 from proxy.core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
 from proxy.core.expressions.routes import parse_pattern
@@ -20,6 +19,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
+from proxy.core.values.key_needs import Keys, Needs
 
 BIND: frozenset[Part] = frozenset({"tenant", "field"})
 NAMES = Names(tenant=parse_source("const:t"))

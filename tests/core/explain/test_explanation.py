@@ -9,8 +9,6 @@ import pytest
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
-from proxy.core.edits.key_needs import NO_KEYS
-from proxy.core.edits.part_edits import BegunEdit, Content, SealFrameEdit
 from proxy.core.errors import (
     MissingValue,
     OpenFailed,
@@ -33,6 +31,9 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Rule, Verdict
+from proxy.core.values.key_needs import NO_KEYS
+from proxy.core.values.part_streams import PartStream
+from proxy.core.values.streams import Content
 from tests.core.explained import explain_request, explain_response
 from tests.factories import (
     KEK_ID,
@@ -329,9 +330,9 @@ def test_a_part_that_still_comes_is_told_as_what_it_becomes() -> None:
     compiled = RuleTable((rule,), pass_unmatched=True)
     exchange = Exchange(compiled.decide("POST", canonical("/api/messages")), message.head)
     plan = plan_request(exchange, message.body)
-    (frame,) = (one for one in plan.edits if isinstance(one, SealFrameEdit))
-    begun = replace(plan, edits=(BegunEdit(frame, Content(), None),))
+    (stream,) = (one for one in plan.values.what if isinstance(one, PartStream))
+    stream.rest = Content()
     keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
-    described = describe(begun, keys, NOW)
+    described = describe(plan, keys, NOW)
     assert [(one.action, one.note) for one in described.values] == [("sealed", "as a stream")]
     assert CANARY.encode() not in described.outgoing

@@ -1,16 +1,13 @@
-"""Many tokens or texts of one body at once: the same as one after the other."""
+"""Many tokens of one body at once: the same as one after the other."""
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.leaves.spans import splice_quoted
-from proxy.core.leaves.strings import quote
 from proxy.core.leaves.tokens import JWE_PREFIX, token_parts, token_text, tokens_at
 
 heads = st.sampled_from([JWE_PREFIX, JWE_PREFIX + b"abc", JWE_PREFIX + b"abc.", b"eyJ0eXAi"])
@@ -68,18 +65,3 @@ def test_a_large_token_is_decoded_by_itself() -> None:
             (JWE_PREFIX, bytes(12), bytes(20)),
         ]
     )
-
-
-@given(st.lists(st.text(max_size=4).map(str.encode) | st.binary(max_size=3), max_size=4))
-def test_texts_of_a_list_are_quoted_as_each_alone(texts: list[bytes]) -> None:
-    quoted = [quote(one) for one in texts]
-    body = b"[" + b",".join([b"1"] * len(texts)) + b"]"
-    places = [place for at in range(len(texts)) for place in (2 * at + 1, 2 * at + 2)]
-
-    found = splice_quoted(body, places, texts)
-
-    if None in quoted:
-        assert found is None
-    else:
-        assert found == b"[" + b",".join(one for one in quoted if one) + b"]"
-        assert json.loads(found or b"") == [one.decode() for one in texts]

@@ -33,11 +33,12 @@ from proxy.core.formats.table import splitter
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.deltas import DeltaJoiner
-from proxy.core.planning.find import needs_of
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, Records, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
+from proxy.core.values.key_needs import Needs
+from proxy.core.values.table import Values
 from tests.factories import (
     JSON_TYPE,
     Trip,
@@ -466,7 +467,7 @@ def given_out(steps: Iterable[bytes | Records]) -> list[bytes | tuple[bytes]]:
 
 def planned(records: bytes) -> Plan:
     """Return a plan that does nothing."""
-    return Plan(a_response(), records, None, (), needs_of(()), ruled=True, records=1)
+    return Plan(a_response(), records, None, Values(), Needs({}), ruled=True, records=1)
 
 
 def nothing() -> None:

@@ -12,7 +12,7 @@ from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.joined_names import Name
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Token, decode
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.end_to_end.key_source import EndToEnd
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.participants import private_key

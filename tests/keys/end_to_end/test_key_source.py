@@ -13,8 +13,8 @@ from proxy.config.settings import IdentitySettings, SecretReference
 from proxy.core.crypto.context import Parties, Scope
 from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
+from proxy.core.values.key_needs import Needs
 from proxy.keys.participants import participant, private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.sessions import session_control

@@ -12,8 +12,8 @@ import pytest
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.end_to_end import opening
 from proxy.keys.end_to_end.identities import Identities
 from tests.keys.desk import Desk

@@ -7,8 +7,8 @@ import pytest
 from proxy.core.crypto import derivation, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.poison import Looks
 

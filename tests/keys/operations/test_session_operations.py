@@ -11,8 +11,8 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, OperatorError
+from proxy.core.values.key_needs import Needs
 from proxy.keys.operations.session_operations import SessionResult
 from proxy.keys.operations.session_verbs import ROTATE
 from proxy.keys.operations.verb import Call, Done

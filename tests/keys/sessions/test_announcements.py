@@ -10,7 +10,7 @@ import pytest
 from proxy.core.crypto.secret import KEY_BYTES, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.settings import SessionMode

@@ -7,8 +7,8 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
 from proxy.keys.stores import MemoryStore, Store

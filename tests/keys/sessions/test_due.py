@@ -4,7 +4,7 @@ import gc
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sealing_cache import MOST_SHOWN, Due
 from tests.keys.builders import NOW, SCOPE, a_world
 

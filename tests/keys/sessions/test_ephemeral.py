@@ -11,8 +11,8 @@ from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId, decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import Offer

@@ -7,8 +7,8 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.crypto.token import KeyId, decode
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.kek_source import OneKeyring, TenantKeks
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import sessions as module

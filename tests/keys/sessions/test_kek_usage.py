@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions import kek_usage
 from proxy.keys.sessions.kek_usage import KekUse, Use, Uses
 from proxy.keys.stores import MemoryStore, records

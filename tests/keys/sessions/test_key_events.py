@@ -9,8 +9,8 @@ import pytest
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import KeyId
-from proxy.core.edits.key_needs import Attempt, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
+from proxy.core.values.key_needs import Attempt, Needs
 from proxy.keys.audit import Trail
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.key_events import KeyEvents

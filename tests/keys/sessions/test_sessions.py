@@ -12,8 +12,8 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId, decode
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
 from proxy.keys.stores import MemoryStore, Offer, records

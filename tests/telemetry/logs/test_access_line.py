@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.edits.edits import Outcome
+from proxy.core.values.outcomes import Outcome
 from proxy.telemetry.logs.access_line import ALL, MOST_CACHED, AccessLines, MessageLine, Refusal
 from proxy.telemetry.logs.event_keys import ECS, OTEL
 from proxy.telemetry.logs.events import EVENTS

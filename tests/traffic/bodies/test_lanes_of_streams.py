@@ -27,12 +27,12 @@ from proxy.config.limits import MEBIBYTE
 from proxy.config.settings import UnixAddress
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.key_needs import Needs
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.planning.record_stream import WHOLE_MAX
 from proxy.core.rules.model import Batching, Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Needs
 from tests.keys.builders import a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import Origin, Peer, connected, eventually, get, running

@@ -21,7 +21,6 @@ from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import token_or_none
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
@@ -34,6 +33,7 @@ from proxy.core.planning.plan import Plan, Unplanned
 from proxy.core.planning.planner import plan_records
 from proxy.core.planning.record_stream import RecordFlow, Records
 from proxy.core.rules.model import Batching, Block, Item, Names, Rule
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
 from proxy.traffic.downstream.fast_io import FastOutput

@@ -24,7 +24,7 @@ import uvloop
 
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import ClientClose, UnixAddress
-from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.upstream.permits import KINDS
 from tests.faults.rig import CANARY, WaitingKeys, a_rulebook, descriptors, tokens_for

@@ -11,12 +11,12 @@ import pytest
 from proxy.config.limits import TrafficLimits
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
+from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.traffic.exchange.handler import KeySource
 from tests.keys.builders import a_world
 

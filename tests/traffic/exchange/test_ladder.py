@@ -18,13 +18,13 @@ import pytest
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import OpenFailed
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
-from proxy.traffic.exchange.way_steps import KeySource
+from proxy.core.values.key_needs import Keys, Needs
+from proxy.traffic.exchange.prepared_steps import KeySource
 from proxy.traffic.message_record import Foretold, MessageRecord
 from tests.factories import a_session
 from tests.keys.builders import a_world

@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 
 from proxy.core.compiled.rule_table import Decision, RuleTable
-from proxy.core.edits.key_needs import Keys
 from proxy.core.explain.dry_run import DryRunResult
 from proxy.core.http.message import Direction, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.rules.model import Block, Names, Rule, Verdict
+from proxy.core.values.key_needs import Keys
 from proxy.traffic.exchange.dry_run import MOST_BYTES, UNOBSERVED
 from proxy.traffic.exchange.websocket_dry_run import TeeSocket, overhearing
 from proxy.traffic.message_record import MessageRecord

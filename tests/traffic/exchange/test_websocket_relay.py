@@ -17,7 +17,6 @@ from aiohttp import web
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
@@ -26,6 +25,7 @@ from proxy.core.planning.exchange import Messages
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.traffic.slices import LONG_BYTES, Slices
 from proxy.traffic.websocket.frames import CLOSE, PING, TEXT, frame
 from proxy.traffic.websocket.reader import Arrived, MessageReader

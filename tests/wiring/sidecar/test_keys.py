@@ -14,8 +14,8 @@ import pytest
 
 from proxy.config.settings import Settings
 from proxy.core.crypto.context import Scope
-from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import RootUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring
 from proxy.wiring.reload import material as material_of
 from proxy.wiring.reload.material import RootAnswer, ask_root, gather, since_boot

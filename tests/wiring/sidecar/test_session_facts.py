@@ -15,7 +15,7 @@ from proxy.config.settings import (
     StoreSettings,
 )
 from proxy.core.crypto.token import decode
-from proxy.core.edits.key_needs import Needs
+from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode
 from proxy.process.circuit_breaker import NO_TRIAL
 from proxy.telemetry.metrics import store as metrics

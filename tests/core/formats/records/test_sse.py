@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.edits import Outcome
 from proxy.core.errors import (
     BodyTooLarge,
     ForbiddenValue,
@@ -29,6 +28,7 @@ from proxy.core.formats.records import sse
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.planner import plan_records
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.values.outcomes import Outcome
 from tests.core.explained import explain_response
 from tests.core.json_texts import documents, literals
 from tests.factories import (
@@ -206,7 +206,7 @@ def test_events_without_data_stay_as_they_are() -> None:
         compiled = choose_response(trip.exchange, a_response(headers=EVENTS))
         assert compiled is not None
         plan = plan_records(trip.exchange, compiled, a_response(headers=EVENTS), stream)
-        assert not plan.edits
+        assert not len(plan.values)
 
 
 def test_what_is_no_json_passes_where_only_values_are_opened() -> None:

@@ -17,7 +17,6 @@ from proxy.core.apply.forwardable import Forwardable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
-from proxy.core.edits.stream_edits import Flow
 from proxy.core.errors import (
     DigestMismatch,
     ForbiddenValue,
@@ -34,6 +33,7 @@ from proxy.core.planning.plan import Plan, PlannedFlow
 from proxy.core.planning.planner import plan_flowing_request, plan_flowing_response, plan_request
 from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.values.streams import Flow
 from tests.factories import (
     NOW,
     SCOPE,

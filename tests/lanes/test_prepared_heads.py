@@ -1,4 +1,4 @@
-"""Whether a message goes its way or the general one: every byte is the same.
+"""Whether a message is changed at once or planned: every byte is the same.
 
 The texts of the JSON suite under one head, which is known by the third of them.
 """
@@ -19,7 +19,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.leaves import FORM
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
-from .both_ways import a_way, no_head_is_known, no_ways, nothing_is_fast, taken_ways
+from .both_ways import a_way, no_head_is_known, nothing_is_fast, nothing_is_prepared, taken_at_once
 from .test_same_bytes import SUITE
 
 _BOUND: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
@@ -79,17 +79,20 @@ def _conversations(target: str) -> Iterator[list[bytes]]:
 async def test_a_way_is_the_general_way(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conversations = list(_conversations(target))
     async with a_way(a_rulebook()) as way:
-        with taken_ways(monkeypatch) as taken:
+        with taken_at_once(monkeypatch) as taken:
             by_ways = [await way.send_in_turn(one, monkeypatch) for one in conversations]
     async with a_way(a_rulebook()) as way:
-        with no_head_is_known(monkeypatch), taken_ways(monkeypatch) as none:
+        with no_head_is_known(monkeypatch):
+            for one, before in zip(conversations, by_ways, strict=True):
+                assert await way.send_in_turn(one, monkeypatch) == before
+    async with a_way(a_rulebook()) as way:
+        with nothing_is_prepared(monkeypatch):
             for one, before in zip(conversations, by_ways, strict=True):
                 assert await way.send_in_turn(one, monkeypatch) == before
     async with a_way(a_rulebook()) as way:
         with nothing_is_fast(monkeypatch):
             for one, before in zip(conversations, by_ways, strict=True):
                 assert await way.send_in_turn(one, monkeypatch) == before
-    assert not none
     if target in {"/one/1", "/named/1"}:
         for outcome in ("sealed", "opened"):
             assert sum(outcome in one.counts for one in taken) > len(conversations)
@@ -120,11 +123,11 @@ async def test_long_messages_go_their_way(
     target = "/one/1" if values is None else "/many/1"
     messages = [_post(target, body)] * 3
     async with a_way(a_rulebook()) as way:
-        with no_ways(monkeypatch):
+        with nothing_is_prepared(monkeypatch):
             planned = await way.send_in_turn(messages, monkeypatch)
     async with a_way(a_rulebook()) as way:
         lane = contextlib.nullcontext() if known else nothing_is_fast(monkeypatch)
-        with lane, taken_ways(monkeypatch) as taken:
+        with lane, taken_at_once(monkeypatch) as taken:
             assert await way.send_in_turn(messages, monkeypatch) == planned
     # The keys of the first message are not at hand.
     for outcome in ("sealed", "opened"):

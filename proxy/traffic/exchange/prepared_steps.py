@@ -1,4 +1,4 @@
-"""The steps of what goes a way without a plan: messages of WebSockets and records of streams."""
+"""The steps of what is changed without a plan: messages of WebSockets and records of streams."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ...core.apply.forwardable import Changed
-from ...core.apply.json_way import JsonWay
-from ...core.apply.record_way import MessageWay, RecordWay
-from ...core.apply.ways import Ways
+from ...core.apply.prepare import prepare_messages, prepare_records
+from ...core.apply.prepared import PreparedJson, PreparedMessages, PreparedRecords
 from ...core.compiled.block import CompiledBlock
+from ...core.compiled.flat_json import Kept
 from ...core.crypto.session_cipher import Session
-from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
-from ...core.planning.exchange import Exchange, Kept, Messages
+from ...core.planning.exchange import Exchange, Messages
+from ...core.values.key_needs import Attempt, Keys, Needs
 from ..message_record import MessageRecord
-from ..slices import Slices, may_go_a_way, may_go_in_records
+from ..slices import Slices, may_go_at_once, may_go_in_records
 
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Tap
@@ -53,8 +53,10 @@ class KnowsParticipants(Protocol):
         """Raise KeyUnavailable where a sender or recipient has no key; make no session."""
 
 
-class WaySteps:
-    """Where keys come from, who watches, and what goes a way. `clock`: seconds since 1970.
+class PreparedSteps:
+    """Where keys come from, who watches, and what is changed without a plan.
+
+    `clock` returns seconds since 1970.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
     """
@@ -69,7 +71,7 @@ class WaySteps:
 
     async def go(  # noqa: PLR0913 - what one message consists of, each by name
         self,
-        way: JsonWay | None,
+        prepared: PreparedJson | None,
         body: bytes,
         record: MessageRecord,
         kept: Kept,
@@ -77,30 +79,30 @@ class WaySteps:
         long: bool,
         answer: bool = False,
     ) -> Changed | None:
-        """Return a message that goes its way, in slices if it is long; None for the general way.
+        """Return a message changed, in slices if it is long; None where it is planned.
 
         `kept` are the names of the request's body.
         """
-        if way is None:
+        if prepared is None:
             return None
         now, began = self.clock(), time.perf_counter()
         changed = None
-        if not long or may_go_a_way(body):
-            changed = way.change(body, now, kept)
+        if not long or may_go_at_once(body):
+            changed = prepared.change(body, self.keys, now, kept)
         if changed is None and long:
             async with self.slices.turn(long=long, answer=answer) as run:
                 began = time.perf_counter()
-                changed = await run(way.change, body, now, kept, any_number=True)
+                changed = await run(prepared.change, body, self.keys, now, kept, any_number=True)
         if changed is not None:
             record.count(changed.counts)
             record.changed(began)
         return changed
 
-    def message_way(self, messages: Messages, *, binary: bool) -> MessageWay | None:
-        """Return the way of the messages of a WebSocket, if there is one."""
-        return Ways(self.keys).messages(messages, binary=binary)
+    def prepared_messages(self, messages: Messages, *, binary: bool) -> PreparedMessages | None:
+        """Return what changes the messages of a WebSocket without a plan, if anything does."""
+        return prepare_messages(messages, binary=binary)
 
-    def record_way(
+    def prepared_records(
         self,
         exchange: Exchange,
         block: CompiledBlock,
@@ -108,20 +110,20 @@ class WaySteps:
         kind: Kind,
         record: MessageRecord,
     ) -> Callable[[bytes], Changed | None] | None:
-        """Return what changes the records of a stream that go a way, if there is one."""
-        way = Ways(self.keys).records(exchange, block, head, kind)
-        if way is None:
+        """Return what changes the records of a stream without a plan, if anything does."""
+        prepared = prepare_records(exchange, block, head, kind)
+        if prepared is None:
             return None
-        return lambda some: self.change(way, some, record) if may_go_in_records(some) else None
+        return lambda some: self.change(prepared, some, record) if may_go_in_records(some) else None
 
     def change(
-        self, way: MessageWay | RecordWay, data: bytes, record: MessageRecord
+        self, prepared: PreparedMessages | PreparedRecords, data: bytes, record: MessageRecord
     ) -> Changed | None:
-        """Return a message or records that go a way; None where they take the general way."""
-        # Whoever watches sees what the general way has found.
+        """Return a message or records changed; None where they are planned."""
+        # Whoever watches sees what was planned.
         if (self.tap is not None and self.tap.watched) or self.keys.shut:
             return None
-        changed = way.change(data, self.clock())
+        changed = prepared.change(data, self.keys, self.clock())
         if changed is not None and changed.counts:
             record.count(changed.counts)
         return changed

@@ -12,17 +12,13 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from ..crypto.context import Context
-from ..crypto.token import Token
 from ..errors import ForbiddenValue, InvalidBody, OpenFailed
 from ..expressions.name_readings import fold_header
 from ..formats.urlencoded import FormSelection
 from ..http.encoded_text import decoded
 from ..http.message import RequestHead, ResponseHead
-from ..rules.model import Block
-from .edits import Change, KeysInUse, SealEdit
+from .part_heads import Span
 from .splice import splice
-from .wrapped import CarriedEdit
 
 QUERY: Final = -1
 """The place of the query; other places are the numbers of header lines."""
@@ -36,27 +32,6 @@ class HeadSpan(NamedTuple):
     place: int
     start: int
     end: int
-
-
-class HeadEdit(NamedTuple):
-    """An edit of the query or of a header line: `place` says which, as in `HeadSpan`."""
-
-    edit: SealEdit | CarriedEdit
-    place: int
-
-    @property
-    def context(self) -> Context | None:
-        """What the value is bound to."""
-        return self.edit.context
-
-    @property
-    def token(self) -> Token | OpenFailed | None:
-        """The token, or what was met in its place."""
-        return self.edit.token
-
-    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
-        """Return the value after the edit; raise as the edit does."""
-        return self.edit.carry_out(keys, block, now)
 
 
 def find_in_query(
@@ -134,11 +109,11 @@ def spell_in_header(text: bytes) -> bytes:
 
 
 def with_changes(
-    head: RequestHead | ResponseHead, changes: Iterable[tuple[int, Change]]
+    head: RequestHead | ResponseHead, changes: Iterable[tuple[int, Span]]
 ) -> RequestHead | ResponseHead:
     """Return the head with each change made at its place."""
     headers = list(head.headers)
-    in_query: list[Change] = []
+    in_query: list[Span] = []
     for place, change in changes:
         if place == QUERY:
             in_query.append(change)

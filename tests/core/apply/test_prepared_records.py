@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply.apply import apply
 from proxy.core.apply.passing import begin_stream
-from proxy.core.apply.record_way import MOST_RECORDS, MOST_VALUES, RecordWay
-from proxy.core.apply.ways import Ways
+from proxy.core.apply.prepared import MOST_RECORDS, MOST_VALUES
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
@@ -29,7 +28,8 @@ from proxy.core.planning.planner import plan_message, plan_records
 from proxy.core.planning.record_stream import Records
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule, Verdict
-from tests.core.apply.test_ways import ALL, HERE, Warm, asked_for, proven, sent, target_of
+from tests.core.apply.preparing import Changing, Preparing
+from tests.core.apply.test_prepared import ALL, HERE, Warm, asked_for, proven, sent, target_of
 from tests.core.message_texts import bodies
 from tests.factories import (
     NOW,
@@ -112,7 +112,7 @@ def planned(one: Messages, body: bytes, *, binary: bool) -> object:
 def by_way(one: Messages, body: bytes, *, binary: bool) -> object:
     """Return all that comes of a message by a way, or None where it is left."""
     keys = Warm()
-    way = Ways(keys).messages(one, binary=binary)
+    way = Preparing(keys).messages(one, binary=binary)
     if way is None:
         return None
     with pytest.MonkeyPatch.context() as fixed:
@@ -166,16 +166,16 @@ def test_sentinels_pass_unread_and_go_no_way() -> None:
         a_block(encrypt=[an_item("body")]),
     ],
 )
-def test_what_is_not_plain_json_has_no_way(block: Block) -> None:
+def test_what_is_not_plain_json_is_not_prepared(block: Block) -> None:
     one = socket(a_rule(request=block, names=CONST), "request")
-    assert Ways(Warm()).messages(one, binary=False) is None
+    assert Preparing(Warm()).messages(one, binary=False) is None
 
 
 def test_packets_beside_plain_messages_and_directions_without_rules_have_no_way() -> None:
     packets = replace(a_block(encrypt=["$[1].content"]), format="socketio", types=("text/plain",))
     rule = replace(SEALS, request=(packets, a_block(encrypt=["$.content"])))
-    assert Ways(Warm()).messages(socket(rule, "request"), binary=True) is None
-    assert Ways(Warm()).messages(socket(OPENS, "request"), binary=False) is None
+    assert Preparing(Warm()).messages(socket(rule, "request"), binary=True) is None
+    assert Preparing(Warm()).messages(socket(OPENS, "request"), binary=False) is None
 
 
 def test_messages_whose_names_are_missing_or_that_are_only_observed_have_no_way() -> None:
@@ -183,7 +183,7 @@ def test_messages_whose_names_are_missing_or_that_are_only_observed_have_no_way(
     block = a_block(encrypt=["$.content"])
     for rule in (a_rule(request=block, names=names), replace(SEALS, observes=True)):
         one = socket(rule, "request")
-        assert Ways(Warm()).messages(one, binary=False) is None
+        assert Preparing(Warm()).messages(one, binary=False) is None
 
 
 # --- records of streams -------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def begun(rule: Rule) -> tuple[Exchange, CompiledBlock]:
 def records_by_way(rule: Rule, head: ResponseHead, kind: Kind, records: bytes) -> object:
     """Return what comes of records by a way, or None where they are left."""
     keys = Warm()
-    way = Ways(keys).records(*begun(rule), head, kind)
+    way = Preparing(keys).records(*begun(rule), head, kind)
     if way is None:
         return None
     with pytest.MonkeyPatch.context() as fixed:
@@ -339,8 +339,8 @@ def test_records_of_many_values_go_no_way(more: int, *, goes: bool) -> None:
     assert (records_by_way(LISTED, head_of("ndjson"), "ndjson", body) is not None) == goes
 
 
-def way_of(rule: Rule, head: ResponseHead, kind: Kind = "sse") -> RecordWay | None:
-    return Ways(Warm()).records(*begun(rule), head, kind)
+def way_of(rule: Rule, head: ResponseHead, kind: Kind = "sse") -> Changing | None:
+    return Preparing(Warm()).records(*begun(rule), head, kind)
 
 
 def test_streams_of_which_more_is_looked_at_have_no_way() -> None:
@@ -377,7 +377,7 @@ def test_a_request_whose_names_are_kept_or_may_be_elsewhere_has_no_way() -> None
         trip = Trip((rule,), a_message(target="/api/messages?room=c1", headers=kinds))
         compiled_rule = trip.exchange.decision.compiled_rule
         assert compiled_rule is not None
-        found = Ways(Warm()).records(
+        found = Preparing(Warm()).records(
             trip.exchange, compiled_rule.request[0], trip.message.head, "ndjson"
         )
         assert (found is not None) == goes
@@ -386,7 +386,7 @@ def test_a_request_whose_names_are_kept_or_may_be_elsewhere_has_no_way() -> None
 def test_a_stream_takes_its_way_and_plans_what_that_leaves() -> None:
     exchange, compiled = begun(OPENS)
     head = head_of("sse")
-    way = Ways(Warm()).records(exchange, compiled, head, "sse")
+    way = Preparing(Warm()).records(exchange, compiled, head, "sse")
     assert way is not None
     message = begin_stream(
         exchange, compiled, head, "sse", 1000, way=lambda records: way.change(records, NOW)
@@ -400,7 +400,7 @@ def test_a_stream_takes_its_way_and_plans_what_that_leaves() -> None:
     assert isinstance(left.plan(), Plan)
 
 
-def test_nothing_but_what_a_way_has_made_goes_on_without_a_plan() -> None:
+def test_nothing_but_what_was_changed_at_once_goes_on_without_a_plan() -> None:
     exchange, compiled = begun(OPENS)
     head = head_of("sse")
     for forged in (b"data: 1\n\n", begin_stream(exchange, compiled, head, "sse", 10)):
@@ -413,5 +413,5 @@ def test_nothing_but_what_a_way_has_made_goes_on_without_a_plan() -> None:
             way=lambda _, made=forged: made,  # type: ignore[misc]  # what must not be
         )
         assert message.flow is not None
-        with pytest.raises(TypeError, match="only a way"):
+        with pytest.raises(TypeError, match="only what is prepared"):
             list(message.flow.feed(b"data: 1\n\n"))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from ..crypto import sealed_stream
-from ..crypto.context import Context
+from ..crypto.context import Context, Scope
 from ..crypto.sealed_stream import Opener, Sealer, StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..http.digests import Digests
 from ..rules.model import Block, Item
-from .edits import KeysInUse, OpenEdit, Outcome, expiry
+from .hows import Open
+from .outcomes import Outcome, expiry
+from .spelling import in_place
 
 
 class Flow(Protocol):
@@ -90,18 +92,34 @@ class OpenedStream(NamedTuple):
     session: Session | None = None
 
 
-class OpenFrame(NamedTuple):
+class StreamOpener(Protocol):
+    """Opens tokens and knows who seals: `carry_out.Opener`."""
+
+    def seal_for(self, scope: Scope) -> Session:
+        """Return who seals for a scope."""
+
+    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
+        """Return who opened a token, and the plaintext; raise OpenFailed."""
+
+
+class OpenFrame:
     """A sealed stream to be opened. `head` is its beginning, or the error in reading that."""
 
-    head: StreamHead | OpenFailed
-    context: Context
+    __slots__ = ("context", "head")
+    seals = False
+    item = None
+
+    def __init__(self, head: StreamHead | OpenFailed, context: Context) -> None:
+        """Take what the stream begins with."""
+        self.head = head
+        self.context = context
 
     @property
     def token(self) -> Token | OpenFailed:
         """J, decoded."""
         return self.head if isinstance(self.head, OpenFailed) else self.head.token
 
-    def begin(self, keys: KeysInUse, block: Block, now: float, _: bytes) -> OpenedStream:
+    def begin(self, keys: StreamOpener, block: Block, now: float, _: bytes) -> OpenedStream:
         """Return the flow that opens, or none if the block lets the stream stay; else raise."""
         try:
             if isinstance(self.head, OpenFailed):
@@ -116,23 +134,38 @@ class OpenFrame(NamedTuple):
         return OpenedStream(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
 
 
-class SealFrame(NamedTuple):
+class SealedBody(NamedTuple):
+    """A body that looks to be one token already; `stream` is None where it is no stream."""
+
+    token: Token
+    context: Context
+    stream: OpenFrame | None
+
+
+class SealFrame:
     """A body to be sealed as a stream; `media_type` is its own, empty where it has none.
 
-    `already` opens what the body looks to be, if that is a token or a sealed stream.
+    `already` is what the body looks to be, if that is a token or a sealed stream.
     """
 
-    item: Item
-    context: Context
-    media_type: str
-    already: OpenFrame | OpenEdit | None = None
+    __slots__ = ("already", "context", "item", "media_type")
+    seals = True
+
+    def __init__(
+        self, item: Item, context: Context, media_type: str, already: SealedBody | None = None
+    ) -> None:
+        """Take what is known of the body."""
+        self.item = item
+        self.context = context
+        self.media_type = media_type
+        self.already = already
 
     @property
-    def token(self) -> Token | OpenFailed | None:
+    def token(self) -> Token | None:
         """The token that may have to be opened."""
         return self.already.token if self.already is not None else None
 
-    def begin(self, keys: KeysInUse, block: Block, now: float, body: bytes) -> OpenedStream:
+    def begin(self, keys: StreamOpener, block: Block, now: float, body: bytes) -> OpenedStream:
         """Return the flow that seals; `body` is as much as is there.
 
         All of it is there unless the block seals whatever comes. Raises ForbiddenValue for what is
@@ -152,23 +185,45 @@ class SealFrame(NamedTuple):
         return OpenedStream(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
 
 
-FrameEdit = SealFrame | OpenFrame
+Framing = SealFrame | OpenFrame
+"""What is done to a body that becomes a sealed stream, or is one."""
 
 
-def _opener(
-    already: OpenFrame | OpenEdit, keys: KeysInUse, now: float, body: bytes
-) -> Session | None:
+def _opener(already: SealedBody, keys: StreamOpener, now: float, body: bytes) -> Session | None:
     """Return the session that opens all of a sealed body, or None."""
     try:
-        if isinstance(already, OpenEdit):
-            return already.carry_out(keys, Block(), now).session
-        opened = already.begin(keys, Block(), now, body)
+        if already.stream is None:
+            session, plaintext = keys.open(already.token, already.context, now)
+            token = already.token
+            in_place(Open(Block(), "body"), token.as_text(plaintext), token.cty)
+            return session
+        opened = already.stream.begin(keys, Block(), now, body)
         assert opened.flow is not None  # noqa: S101 - a plain block lets no stream stay
         opened.flow.feed(body)
         opened.flow.end()
     except OpenFailed:
         return None
     return opened.session
+
+
+class Content:
+    """How the rest of a content passes: unchanged, unless there is a `flow`.
+
+    `first` is the output for its beginning.
+    """
+
+    __slots__ = ("first", "flow")
+
+    def __init__(self) -> None:
+        """Begin with nothing to be done."""
+        self.flow: Flow | None = None
+        self.first = b""
+
+    def begin(self, flow: Flow, beginning: bytes) -> bytes:
+        """Send the content through a flow; return the output for its beginning."""
+        self.flow = flow
+        self.first = flow.feed(beginning)
+        return self.first
 
 
 class SealFlow:

@@ -1,0 +1,400 @@
+"""What a block does to JSON whose values lie at paths of names: found and bound in a few steps.
+
+This is compiled for the block; the names that bind the values are its arguments. Whatever is not
+certain is left to the walk, which tells what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeGuard, cast
+
+from ..crypto.context import Context, Scope
+from ..crypto.joined_names import Name
+from ..crypto.token import CTY_JSON, PREFIXES, decode_header
+from ..errors import OpenFailed
+from ..expressions.sources import JsonSource, NameSource, Source
+from ..formats.json import unescape, unescaped
+from ..leaves import Finder, tokens_at
+from ..rules.model import Block, Item, NamedPart, Placed
+from ..slices import pause
+from ..values.hows import Open, Seal
+from ..values.key_needs import Needs
+from ..values.outcomes import Outcome
+from ..values.table import UNBOUND, Lookup, Values, lookup
+
+_PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
+_REMEMBERED: Final = 1024
+"""So many names are kept with their contexts: clients choose them, so not without end."""
+_KEPT_CHARS: Final = 4096
+"""Longer names are not kept."""
+NAMES_MAX: Final = 64 * 1024
+"""So many characters may the names in the contexts of one message have, here. The walk allows some
+more."""
+_QUOTE: Final = ord('"')
+_STRINGS: Final = {_QUOTE}
+_CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
+_NOWHERE: Final = -1
+PORTION: Final = 256
+"""So many tokens of a list are read between two pauses, if they lie within so many bytes."""
+PORTION_BYTES: Final = 256 * 1024
+
+Places = Sequence[Sequence[int]]
+"""The values at each path, flat: where one begins and ends, then its element of each list."""
+Kept = tuple[Name | None, ...]
+"""The names of a request's body that its response needs."""
+
+
+class _Named(NamedTuple):
+    """A name that is read from the message at hand: where, which it is, and whether it is kept."""
+
+    place: int
+    at: int
+    keeps: bool
+
+
+class GivenNames(NamedTuple):
+    """The names that lie outside of a message's body, in their places; others are empty.
+
+    `kept` are those that the request's body leaves, each with its place and which it is there.
+    """
+
+    names: tuple[str, ...]
+    kept: tuple[tuple[int, int], ...]
+
+
+class Bound:
+    """The contexts that some names make, in the order of the items, and the keys for them.
+
+    `sealing` are the keys that seal one value of each item, `opening` those that opened some of
+    late, by the ids in their tokens.
+    """
+
+    __slots__ = ("contexts", "opening", "sealing")
+
+    def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
+        """Take the contexts, the first of which are for sealing."""
+        self.contexts: Final = contexts
+        counts: dict[Scope, int] = {}
+        for one in contexts[:seals]:
+            counts[one.scope] = counts.get(one.scope, 0) + 1
+        self.sealing: Final = Needs(counts)
+        self.opening: Final[dict[object, Needs]] = {}
+
+
+class FlatJson:
+    """The items of one block whose values lie at plain paths.
+
+    `finder` finds the values. `at_will`: all that is sealed is optional. `sources` are those of the
+    names that are not constant, each with its index in the message, None where it lies elsewhere.
+    `sealing` and `opening` are the paths of the items, each with an index, and how many numbers
+    there are for a value; `counts` those of a message with one of each. `required` is the mask of
+    what must not be missing.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_constants",
+        "_here",
+        "_opens",
+        "_parts",
+        "_seals",
+        "_strides",
+        "at_will",
+        "counts",
+        "finder",
+        "opening",
+        "required",
+        "sealing",
+        "sources",
+    )
+
+    def __init__(  # noqa: PLR0913 - what a block tells of itself, each by name
+        self,
+        finder: Finder,
+        strides: Sequence[int],
+        block: Block,
+        encrypt: Sequence[Placed],
+        decrypt: Sequence[Placed],
+        *,
+        sources: Mapping[NamedPart, Source],
+        here: Mapping[JsonSource, int],
+        keeps: Sequence[JsonSource],
+        lenient: bool,
+        at_will: bool,
+    ) -> None:
+        """Make ready, for sources that `is_simple`.
+
+        `here` has the place of each source that is read from the message at hand; those in `keeps`
+        are kept from it for its answer. `lenient` says that nothing to be opened is ever missing.
+        """
+        self.finder = finder
+        self._strides = tuple(strides)
+        self._seals = tuple(
+            (
+                one.index,
+                one.item,
+                Seal(one.item, block, between=True),
+                Seal(one.item, block, quoted=True),
+            )
+            for one in encrypt
+        )
+        self._opens = tuple((one.index, one.item, Open(block, "json")) for one in decrypt)
+        self.sealing = tuple((one.index, self._strides[one.index]) for one in encrypt)
+        self.opening = tuple((one.index, self._strides[one.index]) for one in decrypt)
+        self.counts: Mapping[Outcome, int] = (
+            {"sealed": len(encrypt)} if encrypt else {"opened": len(decrypt)}
+        )
+        required = (
+            one for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
+        )
+        self.required = sum({1 << one.index for one in required})
+        self.at_will = at_will
+        bound = {part for one in (*encrypt, *decrypt) for part in one.item.bind}
+        named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
+        self._constants = {at: one.name for at, one in named if _is_constant(one)}
+        named = [(at, one) for at, one in named if at not in self._constants]
+        self._parts = tuple(at for at, _ in named)
+        self.sources = tuple((one, _index(one, here)) for _, one in named)
+        self._here = self._read_here([here[one] for one in keeps])
+        self._bound: dict[tuple[str, ...], Bound] = {}
+
+    def _read_here(self, keeps: Sequence[int]) -> tuple[_Named, ...]:
+        """Return what is read from the message at hand: first what is kept, in its order."""
+        found = [_Named(index, _NOWHERE, keeps=True) for index in keeps]
+        for at, (_, index) in enumerate(self.sources):
+            if index is not None and index in keeps:
+                found[keeps.index(index)] = _Named(index, at, keeps=True)
+            elif index is not None:
+                found.append(_Named(index, at, keeps=False))
+        return tuple(found)
+
+    def find(self, body: bytes) -> Places | None:
+        """Return where the values lie; None where one is missing, or it is not certain."""
+        found = self.finder.find(body)
+        return None if found is None or found[0] & self.required else found[1]
+
+    def bind(
+        self, body: bytes, places: Places, given: GivenNames, kept: Kept
+    ) -> tuple[Bound, Kept] | None:
+        """Return the contexts of the items, and the names to be kept; None where one is unfit.
+
+        `kept` are the names of the request's body.
+        """
+        names = [*given.names]
+        for at, which in given.kept:
+            name = kept[which]
+            if type(name) is not str:
+                return None
+            names[at] = name
+        leaves: list[Name | None] = []
+        for index, at, keeps in self._here:
+            place = places[index]
+            text = _name_of(body, *place) if place else None
+            # A name that only the response needs may be missing.
+            if not text and (place or at != _NOWHERE):
+                return None
+            if text and at != _NOWHERE:
+                names[at] = text
+            if keeps:
+                leaves.append(text)
+        known = tuple(names)
+        bound = self._bound.get(known) or self._bind(known)
+        return None if bound is None else (bound, tuple(leaves))
+
+    def _bind(self, names: tuple[str, ...]) -> Bound | None:
+        parts = self._constants | dict(zip(self._parts, names, strict=True))
+        items = [item for _, item, *_ in self._seals] + [item for _, item, _ in self._opens]
+        size = sum(map(len, parts.values()))
+        if size * len(items) > NAMES_MAX:
+            return None
+        scopes: dict[tuple[str | None, str | None], Scope] = {}
+        bound = Bound(tuple(_context(item, parts, scopes) for item in items), len(self._seals))
+        if size <= _KEPT_CHARS:
+            if len(self._bound) >= _REMEMBERED:
+                self._bound.clear()
+            self._bound[names] = bound
+        return bound
+
+    def fill(
+        self, values: Values, body: bytes, places: Places, bound: Bound, offset: int = 0
+    ) -> None:
+        """Add a row for each value; the text that they lie in begins at `offset` of the body."""
+        which = iter(bound.contexts)
+        for index, _, between, quoted in self._seals:
+            context, spots, stride = next(which), places[index], self._strides[index]
+            if len(spots) == stride:
+                _add_one(values, (between, quoted), context, body, spots[0], spots[1], offset)
+            elif spots:
+                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride), offset)
+        for index, _, how in self._opens:
+            context, spots, stride = next(which), places[index], self._strides[index]
+            if len(spots) == stride:
+                start, end = spots[0], spots[1]
+                found = _lookup(body, start, end)
+                context = UNBOUND if type(found) is OpenFailed else context
+                values.add(how, context, offset + start, offset + end, found)
+            elif spots:
+                _add_opened(values, how, context, body, _apart(spots, stride), offset)
+
+
+def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
+    values: Values,
+    how: tuple[Seal, Seal],
+    context: Context,
+    body: bytes,
+    start: int,
+    end: int,
+    offset: int,
+) -> None:
+    """Add a value that is to be sealed: a string, or other JSON."""
+    if body[start] != _QUOTE:
+        values.add(how[1], context, offset + start, offset + end, body[start:end], CTY_JSON)
+        return
+    text = body[start + 1 : end - 1]
+    if b"\\" in text:
+        text = unescaped(body[start:end])
+    row = values.add(how[0], context, offset + start + 1, offset + end - 1, text)
+    if text.startswith(PREFIXES):
+        values.compare(row, text)
+
+
+def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
+    values: Values,
+    how: tuple[Seal, Seal],
+    context: Context,
+    body: bytes,
+    spots: list[int],
+    offset: int,
+) -> None:
+    """Add the values of a list, those strings together that no other value parts."""
+    escapes, looks = b"\\" in body, any(one in body for one in PREFIXES)
+    for some in _portions(spots):
+        usual = {body[start] for start in some[::2]} == _STRINGS
+        texts = [body[start + 1 : end - 1] for start, end in _pairs(some)]
+        if escapes or looks:
+            usual = usual and not any(b"\\" in one or one.startswith(PREFIXES) for one in texts)
+        if not usual:
+            for start, end in _pairs(some):
+                _add_one(values, how, context, body, start, end, offset)
+            continue
+        inner = [0] * len(some)
+        inner[::2] = [offset + 1 + start for start in some[::2]]
+        inner[1::2] = [offset - 1 + end for end in some[1::2]]
+        values.extend(how[0], context, inner, texts)
+
+
+def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
+    values: Values, how: Open, context: Context, body: bytes, spots: list[int], offset: int
+) -> None:
+    for some in _portions(spots):
+        found: list[Lookup | None] = [*tokens_at(body, some)]
+        _refuse_foreign_heads(found)
+        others = [at for at, one in enumerate(found) if one is None] if None in found else []
+        for at in others:
+            found[at] = _lookup(body, some[2 * at], some[2 * at + 1])
+        lying = [offset + one for one in some] if offset else some
+        first = len(values)
+        values.extend(how, context, lying, cast("list[Lookup]", found))
+        for at in others:
+            if isinstance(found[at], OpenFailed):
+                values.contexts[first + at] = UNBOUND
+
+
+def _lookup(body: bytes, start: int, end: int) -> Lookup:
+    """Return the token that a JSON value is, taken apart, or why it is none."""
+    if body[start] != _QUOTE:
+        return OpenFailed("not-a-token")
+    text = body[start + 1 : end - 1]
+    return lookup(text if b"\\" not in text else unescaped(body[start:end]))
+
+
+def _refuse_foreign_heads(found: list[Lookup | None]) -> None:
+    """Leave those out whose head is not encoded like ours; most of a list have one head."""
+    heads = {one[0] for one in found if one is not None}  # type: ignore[index]  # taken apart
+    if all(map(_is_ours, heads)):
+        return
+    head, known = b"", True
+    for at, one in enumerate(found):
+        if one is not None:
+            parts = cast("tuple[bytes, bytes, bytes]", one)
+            if parts[0] is not head:
+                head, known = parts[0], _is_ours(parts[0])
+            if not known:
+                found[at] = None
+
+
+def _is_ours(head: bytes) -> bool:
+    try:
+        decode_header(head)
+    except OpenFailed:
+        return False
+    return True
+
+
+def _apart(flat: Sequence[int], stride: int) -> list[int]:
+    """Return where values begin and end, without their elements of lists."""
+    spots = [*flat]
+    for more in range(stride - 2, 0, -1):
+        del spots[2 :: 2 + more]
+    return spots
+
+
+def _pairs(spots: list[int]) -> Iterator[tuple[int, int]]:
+    """Return where each value begins and ends."""
+    ends = iter(spots)
+    return zip(ends, ends, strict=True)
+
+
+def _portions(spots: list[int]) -> Iterator[list[int]]:
+    """Yield the places of as many values as are worked at between two pauses."""
+    if len(spots) <= PORTION and spots[-1] - spots[0] <= PORTION_BYTES:
+        yield spots  # as nearly always
+        return
+    at = 0
+    while at < len(spots):
+        pause()
+        end = min(bisect_right(spots, spots[at] + PORTION_BYTES, at), at + 2 * PORTION)
+        end = max(at + 2, end - end % 2)
+        yield spots[at:end]
+        at = end
+
+
+def is_simple(source: Source) -> bool:
+    """Return whether a source gives one text, where it is read from the message at a plain path."""
+    if isinstance(source, JsonSource):
+        steps = source.selector.steps
+        return not source.member_name and all(isinstance(one.key, str) for one in steps)
+    return isinstance(source, NameSource)
+
+
+def _name_of(body: bytes, start: int, end: int) -> str | None:
+    """Return the name that a JSON value is: a string or a whole number; None where it is none."""
+    if body[start] != _QUOTE:
+        literal = body[start:end]
+        return literal.decode("ascii") if _CANONICAL_INTEGER.fullmatch(literal) else None
+    text = body[start + 1 : end - 1]
+    return text.decode() if b"\\" not in text else unescape(body[start:end])
+
+
+def _index(source: Source, here: Mapping[JsonSource, int]) -> int | None:
+    return here.get(source) if isinstance(source, JsonSource) else None
+
+
+def _is_constant(source: Source) -> TypeGuard[NameSource]:
+    return isinstance(source, NameSource) and source.place == "const"
+
+
+def _context(
+    item: Item, parts: Mapping[int, str], scopes: dict[tuple[str | None, str | None], Scope]
+) -> Context:
+    """Return the context of an item's values; equal scopes are one object."""
+    tenant, conversation, message = (
+        parts[at] if part in item.bind else None for at, part in enumerate(_PARTS)
+    )
+    scope = scopes.setdefault((tenant, conversation), Scope(tenant, conversation))
+    field = item.field if "field" in item.bind else None
+    purpose = item.purpose if "purpose" in item.bind else None
+    return Context(scope, field, message, purpose)

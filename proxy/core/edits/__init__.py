@@ -1,1 +1,0 @@
-"""What can be done to a span, a part, a head or a stream."""

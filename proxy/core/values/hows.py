@@ -1,0 +1,46 @@
+"""How the values of an item are treated: what rows of a table share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from ..formats.escaping import EXACT, TextPlace
+from ..rules.model import Block, Item
+
+Spell = Callable[[bytes], bytes]
+"""Returns a text as what holds it spells it; raises OpenFailed where it has no spelling there."""
+
+Shape = Literal["json", "body", "bytes", "text", "value"]
+"""What stands in the place of an opened value: JSON, the whole body, the bytes that a backend
+decoded, the body as a text, or a value of a format in which everything is text."""
+
+
+class Seal(NamedTuple):
+    """How values of an item are sealed for a block.
+
+    `quoted` says that a token is to stand there as a JSON string, `between` that the values lie
+    between the quotes of one, which stay. `spells` spell the token, the innermost text first.
+    """
+
+    item: Item
+    block: Block
+    quoted: bool = False
+    between: bool = False
+    spells: tuple[Spell, ...] = ()
+
+
+class Open(NamedTuple):
+    """How tokens are opened for a block, and what is written in their place.
+
+    Where that is `lenient`, what does not open stays.
+    """
+
+    block: Block
+    shape: Shape
+    place: TextPlace = EXACT
+    spells: tuple[Spell, ...] = ()
+    lenient: bool = False
+
+
+How = Seal | Open

@@ -1,0 +1,29 @@
+"""What becomes of a value, and the texts that are told of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal
+
+_OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
+Outcome = Literal[_OfValue, "unsealed", "unread", "sentinel"]
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
+messages: `unsealed`, nothing was there to seal; `unread`, a response that fits no block has tokens.
+Of records: `sentinel`, it passed as a text that the block names.
+"""
+
+NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
+"""Why a value does not open that was never sealed: mode `permissive` lets it pass."""
+TWIN: Final = "name-twin"
+"""Why a token stays in a response: a name has a second reading there. Never why all is refused."""
+
+_STEPS: Final = 100
+
+
+def expiry(now: float, expires: int) -> int:
+    """Return when a value ends that is sealed `now` for `expires` seconds, in seconds since 1970.
+
+    It is never earlier than said, and later by a hundredth of its life at most, or by a second.
+    """
+    step = max(1, expires // _STEPS)
+    return -(-math.ceil(now + expires) // step) * step
