@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
@@ -61,9 +62,23 @@ def _kept(outcome: VerbOutcome) -> Iterator[str]:
         yield f"store    NOT WRITTEN: {outcome.reason}"
         where = "beside the keyring or the audit log" if answer.get("kept") else "NOT WRITTEN"
         yield f"pending  {where}: a Sealyard that runs here retries it; else run this command again"
+    yield from _reached(answer)
     for one in answer.get("open", ()):
         text = STILL_OPEN[one].replace("`others_within`", f"{answer.get('others_within', 0):g}")
         yield f"open     {text}"
+
+
+def _reached(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield whether all processes that may seal know of it."""
+    if "complete" not in answer:
+        return
+    number, missed = answer["processes"], answer.get("missed", ())
+    if answer["complete"]:
+        yield f"fleet    all {number} processes known to the store"
+    elif missed:
+        yield f"fleet    NOT REACHED, and may seal without the store: {', '.join(missed)}"
+    else:
+        yield f"fleet    {number} processes answer: it is not known whether these are all"
 
 
 def _destroyed(outcome: VerbOutcome) -> list[str]:
@@ -71,7 +86,11 @@ def _destroyed(outcome: VerbOutcome) -> list[str]:
     told = f"{answer['scope']}: {len(answer['erased'])} session keys destroyed"
     if outcome.keys.sessions.mode == "ephemeral":
         return [told, *_kept(outcome)]
-    return [told, "no durable session key was destroyed, and nothing was revoked"]
+    return [
+        told,
+        "no durable session key was destroyed, and nothing was revoked",
+        *_reached(answer),
+    ]
 
 
 def _revoked(outcome: VerbOutcome) -> int:
@@ -82,11 +101,13 @@ def _revoked(outcome: VerbOutcome) -> int:
         )
     answer = outcome.answer
     holds = answer.get("durable") and answer.get("store") is not False
-    return console.OK if holds else console.NEGATIVE
+    return console.OK if holds and not answer.get("missed") else console.NEGATIVE
 
 
 def _erased(outcome: VerbOutcome) -> int:
-    return _revoked(outcome) if outcome.keys.sessions.mode == "ephemeral" else console.OK
+    if outcome.keys.sessions.mode == "ephemeral":
+        return _revoked(outcome)
+    return console.NEGATIVE if outcome.answer.get("missed") else console.OK
 
 
 def _some(member: str) -> Showing:

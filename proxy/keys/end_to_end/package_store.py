@@ -101,20 +101,23 @@ class PackageStore:
         name = record_name(self._sessions.keyring.name_key, recipient)
         return tuple(one for one in await self.listed(scope) if name in one.audience)
 
-    async def erase(self, scope: Scope) -> tuple[str, ...]:
+    def erasing(self, scope: Scope) -> int:
+        """Return the time (seconds since 1970) before which an erasure destroys packages: all."""
+        sessions, state = self._sessions, self._sessions.revocations.of(scope)
+        newest = max(state.not_before, sessions.revocations.newest(state.name))
+        newest = max(newest, sessions.fences.erased_before(self.name(scope)))
+        now = latest_not_before(sessions.now(), shared=sessions.store.keeps_time)
+        return max(now, newest + 1)
+
+    async def erase(self, scope: Scope, not_before: int = 0) -> tuple[str, ...]:
         """Destroy all packages of a conversation; return the ids of their sessions.
 
-        Raises KeyUnavailable where the store does not answer; then they may all still be there.
+        `not_before` is what `erasing` has returned. Raises KeyUnavailable where the store does not
+        answer; then they may all still be there.
         """
-        name, key, sessions = self.name(scope), self._sessions.keyring.record_key, self._sessions
-        state = sessions.revocations.of(scope)
-        newest = max(state.not_before, sessions.revocations.newest(state.name))
-        newest = max(newest, sessions.fences.erased_before(name))
-        not_before = max(
-            latest_not_before(sessions.now(), shared=sessions.store.keeps_time), newest + 1
-        )
+        name, key = self.name(scope), self._sessions.keyring.record_key
         try:
-            gone = await sessions.fences.rise(name, not_before)
+            gone = await self._sessions.fences.rise(name, not_before or self.erasing(scope))
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         return tuple(

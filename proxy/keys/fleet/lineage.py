@@ -117,9 +117,32 @@ class Lineage:
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
 
+    def lessen(self, file: Keyring) -> Keyring:
+        """Take what the keyring of a file takes away, and nothing else; return the one to use."""
+        if file.id == self.held.id:
+            retired = (kek.thumbprint for kek in self.held.keks if kek.number in file.retired)
+            self.held = _merged(self.held, file)
+            self._disabled |= _disabled_in(file) | frozenset(retired)
+        return self.keyring
+
+    @property
+    def marker(self) -> Marker | None:
+        """The fleet's marker, as far as it is known."""
+        return self._marker
+
+    @property
+    def barred(self) -> bool:
+        """Whether the KEK that would seal here is one that the fleet has disabled or removed."""
+        marker = self._marker
+        return (
+            self.behind is not None and marker is not None and marker.forbids(self.keyring.primary)
+        )
+
     def learn(self, marker: Marker | None) -> Keyring:
-        """Take the fleet's marker from the store; return the keyring to use."""
-        self._marker = marker
+        """Take the fleet's marker from the store, if it is no earlier; return what to use."""
+        known = self._marker
+        if known is None or (marker is not None and marker.generation >= known.generation):
+            self._marker = marker
         return self.keyring
 
 

@@ -50,8 +50,22 @@ _KEPT: Final = {
     "open": schemas.many({"type": "string", "enum": list(STILL_OPEN)}),
     "others_within": {"type": "number", "minimum": 0},
     "unknown": FLAG,
+    "complete": FLAG,
+    "processes": {"type": "integer", "minimum": 0},
+    "missed": schemas.many(TEXT),
 }
-"""What keeps a revocation, where it does not hold yet, and if its scope is unknown here."""
+"""What keeps a revocation, where it does not hold yet, if its scope is unknown here, and whether
+all processes know of it."""
+_EXPECT: Final = Argument(
+    "expect",
+    "number",
+    "How many processes there are at least: with fewer, it is not known whether all were reached.",
+    schemas.nullable({"type": "integer", "minimum": 0, "maximum": 100_000}),
+)
+_INCOMPLETE: Final = (
+    " It answers once every process that may seal has said that it knows, or ended; else, after six"
+    " seconds, `complete` is false, and `missed` names the processes that were not reached."
+)
 _SCOPE_AFTER: Final = {"scope": TEXT, "not_before": _TIME, "sessions": schemas.many(_SESSION)}
 _RESULT: Final = schemas.record({**_SCOPE_AFTER, "agreed": FLAG, **_KEPT}, ("agreed", *_KEPT))
 _ERASED: Final = {"erased": schemas.many(TEXT), "receipt": TEXT, "key": schemas.anything()}
@@ -152,6 +166,7 @@ REVOKE: Final = _verb(
             schemas.nullable(schemas.SECONDS),
             past=True,
         ),
+        _EXPECT,
     ),
     alone=True,
     raises=("revocation-not-kept", "clock-skew"),
@@ -181,6 +196,7 @@ ERASE: Final = _verb(
         " never opens again",
         receipt=True,
     ),
+    arguments=(_EXPECT,),
     raises=(NotErasable, "clock-skew"),
     logged="key.erased",
     touches=frozenset({"sessions", "packages", "keyring"}),

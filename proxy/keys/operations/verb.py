@@ -218,6 +218,8 @@ class Done:
     body: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     fresh_for: int | None = None
+    status: int = 0
+    """The status of the answer, where it is not that of the route."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON; `Done(**value)` is what it was."""

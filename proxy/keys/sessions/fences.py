@@ -8,12 +8,16 @@ values. What began before `not_before` (seconds since 1970) was erased; 0: nothi
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ...core.crypto import base64url
+from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
 from ...core.crypto.secret import RecordKey
+from ...core.errors import OpenFailed
 from ..keyring.kek import RandomBytes
 from ..lru_map import BoundedMap
 from ..stores import Fenced, StoreFailed, Under, records
@@ -151,6 +155,27 @@ class Fences:
             return gone
         raise StoreFailed("fence-not-kept")
 
+    async def sweep(self, name: str, not_before: int) -> dict[str, bytes]:
+        """Destroy the keys of a name that began before `not_before`, as long as there are some.
+
+        They come back where the store loses what it was told, or somebody puts them back. Returns
+        what was destroyed, by key ids. Raises StoreFailed where the store does not take it.
+        """
+        gone: dict[str, bytes] = {}
+        for _ in range(_MOST_TRIES):
+            found = await self._store.find(name, ())
+            fence = None if found.fence is None else self.learn(name, found.fence)
+            kept = await self._store.kept(name)
+            old = [one for one in kept if _began(one) < not_before]
+            if not old and fence is not None and fence.not_before >= not_before:
+                return gone
+            self.know(name, not_before)
+            try:
+                gone |= await self._store.erase(name, self._next(name), seen=found.fence, only=old)
+            except Fenced:
+                continue
+        raise StoreFailed("fence-not-kept")
+
     def _next(self, name: str) -> bytes:
         """Return a fence above those known."""
         # A process that has seen none yet must not fall behind the others.
@@ -159,3 +184,12 @@ class Fences:
 
     def _of(self, name: str) -> Fence:
         return self._seen.get(name) or Fence()
+
+
+def _began(key_id: str) -> float:
+    """Return when the session of a key id began; never, for what is the key of none."""
+    try:
+        sid = base64url.decode(key_id.encode())
+    except (OpenFailed, UnicodeEncodeError):
+        return math.inf
+    return int.from_bytes(sid[:SID_TIME_BYTES]) if len(sid) == SID_BYTES else math.inf

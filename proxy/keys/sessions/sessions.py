@@ -9,8 +9,11 @@ do with sessions is in `session_control`.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
@@ -38,6 +41,9 @@ from .session_start import SessionStarter
 from .settings import Lookups, SessionMode, SessionSettings, SessionView, require_possible
 from .shared_clock import SharedClock
 
+if TYPE_CHECKING:  # only for a store that processes share
+    from ..fleet.fence_log import Event
+
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round gives one message its session, so only a plan of more scopes than fit fails.
@@ -45,6 +51,21 @@ _ROUNDS = 16
 WITHDRAWN = "root-lease-ended"
 _DUE_SECONDS = 2.0
 """How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
+
+
+class Lease(Protocol):
+    """What a process seals under while others share its store."""
+
+    async def fence(self, events: Sequence[Event]) -> None:
+        """Write down what takes rights away, for all processes.
+
+        Raises StoreFailed where the store does not take it.
+        """
+        ...
+
+    async def obtain(self) -> None:
+        """See that there is one; raise KeyUnavailable where there can be none."""
+        ...
 
 
 class Sessions:
@@ -139,6 +160,10 @@ class Sessions:
         """Whether opening is refused because the audit log cannot be written."""
         self.withdrawn = False
         """Whether sealing and opening are refused because the lease of the root has ended."""
+        self.lease: Lease | None = None
+        """The lease under which this process seals; None where no other process is to be told."""
+        self.sealing_until = math.inf
+        """When the lease ends, in monotonic seconds."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
         self._generation = forks.generation()
@@ -179,6 +204,8 @@ class Sessions:
         """
         asked: float | None = None
         for _ in range(_ROUNDS):
+            if needs.seals:
+                await self.require_lease()
             if (keys := await self._found(needs, asked)) is not None:
                 return keys
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
@@ -207,6 +234,8 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
+        if seals and time.monotonic() >= self.sealing_until:
+            return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
             self.lookups.plans += keys is not None
@@ -223,6 +252,11 @@ class Sessions:
             keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals)
         self.lookups.plans += 1
         return keys
+
+    async def require_lease(self) -> None:
+        """See that this process may seal; raise KeyUnavailable where it may not."""
+        if self.lease is not None and time.monotonic() >= self.sealing_until:
+            await self.lease.obtain()
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""

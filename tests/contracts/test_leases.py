@@ -1,0 +1,313 @@
+"""Processes that seal under leases: what was sealed after a verb was complete opens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
+from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
+from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
+from proxy.keys.fleet.fence_log import Event, FenceLog
+from proxy.keys.fleet.lease import Lease
+from proxy.keys.sessions import session_control
+from proxy.keys.sessions.sessions import Sessions
+from proxy.keys.sessions.settings import SessionSettings
+from proxy.keys.stores import Store, StoreFailed, erased
+from tests.keys.builders import CONTEXT, SCOPE, a_keyring, seal_need
+from tests.keys.desk import Desk
+
+from .conftest import Subject
+
+KEYRING = a_keyring()
+NAME = keyring_marker.name_of(KEYRING)
+
+
+@pytest.fixture(autouse=True)
+def only_shared(subject: Subject) -> None:
+    if not subject.store.shared:
+        pytest.skip("leases are for stores that processes share")
+
+
+class Line:
+    """A store as one process reaches it: deaf to what is published, and cut off if a test says."""
+
+    subscribed = False
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.cut = False
+
+    async def open(self, _: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as it is
+        found = getattr(self._store, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def asked(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - passed on
+            if self.cut:
+                raise StoreFailed
+            return await found(*arguments, **more)
+
+        return asked
+
+
+@dataclass
+class Member:
+    """One process of a fleet, as the sidecar wires it."""
+
+    store: Any
+    without_store: bool = True
+    sessions: Sessions = field(init=False)
+    lease: Lease = field(init=False)
+    may_seal: bool = True
+    heard: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings = SessionSettings(store_timeout=20.0)
+        self.sessions = Sessions(
+            KEYRING,
+            self.store,
+            settings,
+            clock=time.time,
+            random=os.urandom,
+            notice=lambda _: None,
+        )
+        self.lease = Lease(
+            self.sessions.store,
+            keyring=lambda: KEYRING,
+            may_seal=lambda: self.may_seal,
+            learn=self.learn,
+            extend=lambda until: setattr(self.sessions, "sealing_until", until),
+            clock=self.sessions.now,
+            random=os.urandom,
+            without_store=self.without_store,
+        )
+        self.sessions.lease, self.sessions.sealing_until = self.lease, 0.0
+
+    async def learn(self, events: Sequence[Event | None]) -> None:
+        self.heard += [one for one in events if one is not None]
+        for one in events:
+            if one is None:
+                self.sessions.announce(None)
+            elif one.kind == "revoked":
+                session_control.know(self.sessions, one.name, one.value)
+            elif one.kind == "erased":
+                self.sessions.announce(erased(one.name))
+
+    async def sealed(self, scope: Scope = SCOPE) -> bytes:
+        need = seal_need(scope)
+        keys = self.sessions.resolve_warm(need) or await self.sessions.resolve(need)
+        return keys.sealing[scope].seal(b"hello", CONTEXT)
+
+    async def opens(self, text: bytes) -> bool:
+        need = SCOPE, decode(text).key_id
+        return need in (await self.sessions.resolve(Needs({}, frozenset({need})))).opening
+
+    @property
+    def place(self) -> str:
+        return self.lease._place
+
+
+@asynccontextmanager
+async def running(*members: Member) -> AsyncIterator[None]:
+    for one in members:
+        await one.lease.renew()
+        one.lease.start()
+    try:
+        yield
+    finally:
+        for one in members:
+            await one.lease.close()
+
+
+async def back(member: Member) -> None:
+    """Let a process reach the store again, and wait until it does."""
+    member.store.cut = False
+    async with asyncio.timeout(10):
+        while member.lease.away:
+            await member.lease.renew()
+            await asyncio.sleep(0.05)
+
+
+def a_member(subject: Subject, *, without_store: bool = True) -> Member:
+    return Member(Line(subject.another()), without_store)
+
+
+async def test_what_is_sealed_after_a_revocation_is_complete_opens(subject: Subject) -> None:
+    one, other, late = (a_member(subject) for _ in range(3))
+    texts: list[tuple[float, bytes]] = []
+    done = asyncio.Event()
+
+    async def work() -> None:
+        while not done.is_set():
+            texts.append((time.monotonic(), await other.sealed()))
+            await asyncio.sleep(0.005)
+
+    async with running(one, other), asyncio.TaskGroup() as group:
+        group.create_task(work())
+        for _ in range(3):
+            await asyncio.sleep(0.2)
+            answer = await Desk(one.sessions).run("revoke", SCOPE)
+            complete = time.monotonic()
+            assert (answer.complete, answer.processes, answer.open) == (True, 2, ())
+            assert answer.others_within is None
+            await asyncio.sleep(0.2)
+        done.set()
+    after = [text for at, text in texts if at > complete]
+    assert after
+    assert all([await late.opens(text) for text in after])
+    assert not await late.opens(texts[0][1])
+
+
+async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: Subject) -> None:
+    one, stopped = a_member(subject), a_member(subject, without_store=False)
+    before = await stopped.sealed()
+    async with running(one):
+        began = time.monotonic()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        took = time.monotonic() - began
+        assert (answer.complete, answer.processes) == (True, 1)
+        assert presence.LEASE_SECONDS < took < presence.LEASE_SECONDS + 3
+        assert stopped.sessions.resolve_warm(seal_need()) is None
+        after = await stopped.sealed()
+        assert [await one.opens(text) for text in (before, after)] == [False, True]
+
+
+async def test_a_process_that_seals_without_the_store_is_named(subject: Subject) -> None:
+    one, away = a_member(subject), a_member(subject)
+    async with running(one, away):
+        await away.sealed()
+        away.store.cut = True
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.missed) == (False, (away.lease._name,))
+        assert answer.open == ("others-late",)
+        assert away.lease.away
+        assert await away.sealed()  # lost, and said so
+        await back(away)
+        assert await one.opens(await away.sealed())
+
+
+async def test_a_process_that_refuses_without_the_store_seals_no_longer_than_its_lease(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.3)
+    away = a_member(subject, without_store=False)
+    async with running(away):
+        await away.sealed()
+        away.store.cut = True
+        await away.sealed()
+        await away.lease.renew()
+        await asyncio.sleep(0.4)
+        with pytest.raises(KeyUnavailable, match="lease-ended"):
+            await away.sealed()
+        await back(away)
+        assert await away.sealed()
+
+
+@pytest.mark.parametrize("record", [b"", b"x" * 60, None])
+async def test_whose_row_is_altered_or_gone_does_not_seal_until_it_is_back(
+    subject: Subject, record: bytes | None
+) -> None:
+    one = a_member(subject)
+    await one.sealed()
+    if record is None:
+        await subject.store.erase(NAME, b"fence", only=[one.place])
+    else:
+        subject.plant(f"{NAME}:k:{one.place}", record)
+    ended: list[float] = []
+    extend = one.lease._extend
+
+    def told(until: float) -> None:
+        ended.append(until)
+        extend(until)
+
+    one.lease._extend = told
+    await one.lease.renew()
+    assert ended[0] == 0.0
+    assert ended[-1] > time.monotonic()
+    row = (await subject.store.find(NAME, [one.place])).keys[0]
+    assert row is not None
+    assert presence.decode(row.record, f"{NAME}:{one.place}", KEYRING.record_key).goes_on
+
+
+@pytest.mark.parametrize("planted", ["before", b"", b"x"])
+async def test_a_fence_that_somebody_takes_away_is_learned_all_the_same(
+    subject: Subject, planted: bytes | str
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one, other):
+        before = (await subject.store.find(NAME, [fence_log.PLACE])).keys[0]
+        assert before is not None
+        events = [Event("keyring", "", 5)]
+        await one.lease.fence(events)
+        record = before.record if isinstance(planted, str) else planted
+        subject.plant(f"{NAME}:k:{fence_log.PLACE}", record)
+        await other.lease.renew()  # who knows nothing of it, and may begin another log
+        reach = await presence.reached(one.sessions.store, KEYRING, events, clock=time.time)
+        assert (reach.complete, reach.processes, reach.missed) == (True, 2, ())
+        assert events[0].id in [one.id for one in other.heard]
+
+
+async def test_whose_kek_the_fleet_has_disabled_seals_nothing(subject: Subject) -> None:
+    one = a_member(subject)
+    await one.sealed()
+    one.may_seal = False
+    await one.lease.renew()
+    with pytest.raises(KeyUnavailable, match="lease-ended"):
+        await one.sealed()
+    one.store.cut = True
+    with pytest.raises(KeyUnavailable, match="lease-ended"):
+        await one.sealed()
+
+
+async def test_no_process_or_fewer_than_expected_is_not_all(subject: Subject) -> None:
+    alone = Member(subject.another())
+    alone.sessions.lease = None  # as that of a command
+    answer = await Desk(alone.sessions).run("revoke", SCOPE)
+    assert (answer.complete, answer.processes, answer.missed) == (False, 0, None)
+    one = a_member(subject)
+    async with running(one):
+        assert (await Desk(alone.sessions).run("revoke", SCOPE)).complete
+        events = [Event("keyring", "", 5)]
+        for number in range(300):  # nobody but a process says that it knows
+            await subject.store.keep(NAME, f"p{number}", b"x" * 80, 10**6)
+        for expect, complete in ((1, True), (2, False), (0, True)):
+            reach = await presence.reached(
+                one.sessions.store,
+                KEYRING,
+                events,
+                clock=time.time,
+                expected=expect,
+            )
+            assert reach.complete is complete
+
+
+async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one):
+        async with running(other):
+            assert len(await presence.rows(one.sessions.store, KEYRING)) == 2
+        assert len(await presence.alive(one.sessions.store, KEYRING, time.time())) == 1
+        assert not other.lease.held
+
+
+def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
+    log = FenceLog().with_more([Event("keyring", "", 1)], 1.0)
+    more = log.with_more([Event("fenced", "n", at) for at in range(300)], 1.0)
+    assert more.number == log.number + 300
+    assert len(more.events) == fence_log.MOST
+    assert [one.value for one in more.since(more.number - 2)] == [298, 299]
+    key = KEYRING.record_key
+    assert fence_log.decode(fence_log.encode(more, "n", key), "n", key) == more
+    assert replace(more, events=()).since(0) == ()
