@@ -27,7 +27,7 @@ from ..sidecar import root_lease
 from ..sidecar.root_lease import LONGEST_PAUSE
 from .slot import Slot
 from .sockets import WorkerSockets
-from .worker_calls import WorkerOperations, WorkersChange, gather_all
+from .worker_calls import CHANGE_SECONDS, WorkerOperations, WorkersChange, gather_all
 
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
@@ -140,6 +140,12 @@ class Supervisor:
             await change.discard()
             raise
         return change
+
+    async def lessen(self) -> None:
+        """Let every worker take what the keyring's file takes away, and nothing else."""
+        secrets = secrets_to_json(self._source.loaded.settings)
+        asking = (one.ask("lessen", CHANGE_SECONDS, secrets=secrets) for one in self._workers())
+        await asyncio.gather(*asking, return_exceptions=True)
 
     async def unlock(self) -> None:
         """Take the passphrases out of the environment; see that a key service opens the keyring.
