@@ -121,4 +121,4 @@ async def test_a_package_that_comes_back_does_not_open_under_the_fence(
         if place.startswith(f"{name}:k:"):
             subject.plant(place, record)
     assert not await opened(Process(subject.another(), Wall()), "bob", before)
-    assert (await subject.store.find(name, [])).fence
+    assert (await subject.store.find(name, [], fence=True)).fence

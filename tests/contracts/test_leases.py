@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from proxy.core.crypto.context import Scope
-from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable
-from proxy.core.values.key_needs import Needs
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
-from proxy.keys.fleet.fence_log import Event, FenceLog
-from proxy.keys.fleet.lease import Lease
-from proxy.keys.sessions import session_control
-from proxy.keys.sessions.sessions import Sessions
-from proxy.keys.sessions.settings import SessionSettings
-from proxy.keys.stores import Store, StoreFailed, erased
-from tests.keys.builders import CONTEXT, SCOPE, a_keyring, seal_need
+from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
+from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
+from tests.keys.members import KEYRING, Line, Member, back, running
 
 from .conftest import Subject
 
-KEYRING = a_keyring()
 NAME = keyring_marker.name_of(KEYRING)
 
 
@@ -36,108 +24,6 @@ NAME = keyring_marker.name_of(KEYRING)
 def only_shared(subject: Subject) -> None:
     if not subject.store.shared:
         pytest.skip("leases are for stores that processes share")
-
-
-class Line:
-    """A store as one process reaches it: deaf to what is published, and cut off if a test says."""
-
-    subscribed = False
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.cut = False
-
-    async def open(self, _: object) -> None: ...
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as it is
-        found = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(found):
-            return found
-
-        async def asked(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - passed on
-            if self.cut:
-                raise StoreFailed
-            return await found(*arguments, **more)
-
-        return asked
-
-
-@dataclass
-class Member:
-    """One process of a fleet, as the sidecar wires it."""
-
-    store: Any
-    without_store: bool = True
-    sessions: Sessions = field(init=False)
-    lease: Lease = field(init=False)
-    may_seal: bool = True
-    heard: list[Event] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        settings = SessionSettings(store_timeout=20.0)
-        self.sessions = Sessions(
-            KEYRING,
-            self.store,
-            settings,
-            clock=time.time,
-            random=os.urandom,
-            notice=lambda _: None,
-        )
-        self.lease = Lease(
-            self.sessions.store,
-            keyring=lambda: KEYRING,
-            may_seal=lambda: self.may_seal,
-            learn=self.learn,
-            extend=lambda until: setattr(self.sessions, "sealing_until", until),
-            clock=self.sessions.now,
-            random=os.urandom,
-            without_store=self.without_store,
-        )
-        self.sessions.lease, self.sessions.sealing_until = self.lease, 0.0
-
-    async def learn(self, events: Sequence[Event | None]) -> None:
-        self.heard += [one for one in events if one is not None]
-        for one in events:
-            if one is None:
-                self.sessions.announce(None)
-            elif one.kind == "revoked":
-                session_control.know(self.sessions, one.name, one.value)
-            elif one.kind == "erased":
-                self.sessions.announce(erased(one.name))
-
-    async def sealed(self, scope: Scope = SCOPE) -> bytes:
-        need = seal_need(scope)
-        keys = self.sessions.resolve_warm(need) or await self.sessions.resolve(need)
-        return keys.sealing[scope].seal(b"hello", CONTEXT)
-
-    async def opens(self, text: bytes) -> bool:
-        need = SCOPE, decode(text).key_id
-        return need in (await self.sessions.resolve(Needs({}, frozenset({need})))).opening
-
-    @property
-    def place(self) -> str:
-        return self.lease._place
-
-
-@asynccontextmanager
-async def running(*members: Member) -> AsyncIterator[None]:
-    for one in members:
-        await one.lease.renew()
-        one.lease.start()
-    try:
-        yield
-    finally:
-        for one in members:
-            await one.lease.close()
-
-
-async def back(member: Member) -> None:
-    """Let a process reach the store again, and wait until it does."""
-    member.store.cut = False
-    async with asyncio.timeout(10):
-        while member.lease.away:
-            await member.lease.renew()
-            await asyncio.sleep(0.05)
 
 
 def a_member(subject: Subject, *, without_store: bool = True) -> Member:
@@ -249,7 +135,7 @@ async def test_a_fence_that_somebody_takes_away_is_learned_all_the_same(
     async with running(one, other):
         before = (await subject.store.find(NAME, [fence_log.PLACE])).keys[0]
         assert before is not None
-        events = [Event("keyring", "", 5)]
+        events = [FenceEvent("keyring", "", 5)]
         await one.lease.fence(events)
         record = before.record if isinstance(planted, str) else planted
         subject.plant(f"{NAME}:k:{fence_log.PLACE}", record)
@@ -279,7 +165,7 @@ async def test_no_process_or_fewer_than_expected_is_not_all(subject: Subject) ->
     one = a_member(subject)
     async with running(one):
         assert (await Desk(alone.sessions).run("revoke", SCOPE)).complete
-        events = [Event("keyring", "", 5)]
+        events = [FenceEvent("keyring", "", 5)]
         for number in range(300):  # nobody but a process says that it knows
             await subject.store.keep(NAME, f"p{number}", b"x" * 80, 10**6)
         for expect, complete in ((1, True), (2, False), (0, True)):
@@ -303,8 +189,8 @@ async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None
 
 
 def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
-    log = FenceLog().with_more([Event("keyring", "", 1)], 1.0)
-    more = log.with_more([Event("fenced", "n", at) for at in range(300)], 1.0)
+    log = FenceLog().with_more([FenceEvent("keyring", "", 1)], 1.0)
+    more = log.with_more([FenceEvent("fenced", "n", at) for at in range(300)], 1.0)
     assert more.number == log.number + 300
     assert len(more.events) == fence_log.MOST
     assert [one.value for one in more.since(more.number - 2)] == [298, 299]

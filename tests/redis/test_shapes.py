@@ -210,12 +210,12 @@ LEFT = b":1000\r\n"
 HONEST: Mapping[str, bytes] = {
     "get or create": marked(b"*3\r\n" + BULK + LEFT + b"$-1\r\n"),
     "replace": marked(b"*3\r\n" + BULK + LEFT + BULK),
-    "find": marked(b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT),
-    "find the current": marked(b"*4\r\n$-1\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT),
+    "find": marked(b"*2\r\n$-1\r\n*2\r\n" + BULK + LEFT),
+    "find the current": marked(b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT),
     "revoke": marked(BULK),
     "keep": marked(b"*3\r\n" + BULK + LEFT + b"$-1\r\n"),
     "note": marked(BULK),
-    "kept": marked(b"*3\r\n$-1\r\n$-1\r\n$-1\r\n"),
+    "kept": marked(b"*2\r\n$-1\r\n$-1\r\n"),
     "erase": marked(b"*2\r\n$0\r\n\r\n" + BULK),
 }
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from ...keys.keyring.file import create_keyring, open_keyring
-from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
+from ...keys.keyring.kek import FILLS, MAX_REVOCATIONS, KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
 from ..support import console
@@ -106,6 +106,8 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
             console.say(
                 f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
             )
+            if keyring.nearly_full:
+                console.say(f"warning: {FILLS}")
         for row in rows:
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
 

@@ -54,10 +54,12 @@ def _kept(outcome: VerbOutcome) -> Iterator[str]:
     yield f"keyring  {outcome.keyring if durable else 'NOT WRITTEN: ' + answer['problem']}"
     if "store" not in answer:
         yield f"store    {kind}: processes read it from the keyring once they have the new file"
-    elif answer["store"]:
+    elif answer["store"]["master"]:
         within = f"within {keys.sessions.revocation_max_age:g} s"
         when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
-        yield f"store    {kind}: every process applies it {when}"
+        copies = answer["store"].get("replicas")
+        has = "" if copies is None else f", {copies} replicas have it"
+        yield f"store    {kind}: every process applies it {when}{has}"
     else:
         yield f"store    NOT WRITTEN: {outcome.reason}"
         where = "beside the keyring or the audit log" if answer.get("kept") else "NOT WRITTEN"
@@ -100,7 +102,7 @@ def _revoked(outcome: VerbOutcome) -> int:
             "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
         )
     answer = outcome.answer
-    holds = answer.get("durable") and answer.get("store") is not False
+    holds = answer.get("durable") and answer.get("store", {}).get("master") is not False
     return console.OK if holds and not answer.get("missed") else console.NEGATIVE
 
 

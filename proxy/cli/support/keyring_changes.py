@@ -13,10 +13,11 @@ from typing import Any, Final, TypeVar
 from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
 from ...keys.fleet import fence_log, keyring_marker, presence
-from ...keys.fleet.fence_log import Event
+from ...keys.fleet.fence_log import FenceEvent
 from ...keys.fleet.presence import LEASE_SECONDS, MARGIN_SECONDS, FleetView, Reach
 from ...keys.keyring import file
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.kek import FILLS
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.stores import Store, StoreFailed, open_store
@@ -177,14 +178,18 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
 
 
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:
-    """Return how a keyring compares with that of the fleet, as far as the store knows."""
+    """Return how a keyring compares with that of the fleet, as far as the store knows.
+
+    One that is nearly full of revocations is told, too.
+    """
+    full = (Finding("revocations", "warning", FILLS),) if keyring.nearly_full else ()
     if keys.store.address == "memory":
-        return ()
+        return full
     try:
         view = asyncio.run(_fleet_view(keys, keyring))
     except (StoreFailed, SealyardError):
-        return ()  # the check of the store reports it
-    return tuple(_compared(view, keyring))
+        return full  # the check of the store reports it
+    return (*full, *_compared(view, keyring))
 
 
 def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
@@ -224,7 +229,7 @@ async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Re
     async with _opened(keys) as store:
         guarded = presence.patient(store, time.time)
         await keyring_marker.put(guarded, keyring)
-        events = [Event("keyring", "", keyring.generation)]
+        events = [FenceEvent("keyring", "", keyring.generation)]
         await fence_log.append(guarded, keyring, events, now=time.time)
         return await presence.reached(guarded, keyring, events, clock=time.time, expected=expect)
 

@@ -22,6 +22,8 @@ from ...keys.participants.pins import PinBook
 from ...keys.participants.private_key import Opener
 from ...keys.participants.public_key import Kind, PublicKey
 from ...keys.participants.registry import Participants
+from ...keys.sessions import ledger
+from ...keys.sessions.ledger import FenceLedger
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
@@ -68,6 +70,7 @@ class AtStore:
             make=make,
             values=ValueOperations(held),
             clock=time.time,
+            ledger=FenceLedger(held, ledger.files(place.path, place.audit.path), clock=time.time),
         )
 
 

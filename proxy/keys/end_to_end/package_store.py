@@ -145,7 +145,7 @@ class PackageStore:
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)
         try:
-            found = await self._sessions.store.find(name, key_ids)
+            found = await self._sessions.store.find(name, key_ids, fence=True)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         if found.fence is not None:

@@ -75,7 +75,7 @@ async def last(sessions: Sessions, scope: Scope) -> str:
 
 
 async def _held(sessions: Sessions, name: str) -> HeldRecords | None:
-    found = await sessions.store.find(name, [ROTATION_MARKER])
+    found = await sessions.store.find(name, [ROTATION_MARKER], fence=True)
     if found.fence is not None:
         sessions.fences.learn(name, found.fence)
     return found.keys[0]

@@ -45,7 +45,7 @@ _MOST_TRIES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class FenceEvent:
     """One thing that took rights away."""
 
     kind: Kind
@@ -60,17 +60,17 @@ class FenceLog:
     """The last events, oldest first; `number` is that of the last one, or of a new beginning."""
 
     number: int = 0
-    events: tuple[Event, ...] = ()
+    events: tuple[FenceEvent, ...] = ()
 
-    def since(self, number: int) -> tuple[Event, ...]:
+    def since(self, number: int) -> tuple[FenceEvent, ...]:
         """Return the events above a number; where there are MOST, earlier ones may be missing."""
         return tuple(one for one in self.events if one.number > number)
 
-    def has(self, events: Sequence[Event]) -> bool:
+    def has(self, events: Sequence[FenceEvent]) -> bool:
         """Whether all these events are here."""
         return {one.id for one in events} <= {one.id for one in self.events}
 
-    def with_more(self, events: Sequence[Event], now: float) -> FenceLog:
+    def with_more(self, events: Sequence[FenceEvent], now: float) -> FenceLog:
         """Return the log with more events; `now` is in seconds since 1970."""
         first = max(self.number + 1, int(now * 1000))
         more = [replace(one, number=first + at) for at, one in enumerate(events)]
@@ -94,7 +94,7 @@ def decode(record: bytes, name: str, key: RecordKey) -> FenceLog:
     if len(values) < _HEAD.size or values[0] != _VERSION or len(rows) % _EVENT.size:
         raise RecordUnknown("record-version")
     events = [
-        Event(_KINDS[kind], named.rstrip(b"\0").decode(), value, one, number)
+        FenceEvent(_KINDS[kind], named.rstrip(b"\0").decode(), value, one, number)
         for number, one, kind, named, value in _EVENT.iter_unpack(rows)
         if kind < len(_KINDS)
     ]
@@ -104,7 +104,7 @@ def decode(record: bytes, name: str, key: RecordKey) -> FenceLog:
 async def append(
     store: GuardedStore,
     keyring: Keyring,
-    events: Sequence[Event],
+    events: Sequence[FenceEvent],
     *,
     now: Callable[[], float],
     known: FenceLog | None = None,
@@ -130,7 +130,7 @@ async def append(
 
 
 async def ensure(
-    store: GuardedStore, keyring: Keyring, events: Sequence[Event], *, now: Callable[[], float]
+    store: GuardedStore, keyring: Keyring, events: Sequence[FenceEvent], *, now: Callable[[], float]
 ) -> None:
     """Write events into the log again where it lacks them; raise StoreFailed as `append` does."""
     name, key = keyring_marker.name_of(keyring), keyring.record_key

@@ -22,7 +22,7 @@ from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.store import end
 from . import fence_log, keyring_marker, presence
-from .fence_log import MOST, Event, FenceLog
+from .fence_log import MOST, FenceEvent, FenceLog
 from .presence import LEASE_SECONDS, Report
 
 RENEW_SECONDS: Final = 1.0
@@ -47,7 +47,7 @@ class Lease:
         *,
         keyring: Callable[[], Keyring],
         may_seal: Callable[[], bool],
-        learn: Callable[[Sequence[Event | None]], Awaitable[None]],
+        learn: Callable[[Sequence[FenceEvent | None]], Awaitable[None]],
         extend: Callable[[float], None],
         clock: Callable[[], float],
         random: RandomBytes,
@@ -117,7 +117,7 @@ class Lease:
         async with self._lock:
             await self._renew()
 
-    async def fence(self, events: Sequence[Event]) -> None:
+    async def fence(self, events: Sequence[FenceEvent]) -> None:
         """Write events into the log, and learn them here.
 
         Raises StoreFailed where the store does not take them.

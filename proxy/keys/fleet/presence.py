@@ -26,7 +26,7 @@ from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
 from ..stores.store import MAX_SKEW_SECONDS
 from . import fence_log, keyring_marker
-from .fence_log import Event
+from .fence_log import FenceEvent
 from .keyring_marker import Marker
 
 VERSION: Final = 1
@@ -155,7 +155,7 @@ class _Watched:
 async def reached(
     store: GuardedStore,
     keyring: Keyring,
-    events: Sequence[Event],
+    events: Sequence[FenceEvent],
     *,
     clock: Callable[[], float],
     expected: int | None = None,

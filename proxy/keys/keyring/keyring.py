@@ -16,7 +16,7 @@ from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
 from . import kek
-from .kek import KekEntry, KekState, RandomBytes, Revocation
+from .kek import MAX_REVOCATIONS, KekEntry, KekState, RandomBytes, Revocation
 
 MAX_KEKS: Final = 256
 SHOWN_CHARS: Final = 16
@@ -111,6 +111,11 @@ class Keyring:
         others = tuple(one for one in pruned.revocations if one.name != name)
         latest = max(not_before, self.not_before(name))
         return replace(pruned, revocations=(*others, Revocation(name, latest)))
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether four fifths of the revocations that a keyring holds are taken."""
+        return len(self.revocations) * 5 >= MAX_REVOCATIONS * 4
 
     def idle(self, now: int) -> tuple[Revocation, ...]:
         """Return the revocations that refuse no session that could still open at `now`.

@@ -20,7 +20,7 @@ from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ...core.values.key_needs import Needs
 from ..fleet import fence_log, presence
-from ..fleet.fence_log import Event
+from ..fleet.fence_log import FenceEvent
 from ..fleet.presence import Reach
 from ..sessions import session_control
 from ..sessions.settings import SessionView
@@ -34,8 +34,9 @@ class SessionResult:
     """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
     `agreed` is whether other processes use a new session too; None without a shared store. `store`
-    is whether the store holds a revocation, read back and verified; where it does not, `kept` is
-    whether a file holds it until it does. `durable` is whether the keyring holds it, and `problem`
+    is whether the store holds a revocation, read back and verified, and `replicas` how many of its
+    replicas have acknowledged it, if that is known; where it does not, `kept` is whether a file
+    holds it until it does. `durable` is whether the keyring holds it, and `problem`
     why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
     `complete` is whether every process that may seal knows of it, of how many `processes` that have
     said so, and `missed` the names of those that were not reached; None without a shared store.
@@ -54,6 +55,7 @@ class SessionResult:
     open: tuple[StillOpen, ...] | None = None
     others_within: float | None = None
     unknown: bool | None = None
+    replicas: int | None = None
     erased: tuple[str, ...] | None = None
     receipt: str = ""
     key: dict[str, str] | None = None
@@ -65,7 +67,12 @@ class SessionResult:
     @property
     def answer(self) -> dict[str, Any]:
         """The result as JSON, without what does not apply."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        said = {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        replicas = said.pop("replicas", None)
+        if self.store is not None:
+            told = {} if replicas is None else {"replicas": replicas}
+            said["store"] = {"master": self.store, **told}
+        return said
 
     def done(self, *told: str, failed: str = "", **more: object) -> Done:
         """Return it as what a verb has done; `told` names what the log is told of it."""
@@ -148,10 +155,10 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
     await at.write_down("sessions.erase", scope=name)
     revoked = SessionResult(name, 0, unknown=await _unknown(at, scope))
     packages, erasing = at.packages, 0
-    events = [Event("erased", name, 0)]
+    events = [FenceEvent("erased", name, 0)]
     if packages is not None:
         erasing = packages.erasing(scope)
-        events.append(Event("fenced", packages.name(scope), erasing))
+        events.append(FenceEvent("fenced", packages.name(scope), erasing))
     # Before anything is destroyed: whoever learns of it keeps none of the keys any more.
     told = await _fence(at, *events)
     gone: tuple[str, ...] = ()
@@ -168,6 +175,7 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
     # A process that has a key of such a package in memory begins another one.
     await _mark(at, scope)
     result = replace(revoked, erased=gone, unknown=None if gone else revoked.unknown)
+    await _enter(at, scope, result.not_before, erasing)
     result = result.reaching(await _reach(at, told, expect))
     await _sweep(at, scope, result.not_before, erasing)
     await at.write_down("sessions.erased", scope=name, keys=len(gone))
@@ -218,7 +226,7 @@ async def _mark(at: At, scope: Scope) -> bool:
     return at.packages is None or await at.packages.mark(scope)
 
 
-async def _fence(at: At, *events: Event) -> tuple[Event, ...]:
+async def _fence(at: At, *events: FenceEvent) -> tuple[FenceEvent, ...]:
     """Write down what takes rights away, for all processes; return what all are to learn.
 
     That is nothing where the store does not take it, or no other process has it.
@@ -236,7 +244,7 @@ async def _fence(at: At, *events: Event) -> tuple[Event, ...]:
     return events
 
 
-async def _reach(at: At, events: Sequence[Event], expect: int | None) -> Reach | None:
+async def _reach(at: At, events: Sequence[FenceEvent], expect: int | None) -> Reach | None:
     """Wait until all processes know of a fence; None where no other process has the store."""
     sessions = at.sessions
     if not sessions.store.shared or at.after is not None:
@@ -249,6 +257,16 @@ async def _reach(at: At, events: Sequence[Event], expect: int | None) -> Reach |
         )
     except StoreFailed:
         return Reach()
+
+
+async def _enter(at: At, scope: Scope, revoked: int, erasing: int) -> None:
+    """Keep what was erased, to be erased again should the store forget it."""
+    if at.ledger is None or not at.sessions.store.shared:
+        return
+    if at.sessions.ephemeral:
+        await at.ledger.add("erased", _name(at, scope), revoked)
+    if at.packages is not None:
+        await at.ledger.add("erased", at.packages.name(scope), erasing)
 
 
 async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
@@ -266,7 +284,9 @@ async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
         raise KeyUnavailable("store-unavailable") from None
 
 
-async def _revoke(at: At, scope: Scope, not_before: int) -> tuple[SessionResult, tuple[Event, ...]]:
+async def _revoke(
+    at: At, scope: Scope, not_before: int
+) -> tuple[SessionResult, tuple[FenceEvent, ...]]:
     sessions = at.sessions
     if at.after is not None:
         unknown = await _unknown(at, scope)
@@ -278,7 +298,7 @@ async def _revoke(at: At, scope: Scope, not_before: int) -> tuple[SessionResult,
     await at.write_down("sessions.revoke", scope=_name(at, scope), not_before=not_before)
     timed = not sessions.clock.unknown
     session_control.require_past(sessions, scope, not_before)
-    told = await _fence(at, Event("revoked", _name(at, scope), not_before))
+    told = await _fence(at, FenceEvent("revoked", _name(at, scope), not_before))
     taken = await session_control.revoke(sessions, scope, not_before)
     view = sessions.view(scope)
     durable, problem = True, ""
@@ -290,10 +310,13 @@ async def _revoke(at: At, scope: Scope, not_before: int) -> tuple[SessionResult,
     store, kept = taken if sessions.store.shared else None, None
     if store is False and at.pending is not None:
         kept = await at.pending.add(view.name, view.not_before, timed=timed)
+    if sessions.store.shared and at.ledger is not None:
+        await at.ledger.add("revoked", view.name, view.not_before)
     result = SessionResult(
         view.name,
         view.not_before,
         store=store,
+        replicas=sessions.store.copies(view.name) if store else None,
         kept=kept,
         durable=durable,
         problem=problem,
@@ -327,6 +350,7 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
         name=result.scope,
         not_before=result.not_before,
         revoked_in_store=result.store,
+        reached=result.complete,
         revoked_in_keyring=bool(result.durable),
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,

@@ -33,6 +33,7 @@ STILL_OPEN: Final[Mapping[StillOpen, str]] = {
 """What a revocation does not cover yet, or not permanently."""
 
 _TIME: Final = {"type": "integer", "minimum": 0}
+_NUMBER: Final = {"type": "integer", "minimum": 0}
 _SESSION: Final = schemas.record(
     {
         "sid": TEXT,
@@ -43,7 +44,7 @@ _SESSION: Final = schemas.record(
     }
 )
 _KEPT: Final = {
-    "store": FLAG,
+    "store": schemas.record({"master": FLAG, "replicas": _NUMBER}, ("replicas",)),
     "kept": FLAG,
     "durable": FLAG,
     "problem": TEXT,
@@ -51,7 +52,7 @@ _KEPT: Final = {
     "others_within": {"type": "number", "minimum": 0},
     "unknown": FLAG,
     "complete": FLAG,
-    "processes": {"type": "integer", "minimum": 0},
+    "processes": _NUMBER,
     "missed": schemas.many(TEXT),
 }
 """What keeps a revocation, where it does not hold yet, if its scope is unknown here, and whether
@@ -63,8 +64,8 @@ _EXPECT: Final = Argument(
     schemas.nullable({"type": "integer", "minimum": 0, "maximum": 100_000}),
 )
 _INCOMPLETE: Final = (
-    " It answers once every process that may seal has said that it knows, or ended; else, after six"
-    " seconds, `complete` is false, and `missed` names the processes that were not reached."
+    "Done, and `complete` is false: it is not known that every process which may seal knows of it."
+    " `missed` names those that were not reached."
 )
 _SCOPE_AFTER: Final = {"scope": TEXT, "not_before": _TIME, "sessions": schemas.many(_SESSION)}
 _RESULT: Final = schemas.record({**_SCOPE_AFTER, "agreed": FLAG, **_KEPT}, ("agreed", *_KEPT))
@@ -147,14 +148,23 @@ ROTATE: Final = _verb(
 REVOKE: Final = _verb(
     "revoke",
     "Revoke the sessions of a scope that began before a time: they no longer seal or open.",
-    Route("revokeSessions", "POST", f"{_PATH}/revoke", "keys", _AFTER, _RESULT),
+    Route(
+        "revokeSessions",
+        "POST",
+        f"{_PATH}/revoke",
+        "keys",
+        _AFTER,
+        _RESULT,
+        incomplete=_INCOMPLETE,
+    ),
     Command(
         (_NAMED, f"{_NAMED} --not-before 2026-11-24T18:00:00Z"),
         "The revocation is written to the shared store, published, and written to the keyring, so"
         " that it outlives the store. What the store does not take is kept in a file, from which a"
         " Sealyard that runs beside the same keyring or audit log retries it. It cannot be undone,"
-        " so the command asks for confirmation. Exits with 1 if the store or the keyring did not"
-        " accept it.",
+        " so the command asks for confirmation. It waits until every process that may seal has said"
+        " that it knows, or its lease has ended. Exits with 1 if the store or the keyring did not"
+        " accept it, or a process was not reached.",
         asks="{scope}: sessions that began before {not_before} never seal or open again, in any"
         " process",
     ),
@@ -183,6 +193,7 @@ ERASE: Final = _verb(
         "keys",
         "The keys are erased. `receipt` is a compact JWS (RFC 7515) that `key` verifies.",
         _RECEIPT,
+        incomplete=_INCOMPLETE,
     ),
     Command(
         (f"{_NAMED} --receipt c1.jws", f"{_NAMED} --yes > c1.jws"),
@@ -190,8 +201,9 @@ ERASE: Final = _verb(
         " revoked, so that a copy of a key from a backup does not open either. Verify the receipt"
         " with `sealyard audit verify-receipt`. Durable keys are derived from the KEK: under"
         " `mode: durable`, only the key packages of end-to-end sealing are erased, without a"
-        " revocation. Exits with 1 if there are none, or if the store or the keyring did not"
-        " accept the revocation: then revoke the sessions, too.",
+        " revocation. It waits for processes as `revoke` does. Exits with 1 if there are none, if a"
+        " process was not reached, or if the store or the keyring did not accept the revocation:"
+        " then revoke the sessions, too.",
         asks="{scope}: its ephemeral session keys and key packages are destroyed; what they sealed"
         " never opens again",
         receipt=True,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
     from ..participants.private_key import Opener
     from ..participants.public_key import Kind, PublicKey
     from ..participants.registry import Participants
+    from ..sessions.ledger import FenceLedger
     from ..sessions.pending_revocations import PendingRevocations
     from ..sessions.sessions import Sessions
     from .values import ValueOperations
@@ -98,6 +99,8 @@ class Route:
     one_of: tuple[str, ...] = ()
     most_bytes: int = 0
     """The limit of the body, where it is not that of the listener."""
+    incomplete: str = ""
+    """What 202 means with the same body, where the verb may not reach every process."""
 
     @property
     def has_body(self) -> bool:
@@ -247,6 +250,8 @@ class At:
     """Makes a key pair: the public key, and the private one as encrypted JWK."""
     values: ValueOperations
     clock: Callable[[], float]
+    ledger: FenceLedger | None = None
+    """Keeps what was revoked and erased, for a store that may lose it."""
     after: Mapping[str, Any] | None = None
     request_id: str = ""
 

@@ -142,7 +142,7 @@ class Fences:
         Returns what was destroyed, by key ids. Raises StoreFailed where the store does not take it.
         """
         for _ in range(_MOST_TRIES):
-            stands = (await self._store.find(name, ())).fence
+            stands = (await self._store.find(name, (), fence=True)).fence
             if stands is not None:
                 self.learn(name, stands)
             self.know(name, not_before)
@@ -163,7 +163,7 @@ class Fences:
         """
         gone: dict[str, bytes] = {}
         for _ in range(_MOST_TRIES):
-            found = await self._store.find(name, ())
+            found = await self._store.find(name, (), fence=True)
             fence = None if found.fence is None else self.learn(name, found.fence)
             kept = await self._store.kept(name)
             old = [one for one in kept if _began(one) < not_before]

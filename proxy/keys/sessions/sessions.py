@@ -42,7 +42,7 @@ from .settings import Lookups, SessionMode, SessionSettings, SessionView, requir
 from .shared_clock import SharedClock
 
 if TYPE_CHECKING:  # only for a store that processes share
-    from ..fleet.fence_log import Event
+    from ..fleet.fence_log import FenceEvent
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -56,7 +56,7 @@ _DUE_SECONDS = 2.0
 class Lease(Protocol):
     """What a process seals under while others share its store."""
 
-    async def fence(self, events: Sequence[Event]) -> None:
+    async def fence(self, events: Sequence[FenceEvent]) -> None:
         """Write down what takes rights away, for all processes.
 
         Raises StoreFailed where the store does not take it.

@@ -95,10 +95,12 @@ class GuardedStore:
         return await self._ask("replace", lambda: self._store.replace(offer, seen=seen))
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Do as the store inside."""
-        return await self._ask("find", lambda: self._store.find(name, key_ids, current=current))
+        return await self._ask(
+            "find", lambda: self._store.find(name, key_ids, current=current, fence=fence)
+        )
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -158,6 +160,14 @@ class GuardedStore:
             reason = _reason(error)
             self._notice(reason)
             raise StoreFailed(reason) from None
+
+    async def runs(self) -> int:
+        """Do as the store inside."""
+        return await self._ask("runs", self._store.runs)
+
+    def copies(self, name: str) -> int | None:
+        """Do as the store inside."""
+        return self._store.copies(name)
 
     async def _ask(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and forks.generation() != self._generation:

@@ -84,14 +84,15 @@ class MemoryStore:
         return held if held is not None and held.record != seen else self._keep(offer)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys."""
         kept = self._keys.get(name, {})
         keys = tuple(self._held(name, kept.get(key_id)) for key_id in key_ids)
         now = self._held(name, self._current.get(name)) if current else None
         record = now.record if now else None
-        return FoundRecords(self._revocations.get(name), keys, record, self._fence(name))
+        stands = self._fence(name) if fence else None
+        return FoundRecords(self._revocations.get(name), keys, record, stands)
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -158,6 +159,14 @@ class MemoryStore:
             self._keys.pop(name, None)
         self._number -= len(gone)
         return {key_id: kept.record for key_id, kept in gone.items()}
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    def copies(self, name: str) -> int | None:
+        """Return None: there are no replicas."""
+        return None
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

@@ -62,10 +62,10 @@ class SqliteStore:
         return await self._do(SqliteFile.replace, offer, seen)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys."""
-        return await self._do(SqliteFile.find, name, key_ids, current=current)
+        return await self._do(SqliteFile.find, name, key_ids, current=current, fence=fence)
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -121,6 +121,14 @@ class SqliteStore:
                 raise StoreFailed("log-not-overwritten")
             await asyncio.sleep(_PAUSE_SECONDS)
         return gone
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    def copies(self, name: str) -> int | None:
+        """Return None: there are no replicas."""
+        return None
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

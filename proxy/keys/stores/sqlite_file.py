@@ -117,12 +117,15 @@ class SqliteFile:
             held = self._held(offer.name, CURRENT)
             return held if held and held.record != seen else self._keep(offer)
 
-    def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> FoundRecords:
+    def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
+    ) -> FoundRecords:
         """Do as the store does."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
         now = self._row(f"{name}:{CURRENT}") if current else None
         record = now[0] if now else None
-        return FoundRecords(self._revocation(name), keys, record, self._fence(name))
+        stands = self._fence(name) if fence else None
+        return FoundRecords(self._revocation(name), keys, record, stands)
 
     def revoke(self, name: str, record: bytes, seen: bytes | None) -> bytes:
         """Do as the store does."""

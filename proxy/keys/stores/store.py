@@ -85,8 +85,8 @@ class HeldRecords:
 class FoundRecords:
     """The revocation of a conversation, and each key that was asked for (None: there is none).
 
-    `current` is the record of its current session, if there is one and it was asked for, `fence`
-    the fence of its keys.
+    `current` is the record of its current session, and `fence` the fence of its keys, if there is
+    one and it was asked for.
     """
 
     revocation: bytes | None
@@ -170,11 +170,11 @@ class Store(Protocol):
         ...
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation of the conversation and the keys of ephemeral sessions.
 
-        Its current session is returned as well where `current` asks for it.
+        Its current session and its fence are returned as well where they are asked for.
         """
         ...
 
@@ -239,6 +239,20 @@ class Store(Protocol):
         current session stays. Revocations stay. `erased(name)` is published. Any client of the
         store may have written records: the caller verifies them. Raises Fenced where another fence
         stands than the one seen; then nothing is destroyed.
+        """
+        ...
+
+    async def runs(self) -> int:
+        """Return a number that grows whenever the store may have lost what it acknowledged.
+
+        That is where a connection was made after one was lost.
+        """
+        ...
+
+    def copies(self, name: str) -> int | None:
+        """Return how many replicas have acknowledged the last revocation or erasure of a name.
+
+        There may be more; None where it is not known, or there can be none.
         """
         ...
 

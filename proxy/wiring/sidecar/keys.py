@@ -34,13 +34,14 @@ from .end_to_end import LateEndToEnd
 from .root_lease import RootLease
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
-    from ...keys.fleet.fence_log import Event
+    from ...keys.fleet.fence_log import FenceEvent
     from ...keys.fleet.lease import Lease
     from ...keys.participants.key_generation import KeyMaker
     from ...keys.participants.pins import PinBook
     from ...keys.participants.private_key import Opener
     from ...keys.participants.public_key import Kind, PublicKey
     from ...keys.participants.registry import Participants
+    from ...keys.sessions.ledger import What
     from .verify_reports import VerifyReports
 
 
@@ -129,6 +130,7 @@ class SidecarKeys:
             self.sessions, settings, environ, reporter, clock=clock
         )
         """The revocations that the store has not taken yet; None where no other process has it."""
+        self._ledger = operator_calls.ledger_of(self.sessions, settings, reporter, clock=clock)
 
     async def check_store(self) -> None:
         """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
@@ -152,6 +154,8 @@ class SidecarKeys:
         if self.lease is not None:
             await self.lease.renew()
             self.lease.start()
+        if self._ledger is not None:
+            self._ledger.start()
         self._report_clock()
 
     def start_upkeep(self) -> None:
@@ -163,6 +167,8 @@ class SidecarKeys:
         await self.root.close()
         if self.pending is not None:
             await self.pending.close()
+        if self._ledger is not None:
+            await self._ledger.close()
         if self.lease is not None:
             await self.lease.close()
         await self.watch.close()
@@ -229,6 +235,7 @@ class SidecarKeys:
             make=self._make,
             values=self._values,
             clock=self._clock,
+            ledger=self._ledger,
         )
 
     async def _write_down(self, event: str, **values: Value) -> None:
@@ -290,7 +297,7 @@ class SidecarKeys:
     def _waiting(self) -> int:
         return 0 if self.pending is None else len(self.pending)
 
-    async def learn(self, events: Sequence[Event | None]) -> None:
+    async def learn(self, events: Sequence[FenceEvent | None]) -> None:
         """Take what was fenced by any process; None is anything."""
         for one in events:
             if one is None:
@@ -299,10 +306,16 @@ class SidecarKeys:
                 await self.watch.look()
             elif one.kind == "fenced":
                 self.sessions.fences.know(one.name, one.value)
+                self._hold("erased", one)
             elif one.kind == "revoked":
                 session_control.know(self.sessions, one.name, one.value)
+                self._hold("revoked", one)
             else:
                 self.sessions.announce(erased(one.name))
+
+    def _hold(self, what: What, one: FenceEvent) -> None:
+        if self._ledger is not None:
+            self._ledger.learn(what, one.name, one.value)
 
     def extend(self, until: float) -> None:
         """Seal until then, in monotonic seconds."""

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from ....config.settings import TcpAddress
 from ..store import Misshapen, StoreFailed
 from . import replies
-from .client import Client, ServerClock, first_answer
+from .client import Client, ServerClock, Then, first_answer
 from .connection import Answer, AnsweredError, RedisError, Word
 
 _T = TypeVar("_T")
@@ -60,11 +60,12 @@ class Cluster:
         key: str,
         *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
+        then: Then = None,
     ) -> _T:
         """Do as Reach says."""
 
         def send(client: Client, first: Sequence[str]) -> Awaitable[_T]:
-            return client.ask_script(*words, read=read, first=first)
+            return client.ask_script(*words, read=read, first=first, then=then)
 
         return await self._sent(key, send)
 

@@ -82,14 +82,15 @@ def held(answer: Answer) -> HeldRecords:
     return HeldRecords(present(value), _left(left, low=1), record(revocation))
 
 
-def found(answer: Answer, keys: int, *, current: bool = False) -> FoundRecords:
-    """Return the revocation, as many keys as were asked for, and last the current session if so."""
-    number = 2 + keys + current
-    revocation, fence, *values = many(answer, least=number, most=number)
+def found(answer: Answer, keys: int, *, current: bool = False, fence: bool = False) -> FoundRecords:
+    """Return the revocation, as many keys as were asked for, and last fence and session if so."""
+    number = 1 + keys + fence + current
+    revocation, *values = many(answer, least=number, most=number)
     stand = [_key(one) for one in values]
     now = stand.pop() if current else None
-    said = now.record if now else None
-    return FoundRecords(record(revocation), tuple(stand), said, record(fence))
+    stands = stand.pop() if fence else None
+    said, fenced = (None if one is None else one.record for one in (now, stands))
+    return FoundRecords(record(revocation), tuple(stand), said, fenced)
 
 
 def revoked(answer: Answer) -> bytes:

@@ -144,12 +144,12 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
 )
 
-# KEYS  revocation, fence, then keys of ephemeral sessions, or whatever else ends
+# KEYS  revocation, then keys of ephemeral sessions, or whatever else ends
 FIND: Final = marked(
     _READ
     + """
-local found = {read(KEYS[1]), read(KEYS[2])}
-for at = 3, #KEYS do
+local found = {read(KEYS[1])}
+for at = 2, #KEYS do
   local held = read(KEYS[at])
   found[at] = held and {held, redis.call('PTTL', KEYS[at])} or false
 end

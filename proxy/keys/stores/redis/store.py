@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
+from ...lru_map import BoundedMap
 from ..store import (
     CLOCK_SKEW_MS,
     CURRENT,
@@ -31,14 +32,17 @@ from ..store import (
     key_place,
 )
 from . import replies, scripts
-from .client import translated
-from .connection import Answer, AnsweredError, Word
+from .client import Then, translated
+from .connection import Answer, AnsweredError, Connection, Word
 from .scripts import PROBE, Script
 from .topology import reach
 
 _T = TypeVar("_T")
 
 FORMAT: Final = "v1"
+WAIT_MS: Final = 80
+"""How long a revocation or an erasure waits for a replica; less than the deadline of a command."""
+_MOST_REPLICAS: Final = 10_000
 _AGAIN_SECONDS: Final = 0.25
 _LISTEN_SECONDS: Final = 2.0
 _MARK_BYTES: Final = 8
@@ -64,6 +68,7 @@ class RedisStore:
         self._closed = False
         self._ahead: float | None = None
         self.subscribed = False
+        self._copies: BoundedMap[str, int] = BoundedMap(_MOST_KEYS)
         self.room = None  # Redis has limits of its own, and says when it is full
 
     def time(self) -> float | None:
@@ -87,20 +92,20 @@ class RedisStore:
         return await self._agree(scripts.REPLACE, offer, seen)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys.
 
         A question of one key is answered by a cluster also while its slot moves.
         """
-        more = [CURRENT] if current else []
-        places = [REVOCATION, FENCE, *map(key_place, key_ids), *more]
+        more = [*([FENCE] if fence else []), *([CURRENT] if current else [])]
+        places = [REVOCATION, *map(key_place, key_ids), *more]
         keys = [self._key(name, place) for place in places]
         return await self._run(
             scripts.FIND,
             keys,
             [],
-            partial(replies.found, current=current, keys=len(key_ids)),
+            partial(replies.found, current=current, fence=fence, keys=len(key_ids)),
         )
 
     async def revoke(
@@ -110,7 +115,8 @@ class RedisStore:
         skew = CLOCK_SKEW_MS // 1000
         arguments: list[Word] = [record, not_before, self._channel, name, skew, _given(seen)]
         keys = [self._key(name, REVOCATION)]
-        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
+        then = partial(self._wait, name)
+        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked, then=then)
 
     async def keep(  # noqa: PLR0913 - as the protocol has it
         self,
@@ -183,12 +189,32 @@ class RedisStore:
                 [*arguments, *some],
                 partial(replies.erased, keys=len(places) - 2),
                 once=True,  # the second time it would name none
+                then=partial(self._wait, name),
             )
             gone |= dict(zip(some, records[len(first) :], strict=True))
             left = set(ids[_MOST_KEYS:]) | (set(rest) if first else set())
             if not left:
                 return {one: record for one, record in gone.items() if record}
             ids, first, seen = sorted(left), [], fence
+
+    async def runs(self) -> int:
+        """Return how often a connection was made after one was lost, of all nodes."""
+        async with translated():
+            for node in await self._reach.nodes():
+                await node.ask("PING")
+        return sum(one.runs for one in self._reach.clocks)
+
+    def copies(self, name: str) -> int | None:
+        """Return how many replicas have acknowledged the last revocation or erasure of a name."""
+        return self._copies.get(name)
+
+    async def _wait(self, name: str, line: Connection) -> None:
+        """Learn how many replicas have what was written over a connection; it promises no more."""
+        try:
+            number = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, _MOST_REPLICAS)
+        except AnsweredError:  # not permitted
+            return
+        self._copies.put(name, number)
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -218,8 +244,7 @@ class RedisStore:
 
     async def _listed(self, name: str) -> list[str]:
         """Return the ids of the keys of a name."""
-        places = REVOCATION, FENCE, _LISTED
-        keys: list[Word] = [self._key(name, place) for place in places]
+        keys: list[Word] = [self._key(name, place) for place in (REVOCATION, _LISTED)]
         held = (await self._run(scripts.FIND, keys, [], partial(replies.found, keys=1))).keys[0]
         return [] if held is None else replies.listed(held.record)
 
@@ -228,7 +253,8 @@ class RedisStore:
 
     async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
         more = [key_place(offer.key_id)] if offer.keep_ms else []
-        places = [CURRENT, REVOCATION, FENCE, _LISTED, *more]
+        kept = [FENCE, _LISTED, *more] if more or offer.under else []
+        places = [CURRENT, REVOCATION, *kept]
         arguments: list[Word] = [
             offer.record,
             offer.ttl_ms,
@@ -258,7 +284,7 @@ class RedisStore:
                     found.update(names)
         return found
 
-    async def _run(
+    async def _run(  # noqa: PLR0913 - what a script is given, and what becomes of its answer
         self,
         script: Script,
         keys: Sequence[Word],
@@ -266,6 +292,7 @@ class RedisStore:
         read: Callable[[Answer], _T],
         *,
         once: bool = False,
+        then: Then = None,
     ) -> _T:
         """Return what `read` makes of a script's answer.
 
@@ -274,14 +301,14 @@ class RedisStore:
         """
         try:
             async with translated():
-                return await self._ask(script, keys, arguments, read)
+                return await self._ask(script, keys, arguments, read, then)
         except StoreRefused:
             raise
         except StoreFailed as failed:
             if once or str(failed) not in _WORTH_ANOTHER:
                 raise
         async with translated():
-            return await self._ask(script, keys, arguments, read)
+            return await self._ask(script, keys, arguments, read, then)
 
     async def _ask(
         self,
@@ -289,6 +316,7 @@ class RedisStore:
         keys: Sequence[Word],
         arguments: Sequence[Word],
         read: Callable[[Answer], _T],
+        then: Then,
     ) -> _T:
         mark = os.urandom(_MARK_BYTES)
         rest, first = [len(keys), *keys, *arguments, mark], str(keys[0])
@@ -298,13 +326,15 @@ class RedisStore:
 
         try:
             found = await self._reach.ask_script(
-                first, "EVALSHA", script.digest, *rest, read=answer
+                first, "EVALSHA", script.digest, *rest, read=answer, then=then
             )
         except AnsweredError as error:
             if error.code != "NOSCRIPT":
                 raise
             # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
-            found = await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
+            found = await self._reach.ask_script(
+                first, "EVAL", script.text, *rest, read=answer, then=then
+            )
         self._ahead = max(one.ahead for one in self._reach.clocks if one.ahead is not None)
         return found
 
