@@ -20,14 +20,14 @@ from .annotations import (
     ENABLED,
     LABEL,
     STATUS,
-    TRAFFIC_PORT,
     VOLUMES,
     InjectorSettings,
     PodOptions,
     pod_options,
 )
+from .permissions import require_permitted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
-from .policy import require_permitted
+from .policy import TRAFFIC_PORT
 from .ports import Declared, Sealed, declared, sealed
 
 

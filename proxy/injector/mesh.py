@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from .annotations import MESH_USER, PREFIX, MeshKind, PodOptions
+from .annotations import PREFIX, MeshKind, PodOptions
 from .pod_reader import CannotInject, Json, mapping, named, objects, port
+from .policy import MESH_USER
 
 PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy"})
 """Names of the containers that are a mesh's proxy."""

@@ -15,16 +15,15 @@ from .annotations import (
     HEALTH_PORTS,
     INTERCEPTION_VARIABLE,
     LABEL,
-    MESH_USER,
     PORTS_VARIABLE,
     REDIRECT,
     SIDECAR,
     STATUS,
-    TRAFFIC_PORT,
     UPSTREAM_VARIABLE,
 )
 from .pod_network import PodSocket, answering_port, loopbacks, sockets
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
+from .policy import MESH_USER, TRAFFIC_PORT
 from .ports import declared
 
 _NOT_HERE: Final = (

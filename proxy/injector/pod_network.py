@@ -11,11 +11,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from .policy import CONNECT_SECONDS, SEEN_AGAIN_SECONDS, SEEN_SECONDS
+
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTEN: Final = "0A"
 _WORD: Final = 8
-_CONNECT_SECONDS: Final = 2.0
-_SEEN_SECONDS: Final = 1.0
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 
 
@@ -79,13 +79,13 @@ def answering_port(address: str, port: int) -> int:
     It is another one where the kernel redirects the connection. Nothing is sent. 0 if the kernel
     does not show it. Raises OSError where there is no connection.
     """
-    with socket.create_connection((address, port), timeout=_CONNECT_SECONDS) as connection:
+    with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as connection:
         own = connection.getsockname()[:2]
-        deadline = time.monotonic() + _SEEN_SECONDS
+        deadline = time.monotonic() + SEEN_SECONDS
         while True:
             for one in sockets():
                 if one.peer == own and not one.listening:
                     return one.port
             if time.monotonic() > deadline:
                 return 0
-            time.sleep(0.01)
+            time.sleep(SEEN_AGAIN_SECONDS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from .annotations import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
+from .policy import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
 
 _ISTIO_USER: Final = 1337
 _ISTIO_SOURCES: Final = ("ip saddr 127.0.0.6", "ip6 saddr ::6")

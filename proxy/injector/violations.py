@@ -15,8 +15,8 @@ from .annotations import (
     InjectorSettings,
     PodOptions,
 )
+from .permissions import Violation
 from .pod_reader import Json, claim, mapping, named, text
-from .policy import Violation
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS
 

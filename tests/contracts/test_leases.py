@@ -11,6 +11,7 @@ import pytest
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
+from proxy.keys.policy import FENCES, LEASE_SECONDS
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member, back, running
@@ -64,7 +65,7 @@ async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: 
         answer = await Desk(one.sessions).run("revoke", SCOPE)
         took = time.monotonic() - began
         assert (answer.complete, answer.processes) == (True, 1)
-        assert presence.LEASE_SECONDS < took < presence.LEASE_SECONDS + 3
+        assert LEASE_SECONDS < took < LEASE_SECONDS + 3
         assert stopped.sessions.resolve_warm(seal_need()) is None
         after = await stopped.sealed()
         assert [await one.opens(text) for text in (before, after)] == [False, True]
@@ -188,11 +189,25 @@ async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None
         assert not other.lease.held
 
 
+async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_was_killed(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, again, beside = a_member(subject), a_member(subject), a_member(subject)
+    beside.lease._name = "another:1"
+    for member in (killed, beside):
+        await member.lease.renew()
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await again.lease.renew()
+    left = {one.process for one in await presence.rows(again.sessions.store, KEYRING)}
+    assert left == {one.lease._process for one in (again, beside)}
+
+
 def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
     log = FenceLog().with_more([FenceEvent("keyring", "", 1)], 1.0)
     more = log.with_more([FenceEvent("fenced", "n", at) for at in range(300)], 1.0)
     assert more.number == log.number + 300
-    assert len(more.events) == fence_log.MOST
+    assert len(more.events) == FENCES
     assert [one.value for one in more.since(more.number - 2)] == [298, 299]
     key = KEYRING.record_key
     assert fence_log.decode(fence_log.encode(more, "n", key), "n", key) == more

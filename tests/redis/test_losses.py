@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.keys.policy import LEDGER_OF_OTHERS
 from proxy.keys.sessions import ledger
 from proxy.keys.sessions.ledger import FenceLedger, Taken
 from proxy.keys.sessions.settings import SessionMode
@@ -106,5 +107,5 @@ async def test_a_file_keeps_the_last_and_what_another_keyring_wrote(
     assert ledger.decode(forged, KEYRING.record_key) is None
     for number in range(100):
         entries.learn("revoked", f"m{number:021}", 5)
-    assert len(entries) == 2 + ledger.MOST_OF_OTHERS
+    assert len(entries) == 2 + LEDGER_OF_OTHERS
     await one.store.close()

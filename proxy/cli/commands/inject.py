@@ -20,9 +20,10 @@ from ...injector.annotations import (
     pod_options,
 )
 from ...injector.keys import key_source
+from ...injector.permissions import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.pod_reader import CannotInject
-from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.roots import KINDS, RootNeeds, require_usable
+from ..policy import ExitCode
 from ..support import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -221,7 +222,7 @@ def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) ->
     try:
         made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
-        raise console.Failure("\n".join(refusal.problems), console.NEGATIVE) from None
+        raise console.Failure("\n".join(refusal.problems), ExitCode.NEGATIVE) from None
     for number, one in enumerate(made):
         if number and not one.text.startswith("---"):
             click.echo("---")
@@ -238,4 +239,4 @@ def read_manifest(file: Path) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise console.Failure(f"{file}: not UTF-8", console.NEGATIVE) from None
+        raise console.Failure(f"{file}: not UTF-8", ExitCode.NEGATIVE) from None

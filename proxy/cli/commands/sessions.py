@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ...keys.operations.session_verbs import SESSIONS, STILL_OPEN
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import utc
 from ..support.verb_commands import Showing, VerbOutcome, add_commands
@@ -40,7 +41,7 @@ def _held(outcome: VerbOutcome) -> list[str]:
 def _begun(outcome: VerbOutcome) -> list[str]:
     answer = outcome.answer
     if not answer["agreed"]:
-        raise console.Failure(f"the store did not accept it: {outcome.reason}", console.NEGATIVE)
+        raise console.Failure(f"the store did not accept it: {outcome.reason}", ExitCode.NEGATIVE)
     new = answer["sessions"][0]
     return [f"{answer['scope']}: session {new['sid']} seals until {utc(new['soft_end'])}"]
 
@@ -99,22 +100,22 @@ def _revoked(outcome: VerbOutcome) -> int:
     """Return whether the keyring holds the revocation, and the store, if there is one."""
     if outcome.done.failed:
         raise console.Failure(
-            "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
+            "neither the keyring nor the store accepted the revocation", ExitCode.ENVIRONMENT
         )
     answer = outcome.answer
     holds = answer.get("durable") and answer.get("store", {}).get("master") is not False
-    return console.OK if holds and not answer.get("missed") else console.NEGATIVE
+    return ExitCode.OK if holds and not answer.get("missed") else ExitCode.NEGATIVE
 
 
 def _erased(outcome: VerbOutcome) -> int:
     if outcome.keys.sessions.mode == "ephemeral":
         return _revoked(outcome)
-    return console.NEGATIVE if outcome.answer.get("missed") else console.OK
+    return ExitCode.NEGATIVE if outcome.answer.get("missed") else ExitCode.OK
 
 
 def _some(member: str) -> Showing:
     """Return the showing of a command that fails where the answer has none of what it lists."""
-    return Showing(end=lambda one: console.OK if one.answer[member] else console.NEGATIVE)
+    return Showing(end=lambda one: ExitCode.OK if one.answer[member] else ExitCode.NEGATIVE)
 
 
 add_commands(

@@ -14,14 +14,16 @@ from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
 from ...keys.fleet import fence_log, keyring_marker, presence
 from ...keys.fleet.fence_log import FenceEvent
-from ...keys.fleet.presence import LEASE_SECONDS, MARGIN_SECONDS, FleetView, Reach
+from ...keys.fleet.presence import FleetView, Reach
 from ...keys.keyring import file
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.kek import FILLS
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
+from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
+from ..policy import ExitCode
 from . import console
 from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
@@ -58,7 +60,7 @@ def asked(make: Callable[[], _Result]) -> _Result:
     try:
         return make()
     except KeyringError as error:
-        raise console.Failure(error.reason, console.NEGATIVE) from None
+        raise console.Failure(error.reason, ExitCode.NEGATIVE) from None
 
 
 def prepare_new(place: KeyringPlace) -> None:
@@ -112,7 +114,7 @@ def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> 
         raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
             " seals: distribute the keyring first, or give --anyway",
-            console.NEGATIVE,
+            ExitCode.NEGATIVE,
         )
     _require_reached(reach, f"have {kek_id}")
     console.say(f"all {alive} processes known to the store have {kek_id}")
@@ -121,11 +123,11 @@ def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> 
 def _require_reached(reach: Reach, what: str) -> None:
     if reach.missed:
         names = ", ".join(reach.missed)
-        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway", console.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway", ExitCode.NEGATIVE)
     if not reach.complete:
         raise console.Failure(
             f"{_known(reach, what)}; give --expect with how many there are, or --anyway",
-            console.NEGATIVE,
+            ExitCode.NEGATIVE,
         )
 
 
@@ -153,9 +155,9 @@ def tell_reach(reach: Reach | None, what: str, *, expect: int | None) -> None:
     if reach is None:
         return
     if reach.missed:
-        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}", console.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}", ExitCode.NEGATIVE)
     if not reach.complete and expect is not None:
-        raise console.Failure(_known(reach, what), console.NEGATIVE)
+        raise console.Failure(_known(reach, what), ExitCode.NEGATIVE)
     everyone = f"all {reach.processes} processes known to the store {what}"
     console.say(everyone if reach.complete else _known(reach, what))
 
@@ -174,7 +176,7 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
         return
     _require_reached(reach, f"have disabled {kek_id}")
     # Whoever had no row to be seen by has no lease any more either.
-    time.sleep(max(began + LEASE_SECONDS + MARGIN_SECONDS - time.monotonic(), 0))
+    time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
 
 
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeysFull, KeyUnavailable
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
+from ..policy import KNOWN_ISSUES, RECORD_TRIES
 from ..sessions.agreement import began
 from ..sessions.sessions import Sessions
 from ..sessions.shared_clock import latest_not_before
@@ -18,9 +18,6 @@ from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records, rotation_marker
 from .package_records import LIST, Listed, StoredPackage
-
-_MOST_TRIES: Final = 16
-_KNOWN_ISSUES: Final = 100_000
 
 
 class KeyErased(Exception):
@@ -39,7 +36,7 @@ class PackageStore:
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
-        self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(_KNOWN_ISSUES)
+        self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(KNOWN_ISSUES)
 
     def name(self, scope: Scope) -> str:
         """Return the name of a conversation's packages in the store."""
@@ -53,7 +50,7 @@ class PackageStore:
         """
         name = self.name(scope)
         try:
-            for _ in range(_MOST_TRIES):
+            for _ in range(RECORD_TRIES):
                 under = self._sessions.fences.under(name) if fence is None else Under(fence)
                 if began(package.sid) < self._sessions.fences.erased_before(name):
                     raise KeyErased
@@ -133,7 +130,7 @@ class PackageStore:
         record = package_records.encode(package, name, self._sessions.keyring.record_key)
         keep_ms = int((package.ends - self._clock()) * 1000)
         place, seen = (name, package.key_id), None
-        for _ in range(_MOST_TRIES):
+        for _ in range(RECORD_TRIES):
             held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen, under=under)
             if held.record == record:
                 return
@@ -189,7 +186,7 @@ class PackageStore:
     async def _list(self, name: str, package: StoredPackage, under: Under) -> None:
         held = await self._held_list(name)
         listed = self._decode_list(held, name)
-        for _ in range(_MOST_TRIES):
+        for _ in range(RECORD_TRIES):
             now = self._clock()
             after = listed.with_one(package.key_id, package.ends, now)
             keep_ms = int((max(ends for _, ends in after.ends) - now) * 1000)

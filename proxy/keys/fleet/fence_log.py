@@ -17,16 +17,14 @@ from typing import Final, Literal, get_args
 
 from ...core.crypto.secret import RecordKey
 from ..keyring.keyring import Keyring
+from ..policy import FENCE_MS, FENCE_TRIES, FENCES
 from ..stores import StoreFailed, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
-from ..stores.store import FENCE_MS
 from . import keyring_marker
 
 PLACE: Final = "fences"
 """Its key id, below the name of the keyring's records."""
-MOST: Final = 256
-"""Events that it holds; a process that has missed more asks about everything."""
 
 ID_BYTES: Final = 8
 
@@ -41,7 +39,6 @@ _LABEL: Final = b"sealyard/v1/record/fences\x00"
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _HEAD: Final = struct.Struct(">BQ")
 _EVENT: Final = struct.Struct(f">Q{ID_BYTES}sB22sQ")
-_MOST_TRIES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class FenceLog:
     events: tuple[FenceEvent, ...] = ()
 
     def since(self, number: int) -> tuple[FenceEvent, ...]:
-        """Return the events above a number; where there are MOST, earlier ones may be missing."""
+        """Return the events above a number; where there are FENCES, earlier ones may be missing."""
         return tuple(one for one in self.events if one.number > number)
 
     def has(self, events: Sequence[FenceEvent]) -> bool:
@@ -75,7 +72,7 @@ class FenceLog:
         first = max(self.number + 1, int(now * 1000))
         more = [replace(one, number=first + at) for at, one in enumerate(events)]
         number = first + max(len(more) - 1, 0)
-        return FenceLog(number, (*self.events, *more)[-MOST:])
+        return FenceLog(number, (*self.events, *more)[-FENCES:])
 
 
 def encode(log: FenceLog, name: str, key: RecordKey) -> bytes:
@@ -118,7 +115,7 @@ async def append(
     known = known or FenceLog()
     held = (await store.find(name, (PLACE,))).keys[0]
     seen = None if held is None else held.record
-    for _ in range(_MOST_TRIES):
+    for _ in range(FENCE_TRIES):
         log = read(seen, name, key) or FenceLog()
         after = (log if log.number >= known.number else known).with_more(events, now())
         record = encode(after, name, key)

@@ -18,19 +18,25 @@ from typing import Final
 from ...core.errors import KeyUnavailable
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
+from ..policy import (
+    AWAY_KEEP_SECONDS,
+    FENCES,
+    LEASE_KEEP_SECONDS,
+    LEASE_SECONDS,
+    MOST_LEARNED,
+    RENEW_PAUSE_SECONDS,
+    RENEW_SECONDS,
+    RENEW_TRIES,
+)
 from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.store import end
 from . import fence_log, keyring_marker, presence
-from .fence_log import MOST, FenceEvent, FenceLog
-from .presence import LEASE_SECONDS, Report
+from .fence_log import FenceEvent, FenceLog
+from .presence import Report
 
-RENEW_SECONDS: Final = 1.0
 ENDED: Final = "lease-ended"
 """The reason of refusals while there is no lease."""
-_MOST_TRIES: Final = 4
-_PAUSE_SECONDS: Final = 0.05
-"""Between two renewals at least: others may have much changed."""
 
 
 class Lease:
@@ -143,7 +149,7 @@ class Lease:
 
     async def _renewed(self) -> bool:
         """Return whether row and log were found as they must be, and the row says so now."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(RENEW_TRIES):
             keyring = self._keyring()
             name, key = keyring_marker.name_of(keyring), keyring.record_key
             if name != self._of:  # another keyring: another fleet
@@ -161,12 +167,14 @@ class Lease:
                 continue
             if log != self._log:
                 events = [one for one in log.events if one.id not in self._learned]
-                some = len(events) >= MOST or not self._log.number
+                some = len(events) >= FENCES or not self._log.number
                 await self._learn((*events, None) if some else events)
                 self._log = log
                 self._learned |= dict.fromkeys(one.id for one in events)
-                for one in list(self._learned)[:-MOST]:
+                for one in list(self._learned)[:-FENCES]:
                     del self._learned[one]
+            if self._row is None:
+                await self._bury(keyring)
             stood = row is not None and row == self._row
             if not stood:
                 self._end()
@@ -174,6 +182,15 @@ class Lease:
             if stood:
                 return True
         return False
+
+    async def _bury(self, keyring: Keyring) -> None:
+        """Take away the row of a process that was here before: it had this host and number."""
+        name, now = keyring_marker.name_of(keyring), self._clock()
+        for report, record in (await presence.rows(self._store, keyring)).items():
+            ended = now - report.seen / 1000 > LEASE_SECONDS
+            if report.name == self._name and report.process != self._process and ended:
+                place = presence.place_of(report.process)
+                await self._store.keep(name, place, b"", 1, seen=record)
 
     async def _report(self, name: str, seen: bytes | None) -> None:
         """Write the row, in place of whatever stands there."""
@@ -184,12 +201,12 @@ class Lease:
             keyring.generation,
             keyring.digest,
             presence.marks_of(keyring),
-            frozenset(list(self._learned)[-presence.MOST_LEARNED :]),
+            frozenset(list(self._learned)[-MOST_LEARNED:]),
             self._without_store,
             self._name,
         )
         record = presence.encode(report, f"{name}:{self._place}", keyring.record_key)
-        seconds = presence.AWAY_KEEP_SECONDS if self._without_store else presence.KEEP_SECONDS
+        seconds = AWAY_KEEP_SECONDS if self._without_store else LEASE_KEEP_SECONDS
         held = await self._store.keep(name, self._place, record, int(seconds * 1000), seen=seen)
         if held.record == record:
             self._row = record
@@ -202,7 +219,7 @@ class Lease:
         while True:
             self._asked.clear()
             await self.renew()
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(RENEW_PAUSE_SECONDS)
             try:
                 async with asyncio.timeout(RENEW_SECONDS):
                     await self._asked.wait()

@@ -19,35 +19,22 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
+from .. import policy
 from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
-from ..stores.store import MAX_SKEW_SECONDS
 from . import fence_log, keyring_marker
 from .fence_log import FenceEvent
 from .keyring_marker import Marker
 
 VERSION: Final = 1
 PROCESS_BYTES: Final = 8
-LEASE_SECONDS: Final = 5.0
-"""How long a process seals after its last renewal."""
-MARGIN_SECONDS: Final = 0.5
-"""How much longer a verb waits for a row that does not change."""
-KEEP_SECONDS: Final = 15.0
-AWAY_KEEP_SECONDS: Final = 24 * 3600.0
-"""How long the row of a process stands that may seal without the store."""
-MOST_NAME: Final = 64
-"""Bytes of the name of a process."""
-MOST_LEARNED: Final = 64
-WAIT_SECONDS: Final = 2 * LEASE_SECONDS - 2
-"""How long a verb waits at most."""
 
 _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
 _HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BB")
 _MARK_BYTES: Final = 8
-_POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +98,7 @@ async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Repo
 
 
 def _long_ago(report: Report, now: float) -> bool:
-    return now - report.seen / 1000 > LEASE_SECONDS + MAX_SKEW_SECONDS
+    return now - report.seen / 1000 > policy.LEASE_SECONDS + policy.MAX_SKEW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +136,7 @@ class _Watched:
         if before != record:
             self.since[report.process] = record, at
             return _long_ago(report, now)
-        return at - since > LEASE_SECONDS + MARGIN_SECONDS
+        return at - since > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
 
 
 async def reached(
@@ -167,7 +154,7 @@ async def reached(
     """
     watched, ids = _Watched(), {one.id for one in events}
     least = 1 if expected is None else expected
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + policy.LEASE_WAIT_SECONDS
     while True:
         await fence_log.ensure(store, keyring, events, now=clock)
         found, now = await rows(store, keyring), clock()
@@ -180,12 +167,15 @@ async def reached(
         if time.monotonic() > deadline:
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
             return Reach(tuple(knowing), tuple(missed), least)
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(policy.LEASE_POLL_SECONDS)
 
 
 def encode(report: Report, name: str, key: RecordKey) -> bytes:
     """Return the record."""
-    digest, named = base64url.decode(report.digest.encode()), report.name.encode()[:MOST_NAME]
+    digest, named = (
+        base64url.decode(report.digest.encode()),
+        report.name.encode()[: policy.PROCESS_NAME_BYTES],
+    )
     of_keyring = report.seen, report.process, report.generation, digest
     sizes = len(named), len(report.learned)
     head = _HEAD.pack(VERSION, *of_keyring, report.goes_on, *sizes)
@@ -210,14 +200,8 @@ def decode(record: bytes, name: str, key: RecordKey) -> Report:
 
 NAME: Final = "keyrings"
 ROSTER_VERSION: Final = 1
-MOST: Final = 16
-"""Keyrings that are looked at; of more, those that were seen last."""
-LIVE_SECONDS: Final = 60.0
-"""A keyring that was seen within this time is in use, by whatever clock."""
-REFRESH_SECONDS: Final = 5.0
 
 _ROW: Final = struct.Struct(f">{KEYRING_ID_BYTES}sQ")
-_MOST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +217,12 @@ class Roster:
 
     def due(self, own: str, now: float) -> bool:
         """Whether our keyring has to be written again."""
-        return abs(now - self.seen.get(own, 0)) >= REFRESH_SECONDS
+        return abs(now - self.seen.get(own, 0)) >= policy.ROSTER_REFRESH_SECONDS
 
     def with_seen(self, own: str, now: float) -> Roster:
         """Return the roster with our keyring as of now, without those no longer in use."""
         live = {one: at for one, at in self.seen.items() if one != own and _near(at, now)}
-        latest = sorted(live.items(), key=lambda row: -row[1])[: MOST - 1]
+        latest = sorted(live.items(), key=lambda row: -row[1])[: policy.ROSTER_KEYRINGS - 1]
         return Roster({**dict(latest), own: int(now)})
 
 
@@ -254,17 +238,14 @@ def decode_roster(note: bytes | None) -> Roster:
         return Roster({})
     rows = note[1:]
     well = note[:1] == bytes([ROSTER_VERSION]) and not len(rows) % _ROW.size
-    if not well or len(note) > _MOST_BYTES:
+    if not well or len(note) > policy.ROSTER_BYTES:
         return Roster({})
-    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[:MOST]
+    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[: policy.ROSTER_KEYRINGS]
     return Roster({base64url.encode(one).decode(): at for one, at in found})
 
 
 def _near(at: int, now: float) -> bool:
-    return abs(now - at) < LIVE_SECONDS
-
-
-_PATIENCE_SECONDS = 2.0
+    return abs(now - at) < policy.ROSTER_LIVE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +274,7 @@ class FleetView:
 
 def patient(store: Store, clock: Callable[[], float]) -> GuardedStore:
     """Return a store that is waited for longer than a message waits."""
-    return GuardedStore(store, _PATIENCE_SECONDS, clock=clock, notice=lambda _: None)
+    return GuardedStore(store, policy.OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
 
 
 async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -> FleetView:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...telemetry.reporter import Reporter
 from ..keyring.keyring import Keyring, shown
+from ..policy import WATCH_SECONDS
 from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.store import end
@@ -20,7 +21,6 @@ from .lineage import Accepted, Lineage
 if TYPE_CHECKING:  # imported for a store that processes share
     from .keyring_marker import Marker
 
-INTERVAL_SECONDS: Final = 3.0
 
 STATES: Final[Mapping[str, str]] = {
     "older": "keyring.older",
@@ -49,7 +49,7 @@ class KeyringWatch:
         go_over: Callable[[Keyring], None],
         clock: Callable[[], float],
         accepted: Accepted | None = None,
-        interval: float = INTERVAL_SECONDS,
+        interval: float = WATCH_SECONDS,
     ) -> None:
         """Know nothing of the fleet yet."""
         self.lineage = Lineage(keyring, accepted)

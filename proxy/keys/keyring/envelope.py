@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from ...core.crypto import base64url
 from ...core.errors import KeyringError
+from ..policy import P2C, P2C_MAX, P2C_MIN
 from .jwk_set import decoded, parse_object
 from .root_secret import Passphrase, RootKey, Salted
 
@@ -29,11 +30,6 @@ ENC: Final = "A256GCM"
 CTY: Final = "jwk-set+json"
 
 SALT_BYTES: Final = 16
-# OWASP's floor for PBKDF2-HMAC-SHA-512 is 220,000; the ceiling keeps a forged file from
-# burning minutes before it is refused.
-P2C: Final = 250_000
-P2C_MIN: Final = 220_000
-P2C_MAX: Final = 1_000_000
 
 _SEGMENTS: Final = 5
 _KEY_BYTES: Final = 32

@@ -20,6 +20,7 @@ from ...core.crypto.secret import RecordKey
 from ...core.errors import OpenFailed
 from ..keyring.kek import RandomBytes
 from ..lru_map import BoundedMap
+from ..policy import KNOWN_FENCES, REVOKE_TRIES
 from ..stores import Fenced, StoreFailed, Under, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown
@@ -28,8 +29,6 @@ _VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/fence\x00"
 _RANDOM_BYTES: Final = 8
 _FORM: Final = struct.Struct(f">BQQ{_RANDOM_BYTES}s")
-_KNOWN: Final = 100_000
-_MOST_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Fences:
         self._clock = clock
         self._random = random
         self._notice = notice
-        self._seen: BoundedMap[str, Fence] = BoundedMap(_KNOWN)
+        self._seen: BoundedMap[str, Fence] = BoundedMap(KNOWN_FENCES)
         # Authentic ones only, so as many as operators have made.
         self._erased: dict[str, int] = {}
 
@@ -120,7 +119,7 @@ class Fences:
 
         It says what is known here of erasures. Raises StoreFailed where the store does not take it.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(REVOKE_TRIES):
             if stands is None:  # the next one is the first that is kept under
                 known = self._of(name)
                 self._seen.put(name, Fence(known.epoch, known.not_before))
@@ -141,7 +140,7 @@ class Fences:
 
         Returns what was destroyed, by key ids. Raises StoreFailed where the store does not take it.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(REVOKE_TRIES):
             stands = (await self._store.find(name, (), fence=True)).fence
             if stands is not None:
                 self.learn(name, stands)
@@ -162,7 +161,7 @@ class Fences:
         what was destroyed, by key ids. Raises StoreFailed where the store does not take it.
         """
         gone: dict[str, bytes] = {}
-        for _ in range(_MOST_TRIES):
+        for _ in range(REVOKE_TRIES):
             found = await self._store.find(name, (), fence=True)
             fence = None if found.fence is None else self.learn(name, found.fence)
             kept = await self._store.kept(name)

@@ -23,24 +23,26 @@ from ...core.crypto import base64url
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyringError, KeyUnavailable, OpenFailed
 from .. import private_file
+from ..policy import (
+    FENCE_MS,
+    LEDGER_LINES,
+    LEDGER_OF_OTHERS,
+    PENDING_BYTES,
+    REVOKE_AGAIN_SECONDS,
+)
 from ..stores import StoreFailed, StoreRefused, records
 from ..stores.records import RecordRefused
-from ..stores.store import FENCE_MS, end
+from ..stores.store import end
 from . import session_control
 from .sessions import Sessions
 
 SUFFIX: Final = ".fences"
-LOOK_SECONDS: Final = 1.0
-MOST: Final = 10_000
-"""Lines that are kept; of more, the latest."""
-MOST_OF_OTHERS: Final = 64
 
 What = Literal["revoked", "erased"]
 _WHATS: Final[tuple[What, ...]] = get_args(What)
 _LABEL: Final = b"sealyard/v1/record/ledger\x00"
 _FORM: Final = struct.Struct(">BBQQ")
 _VERSION: Final = 1
-_MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class FenceLedger:
         """Hold what another process revoked or erased."""
         self._others.pop((what, name), None)
         self._others[what, name] = Taken(what, name, not_before)
-        for one in list(self._others)[:-MOST_OF_OTHERS]:
+        for one in list(self._others)[:-LEDGER_OF_OTHERS]:
             del self._others[one]
 
     async def once(self) -> None:
@@ -155,7 +157,7 @@ class FenceLedger:
             with suppress(StoreFailed):
                 await self.once()
             # Not all processes at once.
-            await asyncio.sleep(LOOK_SECONDS * (1 + secrets.randbelow(1000) / 1000))
+            await asyncio.sleep(REVOKE_AGAIN_SECONDS * (1 + secrets.randbelow(1000) / 1000))
 
     # --- files: these block -----------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class FenceLedger:
                     same = one is not None and (one.what, one.name) == (taken.what, taken.name)
                     if one is None or (one.ends > now and not same):
                         kept.append(line)
-                text = "".join(f"{line}\n" for line in (*kept, taken.encode(key))[-MOST:])
+                text = "".join(f"{line}\n" for line in (*kept, taken.encode(key))[-LEDGER_LINES:])
                 private_file.write(path, text.encode())
                 return
 
@@ -195,4 +197,4 @@ class FenceLedger:
 def _lines(path: Path) -> list[str]:
     if not path.exists():
         return []
-    return private_file.read(path, _MOST_BYTES).decode("utf-8", "replace").splitlines()
+    return private_file.read(path, PENDING_BYTES).decode("utf-8", "replace").splitlines()

@@ -25,7 +25,8 @@ from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
 from ..keyring.keyring import Keyring
-from ..pieces import PIECE, all_done
+from ..pieces import all_done
+from ..policy import DUE_SECONDS, PIECE, ROUNDS
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
 from .agreement import Agreement
@@ -46,11 +47,7 @@ if TYPE_CHECKING:  # only for a store that processes share
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
-# Each round gives one message its session, so only a plan of more scopes than fit fails.
-_ROUNDS = 16
 WITHDRAWN = "root-lease-ended"
-_DUE_SECONDS = 2.0
-"""How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
 
 class Lease(Protocol):
@@ -152,7 +149,7 @@ class Sessions:
         )
         """What makes a new session, under the scope's lock."""
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
-        self._due, self._due_at = Due(), -_DUE_SECONDS
+        self._due, self._due_at = Due(), -DUE_SECONDS
         self._key_events = key_events
         self.shut: set[tuple[str, str]] = set()
         """Listeners and rules that refuse all messages, since a poison token was used there."""
@@ -193,7 +190,7 @@ class Sessions:
     def due(self) -> Due:
         """Return when the sessions that seal end; computed again every few seconds."""
         now = self._clock()
-        if not 0 <= now - self._due_at < _DUE_SECONDS:
+        if not 0 <= now - self._due_at < DUE_SECONDS:
             self._due, self._due_at = due(self.sealing.alive(now)), now
         return self._due
 
@@ -203,7 +200,7 @@ class Sessions:
         Raises KeyUnavailable when a scope's session cannot be had.
         """
         asked: float | None = None
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             if needs.seals:
                 await self.require_lease()
             if (keys := await self._found(needs, asked)) is not None:

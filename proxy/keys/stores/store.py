@@ -11,18 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-MAX_SKEW_SECONDS: Final = 95
-"""How far a clock may be from the store's: 90 s, and what a measurement may be off."""
+from ..policy import CANCEL_AGAIN_SECONDS, FENCE_MARGIN_MS, FENCE_MS, MAX_SKEW_SECONDS
+
 CLOCK_SKEW_MS: Final = MAX_SKEW_SECONDS * 1000
 
 CURRENT: Final = "cur"
 REVOCATION: Final = "rev"
 NOTE: Final = "note"
 FENCE: Final = "fence"
-
-FENCE_MS: Final = 368 * 24 * 3_600_000
-"""How long the fence of an erasure stands: longer than any key and any key package."""
-_FENCE_MARGIN_MS: Final = 3_600_000
 
 
 def key_place(key_id: str) -> str:
@@ -48,7 +44,7 @@ class Under:
 
 def fence_ms(keep_ms: int) -> int:
     """Return how long a fence stands at least that something is kept under for `keep_ms`."""
-    return min(keep_ms + _FENCE_MARGIN_MS, FENCE_MS)
+    return min(keep_ms + FENCE_MARGIN_MS, FENCE_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +310,6 @@ class ClockRefused(StoreRefused):
     usual = "store-clock-skew"
 
 
-_AGAIN_SECONDS: Final = 0.2
-
-
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel the task and wait until it has ended.
 
@@ -324,4 +317,4 @@ async def end(task: asyncio.Task[None]) -> None:
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=_AGAIN_SECONDS)
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)

@@ -12,6 +12,7 @@ from proxy.keys.fleet.lineage import Accepted
 from proxy.keys.fleet.presence import Roster
 from proxy.keys.fleet.watch import KeyringWatch
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.policy import ROSTER_KEYRINGS
 from proxy.keys.stores import MemoryStore, Store, records
 from proxy.keys.stores.guarded import GuardedStore
 from tests.factories import Ear
@@ -242,7 +243,7 @@ async def test_a_thousand_forged_markers_change_nothing() -> None:
     await process.watch.start()
     assert (process.watch.lacking, process.uses) == (False, [keyring])
     assert process.wrong == ["mismatch", "unverified"]
-    assert len(process.watch.others) <= roster.MOST
+    assert len(process.watch.others) <= ROSTER_KEYRINGS
     time.advance(3)
     await process.watch.look()
     assert process.wrong == ["mismatch"]  # what was forged has given way

@@ -18,6 +18,7 @@ from ....config.settings.roots.azure_kv import AzureKvOptions
 from ....core.crypto import base64url
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
+from ...policy import METADATA_SECONDS
 from ..jwk_set import decoded
 from .key_service import Answer, call, read_token, trusting
 from .provider import PURPOSE, Members
@@ -26,7 +27,6 @@ _API: Final = "?api-version=7.4"
 _VERSION: Final = re.compile(r"[0-9a-f]{32}")
 _CODE: Final = re.compile(r"[A-Za-z]{1,64}")
 _METADATA: Final = "http://169.254.169.254"
-_METADATA_SECONDS: Final = 2.0
 _AUTHORITY: Final = "https://login.microsoftonline.com"
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _IV_BYTES: Final = 12
@@ -161,7 +161,7 @@ class AzureKvRoot:
         query = {"api-version": "2018-02-01", "resource": self.options.audience}
         query |= {"client_id": self.options.client} if self.options.client else {}
         url = f"{self.metadata}/metadata/identity/oauth2/token?{urlencode(query)}"
-        answer = call("GET", url, {"Metadata": "true"}, seconds=_METADATA_SECONDS)
+        answer = call("GET", url, {"Metadata": "true"}, seconds=METADATA_SECONDS)
         return answer.token("Azure: the managed identity")
 
     def _workload(self, file: str, tenant: str, client: str) -> str:

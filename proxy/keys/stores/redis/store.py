@@ -12,11 +12,18 @@ from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
 from ...lru_map import BoundedMap
+from ...policy import (
+    FENCE_MS,
+    LISTEN_AGAIN_SECONDS,
+    LISTEN_SECONDS,
+    MOST_REPLICAS,
+    SCRIPT_KEYS,
+    WAIT_MS,
+)
 from ..store import (
     CLOCK_SKEW_MS,
     CURRENT,
     FENCE,
-    FENCE_MS,
     NOTE,
     REVOCATION,
     Changed,
@@ -40,18 +47,11 @@ from .topology import reach
 _T = TypeVar("_T")
 
 FORMAT: Final = "v1"
-WAIT_MS: Final = 80
-"""How long a revocation or an erasure waits for a replica; less than the deadline of a command."""
-_MOST_REPLICAS: Final = 10_000
-_AGAIN_SECONDS: Final = 0.25
-_LISTEN_SECONDS: Final = 2.0
 _MARK_BYTES: Final = 8
 _WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
 """Failures after which a script is run again at once; a time-out has used up the deadline."""
 _LISTED: Final = "ids"
 """The place of the list of keys: a list, since no store of a million keys is to be searched."""
-_MOST_KEYS: Final = 1_000
-"""How many keys one script takes at most: Lua's stack ends below 8,000."""
 
 
 class RedisStore:
@@ -68,7 +68,7 @@ class RedisStore:
         self._closed = False
         self._ahead: float | None = None
         self.subscribed = False
-        self._copies: BoundedMap[str, int] = BoundedMap(_MOST_KEYS)
+        self._copies: BoundedMap[str, int] = BoundedMap(SCRIPT_KEYS)
         self.room = None  # Redis has limits of its own, and says when it is full
 
     def time(self) -> float | None:
@@ -155,8 +155,8 @@ class RedisStore:
     async def kept(self, name: str) -> dict[str, bytes]:
         """Return the keys that are listed under a name."""
         ids, kept = await self._listed(name), dict[str, bytes]()
-        for at in range(0, len(ids), _MOST_KEYS):
-            some = ids[at : at + _MOST_KEYS]
+        for at in range(0, len(ids), SCRIPT_KEYS):
+            some = ids[at : at + SCRIPT_KEYS]
             found = (await self.find(name, some)).keys
             kept |= {
                 one: held.record for one, held in zip(some, found, strict=True) if held is not None
@@ -180,7 +180,7 @@ class RedisStore:
         gone: dict[str, bytes] = {}
         first = [CURRENT] if only is None else []
         while True:
-            some = ids[:_MOST_KEYS]
+            some = ids[:SCRIPT_KEYS]
             places = [FENCE, _LISTED, *first, *map(key_place, some)]
             arguments: list[Word] = [self._channel, erased(name), fence, FENCE_MS, _given(seen)]
             rest, records = await self._run(
@@ -192,7 +192,7 @@ class RedisStore:
                 then=partial(self._wait, name),
             )
             gone |= dict(zip(some, records[len(first) :], strict=True))
-            left = set(ids[_MOST_KEYS:]) | (set(rest) if first else set())
+            left = set(ids[SCRIPT_KEYS:]) | (set(rest) if first else set())
             if not left:
                 return {one: record for one, record in gone.items() if record}
             ids, first, seen = sorted(left), [], fence
@@ -211,7 +211,7 @@ class RedisStore:
     async def _wait(self, name: str, line: Connection) -> None:
         """Learn how many replicas have what was written over a connection; it promises no more."""
         try:
-            number = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, _MOST_REPLICAS)
+            number = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, MOST_REPLICAS)
         except AnsweredError:  # not permitted
             return
         self._copies.put(name, number)
@@ -345,7 +345,7 @@ class RedisStore:
                 async with translated():
                     await self._receive(changed)
             self.subscribed = False
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def _receive(self, changed: Changed) -> None:
         line = await self._reach.any_node().connected()
@@ -354,7 +354,7 @@ class RedisStore:
             asked = False
             while not self._closed:
                 try:
-                    said = await line.read(_LISTEN_SECONDS)
+                    said = await line.read(LISTEN_SECONDS)
                 except TimeoutError:
                     if asked:  # frozen, or gone without a word
                         raise
