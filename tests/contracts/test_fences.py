@@ -80,8 +80,13 @@ class Deaf:
 
 
 @pytest.mark.parametrize("what", ["nothing", "deleted", "flushed", *FORGED])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
 async def test_a_key_that_was_erased_is_not_issued_again(
-    subject: Subject, request: pytest.FixtureRequest, what: str
+    subject: Subject,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    what: str,
 ) -> None:
     writer = await a_process(Deaf(subject.another()))
     eraser = await a_process(subject.another())
@@ -90,14 +95,26 @@ async def test_a_key_that_was_erased_is_not_issued_again(
     assert await opened(writer, "bob", before)
     name = writer.keys.package_store.name(SCOPE)
 
-    await Desk(eraser.sessions).run("erase", SCOPE)
-    if what == "flushed":
-        await gone(subject, request, "")
-        await people(eraser)
-    elif what == "deleted":
-        await gone(subject, request, f"{name}:fence")
-    elif what in FORGED:
-        subject.plant(f"{name}:fence", FORGED[what](name))
+    async def erase() -> None:
+        await Desk(eraser.sessions).run("erase", SCOPE)
+        if what == "flushed":
+            await gone(subject, request, "")
+            await people(eraser)
+        elif what == "deleted":
+            await gone(subject, request, f"{name}:fence")
+        elif what in FORGED:
+            subject.plant(f"{name}:fence", FORGED[what](name))
+
+    erasing = [erase]
+
+    async def write_down(event: str, **_: Any) -> None:  # noqa: ANN401 - values of any field
+        while event == "package.issued" and erasing:
+            await erasing.pop()()
+
+    if when == "before":
+        await erasing.pop()()
+    else:  # the recipients have been looked up by then, and only the store can refuse
+        monkeypatch.setattr(writer.sessions, "write_down", write_down)
     after = await writer.seal(b"after", "alice", ["bob", "eve"])
 
     late_comer = Process(subject.another(), Wall())

@@ -73,6 +73,7 @@ async def test_a_redis_that_restarts_from_before_is_told_again(
             desk.place = replace(desk.place, ledger=entries)
             await desk.run("erase" if mode == "ephemeral" else "revoke", SCOPE)
             assert await until_shut(server, text, mode) < 1
+            await entries.once()  # it has been offered, and is offered again all the same
             await asyncio.to_thread(server.kill)
             if running_on:
                 await asyncio.to_thread(server.start)
