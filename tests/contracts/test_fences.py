@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed
 from proxy.keys.sessions import fences
 from proxy.keys.stores import MemoryStore, Store
@@ -117,6 +119,8 @@ async def test_a_key_that_was_erased_is_not_issued_again(
         monkeypatch.setattr(writer.sessions, "write_down", write_down)
     after = await writer.seal(b"after", "alice", ["bob", "eve"])
 
+    old = base64url.encode(decode(before).key_id.sid).decode()
+    assert old not in await subject.store.kept(name)  # nor would it open
     late_comer = Process(subject.another(), Wall())
     for reader in (eraser, late_comer):
         assert not await opened(reader, "bob", before)
