@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..process.fitness import Finding
+from ..process.listening import TcpSocket, sockets
 from . import mesh, violations
 from .annotations import (
     ADDRESSES_VARIABLE,
@@ -21,7 +22,7 @@ from .annotations import (
     STATUS,
     UPSTREAM_VARIABLE,
 )
-from .pod_network import PodSocket, answering_port, loopbacks, sockets
+from .pod_network import answering_port, loopbacks
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
 from .policy import MESH_USER, TRAFFIC_PORT
 from .ports import declared
@@ -59,7 +60,7 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     if not interception or not sealed:
         yield Finding("pod", "failed", _NOT_HERE)
         return
-    found = sockets()
+    found = tuple(sockets())
     listening = {one.port: one for one in found if one.listening}
     proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
     yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
@@ -81,7 +82,7 @@ def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
     return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy))
 
 
-def _open_here(found: tuple[PodSocket, ...], known: set[int]) -> Iterator[Finding]:
+def _open_here(found: tuple[TcpSocket, ...], known: set[int]) -> Iterator[Finding]:
     own = {*known, TRAFFIC_PORT, *HEALTH_PORTS}
     users = {one.port: one.user for one in found if one.listening and not one.local}
     for number in sorted(set(users) - own):

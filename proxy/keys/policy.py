@@ -3,8 +3,6 @@
 What can be set is in proxy/config/settings, sizes of wire forms are where they are read.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- a store that fails -----------------------------------------------------------
@@ -53,7 +51,7 @@ ABSENT_SECONDS: Final = 1.0  # a key that the store lacked is not asked for agai
 ROUNDS: Final = 16  # each gives one message its session: only a plan of more scopes than fit fails
 REPLACE_TRIES: Final = 3  # a session that does not fit
 REVOKE_TRIES: Final = 8  # a revocation is written and read back
-USAGE_TRIES: Final = 5  # the record of a KEK's use: the next message tries again
+USAGE_TRIES: Final = 5  # the record of a KEK's use; what is not taken stays pending
 RECORD_TRIES: Final = 16  # packages, markers and participants: nobody else repeats these
 MOST_DOUBTS: Final = 2  # a record that is not authentic may have been damaged on its way
 
@@ -150,9 +148,9 @@ MOST_PIN_BYTES: Final = 255
 MOST_DERIVED: Final = 8  # keys derived from a passphrase that are held
 
 # --- roots ------------------------------------------------------------------------
-KEY_SERVICE_SECONDS: Final = 5.0  # of one call, login included
+KEY_SERVICE_SECONDS: Final = 5.0  # of one call
 METADATA_SECONDS: Final = 2.0  # an address of the cloud's own: elsewhere nobody answers there
-AWS_METADATA_SECONDS: Final = 1.0  # one second for each of two calls
+AWS_METADATA_SECONDS: Final = 1.0  # of each of its calls
 VAULT_REVOKE_SECONDS: Final = 1.0  # giving back a token: it ends by itself too
 ANSWER_BYTES: Final = 64 * 1024  # of the body that a key service sends
 HEAD_AND_BODY_BYTES: Final = 2 * ANSWER_BYTES

@@ -238,13 +238,7 @@ async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Re
 
 @asynccontextmanager
 async def _opened(keys: KeySettings) -> AsyncIterator[Store]:
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         yield store
     finally:

@@ -86,13 +86,7 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
     Raises KeyringError or UnfitEnvironment if the keyring or the store's files cannot be used.
     """
     notices: list[str] = []
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         sessions = Sessions(
             open_keyring(place.path, place.roots),
