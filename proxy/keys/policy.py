@@ -15,7 +15,7 @@ REST_SECONDS: Final = 1.0
 # A killed connection fails at once and costs nothing, so it takes several to open the breaker.
 FAST_FAILURES: Final = 3
 QUESTIONS: Final = 8  # of one process to a shared store at a time
-ERASE_SECONDS: Final = 8.0  # an erasure may have to look at every record
+ERASE_SECONDS: Final = 8.0  # SQLite waits until none reads its log
 CANCEL_AGAIN_SECONDS: Final = 0.2  # a cancellation can get lost in a library
 
 # --- records of sessions ----------------------------------------------------------
@@ -55,6 +55,15 @@ USAGE_TRIES: Final = 5  # the record of a KEK's use; what is not taken stays pen
 RECORD_TRIES: Final = 16  # packages, markers and participants: nobody else repeats these
 MOST_DOUBTS: Final = 2  # a record that is not authentic may have been damaged on its way
 
+# --- fences -----------------------------------------------------------------------
+FENCE_MS: Final = 368 * 24 * 3_600_000  # of an erasure: longer than any key and any key package
+FENCE_MARGIN_MS: Final = 3_600_000  # any other stands so much longer than what is kept under it
+KNOWN_FENCES: Final = 100_000
+FENCES: Final = 256  # in the log; a process that has missed more asks about everything
+FENCE_TRIES: Final = 32  # all verbs of a fleet write one log
+LEDGER_LINES: Final = 10_000  # of the file of what was revoked and erased; of more, the latest
+LEDGER_OF_OTHERS: Final = 64  # what other processes did, held in memory to be offered again
+
 # --- revocations that no store took -----------------------------------------------
 REVOKE_AGAIN_SECONDS: Final = 1.0
 PENDING_BYTES: Final = 4 * 1024 * 1024  # of their file
@@ -83,6 +92,8 @@ COMMAND_SECONDS: Final = 0.2
 IDLE_CONNECTIONS: Final = QUESTIONS  # kept for later, of one process to one Redis
 LISTEN_AGAIN_SECONDS: Final = 0.25
 LISTEN_SECONDS: Final = 2.0  # silence after which a subscription is tried by a PING
+WAIT_MS: Final = 80  # for a replica to have a revocation; below COMMAND_SECONDS
+MOST_REPLICAS: Final = 10_000
 SCRIPT_KEYS: Final = 1_000  # of one script: Lua's stack ends below 8,000
 NOTABLE_SKEW_MS: Final = 5_000  # reported by `doctor`
 # A question follows a slot to its node; more turns than these mean that nodes do not agree.
@@ -97,9 +108,17 @@ LEVELS_MAX: Final = 8  # of lists in lists; CLUSTER SLOTS has four
 
 # --- processes of one keyring -----------------------------------------------------
 WATCH_SECONDS: Final = 3.0  # between two looks at the file and at the others
-PRESENCE_MS: Final = 15_000  # a process that has said nothing for as long is gone
-PRESENCE_SKEW_MS: Final = 60_000
-PRESENCE_PLACES: Final = 256  # processes that are seen; of more, some
+LEASE_SECONDS: Final = 5.0  # a process seals so long after its last renewal
+RENEW_SECONDS: Final = 1.0
+RENEW_PAUSE_SECONDS: Final = 0.05  # between two renewals at least: others may have much changed
+RENEW_TRIES: Final = 4  # where the row or the log of fences is not as it was left
+LEASE_MARGIN_SECONDS: Final = 0.5  # a verb waits so much longer for a row that does not change
+LEASE_POLL_SECONDS: Final = 0.1
+LEASE_WAIT_SECONDS: Final = 8.0  # a verb waits no longer, below the deadline of its call
+LEASE_KEEP_SECONDS: Final = 15.0  # a row stands so long
+AWAY_KEEP_SECONDS: Final = 24 * 3600.0  # that of a process that may seal without the store
+PROCESS_NAME_BYTES: Final = 64
+MOST_LEARNED: Final = 64  # fences that a row names: more than there are between two renewals
 ROSTER_KEYRINGS: Final = 16  # looked at; of more, those that were seen last
 ROSTER_LIVE_SECONDS: Final = 60.0  # a keyring that was seen within it is in use, by whatever clock
 ROSTER_REFRESH_SECONDS: Final = 5.0

@@ -51,4 +51,8 @@ class Desk:
         more = {"not_before": not_before} if not_before else {}
         done = await verb.does(place, **given, **more)
         self.failed = done.failed
-        return SessionResult(**done.answer)
+        answer = dict(done.answer)
+        if "store" in answer:
+            store = answer.pop("store")
+            answer |= {"store": store["master"], "replicas": store.get("replicas")}
+        return SessionResult(**answer)

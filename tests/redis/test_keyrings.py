@@ -68,7 +68,7 @@ async def metric(pod: Pod, line: str) -> bool:
 
 
 async def promoted(place: Place, kek: str) -> None:
-    """Promote a KEK once each process has said that it has it, as it does every three seconds."""
+    """Promote a KEK once each process has said that it has it, as it does every second."""
     async with asyncio.timeout(20):
         while True:
             with suppress(AssertionError):
@@ -143,9 +143,11 @@ async def test_an_older_file_lifts_nothing_and_is_told(server: Server, tmp_path:
             second = (await asyncio.to_thread(mine.keys, "add")).strip()
             for words in (("promote", second, "--anyway"), ("disable", "--yes", "k1")):
                 await asyncio.to_thread(mine.keys, *words)
-            publish(mine, *places)
+                publish(mine, *places)
+                for pod in pods:
+                    await marked(pod, f"primary {second}")
             for pod in pods:
-                await marked(pod, f"primary {second}")
+                await marked(pod, "generation 4")
                 assert not await pod.opens(token)
             sealed = await pods[0].sealed()
             publish(older, *places)

@@ -169,6 +169,14 @@ class SessionKeys:
         default=MOST_PACKAGE_AGE,
         restart=True,
     )
+    without_store: Literal["seal", "refuse"] = setting(
+        Choice("seal", "refuse"),
+        "What happens with values to be sealed while a store that processes share does not answer:"
+        " `seal` seals on, and verbs such as `sessions revoke` then say that they did not reach"
+        " this process; `refuse` refuses them with 503 after 5 seconds.",
+        default="seal",
+        restart=True,
+    )
     accept_loss: bool = setting(
         Switch(),
         "Whether keys that exist nowhere else may be kept in `store: memory`. Each restart then"

@@ -164,9 +164,37 @@ class Lineage:
         self.keyring.give_up()
         self._kept, self._given_up = (), True
 
+    def lessen(self, file: Keyring) -> Keyring:
+        """Take what the keyring of a file takes away, and nothing else; return the one to use.
+
+        Of a file that is not believed, that is its revocations.
+        """
+        if file.id != self.held.id:
+            return self.keyring
+        if self._believed(file):
+            retired = (kek.thumbprint for kek in self.held.keks if kek.number in file.retired)
+            self._disabled |= _disabled_in(file) | frozenset(retired)
+        self.held = _merged(self.held, file)
+        return self.keyring
+
+    @property
+    def marker(self) -> Marker | None:
+        """The fleet's marker, as far as it is known."""
+        return self._marker
+
+    @property
+    def barred(self) -> bool:
+        """Whether the KEK that would seal here is one that the fleet has disabled or removed."""
+        marker = self._marker
+        return (
+            self.behind is not None and marker is not None and marker.forbids(self.keyring.primary)
+        )
+
     def learn(self, marker: Marker | None) -> Keyring:
-        """Take the fleet's marker from the store; return the keyring to use."""
-        self._marker = marker
+        """Take the fleet's marker from the store, if it is no earlier; return what to use."""
+        known = self._marker
+        if known is None or (marker is not None and marker.generation >= known.generation):
+            self._marker = marker
         return self.keyring
 
 

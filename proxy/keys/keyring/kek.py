@@ -28,6 +28,8 @@ _WAY_OUT: Final = (
     " rotate the KEK and, when nothing needs the old ones any more, disable and remove them"
     " (`sealyard keys add`, `promote`, `disable`, `destroy`)"
 )
+FILLS: Final = f"more than four fifths of {MAX_REVOCATIONS} revocations are taken: {_WAY_OUT}"
+"""What is told of a keyring that is `nearly_full`."""
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes; `os.urandom` outside of tests."""

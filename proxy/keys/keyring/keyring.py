@@ -16,7 +16,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
-from ..policy import CLOCKS_SECONDS, MAX_KEKS, MOST_DRAWS, SHOWN_ID_CHARS
+from ..policy import CLOCKS_SECONDS, MAX_KEKS, MAX_REVOCATIONS, MOST_DRAWS, SHOWN_ID_CHARS
 from . import kek
 from .head import Origin, State
 from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
@@ -151,6 +151,11 @@ class Keyring:
         others = tuple(one for one in pruned.revocations if one.name != name)
         latest = max(not_before, self.not_before(name))
         return replace(pruned, revocations=(*others, Revocation(name, latest)))
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether four fifths of the revocations that a keyring holds are taken."""
+        return len(self.revocations) * 5 >= MAX_REVOCATIONS * 4
 
     def idle(self, now: int) -> tuple[Revocation, ...]:
         """Return the revocations that refuse no session that could still open at `now`.

@@ -19,6 +19,7 @@ from ...process.fitness import Finding
 from .memory import MemoryStore as MemoryStore
 from .store import Changed as Changed
 from .store import ClockRefused as ClockRefused
+from .store import Fenced as Fenced
 from .store import FoundRecords as FoundRecords
 from .store import HeldRecords as HeldRecords
 from .store import Offer as Offer
@@ -27,6 +28,7 @@ from .store import Store as Store
 from .store import StoreFailed as StoreFailed
 from .store import StoreFull as StoreFull
 from .store import StoreRefused as StoreRefused
+from .store import Under as Under
 from .store import erased as erased
 
 Clock = Callable[[], float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...config.settings import KeySettings
 from ...core.errors import UnfitEnvironment
@@ -16,6 +16,9 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from ..policy import STORE_START_SECONDS
+
+if TYPE_CHECKING:  # only for a store that processes share
+    from ...keys.fleet.lease import Lease
 
 _WITHOUT_STORE = {
     "durable": "durable sessions continue, without sharing sessions or receiving revocations",
@@ -38,7 +41,8 @@ _KEYRING_STATES: Final = {
 def keyring_check(watch: KeyringWatch) -> Check:
     """Return the check of the keyring, degraded where it differs from that of other processes.
 
-    It fails only in a process that started without the KEK that the others seal under.
+    It fails only in a process that started without the KEK that the others seal under, or whose own
+    they have disabled.
     """
     keyring = watch.lineage.keyring
     summary = f"primary {keyring.primary.id}, generation {keyring.generation}"
@@ -46,6 +50,10 @@ def keyring_check(watch: KeyringWatch) -> Check:
         text = (
             "started without the KEK that other processes seal under: install the current keyring"
         )
+        return Check("keyring", ok=False, detail=f"{summary}: {text}")
+    if watch.lineage.barred:
+        text = "other processes have disabled or destroyed the KEK that would seal here, so nothing"
+        text += " is sealed: install the current keyring"
         return Check("keyring", ok=False, detail=f"{summary}: {text}")
     missing = watch.lineage.missing
     wrong = [text for state, text in _KEYRING_STATES.items() if watch.states[state]]
@@ -85,6 +93,20 @@ def _clock_text(sessions: Sessions, kind: str) -> str:
     if sessions.clock.wrong:
         return f"{text}: sessions are not shared, and nothing can be revoked here"
     return f"{text}: above 90 s, sessions are not shared"
+
+
+def lease_check(lease: Lease | None, *, without_store: bool) -> Iterator[Check]:
+    """Yield the check of the lease under which a process seals, degraded while it has none."""
+    if lease is None:
+        return
+    if lease.away and without_store:
+        text = "seals without the store: what is revoked or disabled meanwhile does not reach it"
+        yield Check("lease", True, text, degraded=True)  # noqa: FBT003 - the check's own `ok`
+    elif not lease.held:
+        text = "has ended: values to be sealed get 503 until the store answers"
+        yield Check("lease", True, text, degraded=True)  # noqa: FBT003 - see above
+    else:
+        yield Check("lease", True)  # noqa: FBT003 - see above
 
 
 def pending_check(number: int) -> Iterator[Check]:

@@ -48,6 +48,19 @@ def test_what_an_older_file_disables_and_revokes_is_taken_from_it() -> None:
     assert line.take(new).entry("k3").state == "disabled"
 
 
+def test_of_a_later_file_nothing_but_what_it_takes_away_is_taken() -> None:
+    held = a_keyring("k2", "k3")
+    later = held.disable("k2").disable("k3").remove("k3").revoke(NAME, NOW, now=NOW)
+    later = later.add("k4", now=NOW, random=some_bytes)
+    lineage = Lineage(held)
+    used = lineage.lessen(later)
+    assert states(used) == {"k1": "primary", "k2": "disabled", "k3": "disabled"}
+    assert [one.name for one in used.revocations] == [NAME]
+    assert used.generation == held.generation
+    assert lineage.lessen(a_keyring("k2").disable("k2")) == used  # of another keyring
+    assert lineage.take(later) == later
+
+
 def test_a_kek_that_is_enabled_again_opens_at_the_next_reload() -> None:
     old = a_keyring("k2").disable("k2")
     line = Lineage(old)
