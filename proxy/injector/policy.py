@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .pod_reader import CannotInject
+from .pod_reader import CannotInject, Json, text
 
 PERMISSIONS: Final = (
     "audit",
@@ -18,10 +18,14 @@ PERMISSIONS: Final = (
     "config",
     "disabled",
     "host",
-    "interception",
+    "host-path",
     "keys",
-    "mesh-init",
+    "names",
+    "port-env",
     "ports",
+    "privileged",
+    "redirect",
+    "volume-driver",
 )
 """What operators can allow: see docs/how-to/kubernetes.md."""
 
@@ -30,13 +34,32 @@ ANY_NAMESPACE: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What operators allow: pairs of a namespace, or `*`, and a permission."""
+    """What operators allow: pairs of a namespace, or `*`, and a permission; and images they trust.
+
+    A trusted image is written `IMAGE`, or `IMAGE COMMAND` where the pod replaces the command of the
+    image. Without tag and digest, it stands for all of its repository.
+    """
 
     allowed: frozenset[tuple[str, str]] = frozenset()
+    images: frozenset[str] = frozenset()
 
     def permits(self, namespace: str, permission: str) -> bool:
         """Return whether pods of a namespace have a permission."""
         return not self.allowed.isdisjoint({(namespace, permission), (ANY_NAMESPACE, permission)})
+
+    def trusts(self, container: Json) -> bool:
+        """Return whether the operator trusts what a container runs; its name proves nothing."""
+        image, command = text(container, "image"), container.get("command")
+        words = [str(one) for one in command] if isinstance(command, list) else []
+        names = {image, _repository(image)} - {""}
+        return not self.images.isdisjoint({" ".join([one, *words]) for one in names})
+
+
+def _repository(image: str) -> str:
+    """Return an image without its digest and tag; a colon before the last slash is of a port."""
+    whole = image.partition("@")[0]
+    folder, slash, name = whole.rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_configuration_in_the_plain_manifest_loads(tmp_path: Path) -> None:
 def test_the_sidecar_that_is_written_out_is_no_weaker_than_the_injected_one() -> None:
     written = pod_of((DEPLOY / "sidecar" / "deployment.yaml").read_text())["spec"]
     app = pod_of((DEPLOY / "kustomize" / "base" / "web.yaml").read_text())
-    made = inject(app, SETTINGS)["spec"]
+    made = inject(app, replace(SETTINGS, interception="port-env"))["spec"]
     own, theirs = (
         next(one for one in spec["initContainers"] if one["name"] == "sealyard")
         for spec in (written, made)

@@ -66,16 +66,18 @@ def test_the_operators_policy_reaches_the_injector(render: Render) -> None:
     by_default, full = (pod_of(render(case))["containers"][0]["args"] for case in (DEFAULT, FULL))
 
     assert not any(one.startswith("--allow") for one in by_default)
-    assert {"--allow=shop=ports,config", "--allow=*=interception"} <= {*full}
+    assert "--trust-image=docker.io/istio/proxyv2" in full
+    assert {"--allow=shop=ports,config", "--allow=*=port-env"} <= {*full}
 
 
-def test_the_command_of_the_page_on_meshes_permits_their_init_containers(render: Render) -> None:
+def test_the_command_of_the_page_on_meshes_trusts_their_images(render: Render) -> None:
     page = (ROOT / "docs" / "how-to" / "mesh.md").read_text()
     (command,) = re.findall(r"```sh\n(helm upgrade .*?)```", page, re.DOTALL)
     words = shlex.split(command.replace("\\\n", " "))
     settings = words[words.index("--reset-then-reuse-values") + 1 :]
 
-    assert "--allow=shop=mesh-init" in pod_of(render(DEFAULT, *settings))["containers"][0]["args"]
+    arguments = pod_of(render(DEFAULT, *settings))["containers"][0]["args"]
+    assert "--trust-image=docker.io/istio/proxyv2" in arguments
 
 
 def test_every_permission_can_be_given_and_is_documented() -> None:

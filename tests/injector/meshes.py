@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.injector.annotations import MeshKind
 from proxy.injector.pod_reader import Json
 from tests.injector.running_pod import ROOT, RunningPod, inside_of, run
 
@@ -96,8 +97,9 @@ _LINKERD_RULES: Final = """
 class Mesh:
     """One mesh. `sources` are the addresses that its proxy calls applications from.
 
-    With `transparent`, it calls them from the address of the client, as ztunnel does. `pod` is
-    what a pod of it has when Sealyard's webhook is asked. What leaves the pod passes `outbound`.
+    With `transparent`, it calls them from the address of the client, as ztunnel does. `namespace`
+    is what the labels of its namespace tell the injector. `pod` is what a pod of it has when
+    Sealyard's webhook is asked. What leaves the pod passes `outbound`.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Mesh:
     iptables: str = "nft"
     sources: tuple[str, ...] = ()
     transparent: bool = False
+    namespace: tuple[MeshKind, ...] = ()
 
     def install(self, pod: RunningPod) -> None:
         """Write the rules."""
@@ -252,6 +255,7 @@ MESHES: Final = (
         {"labels": {"istio.io/dataplane-mode": "ambient"}},
         uid=0,
         transparent=True,
+        namespace=("ambient",),
     ),
     Mesh(
         "linkerd",

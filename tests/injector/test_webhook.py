@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -143,7 +143,8 @@ async def test_who_does_not_know_the_ca_or_asks_for_another_name_gets_nothing(
 @pytest.fixture
 async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
     """Run the webhook in this process, without TLS."""
-    return await aiohttp_client(Webhook(SETTINGS, Ear()).app)
+    settings = replace(SETTINGS, interception="redirect")
+    return await aiohttp_client(Webhook(settings, Ear()).app)
 
 
 @pytest.mark.parametrize(

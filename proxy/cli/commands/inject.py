@@ -92,6 +92,14 @@ _OPTIONS: Final = (
         help="What pods of a namespace may do although it weakens their protection,"
         f" {ANY_NAMESPACE} for any: {', '.join(PERMISSIONS)}; may be repeated.",
     ),
+    click.option(
+        "--trust-image",
+        "images",
+        multiple=True,
+        metavar='"IMAGE [COMMAND...]"',
+        help="An image of a mesh: its init containers may be before the sidecar, and write rules;"
+        " without a tag, all of its repository; may be repeated.",
+    ),
     _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU request of a sidecar."),
     _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU limit of a sidecar."),
     _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory request of a sidecar."),
@@ -136,7 +144,7 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         resources=wanted.resources,
         audit_volume=wanted.audit_volume,
         root=root,
-        policy=Policy(_allowed(given["allow"])),
+        policy=Policy(_allowed(given["allow"]), frozenset(given["images"])),
     )
 
 
