@@ -6,8 +6,10 @@ violation has a permission and the operator gives that to the namespace of the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from .pod_reader import CannotInject, Json, text
@@ -28,6 +30,9 @@ PERMISSIONS: Final = (
     "volume-driver",
 )
 """What operators can allow: see docs/how-to/kubernetes.md."""
+
+_OF_THE_RELEASE: Final = frozenset({"disabled", "port-env"})
+"""What the policies of the API server must know too: the chart alone gives it."""
 
 ANY_NAMESPACE: Final = "*"
 
@@ -60,6 +65,25 @@ def _repository(image: str) -> str:
     whole = image.partition("@")[0]
     folder, slash, name = whole.rpartition("/")
     return f"{folder}{slash}{name.partition(':')[0]}"
+
+
+def with_exceptions(policy: Policy, folder: Path) -> tuple[Policy, tuple[str, ...]]:
+    """Return the policy with what the files of a folder allow, and the namespaces with a mistake.
+
+    Each file is named like a namespace, and lists permissions, as a mounted ConfigMap does. What is
+    no permission that can be given here allows nothing. A folder that is not there allows nothing.
+    """
+    allowed, mistaken = set(policy.allowed), []
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    for file in files:
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        words = set(re.split(r"[\s,]+", file.read_text(encoding="utf-8", errors="replace"))) - {""}
+        known = words.intersection(PERMISSIONS) - _OF_THE_RELEASE
+        allowed |= {(file.name, one) for one in known}
+        if words - known:
+            mistaken.append(file.name)
+    return replace(policy, allowed=frozenset(allowed)), tuple(mistaken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,3 +289,20 @@ def test_no_permission_is_taken_for_another(rendered: Rendered) -> None:
     assert (params["moved"], params["disabled"]) == ("legacy", "legacy")
     assert params["image"] == params["former"] == IMAGE
     assert Policy(images=frozenset(params["trusted"].split("\n"))).trusts({"image": f"{ISTIO}:1"})
+
+
+def test_the_release_goes_only_once_nothing_has_the_label(render: Render) -> None:
+    hooks = [
+        one
+        for one in render(DEFAULT).objects()
+        if one["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"
+    ]
+    [job] = [one for one in hooks if one["kind"] == "Job"]
+    [role] = [one for one in hooks if one["kind"] == "ClusterRole"]
+
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["cluster", "labels"]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": ["list"]}
+    ]
+    forced = render(DEFAULT, "--set", "uninstall.force=true")
+    assert "pre-delete" not in forced.text

@@ -90,6 +90,29 @@ def test_a_service_finds_its_port_in_every_kubernetes(file: Path) -> None:
     assert {one["targetPort"] for one in service["spec"]["ports"]} <= names | numbers
 
 
+def test_one_sealyard_before_a_deployment_is_valid_and_loads(tool: Tool, tmp_path: Path) -> None:
+    folder = DEPLOY / "gateway"
+    files = [folder / "backend.yaml", folder / "sealyard.yaml"]
+    objects = [one for file in files for one in yaml.safe_load_all(file.read_text())]
+    [configuration] = [one for one in objects if one["kind"] == "ConfigMap"]
+    (tmp_path / "sealyard.yaml").write_text(configuration["data"]["sealyard.yaml"])
+    loaded = load(tmp_path / "sealyard.yaml", {})
+    services = {one["metadata"]["name"]: one for one in objects if one["kind"] == "Service"}
+    [policy] = [one for one in objects if one["kind"] == "NetworkPolicy"]
+    valid = tool("kubernetes-validate", "--strict", "-k", "1.30", *files)
+
+    assert valid.code == 0, valid.said
+    assert str(loaded.settings.listeners[0].upstream.address) == "web-backend:3000"
+    # Clients come to Sealyard, and Sealyard alone to the application.
+    label = pod_of(files[1].read_text())["metadata"]["labels"]
+    assert services["web"]["spec"]["selector"].items() <= label.items()
+    [allowed] = policy["spec"]["ingress"]
+    assert allowed["from"][0]["podSelector"]["matchLabels"].items() <= label.items()
+    assert (
+        policy["spec"]["podSelector"]["matchLabels"] == services["web-backend"]["spec"]["selector"]
+    )
+
+
 def test_files_that_the_compose_example_mounts_are_there() -> None:
     services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
     mounted = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
-from proxy.injector.policy import PERMISSIONS, Policy
+from proxy.injector.policy import PERMISSIONS, Policy, with_exceptions
 from proxy.injector.roots import RootNeeds
 from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod
 
@@ -357,6 +358,17 @@ def test_a_debugger_is_refused_only_where_it_sees_the_sidecar() -> None:
             " (only with the operator's permission `capabilities`)"
         ),
     )
+
+
+def test_exceptions_come_from_a_folder_with_a_file_for_each_namespace(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "shop").write_text("ports, host-path\n")
+    (tmp_path / "web").write_text("port-env everything")
+    policy, mistaken = with_exceptions(permitted("host").policy, tmp_path)
+
+    assert mistaken == ("web",)
+    assert policy.allowed == {("shop", "host"), ("shop", "ports"), ("shop", "host-path")}
+    assert with_exceptions(policy, tmp_path / "none") == (policy, ())
 
 
 def test_every_reason_is_told_at_once() -> None:

@@ -257,6 +257,13 @@ _INJECTOR: Final = (
         " it. Their texts are in the response to the API server.",
     ),
     Event(
+        "injector.exception_unknown",
+        "warning",
+        ("namespace",),
+        "The exceptions of a namespace hold a word that is no permission, or one that only the"
+        " chart's `policy.allow` gives. It allows nothing.",
+    ),
+    Event(
         "injector.refused",
         "warning",
         ("reason", "status"),
