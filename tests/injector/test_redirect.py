@@ -70,6 +70,16 @@ def test_each_port_leads_to_its_own_application(pod: RunningPod) -> None:
         assert told == {"peer": V4, "forwarded": "10.244.0.9", "port": port}
 
 
+def test_what_is_no_http_is_refused_and_the_log_says_what_to_write(pod: RunningPod) -> None:
+    """It would have reached the application, before every port was taken."""
+    pod.start_application(7443)
+    assert pod.curl(f"https://{V4}:7443/who", "-k")[0] != 0
+    log = (pod.folder / "sidecar.log").read_text()
+
+    told = [json.loads(line) for line in log.splitlines() if '"port.not_http"' in line]
+    assert [(one["port"], one["annotation"]) for one in told] == [(7443, "sealyard.io/pass-ports")]
+
+
 def test_what_listens_on_loopback_alone_is_not_reached_from_outside(pod: RunningPod) -> None:
     """Every port is redirected, and the sidecar must not open what was not open before."""
     pod.start("own", sys.executable, "-m", "http.server", "6060", "--bind", "127.0.0.1")

@@ -96,6 +96,14 @@ _PROCESS: Final = (
         " comes at most every ten seconds. `reason` as in `sealyard_clients_refused_total`.",
     ),
     Event(
+        "port.not_http",
+        "warning",
+        ("listener", "port", "annotation"),
+        "In a pod, a port was called with something else than HTTP/1.1, and the connection refused."
+        " If the application speaks another protocol there, the annotation lets it pass. Said once"
+        " for each port.",
+    ),
+    Event(
         "worker.started",
         "info",
         ("worker", "worker_pid", "restarts"),
