@@ -18,6 +18,10 @@ _ISTIO_SOURCES: Final = ("ip saddr 127.0.0.6", "ip6 saddr ::6")
 """Where Istio's proxy calls from. Any process of the pod could, so Sealyard could not trust it."""
 
 _NOT_LOOPBACK: Final = ("ip daddr != 127.0.0.0/8", "ip6 daddr != ::1")
+_OWN: Final = tuple(
+    f'oifname "lo" meta skuid {MESH_USER} dnat {family} to {family} daddr'
+    for family in ("ip", "ip6")
+)
 _ANSWERS: Final = f"tcp sport {TRAFFIC_PORT} meta skuid != {MESH_USER} drop"
 
 _FIRST: Final = "dstnat - 10"
@@ -44,6 +48,8 @@ def mesh_rules(sealed: Sealed) -> str:
       the pod as from outside, and on loopback at the ports where the application listens. What the
       application itself calls there, such as the API of another sidecar, is its own. Only the port
       changes: a source that only the mesh can route to, as ambient's, has no way to 127.0.0.1.
+    * `own`: what the sidecar calls in the pod goes there, and to no mesh, which would send it back:
+      the first chain that changes a connection decides, also where it changes nothing.
     * `sources`: only Istio's proxy has the addresses that it calls from. So `trusted_proxies` can
       name them, and only what this proxy says of a client's certificate is believed.
     * `answers`: only the sidecar's user answers at its port, also before it starts, and between its
@@ -63,6 +69,7 @@ def mesh_rules(sealed: Sealed) -> str:
             f"{others} {declared} dnat {sidecar}",
             *(f"{others} {far} {outside} dnat {sidecar}" for far in _NOT_LOOPBACK),
         ),
+        _chain("own", "output", _FIRST, *_OWN),
         _chain("sources", "output", "filter", *_sources(), kind="filter"),
         _chain("answers", "output", "filter", _ANSWERS, kind="filter"),
     )
