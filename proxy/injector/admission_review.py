@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 from . import keys, mesh, violations, walls
 from .annotations import SIDECAR, InjectorSettings
 from .inject import inject, wanted
+from .permissions import require_permitted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
-from .policy import require_permitted
 
 Operation = Json
 Patch = list[Operation]

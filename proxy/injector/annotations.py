@@ -13,8 +13,8 @@ from ..config.declared.section import Section, setting
 from ..config.yaml.nodes import Mapping as Nodes
 from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
 from ..core.errors import InvalidExpression
+from .permissions import Policy
 from .pod_reader import HIGHEST_PORT, CannotInject
-from .policy import Policy
 from .roots import ROOT_VOLUMES, RootNeeds
 
 LABEL: Final = "sealyard.io/inject"

@@ -26,8 +26,8 @@ from .annotations import (
     PodOptions,
     pod_options,
 )
+from .permissions import require_permitted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
-from .policy import require_permitted
 from .ports import Declared, Sealed, declared, sealed
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from .annotations import CONTAINERS, KEYS_VOLUME, VOLUMES, KeyKind
+from .permissions import Violation
 from .pod_reader import Json, mapping, objects, text
-from .policy import Violation
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"
 _MODE: Final = 0o440

@@ -23,9 +23,9 @@ from .annotations import (
     TRAFFIC_PORT,
     UPSTREAM_VARIABLE,
 )
+from .permissions import Policy
 from .pod_network import PodSocket, answering_port, loopbacks, sockets
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
-from .policy import Policy
 from .ports import Sealed, declared
 
 _NOT_HERE: Final = (

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from .permissions import Violation
 from .pod_reader import CannotInject, Json, claim, mapping, objects, text
-from .policy import Violation
 
 KINDS: Final = (
     "file",

@@ -1,4 +1,4 @@
-"""What a pod has that weakens its protection, or that cannot be sealed: see policy.py."""
+"""What a pod has that weakens its protection, or that cannot be sealed: see permissions.py."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .annotations import (
     Interception,
     PodOptions,
 )
+from .permissions import Violation
 from .pod_reader import Json, claim, mapping, named, text
-from .policy import Violation
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS
 

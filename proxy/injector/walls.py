@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .annotations import VOLUMES
+from .permissions import Policy, Violation
 from .pod_reader import Json, mapping, objects, text
-from .policy import Policy, Violation
 
 _HARMLESS: Final = frozenset(
     {

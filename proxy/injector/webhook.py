@@ -24,8 +24,8 @@ from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from ..telemetry.reporter import Reporter
 from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings, MeshKind
+from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
-from .policy import Policy, with_exceptions
 
 MOST_BODY: Final = 10 * 1024 * 1024
 """More than an API server sends: etcd stores at most 1.5 MiB, a request has at most 3 MiB."""

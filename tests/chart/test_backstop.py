@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from proxy.injector.inject import inject
+from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
-from proxy.injector.policy import Policy
 from tests.chart.conftest import TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
 from tests.injector.pods import SETTINGS, a_container, a_pod

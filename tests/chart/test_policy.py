@@ -9,8 +9,8 @@ import shlex
 
 import pytest
 
+from proxy.injector.permissions import PERMISSIONS
 from proxy.injector.pod_reader import Json
-from proxy.injector.policy import PERMISSIONS
 from tests.chart.conftest import CHART, ROOT, Render, Tool
 from tests.chart.test_chart import DEFAULT, FULL, chooses, pod_of, reviewing_pods, selects, webhooks
 

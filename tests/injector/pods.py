@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from proxy.injector.admission_review import Patch, patch
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
+from proxy.injector.permissions import PERMISSIONS, Policy
 from proxy.injector.pod_reader import Json
-from proxy.injector.policy import PERMISSIONS, Policy
 
 STRICT = InjectorSettings(image="registry.example/sealyard:1.0")
 SETTINGS = replace(STRICT, policy=Policy(allowed=frozenset(("*", one) for one in PERMISSIONS)))

@@ -20,8 +20,8 @@ from ...injector.annotations import (
     pod_options,
 )
 from ...injector.keys import key_source
+from ...injector.permissions import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.pod_reader import CannotInject
-from ...injector.policy import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.roots import KINDS, RootNeeds, require_usable
 from ..support import console
 

@@ -9,8 +9,8 @@ import pytest
 
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
+from proxy.injector.permissions import PERMISSIONS, Policy, with_exceptions
 from proxy.injector.pod_reader import CannotInject, Json
-from proxy.injector.policy import PERMISSIONS, Policy, with_exceptions
 from proxy.injector.roots import RootNeeds
 from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod
 
