@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..keys.operations import schemas
 from ..keys.operations.schemas import Schema
 from ..keys.operations.verb import PARTS, Argument, Route, Verb
-from ..keys.participants.limits import MAX_ID_BYTES
+from ..keys.policy import MAX_ID_BYTES
 from . import problem
 from .operation import Operation, Parameter, Success
 from .problem import AdminError

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import cast
 
 from aiohttp.web_app import Application
 from aiohttp.web_protocol import RequestHandler
@@ -16,17 +16,8 @@ from aiohttp.web_routedef import RouteDef
 from aiohttp.web_runner import AppRunner
 from aiohttp.web_server import Server
 
-from .auth.guard import LINE_BYTES, MOST_HEADERS, Guard
-
-_BODY_BYTES: Final = 16 * 1024
-_KEEPALIVE_SECONDS: Final = 15.0
-_SHUTDOWN_SECONDS: Final = 2.0
-_BACKLOG: Final = 128
-MOST_CONNECTIONS: Final = 256
-"""Connections at once; more are reset, since the traffic needs file descriptors too.
-
-A connection that sends nothing, or half a head, is closed after the keep-alive timeout.
-"""
+from . import policy
+from .auth.guard import Guard
 
 
 class _Reset(asyncio.Protocol):
@@ -47,10 +38,10 @@ class _Connection(RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
-            keepalive_timeout=_KEEPALIVE_SECONDS,
-            max_line_size=LINE_BYTES,
-            max_field_size=LINE_BYTES,
-            max_headers=MOST_HEADERS,
+            keepalive_timeout=policy.KEEPALIVE_SECONDS,
+            max_line_size=policy.HEAD_LINE_BYTES,
+            max_field_size=policy.HEAD_LINE_BYTES,
+            max_headers=policy.MOST_HEADERS,
         )
         self._guard = guard
 
@@ -71,7 +62,7 @@ class _Connection(RequestHandler):
 
 def application(guard: Guard, routes: Sequence[RouteDef]) -> Application:
     """Return the application of a listener: its routes behind its guard."""
-    app = Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
+    app = Application(middlewares=[guard.middleware()], client_max_size=policy.BODY_BYTES)
     app.add_routes(routes)
     return app
 
@@ -86,7 +77,7 @@ class AdminServer:
         self._runner = AppRunner(
             application(guard, routes),
             handle_signals=False,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+            shutdown_timeout=policy.SHUTDOWN_SECONDS,
         )
 
     async def start(
@@ -114,8 +105,8 @@ class AdminServer:
             self._connection,
             sock=sock.dup(),
             ssl=tls,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=None if tls is None else _KEEPALIVE_SECONDS,
+            backlog=policy.BACKLOG,
+            ssl_handshake_timeout=None if tls is None else policy.KEEPALIVE_SECONDS,
         )
 
     async def close(self) -> None:
@@ -125,7 +116,7 @@ class AdminServer:
 
     def _connection(self) -> asyncio.Protocol:
         served = self._runner.server
-        if served is None or len(served.connections) >= MOST_CONNECTIONS:
+        if served is None or len(served.connections) >= policy.MOST_CONNECTIONS:
             return _Reset()
         return _Connection(served, self.guard)
 

@@ -14,9 +14,8 @@ from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
 from ..keys.keyring.jwk_set import parse_object
 from ..keys.operations.schemas import NAME, Schema, nullable
+from .policy import SHOWN_CHARS
 from .problem import MALFORMED, RefusedCall
-
-_SHOWN: Final = 60
 
 
 class Malformed(RefusedCall):
@@ -78,7 +77,7 @@ def _listed(known: Collection[str]) -> str:
 
 def _shown(name: str) -> str:
     """Return a name of the caller's, quoted and cut."""
-    return f"`{name[:_SHOWN]}`"
+    return f"`{name[:SHOWN_CHARS]}`"
 
 
 def member(members: Mapping[str, Any], name: str, schema: Schema, *, required: bool = False) -> Any:  # noqa: ANN401 - what the schema says

@@ -17,8 +17,9 @@ from ..admin.routes.table import Routes
 from ..admin.server import AdminServer
 from ..config.settings import TcpAddress
 from ..telemetry.logs.access_line import MessageLine
+from ..telemetry.policy import MOST_KEPT
 from ..telemetry.reporter import Reporter
-from ..telemetry.tap import MOST_KEPT, Tap, TapMessage
+from ..telemetry.tap import Tap, TapMessage
 from ..traffic.downstream import sockets
 from ..wiring import Sidecar
 from ..wiring.admin.service_view import ServiceView, TapViewer

@@ -17,8 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from ..core.crypto.context import Scope
-from ..keys.participants import private_key
-from ..keys.participants.limits import Use
+from ..keys.participants import Use, private_key
 from ..keys.participants.participant import ParticipantKey
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import USUAL, PublicKey

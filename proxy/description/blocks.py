@@ -20,12 +20,11 @@ from .document import Mistakes, Spot
 from .marks import Mark, MarkFinder, named
 from .messages import IN_FORMS, BodyKind, kind_of, place_of
 from .operations import DescribedBody, DescribedOperation, DescribedParameter, Response
+from .policy import NARROW_CHARS
 from .schemas import WISHES, SchemaReader
 
 Sealed = Literal["requests", "responses"]
 """In which messages the backend, or whoever stands behind, gets tokens in place of values."""
-NARROW: Final = 512
-"""Up to so many characters, tokens are of the short form: the other holds next to nothing."""
 _HEAD: Final = encode_header(KeyId(bytes(12), kek_id=ASSUMED_KEK_ID), bytes(16))
 
 
@@ -220,7 +219,7 @@ def _form(mark: Mark) -> str | None:
     """Return the form that the tokens of a value need; None: the usual one."""
     if mark.base64:
         return "base64"
-    narrow = mark.most is not None and mark.most <= NARROW
+    narrow = mark.most is not None and mark.most <= NARROW_CHARS
     return "short" if narrow and "expires" not in (mark.wishes or {}) else None
 
 

@@ -12,10 +12,8 @@ import yaml
 
 from ..config.yaml.nodes import Kind, show, suggest
 from ..core.errors import DescriptionError
+from .policy import DOCUMENT_BYTES, REFERENCES
 
-MAX_BYTES: Final = 32 * 1024 * 1024
-_REFERENCES: Final = 100
-"""So many references may lead to each other before one leads to a value."""
 _KINDS: Final[dict[str, Kind]] = {
     "tag:yaml.org,2002:int": "number",
     "tag:yaml.org,2002:float": "number",
@@ -157,7 +155,7 @@ class Documents:
 
     def follow(self, spot: Spot) -> Spot | None:
         """Return what a spot refers to by `$ref`, else the spot; None after reporting a mistake."""
-        for _ in range(_REFERENCES):
+        for _ in range(REFERENCES):
             reference = spot.get("$ref")
             if reference is None or reference.kind != "text":
                 return spot
@@ -211,9 +209,9 @@ def _inside(spot: Spot, name: str) -> Spot | None:
 def _content(path: Path) -> str:
     """Return the text of a file. JSON may be indented with tabs, which YAML does not take."""
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        message = f"larger than {MAX_BYTES // 1024 // 1024} MiB"
+        content = file.read(DOCUMENT_BYTES + 1)
+    if len(content) > DOCUMENT_BYTES:
+        message = f"larger than {DOCUMENT_BYTES // 1024 // 1024} MiB"
         raise ValueError(message)
     text = content.decode("utf-8-sig")
     return text.replace("\t", " ") if text.lstrip().startswith("{") else text

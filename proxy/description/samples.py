@@ -17,12 +17,9 @@ from ..core.expressions.selectors import Inside, Step
 from ..core.http.message import Direction
 from .document import Mistakes, Spot
 from .marks import Steps
+from .policy import SAMPLE_CHARS, SAMPLE_DEPTH, SAMPLE_VALUES, SAMPLES
 from .schemas import MARK, SchemaReader, Schemas, ValueShape, constant
 
-SAMPLES_MAX: Final = 200
-_DEPTH_MAX: Final = 24
-_VALUES_MAX: Final = 4000
-_LONGEST: Final = 20_000
 _FORMATS: Final = {
     "date": "2026-03-01",
     "date-time": "2026-03-01T12:00:00Z",
@@ -90,8 +87,8 @@ class Sampler:
         turns: dict[Schemas, int] = {}
         try:
             while not made or any(one > 0 for one in turns.values()):
-                if len(made) == SAMPLES_MAX:
-                    text = f"more than {SAMPLES_MAX} messages are needed for all variants"
+                if len(made) == SAMPLES:
+                    text = f"more than {SAMPLES} messages are needed for all variants"
                     self._mistakes.add(schemas[0], text, "describe fewer variants in one schema")
                     break
                 maker = _Maker(self._reader, self._hidden, turns, self._token)
@@ -151,7 +148,7 @@ class _Maker:
     ) -> Any:  # noqa: ANN401 - any JSON value
         schemas = self._reader.resolved(schemas)
         shapes = self._reader.shapes(schemas)
-        if not shapes or len(above) > _DEPTH_MAX or self._made > _VALUES_MAX:
+        if not shapes or len(above) > SAMPLE_DEPTH or self._made > SAMPLE_VALUES:
             raise Endless
         self._made += 1
         left = self._turns.get(schemas, len(shapes))
@@ -273,7 +270,7 @@ class _Maker:
         text = _FORMATS.get(shape.text("format"), f"value {self._made}")
         most, least = shape.most("maxLength"), shape.least("minLength")
         if longest and most is not None:
-            least = max(least, min(most, _LONGEST))
+            least = max(least, min(most, SAMPLE_CHARS))
         if shape.text("format") == "byte" or shape.text("contentEncoding") == "base64":
             return _base64_of(text, least, most)
         if self._least and marked:

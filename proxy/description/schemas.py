@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from .document import Documents, Mistakes, Spot
+from .policy import CHOICES, REFERENCES
 
 MARK: Final = "x-sensitive-data"
 WISHES: Final = "x-sealyard"
@@ -20,8 +21,6 @@ Type = Literal["object", "array", "string", "number", "integer", "boolean", "nul
 Schemas = tuple[Spot, ...]
 """Schemas that all apply to one value."""
 
-_CHOICES_MAX: Final = 64
-_REFERENCES: Final = 100
 _BESIDE: Final = frozenset({"$ref", "summary", "description", "title"})
 _TYPES: Final[tuple[Type, ...]] = (
     *("object", "array", "string", "number", "integer", "boolean", "null"),
@@ -152,7 +151,7 @@ class SchemaReader:
         return tuple(self._target(one) for one in schemas)
 
     def _target(self, spot: Spot) -> Spot:
-        for _ in range(_REFERENCES):
+        for _ in range(REFERENCES):
             reference = spot.get("$ref")
             if reference is None or not spot.members.keys() <= _BESIDE:
                 break
@@ -211,10 +210,10 @@ class SchemaReader:
 
     def _each_with(self, one: list[Schemas], other: list[Schemas], spot: Spot) -> list[Schemas]:
         found = [(*first, *second) for first in one for second in other]
-        if len(found) > _CHOICES_MAX:
-            text = f"more than {_CHOICES_MAX} combinations of `oneOf` and `anyOf`"
+        if len(found) > CHOICES:
+            text = f"more than {CHOICES} combinations of `oneOf` and `anyOf`"
             self._mistakes.add(spot, text, "describe fewer variants in one schema")
-        return found[:_CHOICES_MAX]
+        return found[:CHOICES]
 
     def _refuse(self, spot: Spot) -> None:
         """Report what is not read, if it has a mark."""

@@ -17,10 +17,9 @@ from ..core.explain.explanation import PlayedAnswer, Wanted
 from ..core.http.message import Headers, header_values
 from ..traffic.websocket.frames import BINARY, CLOSE, TEXT, frame
 from ..traffic.websocket.reader import Arrived, MessageReader
+from .policy import FRAME_BYTES, READ_BYTES
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-_LONGEST: Final = 1 << 30
-_READ: Final = 1 << 16
 _BODILESS: Final = frozenset({204, 304})
 _INTERIM: Final = range(100, 200)
 _SWITCHING: Final = 101
@@ -98,7 +97,7 @@ class _Peer:
         """Return the next frame; None where the connection has ended."""
         while (arrived := frames.next()) is None:
             try:
-                data = await self._reader.read(_READ)
+                data = await self._reader.read(READ_BYTES)
             except ConnectionError:
                 return None
             if not data:
@@ -125,7 +124,7 @@ class PlayedBackend:
         self.asked: bytes | None = None
         self.body: bytes | None = None
         self.socket: _Peer | None = None
-        self.frames = MessageReader(masked=True, limit=_LONGEST, deflate=False)
+        self.frames = MessageReader(masked=True, limit=FRAME_BYTES, deflate=False)
 
     @property
     def raw(self) -> bytes:
@@ -166,7 +165,7 @@ class PlayedBackend:
             self.asked, self.body = first, body
             if self.reads_messages:
                 self.socket = peer
-                self.frames = MessageReader(masked=True, limit=_LONGEST, deflate=False)
+                self.frames = MessageReader(masked=True, limit=FRAME_BYTES, deflate=False)
                 peer.writer.write(_switching(headers))
                 return
             peer.writer.write(_response(self.answer, head_only=first.startswith(b"HEAD ")))
@@ -209,7 +208,7 @@ class PlayedClient:
 
     async def _exchange(self, wanted: Wanted, backend: PlayedBackend, received: Received) -> None:
         """Send each message once the one before has arrived, or was refused."""
-        frames = MessageReader(masked=False, limit=_LONGEST, deflate=False)
+        frames = MessageReader(masked=False, limit=FRAME_BYTES, deflate=False)
         there = backend.socket
         assert there is not None  # noqa: S101 - it has accepted the handshake
         for message in wanted.messages:

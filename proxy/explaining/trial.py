@@ -42,11 +42,10 @@ from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
 from .noted_steps import ExplainedHandler, ExplainedSteps, Notes
 from .played import PlayedBackend, PlayedClient, Received
+from .policy import TRIAL_SECONDS
 
 clock: Final = time.time
 """Seconds since 1970."""
-SECONDS: Final = 10.0
-"""A trial that takes longer is ended: nothing in it waits for anybody else."""
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _HEADER: Final = re.compile(TOKEN)
 _AS_GET: Final = "for example `GET`"
@@ -127,7 +126,7 @@ async def explain(
     """Return what happens to a message and its answer at a listener.
 
     `keys` None assumes that every token opens. The `table` is that of the listener's rules, for
-    who explains many messages. Raises TimeoutError after `SECONDS`.
+    who explains many messages. Raises TimeoutError after `TRIAL_SECONDS`.
     """
     notes = Notes()
     table = table or RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
@@ -152,7 +151,7 @@ async def explain(
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TRIAL_SECONDS):
             client = await _connect(door)
             received = await client.ask(with_defaults(wanted), backend)
             await client.leave()

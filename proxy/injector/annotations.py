@@ -15,6 +15,7 @@ from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
 from ..core.errors import InvalidExpression
 from .permissions import Policy
 from .pod_reader import HIGHEST_PORT, CannotInject
+from .policy import HEALTH_PORT, MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT, USER
 from .roots import ROOT_VOLUMES, RootNeeds
 
 LABEL: Final = "sealyard.io/inject"
@@ -37,12 +38,6 @@ KEYS_VOLUME: Final = "sealyard-keys"
 AUDIT_VOLUME: Final = "sealyard-audit"
 VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME, AUDIT_VOLUME}) | ROOT_VOLUMES
 
-TRAFFIC_PORT: Final = 15080
-"""Port of the sidecar for redirected connections."""
-
-HEALTH_PORT: Final = 15021
-MESH_HEALTH_PORT: Final = 15082
-"""In place of it beside a mesh: Istio's proxy has 15021 itself."""
 
 HEALTH_PORTS: Final = frozenset({HEALTH_PORT, MESH_HEALTH_PORT})
 
@@ -64,16 +59,6 @@ PORTS_VARIABLE: Final = "SEALYARD_SEALED_PORTS"
 PASSED_VARIABLE: Final = "SEALYARD_PASSED_PORTS"
 PROBES_VARIABLE: Final = "SEALYARD_APP_PROBES"
 PROBE_PATH: Final = "/app-probe"
-
-USER: Final = 65532
-MESH_USER: Final = 15080
-"""User of the sidecar with interception `mesh`, which exempts it from the redirect. Not 65532, the
-user of many images; and below 65536, for pods with a user namespace of their own."""
-
-GROUP: Final = 0
-"""Files of a Secret belong to root and the group root, unless the pod has an `fsGroup`, which is
-then a group of every container. So the group root lets a user other than root read the keys at mode
-0440, whatever the pod sets."""
 
 
 class KeyKind(StrEnum):

@@ -21,16 +21,11 @@ from ..core.errors import KeyringError
 from ..keys import private_file
 from ..process.kubernetes_api import CallFailed
 from ..telemetry.reporter import Reporter
+from .policy import KEEPER_CONFLICTS, KEEPER_RETRIES, KEEPER_SECONDS
 from .serving_certificate import next_step
 
-INTERVAL_SECONDS: Final = 10.0
-"""Between two looks, each of two reads: so long pods may be refused after something took the
-authority out of the webhook configuration."""
-_RETRIES: Final = (1.0, 2.0, 5.0, 10.0)
-"""Seconds between attempts until the first success, the last one repeated."""
 _CONFLICTS: Final = {HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
 """An object that has changed since it was read: of an update, and of a patch with a test."""
-_MOST_CONFLICTS: Final = 5
 _RANDOM: Final = secrets.SystemRandom()
 
 
@@ -81,7 +76,7 @@ class CertificateKeeper:
         """Renew until cancelled."""
         while True:
             # Replicas that started together do not ask together.
-            await asyncio.sleep(INTERVAL_SECONDS * _RANDOM.uniform(0.8, 1.2))
+            await asyncio.sleep(KEEPER_SECONDS * _RANDOM.uniform(0.8, 1.2))
             await self._attempt()
 
     async def _attempt(self) -> bool:
@@ -106,7 +101,7 @@ class CertificateKeeper:
 
     async def _trusted(self) -> dict[str, bytes]:
         """Return the data of the Secret once the webhook configuration has its authorities."""
-        for _ in range(_MOST_CONFLICTS):
+        for _ in range(KEEPER_CONFLICTS):
             webhook = await self._api.call("GET", self._webhook_path)
             held = await self._secret(_names(webhook), _trusted_by(webhook))
             try:
@@ -120,7 +115,7 @@ class CertificateKeeper:
 
     async def _secret(self, names: tuple[str, ...], trusted: bytes) -> dict[str, bytes]:
         """Return the data of the Secret after its next step, whoever makes it."""
-        for _ in range(_MOST_CONFLICTS):
+        for _ in range(KEEPER_CONFLICTS):
             found = await self._api.call("GET", self._secret_path)
             held = _decoded(found)
             made = next_step(held, names, self._now(), trusted)
@@ -202,6 +197,6 @@ def _decoded(secret: object) -> dict[str, bytes]:
 
 
 def _delays() -> Iterator[float]:
-    yield from _RETRIES
+    yield from KEEPER_RETRIES
     while True:
-        yield _RETRIES[-1]
+        yield KEEPER_RETRIES[-1]

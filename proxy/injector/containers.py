@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from ..process.service_manager import MOST_SECONDS
-from . import keys, roots
+from ..process.policy import MOST_GRACE_SECONDS
+from . import keys, policy, roots
 from .annotations import (
     ADDRESSES_VARIABLE,
     AUDIT_FOLDER,
@@ -20,7 +20,6 @@ from .annotations import (
     CONFIG_FOLDER,
     CONFIG_VOLUME,
     EMPTY_DIR,
-    GROUP,
     HEALTH_VARIABLE,
     INTERCEPTION_VARIABLE,
     KEYS_FOLDER,
@@ -32,9 +31,7 @@ from .annotations import (
     PROBES_VARIABLE,
     REDIRECT,
     SIDECAR,
-    TRAFFIC_PORT,
     UPSTREAM_VARIABLE,
-    USER,
     InjectorSettings,
     PodOptions,
     Resources,
@@ -45,12 +42,6 @@ from .redirect_rules import mesh_rules, redirect_rules
 
 _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444
-_DEFAULT_GRACE: Final = 30
-_RESERVED_SECONDS: Final = 5
-_START_SECONDS: Final = 60
-_WAIT_SECONDS: Final = 24 * 3600
-"""How long the kubelet lets a sidecar wait for a root that is away, or for shares. A restart would
-only lose the shares that were handed in, and back off for minutes after the root is there."""
 
 
 def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Json:
@@ -70,7 +61,7 @@ def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) ->
         # Those of the sidecar: it runs before it, so the pod's sum is the same, and quotas and
         # limit ranges that suit one suit both.
         "resources": _resources(options.resources),
-        "securityContext": _security(USER, add=["NET_ADMIN"]),
+        "securityContext": _security(policy.USER, add=["NET_ADMIN"]),
         **_ENDING,
     }
 
@@ -91,7 +82,7 @@ def check(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Js
             {"name": ADDRESSES_VARIABLE, "valueFrom": {"fieldRef": field}},
         ],
         "resources": _resources(options.resources),
-        "securityContext": _security(USER),
+        "securityContext": _security(policy.USER),
         **_ENDING,
     }
 
@@ -114,7 +105,7 @@ def sidecar(
     sealed: Sealed, probes: Json, options: PodOptions, settings: InjectorSettings, grace: object
 ) -> Json:
     """Return the sidecar. `probes` are those that it forwards to the application."""
-    traffic = sealed.numbers[0] if sealed.moved else TRAFFIC_PORT
+    traffic = sealed.numbers[0] if sealed.moved else policy.TRAFFIC_PORT
     upstream = f"http://127.0.0.1:{sealed.moved}" if sealed.moved else "original-port"
     health = options.health_port
     return {
@@ -140,10 +131,14 @@ def sidecar(
             "/livez" if options.late_proxy else "/readyz",
             health,
             1,
-            failures=_WAIT_SECONDS if settings.root.wait else _START_SECONDS,
+            failures=policy.ROOT_WAIT_SECONDS if settings.root.wait else policy.START_SECONDS,
         ),
-        "readinessProbe": _probe("/readyz", health, 5, failures=2),
-        "livenessProbe": _probe("/livez", health, 10, failures=3),
+        "readinessProbe": _probe(
+            "/readyz", health, policy.READY_PERIOD_SECONDS, failures=policy.READY_FAILURES
+        ),
+        "livenessProbe": _probe(
+            "/livez", health, policy.LIVE_PERIOD_SECONDS, failures=policy.LIVE_FAILURES
+        ),
         "resources": _resources(options.resources),
         "securityContext": _security(options.user),
         "volumeMounts": [
@@ -234,7 +229,7 @@ _ENDING: Final[Json] = {
 def _probe(path: str, port: int, period: int, *, failures: int) -> Json:
     return {
         "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
-        "timeoutSeconds": 2,
+        "timeoutSeconds": policy.PROBE_SECONDS,
         "periodSeconds": period,
         "successThreshold": 1,
         "failureThreshold": failures,
@@ -260,7 +255,7 @@ def _security(user: int, add: list[str] | None = None) -> Json:
         "capabilities": {"drop": ["ALL"], **({"add": add} if add else {})},
         "privileged": False,
         "readOnlyRootFilesystem": True,
-        "runAsGroup": GROUP,
+        "runAsGroup": policy.GROUP,
         "runAsNonRoot": True,
         "runAsUser": user,
         "seccompProfile": {"type": "RuntimeDefault"},
@@ -269,5 +264,7 @@ def _security(user: int, add: list[str] | None = None) -> Json:
 
 def _grace(pod_grace: object) -> int:
     """Return the drain time in seconds, within the grace period of the pod."""
-    whole = pod_grace if isinstance(pod_grace, int) and pod_grace >= 0 else _DEFAULT_GRACE
-    return min(max(whole - _RESERVED_SECONDS, min(whole, 1)), MOST_SECONDS)
+    whole = (
+        pod_grace if isinstance(pod_grace, int) and pod_grace >= 0 else policy.UNSAID_GRACE_SECONDS
+    )
+    return min(max(whole - policy.RESERVED_SECONDS, min(whole, 1)), MOST_GRACE_SECONDS)

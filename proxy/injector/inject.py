@@ -20,7 +20,6 @@ from .annotations import (
     ENABLED,
     LABEL,
     STATUS,
-    TRAFFIC_PORT,
     VOLUMES,
     InjectorSettings,
     PodOptions,
@@ -28,6 +27,7 @@ from .annotations import (
 )
 from .permissions import require_permitted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
+from .policy import TRAFFIC_PORT
 from .ports import Declared, Sealed, declared, sealed
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Final
 
 from .annotations import CONTAINERS as OWN_CONTAINERS
-from .annotations import MESH_USER, PREFIX, MeshKind, PodOptions
+from .annotations import PREFIX, MeshKind, PodOptions
 from .pod_reader import CannotInject, Json, mapping, named, objects, port
+from .policy import MESH_USER
 from .ports import TUNNEL_PORT
 
 PROXIES: Final = frozenset(

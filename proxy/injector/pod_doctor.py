@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..process.fitness import Finding
+from ..process.listening import TcpSocket, sockets
 from . import mesh, walls
 from .annotations import (
     ADDRESSES_VARIABLE,
@@ -14,18 +15,17 @@ from .annotations import (
     HEALTH_PORTS,
     INTERCEPTION_VARIABLE,
     LABEL,
-    MESH_USER,
     PASSED_VARIABLE,
     PORTS_VARIABLE,
     REDIRECT,
     SIDECAR,
     STATUS,
-    TRAFFIC_PORT,
     UPSTREAM_VARIABLE,
 )
 from .permissions import Policy
-from .pod_network import PodSocket, answering_port, loopbacks, sockets
+from .pod_network import answering_port, loopbacks
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
+from .policy import MESH_USER, TRAFFIC_PORT
 from .ports import Sealed, declared
 
 _NOT_HERE: Final = (
@@ -59,7 +59,7 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     if not interception or not sealed:
         yield Finding("pod", "failed", _NOT_HERE)
         return
-    found = sockets()
+    found = tuple(sockets())
     listening = {one.port: one for one in found if one.listening}
     proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
     yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
@@ -84,7 +84,7 @@ def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
 
 
 def _open_here(
-    found: tuple[PodSocket, ...], known: set[int], passed: list[int] | None
+    found: tuple[TcpSocket, ...], known: set[int], passed: list[int] | None
 ) -> Iterator[Finding]:
     """Yield the ports of others that are open: those that pass, or all where None redirects."""
     own = {*known, TRAFFIC_PORT, *HEALTH_PORTS}

@@ -8,12 +8,12 @@ from typing import Final
 
 from .annotations import PodOptions
 from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
+from .policy import PORT_SHIFTS
 
 TUNNEL_PORT: Final = 15008
 """Where the proxy of Istio's ambient mode takes connections from others, under mutual TLS."""
 
 _TCP: Final = "TCP"
-_SHIFTS: Final = (10000, 20000, 30000, -10000, -20000)
 _UNPRIVILEGED: Final = 1024
 
 
@@ -177,7 +177,7 @@ def _moved(
     taken = options.own_ports | {one.number for one in all_ports}
     free = (
         number + shift
-        for shift in _SHIFTS
+        for shift in PORT_SHIFTS
         if _UNPRIVILEGED <= number + shift <= HIGHEST_PORT and number + shift not in taken
     )
     moved = next(free, None)

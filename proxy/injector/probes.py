@@ -9,13 +9,12 @@ from typing import Final
 
 from .annotations import HEALTH_PORTS, PREFIX, PROBE_PATH, PROBES_VARIABLE, SIDECAR
 from .pod_reader import CannotInject, Json, mapping, objects, text
+from .policy import HOOK_SECONDS, UNSAID_PROBE_SECONDS
 from .ports import Declared, Sealed, resolve
 
 PROBE_KINDS: Final = ("startupProbe", "readinessProbe", "livenessProbe")
 HOOK_KINDS: Final = ("postStart", "preStop")
 _HANDLERS: Final = ("httpGet", "tcpSocket", "grpc")
-_DEFAULT_TIMEOUT: Final = 1
-_HOOK_TIMEOUT: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +111,11 @@ def _spots(container: Json) -> Iterator[_Spot]:
     for kind in PROBE_KINDS:
         probe = mapping(container, kind)
         timeout = probe.get("timeoutSeconds")
-        seconds = timeout if isinstance(timeout, int) and timeout > 0 else _DEFAULT_TIMEOUT
+        seconds = timeout if isinstance(timeout, int) and timeout > 0 else UNSAID_PROBE_SECONDS
         yield _Spot(f"{name}/{kind}", probe, seconds)
     lifecycle = mapping(container, "lifecycle")
     for kind in HOOK_KINDS:
-        yield _Spot(f"{name}/{kind}", mapping(lifecycle, kind), _HOOK_TIMEOUT)
+        yield _Spot(f"{name}/{kind}", mapping(lifecycle, kind), HOOK_SECONDS)
 
 
 def _read(noted: str) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from .annotations import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
+from .policy import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
 from .ports import Sealed
 
 _ISTIO_USER: Final = 1337

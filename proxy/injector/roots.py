@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from .permissions import Violation
 from .pod_reader import CannotInject, Json, claim, mapping, objects, text
+from .policy import TOKEN_SECONDS
 
 KINDS: Final = (
     "file",
@@ -55,7 +56,6 @@ _OWN_FOLDERS: Final = (
     "/var/log/sealyard/",
     "/var/run/",
 )
-_EXPIRATION_SECONDS: Final = 600
 _MODE: Final = 0o440
 
 
@@ -154,7 +154,7 @@ def volumes(needs: RootNeeds) -> list[Json]:
     if needs.audience:
         login = {
             "audience": needs.audience,
-            "expirationSeconds": _EXPIRATION_SECONDS,
+            "expirationSeconds": TOKEN_SECONDS,
             "path": "token",
         }
         projected = {"defaultMode": _MODE, "sources": [{"serviceAccountToken": login}]}

@@ -12,8 +12,8 @@ ever serves a certificate that an API server does not trust yet:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -21,12 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME: Final = timedelta(days=365)
-RENEW_BEFORE: Final = timedelta(days=120)
-OVERLAP: Final = timedelta(minutes=10)
-"""How long API servers have to notice a new authority; they watch the webhook configuration."""
-_SKEW: Final = timedelta(hours=1)
-"""Certificates are valid from this long before they are made: clocks of a cluster differ."""
+from .policy import CERTIFICATE_SKEW, LIFETIME, OVERLAP, RENEW_BEFORE
 
 Held = Mapping[str, bytes]
 """The data of the Secret, decoded."""
@@ -60,7 +55,7 @@ def next_step(
         )
     waiting = _usable("next", held, authorities, names, now)
     if waiting is not None:
-        if now < waiting.not_valid_before_utc + _SKEW + OVERLAP:
+        if now < waiting.not_valid_before_utc + CERTIFICATE_SKEW + OVERLAP:
             return None
         return _data(authorities, ServedPair(held["next.crt"], held["next.key"]))
     if current.not_valid_after_utc - now < RENEW_BEFORE:
@@ -175,7 +170,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now.astimezone(UTC) - _SKEW)
+        .not_valid_before(now.astimezone(UTC) - CERTIFICATE_SKEW)
         .not_valid_after(now.astimezone(UTC) + LIFETIME)
     )
 

@@ -26,12 +26,7 @@ from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings, MeshKind
 from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
-
-MOST_BODY: Final = 10 * 1024 * 1024
-"""More than an API server sends: etcd stores at most 1.5 MiB, a request has at most 3 MiB."""
-
-_SHUTDOWN_SECONDS: Final = 10.0
-
+from .policy import BACKLOG, REVIEW_BYTES, SHUTDOWN_SECONDS
 
 _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
     "/mutate": (),
@@ -59,7 +54,7 @@ class Webhook:
         self._mistaken: tuple[str, ...] = ()
         self._samples = Samples()
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
-        self.app = web.Application(client_max_size=MOST_BODY)
+        self.app = web.Application(client_max_size=REVIEW_BYTES)
         self.app.add_routes(
             [
                 *(web.post(path, self._mutate) for path in _MESHES),
@@ -69,7 +64,7 @@ class Webhook:
             ]
         )
         self._runner = web.AppRunner(
-            self.app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+            self.app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
         )
         self._sites: list[web.SockSite] = []
 
@@ -78,7 +73,8 @@ class Webhook:
         if self._runner.server is None:
             await self._runner.setup()
         self._sites = [
-            web.SockSite(self._runner, one.dup(), ssl_context=tls, backlog=1024) for one in sockets
+            web.SockSite(self._runner, one.dup(), ssl_context=tls, backlog=BACKLOG)
+            for one in sockets
         ]
         for site in self._sites:
             await site.start()

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
+from .policy import MAP_STEP
+
 K = TypeVar("K")
 V = TypeVar("V")
-
-_STEP: Final = 250
 
 
 class BoundedMap(Generic[K, V]):
@@ -62,8 +62,8 @@ class BoundedMap(Generic[K, V]):
     def dropping(self, spent: Callable[[V], bool]) -> Iterator[None]:
         """Forget every entry that is spent, a few at each step; others may run in between."""
         keys = tuple(self._entries)
-        for at in range(0, len(keys), _STEP):
-            for key in keys[at : at + _STEP]:
+        for at in range(0, len(keys), MAP_STEP):
+            for key in keys[at : at + MAP_STEP]:
                 entry = self._entries.get(key)
                 if entry is not None and spent(entry):
                     del self._entries[key]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
+
+from .policy import PIECE
 
 T = TypeVar("T")
-
-PIECE: Final = 128
-"""So many sessions are looked up or derived at a time, which takes two to eight milliseconds."""
 
 
 async def pieces(items: Collection[T]) -> AsyncIterator[Sequence[T]]:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .job.model import WRITING, Verb
+from .policy import BATCH_TRIES
 from .sources.source import Source
 from .values.states import Outcome, Tally
 from .values.treatment import Key, RowTreatment, Treated
 
-_ATTEMPTS: Final = 3
-"""How often a batch is read again in which another writer changed a row meanwhile."""
 _CHANGED: Final = Outcome("changed")
 
 
@@ -92,11 +91,11 @@ async def run(
     while page := source.page(part.after, part.until):
         counted, last = Tally(), page[-1].key
         counted.rows = len(page)
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(BATCH_TRIES):
             left = batch.finish(await treatment.treat(page), counted)
             if not left:
                 break
-            if attempt == _ATTEMPTS - 1:
+            if attempt == BATCH_TRIES - 1:
                 for one in left:
                     batch.count_left(one, counted)
                 break

@@ -15,11 +15,11 @@ from ..core.errors import MigrationFailed
 from .engine import RowRange, total
 from .job.collections import HttpCollection
 from .job.places import Http, Pipe
+from .policy import TRIED_ROWS
 from .sources.sql_table import SqlTable
 from .values.states import State, Tally
 from .worker import Order, Worker
 
-_ROWS: Final = 2000
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _TO_SEAL: Final[tuple[State, ...]] = ("plain", "lookalike")
@@ -58,14 +58,14 @@ async def _estimated(
         how = "as this plan, and requests for each row as long as reading one"
         return planned + sum(each), how
     tried = [await _tried(worker, at, tally.rows) for at, tally in enumerate(found)]
-    return sum(tried), f"as a trial on a temporary copy of up to {_ROWS:,} rows of each table"
+    return sum(tried), f"as a trial on a temporary copy of up to {TRIED_ROWS:,} rows of each table"
 
 
 async def _tried(worker: Worker, table: int, rows: int) -> float:
     """Return how many seconds it takes to seal so many rows, by some of them."""
     copy = worker.another(table)
     assert isinstance(copy, SqlTable)  # noqa: S101 - all that is neither a stream nor a backend
-    copy.use_copy(_ROWS)
+    copy.use_copy(TRIED_ROWS)
     part = RowRange(table)
     began = monotonic()
     await worker.treat_as("seal", copy, part, lambda *_: None)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from .policy import LOG_SECONDS, TERMINAL_SECONDS
+
 _BAR: Final = 24
-_ON_TERMINAL_SECONDS: Final = 0.2
-_ELSEWHERE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Progress:
         self.rows += rows
         now = self.clock()
         terminal = self.stream.isatty()
-        if now - self._written >= (_ON_TERMINAL_SECONDS if terminal else _ELSEWHERE_SECONDS):
+        if now - self._written >= (TERMINAL_SECONDS if terminal else LOG_SECONDS):
             self._written = now
             self.stream.write(self._bar(table, now) if terminal else self._line(table, now))
             self.stream.flush()

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..core.errors import MigrationFailed
 from . import estimate
 from .engine import RowRange, total
 from .job.collections import HttpCollection
 from .job.model import SEALING
+from .policy import RANGES, STATE_SECONDS
 from .progress import Progress
 from .report import MigrationRun, Proof
 from .sources.source import Source
@@ -21,10 +22,6 @@ from .worker import Order, Worker
 
 if TYPE_CHECKING:  # only with several workers: it takes memory
     from .team import Team
-
-_STATE_SECONDS: Final = 1.0
-_RANGES: Final = 4
-"""How many ranges of a table there are for each worker, so that all end at about the same time."""
 
 
 async def run(order: Order, progress: Progress, team: Team | None = None) -> MigrationRun:
@@ -78,7 +75,7 @@ class _Work:
             RowRange(at, after, until)
             for at, source in enumerate(sources)
             for after, until in pairwise(
-                [None, *(source.borders(team.size * _RANGES) if team else ()), None]
+                [None, *(source.borders(team.size * RANGES) if team else ()), None]
             )
         ]
         self._counts = counts = [one.count() for one in sources]
@@ -123,7 +120,7 @@ class _Work:
 
     def _reached(self, part: RowRange, rows: int) -> None:
         now = monotonic()
-        if now - self._kept >= _STATE_SECONDS:
+        if now - self._kept >= STATE_SECONDS:
             self._kept = now
             self._keep()
         self._progress.reached(self._order.job.tables[part.table].name, rows)

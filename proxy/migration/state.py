@@ -23,7 +23,6 @@ from ..keys.stores.records import RecordRefused
 from .engine import RowRange
 
 _LABEL: Final = b"sealyard/v1/migration-state\x00"
-MOST_BYTES: Final = 16 << 20
 _MARK_BYTES: Final = 16
 
 

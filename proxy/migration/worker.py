@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from ..keys.keyring.keyring import Keyring
 from ..keys.sessions.sessions import Sessions, SessionSettings
@@ -15,12 +15,11 @@ from ..keys.stores import MemoryStore
 from . import engine
 from .engine import Reached, RowRange
 from .job.model import Job, Verb
+from .policy import LEAST_SCOPES
 from .sources.source import Source
 from .sources.table import open_source, scopes, treatment
 from .state import StateFile
 from .values.sealing import RunSessions
-
-_LEAST_SCOPES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def _sessions(order: Order) -> Sessions:
 
     Revocations in the keyring are honoured. Those that are only in a store are not known here.
     """
-    most = max(_LEAST_SCOPES, *map(scopes, order.job.tables))
+    most = max(LEAST_SCOPES, *map(scopes, order.job.tables))
     settings = SessionSettings(max_scopes=most)
     store = MemoryStore(monotonic)
     return Sessions(order.keyring, store, settings, clock=order.clock, random=os.urandom)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
 from .fitness import Verdict
-
-_SOON: Final = timedelta(days=14)
+from .policy import SOON_DAYS
 
 
 def faults(path: Path, now: float, *, chain: bool) -> list[tuple[Verdict, str]]:
@@ -33,7 +31,7 @@ def faults(path: Path, now: float, *, chain: bool) -> list[tuple[Verdict, str]]:
             made.append(("failed", f"{name} expired on {one.not_valid_after_utc:%Y-%m-%d}"))
         elif at < one.not_valid_before_utc:
             made.append(("failed", f"{name} is valid from {one.not_valid_before_utc:%Y-%m-%d} on"))
-        elif at > one.not_valid_after_utc - _SOON:
+        elif at > one.not_valid_after_utc - timedelta(days=SOON_DAYS):
             made.append(("warning", f"{name} expires on {one.not_valid_after_utc:%Y-%m-%d}"))
     if chain:
         for one, issuer in pairwise(found):

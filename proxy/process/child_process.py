@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ..core.errors import SealyardError
 from .hardening import harden
+from .policy import KILLED_SECONDS
 
 PIPES: Final[Mapping[str, Any]] = {
     "stdin": subprocess.PIPE,
@@ -23,8 +24,6 @@ PIPES: Final[Mapping[str, Any]] = {
     "start_new_session": True,
 }
 """How such a process is started."""
-
-_KILLED_SECONDS: Final = 1.0
 
 
 def command(module: str) -> tuple[str, ...]:
@@ -50,7 +49,7 @@ def ask(
         if process.poll() is None:
             process.kill()
             with suppress(subprocess.TimeoutExpired):  # a driver may hold it in the kernel
-                process.wait(_KILLED_SECONDS)
+                process.wait(KILLED_SECONDS)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with suppress(OSError):

@@ -6,18 +6,10 @@ import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ..core.errors import UnfitEnvironment
-
-OWN: Final = 64
-"""What a process has open beside the connections of its listeners: log, keys, store, admin."""
-
-_MOST_LINGERING: Final = 256
-_LINGERING_SHARE: Final = 16
-
-LEAST_CLIENTS: Final = 16
-"""Of a listener; with fewer, a process does not start."""
+from .policy import LEAST_CLIENTS, LINGERING_SHARE, MOST_LINGERING, OWN_DESCRIPTORS
 
 
 class Places(NamedTuple):
@@ -37,7 +29,7 @@ class Places(NamedTuple):
 
 def lingering(limit: int) -> int:
     """Return how many refused clients of a listener may linger until they have read the answer."""
-    return min(_MOST_LINGERING, limit // _LINGERING_SHARE)
+    return min(MOST_LINGERING, limit // LINGERING_SHARE)
 
 
 def current() -> int:
@@ -54,7 +46,7 @@ def highest() -> int:
 
 def wanted(listeners: Sequence[Places]) -> int:
     """Return how many descriptors a process needs for all its listeners."""
-    return OWN + sum(_MOST_LINGERING + one.descriptors for one in listeners)
+    return OWN_DESCRIPTORS + sum(MOST_LINGERING + one.descriptors for one in listeners)
 
 
 def provide(number: int) -> int:
@@ -75,7 +67,7 @@ def fitting(listeners: Sequence[Places], limit: int) -> tuple[int, ...]:
     if wanted(listeners) <= limit:
         return tuple(one.clients for one in listeners)
     needed = sum(one.descriptors for one in listeners)
-    room = min(needed, limit - OWN - len(listeners) * lingering(limit))
+    room = min(needed, limit - OWN_DESCRIPTORS - len(listeners) * lingering(limit))
     parts = [room * one.descriptors // needed for one in listeners]
     # With few descriptors each client may have one at the upstream; with many, not all do.
     found = tuple(

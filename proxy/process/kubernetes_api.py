@@ -14,10 +14,8 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from ..core.errors import UnfitEnvironment
+from .policy import KUBERNETES_BYTES, KUBERNETES_SECONDS
 
-SECONDS: Final = 5.0
-_MOST_ANSWER: Final = 8 * 1024 * 1024
-"""Bytes. etcd stores objects of at most 1.5 MiB; JSON with escapes is longer."""
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts the token and the CA of a pod's service account."""
 
@@ -46,21 +44,21 @@ class ApiServer:
         sent: object = None,
         *,
         kind: str = "application/json",
-        most: int = _MOST_ANSWER,
+        most: int = KUBERNETES_BYTES,
     ) -> Any:  # noqa: ANN401 - JSON
-        """Return the JSON of a 2xx answer of at most `most` bytes, within SECONDS.
+        """Return the JSON of a 2xx answer of at most `most` bytes, within KUBERNETES_SECONDS.
 
         Raises CallFailed with the status for any other answer, and without one where there is none.
         """
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(KUBERNETES_SECONDS):
                 token = (await asyncio.to_thread(self.token.read_bytes)).strip().decode("ascii")
                 status, body = await self._exchange(method, path, sent, kind, token, most)
             if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 raise CallFailed(f"status {status}", status)
             return json.loads(body)
         except TimeoutError:
-            raise CallFailed(f"no answer within {SECONDS:g} s") from None
+            raise CallFailed(f"no answer within {KUBERNETES_SECONDS:g} s") from None
         except (ClientError, OSError, ValueError, RecursionError) as error:
             raise CallFailed(type(error).__name__) from None
 
@@ -76,7 +74,7 @@ class ApiServer:
             ClientSession(
                 connector=connector,
                 cookie_jar=DummyCookieJar(),
-                timeout=ClientTimeout(total=SECONDS),
+                timeout=ClientTimeout(total=KUBERNETES_SECONDS),
             ) as session,
             session.request(
                 method,

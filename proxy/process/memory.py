@@ -15,15 +15,11 @@ import resource
 from pathlib import Path
 from typing import Any, Final
 
-INTERVAL_SECONDS: Final = 10.0
+from .policy import KEPT_BYTES, LARGEST_BYTES, WORTH_BYTES
 
 _M_ARENA_MAX: Final = -8
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
-_KEPT_BYTES: Final = 64 * 1024 * 1024
-# The most that glibc takes; the copies of the largest body that rules read are below it.
-_LARGEST_BYTES: Final = 32 * 1024 * 1024
-_WORTH_BYTES: Final = 4 * 1024 * 1024
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -71,8 +67,8 @@ class Memory:
             self.kept = all(
                 self._library.mallopt(option, size) == 1
                 for option, size in (
-                    (_M_MMAP_THRESHOLD, _LARGEST_BYTES),
-                    (_M_TRIM_THRESHOLD, _KEPT_BYTES),
+                    (_M_MMAP_THRESHOLD, LARGEST_BYTES),
+                    (_M_TRIM_THRESHOLD, KEPT_BYTES),
                 )
             )
         except AttributeError:  # not glibc, or one before 2.33
@@ -84,7 +80,7 @@ class Memory:
             return
         free: int = self._library.mallinfo2().fordblks
         # What has been given back counts as free all the same.
-        if free > _WORTH_BYTES and free != self._free:
+        if free > WORTH_BYTES and free != self._free:
             self._library.malloc_trim(0)
             free = self._library.mallinfo2().fordblks
         self._free = free

@@ -8,8 +8,6 @@ from typing import Final, Literal
 
 READY: Final = "READY=1"
 STOPPING: Final = "STOPPING=1"
-MOST_SECONDS: Final = 3600
-"""The most that `serve` takes for its grace, and for its delay before that."""
 
 
 def notify(state: Literal["READY=1", "STOPPING=1"], environ: Mapping[str, str]) -> None:

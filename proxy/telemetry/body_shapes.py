@@ -13,13 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ..core.expressions.selectors import JsonSelector, NamedSelector, Selector
 from ..core.expressions.sources import Source, json_sources
 from ..core.rules.model import NAMED_PARTS, Names, Rule
-
-MOST_BYTES: Final = 64 * 1024
-"""The largest body that is parsed; of a larger one only the size is shown."""
-MOST_ROWS: Final = 12
-MOST_DEPTH: Final = 8
-VALUE_CHARS: Final = 160
-"""Characters of a value that the demo shows."""
+from .policy import SHAPE_BYTES, SHAPE_CHARS, SHAPE_DEPTH, SHAPE_ROWS
 
 _SHORT: Final = "sy1."
 _JWE: Final = "eyJ0eXAiOiJzeTEi"  # `typ` comes first, so every token begins like this
@@ -48,7 +42,7 @@ Streamed = Literal["body", "form", "stream"]
 
 
 def shape(body: bytes | Streamed | None, names: frozenset[str], *, values: bool = False) -> Shape:
-    """Return the rows of a body, at most `MOST_ROWS`; `names` are those that may be shown.
+    """Return the rows of a body, at most `SHAPE_ROWS`; `names` are those that may be shown.
 
     `values` is only for the demo, whose messages are fictitious.
     """
@@ -58,7 +52,7 @@ def shape(body: bytes | Streamed | None, names: frozenset[str], *, values: bool 
         return (Row(0, None, body),)
     if body.startswith(_STREAM):
         return (Row(0, None, "stream", len(body)),)
-    if len(body) <= MOST_BYTES:
+    if len(body) <= SHAPE_BYTES:
         text = body.decode("utf-8", "replace")
         if _sealed(text):
             return (Row(0, None, "sealed", len(text), _value(text, values)),)
@@ -94,7 +88,7 @@ def _number(text: str) -> _Number:
 
 def _limited(rows: Iterator[Row]) -> Iterator[Row]:
     for number, row in enumerate(rows):
-        if number == MOST_ROWS:
+        if number == SHAPE_ROWS:
             yield Row(0, None, "more")
             return
         yield row
@@ -111,12 +105,12 @@ def _rows(
         if depth or name is not None:
             yield Row(depth, name, "object")
             depth += 1
-        for key, one in read if depth < MOST_DEPTH else ():
+        for key, one in read if depth < SHAPE_DEPTH else ():
             shown = key if key in names or values else "·"
             yield from _rows(one, names, depth, shown, values)
     elif isinstance(read, list):
         yield Row(depth, name, "list", len(read))
-        for one in read if depth + 1 < MOST_DEPTH else ():
+        for one in read if depth + 1 < SHAPE_DEPTH else ():
             yield from _rows(one, names, depth + 1, None, values)
     else:
         yield _leaf(read, depth, name, values)
@@ -145,7 +139,7 @@ def _sealed(text: str) -> bool:
 def _value(text: str, wanted: bool) -> str | None:  # noqa: FBT001 - private
     if not wanted:
         return None
-    return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"
+    return text if len(text) <= SHAPE_CHARS else text[: SHAPE_CHARS - 1] + "…"
 
 
 def known_names(rules: Iterable[Rule]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .logs.access_line import BACKEND_FAILURES, MessageLine, Refusal
 from .logs.logger import Logs
-from .metrics.message_counts import MOST_SERIES, OUTCOMES, MessageCounts
+from .metrics.message_counts import OUTCOMES, MessageCounts
 from .metrics.metric import Metric
 from .metrics.samples import Labels, Samples
 from .metrics.store import STORE_ERRORS
@@ -30,6 +30,7 @@ from .metrics.table import (
     UPSTREAM_ERRORS,
     WOULD_REFUSE,
 )
+from .policy import MOST_SERIES
 
 if TYPE_CHECKING:  # imported where the configuration has it
     from .tap import Tap

@@ -10,8 +10,7 @@ import string
 from collections.abc import Iterator
 from typing import Final
 
-MOST_CHARS: Final = 256
-"""So many characters of a text are looked at."""
+from .policy import JOINED_WORDS, NAME_CHARS, SENSITIVE_CHARS
 
 _NAMES: Final = {
     "credential": "password passwd pwd passphrase secret token apikey accesskey privatekey"
@@ -42,8 +41,6 @@ value variables visit visits work
 """
 _PLAIN: Final = frozenset(_USUAL.split())
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MOST_NAME: Final = 64
-_MOST_JOINED: Final = 3
 
 
 def kind_of_name(name: str) -> str | None:
@@ -54,7 +51,7 @@ def kind_of_name(name: str) -> str | None:
     words = _words(name)
     while words and (words[-1].isdigit() or (len(words) > 1 and words[-1] in _SUFFIXES)):
         words.pop()
-    for many in range(min(_MOST_JOINED, len(words)), 0, -1):
+    for many in range(min(JOINED_WORDS, len(words)), 0, -1):
         kind = _KINDS.get("".join(words[-many:]))
         if kind is not None:
             return kind
@@ -73,7 +70,7 @@ def is_plain(name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     """Return the words of a name in lower case, however they are joined."""
-    return [] if len(name) > _MOST_NAME else [word.lower() for word in _WORDS.findall(name)]
+    return [] if len(name) > NAME_CHARS else [word.lower() for word in _WORDS.findall(name)]
 
 
 _EMAIL: Final = re.compile(r"[A-Za-z0-9_%+'-]@[A-Za-z0-9-]+\.[A-Za-z]{2}")
@@ -82,7 +79,7 @@ _CARD: Final = re.compile(r"(?<![0-9.-])[2-6](?:[ -]?[0-9]){12,18}(?!\.?[0-9])")
 _PRINTED_CARD: Final = re.compile(
     r"(?:[0-9]{13,19}|[0-9]{4}(?:[ -][0-9]{4}){3}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})(?= )"
 )
-_SHORTEST_IBAN: Final = 15
+_IBAN_CHARS: Final = 15
 _GROUP: Final = 4
 _IBAN_DIGITS: Final = {ord(char): str(int(char, 36)) for char in string.ascii_uppercase}
 _SECURITY: Final = (
@@ -99,7 +96,7 @@ _SECURITY: Final = (
 
 def kind_of_text(text: str) -> str | None:
     """Return what a text looks like, by its form and check digits; None for nothing of these."""
-    text = text[:MOST_CHARS]
+    text = text[:SENSITIVE_CHARS]
     if "@" in text and _EMAIL.search(text):
         return "e-mail"
     if not any("0" <= char <= "9" for char in text):
@@ -119,7 +116,7 @@ def _ibans(text: str) -> Iterator[str]:
     yield "".join(words)
     for number, word in enumerate(words[:-1], 1):
         begins = "".join(words[:number])
-        if len(begins) >= _SHORTEST_IBAN and (number == 1 or len(word) <= _GROUP):
+        if len(begins) >= _IBAN_CHARS and (number == 1 or len(word) <= _GROUP):
             yield begins
         if len(word) != _GROUP:
             return

@@ -10,19 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..core.values.outcomes import Outcome
 from .body_shapes import Streamed, shape, to_json
 from .logs.access_line import MessageLine
 from .metrics.message_counts import OUTCOMES
 from .per_second import PerSecond
-
-LEASE_SECONDS: Final = 5.0
-MOST_PER_SECOND: Final = 20
-MOST_KEPT: Final = 200
-_MOST_PENDING: Final = 100
-"""Messages that have not ended yet, at most."""
+from .policy import LEASE_SECONDS, MOST_KEPT, MOST_PENDING, MOST_PER_SECOND
 
 Piece = Literal["", "message", "piece"]
 """What a body is: all of one direction (empty), a WebSocket message, or a piece of a stream."""
@@ -107,7 +102,7 @@ class Tap:
             if not self._sample.takes():
                 return
             held = self._pending[passing.key] = {}
-            if len(self._pending) > _MOST_PENDING:
+            if len(self._pending) > MOST_PENDING:
                 del self._pending[next(iter(self._pending))]
         held |= self._sides(passing, before, after, names)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import __version__
 from .logs.access_line import OTHER_METHOD
+from .policy import TRACES_CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
-_CLOSE_SECONDS: Final = 3.0
 _REDACTED: Final = "/REDACTED"
 """In place of a path without a pattern in the configuration: paths hold names."""
 _FIRST_ERROR: Final = 500
@@ -173,11 +173,11 @@ class Traces:
         return format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
     def close(self) -> None:
-        """Export what is left, within _CLOSE_SECONDS."""
+        """Export what is left, within TRACES_CLOSE_SECONDS."""
         # In a thread: a collector that does not answer must not delay the end of the process.
         last = threading.Thread(target=self._provider.shutdown, daemon=True)
         last.start()
-        last.join(_CLOSE_SECONDS)
+        last.join(TRACES_CLOSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ..keys.keyring.roots import serving
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter
+from .policy import LOWEST_ERROR, READ_LINES, REFUSED_LINES
 
 
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
@@ -105,7 +106,6 @@ def _writable(path: Path) -> bool:
 
 
 _PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
-_LOWEST_ERROR: Final = 400
 
 
 class AuditedCalls:
@@ -116,15 +116,15 @@ class AuditedCalls:
 
     def __init__(self, trail: Trail, clock: Callable[[], float]) -> None:
         self._trail = trail
-        self._reads = LineLimit(trail, per_second=1, burst=100, clock=clock)
-        self._refused = LineLimit(trail, per_second=1, burst=50, clock=clock)
+        self._reads = LineLimit(trail, READ_LINES, clock=clock)
+        self._refused = LineLimit(trail, REFUSED_LINES, clock=clock)
 
     async def record(self, call: Mapping[str, Value]) -> None:
         """Record a call; raise UnfitEnvironment where it must not be answered.
 
         Successful probes and scrapes come every few seconds and are left out.
         """
-        good = int(call["status"]) < _LOWEST_ERROR
+        good = int(call["status"]) < LOWEST_ERROR
         if "caller" not in call:
             if not good:
                 self._refused.note("admin.refused", _some(call, "status", "error"), **_rest(call))

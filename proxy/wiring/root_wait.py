@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ..core.errors import ConfigurationError, RootUnavailable, UnfitEnvironment
 from ..telemetry.reporter import Reporter
 from .admin.listeners import AdminListeners, WaitingView
+from .policy import ROOT_PAUSE_SECONDS, ROOT_REPORT_SECONDS
 from .reload import config_files
 from .reload.config_files import Source
-from .sidecar.root_lease import LONGEST_PAUSE, pause
+from .sidecar.root_lease import pause
 from .unlocking import Unlocking
 
 _Result = TypeVar("_Result")
-
-_REPORT_SECONDS: Final = 60.0
-"""How often a reason that stays the same is reported."""
 
 
 async def until_open(
@@ -54,10 +52,10 @@ async def until_open(
             if not said:
                 await listeners.start_waiting(view)
                 await unlocking.start(source.loaded.settings)
-            if reason != said or time.monotonic() - said_at > _REPORT_SECONDS:
+            if reason != said or time.monotonic() - said_at > ROOT_REPORT_SECONDS:
                 said, said_at = reason, time.monotonic()
-                reporter.report("root.unavailable", reason=said, retry_in_s=LONGEST_PAUSE)
-            await asyncio.wait((stop,), timeout=pause(LONGEST_PAUSE))
+                reporter.report("root.unavailable", reason=said, retry_in_s=ROOT_PAUSE_SECONDS)
+            await asyncio.wait((stop,), timeout=pause(ROOT_PAUSE_SECONDS))
             if stop.done():
                 return None
             source = await asyncio.to_thread(_latest, source, environ)

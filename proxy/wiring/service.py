@@ -16,7 +16,8 @@ from .admin.ladder import LadderKeeper
 from .admin.listeners import AdminListeners
 from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
-from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
+from .policy import WATCH_SECONDS
+from .reload.config_files import Source, Watch, all_files
 from .reload.reload import Cause, Reloader, Target, may_pass
 from .unlocking import Unlocking
 
@@ -32,7 +33,7 @@ class Service:
         *,
         environ: Mapping[str, str],
         clock: Callable[[], float] = time.time,
-        watch_interval: float = INTERVAL_SECONDS,
+        watch_interval: float = WATCH_SECONDS,
     ) -> None:
         """Open nothing yet. Needs a running event loop."""
         self.carrier = carrier

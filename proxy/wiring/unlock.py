@@ -23,9 +23,8 @@ from ..keys.keyring import share
 from ..keys.keyring.roots.shares import COLLECTION, NONE_WANTED, Collection, ShareCount
 from ..telemetry.reporter import Reporter
 from ..traffic.downstream import sockets
+from .policy import UNLOCK_LINE_BYTES, UNLOCK_SECONDS
 
-MOST_LINE: Final = 4096
-_SECONDS: Final = 10.0
 _PEER: Final = struct.Struct("3i")
 
 
@@ -52,7 +51,7 @@ class UnlockSocket:
         """Listen; raise UnfitEnvironment where the path cannot be bound."""
         self._opened = await asyncio.to_thread(sockets.open_sockets, self._address)
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=self._opened[0], limit=MOST_LINE
+            self._serve, sock=self._opened[0], limit=UNLOCK_LINE_BYTES
         )
 
     async def close(self) -> None:
@@ -63,7 +62,7 @@ class UnlockSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(UNLOCK_SECONDS):
                 asked = json.loads(await reader.readuntil(b"\n"))
                 answer = self._answer(asked, _peer(writer))
                 writer.write(json.dumps(answer).encode() + b"\n")

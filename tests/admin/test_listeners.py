@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.admin.server import MOST_CONNECTIONS as MOST
+from proxy.admin.policy import MOST_CONNECTIONS as MOST
 from proxy.admin.server import AdminServer
 from proxy.admin.service import Reloaded
 from proxy.core.errors import UnfitEnvironment

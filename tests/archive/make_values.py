@@ -22,8 +22,7 @@ from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.poison import Looks
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.participants import package, private_key
-from proxy.keys.participants.limits import Use
+from proxy.keys.participants import Use, package, private_key
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import PublicKey, from_members
 from proxy.keys.sessions.durable import durable_session

@@ -19,7 +19,7 @@ from typing import Final
 import brotli  # type: ignore[import-untyped] # it has no types
 import zstandard
 
-from proxy.process.memory import INTERVAL_SECONDS
+from proxy.process.policy import TRIM_SECONDS
 from tests.scenarios.rig import command, environment, write_keys
 from tests.servers import await_log, child, free_port
 
@@ -134,7 +134,7 @@ class Sidecar:
 
     def kept_at_last(self, bound: int) -> int:
         """Return the same once it is at most `bound`, or after two rounds of giving back."""
-        ends = time.monotonic() + 2.5 * INTERVAL_SECONDS
+        ends = time.monotonic() + 2.5 * TRIM_SECONDS
         while self.kept > bound and time.monotonic() < ends:
             time.sleep(0.5)
         return self.kept

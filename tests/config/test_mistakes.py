@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.load import load
-from proxy.config.sections.listeners import MAX_RULES
+from proxy.config.policy import MAX_RULES
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import (
     ROOT,

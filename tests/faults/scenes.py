@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from proxy.demo.screen import search
-from proxy.keys.pieces import PIECE
+from proxy.keys.policy import PIECE
 from tests.traffic.wire import Client, Peer, Seen, get
 
 from .rig import (

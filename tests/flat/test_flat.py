@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.limits import MEBIBYTE
-from proxy.process.memory import INTERVAL_SECONDS
+from proxy.process.policy import TRIM_SECONDS
 from tests.bombs.rig import serving
 from tests.servers import await_log, free_port, module
 
@@ -75,7 +75,7 @@ class Sidecar:
 
     async def settled(self) -> int:
         """The same, once what is free has been given back."""
-        await asyncio.sleep(1.1 * INTERVAL_SECONDS)
+        await asyncio.sleep(1.1 * TRIM_SECONDS)
         return self.held
 
     def forget_log(self) -> None:

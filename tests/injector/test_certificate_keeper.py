@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 
 from proxy.injector import certificate_keeper
 from proxy.injector.certificate_keeper import CertificateKeeper, CertificatePlaces
-from proxy.injector.serving_certificate import LIFETIME, OVERLAP
+from proxy.injector.policy import LIFETIME, OVERLAP
 from proxy.process.kubernetes_api import ApiServer, trust
 from tests.factories import Ear
 from tests.injector.cluster import Cluster, serve
@@ -187,7 +187,7 @@ async def test_what_was_taken_out_of_the_webhook_is_put_back(tmp_path: Path) -> 
 async def test_what_is_missing_is_said_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, break_it: object, reason: str
 ) -> None:
-    monkeypatch.setattr(certificate_keeper, "_RETRIES", (0.01,))
+    monkeypatch.setattr(certificate_keeper, "KEEPER_RETRIES", (0.01,))
     cluster = a_cluster()
     assert callable(break_it)
     break_it(cluster)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from proxy.injector.admission_review import review
-from proxy.injector.annotations import MESH_USER, InjectorSettings
+from proxy.injector.annotations import InjectorSettings
 from proxy.injector.pod_reader import Json
+from proxy.injector.policy import MESH_USER
 from tests.injector.chain import (
     Call,
     Chain,

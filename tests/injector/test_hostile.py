@@ -9,9 +9,10 @@ from typing import Final
 import pytest
 
 from proxy.injector import mesh
-from proxy.injector.annotations import CONTAINERS, MESH_USER
+from proxy.injector.annotations import CONTAINERS
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
+from proxy.injector.policy import MESH_USER
 from tests.injector.pods import STRICT, a_container, a_pod, container
 
 KEYS: Final = "sealyard-keys"

@@ -204,8 +204,8 @@ def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed:
             code, answer = pod.curl(url, "-d", CANARY, "-w", "%{http_code}", inside=inside)
             # The proxy of a mesh answers for whom it does not reach.
             # One that takes calls within the pod has accepted the connection by then, and ends it.
-            told = (address, inside, code, answer)
-            assert code in {REFUSED, *ENDED} or answer[-3:] == "503", told
+            seen = (address, inside, code, answer)
+            assert code in {REFUSED, *ENDED} or answer[-3:] == "503", seen
     for address in ("127.0.0.1", "[::1]"):
         assert pod.curl(f"http://{address}:{PORT}/", inside=True)[0] == REFUSED
     told = counted(pod)

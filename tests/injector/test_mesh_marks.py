@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.injector.admission_review import patch
-from proxy.injector.annotations import MESH_USER, MeshKind
+from proxy.injector.annotations import MeshKind
 from proxy.injector.inject import inject
 from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import CannotInject, Json
+from proxy.injector.policy import MESH_USER
 from tests.injector.mesh_matrix import marked
 from tests.injector.meshes import MESHES, Mesh
 from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod, container, injected, variables

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from proxy.injector.pod_doctor import examine_here, examine_manifest
-from proxy.injector.pod_network import answering_port, read_table, sockets
+from proxy.injector.pod_network import answering_port
 from proxy.injector.pod_reader import Json
+from proxy.process.listening import read_table, sockets
 from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected
 from tests.injector.running_pod import ROOT
 

@@ -12,7 +12,8 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.injector.serving_certificate import LIFETIME, OVERLAP, RENEW_BEFORE, next_step
+from proxy.injector.policy import LIFETIME, OVERLAP, RENEW_BEFORE
+from proxy.injector.serving_certificate import next_step
 
 NAMES = ("sealyard-injector.sealyard.svc", "sealyard-injector.sealyard.svc.cluster.local")
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

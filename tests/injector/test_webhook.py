@@ -24,7 +24,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
-from proxy.injector.webhook import MOST_BODY, Webhook
+from proxy.injector.policy import REVIEW_BYTES
+from proxy.injector.webhook import Webhook
 from tests.factories import Ear
 from tests.injector.chain import a_review
 from tests.injector.pods import SETTINGS, STRICT, a_pod, applied, container, variables
@@ -179,7 +180,7 @@ async def test_the_path_tells_of_the_mesh_of_the_namespace(
         (b"{", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b"\xff", "application/json", 400),
-        (b" " * (MOST_BODY + 1), "application/json", 413),
+        (b" " * (REVIEW_BYTES + 1), "application/json", 413),
     ],
     ids=["type", "half", "deep", "no-utf-8", "large"],
 )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from proxy.config.settings import KeySettings, StoreSettings
+from proxy.config.settings import KeySettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.crypto.context import Scope
 from proxy.keys.end_to_end.package_store import PackageStore
 from proxy.keys.operations.session_operations import SessionResult

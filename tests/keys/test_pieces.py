@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from proxy.keys.pieces import PIECE, all_done, pieces
+from proxy.keys.pieces import all_done, pieces
+from proxy.keys.policy import PIECE
 
 from .turns import turns
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
-from proxy.keys.keyring.kek import MAX_REVOCATIONS, Revocation
-from proxy.keys.keyring.keyring import CLOCKS_SECONDS, LONGEST_SECONDS, Keyring, create
+from proxy.keys.keyring.kek import Revocation
+from proxy.keys.keyring.keyring import LONGEST_SECONDS, Keyring, create
 from proxy.keys.keyring.merging import merge
+from proxy.keys.policy import CLOCKS_SECONDS, MAX_REVOCATIONS
 from tests.keys.builders import NOW, some_bytes
 
 DAY = 24 * 3600

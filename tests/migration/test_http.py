@@ -111,7 +111,7 @@ def test_the_time_left_is_known_where_the_list_says_how_many_there_are(
     total: str,
     heads: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    monkeypatch.setattr(progress, "_ELSEWHERE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     store.heads = heads
     change_job("    write:", f"    total: {total}\n    write:")
     told = [json.loads(line) for line in invoke("migrate", "plan", "job.yaml").stderr.splitlines()]
@@ -141,7 +141,7 @@ def test_fewer_elements_than_the_list_says_it_has_are_told(store: Store, verb: s
 def test_a_total_that_is_none_is_not_needed(
     store: Store, monkeypatch: pytest.MonkeyPatch, total: str
 ) -> None:
-    monkeypatch.setattr(progress, "_ELSEWHERE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     change_job("    write:", f"    total: {total}\n    write:")
     told = invoke("migrate", "seal", "job.yaml").stderr.splitlines()
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import MigrationFailed
+from proxy.migration.policy import RECORD_BYTES
 from proxy.migration.sources.pipe import PipeSource
-from proxy.migration.sources.records import MOST_BYTES, CopyText, Csv, JsonLines, Records
+from proxy.migration.sources.records import CopyText, Csv, JsonLines, Records
 from proxy.migration.values.cells import ABSENT, NOT_TEXT
 from tests.migration.builders import a_table
 
@@ -144,7 +145,7 @@ def pipe(form: str, data: bytes, output: BinaryIO | None = None) -> PipeSource:
         ("csv", b"content,thread,org\rhello,2,1\rhello,2,1\r", "not-csv"),
         ("copy", b"1\t2\n", "record 1: too-few-cells"),
         ("copy", b"1\t2\t3\t4\n", "record 1: too-many-cells"),
-        ("copy", b"x" * (MOST_BYTES + 1), "record-too-long"),
+        ("copy", b"x" * (RECORD_BYTES + 1), "record-too-long"),
         ("ndjson", b'{"org":"a"}\n{"org":}\n', "record 2: not-json"),
         ("ndjson", b'{"content":1,"content":2}\n', "record 1: duplicate-member"),
         ("ndjson", b' {}\n[{"content":"x"}]\n', "record 2: not-an-object"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.participants.limits import PAIR_SECONDS
+from proxy.keys.policy import PAIR_SECONDS
 
 from .rig import ALL, admin
 

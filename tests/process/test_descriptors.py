@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.process.descriptors import (
-    LEAST_CLIENTS,
-    OWN,
-    Places,
-    fitting,
-    lingering,
-    provide,
-    wanted,
-)
+from proxy.process.descriptors import Places, fitting, lingering, provide, wanted
+from proxy.process.policy import LEAST_CLIENTS, OWN_DESCRIPTORS
 
 LISTENERS = st.lists(
     st.builds(Places, st.integers(1, 100_000), st.integers(1, 100_000)), min_size=1, max_size=5
@@ -35,7 +28,7 @@ def test_as_many_clients_as_fit_and_no_more(listeners: list[Places], limit: int)
     fewer = [Places(clients, one.upstream) for clients, one in zip(found, listeners, strict=True)]
 
     taken = sum(lingering(limit) + one.descriptors for one in fewer)
-    assert OWN + taken <= limit
+    assert OWN_DESCRIPTORS + taken <= limit
     assert all(clients <= one.clients for clients, one in zip(found, listeners, strict=True))
     assert all(
         clients >= min(LEAST_CLIENTS, one.clients)
@@ -48,13 +41,13 @@ def test_as_many_clients_as_fit_and_no_more(listeners: list[Places], limit: int)
 def test_examples() -> None:
     usual = Places(10_000, 2_300)
 
-    assert wanted([usual]) == OWN + 256 + 12_300
+    assert wanted([usual]) == OWN_DESCRIPTORS + 256 + 12_300
     assert fitting([usual], 20_000) == (10_000,)
-    assert fitting([usual], OWN + 256 + 8_300) == (6_000,)
-    assert fitting([usual], 1600) == ((1600 - OWN - 100) // 2,)
-    assert fitting([usual, usual], 1600) == ((1600 - OWN - 200) // 4,) * 2
+    assert fitting([usual], OWN_DESCRIPTORS + 256 + 8_300) == (6_000,)
+    assert fitting([usual], 1600) == ((1600 - OWN_DESCRIPTORS - 100) // 2,)
+    assert fitting([usual, usual], 1600) == ((1600 - OWN_DESCRIPTORS - 200) // 4,) * 2
     with pytest.raises(UnfitEnvironment, match="descriptors"):
-        fitting([usual], OWN + 2 * LEAST_CLIENTS)
+        fitting([usual], OWN_DESCRIPTORS + 2 * LEAST_CLIENTS)
 
 
 @pytest.fixture

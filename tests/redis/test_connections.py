@@ -81,7 +81,7 @@ async def test_a_password_that_cannot_be_read_for_a_while_leaves_nothing_behind(
 async def test_who_listens_finds_out_that_redis_is_frozen_and_hears_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "_LISTEN_SECONDS", 1.0)
+    monkeypatch.setattr(redis_store, "LISTEN_SECONDS", 1.0)
     heard: list[str | None] = []
     store = open_store("redis", options=server.settings)
     await store.open(heard.append)

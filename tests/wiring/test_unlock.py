@@ -18,7 +18,8 @@ from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.keyring.roots import passphrase
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from proxy.keys.keyring.share import KeyringShare
-from proxy.wiring.unlock import MOST_LINE, UnlockSocket
+from proxy.wiring.policy import UNLOCK_LINE_BYTES
+from proxy.wiring.unlock import UnlockSocket
 
 ID = "A" * 22
 
@@ -51,7 +52,7 @@ class Scene:
     async def send(self, line: bytes) -> bytes:
         reader, writer = await asyncio.open_unix_connection(str(self.path))
         writer.write(line)
-        answer = await reader.read(MOST_LINE)
+        answer = await reader.read(UNLOCK_LINE_BYTES)
         writer.close()
         return answer
 
@@ -120,7 +121,7 @@ async def test_other_questions_get_no_progress(scene: Scene, line: bytes) -> Non
     assert scene.reporter.events == []
 
 
-@pytest.mark.parametrize("sent", [b"x" * (MOST_LINE + 10) + b"\n", b"\xff\xfe\n", b""])
+@pytest.mark.parametrize("sent", [b"x" * (UNLOCK_LINE_BYTES + 10) + b"\n", b"\xff\xfe\n", b""])
 async def test_garbage_ends_its_connection_and_no_other(scene: Scene, sent: bytes) -> None:
     with pytest.raises(KeyringError):
         scene.root.unwrap(scene.members, ID)

@@ -16,17 +16,13 @@ import click
 
 from proxy.cli import COMMANDS, main
 from proxy.cli.commands.reference import walk
+from proxy.cli.policy import ExitCode
 
 _FILES = (
     ("sealyard.yaml", "the configuration, where --config and SEALYARD_CONFIG name no other"),
     ("keyring.jwe", "the keyring that `sealyard init` makes"),
 )
-_EXIT = (
-    ("0", "success"),
-    ("1", "negative result"),
-    ("2", "wrong usage"),
-    ("3", "an error of the environment: files, keys, the machine"),
-)
+_EXIT = tuple((str(int(one)), one.meaning) for one in ExitCode)
 
 
 def pages() -> dict[str, str]:

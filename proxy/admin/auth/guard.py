@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import hdrs
@@ -25,15 +25,48 @@ from aiohttp.web_response import Response, StreamResponse
 
 from ...config.settings import Address, AdminScope, TcpAddress
 from ...core.errors import SealyardError
+from ...keys.lru_map import BoundedMap
+from ...process.rate_limit import RateLimit
 from ...telemetry.logs import code_location
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.reporter import Reporter
-from .. import problem
+from .. import policy, problem
 from ..problem import AdminError, RefusedCall
 from ..strict_reader import Malformed, name_request
 from .access import Access
-from .rate_limits import Limits, peer
 from .tokens import Caller
+
+
+class Limits:
+    """One rate limit for each address or caller, so that none of them uses up those of others.
+
+    Above `LIMITED_NAMES`, the least recently used is dropped; it starts again with a full burst.
+    """
+
+    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
+        """Start empty; `clock` returns monotonic seconds."""
+        self._bounds = per_second, burst, clock
+        self._by_name: BoundedMap[str, RateLimit] = BoundedMap(policy.LIMITED_NAMES)
+
+    def of(self, name: str) -> RateLimit:
+        """Return the limit of a name."""
+        limit = self._by_name.get(name)
+        if limit is None:
+            limit = RateLimit(*self._bounds)
+            self._by_name.put(name, limit)
+        return limit
+
+
+def peer(remote: str | None) -> str:
+    """Return the name under which an address is limited: its /64 for IPv6, `unix` for a socket."""
+    try:
+        address = ip_address((remote or "").partition("%")[0])
+    except ValueError:
+        return "unix"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(int(address) >> policy.SUBNET_BITS)
+    return str(remote)
+
 
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{1,5})?")
 
@@ -56,16 +89,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-_FAILURES_PER_SECOND: Final = 1.0
-_FAILURES_AT_ONCE: Final = 10
-_CALLS_PER_SECOND: Final = 50.0
-_CALLS_AT_ONCE: Final = 100
-LINE_BYTES: Final = 4096
-MOST_HEADERS: Final = 64
-"""What the request line and each header may have, and how many headers there may be."""
 _UNREAD: Final = (
-    f"This is no HTTP/1.1, or more than {LINE_BYTES} bytes in a line of its head,"
-    f" or than {MOST_HEADERS} headers."
+    f"This is no HTTP/1.1, or more than {policy.HEAD_LINE_BYTES} bytes in a line of its head,"
+    f" or than {policy.MOST_HEADERS} headers."
 )
 
 
@@ -106,8 +132,8 @@ class Guard:
         self._name = name
         self._listen = listen
         self._reporter = reporter
-        self._calls = Limits(_CALLS_PER_SECOND, _CALLS_AT_ONCE, clock)
-        self._failures = Limits(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE, clock)
+        self._calls = Limits(policy.CALLS_PER_SECOND, policy.CALLS_AT_ONCE, clock)
+        self._failures = Limits(policy.FAILURES_PER_SECOND, policy.FAILURES_AT_ONCE, clock)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -257,7 +283,7 @@ def _refused(error: AdminError) -> Response:
     if error is problem.UNAUTHORIZED:
         return problem.answer(error, headers={"WWW-Authenticate": "Bearer"})
     waits = error in {problem.TOO_MANY, problem.NOT_REVIEWED}
-    return problem.answer(error, headers={"Retry-After": "1"} if waits else None)
+    return problem.answer(error, headers={"Retry-After": policy.RETRY_AFTER} if waits else None)
 
 
 def _same_origin(origins: list[str], host: str) -> bool:

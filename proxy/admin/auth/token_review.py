@@ -16,15 +16,11 @@ from typing import Any, Final
 
 from ...config.settings import AdminKubernetes
 from ...keys.lru_map import BoundedMap
-from ...process.kubernetes_api import SECONDS, ApiServer, CallFailed, trust
+from ...process.kubernetes_api import ApiServer, CallFailed, trust
+from ...process.policy import KUBERNETES_SECONDS
+from .. import policy
 from .tokens import Caller, ReviewFailed
 
-KEPT_SECONDS: Final = 30.0
-REFUSED_SECONDS: Final = 10.0
-_MOST_KEPT: Final = 256
-_MOST_AT_ONCE: Final = 4
-_TOKEN_BYTES: Final = 16 * 1024
-_ANSWER_BYTES: Final = 256 * 1024
 _PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCOUNT: Final = "system:serviceaccount:"
 _SEGMENTS: Final = 3
@@ -46,8 +42,8 @@ class TokenReviews:
         self._api = ApiServer(
             str(settings.api), settings.token_file, trust(settings.ca, "admin-kubernetes")
         )
-        self._kept: BoundedMap[bytes, _Reviewed] = BoundedMap(_MOST_KEPT)
-        self._room = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._kept: BoundedMap[bytes, _Reviewed] = BoundedMap(policy.REVIEWS_KEPT)
+        self._room = asyncio.Semaphore(policy.REVIEWS_AT_ONCE)
         self._callers = {
             one.account: Caller(f"account:{one.account}", one.scopes) for one in settings.accounts
         }
@@ -62,7 +58,8 @@ class TokenReviews:
 
         Raises ReviewFailed where the API server gives no usable answer in time.
         """
-        if token.count(b".") != _SEGMENTS - 1 or len(token) > _TOKEN_BYTES or not token.isascii():
+        long = len(token) > policy.REVIEWED_TOKEN_BYTES
+        if long or token.count(b".") != _SEGMENTS - 1 or not token.isascii():
             return None  # not a JWT, so not of a service account
         digest = hashlib.sha256(token).digest()
         reviewed = self._kept.get(digest)
@@ -75,8 +72,8 @@ class TokenReviews:
         caller = self._callers.get(_account(status, self._settings.audience))
         now = self._clock()
         if caller is None:
-            return _Reviewed(None, now + REFUSED_SECONDS)
-        return _Reviewed(caller, min(now + KEPT_SECONDS, _ends(token)))
+            return _Reviewed(None, now + policy.REFUSED_SECONDS)
+        return _Reviewed(caller, min(now + policy.REVIEWED_SECONDS, _ends(token)))
 
     async def _ask(self, token: bytes) -> dict[str, Any]:
         review = {
@@ -85,8 +82,8 @@ class TokenReviews:
             "spec": {"token": token.decode("ascii"), "audiences": [self._settings.audience]},
         }
         try:
-            async with asyncio.timeout(SECONDS), self._room:
-                answer = await self._api.call("POST", _PATH, review, most=_ANSWER_BYTES)
+            async with asyncio.timeout(KUBERNETES_SECONDS), self._room:
+                answer = await self._api.call("POST", _PATH, review, most=policy.REVIEW_BYTES)
         except (TimeoutError, CallFailed):
             answer = None
         status = answer.get("status") if isinstance(answer, dict) else None

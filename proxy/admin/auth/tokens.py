@@ -6,11 +6,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ...config.settings import AdminScope, AdminToken, SecretReference
 from ...core.errors import KeyringError, UnfitEnvironment
 from ...keys import private_file
+from ..policy import LEAST_CHARS, TOKEN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,6 @@ class Caller:
 
 class ReviewFailed(Exception):
     """The Kubernetes API server gave no usable response about a token."""
-
-
-MIN_CHARS: Final = 16
-_MAX_BYTES: Final = 1024
 
 
 class BearerToken:
@@ -89,15 +85,16 @@ def token_bytes(reference: SecretReference, environ: Mapping[str, str]) -> bytes
     """Return the token itself, for a client; raise as `read_tokens` does."""
     if reference.file is not None:
         try:
-            token = private_file.read_line(reference.file, _MAX_BYTES)
+            token = private_file.read_line(reference.file, TOKEN_BYTES)
         except KeyringError as error:
             raise UnfitEnvironment("admin-token", detail=error.reason) from None
     else:
         token = environ.get(reference.env or "", "").encode(errors="surrogateescape")
     source = reference.file or f"environment variable {reference.env}"
     token = token.strip()
-    if len(token) < MIN_CHARS or not token.isascii() or b" " in token:
+    if len(token) < LEAST_CHARS or not token.isascii() or b" " in token:
         raise UnfitEnvironment(
-            "admin-token", detail=f"{source}: not a token of at least {MIN_CHARS} characters"
+            "admin-token",
+            detail=f"{source}: not a token of at least {LEAST_CHARS} characters",
         )
     return token

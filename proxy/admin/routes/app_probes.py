@@ -17,6 +17,7 @@ from aiohttp.web_response import Response
 from aiohttp.web_routedef import RouteDef, get
 
 from ...core.errors import UnfitEnvironment
+from ..policy import MOST_REDIRECTS
 
 VARIABLE: Final = "SEALYARD_APP_PROBES"
 _HIGHEST_PORT: Final = 65535
@@ -65,7 +66,6 @@ def _probe(written: dict[str, object]) -> AppProbe:
 
 
 _HOST: Final = "127.0.0.1"
-_MOST_REDIRECTS: Final = 10
 _HEADERS: Final = {"User-Agent": "kube-probe/sealyard", "Accept": "*/*"}
 
 
@@ -106,7 +106,7 @@ async def _ask(session: ClientSession, probe: AppProbe) -> str:
     if not probe.path:
         return await _connect(probe)
     path = probe.path
-    for _ in range(_MOST_REDIRECTS):
+    for _ in range(MOST_REDIRECTS):
         url = f"{probe.scheme}://{_HOST}:{probe.port}{path}"
         async with session.get(url, headers=_headers(probe), allow_redirects=False) as response:
             status = response.status

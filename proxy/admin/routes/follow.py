@@ -13,6 +13,7 @@ from aiohttp.web_response import StreamResponse
 
 from .. import problem
 from ..operation import Endpoint, Operation, Parameter, Success
+from ..policy import MOST_STREAMS, SILENT_LOOKS, STATUS_LOOKS, STREAM_AFTER, STREAM_LOOK_SECONDS
 from ..service import AdminService
 
 LINE_TYPE = "application/x-ndjson"
@@ -38,12 +39,6 @@ class EventLines(StreamResponse):
                 await self.write(b"\n" if event is None else json.dumps(event).encode() + b"\n")
         await super().write_eof(data)
 
-
-_LOOK_SECONDS: Final = 0.5
-_STATUS_LOOKS: Final = 4
-"""The status is sent with every fourth look."""
-_SILENT_LOOKS: Final = 10
-_MOST_STREAMS: Final = 8
 
 FOLLOW: Final = Operation(
     "follow",
@@ -73,7 +68,7 @@ FOLLOW: Final = Operation(
 class FollowRoutes:
     """Streams to viewers. `seconds` is the time between two looks."""
 
-    def __init__(self, service: AdminService, *, seconds: float = _LOOK_SECONDS) -> None:
+    def __init__(self, service: AdminService, *, seconds: float = STREAM_LOOK_SECONDS) -> None:
         self._service = service
         self._seconds = seconds
         self._streams = 0
@@ -88,8 +83,8 @@ class FollowRoutes:
         self._closed.set()
 
     async def _follow(self, request: Request) -> StreamResponse:
-        if self._streams >= _MOST_STREAMS or self._closed.is_set():
-            return problem.answer(problem.TOO_MANY, headers={"Retry-After": "5"})
+        if self._streams >= MOST_STREAMS or self._closed.is_set():
+            return problem.answer(problem.TOO_MANY, headers={"Retry-After": STREAM_AFTER})
         return EventLines(self._events(with_status="status" in request.query))
 
     async def _events(self, *, with_status: bool) -> AsyncGenerator[Mapping[str, Any] | None]:
@@ -97,13 +92,13 @@ class FollowRoutes:
         try:
             viewer, looks, silent = self._service.viewer(), 0, 0
             while not self._closed.is_set():
-                if with_status and looks % _STATUS_LOOKS == 0:
+                if with_status and looks % STATUS_LOOKS == 0:
                     yield {"status": await self._service.status()}
                 seen = await viewer.more()
                 if looks == 0 or seen["messages"] or seen["missed"]:
                     yield seen
                     silent = 0
-                elif silent >= _SILENT_LOOKS:
+                elif silent >= SILENT_LOOKS:
                     yield None  # detects a caller that has gone
                     silent = 0
                 looks, silent = looks + 1, silent + 1

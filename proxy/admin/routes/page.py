@@ -23,8 +23,6 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Each path with its file in the folder `page` and its media type."""
 
-MOST_BYTES: Final = 60 * 1024
-"""Limit for all files of the page together, held by a test."""
 
 # Not importlib.resources: it imports zipfile and tempfile, and these files lie beside this one.
 _FOLDER: Final = Path(__file__).parents[1] / "page"

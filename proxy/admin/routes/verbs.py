@@ -20,7 +20,7 @@ from ...core.crypto.joined_names import to_json
 from ...core.errors import ParticipantError
 from ...keys.operations.verb import PARTS, Argument, Call, Done, Form, Route, Verb
 from ...keys.operations.verbs import VERBS
-from ...keys.participants.limits import MAX_ID_BYTES
+from ...keys.policy import MAX_ID_BYTES
 from .. import problem, strict_reader
 from ..operation import Endpoint, Operation, json_answer
 from ..service import AdminService

@@ -29,14 +29,12 @@ from ...keys.keyring.jwk_set import parse_object
 from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
 from ...keys.stores.records import record_name
+from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
 from ..support.console import FILE, parse_time
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
-_KEY_BYTES: Final = 256
-_DAY_SECONDS: Final = 86_400
-_RECEIPT_BYTES: Final = 1 << 20
-_MOST_POISON: Final = 65_536
+_DAY: Final = 86_400
 
 _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 
@@ -85,7 +83,7 @@ def verify(
         chosen, key, head=verification.head(chosen[-1], key), anchor=known
     )
     console.answer(_as_json(verdict), _lines(verdict), as_json=as_json)
-    sys.exit(console.NEGATIVE if verdict.broken else console.OK)
+    sys.exit(ExitCode.NEGATIVE if verdict.broken else ExitCode.OK)
 
 
 @audit.command()
@@ -149,7 +147,7 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
     found = verification.head(place.audit.path, key)
     if found is None:
         raise console.Failure(
-            f"{place.audit.path}: no head record of this keyring", console.NEGATIVE
+            f"{place.audit.path}: no head record of this keyring", ExitCode.NEGATIVE
         )
     console.answer({"seq": found.seq, "mac": found.mac}, (found.anchor,), as_json=as_json)
 
@@ -167,7 +165,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
     It opens no message. Whoever has it can also forge lines.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if file.exists():
-        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
+        raise console.Failure(f"{file} already exists", ExitCode.ENVIRONMENT)
     keyring = open_keyring(place.path, place.roots)
     place.write_down(keyring, "audit.key", file=str(file))
     k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
@@ -182,7 +180,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 @click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(
     "--length",
-    type=click.IntRange(0, _MOST_POISON),
+    type=click.IntRange(0, MOST_POISON),
     default=48,
     show_default=True,
     help="The plaintext bytes that it appears to have.",
@@ -219,7 +217,7 @@ def plant(  # noqa: PLR0913 - each is one option
         raise click.UsageError("--json-value does not apply to --form base64")
     keyring = open_keyring(place.path, place.roots)
     now = int(time.time())
-    began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)
+    began = now - secrets.randbelow(_DAY) if at is None else parse_time(at)
     if not 0 <= began <= now:
         raise click.UsageError("--at is not between 1970 and now; give a time that has passed")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
@@ -271,26 +269,27 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     said = erase_receipt.verified(_read(file), jwk)
     if said is None:
         raise console.Failure(
-            f"{file}: not signed with this key; give the --key of that deployment", console.NEGATIVE
+            f"{file}: not signed with this key; give the --key of that deployment",
+            ExitCode.NEGATIVE,
         )
     scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
         raise console.Failure(
-            f"{file}: this receipt is about another conversation", console.NEGATIVE
+            f"{file}: this receipt is about another conversation", ExitCode.NEGATIVE
         )
     console.answer(said, (f"{key}: {value}" for key, value in said.items()), as_json=as_json)
 
 
 def _read(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_RECEIPT_BYTES)
+        return opened.read(RECEIPT_BYTES)
 
 
 def _key(place: KeyringPlace, file: Path | None) -> AuditKey:
     if file is None:
         return audit_key(open_keyring(place.path, place.roots).record_key)
     try:
-        return AuditKey(verification.key_material(private_file.read(file, _KEY_BYTES)))
+        return AuditKey(verification.key_material(private_file.read(file, AUDIT_KEY_BYTES)))
     except ValueError:
         raise UnfitEnvironment(f"{file}: not a key written by `sealyard audit key`") from None
 

@@ -15,6 +15,7 @@ import click
 from ... import __version__
 from ...injector.annotations import DISABLED, LABEL
 from ...process.kubernetes_api import ACCOUNT, CallFailed, in_cluster
+from ..policy import ExitCode
 from ..support import console
 from .inject import read_manifest
 
@@ -59,14 +60,14 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
         ]
         findings = list(examine(found, __version__))
     except CannotInject as refusal:
-        raise console.Failure(refusal.detail, console.NEGATIVE) from None
+        raise console.Failure(refusal.detail, ExitCode.NEGATIVE) from None
     if as_json:
         console.print_json([asdict(one) for one in findings])
     else:
         for one in findings:
             click.echo(f"{one.verdict:<8} {one.check:<11} {console.printable(one.text)}")
     failed = any(one.verdict == "failed" for one in findings)
-    sys.exit(console.ENVIRONMENT if failed else console.OK)
+    sys.exit(ExitCode.ENVIRONMENT if failed else ExitCode.OK)
 
 
 @cluster.command()
@@ -87,12 +88,12 @@ def labels(account: Path) -> None:
     try:
         left = asyncio.run(_left(account))
     except CallFailed as failed:
-        raise console.Failure(f"the API server: {failed.reason}", console.ENVIRONMENT) from None
+        raise console.Failure(f"the API server: {failed.reason}", ExitCode.ENVIRONMENT) from None
     for one in left:
         click.echo(console.printable(one))
     if left:
         told = f"the label {LABEL} is still there: take it off and restart the pods first"
-        raise console.Failure(told, console.NEGATIVE)
+        raise console.Failure(told, ExitCode.NEGATIVE)
 
 
 async def _left(account: Path) -> list[str]:

@@ -19,6 +19,7 @@ from ...description.document import Documents, Mistakes
 from ...description.operations import DescribedOperation, Description, OperationReader
 from ...description.schemas import SchemaReader
 from ...explaining import trial
+from ..policy import ExitCode
 from ..support import console
 from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.console import FILE
@@ -97,7 +98,7 @@ def make(  # noqa: PLR0913 - each is one option
         for line in read.mistakes.lines():
             console.say(line)
         console.say("No rule can express this, so nothing was made.")
-        sys.exit(console.NEGATIVE)
+        sys.exit(ExitCode.NEGATIVE)
     for note in read.description.notes:
         console.say(f"note: {note}")
     click.echo(made.text, nl=False)
@@ -142,7 +143,7 @@ def check(  # noqa: PLR0913 - each is one option
     ]
     for line in report(output, str(description), reported):
         click.echo(console.printable(line))
-    sys.exit(console.NEGATIVE if any(one.faults for one in reported) else console.OK)
+    sys.exit(ExitCode.NEGATIVE if any(one.faults for one in reported) else ExitCode.OK)
 
 
 class _Read:

@@ -15,6 +15,7 @@ from ...demo import old_messages, private_talk, story
 from ...demo.acts import Buttons
 from ...demo.screen import Screen
 from ...demo.stage import stage
+from ..policy import ExitCode
 from ..support import console
 
 
@@ -35,7 +36,7 @@ def demo(*, check: bool) -> None:
         asyncio.run(_show(Path(folder), screen, stay=not check))
     for text in screen.failed:
         console.say(f"did not hold: {text}")
-    sys.exit(console.NEGATIVE if screen.failed else console.OK)
+    sys.exit(ExitCode.NEGATIVE if screen.failed else ExitCode.OK)
 
 
 async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:

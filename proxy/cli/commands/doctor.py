@@ -32,14 +32,12 @@ from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
 from ...process.descriptors import Places
 from ...process.fitness import Finding, Verdict
+from ..policy import DOCTOR_SECONDS, SANE_CLOCK, ExitCode
 from ..support import console, keyring_changes, upstream_probe
 from ..support.configuration import config_option, load_configuration
 from ..support.serve_needs import Doctor, mend
 
 _HERE: Final = ""
-_STORE_SECONDS: Final = 5.0
-_SANE_YEAR: Final = 1_700_000_000
-"""A clock before this (2023) was never set: session ids would begin in the past."""
 
 
 @click.command()
@@ -78,7 +76,7 @@ def doctor(config: Path | None, pod: str | None, *, as_json: bool) -> None:
                 if more and one.verdict != "ok":
                     click.echo(f"{'':<23} {word}: {console.printable(more)}")
     failed = any(one.verdict == "failed" for one in findings)
-    sys.exit(console.ENVIRONMENT if failed else console.OK)
+    sys.exit(ExitCode.ENVIRONMENT if failed else ExitCode.OK)
 
 
 def _examine_pod(manifest: str) -> Iterator[Finding]:
@@ -92,7 +90,7 @@ def _examine_pod(manifest: str) -> Iterator[Finding]:
     try:
         found = documents(read_manifest(Path(manifest)))
     except CannotInject as error:
-        raise console.Failure(error.detail, console.NEGATIVE) from None
+        raise console.Failure(error.detail, ExitCode.NEGATIVE) from None
     return itertools.chain.from_iterable(map(pod_doctor.examine_manifest, found))
 
 
@@ -131,7 +129,7 @@ def _environment() -> Iterator[Finding]:
         yield Finding("environment", "ok", versions)
     yield _native()
     yield _memory()
-    if time.time() < _SANE_YEAR:
+    if time.time() < SANE_CLOCK:
         yield Finding(
             "clock", "failed", "The clock was never set. Set it before you seal anything."
         )
@@ -206,7 +204,7 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
 
 
 def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
-    examining = check_store(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
+    examining = check_store(settings.keys, os.environ, clock=time.time, seconds=DOCTOR_SECONDS)
     place = doctor.place("keys", "store")
     for one in asyncio.run(examining):
         yield replace(one, place=place, mend=mend(one.text) if one.verdict != "ok" else "")

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -27,11 +26,10 @@ from ...core.explain.explanation import (
 from ...core.http.message import Headers
 from ...explaining import trial
 from ...keys.keyring.roots import configured
+from ..policy import EXAMPLE_BYTES, ExitCode
 from ..support import console, reasons
 from ..support.configuration import config_option, listener_named, load_configuration
 from ..support.store_access import KeyringAt, at_store
-
-_MAX_BODY: Final = 64 << 20
 
 
 @click.command()
@@ -139,7 +137,7 @@ def explain(  # noqa: PLR0913 - each is one option
     explained = asyncio.run(_explain(settings, chosen, wanted, with_keys=with_keys))
     told = {"listener": chosen.name, **explained_document(explained)}
     console.answer(told, _shown(chosen, explained), as_json=as_json)
-    sys.exit(console.NEGATIVE if explained.refused else console.OK)
+    sys.exit(ExitCode.NEGATIVE if explained.refused else ExitCode.OK)
 
 
 async def _explain(
@@ -165,8 +163,8 @@ def _body(data: str | None) -> bytes:
         content = Path(data[1:]).read_bytes()
     except OSError as error:
         raise click.UsageError(f"{data[1:]}: {error.strerror}") from None
-    if len(content) > _MAX_BODY:
-        raise click.UsageError(f"{data[1:]}: larger than {_MAX_BODY} bytes")
+    if len(content) > EXAMPLE_BYTES:
+        raise click.UsageError(f"{data[1:]}: larger than {EXAMPLE_BYTES} bytes")
     return content
 
 

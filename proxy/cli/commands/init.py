@@ -19,6 +19,7 @@ from ...keys.audit import AuditLog
 from ...keys.keyring.file import create_keyring
 from ...keys.keyring.keyring import create
 from ...keys.keyring.roots import FileRoot, create_root_file
+from ..policy import ExitCode
 from ..support import console
 
 CONFIGURATION: Final = "sealyard.yaml"
@@ -96,7 +97,7 @@ def init(folder: Path, listen: str, upstream: str) -> None:
         raise console.Failure(
             f"{', '.join(present)}: here already, and nothing is overwritten; give another folder,"
             " as in `sealyard init deploy`",
-            console.ENVIRONMENT,
+            ExitCode.ENVIRONMENT,
         )
     folder.mkdir(parents=True, exist_ok=True)
     _write_configuration(paths[CONFIGURATION], listen, upstream)

@@ -23,6 +23,7 @@ from ...injector.keys import key_source
 from ...injector.permissions import ANY_NAMESPACE, PERMISSIONS, Policy
 from ...injector.pod_reader import CannotInject
 from ...injector.roots import KINDS, RootNeeds, require_usable
+from ..policy import ExitCode
 from ..support import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -242,7 +243,7 @@ def inject(
     try:
         made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
-        raise console.Failure("\n".join(refusal.problems), console.NEGATIVE) from None
+        raise console.Failure("\n".join(refusal.problems), ExitCode.NEGATIVE) from None
     for number, one in enumerate(made):
         if number and not one.text.startswith("---"):
             click.echo("---")
@@ -262,7 +263,7 @@ def _tell(files: Sequence[Path], settings: InjectorSettings, *, every: bool) -> 
             for line in of_manifest(document, settings, every=every):
                 denied = denied or line.startswith("denied: ")
                 click.echo(console.printable(line))
-    sys.exit(console.NEGATIVE if denied else console.OK)
+    sys.exit(ExitCode.NEGATIVE if denied else ExitCode.OK)
 
 
 def read_manifest(file: Path) -> str:
@@ -272,4 +273,4 @@ def read_manifest(file: Path) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise console.Failure(f"{file}: not UTF-8", console.NEGATIVE) from None
+        raise console.Failure(f"{file}: not UTF-8", ExitCode.NEGATIVE) from None

@@ -27,12 +27,12 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.tls import listener_context
 from ...wiring.reload.config_files import Watch
+from ..policy import INJECTOR_GRACE_SECONDS
 from ..support import run_until_stopped
 from ..support.console import FILE
 from ..support.run_until_stopped import Signals
 from .inject import injector_options, settings_of
 
-_GRACE_SECONDS = 10.0
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """A name of an object (RFC 1123); it becomes part of a path."""
 _PORTS = 65536
@@ -193,7 +193,7 @@ async def _run(
             reason = await signals.stop
             for task in beside:
                 task.cancel()
-        logs.report("server.stopping", signal=reason, grace_s=_GRACE_SECONDS)
+        logs.report("server.stopping", signal=reason, grace_s=INJECTOR_GRACE_SECONDS)
     finally:
         await webhook.close()
         sockets.close(opened)

@@ -20,6 +20,7 @@ from ...core.crypto.session_cipher import EXP_SKEW_SECONDS
 from ...core.crypto.token import ASSUMED_KEK_ID, KEK_ID_PATTERN, KeyId, Token
 from ...core.errors import OpenFailed
 from ...core.leaves import tokens
+from ..policy import TOKEN_BYTES, USUAL_BYTES, USUAL_CHARACTERS, ExitCode
 from ..support import console
 
 _FIXED: Final = {"typ": "sy1", "alg": "dir", "enc": "A256GCM"}
@@ -130,10 +131,6 @@ def _utc(seconds: int) -> str:
         return f"{seconds} s after 1970"
 
 
-USUAL_BYTES: Final = (0, 1, 16, 20, 32, 64, 100, 128, 256, 512, 1024, 4096, 10240, 65536)
-USUAL_CHARACTERS: Final = (191, 255, 512, 1024, 2048, 4096, 10000, 65535)
-
-
 @dataclass(frozen=True, slots=True)
 class Length:
     """The characters of a token of so many plaintext bytes, in each form."""
@@ -173,9 +170,6 @@ def capacity(characters: int, head: bytes) -> Capacity:
     return Capacity(
         characters, jwe, short, token.base64_capacity(head, characters) if fits else None
     )
-
-
-_TOKEN_BYTES = 16 << 20
 
 
 def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -234,7 +228,7 @@ def inspect(  # noqa: PLR0913 - each is one option
     if token is None:
         _print_lengths(sizes, columns, kek_id, as_json=as_json)
     else:
-        _print_facts(console.read_argument(token, limit=_TOKEN_BYTES), as_json=as_json)
+        _print_facts(console.read_argument(token, limit=TOKEN_BYTES), as_json=as_json)
 
 
 def _print_facts(text: bytes, *, as_json: bool) -> None:
@@ -244,16 +238,16 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
         problem = complaint(text, error)
         if as_json:
             console.print_json({"valid": False, "reason": error.reason, "problem": problem})
-            sys.exit(console.NEGATIVE)
+            sys.exit(ExitCode.NEGATIVE)
         raise console.Failure(
             f"TOKEN is not a token: {problem}; give the whole value as it is stored",
-            console.NEGATIVE,
+            ExitCode.NEGATIVE,
         ) from None
     rows = (f"{name:<10} {value}" for name, value in _rows(found))
     console.answer(found.document(), rows, as_json=as_json)
     if found.expired:
         console.say("The token has expired and no longer opens.")
-        sys.exit(console.NEGATIVE)
+        sys.exit(ExitCode.NEGATIVE)
 
 
 def _rows(found: TokenFacts) -> tuple[tuple[str, str], ...]:

@@ -12,9 +12,11 @@ from typing import Any, Final
 import click
 
 from ...keys.keyring.file import create_keyring, open_keyring
-from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
+from ...keys.keyring.kek import KekEntry
 from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
+from ...keys.policy import MAX_REVOCATIONS
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, utc, yes_option
 from ..support.files import give_receipt, reserve_receipt
@@ -201,7 +203,7 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     problem = give_receipt(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
     if problem:
-        raise console.Failure(problem, console.ENVIRONMENT)
+        raise console.Failure(problem, ExitCode.ENVIRONMENT)
 
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:

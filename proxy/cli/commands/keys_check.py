@@ -27,6 +27,7 @@ from ...keys.sessions.kek_usage import Use, Uses
 from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
 from ...migration.retirement import retirement
+from ..policy import TOKEN_BYTES, ExitCode
 from ..support import console
 from ..support.console import FILE, utc
 from ..support.files import read_report, read_token
@@ -57,7 +58,7 @@ def require_private(output: Path | None) -> None:
     """
     if output is not None:
         if output.exists() or output.is_symlink():
-            raise console.Failure(f"{output} already exists", console.ENVIRONMENT)
+            raise console.Failure(f"{output} already exists", ExitCode.ENVIRONMENT)
         return
     try:
         status = os.fstat(sys.stdout.fileno())
@@ -67,7 +68,7 @@ def require_private(output: Path | None) -> None:
         raise console.Failure(
             f"stdout is a file with mode {stat.S_IMODE(status.st_mode):04o}, which others can read:"
             " give --output FILE, which creates a private file",
-            console.ENVIRONMENT,
+            ExitCode.ENVIRONMENT,
         )
 
 
@@ -78,9 +79,6 @@ def write(text: str, output: Path | None) -> None:
     else:
         private_file.write(output, text.encode() + b"\n")
         console.say(f"wrote {output}")
-
-
-_MAX_TOKEN_BYTES: Final = 16 << 20
 
 
 @click.command()
@@ -117,14 +115,14 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         click.echo(json.dumps(known) if as_json else f"{place.path} opens: {known}")
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    text = read_token(stored, limit=_MAX_TOKEN_BYTES)
+    text = read_token(stored, limit=TOKEN_BYTES)
     verdict = token_check.verify(keyring, text, context, now=time.time())
     if not verdict.opens:
         place.refused(keyring, verdict.reason, text)
         console.say(in_words(keyring, text, context, verdict.reason, time.time()))
     answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
     click.echo(json.dumps(answer) if as_json else f"KEK {verdict.kek}: {verdict.reason}")
-    sys.exit(0 if verdict.opens else 1)
+    sys.exit(ExitCode.OK if verdict.opens else ExitCode.NEGATIVE)
 
 
 @click.command()
@@ -151,14 +149,14 @@ def derive(
     require_private(output)
     keyring = file.open_keyring(place.path, place.roots)
     scope = Scope(tenant, conversation)
-    text = read_token(stored, limit=_MAX_TOKEN_BYTES)
+    text = read_token(stored, limit=TOKEN_BYTES)
     try:
         jwk = token_check.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         why = in_words(keyring, text, Context(scope), failure.reason, time.time())
         raise console.Failure(
-            f"the token does not open: {failure.reason}: {why}", console.NEGATIVE
+            f"the token does not open: {failure.reason}: {why}", ExitCode.NEGATIVE
         ) from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)
@@ -194,7 +192,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keys = place.keys()
     if keys.store.address == "memory":
-        raise console.Failure(_NO_STORE, console.NEGATIVE)
+        raise console.Failure(_NO_STORE, ExitCode.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     proofs = [read_report(one, keyring) for one in reports]
     retired = [retirement(kek, keyring, uses, proofs) for kek in keyring.keks]
@@ -234,11 +232,11 @@ async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:
             uses = await kek_usage.read(at.sessions.store, keyring.record_key)
         except StoreFailed as failed:
             raise console.Failure(
-                f"the store does not respond: {failed}", console.ENVIRONMENT
+                f"the store does not respond: {failed}", ExitCode.ENVIRONMENT
             ) from None
         except RecordRefused as refused:
             reason = f"the usage record in the store is forged or of another version: {refused}"
-            raise console.Failure(reason, console.ENVIRONMENT) from None
+            raise console.Failure(reason, ExitCode.ENVIRONMENT) from None
         return keyring, uses or Uses(0, {})
 
 

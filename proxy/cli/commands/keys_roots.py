@@ -14,6 +14,7 @@ from ...keys.keyring.file import read_form
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots.opening import name_of
 from ...keys.keyring.roots.provider import RootName
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import ask, utc, yes_option
 from ..support.keyring_changes import asked, tell
@@ -137,7 +138,7 @@ def check(place: KeyringPlace, *, as_json: bool) -> None:
     rows = [{**_row(one.root), "opens": not one.reason, "reason": one.reason} for one in found]
     lines = (f"{one.root}: {one.reason or 'opens'}" for one in found)
     console.answer({"roots": rows}, lines, as_json=as_json)
-    sys.exit(console.NEGATIVE if any(one.reason for one in found) else console.OK)
+    sys.exit(ExitCode.NEGATIVE if any(one.reason for one in found) else ExitCode.OK)
 
 
 def _note(place: KeyringPlace, event: str) -> Callable[[Keyring, tuple[RootName, ...]], None]:
@@ -168,7 +169,7 @@ def _meaning(place: KeyringPlace, gone: RootName) -> Iterator[str]:
     if gone not in present:
         raise console.Failure(
             f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}",
-            console.NEGATIVE,
+            ExitCode.NEGATIVE,
         )
     stay = [one for one in present if one != gone]
     yield f"{gone} no longer opens {place.path}; these do: {', '.join(map(str, stay)) or 'none'}"

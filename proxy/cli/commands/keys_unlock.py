@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from ...config.settings.roots.shares import SharesOptions
+from ..policy import UNLOCK_ANSWER_BYTES, UNLOCK_SECONDS, ExitCode
 from ..support import console
 from ..support.configuration import config_option, configuration_if_any
 from ..support.console import FILE, Failure
 from ..support.shares import typed
-
-_SECONDS: Final = 10.0
-_MOST_ANSWER: Final = 4096
 
 
 @click.command()
@@ -54,19 +52,19 @@ def _asked(path: Path, **question: str) -> dict[str, Any]:
     """Return the answer at the socket; raise Failure, with its reason, for a refusal."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_SECONDS)
+            connection.settimeout(UNLOCK_SECONDS)
             connection.connect(str(path))
             connection.sendall(json.dumps(question).encode() + b"\n")
-            answer = json.loads(connection.makefile("rb").readline(_MOST_ANSWER))
+            answer = json.loads(connection.makefile("rb").readline(UNLOCK_ANSWER_BYTES))
     except FileNotFoundError:
         raise Failure(
             f"{path}: no Sealyard waits for shares there; start `sealyard serve`",
-            console.ENVIRONMENT,
+            ExitCode.ENVIRONMENT,
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no answer"
-        raise Failure(f"{path}: {reason}", console.ENVIRONMENT) from None
+        raise Failure(f"{path}: {reason}", ExitCode.ENVIRONMENT) from None
     if "problem" in answer:
-        raise Failure(answer["problem"], console.NEGATIVE)
+        raise Failure(answer["problem"], ExitCode.NEGATIVE)
     found: dict[str, Any] = answer
     return found

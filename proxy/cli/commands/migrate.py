@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core.errors import KeyringError
 from ...keys import private_file
-from ...keys.keyring.file import MAX_FILE_BYTES, open_keyring
+from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
+from ...keys.policy import MAX_FILE_BYTES
 from ...migration import report, runner
 from ...migration.engine import total
 from ...migration.job import reader
@@ -29,6 +30,7 @@ from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
+from ..policy import MOST_WORKERS, ExitCode
 from ..support import console
 from ..support.console import FILE
 from ..support.files import read_report
@@ -37,8 +39,6 @@ from ..support.migration_words import in_words
 
 if TYPE_CHECKING:
     from ...migration.team import Team
-
-_MOST_WORKERS: Final = 64
 
 
 @click.group()
@@ -61,7 +61,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--rate", type=click.FloatRange(min=0.1), help="At most so many rows a second.")
     @click.option(
         "--workers",
-        type=click.IntRange(1, _MOST_WORKERS),
+        type=click.IntRange(1, MOST_WORKERS),
         default=1,
         show_default=True,
         help="So many processes, each with ranges of keys of its own. Not for streams.",
@@ -228,7 +228,7 @@ def _run(  # noqa: PLR0913 - each is one option
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in done.advice if not as_json else ():
         click.echo(console.printable(line), err=err)
-    sys.exit(1 if left else 0)
+    sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
 
 
 def _opened(place: KeyringPlace) -> tuple[Keyring, Callable[[], bool]]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...keys.operations.participant_verbs import PARTICIPANTS
-from ..support import console
+from ..policy import ExitCode
 from ..support.verb_commands import Showing, VerbOutcome, add_commands
 
 
@@ -43,6 +43,6 @@ add_commands(
     list=Showing(lambda one: list(map(_row, one.answer["keys"]))),
     has_valid_keys=Showing(
         lambda one: ["yes" if _valid(one) else "no"],
-        lambda one: console.OK if _valid(one) else console.NEGATIVE,
+        lambda one: ExitCode.OK if _valid(one) else ExitCode.NEGATIVE,
     ),
 )

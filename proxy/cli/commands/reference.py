@@ -24,6 +24,7 @@ from ...telemetry.logs.event_keys import ECS, OTEL
 from ...telemetry.logs.events import EVENTS
 from ...telemetry.metrics.table import METRICS
 from .. import main
+from ..policy import ExitCode
 from ..support import console
 from ..support.reasons import reasons
 from ..support.rule_cases import CASES
@@ -135,10 +136,10 @@ def commands_page() -> str:
         _section(command, context)
         for command, context in walk(main, click.Context(main, info_name=main.name))
     ]
+    codes = "; ".join(f"{int(one)} {one.meaning}" for one in ExitCode)
     return _page(
         "Commands",
-        "Results go to stdout, messages to stderr. Exit codes: 0 success, 1 negative result,"
-        " 2 wrong usage, 3 an error of the environment (files, keys, the machine)."
+        f"Results go to stdout, messages to stderr. Exit codes: {codes}."
         " `python -m sealyard` is the same program (in a checkout `python -m proxy`).",
         *sections,
     )
@@ -219,7 +220,7 @@ def reference(folder: Path, *, check: bool) -> None:
         if not check:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(PAGES[name](), encoding="utf-8")
-    sys.exit(console.NEGATIVE if check and stale else console.OK)
+    sys.exit(ExitCode.NEGATIVE if check and stale else ExitCode.OK)
 
 
 def stale_page(folder: Path, name: str) -> bool:

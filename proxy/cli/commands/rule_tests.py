@@ -15,6 +15,7 @@ from ...core.crypto.token import ASSUMED_KEK_ID
 from ...core.errors import CasesError, SealyardError
 from ...core.explain.explanation import Explained
 from ...explaining import trial
+from ..policy import ExitCode
 from ..support import console
 from ..support.configuration import config_option, load_configuration
 from ..support.console import FILE
@@ -74,7 +75,7 @@ def test(
         for line in report(output, str(file), reported):
             click.echo(console.printable(line))
         good = good and not gaps and not any(one.faults for one in results)
-    sys.exit(console.OK if good else console.NEGATIVE)
+    sys.exit(ExitCode.OK if good else ExitCode.NEGATIVE)
 
 
 class _Run:

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
 
 import click
 
@@ -21,12 +20,11 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.operations import values
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
+from ..policy import TOKEN_BYTES, ExitCode
 from ..support import console
 from ..support.files import read_token
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
 from ..support.unopened import in_words
-
-_MAX_VALUE: Final = 16 << 20
 
 
 def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,13 +70,13 @@ def encrypt(  # noqa: PLR0913 - each is one option
             "without --tenant and --conversation no rule opens it; `sealyard explain` shows what a"
             " rule binds"
         )
-    plaintext = console.read_argument(value, limit=_MAX_VALUE)
+    plaintext = console.read_argument(value, limit=TOKEN_BYTES)
     if json_value:
         try:
             json_format.validate(plaintext)
         except InvalidBody:
             told = "VALUE is not JSON; leave --json-value out to seal it as text"
-            raise console.Failure(told, console.NEGATIVE) from None
+            raise console.Failure(told, ExitCode.NEGATIVE) from None
     sessions = _sessions(open_keyring(place.path, place.roots))
     asked = values.ToSeal(plaintext, context, json_value, form)
     (token,) = asyncio.run(values.seal(sessions, [asked]))
@@ -110,7 +108,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     the parts that the rule binds. Exits with 1 if the token does not open.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    text = read_token(sealed, limit=_MAX_VALUE)
+    text = read_token(sealed, limit=TOKEN_BYTES)
     keyring = open_keyring(place.path, place.roots)
     try:
         asked = values.ToOpen(text, context)
@@ -119,7 +117,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
         place.refused(keyring, failure.reason, text)
         why = in_words(keyring, text, context, failure.reason, time.time())
         said = f"the token does not open: {failure.reason}: {why}"
-        raise console.Failure(said, console.NEGATIVE) from None
+        raise console.Failure(said, ExitCode.NEGATIVE) from None
     place.write_down(keyring, "tokens.decrypt")
     sys.stdout.buffer.write(opened.plaintext)
     if sys.stdout.isatty():

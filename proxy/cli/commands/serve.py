@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ... import __version__
-from ...config.checks.workers import warnings_for_workers
+from ...config.checks.websockets import warnings_for_workers
 from ...config.load import find
 from ...core.errors import ConfigurationError, OperatorError
 from ...keys.fleet.lineage import Accepted
@@ -36,14 +36,13 @@ from ...wiring.reload.reload import report_loaded
 from ...wiring.root_wait import until_open
 from ...wiring.service import Service
 from ...wiring.sidecar.sidecar import build, counting
+from ..policy import MOST_WORKERS, RELOAD_SIGNAL, ExitCode
 from ..support import console, run_until_stopped
 from ..support.configuration import config_option
 from ..support.run_until_stopped import Signals
 
 if TYPE_CHECKING:
     from ...wiring.ipc.worker_process import WorkerCommand
-
-_MOST_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
 @run_until_stopped.log_processor_option
 @click.option(
     "--workers",
-    type=click.IntRange(1, _MOST_WORKERS),
+    type=click.IntRange(1, MOST_WORKERS),
     default=1,
     show_default=True,
     metavar="N",
@@ -119,7 +118,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     began = time.monotonic()
     # It waits until the process has started, which it would end by default.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {RELOAD_SIGNAL})
     logs = to_stderr(log_format, level=log_level, processors=dict(log_processors))
     hardening = harden()
     memory.use_one_arena()
@@ -208,7 +207,7 @@ async def _serve(
 
     opened = await until_open(read, carrier_of, signals.stop, logs, os.environ)
     if opened is None:
-        return console.OK
+        return ExitCode.OK
     read, carrier = opened
     service = Service(read, carrier, logs, environ=os.environ)
     await service.start()
@@ -226,7 +225,7 @@ async def _serve(
     stopping = time.monotonic()
     finished = await signals.unless_hurried(service.drain(stop.grace), service.close)
     logs.report("server.stopped", duration_ms=_since(stopping), aborted=not finished)
-    return console.OK if finished else console.NEGATIVE
+    return ExitCode.OK if finished else ExitCode.NEGATIVE
 
 
 async def _carrier(

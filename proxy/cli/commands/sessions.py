@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ...keys.operations.session_verbs import SESSIONS, STILL_OPEN
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import utc
 from ..support.verb_commands import Showing, VerbOutcome, add_commands
@@ -39,7 +40,7 @@ def _held(outcome: VerbOutcome) -> list[str]:
 def _begun(outcome: VerbOutcome) -> list[str]:
     answer = outcome.answer
     if not answer["agreed"]:
-        raise console.Failure(f"the store did not accept it: {outcome.reason}", console.NEGATIVE)
+        raise console.Failure(f"the store did not accept it: {outcome.reason}", ExitCode.NEGATIVE)
     new = answer["sessions"][0]
     return [f"{answer['scope']}: session {new['sid']} seals until {utc(new['soft_end'])}"]
 
@@ -78,20 +79,20 @@ def _revoked(outcome: VerbOutcome) -> int:
     """Return whether the keyring holds the revocation, and the store, if there is one."""
     if outcome.done.failed:
         raise console.Failure(
-            "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
+            "neither the keyring nor the store accepted the revocation", ExitCode.ENVIRONMENT
         )
     answer = outcome.answer
     holds = answer.get("durable") and answer.get("store") is not False
-    return console.OK if holds else console.NEGATIVE
+    return ExitCode.OK if holds else ExitCode.NEGATIVE
 
 
 def _erased(outcome: VerbOutcome) -> int:
-    return _revoked(outcome) if outcome.keys.sessions.mode == "ephemeral" else console.OK
+    return _revoked(outcome) if outcome.keys.sessions.mode == "ephemeral" else ExitCode.OK
 
 
 def _some(member: str) -> Showing:
     """Return the showing of a command that fails where the answer has none of what it lists."""
-    return Showing(end=lambda one: console.OK if one.answer[member] else console.NEGATIVE)
+    return Showing(end=lambda one: ExitCode.OK if one.answer[member] else ExitCode.NEGATIVE)
 
 
 add_commands(

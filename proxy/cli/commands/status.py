@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ..policy import STEP_DAYS, ExitCode
 from ..support import console, figures, leaks, steps
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
@@ -33,7 +34,7 @@ from ..support.follow import follow
     "--days",
     type=click.IntRange(0),
     metavar="N",
-    help=f"With --steps, judge by the last N days, {steps.DAYS} by default; 0: by all in the mode.",
+    help=f"With --steps, judge by the last N days, {STEP_DAYS} by default; 0: by all in the mode.",
 )
 @console.as_json
 def status(  # noqa: PLR0913 - each is one option
@@ -80,15 +81,15 @@ def status(  # noqa: PLR0913 - each is one option
             asyncio.run(follow(admin, as_json=as_json, count=count))
     elif stepping:
         counted = admin.asked("/v1/status/steps")
-        report = steps.judged(counted, steps.DAYS if days is None else days)
+        report = steps.judged(counted, STEP_DAYS if days is None else days)
         console.answer(report, steps.lines(report), as_json=as_json)
         if any(rule["safe"] is False for rule in report["rules"]):
-            sys.exit(console.NEGATIVE)
+            sys.exit(ExitCode.NEGATIVE)
     elif leaking:
         counted = admin.asked("/v1/status/leaks")
         console.answer(counted, leaks.lines(counted), as_json=as_json)
         if leaks.any_of(counted):
-            sys.exit(console.NEGATIVE)
+            sys.exit(ExitCode.NEGATIVE)
     else:
         told = admin.asked("/v1/status")
         console.answer(told, figures.lines(told), as_json=as_json)

@@ -11,6 +11,7 @@ import click
 from ...config.settings import Loaded
 from ...core.errors import ConfigurationError
 from ...process.fitness import Finding
+from ..policy import ExitCode
 from ..support import console
 from ..support.configuration import config_option, load_configuration
 
@@ -56,7 +57,7 @@ def validate(config: Path | None, *, strict: bool, files: bool, as_json: bool) -
         for warning in warnings:
             click.echo(f"warning: {console.printable(warning)}")
         console.say("The configuration is valid." if valid else "The configuration is not valid.")
-    sys.exit(console.OK if valid else console.NEGATIVE)
+    sys.exit(ExitCode.OK if valid else ExitCode.NEGATIVE)
 
 
 def _unmet(loaded: Loaded) -> list[Finding]:

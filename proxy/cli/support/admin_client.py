@@ -17,12 +17,10 @@ import click
 
 from ...admin.auth.tokens import token_bytes
 from ...config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
+from ..policy import ANSWER_SECONDS, CONNECT_SECONDS, ExitCode
 from . import console
 from .configuration import load_configuration
 
-_CONNECT_SECONDS: Final = 10.0
-ANSWER_SECONDS: Final = 30.0
-"""How long a whole answer may take; a process that is stuck accepts connections all the same."""
 _STATUSES: Final = {
     401: "the admin token is not valid there; give --token-file",
     403: "this token lacks the permission `read`; give --token-file of another",
@@ -59,7 +57,7 @@ class AdminListener:
             raise console.Failure(
                 "the configuration has no `admin` listener; write `admin: {listen:"
                 ' "127.0.0.1:9901", token: {file: admin.token}}`',
-                console.ENVIRONMENT,
+                ExitCode.ENVIRONMENT,
             )
         self._admin = admin
         self._token = _token(admin, token_file)
@@ -77,7 +75,7 @@ class AdminListener:
         secured = self._admin.tls is not None
         trust = ssl.create_default_context(cafile=self._ca) if secured else True
         url = f"{'https' if secured else 'http'}://{authority}{path}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             async with (
@@ -87,13 +85,13 @@ class AdminListener:
                 if answer.status != HTTPStatus.OK:
                     known = {**_STATUSES, 404: missing}.get(answer.status)
                     reason = known or f"status {answer.status}"
-                    raise console.Failure(f"{self._admin.listen}: {reason}", console.NEGATIVE)
+                    raise console.Failure(f"{self._admin.listen}: {reason}", ExitCode.NEGATIVE)
                 yield answer
         except aiohttp.ClientError:
             raise console.Failure(
                 f"{self._admin.listen}: no response, or the connection broke; does `sealyard serve`"
                 " run with this configuration?",
-                console.ENVIRONMENT,
+                ExitCode.ENVIRONMENT,
             ) from None
 
     def asked(self, path: str) -> dict[str, Any]:
@@ -117,7 +115,7 @@ class AdminListener:
             if isinstance(told, dict):
                 return told
             reason = _NO_JSON
-        raise console.Failure(f"{self._admin.listen}: {reason}", console.ENVIRONMENT)
+        raise console.Failure(f"{self._admin.listen}: {reason}", ExitCode.ENVIRONMENT)
 
 
 def _token(admin: AdminSettings, file: Path | None) -> str:
@@ -127,7 +125,7 @@ def _token(admin: AdminSettings, file: Path | None) -> str:
         reference = admin.tokens[0].secret
     else:
         raise console.Failure(
-            "the configuration has no admin token: give --token-file", console.USAGE
+            "the configuration has no admin token: give --token-file", ExitCode.USAGE
         )
     return token_bytes(reference, os.environ).decode("ascii")
 

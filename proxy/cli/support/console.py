@@ -26,12 +26,7 @@ from ...core.errors import (
     SealyardError,
 )
 from ...telemetry.logs import code_location
-
-OK: Final = 0
-NEGATIVE: Final = 1
-USAGE: Final = 2
-ENVIRONMENT: Final = 3
-
+from ..policy import ExitCode
 
 _CURES: Final = {
     errno.ENOENT: "check the path",
@@ -57,15 +52,15 @@ class Failure(click.ClickException):
         click.echo(f"error: {printable(self.message)}", file=file, err=file is None)
 
 
-def exit_code(error: SealyardError) -> int:
-    """Return 2 for a wrong argument, 3 for files and the machine, 1 for a negative result."""
+def exit_code(error: SealyardError) -> ExitCode:
+    """Return how a command ends that raises the error."""
     if isinstance(error, InvalidExpression):
-        return USAGE
+        return ExitCode.USAGE
     if isinstance(error, NotErasable):
-        return NEGATIVE
+        return ExitCode.NEGATIVE
     if isinstance(error, OperatorError | KeyUnavailable | InternalError):
-        return ENVIRONMENT
-    return NEGATIVE
+        return ExitCode.ENVIRONMENT
+    return ExitCode.NEGATIVE
 
 
 def message(error: SealyardError) -> str:
@@ -101,13 +96,15 @@ def translated() -> Iterator[None]:
         named = f"{error.filename}: " if error.filename is not None else ""
         cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
         raise Failure(
-            f"{named}{error.strerror or code_location.name(error)}{cure}", ENVIRONMENT
+            f"{named}{error.strerror or code_location.name(error)}{cure}", ExitCode.ENVIRONMENT
         ) from None
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - a traceback would print the text, and values in it
         where = f"{code_location.name(error)} at {code_location.raised_at(error.__traceback__)}"
-        raise Failure(f"defect in Sealyard: {where}: please report it", ENVIRONMENT) from None
+        raise Failure(
+            f"defect in Sealyard: {where}: please report it", ExitCode.ENVIRONMENT
+        ) from None
 
 
 STDIN: Final = "-"
@@ -164,7 +161,7 @@ def ask(*shown: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("confirmation needs a terminal; give --yes to skip it")
     if not click.confirm("Continue?", default=False, err=True):
-        raise Failure("not confirmed, nothing changed", NEGATIVE)
+        raise Failure("not confirmed, nothing changed", ExitCode.NEGATIVE)
 
 
 def utc(at: int) -> str:

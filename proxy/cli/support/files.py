@@ -6,18 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from ...core.crypto.token import BASE64_MARK
 from ...keys.keyring.keyring import Keyring
+from ..policy import REPORT_BYTES, ExitCode
 from . import console
 
 if TYPE_CHECKING:
     from ...migration.report import SignedReport
-
-_REPORT_BYTES: Final = 16 << 20
 
 
 def read_token(argument: str, *, limit: int) -> bytes:
@@ -40,9 +39,9 @@ def read_report(file: Path, keyring: Keyring) -> SignedReport:
     from ...migration.report import verified  # noqa: PLC0415 - few commands read one
 
     with file.open("rb") as opened:
-        said = verified(opened.read(_REPORT_BYTES), keyring.record_key)
+        said = verified(opened.read(REPORT_BYTES), keyring.record_key)
     if said is None:
-        raise console.Failure(f"{file}: not signed with this keyring", console.NEGATIVE)
+        raise console.Failure(f"{file}: not signed with this keyring", ExitCode.NEGATIVE)
     return said
 
 
@@ -59,7 +58,7 @@ def reserve_receipt(path: Path | None) -> Iterator[TextIO | None]:
     try:
         file = path.open("x")
     except FileExistsError:
-        raise console.Failure(f"{path} already exists", console.ENVIRONMENT) from None
+        raise console.Failure(f"{path} already exists", ExitCode.ENVIRONMENT) from None
     try:
         yield file
     except BaseException:

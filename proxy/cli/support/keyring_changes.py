@@ -19,6 +19,7 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.stores import StoreFailed, open_store
 from ...process.fitness import Finding
+from ..policy import ExitCode
 from . import console
 from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
@@ -54,7 +55,7 @@ def asked(make: Callable[[], _Result]) -> _Result:
     try:
         return make()
     except KeyringError as error:
-        raise console.Failure(error.reason, console.NEGATIVE) from None
+        raise console.Failure(error.reason, ExitCode.NEGATIVE) from None
 
 
 def prepare_new(place: KeyringPlace) -> None:
@@ -105,7 +106,7 @@ def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
         raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
             " seals: distribute the keyring first, or give --anyway",
-            console.NEGATIVE,
+            ExitCode.NEGATIVE,
         )
     console.say(f"all {alive} processes known to the store have {kek_id}")
 
@@ -150,13 +151,7 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         return await presence.asked(store, keyring, clock=time.time)
     finally:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from ...process.service_manager import MOST_SECONDS
+from ...process.policy import MOST_GRACE_SECONDS
 from ...telemetry.logs import code_location, library_logs
 from ...telemetry.logs.logger import Logs
+from ..policy import LEAVING_SECONDS, RELOAD_SIGNAL, STOP_SIGNALS
 
 
 class Signals:
@@ -27,13 +28,13 @@ class Signals:
         self._loop = loop
         self.stop: asyncio.Future[str] = loop.create_future()
         self._hurry = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_stop, number.name)
 
     def on_hangup(self, act: Callable[[], None]) -> None:
         """Call `act` at each SIGHUP until a stop is requested, also for one that waits, blocked."""
-        self._loop.add_signal_handler(signal.SIGHUP, self._unless_stopping, act)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        self._loop.add_signal_handler(RELOAD_SIGNAL, self._unless_stopping, act)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {RELOAD_SIGNAL})
 
     async def sleep(self, seconds: float) -> None:
         """Wait; return early for an immediate stop."""
@@ -73,8 +74,6 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 _T = TypeVar("_T")
-_LEAVING_SECONDS: Final = 5.0
-"""How long a process that has stopped waits for its threads."""
 
 
 class LogProcessor(NamedTuple):
@@ -132,7 +131,7 @@ def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any
     """Return an option for seconds, at most an hour."""
     return click.option(
         name,
-        type=click.FloatRange(0, MOST_SECONDS),
+        type=click.FloatRange(0, MOST_GRACE_SECONDS),
         default=default,
         show_default=True,
         metavar="SECONDS",
@@ -155,7 +154,7 @@ async def leaving(status: Coroutine[object, object, int]) -> int:
     Python waits for all threads, and one may hang: it reads from a volume that has gone away.
     """
     found = await status
-    ending = threading.Timer(_LEAVING_SECONDS, os._exit, (found,))
+    ending = threading.Timer(LEAVING_SECONDS, os._exit, (found,))
     ending.daemon = True
     with suppress(RuntimeError):  # at the limit of threads
         ending.start()

@@ -40,22 +40,20 @@ from ...core.errors import SealyardError
 from ...keys import private_file
 from ...keys.audit import file_beside, verification
 from ...keys.audit.head_record import beside as head_beside
-from ...keys.keyring.file import MAX_FILE_BYTES
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import LocalRoot, PassphraseRoot, configured
+from ...keys.policy import MAX_FILE_BYTES
 from ...keys.stores import open_store
 from ...process import certificates, listening
 from ...process.fitness import Finding, Verdict
 from ...traffic import tls
 from ...traffic.downstream import sockets
+from ..policy import PEM_BYTES, ROOM_BYTES
 from . import console
 
 Where = tuple[str, ...]
-_MOST_BYTES: Final = 64 * 1024
 _OTHERS: Final = 0o027
 """The rights of a private key's file that nobody should have but its user, and a group to read."""
-_ROOM_BYTES: Final = 256 * 1024
-"""Room for a keyring, or for some hundred audit lines."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -236,7 +234,7 @@ class Doctor:
         if one.passphrase is not None:
             PassphraseRoot(one.passphrase, self.environ).fetch()
         if one.file is not None:
-            private_file.read(one.file, _MOST_BYTES)
+            private_file.read(one.file, PEM_BYTES)
 
     def addresses(self) -> Iterator[Finding]:
         """Bind each address as the start does, and free it again."""
@@ -296,7 +294,7 @@ def _no_room(folder: Path) -> str | None:
     """
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            file.write(bytes(_ROOM_BYTES))
+            file.write(bytes(ROOM_BYTES))
             os.fsync(file.fileno())
     except OSError as error:
         return error.strerror if error.errno in _FULL else None

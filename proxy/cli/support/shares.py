@@ -10,6 +10,7 @@ import click
 
 from ...core.errors import KeyringError
 from ...keys.keyring.roots import RootProvider, Roots
+from ..policy import SHARE_CHARS
 from . import console
 from .console import utc
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ...keys.keyring.roots.shares import ShareCount, SharesRoot
     from ...keys.keyring.share import KeyringShare
 
-_MOST_CHARS: Final = 1024
 _CHARS: Final = 100
 """Of a share, without what separates its groups."""
 
@@ -58,7 +58,7 @@ def _ask(progress: ShareCount) -> str:
 def typed() -> str:
     """Return a share from stdin; on a terminal it is not shown, and may have several lines."""
     if not sys.stdin.isatty():
-        return sys.stdin.read(_MOST_CHARS)
+        return sys.stdin.read(SHARE_CHARS)
     text = ""
     while len("".join(text.split()).replace("-", "")) < _CHARS:
         line = click.prompt("share", default="", hide_input=True, show_default=False, err=True)

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-DAYS: Final = 7
-"""The days by which a step is judged unless the operator says more: a week has its weekend."""
-MOST_SHOWN: Final = 20
-"""Upper number of kinds of refusals that are shown of one rule, the most frequent first."""
+from ..policy import SHOWN_REFUSALS
+
 _DAY: Final = 86_400
 
 Row = Mapping[str, Any]
@@ -61,7 +59,7 @@ def _rule(row: Row, unnamed: Iterable[Row], because: list[str]) -> dict[str, Any
     return {
         **{name: row[name] for name in _SHOWN},
         "next": above,
-        "would_refuse": refusals[:MOST_SHOWN],
+        "would_refuse": refusals[:SHOWN_REFUSALS],
         "safe": None if above is None else not because,
         "because": [] if above is None else because,
     }

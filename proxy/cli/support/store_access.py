@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...config.settings import KeySettings
 from ...keys.end_to_end.package_store import PackageStore
@@ -22,13 +22,11 @@ from ...keys.participants.pins import PinBook
 from ...keys.participants.private_key import Opener
 from ...keys.participants.public_key import Kind, PublicKey
 from ...keys.participants.registry import Participants
+from ...keys.policy import OPERATOR_SECONDS
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
 from .keyring_options import KeyringPlace
-
-_PATIENCE_SECONDS: Final = 2.0
-"""A command may wait longer than a message does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +83,12 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
     Raises KeyringError or UnfitEnvironment if the keyring or the store's files cannot be used.
     """
     notices: list[str] = []
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         sessions = Sessions(
             open_keyring(place.path, place.roots),
             store,
-            replace(SessionSettings.of(keys), store_timeout=_PATIENCE_SECONDS),
+            replace(SessionSettings.of(keys), store_timeout=OPERATOR_SECONDS),
             clock=time.time,
             random=os.urandom,
             notice=notices.append,

@@ -13,10 +13,9 @@ from typing import Final
 from ...config.settings import Address, ListenerSettings, TcpAddress, UpstreamTls
 from ...core.errors import SealyardError
 from ...traffic import tls
+from ..policy import PROBE_SECONDS
 from . import console
 
-SECONDS: Final = 2.0
-"""The longest wait for a connection with its handshake, and for an answer."""
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _STATUS_BYTES: Final = 12
 _TLS_ALERT: Final = b"\x15\x03"
@@ -46,7 +45,7 @@ def _not_connected(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return "no TLS handshake; write http:// if it is plain HTTP"
     if isinstance(error, TimeoutError):
-        return f"no connection within {SECONDS:g} s; check the address, and firewalls"
+        return f"no connection within {PROBE_SECONDS:g} s; check the address, and firewalls"
     if isinstance(error, socket.gaierror):
         return f"{(error.strerror or 'the name is unknown').lower()}; correct the name, or DNS"
     text = os.strerror(error.errno) if error.errno else "cannot be reached"
@@ -71,7 +70,7 @@ async def _fault(address: Address, context: ssl.SSLContext | None, name: str | N
     if status is not None:
         return ""
     if answer is None:
-        return f"accepts connections and answers nothing within {SECONDS:g} s; does it hang?"
+        return f"accepts connections and answers nothing within {PROBE_SECONDS:g} s; does it hang?"
     if not answer:
         return "closes connections without an answer; read its log"
     return "answers, but not in HTTP/1.1; correct the address"
@@ -84,13 +83,13 @@ async def _answer(
 
     None for no answer in time. Raises OSError where there is no connection.
     """
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PROBE_SECONDS):
         reader, writer = await _connected(address, context, name)
     try:
         host = str(address) if isinstance(address, TcpAddress) else "localhost"
         request = f"OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PROBE_SECONDS):
             return await reader.readexactly(_STATUS_BYTES)
     except asyncio.IncompleteReadError as error:
         return error.partial
@@ -108,7 +107,7 @@ async def _speaks_tls(address: Address) -> bool:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     name = address.host if isinstance(address, TcpAddress) else "localhost"
     with suppress(OSError):
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PROBE_SECONDS):
             _, writer = await _connected(address, context, name)
         await _close(writer)
         return True
@@ -128,5 +127,5 @@ async def _connected(
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PROBE_SECONDS):
             await writer.wait_closed()

@@ -20,10 +20,10 @@ from ...core.crypto.joined_names import Name, to_json
 from ...core.errors import KeyUnavailable, NotErasable, ParticipantError
 from ...keys.keyring.root_secret import Passphrase
 from ...keys.operations.verb import Argument, Command, Done, Form, Verb
-from ...keys.participants import public_key
-from ...keys.participants.limits import Use
+from ...keys.participants import Use, public_key
+from ...keys.policy import MAX_SKEW_SECONDS
 from ...keys.private_file import write
-from ...keys.sessions.settings import MAX_SKEW_SECONDS
+from ..policy import JWK_BYTES, ExitCode
 from . import console
 from .admin_client import AdminListener, ca_option, token_file_option
 from .configuration import config_option, load_configuration
@@ -35,7 +35,6 @@ from .store_access import at_store
 _SUCH_AS: Final = " A TIME is such as 2027-11-24T00:00:00Z."
 _COLUMNS: Final = 100
 """Of the text that the page of commands shows; a terminal has its own."""
-_JWK_BYTES: Final = 8192
 _TAKES_KID: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """For a key id, which is a word: it is base64url, so one of 64 begins with a dash, and may have an
 h."""
@@ -79,7 +78,7 @@ class Showing:
     """
 
     lines: Callable[[VerbOutcome], Sequence[str]] | None = None
-    end: Callable[[VerbOutcome], int] = lambda _: console.OK
+    end: Callable[[VerbOutcome], int] = lambda _: ExitCode.OK
 
 
 def add_commands(group: click.Group, verbs: Iterable[Verb], **showings: Showing) -> None:
@@ -123,7 +122,7 @@ def _doing(verb: Verb, command: Command, showing: Showing) -> _Run:
         given, keys = _given(verb, options), place.keys()
         _require_store(verb, keys)
         if command.file and file is not None and file.exists():
-            raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
+            raise console.Failure(f"{file} already exists", ExitCode.ENVIRONMENT)
         with reserve_receipt(file if command.receipt else None) as kept:
             if command.asks and not yes:
                 ask(command.asks.format_map(_shown(verb, given)))
@@ -162,7 +161,7 @@ def _tell(
     """Print what was done: what `told` puts into the lines of the declaration, or all of it."""
     lines = None if showing.lines is None else showing.lines(outcome)
     if outcome.done.failed and "detail" in outcome.answer:
-        raise console.Failure(outcome.answer["detail"], console.NEGATIVE)
+        raise console.Failure(outcome.answer["detail"], ExitCode.NEGATIVE)
     if command.file:
         write(told["file"], outcome.answer[command.file].encode() + b"\n")
     elif as_json or not (showing.lines or command.prints or command.says):
@@ -184,7 +183,7 @@ def _give_receipt(
     if showing.lines is not None and not as_json:
         console.say("\n".join(showing.lines(outcome)))
     if problem:
-        raise console.Failure(problem, console.ENVIRONMENT)
+        raise console.Failure(problem, ExitCode.ENVIRONMENT)
 
 
 def _warn(outcome: VerbOutcome) -> None:
@@ -244,7 +243,7 @@ async def _perform(
         try:
             done = await verb.does(at.here(place, keys), **given)
         except KeyUnavailable:
-            raise console.Failure(f"the store failed: {at.reason}", console.ENVIRONMENT) from None
+            raise console.Failure(f"the store failed: {at.reason}", ExitCode.ENVIRONMENT) from None
         if keys.store.address == "memory":  # that of this command, which knows no scope
             known = {name: value for name, value in done.answer.items() if name != "unknown"}
             done = replace(done, answer=known)
@@ -264,7 +263,7 @@ def _require_store(verb: Verb, keys: KeySettings) -> None:
     elif verb.reach == "all" and verb.route is not None:
         call = f"{verb.route.method} {verb.route.path}"
         reason = f"keys.store is memory, so each process has its own; call its admin API, {call}"
-    raise console.Failure(reason, console.NEGATIVE)
+    raise console.Failure(reason, ExitCode.NEGATIVE)
 
 
 def _option(one: Argument) -> Callable[[_Run], _Run]:
@@ -353,9 +352,9 @@ def _passphrase(options: Mapping[str, Any]) -> Passphrase | None:
 
 def _public_key(file: Path, use: Use) -> dict[str, str]:
     with file.open("rb") as opened:
-        text = opened.read(_JWK_BYTES + 1)
-    if len(text) > _JWK_BYTES:
-        raise ParticipantError(f"{file}: longer than {_JWK_BYTES} bytes")
+        text = opened.read(JWK_BYTES + 1)
+    if len(text) > JWK_BYTES:
+        raise ParticipantError(f"{file}: longer than {JWK_BYTES} bytes")
     return public_key.parse(text, use).to_jwk()
 
 

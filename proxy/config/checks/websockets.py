@@ -1,13 +1,14 @@
-"""Whether a rule for WebSockets selects only what their messages have."""
+"""Whether a rule selects only what messages of WebSockets have, and what workers can serve."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ...core.expressions.selectors import NamedSelector
 from ...core.expressions.sources import json_sources
-from ...core.rules.model import NAMED_PARTS
+from ...core.formats.table import RECORDS
+from ...core.rules.model import NAMED_PARTS, Block, Rule
 from ..rules.blocks import BlockSyntax
 from ..rules.options import SourceSyntax
 from ..rules.resolve import ResolvedRule
@@ -79,3 +80,22 @@ def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
             if placed.direction == "response" and part in placed.item.bind and inherits:
                 yield part, kept
                 break
+
+
+_ONE_WORKER: Final = (
+    "attachments that are polled must reach the worker that has seen their packet, and may reach"
+    " another, which refuses them; use one worker, or WebSockets alone"
+)
+
+
+def warnings_for_workers(rules: Iterable[Rule]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each rule whose messages several workers may refuse, and why."""
+    for rule in rules:
+        polled = any(not one.websocket for one in rule.patterns)
+        if polled and any(map(_selects_in_packets, rule.blocks)):
+            yield rule.name, _ONE_WORKER
+
+
+def _selects_in_packets(block: Block) -> bool:
+    named = None if block.format is None else RECORDS.get(block.format)
+    return named is not None and named.packets is not None and bool(block.encrypt or block.decrypt)

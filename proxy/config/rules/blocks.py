@@ -17,11 +17,12 @@ from ...core.rules.model import Block as CoreBlock
 from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
 from ..declared.kinds import Choice, PlainText, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
+from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text
 from .items import ABSENT, ITEMS, JSON_SELECTOR, ItemSyntax, absent_in, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
-from .stream_kinds import BATCH, LONGEST_SENTINEL, SENTINELS
+from .stream_kinds import BATCH, SENTINELS
 
 _USUAL: Final = CoreBlock()
 _ACTIONS: Final = ("encrypt", "decrypt", "absent")
@@ -178,7 +179,7 @@ class BlockSyntax:
     sentinels: tuple[tuple[str, ...], Place] | None = setting(
         WithPlace(SENTINELS),
         "Records that pass unread although they are not JSON, and messages of a WebSocket: those"
-        f" that are exactly one of these texts, up to {LONGEST_SENTINEL} characters each, with or"
+        f" that are exactly one of these texts, up to {SENTINEL_CHARS} characters each, with or"
         " without white space around it. An empty list: none.",
         default=None,
         absent="`['[DONE]']` with JSON selectors, else none",

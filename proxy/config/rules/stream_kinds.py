@@ -18,11 +18,11 @@ from ...core.rules.model import Batching
 from ..declared.composed import ByShape, ListOf, OneOrMore, Words
 from ..declared.kinds import HOUR, Duration
 from ..declared.section import Fields, Section, setting
+from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
 from .items import JSON_SELECTOR
 
-LONGEST_SENTINEL: Final = 64
 _PREFIXES: Final = (JWE_PREFIX.decode(), SHORT_PREFIX.decode())
 _UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DELAY: Final = Words({"end": math.inf}, Duration(high=HOUR))
@@ -36,7 +36,7 @@ class _Sentinel:
     schema = {  # noqa: RUF012 - it is only read
         "type": "string",
         "minLength": 1,
-        "maxLength": LONGEST_SENTINEL,
+        "maxLength": SENTINEL_CHARS,
     }
 
     def read(self, place: Place, problems: Problems) -> str | None:
@@ -60,8 +60,8 @@ SENTINELS: Final = ListOf(_Sentinel(), "list of texts", empty=True)
 
 def _fault(word: str) -> tuple[str, str]:
     """Return what is wrong with a sentinel, and what to do; empty texts if nothing is."""
-    if len(word) > LONGEST_SENTINEL:
-        return f"is longer than {LONGEST_SENTINEL} characters", "a sentinel is one fixed text"
+    if len(word) > SENTINEL_CHARS:
+        return f"is longer than {SENTINEL_CHARS} characters", "a sentinel is one fixed text"
     if word != word.strip() or _UNPRINTED.search(word):
         return "has blanks around it, or control characters", "write the text alone"
     if word.startswith(_PREFIXES):

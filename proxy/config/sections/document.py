@@ -12,11 +12,12 @@ from ..checks import likely_mistakes, seal_open_match
 from ..declared.composed import ByName, ListOf
 from ..declared.kinds import Version
 from ..declared.section import Fields, Section, setting
+from ..policy import MAX_RULES
 from ..rules.items import FIELD, FieldSyntax
 from ..settings import ListenerSettings, Settings
 from ..settings.keys import check_loss
 from ..yaml.nodes import Problems
-from .listeners import LISTENER, MAX_RULES, WrittenListener, check_together, listener
+from .listeners import LISTENER, WrittenListener, check_together, listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

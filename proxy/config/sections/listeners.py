@@ -17,6 +17,7 @@ from ..checks import (
 from ..declared.composed import ListOf
 from ..declared.section import Fields, Section, setting
 from ..limits import TrafficLimits
+from ..policy import MAX_RULES
 from ..rules.items import FieldSyntax
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import DEFAULTS, RULE, RuleSyntax, SharedSyntax
@@ -29,8 +30,6 @@ from ..settings import (
     UpstreamSettings,
 )
 from ..yaml.nodes import Place, Problems, show
-
-MAX_RULES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .store import STORE, STORE_SYNTAX, StoreSettings, StoreText
 
 MOST_TTL: Final = DAY
 MOST_GRACE: Final = 366 * DAY
-_MOST_PACKAGE_AGE: Final = 366 * DAY
+MOST_PACKAGE_AGE: Final = 366 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +145,10 @@ class SessionKeys:
         restart=True,
     )
     package_max_age: float = setting(
-        Duration(high=_MOST_PACKAGE_AGE),
+        Duration(high=MOST_PACKAGE_AGE),
         "The maximum lifetime of a key package (end to end), including those that another"
         " Sealyard made: a package that expires later is not opened. At least `ttl`.",
-        default=_MOST_PACKAGE_AGE,
+        default=MOST_PACKAGE_AGE,
         restart=True,
     )
     accept_loss: bool = setting(

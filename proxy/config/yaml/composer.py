@@ -9,6 +9,7 @@ from typing import Final
 
 import yaml
 
+from ..policy import FILE_BYTES, MAX_DEPTH
 from .nodes import Kind, Mapping, Node, Place, Position, Problems, Scalar, Sequence, show
 
 _REFERENCE: Final = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
@@ -34,7 +35,6 @@ def substitute(text: str, environ: Environ[str, str], place: Place, problems: Pr
     return _REFERENCE.sub(value, text)
 
 
-MAX_DEPTH: Final = 32
 _KINDS: Final[dict[str, Kind]] = {
     "tag:yaml.org,2002:int": "number",
     "tag:yaml.org,2002:float": "number",
@@ -231,7 +231,6 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     return f"not YAML: {problem}"
 
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 _START: Final = Position(1, 1)
 _NOT_PRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -242,7 +241,7 @@ def read(path: Path, problems: Problems) -> str | None:
     """Return the file's text, or None after reporting why it cannot be read."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(FILE_BYTES + 1)
     except IsADirectoryError:
         problems.at(_START, "", "is a folder, not a file; name a file in it")
     except FileNotFoundError:
@@ -257,8 +256,8 @@ def read(path: Path, problems: Problems) -> str | None:
 
 def decode(content: bytes, problems: Problems) -> str | None:
     """Return the text of `content`, or None after reporting why it is none."""
-    if len(content) > MAX_BYTES:
-        problems.at(_START, "", f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB")
+    if len(content) > FILE_BYTES:
+        problems.at(_START, "", f"the file is larger than {FILE_BYTES // 1024 // 1024} MiB")
         return None
     try:
         text = content.decode("utf-8-sig")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...core.errors import ConfigurationError
+from .. import policy
 
 Kind = Literal["text", "number", "boolean", "date", "null", "substituted", "broken"]
 
@@ -70,15 +71,8 @@ class Place:
         return Place(node, f"{self.path}.{name}" if self.path else name)
 
 
-_SHOWN: Final = 60
-_COMPARED: Final = 40
-_MESSAGE: Final = 270
-_ENOUGH: Final = 1000
-_TELLING: Final = 4
 _HIDDEN: Final = "<hidden>"
 _QUOTED: Final = re.compile(r"(?P<meant>did you mean `[a-z_]+`)|(?P<piece>`[^`]*`|\"[^\"]*\")")
-_SHORTEST: Final = 3
-"""Of fewer characters, a part of a quoted text tells nothing."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -157,9 +151,9 @@ class Problems:
 
     def _lines(self, found: Iterable[tuple[Position, str, str]]) -> tuple[str, ...]:
         ordered = sorted(found)
-        lines = [self._line(*one) for one in ordered[:_ENOUGH]]
-        if len(ordered) > _ENOUGH:
-            lines.append(f"{self._file}: and {len(ordered) - _ENOUGH} more")
+        lines = [self._line(*one) for one in ordered[: policy.SHOWN_MISTAKES]]
+        if len(ordered) > policy.SHOWN_MISTAKES:
+            lines.append(f"{self._file}: and {len(ordered) - policy.SHOWN_MISTAKES} more")
         return tuple(lines)
 
     def _line(self, position: Position, path: str, message: str) -> str:
@@ -169,7 +163,7 @@ class Problems:
 
 def show(text: str) -> str:
     """Return a text of the file for a message: quoted and shortened."""
-    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    short = text if len(text) <= policy.SHOWN_CHARS else f"{text[: policy.SHOWN_CHARS]}…"
     return f"`{short}`"
 
 
@@ -178,7 +172,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     import difflib  # noqa: PLC0415 - for the mistakes of a configuration alone
 
-    near = difflib.get_close_matches(word[:_COMPARED], words, n=1)
+    near = difflib.get_close_matches(word[: policy.COMPARED_CHARS], words, n=1)
     return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
 
 
@@ -186,7 +180,9 @@ def _without_secrets(place: Place, message: str, hint: str) -> str:
     """Return the whole message without a value of the environment, which may be a secret."""
     node = place.node
     if isinstance(node, Scalar) and node.text != node.written:
-        words = [word for word in (node.text, *node.text.split()) if len(word) >= _TELLING]
+        words = [
+            word for word in (node.text, *node.text.split()) if len(word) >= policy.TELLING_CHARS
+        ]
         message = message.replace(show(node.text), show(node.written))
         hint = "" if any(word in hint for word in words) else hint
         if any(word in message.replace(node.written, "") for word in words):
@@ -227,11 +223,13 @@ def _closed(message: str, texts: list[str]) -> str:
 def _tells(piece: str, text: str) -> bool:
     """Return whether a quoted piece has something of a text of the file in it."""
     piece, text = piece.casefold(), text.casefold()
-    if piece == text or (len(piece) >= _SHORTEST and piece in text):
+    if piece == text or (len(piece) >= policy.QUOTED_CHARS and piece in text):
         return True
-    return any(word in piece for word in re.findall(r"\w+", text) if len(word) >= _TELLING)
+    return any(
+        word in piece for word in re.findall(r"\w+", text) if len(word) >= policy.TELLING_CHARS
+    )
 
 
 def _one_line(message: str) -> str:
     text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", message)
-    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}…"
+    return text if len(text) <= policy.MESSAGE_CHARS else f"{text[: policy.MESSAGE_CHARS]}…"

@@ -21,7 +21,8 @@ from typing import BinaryIO, Final, NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
 from ..keyring.jwk_set import parse_object
-from .line import LINE_BYTES, AuditLine, decode
+from ..policy import LINE_BYTES
+from .line import AuditLine, decode
 
 _LABEL: Final = b"sealyard/v1/audit/head\x00"
 _BYTES: Final = 512

@@ -17,13 +17,11 @@ from typing import Any, Final, NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
 from ..keyring.jwk_set import parse_object
+from ..policy import LINE_BYTES, TEXT_CHARS
 
 Value = str | int
 """What a line may hold: names, codes and numbers, never key material and never a value."""
 
-TEXT_CHARS: Final = 256
-LINE_BYTES: Final = 65536
-"""No line is longer."""
 
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 

@@ -10,22 +10,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
+from ...process.rate_limit import RateLimit
+from .. import policy
 from .head_record import Head
 from .line import Value
 from .log import AuditLog, Entry
-
-GATHER_SECONDS: Final = 0.2
-"""How long a line that no operation waits for may wait for others."""
-RETRY_SECONDS: Final = 1.0
-ANCHOR_SECONDS: Final = 600.0
-CLOSE_SECONDS: Final = 3.0
-MOST_AT_ONCE: Final = 500
-MOST_KEPT: Final = 2000
-"""Lines that are kept while nothing can be written; those beyond are counted."""
 
 
 class _Waiting(NamedTuple):
@@ -99,12 +92,12 @@ class Trail:
         self._closing = True
         self._urgent.set()
         if self._flushing is not None:
-            await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._flushing], timeout=policy.CLOSE_SECONDS)
         if self._head is not None:
             self._anchored(self._head)
 
     def _take(self, one: _Waiting) -> None:
-        if one.done is None and len(self._pending) >= MOST_KEPT:
+        if one.done is None and len(self._pending) >= policy.MOST_KEPT:
             self._lost += 1
             self.failures += 1
             return
@@ -114,7 +107,7 @@ class Trail:
 
     async def _flush(self) -> None:
         while self._pending:
-            wait = RETRY_SECONDS if self.failing else GATHER_SECONDS
+            wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._urgent.wait()
@@ -124,7 +117,9 @@ class Trail:
 
     async def _write_some(self) -> bool:
         """Write what waits, up to a bound; return whether it is on the disk."""
-        batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_AT_ONCE))]
+        batch = [
+            self._pending.popleft() for _ in range(min(len(self._pending), policy.MOST_AT_ONCE))
+        ]
         entries = [one.entry for one in batch]
         lost = self._lost
         if lost:
@@ -142,7 +137,7 @@ class Trail:
         self.written += len(entries)
         self._head = head
         if self._log.clock() >= self._anchor_at:
-            self._anchor_at = self._log.clock() + ANCHOR_SECONDS
+            self._anchor_at = self._log.clock() + policy.ANCHOR_SECONDS
             self._anchored(head)
         self._settle(failing=False)
         for one in batch:
@@ -178,40 +173,26 @@ class Trail:
             self.changed(self.blocked)
 
 
-FLUSH_SECONDS: Final = 10.0
-"""How long events are counted before one line for each kind is written."""
-MOST_KINDS: Final = 20
-
-
 class LineLimit:
-    """Writes events one by one, `per_second` in the long run and `burst` at once.
+    """Writes events one by one within a `rate`: a second in the long run, and at once.
 
     `clock` returns seconds that never go back. Needs a running event loop.
     """
 
     def __init__(
-        self, trail: Trail, *, per_second: float, burst: int, clock: Callable[[], float]
+        self, trail: Trail, rate: tuple[float, int], *, clock: Callable[[], float]
     ) -> None:
         """Begin with the whole burst."""
         self._trail = trail
-        self._per_second = per_second
-        self._burst = burst
+        self._limit = RateLimit(*rate, clock)
         self._clock = clock
-        self._left = float(burst)
-        self._when = clock()
         self._more: dict[tuple[tuple[str, Value], ...], int] = {}
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def admits(self) -> bool:
         """Count one event, and return whether it gets a line of its own."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._when) * self._per_second)
-        self._when = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return self._limit.take()
 
     def note(self, event: str, kind: dict[str, Value], **values: Value) -> None:
         """Write an event, or count it with those of its `kind`."""
@@ -223,12 +204,12 @@ class LineLimit:
     def count(self, event: str, kind: dict[str, Value]) -> None:
         """Count an event that gets no line of its own."""
         key = ("event", event), *kind.items()
-        if key not in self._more and len(self._more) >= MOST_KINDS:
+        if key not in self._more and len(self._more) >= policy.MOST_KINDS:
             key = (("event", event),)
         self._more[key] = self._more.get(key, 0) + 1
         if self._timer is None:
             self._since = self._clock()
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(policy.FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write one line for each kind of counted events."""

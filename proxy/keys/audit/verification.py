@@ -17,11 +17,10 @@ from typing import Any, Final, NamedTuple
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
+from ..policy import SHOWN_FINDINGS
 from . import head_record
 from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, line_of, pieces
 from .line import AuditLine
-
-_MOST_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,12 @@ class AuditVerdict:
     def wrong(self, finding: AuditFinding) -> None:
         """Add a problem."""
         self.broken += 1
-        if len(self.problems) < _MOST_SHOWN:
+        if len(self.problems) < SHOWN_FINDINGS:
             self.problems.append(finding)
 
     def notice(self, finding: AuditFinding) -> None:
         """Add a note: no problem."""
-        if len(self.notes) < _MOST_SHOWN:
+        if len(self.notes) < SHOWN_FINDINGS:
             self.notes.append(finding)
 
 

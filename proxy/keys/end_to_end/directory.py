@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from ...config.settings import PinSettings
 from ...core.errors import KeyUnavailable, ParticipantError
@@ -13,10 +12,9 @@ from ..lru_map import BoundedMap
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.pins import PinBook, Pins
 from ..participants.registry import Participants, record_name
+from ..policy import PARTICIPANTS_KNOWN, PINS_KNOWN
 from ..sessions.sessions import Sessions
 from ..stores.guarded import Notice
-
-_PINS_KNOWN: Final = 10_000
 
 
 class Pinning:
@@ -41,9 +39,9 @@ class Pinning:
         self._notice = notice
         self._reporter = reporter
         self._changed = changed
-        self._seen: BoundedMap[str, Pins] = BoundedMap(_PINS_KNOWN)
-        self._whose: BoundedMap[str, str] = BoundedMap(_PINS_KNOWN)
-        self._reported: BoundedMap[tuple[str, str], bool] = BoundedMap(_PINS_KNOWN)
+        self._seen: BoundedMap[str, Pins] = BoundedMap(PINS_KNOWN)
+        self._whose: BoundedMap[str, str] = BoundedMap(PINS_KNOWN)
+        self._reported: BoundedMap[tuple[str, str], bool] = BoundedMap(PINS_KNOWN)
         self.replace(settings)
 
     def replace(self, settings: PinSettings) -> None:
@@ -110,9 +108,6 @@ class Pinning:
         )
 
 
-_KNOWN: Final = 10_000
-
-
 @dataclass(slots=True)
 class Known:
     """A participant, and how long (seconds since 1970) that is fresh.
@@ -147,7 +142,7 @@ class Directory:
         self._max_age = max_age
         self._clock = clock
         self._notice = notice
-        self._known: BoundedMap[str, Known] = BoundedMap(_KNOWN)
+        self._known: BoundedMap[str, Known] = BoundedMap(PARTICIPANTS_KNOWN)
         self.changes = 0
         """How many notifications of changes arrived."""
 

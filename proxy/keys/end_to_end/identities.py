@@ -17,17 +17,14 @@ from ...telemetry.reporter import Reporter
 from .. import private_file
 from ..keyring.roots import PassphraseRoot
 from ..lru_map import BoundedMap
-from ..participants import private_key
-from ..participants.limits import Use
+from ..participants import Use, private_key
 from ..participants.package import Identity
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.private_key import Opener
+from ..policy import IDENTITIES_HELD, IDENTITY_AGAIN_SECONDS, IDENTITY_FILE_BYTES
 from ..sessions.sessions import Sessions
 
-_HELD: Final = 10_000
-_AGAIN_SECONDS: Final = 60.0
 _NEVER: Final = float("inf")
-_MAX_FILE_BYTES: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Identities:
     def forget(self) -> None:
         """Forget every private key."""
         # Not cleared: a thread that opens a key now would put it back.
-        self._opened = BoundedMap(_HELD)
+        self._opened = BoundedMap(IDENTITIES_HELD)
 
     def drop_ended(self, now: float) -> Iterator[None]:
         """Drop private keys that no longer open anything, a few at each step."""
@@ -93,7 +90,7 @@ class Identities:
         if opened is None or (opened.identity is None and now >= opened.again):
             identity = await asyncio.to_thread(self._open, participant_id, key)
             ends = min((end for end in (key.ends, key.retires) if end), default=_NEVER)
-            opened = _Opened(identity, now + _AGAIN_SECONDS, ends)
+            opened = _Opened(identity, now + IDENTITY_AGAIN_SECONDS, ends)
             held.put(place, opened)
         return opened.identity
 
@@ -121,4 +118,4 @@ class Identities:
     @staticmethod
     def _read(one: IdentitySettings) -> str:
         assert one.file is not None  # noqa: S101 - the caller looked
-        return private_file.read(one.file, _MAX_FILE_BYTES).decode("ascii", "replace").strip()
+        return private_file.read(one.file, IDENTITY_FILE_BYTES).decode("ascii", "replace").strip()

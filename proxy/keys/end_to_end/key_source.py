@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
@@ -19,7 +19,8 @@ from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
 from ..participants.registry import Participants
-from ..pieces import PIECE, all_done, pieces
+from ..pieces import all_done, pieces
+from ..policy import PIECE, ROUNDS
 from ..sessions.key_events import BLOCKED
 from ..sessions.sessions import WITHDRAWN, Sessions
 from ..sessions.settings import SessionSettings
@@ -30,9 +31,6 @@ from .identities import Identities
 from .opening import Need, Opened, PackagedOpening
 from .package_store import PackageStore
 from .sealing import PackagedSealing, place
-
-# Each round one message gets its session, so only a plan of more scopes than fit fails.
-_ROUNDS: Final = 16
 
 
 class _Found(NamedTuple):
@@ -118,7 +116,7 @@ class EndToEnd:
         keys, a store that does not answer.
         """
         asked, known = None, None
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             plain, seals, opens = _divided(needs)
             if not seals and not opens:
                 return await self._sessions.resolve(needs)

@@ -21,9 +21,10 @@ from ..participants import package
 from ..participants.package import Identity
 from ..participants.public_key import PublicKey
 from ..pieces import pieces
-from ..sessions.ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
+from ..policy import ABSENT_SECONDS, MAX_SKEW_SECONDS
+from ..sessions.ephemeral import MAX_GRACE_SECONDS
 from ..sessions.sessions import Sessions
-from ..sessions.settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
+from ..sessions.settings import MAX_AGE_SECONDS, SessionSettings
 from .directory import Directory
 from .identities import Identities
 from .package_records import StoredPackage

@@ -17,13 +17,13 @@ from ...core.crypto.derivation import NAME_BYTES, SID_BYTES
 from ...core.crypto.secret import NameKey, RecordKey
 from ..keyring.jwk_set import decoded
 from ..participants.stored_records import signed, verified
+from ..policy import MAX_LISTED
 from ..stores.records import RecordRefused, RecordUnknown
 
 LIST: Final = "list"
 """The key id of the list; a session id has 16 characters."""
 ROTATION_MARKER: Final = "turn"
 """The key id of the rotation marker."""
-MAX_LISTED: Final = 1024
 
 _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
 _LIST_LABEL: Final = b"sealyard/v1/record/packages\x00"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeysFull, KeyUnavailable
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
+from ..policy import KNOWN_ISSUES, RECORD_TRIES
 from ..sessions.sessions import Sessions
 from ..stores import HeldRecords, StoreFailed, StoreFull
 from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records, rotation_marker
 from .package_records import LIST, Listed, StoredPackage
-
-_MOST_TRIES: Final = 16
-_KNOWN_ISSUES: Final = 100_000
 
 
 class PackageStore:
@@ -33,7 +30,7 @@ class PackageStore:
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
-        self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(_KNOWN_ISSUES)
+        self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(KNOWN_ISSUES)
 
     def name(self, scope: Scope) -> str:
         """Return the name of a conversation's packages in the store."""
@@ -46,7 +43,7 @@ class PackageStore:
         keep_ms = int((package.ends - self._clock()) * 1000)
         place, seen = (name, package.key_id), None
         try:
-            for _ in range(_MOST_TRIES):
+            for _ in range(RECORD_TRIES):
                 held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen)
                 if held.record == record or self._issue(held.record, *place) >= package.issue:
                     break
@@ -145,7 +142,7 @@ class PackageStore:
     async def _list(self, name: str, package: StoredPackage) -> None:
         held = await self._held_list(name)
         listed = self._decode_list(held, name)
-        for _ in range(_MOST_TRIES):
+        for _ in range(RECORD_TRIES):
             now = self._clock()
             after = listed.with_one(package.key_id, package.ends, now)
             keep_ms = int((max(ends for _, ends in after.ends) - now) * 1000)

@@ -14,6 +14,7 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable
+from ..policy import MARKER_MARGIN_MS, RECORD_TRIES
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_AGE_SECONDS
 from ..stores import HeldRecords, StoreFailed, records
@@ -27,8 +28,7 @@ _EPOCH_BYTES: Final = 8
 _RANDOM_BYTES: Final = 16
 _VALUE_BYTES: Final = 1 + _EPOCH_BYTES + _RANDOM_BYTES
 # No key outlives it: a key that began before the marker has ended when the marker ends.
-_KEEP_MS: Final = int(MAX_AGE_SECONDS * 1000) + 3_600_000
-_MOST_TRIES: Final = 16
+_KEEP_MS: Final = int(MAX_AGE_SECONDS * 1000) + MARKER_MARGIN_MS
 
 
 async def put(sessions: Sessions, scope: Scope) -> bool:
@@ -41,7 +41,7 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
     )
     try:
         before = await _held(sessions, name)
-        for _ in range(_MOST_TRIES):
+        for _ in range(RECORD_TRIES):
             # Above the stored one, whatever the clock of its writer.
             epoch = max(_epoch(before, name, sessions) + 1, int(sessions.now() * 1000))
             values = bytes([_VERSION]) + epoch.to_bytes(_EPOCH_BYTES)

@@ -22,13 +22,12 @@ from ..keyring.kek import RandomBytes
 from ..lru_map import BoundedMap
 from ..participants import package
 from ..participants.package import Identity
-from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
+from ..policy import MAX_RECIPIENTS, MAX_SKEW_SECONDS, REST_SECONDS
 from ..sessions.agreement import new_sid
 from ..sessions.sessions import Sessions
-from ..sessions.settings import MAX_SKEW_SECONDS, SessionSettings
+from ..sessions.settings import SessionSettings
 from ..stores import ClockRefused
-from ..stores.guarded import REST_SECONDS
 from . import rotation_marker
 from .directory import Directory
 from .identities import Identities

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..keyring.kek import MAX_REVOCATIONS, latest
+from ..keyring.kek import latest
 from ..keyring.keyring import Keyring
+from ..policy import MAX_REVOCATIONS
 
 if TYPE_CHECKING:  # imported with a store that processes share
     from .keyring_marker import Marker

@@ -16,6 +16,7 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
+from .. import policy
 from ..keyring.kek import KekEntry, RandomBytes
 from ..keyring.keyring import Keyring
 from ..stores import Store, records
@@ -25,14 +26,11 @@ from . import keyring_marker
 from .keyring_marker import Marker
 
 VERSION: Final = 1
-PLACES: Final = 256
-KEEP_MS: Final = 15_000
 PROCESS_BYTES: Final = 8
 
 _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
 _HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s")
 _MARK_BYTES: Final = 8
-_SKEW_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Presence:
         at = int(now * 1000)
         report = Report(self._process, at, keyring.generation, keyring.digest, keks)
         record = encode(report, _named(name, place), key)
-        await store.keep(name, place, record, KEEP_MS, seen=seen)
+        await store.keep(name, place, record, policy.PRESENCE_MS, seen=seen)
 
     def _ours(self, record: bytes | None, name: str, key: RecordKey) -> bool:
         try:
@@ -109,7 +107,7 @@ async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Repo
         except RecordRefused:
             continue
         before = reports.get(report.process)
-        if abs(now * 1000 - report.seen) < _SKEW_MS and (
+        if abs(now * 1000 - report.seen) < policy.PRESENCE_SKEW_MS and (
             before is None or before.seen < report.seen
         ):
             reports[report.process] = report
@@ -135,7 +133,7 @@ def decode(record: bytes, name: str, key: RecordKey) -> Report:
 
 
 def _places() -> tuple[str, ...]:
-    return tuple(f"p{number}" for number in range(PLACES))
+    return tuple(f"p{number}" for number in range(policy.PRESENCE_PLACES))
 
 
 def _named(name: str, place: str) -> str:
@@ -144,14 +142,8 @@ def _named(name: str, place: str) -> str:
 
 NAME: Final = "keyrings"
 ROSTER_VERSION: Final = 1
-MOST: Final = 16
-"""Keyrings that are looked at; of more, those that were seen last."""
-LIVE_SECONDS: Final = 60.0
-"""A keyring that was seen within this time is in use, by whatever clock."""
-REFRESH_SECONDS: Final = 5.0
 
 _ROW: Final = struct.Struct(f">{KEYRING_ID_BYTES}sQ")
-_MOST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +159,12 @@ class Roster:
 
     def due(self, own: str, now: float) -> bool:
         """Whether our keyring has to be written again."""
-        return abs(now - self.seen.get(own, 0)) >= REFRESH_SECONDS
+        return abs(now - self.seen.get(own, 0)) >= policy.ROSTER_REFRESH_SECONDS
 
     def with_seen(self, own: str, now: float) -> Roster:
         """Return the roster with our keyring as of now, without those no longer in use."""
         live = {one: at for one, at in self.seen.items() if one != own and _near(at, now)}
-        latest = sorted(live.items(), key=lambda row: -row[1])[: MOST - 1]
+        latest = sorted(live.items(), key=lambda row: -row[1])[: policy.ROSTER_KEYRINGS - 1]
         return Roster({**dict(latest), own: int(now)})
 
 
@@ -188,17 +180,14 @@ def decode_roster(note: bytes | None) -> Roster:
         return Roster({})
     rows = note[1:]
     well = note[:1] == bytes([ROSTER_VERSION]) and not len(rows) % _ROW.size
-    if not well or len(note) > _MOST_BYTES:
+    if not well or len(note) > policy.ROSTER_BYTES:
         return Roster({})
-    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[:MOST]
+    found = sorted(_ROW.iter_unpack(rows), key=lambda row: -int(row[1]))[: policy.ROSTER_KEYRINGS]
     return Roster({base64url.encode(one).decode(): at for one, at in found})
 
 
 def _near(at: int, now: float) -> bool:
-    return abs(now - at) < LIVE_SECONDS
-
-
-_PATIENCE_SECONDS = 2.0
+    return abs(now - at) < policy.ROSTER_LIVE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +219,7 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
 
     `clock` returns seconds since 1970.
     """
-    guarded = GuardedStore(store, _PATIENCE_SECONDS, clock=clock, notice=lambda _: None)
+    guarded = GuardedStore(store, policy.OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
     now = clock()
     name = keyring_marker.name_of(keyring)
     record = await guarded.note(name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring, shown
+from ..policy import WATCH_SECONDS
 from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # imported for a store that processes share
     from .keyring_marker import Marker
     from .presence import Presence
 
-INTERVAL_SECONDS: Final = 3.0
 
 STATES: Final[Mapping[str, str]] = {
     "older": "keyring.older",
@@ -53,7 +53,7 @@ class KeyringWatch:
         clock: Callable[[], float],
         random: RandomBytes,
         accepted: Accepted | None = None,
-        interval: float = INTERVAL_SECONDS,
+        interval: float = WATCH_SECONDS,
     ) -> None:
         """Know nothing of the fleet yet."""
         self.lineage = Lineage(keyring, accepted)

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ...core.crypto import base64url
+from ...core.crypto.aead import IV_BYTES, TAG_BYTES
 from ...core.errors import KeyringError
+from ..policy import P2C, P2C_MAX, P2C_MIN
 from .jwk_set import decoded, parse_object
 from .root_secret import Passphrase, RootKey, Salted
 
@@ -29,17 +31,10 @@ ENC: Final = "A256GCM"
 CTY: Final = "jwk-set+json"
 
 SALT_BYTES: Final = 16
-# OWASP's floor for PBKDF2-HMAC-SHA-512 is 220,000; the ceiling keeps a forged file from
-# burning minutes before it is refused.
-P2C: Final = 250_000
-P2C_MIN: Final = 220_000
-P2C_MAX: Final = 1_000_000
 
 _SEGMENTS: Final = 5
 _KEY_BYTES: Final = 32
 _WRAPPED_BYTES: Final = 40
-_IV_BYTES: Final = 12
-_TAG_BYTES: Final = 16
 
 
 def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
@@ -52,10 +47,10 @@ def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -
         salt, count = _salt_for(secret)
         header |= {"p2s": base64url.encode(salt).decode(), "p2c": count}
     protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
-    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
+    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(IV_BYTES)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     wrapped = aes_key_wrap(_wrapping_key(secret, header, keep=False).reveal(), content_key)
-    rest = (wrapped, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
+    rest = (wrapped, iv, sealed[:-TAG_BYTES], sealed[-TAG_BYTES:])
     return b".".join([protected, *map(base64url.encode, rest)])
 
 
@@ -69,7 +64,7 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
         raise KeyringError("the keyring is not a JWE in compact serialization")
     header = _checked_header(_bytes(segments[0]), secret, cty)
     wrapped, iv, ciphertext, tag = map(_bytes, segments[1:])
-    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES):
+    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, IV_BYTES, TAG_BYTES):
         raise KeyringError("a part of the keyring's JWE has the wrong length")
     plaintext: bytes | None = None
     with contextlib.suppress(InvalidUnwrap, InvalidTag):

@@ -20,11 +20,12 @@ from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError
 from ...process import hardening
 from .. import private_file
+from ..policy import MAX_FILE_BYTES, MOST_WRAPPINGS
 from . import envelope, jwk_set
 from .keyring import Keyring
 from .root_secret import RootKey
 from .roots.opening import RootRefusal, Roots
-from .roots.provider import MOST_WRAPPINGS, RootName, RootProvider, Wrapping
+from .roots.provider import RootName, RootProvider, Wrapping
 
 VERSION: Final = 1
 
@@ -128,10 +129,6 @@ def _mac(members: _Members, root_key: RootKey) -> str:
     covered = {name: value for name, value in members.items() if name != "mac"}
     text = json.dumps(covered, separators=(",", ":"), sort_keys=True).encode()
     return base64url.encode(derivation.keyring_mac(root_key.reveal(), text)).decode()
-
-
-# 256 KEKs, 10,000 revocations and 16 wrappings, in base64url.
-MAX_FILE_BYTES: Final = 768 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import Kek, NameKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
+from ..policy import MAX_RETIRED, MAX_REVOCATIONS
 
 KekState = Literal["primary", "decrypt", "disabled"]
 STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
 
-MAX_NUMBER: Final = 65535
-MAX_RETIRED: Final = 4096
-MAX_REVOCATIONS: Final = 10_000
+HIGHEST_NUMBER: Final = 65535
 MARK_CHARS: Final = 4
 """How many characters of its thumbprint end the id of a new KEK."""
 
@@ -95,8 +94,8 @@ def new_number(taken: frozenset[int], random: RandomBytes) -> int:
     Raises KeyringError when none is left.
     """
     drawn = int.from_bytes(random(_NUMBER_BYTES))
-    for step in range(MAX_NUMBER):
-        number = (drawn + step) % MAX_NUMBER + 1
+    for step in range(HIGHEST_NUMBER):
+        number = (drawn + step) % HIGHEST_NUMBER + 1
         if number not in taken:
             return number
     raise KeyringError("no KEK number is left; create a new keyring")
@@ -106,8 +105,8 @@ def check_kek(entry: KekEntry) -> None:
     """Raise KeyringError for a KEK with an invalid id, number, time or state."""
     if not KEK_ID_PATTERN.fullmatch(entry.id):
         raise KeyringError(f"`{entry.id}` is no KEK id; write 1 to 32 of A-Z a-z 0-9 _ -")
-    if not 1 <= entry.number <= MAX_NUMBER:
-        raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}; create a new keyring")
+    if not 1 <= entry.number <= HIGHEST_NUMBER:
+        raise KeyringError(f"a KEK number is 1 to {HIGHEST_NUMBER}; create a new keyring")
     if entry.created < 0:
         raise KeyringError("a KEK was created before 1970")
     if entry.state not in STATES:
@@ -131,8 +130,8 @@ def check_numbers(numbers: Sequence[int], retired: frozenset[int]) -> None:
         raise KeyringError("the retired KEK numbers do not match the KEKs")
     if len(retired) > MAX_RETIRED:
         raise KeyringError(f"a keyring retires at most {MAX_RETIRED} numbers; create a new one")
-    if not all(1 <= number <= MAX_NUMBER for number in retired):
-        raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}")
+    if not all(1 <= number <= HIGHEST_NUMBER for number in retired):
+        raise KeyringError(f"a KEK number is 1 to {HIGHEST_NUMBER}")
 
 
 def check_revocations(revocations: Sequence[Revocation]) -> None:

@@ -15,15 +15,10 @@ from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
+from ..policy import CLOCKS_SECONDS, MAX_KEKS, MOST_DRAWS, SHOWN_ID_CHARS
 from . import kek
 from .kek import KekEntry, KekState, RandomBytes, Revocation
 
-MAX_KEKS: Final = 256
-SHOWN_CHARS: Final = 16
-
-_MOST_DRAWS: Final = 9
-CLOCKS_SECONDS: Final = 24 * 3600
-"""How far the clock of whoever made a KEK may be from those of the processes that seal under it."""
 LONGEST_SECONDS: Final = int(MOST_TTL + MOST_GRACE)
 """How long after its start an ephemeral session, or one from a key package, may still open."""
 
@@ -152,7 +147,7 @@ class Keyring:
     def _drawn(self, name: str, random: RandomBytes) -> Kek:
         """Return a new key whose marked id is free: one in a million has the mark of another."""
         taken = {one.id for one in self.keks}
-        for _ in range(_MOST_DRAWS):
+        for _ in range(MOST_DRAWS):
             key = Kek(random(KEY_BYTES))
             if kek.marked_id(name, key) not in taken:
                 break
@@ -231,4 +226,4 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
 
 def shown(keyring_id: str) -> str:
     """Return the part of a keyring's id that the log shows: longer texts look like secrets."""
-    return keyring_id[:SHOWN_CHARS]
+    return keyring_id[:SHOWN_ID_CHARS]

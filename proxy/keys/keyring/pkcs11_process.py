@@ -17,11 +17,11 @@ from ...core.errors import KeyringError
 from ...process import child_process
 from ...process.hardening import guard_memory, overwrite
 from .. import private_file
+from ..policy import MOST_PIN_BYTES
 
 _OfLibrary = Any
 """Of python-pkcs11, which is an extra, and gives a key its methods at run time."""
 
-MOST_PIN_BYTES: Final = 255
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _LEAST_BITS: Final = {"aes-gcm": 256, "rsa-oaep": 2048, "rsa-oaep-256": 2048}

@@ -15,11 +15,8 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from ...core.crypto.secret import KEY_BYTES, Secret
 from ...core.errors import KeyringError
 from ...process.hardening import overwrite
+from .. import policy
 
-LEAST_CHARS: Final = 12
-_LEAST_DIFFERENT: Final = 6
-_LEAST_COUNTING: Final = 8
-_SHORTEST_RUN: Final = 3
 _ROWS: Final = (
     b"abcdefghijklmnopqrstuvwxyz",
     b"12345678901",
@@ -72,10 +69,10 @@ def weakness(text: bytearray) -> str | None:
     Copies that it makes are overwritten.
     """
     size = sum(byte & 0xC0 != 0x80 for byte in text)  # noqa: PLR2004 - UTF-8
-    if size < LEAST_CHARS:
-        return f"needs at least {LEAST_CHARS} characters"
-    if len(set(text)) < _LEAST_DIFFERENT:
-        return f"needs at least {_LEAST_DIFFERENT} different characters"
+    if size < policy.LEAST_CHARS:
+        return f"needs at least {policy.LEAST_CHARS} characters"
+    if len(set(text)) < policy.LEAST_DIFFERENT:
+        return f"needs at least {policy.LEAST_DIFFERENT} different characters"
     folded, spelled = text.translate(_FOLDED), text.translate(_SPELLED)
     try:
         predictable = set(_runs(folded)) | set(_words(folded)) | set(_words(spelled))
@@ -83,7 +80,7 @@ def weakness(text: bytearray) -> str | None:
     finally:
         overwrite(folded)
         overwrite(spelled)
-    if counting < _LEAST_COUNTING:
+    if counting < policy.LEAST_COUNTING:
         return "is not a common word, a row of keys or a repetition: use a few random words"
     return None
 
@@ -104,7 +101,7 @@ def _runs(text: bytearray) -> Iterator[int]:
             for at in range(1, len(text) + 1):
                 if at < len(text) and _goes_on(text[at - 1], text[at], way):
                     continue
-                if at - begun >= _SHORTEST_RUN:
+                if at - begun >= policy.SHORTEST_RUN:
                     yield from range(begun + 1, at)
                 begun = at
 
@@ -125,12 +122,10 @@ def _words(text: bytearray) -> Iterator[int]:
             at = text.find(word, at + 1)
 
 
-MAX_PASSPHRASE_BYTES: Final = 1024
 FORGOTTEN: Final = (
     "the passphrase was overwritten in memory after it opened the keyring, and this has"
     " another salt: restart, or keep the passphrase in a file"
 )
-_MOST_DERIVED: Final = 8
 
 
 class RootKey(Secret):
@@ -163,8 +158,8 @@ class Passphrase:
         """
         self.__derived: dict[Salted, RootKey] = {}
         self.__text = text if isinstance(text, bytearray) else _encoded(text)
-        if not 1 <= len(self.__text) <= MAX_PASSPHRASE_BYTES or not _is_utf8(self.__text):
-            raise KeyringError(f"a passphrase is 1 to {MAX_PASSPHRASE_BYTES} bytes of UTF-8")
+        if not 1 <= len(self.__text) <= policy.MAX_PASSPHRASE_BYTES or not _is_utf8(self.__text):
+            raise KeyringError(f"a passphrase is 1 to {policy.MAX_PASSPHRASE_BYTES} bytes of UTF-8")
 
     @property
     def derived(self) -> Mapping[Salted, RootKey]:
@@ -191,7 +186,7 @@ class Passphrase:
         """Keep a key that another process derived from the same passphrase."""
         self.__derived.pop(salted, None)
         self.__derived[salted] = key
-        while len(self.__derived) > _MOST_DERIVED:
+        while len(self.__derived) > policy.MOST_DERIVED:
             del self.__derived[next(iter(self.__derived))]
 
     def forget(self) -> None:

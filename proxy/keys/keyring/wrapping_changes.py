@@ -13,13 +13,14 @@ from pathlib import Path
 
 from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError
+from ..policy import MOST_WRAPPINGS
 from . import file
 from .file import KeyringLock, Locked
 from .keyring import Keyring
 from .root_secret import RootKey
 from .roots import provider
 from .roots.opening import RootRefusal, Roots, name_of
-from .roots.provider import MOST_WRAPPINGS, RootName, RootProvider, Wrapping
+from .roots.provider import RootName, RootProvider, Wrapping
 
 Note = Callable[[Keyring, tuple[RootName, ...]], None]
 

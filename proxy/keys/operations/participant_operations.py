@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ...core.errors import KeyringError, ParticipantError
 from ..keyring.root_secret import Passphrase
-from ..participants import private_key, public_key
-from ..participants.limits import Use
+from ..participants import Use, private_key, public_key
 from ..participants.participant import Participant, ParticipantKey, sign_prekey
 from ..participants.pins import Pins
 from ..participants.private_key import Opener
 from ..participants.public_key import Kind
 from ..participants.registry import Change
+from ..policy import DIRECTORY_SECONDS
 from .verb import At, Done
-
-MAX_AGE_SECONDS: Final = 300
 
 
 async def find(at: At, participant: str) -> Done:
@@ -36,7 +34,7 @@ async def jwks(at: At, participant: str) -> Done:
     people, _ = await at.participants()
     found, now = await people.find(participant), at.clock()
     ends = [end for key in found.keys for end in (key.expires, key.retires) if end > now]
-    age = min([MAX_AGE_SECONDS, *(int(end - now) for end in ends)])
+    age = min([DIRECTORY_SECONDS, *(int(end - now) for end in ends)])
     published = found.jwks(now)
     body = json.dumps(published, separators=(",", ":"))
     return Done(published, body=body, fresh_for=age)

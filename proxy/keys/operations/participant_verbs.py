@@ -12,22 +12,14 @@ from ...core.errors import (
     SealyardError,
     UnknownParticipantKey,
 )
-from ..participants.limits import (
-    MAX_REASON_CHARS,
-    MOST_WAITING,
-    PAIR_SECONDS,
-    PREKEY_SECONDS,
-    RSA_BITS,
-    X_WING,
-)
+from .. import policy
+from ..participants import X_WING
 from . import schemas
 from .schemas import FLAG, KID, TEXT, Schema
-from .verb import CALL_SECONDS, Argument, Command, Route, Thing, Verb, late
+from .verb import Argument, Command, Route, Thing, Verb, late
 
 _MODULE: Final = "participant_operations"
 _AT: Final = "/v1/participants/{id}"
-_WEEK_SECONDS: Final = 7 * 86_400
-_YEAR_SECONDS: Final = 366 * 86_400
 
 _TIME: Final = {"type": "integer", "minimum": 1}
 _USE: Final = {"enum": ["enc", "sig"]}
@@ -35,7 +27,7 @@ _BASE64URL: Final = "^[A-Za-z0-9_-]+$"
 _OURS: Final[dict[str, Schema]] = {"use": _USE, "alg": TEXT, "kid": KID}
 _X: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
 _PUB: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1622}$"}
-_N: Final = {"type": "string", "pattern": _BASE64URL, "maxLength": RSA_BITS}
+_N: Final = {"type": "string", "pattern": _BASE64URL, "maxLength": policy.RSA_BITS}
 # A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys, Ed25519 to verify signatures.
 # AKP is X-Wing (experimental), to wrap keys.
 _JWK: Final = {
@@ -130,8 +122,13 @@ _NEW_KEY: Final = (
 
 
 def _grace(help_text: str) -> Argument:
-    bounds = {"type": "integer", "minimum": 0, "maximum": _YEAR_SECONDS, "default": _WEEK_SECONDS}
-    return Argument("grace", "number", help_text, bounds, default=_WEEK_SECONDS)
+    bounds = {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": policy.MOST_PREKEY_SECONDS,
+        "default": policy.PREKEY_SECONDS,
+    }
+    return Argument("grace", "number", help_text, bounds, default=policy.PREKEY_SECONDS)
 
 
 _PARTICIPANTS: Final[frozenset[Thing]] = frozenset({"participants", "pins"})
@@ -169,7 +166,7 @@ def _changes(
         raises=(ParticipantsUnavailable, ParticipantError, own),
         logged="participant.changed",
         # The last caller waits for all the others.
-        seconds=(MOST_WAITING + 1) * PAIR_SECONDS if makes else CALL_SECONDS,
+        seconds=(policy.MOST_WAITING + 1) * policy.PAIR_SECONDS if makes else policy.CALL_SECONDS,
         touches=_PARTICIPANTS,
     )
 
@@ -234,8 +231,8 @@ PREKEY: Final = _looks_up(
         "ttl",
         "number",
         "How many seconds others seal for it.",
-        {"type": "integer", "minimum": 60, "maximum": _YEAR_SECONDS},
-        default=PREKEY_SECONDS,
+        {"type": "integer", "minimum": 60, "maximum": policy.MOST_PREKEY_SECONDS},
+        default=policy.PREKEY_SECONDS,
     ),
     _grace("How many seconds it still opens after that."),
     *_OPENER,
@@ -255,7 +252,7 @@ REVOKE: Final = _changes(
         "reason",
         "text",
         "The reason, in one line; it is stored with the key.",
-        {"type": "string", "minLength": 1, "maxLength": MAX_REASON_CHARS},
+        {"type": "string", "minLength": 1, "maxLength": policy.MAX_REASON_CHARS},
         required=True,
     ),
 )

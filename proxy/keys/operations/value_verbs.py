@@ -10,13 +10,12 @@ from ...core.crypto.joined_names import some_from_json
 from ...core.crypto.token import FORMS
 from ...core.errors import OpenFailed, SealyardError, UnfitValue
 from ...core.formats import json as json_format
+from ..policy import MOST_VALUE_BYTES, MOST_VALUES
 from . import schemas
 from .schemas import FLAG, TEXT, Schema
 from .values import ToOpen, ToSeal, sealed_bytes
 from .verb import Argument, At, Done, Route, Verb
 
-_MOST_VALUES: Final = 100
-_MOST_BYTES: Final = 1024 * 1024
 _CONTEXT: Final = (
     *(
         Argument(one, "name", schema=schemas.nullable(schemas.ANY_NAME))
@@ -38,7 +37,7 @@ _NAMES: Final = " Name exactly the parts of the context that the rule binds."
 def _list(name: str, parts: Sequence[Argument]) -> Argument:
     optional = [one.name for one in parts if not one.required]
     element = schemas.record({one.name: one.schema for one in parts}, optional)
-    bounds: Schema = {**schemas.many(element), "minItems": 1, "maxItems": _MOST_VALUES}
+    bounds: Schema = {**schemas.many(element), "minItems": 1, "maxItems": MOST_VALUES}
     return Argument(name, "records", schema=bounds, required=True, parts=tuple(parts))
 
 
@@ -90,7 +89,7 @@ SEAL: Final = Verb(
         "seal",
         "The tokens, in the order of the values.",
         schemas.record({"tokens": schemas.many(TEXT)}),
-        most_bytes=_MOST_BYTES,
+        most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
     raises=(UnfitValue,),
@@ -108,7 +107,7 @@ OPEN: Final = Verb(
         "open",
         "The values, in the order of the tokens. With `json`, `value` is JSON text.",
         schemas.record({"values": schemas.many(_OPENED)}),
-        most_bytes=_MOST_BYTES,
+        most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
     raises=(OpenFailed,),

@@ -15,6 +15,7 @@ from ...core.errors import OpenFailed, UnfitValue, Unopened
 from ...core.values.key_needs import Attempt, Needs
 from ...core.values.keys_in_use import KeysInUse
 from ...core.values.spelling import as_text
+from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
 
 
@@ -108,8 +109,6 @@ def _decoded(text: bytes) -> Token:
 LISTENER: Final = "admin"
 """Where, for the log and the audit log, tokens were tried that did not open."""
 
-_REPORT_AFTER_SECONDS: Final = 0.25
-
 
 class ValueOperations:
     """Seals and opens with the sessions of this process."""
@@ -145,5 +144,5 @@ class ValueOperations:
     def _report_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
         # After the response: its time must not reveal what is reported.
         if not self._unreported:
-            asyncio.get_running_loop().call_later(_REPORT_AFTER_SECONDS, self.report)
+            asyncio.get_running_loop().call_later(REPORT_AFTER_SECONDS, self.report)
         self._unreported.append((unopened, Attempt(LISTENER, "", "request", request_id)))

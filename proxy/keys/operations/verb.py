@@ -16,6 +16,7 @@ from ...config.settings import AdminScope, KeySettings
 from ...core.crypto.context import Scope
 from ...core.crypto.joined_names import some_from_json, to_json
 from ...core.errors import OperatorError, SealyardError
+from ..policy import CALL_SECONDS
 from .schemas import TEXT, Schema
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
@@ -28,8 +29,6 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
     from ..sessions.sessions import Sessions
     from .values import ValueOperations
 
-CALL_SECONDS: Final = 10.0
-"""A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
 
 Form = Literal[
     "scope",

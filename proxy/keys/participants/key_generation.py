@@ -10,8 +10,8 @@ from ...core.crypto import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
 from ...process import child_process
 from ..keyring.root_secret import Passphrase, RootKey
+from ..policy import MOST_WAITING, PAIR_SECONDS
 from . import public_key
-from .limits import MOST_WAITING, PAIR_SECONDS
 from .public_key import Kind, PublicKey
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from ...process.hardening import guard_memory
-
-NICENESS: Final = 10
+from ..policy import NICENESS
 
 
 def main() -> None:

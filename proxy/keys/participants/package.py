@@ -13,12 +13,13 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
+from ...config.settings.keys import MOST_PACKAGE_AGE
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import SID_BYTES
@@ -27,15 +28,13 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import OpenFailed, ParticipantError
 from ..keyring.jwk_set import decoded
+from ..policy import MAX_RECIPIENTS, PACKAGE_SKEW_SECONDS
 from . import package_shape, signature, x_wing
-from .package_shape import MAX_RECIPIENTS, Shape
+from .package_shape import Shape
 from .public_key import PublicKey
 
 if TYPE_CHECKING:
     from .package_jwe import Opener
-
-SKEW_SECONDS: Final = 60
-MAX_TTL_SECONDS: Final = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def seal(  # noqa: PLR0913 - each is in the package, each by its name
     audience = [one.kid for one in recipients]
     if not 0 < len(audience) <= MAX_RECIPIENTS or len(set(audience)) != len(audience):
         raise ParticipantError(f"a package has 1 to {MAX_RECIPIENTS} recipients, each once")
-    if not 0 < ttl <= MAX_TTL_SECONDS or len(sid) != SID_BYTES:
+    if not 0 < ttl <= MOST_PACKAGE_AGE or len(sid) != SID_BYTES:
         raise ParticipantError("a package has a session id of 12 bytes and at most a year to live")
     claims = {
         "jwk": {
@@ -133,7 +132,7 @@ def unseal(  # noqa: PLR0913 - each says something else of what is expected, eac
     sender: PublicKey,
     scope: Scope,
     now: float,
-    longest: float = MAX_TTL_SECONDS,
+    longest: float = MOST_PACKAGE_AGE,
 ) -> OpenedPackage:
     """Return what `sender` sent to `identity` for `scope`; raise OpenFailed whatever the cause.
 
@@ -154,11 +153,11 @@ def unseal(  # noqa: PLR0913 - each says something else of what is expected, eac
     if said != _scope_claims(scope):
         raise OpenFailed("package-conversation")
     issued, ends = claims.get("iat"), claims.get("exp")
-    if type(issued) is not int or type(ends) is not int or issued > now + SKEW_SECONDS:
+    if type(issued) is not int or type(ends) is not int or issued > now + PACKAGE_SKEW_SECONDS:
         raise OpenFailed("package-times")
     if not 0 < ends - issued <= longest:
         raise OpenFailed("package-lives-too-long")
-    if now > ends + SKEW_SECONDS:
+    if now > ends + PACKAGE_SKEW_SECONDS:
         raise OpenFailed("package-expired")
     key, sid = package_shape.session_key(claims.get("jwk"))
     return OpenedPackage(key, sid, sender.kid, ends, scope)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...core.crypto.aead import IV_BYTES, TAG_BYTES
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
 from ..keyring.jwk_set import decoded, parse_object
-from . import x_wing
-from .limits import RSA_BITS, X_WING
+from ..policy import MAX_PACKAGE_BYTES, MAX_RECIPIENTS, RSA_BITS
+from . import X_WING, x_wing
 from .points import POINT_BYTES
 
 TYP: Final = "sy1-package"
@@ -20,14 +21,9 @@ JOSE_ALGS: Final = (RSA, ECDH)
 """Those that joserfc wraps by."""
 
 ENC: Final = "A256GCM"
-MAX_RECIPIENTS: Final = 16
-"""As many as joserfc opens by default."""
 
-MAX_BYTES: Final = 64 * 1024
 _HEADER: Final = {"typ": TYP, "enc": ENC}
 _MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
-_IV_BYTES: Final = 12
-_TAG_BYTES: Final = 16
 _WRAPPED_BYTES: Final = {RSA: RSA_BITS // 8, ECDH: 40, X_WING: x_wing.WRAPPED_BYTES}
 
 
@@ -51,14 +47,14 @@ class Shape:
 
 def parse(text: bytes) -> Shape:
     """Return the shape of a package; raise OpenFailed, before a key is used, for any other."""
-    members = parse_object(text) if len(text) <= MAX_BYTES else None
+    members = parse_object(text) if len(text) <= MAX_PACKAGE_BYTES else None
     if members is None or set(members) != _MEMBERS:
         raise OpenFailed("package-malformed")
     protected = decoded(members["protected"])
     if protected is None or parse_object(protected) != _HEADER:
         raise OpenFailed("package-header")
     sizes = (_size(members["iv"]), _size(members["tag"]))
-    if sizes != (_IV_BYTES, _TAG_BYTES) or not _size(members["ciphertext"]):
+    if sizes != (IV_BYTES, TAG_BYTES) or not _size(members["ciphertext"]):
         raise OpenFailed("package-malformed")
     entries = members["recipients"]
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_RECIPIENTS:

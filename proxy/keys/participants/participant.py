@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
-from . import signature
-from .limits import MAX_REASON_CHARS, Use
+from ..policy import MAX_KEYS, MAX_REASON_CHARS
+from . import Use, signature
 from .public_key import PublicKey
 from .stored_records import Kept
 
@@ -34,7 +34,6 @@ def _claims(key: PublicKey, device: str, expires: int) -> dict[str, Any]:
 
 Status = Literal["active", "rotated", "revoked", "expired"]
 
-MAX_KEYS: Final = 32
 _DEVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

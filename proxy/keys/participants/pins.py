@@ -20,7 +20,7 @@ from ...core.errors import ParticipantError
 from ..keyring.keyring import Keyring
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
-from .limits import Use
+from . import Use
 from .participant import Participant, ParticipantKey
 from .registry import record_name
 from .stored_records import Kept, RecordForm, StoredRecords, signed, verified

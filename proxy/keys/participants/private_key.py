@@ -24,8 +24,8 @@ from ..keyring import envelope
 from ..keyring.jwk_set import decoded, parse_object
 from ..keyring.keyring import Keyring
 from ..keyring.root_secret import Passphrase, RootKey
-from . import public_key, x_wing
-from .limits import RSA_BITS, X_WING, Use
+from ..policy import RSA_BITS
+from . import X_WING, Use, public_key, x_wing
 from .points import POINT_BYTES
 from .public_key import RSA_EXPONENT, Kind, PublicKey, integer
 

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from ...core.crypto import base64url
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded, parse_object
-from . import x_wing
-from .limits import RSA_BITS, X_WING, Use
+from ..policy import RSA_BITS
+from . import X_WING, Use, x_wing
 from .points import POINT_BYTES, check_ed25519, check_x25519
 
 Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]

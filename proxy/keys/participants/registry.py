@@ -16,10 +16,10 @@ from ...core.crypto.derivation import NAME_BYTES
 from ...core.crypto.secret import NameKey, RecordKey
 from ...core.errors import ParticipantError
 from ..keyring.keyring import Keyring
+from ..policy import MAX_ID_BYTES
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
-from .limits import MAX_ID_BYTES
 from .participant import Participant, ParticipantKey
 from .stored_records import RecordForm, StoredRecords, signed, verified
 

@@ -12,13 +12,13 @@ from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError, ParticipantsUnavailable
 from ..keyring.jwk_set import parse_object
 from ..keyring.keyring import Keyring
+from ..policy import RECORD_TRIES
 from ..stores import StoreFailed, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
 
 VERSION: Final = 1
 _HEAD: Final = struct.Struct(">BQ")
-_MOST_TRIES: Final = 16
 
 
 def signed(members: dict[str, Any], epoch: int, label: bytes, name: str, key: RecordKey) -> bytes:
@@ -94,7 +94,7 @@ class StoredRecords(Generic[T]):
         """
         # These are the stored bytes if this version wrote them; else the store returns its own.
         seen = self._encode(before, name) if before.epoch else None
-        for _ in range(_MOST_TRIES):
+        for _ in range(RECORD_TRIES):
             after = change(before)
             if after == before:
                 return before

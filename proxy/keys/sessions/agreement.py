@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...core.crypto.aead import unwrap, wrap
 from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
@@ -19,11 +19,12 @@ from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
+from ..policy import KNOWN_EPOCHS, MAX_SKEW_SECONDS, MOST_DOUBTS, REPLACE_TRIES
 from ..stores import ClockRefused, HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
 from .revocation_state import RevocationState, RevocationStates
-from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
+from .settings import MAX_AGE_SECONDS, SessionSettings
 from .shared_clock import SharedClock
 
 
@@ -41,12 +42,6 @@ def key_of_record(record: SessionRecord, name: str, keks: TenantKeks) -> Session
         return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
     except OpenFailed:
         return None
-
-
-_KNOWN_EPOCHS: Final = 100_000
-_MOST_DOUBTS: Final = 2
-_MOST_TRIES: Final = 3
-"""How often a session that does not fit is replaced while other processes do the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +101,7 @@ class Agreement:
         self._random = random
         self._notice = notice
         self._ephemeral = ephemeral
-        self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
+        self._epochs: BoundedMap[str, int] = BoundedMap(KNOWN_EPOCHS)
 
     async def current(self, keys: ScopeKeys, fits: Fits) -> Agreed | None:
         """Return the stored session if it fits, or else a new one that replaces it.
@@ -126,12 +121,12 @@ class Agreement:
                 return None
             offer = self._offer(keys)
             held = await self._store.get_or_create(offer)
-            for _ in range(_MOST_DOUBTS):
+            for _ in range(MOST_DOUBTS):
                 if held.revocation is None or self._learned(held.revocation, keys):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.
                 held = await self._store.get_or_create(offer)
-            for _ in range(_MOST_TRIES):
+            for _ in range(REPLACE_TRIES):
                 agreed = self._accept(held, keys, offer)
                 if agreed is not None and fits(agreed.sid):
                     return agreed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from ...core.crypto import derivation
 from ...core.crypto.context import Scope
@@ -13,10 +12,8 @@ from ...core.crypto.token import KeyId
 from ..keyring.kek import KekEntry, RandomBytes
 from ..keyring.kek_source import KekSource, TenantKeks
 from ..lru_map import BoundedMap
+from ..policy import TRIED_SESSIONS
 from .agreement import began
-
-TRIED_SESSIONS: Final = 256
-"""How many sessions are kept under which no tag has verified yet."""
 
 _Place = tuple[Scope, bytes]
 """A session among all: its scope, and the id of its KEK before its own id."""

@@ -19,18 +19,16 @@ from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable
 from ..keyring.kek_source import KekSource
 from ..lru_map import BoundedMap
+from ..policy import ABSENT_SECONDS, MAX_SKEW_SECONDS, MOST_DOUBTS, REST_SECONDS
 from ..stores import FoundRecords, HeldRecords, StoreFailed, records
-from ..stores.guarded import REST_SECONDS, GuardedStore, Notice
+from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused
 from . import agreement
 from .agreement import began
 from .kek_usage import KekUse
 from .revocation_state import RevocationState, RevocationStates
-from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
+from .settings import MAX_AGE_SECONDS
 
-ABSENT_SECONDS: Final = 1.0
-_MOST_DOUBTS: Final = 2
-"""How often a record that is not authentic is asked for again: it may have been damaged."""
 MAX_GRACE_SECONDS: Final = int(MOST_GRACE)
 
 
@@ -128,7 +126,7 @@ class EphemeralSessions:
         own, changes = (state.name, record_key), state.changes
         try:
             found, lives = await self._look(scope, state, sids, own)
-            for _ in range(_MOST_DOUBTS):
+            for _ in range(MOST_DOUBTS):
                 if not self._doubtful(found, lives, own):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.

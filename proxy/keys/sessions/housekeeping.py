@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
 
+from ..policy import HOUSEKEEPING_SECONDS, LAST_HOUSEKEEPING_SECONDS
 from ..stores.guarded import Notice
 from ..stores.store import end
 from .sessions import Sessions
-
-INTERVAL_SECONDS: Final = 10.0
-_LAST_SECONDS: Final = 0.5
 
 
 class Upkeep:
@@ -24,7 +21,7 @@ class Upkeep:
         *,
         clock: Callable[[], float],
         notice: Notice,
-        interval: float = INTERVAL_SECONDS,
+        interval: float = HOUSEKEEPING_SECONDS,
         drop_ended: Callable[[], Iterable[None]] = tuple,
         asked: Callable[[], None] = lambda: None,
     ) -> None:
@@ -65,7 +62,7 @@ class Upkeep:
             return
         await end(task)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
+            async with asyncio.timeout(LAST_HOUSEKEEPING_SECONDS):
                 await self.once()
 
     async def _run(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core.crypto.secret import RecordKey
+from ..policy import USAGE_TRIES
 from ..stores import StoreFailed, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown
@@ -23,7 +24,6 @@ VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/kek-use\x00"
 _HEAD: Final = struct.Struct(">BQQ")
 _ROW: Final = struct.Struct(">HQQQQ")
-_MOST_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ async def _add(
     A note that is not authentic is reported, and replaced by one that begins with `since`.
     """
     seen = await store.note(NAME)
-    for _ in range(_MOST_TRIES):
+    for _ in range(USAGE_TRIES):
         before = Uses(since, {})
         try:
             before = before if seen is None else decode(seen, key)

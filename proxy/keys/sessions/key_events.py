@@ -14,6 +14,7 @@ from ...core.values.key_needs import Attempt
 from ..audit import Trail, Value
 from ..audit.trail import LineLimit
 from ..keyring.poison import is_poison
+from ..policy import REFUSED_LINES, SESSION_LINES
 
 if TYPE_CHECKING:  # takes memory, with the library of the logs
     from ...telemetry.reporter import Reporter
@@ -58,9 +59,9 @@ class KeyEvents:
         if trail is not None:
             # A client can make each of them happen as often as it likes.
             self._bounds = {
-                "session": LineLimit(trail, per_second=20, burst=1000, clock=clock),
-                "refused": LineLimit(trail, per_second=2, burst=50, clock=clock),
-                "poison": LineLimit(trail, per_second=2, burst=50, clock=clock),
+                "session": LineLimit(trail, SESSION_LINES, clock=clock),
+                "refused": LineLimit(trail, REFUSED_LINES, clock=clock),
+                "poison": LineLimit(trail, REFUSED_LINES, clock=clock),
             }
 
     def replace_record_key(self, key: RecordKey) -> None:

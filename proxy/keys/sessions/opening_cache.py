@@ -14,15 +14,14 @@ from ...core.errors import KeyUnavailable
 from ...core.slices import paused
 from ...core.values.key_needs import Keys, Needs
 from ..pieces import pieces
-from ..stores.guarded import REST_SECONDS
+from ..policy import PAUSED_OPENS, REST_SECONDS, TRIED_SESSIONS
 from .agreement import began
-from .durable import TRIED_SESSIONS, DurableSessions
+from .durable import DurableSessions
 from .ephemeral import EphemeralSessions, possible
 from .revocation_state import RevocationState, RevocationStates
 
 # Above all times that a session id can name.
 _NEVER: Final = 1 << 32
-_MANY: Final = 16
 _KNOWN_MAX: Final = TRIED_SESSIONS
 _NOTHING: Final[Mapping[Scope, Session]] = MappingProxyType({})
 
@@ -76,7 +75,7 @@ class OpeningSessions:
             if in_use and now < scoped.fresh_until and not scoped.not_before:
                 return keys
         found = _Found({}, {}, {})
-        if not self._add(found, opens if len(opens) < _MANY else paused(opens), now, now):
+        if not self._add(found, opens if len(opens) < PAUSED_OPENS else paused(opens), now, now):
             return None
         keys = Keys(_NOTHING, *found)
         if len(opens) == 1:

@@ -21,6 +21,7 @@ from ...core.crypto import base64url
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyringError, KeyUnavailable, OpenFailed, SealyardError
 from .. import private_file
+from ..policy import PENDING_BYTES, REVOKE_AGAIN_SECONDS
 from ..stores import StoreFailed, StoreRefused, records
 from ..stores.records import RecordRefused
 from ..stores.store import end
@@ -29,12 +30,10 @@ from .sessions import Sessions
 from .shared_clock import latest_not_before
 
 SUFFIX: Final = ".pending-revocations"
-RETRY_SECONDS: Final = 1.0
 
 _LABEL: Final = b"sealyard/v1/record/pending-revocation\x00"
 _FORM: Final = struct.Struct(">BQ?")
 _VERSION: Final = 1
-_MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +184,7 @@ class PendingRevocations:
                 self._failed(error)
             else:
                 self._failure = ""
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(REVOKE_AGAIN_SECONDS)
 
     def _failed(self, error: Exception) -> None:
         """Report why a try failed, once in a row."""
@@ -289,7 +288,7 @@ def _key(one: PendingRevocation) -> _Key:
 def _lines(path: Path) -> list[str]:
     if not path.exists():
         return []
-    return private_file.read(path, _MOST_BYTES).decode("utf-8", "replace").splitlines()
+    return private_file.read(path, PENDING_BYTES).decode("utf-8", "replace").splitlines()
 
 
 def _text(lines: Iterable[str]) -> bytes:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.values.key_needs import Keys
 from ..lru_map import BoundedMap
+from ..policy import SHOWN_DUE, SPENT_SESSIONS
 from .agreement import began
 from .revocation_state import RevocationState
-
-_SPENT_SESSIONS: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -56,7 +55,7 @@ class SealingSessions:
         self._begun = begun
         self._max_messages = max_messages
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
-        self._spent: BoundedMap[bytes, _Spent] = BoundedMap(_SPENT_SESSIONS)
+        self._spent: BoundedMap[bytes, _Spent] = BoundedMap(SPENT_SESSIONS)
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -168,9 +167,6 @@ class SealingSessions:
             self._spent.put(held.session.sid, _Spent(held.used, held.soft_end))
 
 
-MOST_SHOWN: Final = 8
-
-
 @dataclass(frozen=True, slots=True)
 class DueSession:
     """One session that seals, without its key, so that showing it keeps no key in memory.
@@ -190,7 +186,7 @@ class Due:
     """When the sessions that seal began and end, in seconds since 1970.
 
     `created` is when the oldest was made, `due` when the first reaches its soft end; both are 0
-    where there is none. `first` are those that are due first, at most `MOST_SHOWN`.
+    where there is none. `first` are those that are due first, at most `SHOWN_DUE`.
     """
 
     created: int = 0
@@ -203,7 +199,7 @@ def due(held: Iterable[Sealing]) -> Due:
     sessions = list(held)
     if not sessions:
         return Due()
-    first = nsmallest(MOST_SHOWN, sessions, key=lambda one: one.soft_end)
+    first = nsmallest(SHOWN_DUE, sessions, key=lambda one: one.soft_end)
     oldest = min(began(one.session.sid) for one in sessions)
     return Due(oldest, first[0].soft_end, tuple(map(_shown, first)))
 

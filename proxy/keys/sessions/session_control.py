@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, OperatorError
+from ..policy import REVOKE_TRIES
 from ..stores import ClockRefused, StoreFailed, records
 from ..stores.records import RecordRefused
 from .agreement import began
@@ -18,9 +18,6 @@ from .revocation_state import RevocationState, read
 from .sessions import Sessions
 from .settings import Rotated
 from .shared_clock import latest_not_before
-
-_MOST_TRIES: Final = 8
-"""How often a revocation is written and read back while other processes write there too."""
 
 
 async def latest(sessions: Sessions, scope: Scope) -> int:
@@ -126,7 +123,7 @@ async def put(sessions: Sessions, name: str, time: Callable[[], int]) -> int:
     is not overwritten: it may say more than ours would.
     """
     key = sessions.keyring.record_key
-    for _ in range(_MOST_TRIES):
+    for _ in range(REVOKE_TRIES):
         seen = (await sessions.store.find(name, ())).revocation
         stored, not_before = read(seen, name, key, sessions.notice) or 0, time()
         if stored and stored >= not_before:

@@ -8,7 +8,7 @@ from ...core.errors import KeysFull
 from ..keyring.kek_source import KekSource, TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
-from ..stores.guarded import REST_SECONDS
+from ..policy import REST_SECONDS
 from .agreement import Agreed, Agreement, ScopeKeys, began
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions

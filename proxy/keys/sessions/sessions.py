@@ -22,7 +22,8 @@ from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
 from ..keyring.keyring import Keyring
-from ..pieces import PIECE, all_done
+from ..pieces import all_done
+from ..policy import DUE_SECONDS, PIECE, ROUNDS
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
 from .agreement import Agreement
@@ -39,11 +40,7 @@ from .shared_clock import SharedClock
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
-# Each round gives one message its session, so only a plan of more scopes than fit fails.
-_ROUNDS = 16
 WITHDRAWN = "root-lease-ended"
-_DUE_SECONDS = 2.0
-"""How long `due` reuses its result over up to 10,000 sessions: probes ask often."""
 
 
 class Sessions:
@@ -122,7 +119,7 @@ class Sessions:
         )
         """What makes a new session, under the scope's lock."""
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
-        self._due, self._due_at = Due(), -_DUE_SECONDS
+        self._due, self._due_at = Due(), -DUE_SECONDS
         self._key_events = key_events
         self.shut: set[tuple[str, str]] = set()
         """Listeners and rules that refuse all messages, since a poison token was used there."""
@@ -159,7 +156,7 @@ class Sessions:
     def due(self) -> Due:
         """Return when the sessions that seal end; computed again every few seconds."""
         now = self._clock()
-        if not 0 <= now - self._due_at < _DUE_SECONDS:
+        if not 0 <= now - self._due_at < DUE_SECONDS:
             self._due, self._due_at = due(self.sealing.alive(now)), now
         return self._due
 
@@ -169,7 +166,7 @@ class Sessions:
         Raises KeyUnavailable when a scope's session cannot be had.
         """
         asked: float | None = None
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             if (keys := await self._found(needs, asked)) is not None:
                 return keys
             if max(needs.seals.values(), default=0) > self._settings.max_messages:

@@ -9,17 +9,12 @@ from ...config.settings import KeySettings, SessionKeys
 from ...config.settings.keys import MOST_TTL
 from ...core.crypto.session_cipher import Session
 from ...core.errors import ConfigurationError
-from ..stores import store
+from ..policy import MAX_MESSAGES, MAX_SCOPES, STORE_SECONDS
 
 SessionMode = Literal["durable", "ephemeral"]
 
-MAX_SKEW_SECONDS: Final = store.MAX_SKEW_SECONDS
-"""How far the clock of another process may be ahead of ours."""
 MAX_AGE_SECONDS: Final = int(MOST_TTL)
 _USUAL: Final = SessionKeys()
-# With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
-# spend this many under one session key without counting together.
-MAX_MESSAGES: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +29,8 @@ class SessionSettings:
     ttl: int = int(_USUAL.ttl)
     grace: int = int(_USUAL.grace)
     max_messages: int = MAX_MESSAGES
-    max_scopes: int = 10_000
-    store_timeout: float = 0.25
+    max_scopes: int = MAX_SCOPES
+    store_timeout: float = STORE_SECONDS
     revocation_max_age: float = _USUAL.revocation_max_age
     package_max_age: float = _USUAL.package_max_age
 

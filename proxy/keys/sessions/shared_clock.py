@@ -8,19 +8,9 @@ ours is near enough, and otherwise the process does not share sessions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
+from ..policy import CLOCK_STEP_SECONDS, CLOCK_WARN_SECONDS, MAX_SKEW_SECONDS, REVOKE_MARGIN_SECONDS
 from ..stores.guarded import GuardedStore
-from .settings import MAX_SKEW_SECONDS
-
-WARN_SECONDS: Final = 30.0
-"""A clock that is off by more is reported."""
-
-STEP_SECONDS: Final = 1.0
-"""Time that goes back by more was set back; by less, it was measured anew."""
-
-REVOKE_MARGIN_SECONDS: Final = 1
-"""Session ids count whole seconds: what began in this second is revoked with the one to come."""
 
 
 class SharedClock:
@@ -54,7 +44,7 @@ class SharedClock:
             now = theirs
         if now > self.latest:
             self.latest = now
-        elif now < self.latest - STEP_SECONDS:
+        elif now < self.latest - CLOCK_STEP_SECONDS:
             self.latest = now
             self._went_back()
         return now
@@ -88,7 +78,7 @@ class SharedClock:
     def off(self) -> bool:
         """Whether our clock is so far from the store's that somebody should know."""
         ahead = self.ahead
-        return ahead is not None and abs(ahead) > WARN_SECONDS
+        return ahead is not None and abs(ahead) > CLOCK_WARN_SECONDS
 
     def begins(self) -> int:
         """Return the time that the id of a new session says.

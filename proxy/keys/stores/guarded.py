@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
 from ...telemetry.metrics.metric import Durations
 from ...telemetry.metrics.store import STORE_DURATION
+from ..policy import ERASE_SECONDS, FAST_FAILURES, QUESTIONS, REST_SECONDS
 from . import Changed, FoundRecords, HeldRecords, Offer, Room, Store, StoreFailed, StoreRefused
-
-# Long enough to spare a store that hangs, short enough to be back soon after it is.
-REST_SECONDS: Final = 1.0
-# A killed connection fails at once and costs nothing, so it takes several to call the store down.
-FAST_FAILURES: Final = 3
-
 
 _T = TypeVar("_T")
 
-ERASE_SECONDS: Final = 8.0
-QUESTIONS: Final = 8
-"""How many requests a process makes to a shared store at a time."""
 
 Notice = Callable[[str], None]
 """Called with a reason code, for the log, when the store failed or its record was refused."""

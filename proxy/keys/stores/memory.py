@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from ..policy import ENDED_LOOK_SECONDS, MEMORY_RECORDS, ROOM_FOR_ALL
 from .store import (
     CURRENT,
     NOTE,
@@ -19,12 +19,6 @@ from .store import (
     StoreFull,
     key_place,
 )
-
-MAX_RECORDS: Final = 100_000
-_FOR_ALL: Final = 0.9
-"""Above this part of the room, only conversations that have keys get more of them."""
-_LOOK_SECONDS: Final = 1.0
-"""How often, at most, all records are checked for those that have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +39,14 @@ class MemoryStore:
     keeps_time = False
     subscribed = False
 
-    def __init__(self, clock: Callable[[], float], *, max_records: int = MAX_RECORDS) -> None:
+    def __init__(self, clock: Callable[[], float], *, max_records: int = MEMORY_RECORDS) -> None:
         """Begin empty."""
         self._clock = clock
         self._max_records = max_records
         self._current: OrderedDict[str, _Kept] = OrderedDict()
         self._keys: dict[str, dict[str, _Kept]] = {}
         self._number = 0
-        self._looked = -_LOOK_SECONDS
+        self._looked = -ENDED_LOOK_SECONDS
         self._revocations: dict[str, bytes] = {}
         self._notes: dict[str, bytes] = {}
 
@@ -177,10 +171,10 @@ class MemoryStore:
 
     def _require_room(self, name: str) -> None:
         """Raise StoreFull unless there is room for one key more of the conversation."""
-        room = self._max_records * (1 if name in self._keys else _FOR_ALL)
+        room = self._max_records * (1 if name in self._keys else ROOM_FOR_ALL)
         if self._number < room:
             return
-        if self._clock() - self._looked >= _LOOK_SECONDS:
+        if self._clock() - self._looked >= ENDED_LOOK_SECONDS:
             self._looked = self._clock()
             self._drop_ended()
         if self._number >= room:

@@ -8,19 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
+from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
 from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-OVERWRITE_SECONDS: Final = 5.0
-"""How long an erasure waits for readers of the log; less than it may take in all."""
-# Each try keeps the file from other writers for a moment.
-_PAUSE_SECONDS: Final = 0.2
 
 
 class SqliteStore:
@@ -101,7 +97,7 @@ class SqliteStore:
         while not await self._do(SqliteFile.overwrite_log):
             if time.monotonic() > deadline:
                 raise StoreFailed("log-not-overwritten")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(OVERWRITE_PAUSE_SECONDS)
         return gone
 
     async def dump(self) -> dict[str, bytes]:

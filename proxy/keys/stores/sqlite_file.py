@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import UnfitEnvironment
+from .. import policy
 from .store import (
     CURRENT,
     NOTE,
@@ -25,20 +26,8 @@ from .store import (
     key_place,
 )
 
-# Below the deadline of a request to the store, so that a busy file differs from a lost one.
-_BUSY_SECONDS: Final = 0.2
-# Processes that begin together may all have to make the file, one after the other.
-_OPENING_SECONDS: Final = 5.0
-_OPENING_PAUSE: Final = 0.02
 _PRIVATE: Final = 0o600
-_CLEAN_EVERY: Final = 256
 _NEVER: Final = (1 << 63) - 1
-MAX_PAGES: Final = 262_144
-"""Of 4 KiB each: 1 GiB, some three million keys."""
-_FOR_ALL: Final = 0.9
-"""Above this part of the room, only conversations that have records get more of them."""
-_RESERVE_PAGES: Final = 16_384
-"""For revocations and notes, which no flood of conversations may keep out."""
 _PRIMARY_CODE: Final = 0xFF
 """The bits of an extended result code that say what kind it is."""
 
@@ -56,7 +45,7 @@ class SqliteFile:
     """One connection, used by one thread at a time. `clock` returns seconds since 1970."""
 
     def __init__(
-        self, path: Path, clock: Callable[[], float], *, max_pages: int = MAX_PAGES
+        self, path: Path, clock: Callable[[], float], *, max_pages: int = policy.MAX_PAGES
     ) -> None:
         """Open the file, made private where there is none; raise UnfitEnvironment otherwise.
 
@@ -70,7 +59,7 @@ class SqliteFile:
         try:
             with ExitStack() as undone:
                 self._connection = sqlite3.connect(
-                    path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    path, timeout=policy.BUSY_SECONDS, isolation_level=None, check_same_thread=False
                 )
                 undone.callback(self._connection.close)
                 self._prepare()
@@ -84,7 +73,7 @@ class SqliteFile:
         SQLite does not wait by itself where two turn to the log at once: each would wait for the
         other.
         """
-        deadline = time.monotonic() + _OPENING_SECONDS
+        deadline = time.monotonic() + policy.OPENING_SECONDS
         while True:
             try:
                 # A write-ahead log survives a killed process; readers do not wait for writers.
@@ -97,7 +86,7 @@ class SqliteFile:
                 busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
                 if not busy or time.monotonic() > deadline:
                     raise
-                time.sleep(_OPENING_PAUSE)
+                time.sleep(policy.OPENING_PAUSE_SECONDS)
             else:
                 return
 
@@ -190,7 +179,7 @@ class SqliteFile:
         known = self._connection.execute(
             "SELECT 1 FROM records WHERE place >= ? AND place < ?", (place, f"{place}~")
         ).fetchone()
-        with self._pages(self._max_pages if known else int(self._max_pages * _FOR_ALL)):
+        with self._pages(self._max_pages if known else int(self._max_pages * policy.ROOM_FOR_ALL)):
             yield
 
     @contextmanager
@@ -232,7 +221,7 @@ class SqliteFile:
 
     def _put_endless(self, place: str, record: bytes, seen: bytes | None) -> bytes:
         """Replace the record seen by one without an end; return what the file then holds."""
-        with self._pages(self._max_pages + _RESERVE_PAGES), self._transaction():
+        with self._pages(self._max_pages + policy.RESERVE_PAGES), self._transaction():
             row = self._row(place)
             if row is not None and row[0] != seen:
                 return row[0]
@@ -273,7 +262,7 @@ class SqliteFile:
 
     def _clean(self, now: int) -> None:
         self._kept += 1
-        if self._kept % _CLEAN_EVERY == 1:
+        if self._kept % policy.CLEAN_EVERY == 1:
             self._connection.execute("DELETE FROM records WHERE ends <= ?", (now,))
             self.measure()
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-MAX_SKEW_SECONDS: Final = 95
-"""How far a clock may be from the store's: 90 s, and what a measurement may be off."""
+from ..policy import CANCEL_AGAIN_SECONDS, MAX_SKEW_SECONDS
+
 CLOCK_SKEW_MS: Final = MAX_SKEW_SECONDS * 1000
 
 CURRENT: Final = "cur"
@@ -241,9 +241,6 @@ class ClockRefused(StoreRefused):
     usual = "store-clock-skew"
 
 
-_AGAIN_SECONDS: Final = 0.2
-
-
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel the task and wait until it has ended.
 
@@ -251,4 +248,4 @@ async def end(task: asyncio.Task[None]) -> None:
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=_AGAIN_SECONDS)
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)

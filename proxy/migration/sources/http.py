@@ -21,17 +21,16 @@ from ..job.collections import HeaderGuard, HttpCollection, ReadGuard
 from ..job.model import Verb
 from ..job.places import Http
 from ..job.templates import Template
+from ..policy import HTTP_ATTEMPTS, TRIED_ELEMENTS
 from ..values.rule_treatment import ListedRow, RuleTreatment
 from ..values.sealing import RunSessions
 from ..values.treatment import Key, StoredRow
 from ..values.write_body import value_at, write_body
-from .http_backend import ATTEMPTS, Backend, BackendAnswer
+from .http_backend import Backend, BackendAnswer
 from .pages import Pages, member, text_at
 from .source import ReadInOrder, Replaced
 
 _OK: Final = 200
-_TRIED: Final = 50
-"""How many elements are read to tell how long requests take."""
 _CHANGED: Final = frozenset({404, 409, 410, 412})
 """The row is gone, or another has written it."""
 _UNMET: Final = frozenset({409, 412})
@@ -108,7 +107,7 @@ class HttpSource(ReadInOrder):
         guard = self.table.guard
         reads = isinstance(guard, ReadGuard)
         path = guard.path if isinstance(guard, ReadGuard) else self.table.write.address
-        rows = self.page(None, None)[:_TRIED]
+        rows = self.page(None, None)[:TRIED_ELEMENTS]
         began = monotonic()
         for row in rows:
             if not self._backend.ask("GET", self._path(path, ListedRow.of(row).element)).ok:
@@ -204,7 +203,7 @@ class HttpSource(ReadInOrder):
 
     def _write(self, row: StoredRow, body: bytes) -> bool:
         listed = ListedRow.of(row)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(HTTP_ATTEMPTS):
             precondition = self._precondition(listed)
             if precondition is None:
                 return False
@@ -212,7 +211,7 @@ class HttpSource(ReadInOrder):
             if not checked and not self._probe(row, precondition):
                 return False
             answer = self._send(listed, body, precondition)
-            if precondition or not answer.busy or attempt == ATTEMPTS - 1:
+            if precondition or not answer.busy or attempt == HTTP_ATTEMPTS - 1:
                 break
             self._backend.pause(answer, attempt)
         return self._done(row, answer)

@@ -18,19 +18,11 @@ from typing import Final
 from ...config.settings import ListenerSettings, OriginalPort, TcpAddress, UnixAddress
 from ...core.errors import MigrationFailed
 from ...keys.keyring.roots.key_service import trusting
+from .. import policy
 
-SECONDS: Final = 30.0
-"""How long each step of a request may take; an answer may take as long as four."""
-MOST_ANSWER: Final = 16 << 20
-"""Bytes."""
-_PIECE: Final = 64 * 1024
 _PRECONDITIONS: Final = frozenset({"If-Match", "If-Unmodified-Since"})
 _READS: Final = frozenset({"GET", "HEAD"})
 _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-ATTEMPTS: Final = 6
-"""How often a busy backend is asked."""
-_MOST_WAIT: Final = 60
-"""Seconds; a backend that asks for more is asked again after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,7 @@ class _Connection(http.client.HTTPConnection):
         self._unix = str(address.path) if isinstance(address, UnixAddress) else None
         self._tls: ssl.SSLContext | None = None
         host, port = ("localhost", 80) if isinstance(address, UnixAddress) else _parts(address)
-        super().__init__(host, port, timeout=SECONDS)
+        super().__init__(host, port, timeout=policy.HTTP_SECONDS)
         self._server_name = (tls and tls.server_name) or host
         if listener.upstream.tls:
             shown = (tls.cert, tls.key) if tls and tls.cert and tls.key else None
@@ -112,9 +104,9 @@ class Backend:
         """
         sent = {**self._headers, **(headers or {})}
         again = method in _READS or not _PRECONDITIONS.isdisjoint(sent)
-        for attempt in range(ATTEMPTS if again else 1):
+        for attempt in range(policy.HTTP_ATTEMPTS if again else 1):
             answer = self._answer(method, target, sent, body, again=again)
-            if not answer.busy or not again or attempt == ATTEMPTS - 1:
+            if not answer.busy or not again or attempt == policy.HTTP_ATTEMPTS - 1:
                 break
             self.pause(answer, attempt)
         return answer
@@ -156,15 +148,15 @@ class Backend:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> BackendAnswer:
         self._connection.request(method, target, body, dict(headers))
-        ends = monotonic() + 4 * SECONDS
+        ends = monotonic() + 4 * policy.HTTP_SECONDS
         with self._connection.getresponse() as response:
             read = bytearray()
-            while piece := response.read(_PIECE):
+            while piece := response.read(policy.HTTP_PIECE_BYTES):
                 read += piece
-                if len(read) > MOST_ANSWER:
+                if len(read) > policy.HTTP_ANSWER_BYTES:
                     self.close()
                     raise MigrationFailed(
-                        "answer-too-long", detail=f"more than {MOST_ANSWER} bytes"
+                        "answer-too-long", detail=f"more than {policy.HTTP_ANSWER_BYTES} bytes"
                     )
                 if monotonic() > ends:
                     raise TimeoutError
@@ -186,7 +178,7 @@ def _parts(address: TcpAddress) -> tuple[str, int]:
 def _seconds(written: str, usual: float) -> float:
     """Return how long to wait: what Retry-After says in seconds, or the usual."""
     said = float(written) if written.isascii() and written.isdigit() else usual
-    return min(said, _MOST_WAIT)
+    return min(said, policy.HTTP_WAIT_SECONDS)
 
 
 def _reason(error: Exception) -> str:

@@ -19,6 +19,7 @@ from pymysql.constants import ER
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..job.places import Mysql
+from ..policy import MYSQL_SECONDS, MYSQL_VARCHAR
 from ..values.treatment import Key
 from .sql_table import ColumnType, ComparedTable
 
@@ -43,9 +44,6 @@ _REFUSING: Final = (
     *(ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, ER.DATA_TOO_LONG, ER.DUP_ENTRY, ER.CONSTRAINT_FAILED),
     *(1644, 3140, 3819),  # SIGNAL, and of MySQL: no JSON, CHECK
 )
-_TIMEOUT_SECONDS: Final = 600
-_MOST_VARCHAR: Final = 16_000
-"""All columns of a row but texts share 65,535 bytes."""
 
 
 class MysqlSource(ComparedTable):
@@ -84,8 +82,8 @@ class MysqlSource(ComparedTable):
                 ssl_verify_identity=place.ca is not None,
                 charset="utf8mb4",
                 autocommit=True,
-                read_timeout=_TIMEOUT_SECONDS,
-                write_timeout=_TIMEOUT_SECONDS,
+                read_timeout=MYSQL_SECONDS,
+                write_timeout=MYSQL_SECONDS,
                 init_command="SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1",
             )
         self.name = f"{place.name}#{table.name}"
@@ -169,7 +167,7 @@ class MysqlSource(ComparedTable):
 
 def _wide(kind: str, characters: int) -> str:
     """Return the type of a column that is to hold so many characters of up to four bytes."""
-    if kind in {"char", "varchar"} and characters <= _MOST_VARCHAR:
+    if kind in {"char", "varchar"} and characters <= MYSQL_VARCHAR:
         return f"varchar({characters})"
     sizes = (("text", (1 << 16) - 1), ("mediumtext", (1 << 24) - 1))
     return next((one for one, most in sizes if 4 * characters <= most), "longtext")

@@ -15,10 +15,9 @@ from ...core.errors import InvalidBody, MigrationFailed
 from ...core.expressions.selectors import JsonSelector, Step
 from ...core.formats.json import Selection, member_names
 from ...core.values.splice import splice
+from ..policy import RECORD_BYTES
 from ..values.cells import ABSENT, NOT_TEXT, Cell
 
-MOST_BYTES: Final = 16 << 20
-"""How long a record may be."""
 _END: Final = re.compile(rb"\r?\n\Z")
 _ENDS: Final = (b"\r\n", b"\n", b"")
 
@@ -55,7 +54,7 @@ class Csv:
             while is_open:
                 line = _line(stream)
                 length += len(line)
-                if not line or length > MOST_BYTES:
+                if not line or length > RECORD_BYTES:
                     raise MigrationFailed("quote-not-closed")
                 lines.append(line)
                 is_open ^= line.count(b'"') % 2
@@ -227,8 +226,8 @@ def name_in_json(raw: bytes) -> bytes | None:
 
 
 def _line(stream: BinaryIO) -> bytes:
-    line = stream.readline(MOST_BYTES + 1)
-    if len(line) > MOST_BYTES:
+    line = stream.readline(RECORD_BYTES + 1)
+    if len(line) > RECORD_BYTES:
         raise MigrationFailed("record-too-long")
     return line
 

@@ -14,11 +14,10 @@ from typing import Any, Final
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
+from ..policy import SQLITE_AGAIN_SECONDS, SQLITE_SECONDS
 from ..values.treatment import StoredRow
 from .sql_table import ColumnType, ComparedTable
 
-_PATIENCE_SECONDS: Final = 60.0
-_AGAIN_SECONDS: Final = 0.0005
 _NOT_KEPT: Final = "not-kept-as-text"
 _ROWIDS: Final = ("rowid", "_rowid_", "oid")
 """What SQLite calls the number of a row, each unless a column has that name."""
@@ -43,7 +42,7 @@ class SqliteSource(ComparedTable):
         uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
-                uri, uri=True, timeout=_PATIENCE_SECONDS, isolation_level=None
+                uri, uri=True, timeout=SQLITE_SECONDS, isolation_level=None
             )
         self._database.text_factory = _decoded
         try:
@@ -96,7 +95,7 @@ class SqliteSource(ComparedTable):
     def _begin(self) -> None:
         """Take the lock of writers, asking often: SQLite's own waiting starves beside others."""
         self._run("PRAGMA busy_timeout = 0")
-        deadline = monotonic() + _PATIENCE_SECONDS
+        deadline = monotonic() + SQLITE_SECONDS
         try:
             while True:
                 try:
@@ -104,9 +103,9 @@ class SqliteSource(ComparedTable):
                 except MigrationFailed as failed:
                     if failed.reason != "SQLITE_BUSY" or monotonic() >= deadline:
                         raise
-                sleep(_AGAIN_SECONDS)
+                sleep(SQLITE_AGAIN_SECONDS)
         finally:
-            self._run(f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000:.0f}")
+            self._run(f"PRAGMA busy_timeout = {SQLITE_SECONDS * 1000:.0f}")
 
     def _update(self, row: StoredRow, new: Sequence[bytes | None]) -> bool:
         """Write a row; raise MigrationFailed where SQLite makes a number of a text."""

@@ -14,12 +14,12 @@ from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
 from ..job.model import DEFAULT_ROWS, Job, StoredTable, Verb
 from ..job.places import Http, Mysql, Pipe, Postgresql, Sqlite
+from ..policy import PASSWORD_BYTES
 from ..values.sealing import RunSessions
 from ..values.treatment import RowTreatment, Treatment
 from .pipe import PipeSource
 from .source import Source
 
-_MOST_BYTES = 4096
 _VISIBLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
@@ -104,7 +104,7 @@ def _secret(reference: SecretReference | None, environ: Mapping[str, str]) -> st
     if reference is None:
         return None
     if reference.file is not None:
-        return read_line(reference.file, _MOST_BYTES).decode()
+        return read_line(reference.file, PASSWORD_BYTES).decode()
     password = environ.get(reference.env or "")
     if not password:
         raise MigrationFailed("no-password", detail=f"the variable {reference.env} is not set")

@@ -8,7 +8,6 @@ each of a million conversations takes, and keeps next to nothing of them in memo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
 
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
@@ -16,11 +15,7 @@ from ...core.crypto.session_cipher import Session
 from ...keys.keyring.kek import RandomBytes
 from ...keys.keyring.keyring import Keyring
 from ...keys.sessions.durable import durable_session
-
-MOST_VALUES: Final = 1 << 20
-"""So many values are sealed under one session id, far below what random IVs allow (2^32)."""
-MOST_SECONDS: Final = 3600
-_KEPT: Final = 256
+from ..policy import SESSION_SECONDS, SESSION_VALUES, SESSIONS_KEPT
 
 
 class RunSessions(Mapping[Scope, Session]):
@@ -55,7 +50,7 @@ class RunSessions(Mapping[Scope, Session]):
         held = self._held.get(scope)
         if held is not None:
             return held
-        if len(self._held) >= _KEPT:
+        if len(self._held) >= SESSIONS_KEPT:
             self._held.clear()
         held = self._held[scope] = durable_session(self._keyring.primary, self._sid, scope)
         return held
@@ -70,6 +65,6 @@ class RunSessions(Mapping[Scope, Session]):
 
     def _begin(self, now: float) -> None:
         self._sid = int(now).to_bytes(SID_TIME_BYTES) + self._random(SID_BYTES - SID_TIME_BYTES)
-        self._ends = now + MOST_SECONDS
-        self._left = MOST_VALUES
+        self._ends = now + SESSION_SECONDS
+        self._left = SESSION_VALUES
         self._held.clear()

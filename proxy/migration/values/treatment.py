@@ -17,12 +17,12 @@ from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Column, StoredTable, Verb
 from ..job.names import Binding, ConstSource, JoinedSource, NameSource, Read
+from ..policy import CONTEXTS_KEPT
 from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
 
-_KEPT_CONTEXTS: Final = 4096
 _EMPTY: Final = re.compile(rb"\s*(?:null|\[\s*\]|\{\s*\})\s*")
 
 Key = tuple[str | int | float | bytes, ...]
@@ -230,7 +230,7 @@ class RowBinder:
         return _shared(tenant, conversation, binding.field, message, binding.purpose)
 
 
-@lru_cache(maxsize=_KEPT_CONTEXTS)
+@lru_cache(maxsize=CONTEXTS_KEPT)
 def _shared(
     tenant: Name | None,
     conversation: Name | None,

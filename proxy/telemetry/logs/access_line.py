@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from ..policy import CACHED_TEXTS
 from .event_keys import KeyNames
 from .events import EVENTS
 from .processors import quoted, shown, spelled, utc
@@ -23,9 +24,7 @@ OTHER_METHOD: Final = "_OTHER"
 """In place of an unknown method, as in OpenTelemetry: its text is chosen by the client."""
 BACKEND_FAILURES: Final = frozenset({"upstream-failed", "upstream-timeout"})
 """Error codes of messages for which the backend gave no usable response."""
-ALL: Final = 1.0
-MOST_CACHED: Final = 1024
-"""Texts of a kind that are remembered."""
+ALL: Final[float] = 1
 _MILLIONTHS: Final = 1_000_000
 _FIRST_FAILURE: Final = 499
 """The status of a client that went away; statuses above are failures of the backend."""
@@ -207,7 +206,7 @@ class AccessLines:
             f"%s{_literal(opening + keys['request_id'])}%s{_literal(who + keys['request_bytes'])}%d"
             f"{keys['response_bytes']}%d{keys['duration_ms']}{took}{counts}"
         )
-        if len(self._templates) >= MOST_CACHED:
+        if len(self._templates) >= CACHED_TEXTS:
             self._templates.clear()
         end = f"{'' if line.refusal is None else self._texts(line.refusal._asdict())}}}\n"
         usual = f"{start}{keys['upstream_ms']}%.3f{_literal(end)}"

@@ -19,6 +19,7 @@ from typing import Final
 from structlog import BoundLoggerBase, DropEvent
 from structlog.typing import EventDict, Processor
 
+from ..policy import PIPE_BYTES
 from . import code_location
 from .access_line import ALL, AccessLines, MessageLine, Sampling
 from .event_keys import ECS, LEVELS, OTEL, Level
@@ -30,8 +31,6 @@ Sink = Callable[[bytes], None]
 
 _NONE: Final[Mapping[str, Processor]] = MappingProxyType({})
 _PREPARED: Final = {"json": OTEL, "ecs": ECS}
-_PIPE_BYTES: Final = 1 << 20
-"""How many bytes a pipe is asked to hold; Linux allows as much to every user (`pipe-max-size`)."""
 _LINE_FEED: Final = b"\n"
 _WRITE_BYTES: Final = select.PIPE_BUF - len(_LINE_FEED)
 """Lines of one write: up to PIPE_BUF bytes, processes that share a pipe do not tear each other's
@@ -267,7 +266,7 @@ class DescriptorSink:
         the process. So the pipe is opened once more, for this sink alone.
         """
         with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         try:
             own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # no procfs, or a pipe of another user

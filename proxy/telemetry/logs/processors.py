@@ -21,6 +21,7 @@ from structlog.dev import ConsoleRenderer
 from structlog.processors import JSONRenderer
 from structlog.typing import EventDict, Processor
 
+from ..policy import CACHED_TEXTS, LOG_CHARS
 from .event_keys import ECS, OTEL, OWN_KEYS, KeyNames
 from .events import EVENTS
 from .scrub import scrubbed
@@ -32,9 +33,6 @@ Scalar = str | int | float | None
 
 quoted: Final = encode_basestring_ascii
 """Returns a text as JSON, in ASCII."""
-VALUE_CHARS: Final = 256
-"""Characters of a text that a line shows."""
-_CACHED_TEXTS: Final = 1024
 _KEYS: Final = {name: {key: key for key in event.keys} for name, event in EVENTS.items()}
 _LINE_KEYS: Final = frozenset({"event", "level", "dropped"})
 """What a line has beside the keys of its event."""
@@ -93,8 +91,8 @@ def shown(key: str, value: object) -> Scalar:
     if isinstance(value, str):
         text = str.__str__(value)
         if key not in OWN_KEYS:
-            text = _cached(text) if len(text) <= VALUE_CHARS else scrubbed(text)
-        return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"
+            text = _cached(text) if len(text) <= LOG_CHARS else scrubbed(text)
+        return text if len(text) <= LOG_CHARS else text[: LOG_CHARS - 1] + "…"
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -105,7 +103,7 @@ def shown(key: str, value: object) -> Scalar:
 
 
 # Names of listeners and rules, codes and reasons: the same texts come again and again.
-_cached = lru_cache(maxsize=_CACHED_TEXTS)(scrubbed)
+_cached = lru_cache(maxsize=CACHED_TEXTS)(scrubbed)
 
 
 def utc(now: float) -> str:

@@ -13,9 +13,9 @@ import re
 from collections import Counter
 from typing import Final
 
+from .. import policy
+
 HIDDEN: Final = "<hidden>"
-MOST_CHARS: Final = 4096
-"""Characters of a text that are read; a line shows far fewer."""
 
 _NAMES: Final = (
     "authorization|cookie|passphrase|passwd|password|pwd|secret|credentials?"
@@ -50,18 +50,11 @@ _DIGIT, _UPPER, _LOWER = re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ESCAPES: Final = re.compile(r"\\x[0-9a-f]{2}")
 _HIGH: Final = re.compile(r"[\xa0-\xff]")
-_MOST_CONTROLS: Final = 3
-_MOST_HIGH: Final = 5
-_SHORTEST: Final = 20
-_SHORTEST_OF_TWO: Final = 32
-_MIXED_BITS: Final = 3.5
-_BITS_OF_TWO: Final = 3.8
-_BITS_OF_BASE64: Final = 4.4
 
 
 def scrubbed(text: str) -> str:
-    """Return at most `MOST_CHARS` of the text, with everything hidden that looks like a secret."""
-    text = text[:MOST_CHARS]
+    """Return at most `SCRUBBED_CHARS` of the text, with all hidden that looks like a secret."""
+    text = text[: policy.SCRUBBED_CHARS]
     if _read_from_bytes(text):
         return HIDDEN
     for shape in _SHAPES:
@@ -77,7 +70,9 @@ def _hidden(match: re.Match[str]) -> str:
 def _read_from_bytes(text: str) -> bool:
     """Return whether the text looks like bytes of a key: decoded as Latin-1, or escaped."""
     controls = len(_CONTROLS.findall(text)) + len(_ESCAPES.findall(text))
-    return controls > _MOST_CONTROLS or (controls > 0 and len(_HIGH.findall(text)) > _MOST_HIGH)
+    return controls > policy.MOST_CONTROLS or (
+        controls > 0 and len(_HIGH.findall(text)) > policy.MOST_HIGH
+    )
 
 
 def _run(match: re.Match[str]) -> str:
@@ -85,23 +80,31 @@ def _run(match: re.Match[str]) -> str:
     run = match.group()
     whole = run.replace("/", "")
     found = any(map(_looks_random, run.split("/"))) or (
-        not run.startswith("/") and _looks_random(whole) and _bits(whole) >= _BITS_OF_BASE64
+        not run.startswith("/") and _looks_random(whole) and _bits(whole) >= policy.BITS_OF_BASE64
     )
     return HIDDEN if found else run
 
 
 def _looks_random(piece: str) -> bool:
     """Return whether letters and digits are mixed as in random text, not as in names."""
-    if len(piece) < _SHORTEST:
+    if len(piece) < policy.SHORTEST_SECRET:
         return False
     if _HEX.fullmatch(piece):
         return True
     mixed = _UPPER.search(piece) and _LOWER.search(piece)
     if not _DIGIT.search(piece):
-        return bool(mixed) and len(piece) >= _SHORTEST_OF_TWO and _bits(piece) >= _BITS_OF_BASE64
+        return (
+            bool(mixed)
+            and len(piece) >= policy.SHORTEST_OF_TWO
+            and _bits(piece) >= policy.BITS_OF_BASE64
+        )
     if mixed:
-        return _bits(piece) >= _MIXED_BITS
-    return len(piece) >= _SHORTEST_OF_TWO and piece.isalnum() and _bits(piece) >= _BITS_OF_TWO
+        return _bits(piece) >= policy.MIXED_BITS
+    return (
+        len(piece) >= policy.SHORTEST_OF_TWO
+        and piece.isalnum()
+        and _bits(piece) >= policy.BITS_OF_TWO
+    )
 
 
 def _bits(text: str) -> float:

@@ -9,6 +9,7 @@ from typing import Final
 from ...core.errors import Busy, UpstreamResting
 from ...core.values.outcomes import Outcome
 from ..logs.access_line import BACKEND_FAILURES, MessageLine, Outcomes, Refusal
+from ..policy import MOST_SERIES
 from .metric import Durations, Metric
 from .samples import Exemplars, Labels, TraceExemplar, Values
 from .table import (
@@ -22,9 +23,6 @@ from .table import (
     UPSTREAM_DURATION,
     VALUES,
 )
-
-MOST_SERIES: Final = 5000
-"""Series of one metric; more (rules renamed by many reloads) are counted as `other`."""
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (
     "sealed",

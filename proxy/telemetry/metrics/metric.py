@@ -6,14 +6,15 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..policy import BUCKETS_MS
+
 TEXT: Final = "text/plain"
 OPENMETRICS: Final = "application/openmetrics-text"
 """The formats in which metrics are exposed."""
 
 Kind = Literal["counter", "gauge", "histogram", "latest", "soonest"]
 
-_MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
-SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SECONDS: Final = (*(each / 1000 for each in BUCKETS_MS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the buckets of a histogram of durations, in seconds."""
 FINE_SECONDS: Final = (
     *(each / 1_000_000 for each in (10, 25, 50, 100, 250)),

@@ -11,20 +11,15 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import uvloop
 
 from ...admin.server import AdminServer
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
+from ..policy import JOIN_SECONDS, LOOK_SECONDS, WORKERS_SECONDS
 from .service_view import ServiceView
-
-LOOK_SECONDS: Final = 0.04
-"""For as long a probe or scrape waits for the traffic's loop."""
-
-_WORKERS_SECONDS: Final = 0.03
-_JOIN_SECONDS: Final = 5.0
 
 _Found = TypeVar("_Found")
 
@@ -78,8 +73,8 @@ class HealthView:
     ) -> None:
         """`view` is that of the traffic's `loop`; `checks` and `samples` are the first ones."""
         self._view = view
-        self._checks = Latest(lambda: view.checks(_WORKERS_SECONDS), loop, checks)
-        self._samples = Latest(lambda: view.samples(_WORKERS_SECONDS), loop, samples)
+        self._checks = Latest(lambda: view.checks(WORKERS_SECONDS), loop, checks)
+        self._samples = Latest(lambda: view.samples(WORKERS_SECONDS), loop, samples)
 
     def stalled(self) -> float:
         """Return for how many seconds the traffic has shown no sign of life, 0 while it does."""
@@ -125,7 +120,7 @@ class HealthThread:
         """Finish the requests in progress and stop."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+            await asyncio.to_thread(self._thread.join, JOIN_SECONDS)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

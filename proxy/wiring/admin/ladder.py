@@ -7,21 +7,17 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ...config.settings import Settings
 from ...core.errors import SealyardError
 from ...keys import private_file
 from ...telemetry.metrics.samples import Facts
 from ...telemetry.reporter import Reporter
+from ..policy import FACTS_SECONDS, LADDER_BYTES, LADDER_SECONDS
 from ..reload.config_files import Source
 from ..reload.reload import deliberate
 from .ladder_counts import Key, Ledger, RuleStage, from_json, rows, to_json
-
-INTERVAL_SECONDS: Final = 60.0
-"""The time between two takes of what was counted; the file is written if anything has changed."""
-MOST_BYTES: Final = 64 * 1024 * 1024
-_FACTS_SECONDS: Final = 2.0
 
 
 class LadderKeeper:
@@ -61,14 +57,14 @@ class LadderKeeper:
     async def run(self) -> None:
         """Take what was counted every minute, and write it down, until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
+            await asyncio.sleep(LADDER_SECONDS)
             await self.take()
             await self.save()
 
     async def take(self) -> None:
         """Add what was counted since the last call to the modes in force."""
         async with self._one_at_a_time:
-            facts = await self._facts(_FACTS_SECONDS)
+            facts = await self._facts(FACTS_SECONDS)
             changed = self._ledger.take(self._settings(), facts.samples, self._clock())
             self._changed = self._changed or changed
 
@@ -119,7 +115,7 @@ class LadderKeeper:
         if not file.exists():
             return {}
         try:
-            return from_json(json.loads(private_file.read(file, MOST_BYTES)))
+            return from_json(json.loads(private_file.read(file, LADDER_BYTES)))
         except (SealyardError, ValueError, RecursionError) as error:
             reason = error.reason if isinstance(error, SealyardError) else "not-a-ladder-file"
             self._report(file, reason)

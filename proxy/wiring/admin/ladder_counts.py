@@ -16,6 +16,7 @@ from ...config.settings import Settings
 from ...core.rules.model import Behaviour, Block, Rule
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
+from ..policy import LADDER_REFUSALS
 
 Key = tuple[str, str]
 """Listener and rule; the rule is empty for what is counted of a listener without naming a rule."""
@@ -23,8 +24,6 @@ Mode = Literal["observe", "permissive", "enforce"]
 Refusal = tuple[str, str, str]
 """Direction, reason and client name."""
 
-MOST_REFUSALS: Final = 64
-"""Upper number of kinds of refusals that are kept of one rule; others are counted together."""
 OTHER: Final = ("other", "other", "other")
 OVERFLOWN: Final = ("other", "other")
 """The key of what metrics count together, since they have too many series."""
@@ -92,7 +91,7 @@ class RuleStage:
         self.plain += more.plain
         held = self.would_refuse
         for each, number in more.would_refuse.items():
-            refusal = each if each in held or len(held) < MOST_REFUSALS else OTHER
+            refusal = each if each in held or len(held) < LADDER_REFUSALS else OTHER
             before = held.get(refusal, RefusalCount(0, now))
             held[refusal] = RefusalCount(before.messages + number, now)
 

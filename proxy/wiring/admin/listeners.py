@@ -7,7 +7,7 @@ import platform
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ... import __version__
 from ...config.settings import Address, AdminSettings, Settings
@@ -20,6 +20,7 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.timers import RepeatingTimer
 from ..auditing import AuditedCalls
+from ..policy import BEAT_SECONDS
 from ..reload.config_files import Fingerprint, Source, fingerprint
 from .service_view import ServiceView
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ...admin.routes.follow import FollowRoutes
     from ...admin.server import AdminServer
     from .health import HealthThread, HealthView
-
-_BEAT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class AdminListeners:
 
     async def start(self, service: ServiceView) -> None:
         """Serve `service`."""
-        self._heartbeat = RepeatingTimer(lambda _: service.beat(), interval=_BEAT_SECONDS)
+        self._heartbeat = RepeatingTimer(lambda _: service.beat(), interval=BEAT_SECONDS)
         self._heartbeat.start()
         if self._material is not None:
             await self._start_admin(service, self._material)

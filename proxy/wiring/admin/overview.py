@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config.settings import ListenerSettings, Settings
 from ...core.rules.model import Behaviour, Rule, Verdict
-from ...keys.sessions.sealing_cache import MOST_SHOWN
+from ...keys.policy import SHOWN_DUE
 from ...telemetry.metrics import table
 from ...telemetry.metrics.metric import Metric
 from ...telemetry.metrics.samples import Facts, Labels, Samples
@@ -147,7 +147,7 @@ def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
             key = one["scope"], one["sid"]
             sealed = one["sealed"] + (merged[key]["sealed"] if key in merged else 0)
             merged[key] = {**one, "sealed": sealed}
-    return sorted(merged.values(), key=lambda one: float(one["soft_end"]))[:MOST_SHOWN]
+    return sorted(merged.values(), key=lambda one: float(one["soft_end"]))[:SHOWN_DUE]
 
 
 def _by_rule(samples: Samples, metric: Metric) -> defaultdict[tuple[str, str], dict[str, int]]:

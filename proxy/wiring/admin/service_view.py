@@ -7,7 +7,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ... import __version__
 from ...admin.service import KeyOperations, Reloaded
@@ -20,16 +20,11 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from .. import auditing
+from ..policy import FACTS_SECONDS, FRESH_SECONDS, VIEWED_MESSAGES
 from ..reload.config_files import Source
 from ..reload.reload import Prepared, Reloader
 from .ladder import LadderKeeper
 from .overview import leaks, overview
-
-MOST_KEPT: Final = 400
-PATIENCE_SECONDS: Final = 2.0
-"""For as long the admin API waits for the facts of a worker."""
-FRESH_SECONDS: Final = 0.4
-"""For as long, one look serves all viewers."""
 
 Look = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -42,7 +37,7 @@ class TapViewers:
         self._clock = clock
         self._looked_at = -FRESH_SECONDS
         self._looking = asyncio.Lock()
-        self._messages: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MOST_KEPT)
+        self._messages: deque[tuple[int, dict[str, Any]]] = deque(maxlen=VIEWED_MESSAGES)
         self.seen = 0
         self.missed = 0
         self.values = False
@@ -190,7 +185,7 @@ class ServiceView:
         """Return how many seconds ago the last sign of life was; it may be called in any thread."""
         return time.monotonic() - self._alive_at
 
-    async def checks(self, seconds: float = PATIENCE_SECONDS) -> tuple[Check, ...]:
+    async def checks(self, seconds: float = FACTS_SECONDS) -> tuple[Check, ...]:
         """Return the readiness checks; `seconds` as for `Carrier.facts`."""
         facts = await self._carrier.facts(seconds)
         return (*facts.checks, *self._reload_check())
@@ -203,7 +198,7 @@ class ServiceView:
         detail = f"the files on disk are refused ({last.code}); the last good configuration stays"
         return (Check("configuration", ok=True, detail=detail, degraded=True),)
 
-    async def samples(self, seconds: float = PATIENCE_SECONDS) -> Samples:
+    async def samples(self, seconds: float = FACTS_SECONDS) -> Samples:
         """Return the samples of all metrics; `seconds` as for `Carrier.facts`."""
         facts = await self._carrier.facts(seconds)
         samples = Samples()
@@ -218,7 +213,7 @@ class ServiceView:
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""
-        facts = await self._carrier.facts(PATIENCE_SECONDS)
+        facts = await self._carrier.facts(FACTS_SECONDS)
         source, last = self._reloader.source, self._reloader.last
         return {
             "version": __version__,
@@ -272,7 +267,7 @@ class ServiceView:
 
     async def leaks(self) -> Mapping[str, Any]:
         """Return what was counted that rules would do, do not cover or do not seal."""
-        facts = await self._carrier.facts(PATIENCE_SECONDS)
+        facts = await self._carrier.facts(FACTS_SECONDS)
         return leaks(self.settings, facts.samples)
 
     async def reload(self) -> Reloaded:

@@ -33,9 +33,9 @@ from ...core.errors import (
 )
 from ...keys.keyring.roots import passphrase
 from ...process.hardening import overwrite
+from ..policy import CHANNEL_BYTES, SECRET_BYTES
 
 _LENGTH: Final = struct.Struct("!I")
-_MOST_BYTES: Final = 64 * 1024 * 1024
 _ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
@@ -80,7 +80,7 @@ class Channel:
         """Return the next message, or None when the other end is gone."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            if length > _MOST_BYTES:
+            if length > CHANNEL_BYTES:
                 return None
             message: dict[str, Any] = json.loads(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -116,10 +116,6 @@ def error_from_json(value: dict[str, Any]) -> SealyardError:
     return _ERRORS.get(code, InternalError)(value["reason"], detail=value["detail"])
 
 
-# The capacity of a pipe (pipe(7)): writing must not wait for the worker to read.
-_MOST_SECRET_BYTES: Final = 65_536
-
-
 def pass_secrets() -> int | None:
     """Return a pipe with the passphrases for a worker, to pass on and close; None without any.
 
@@ -129,7 +125,7 @@ def pass_secrets() -> int | None:
     try:
         if not data:
             return None
-        if len(data) > _MOST_SECRET_BYTES:
+        if len(data) > SECRET_BYTES:
             raise InternalError("too-many-passphrases")
         ours, theirs = os.pipe()
         try:
@@ -162,7 +158,7 @@ def secrets_from_json(text: str) -> None:
 
 def receive_secrets(descriptor: int) -> None:
     """Read the passphrases that the supervisor passed on, and close the pipe."""
-    buffer = bytearray(_MOST_SECRET_BYTES)
+    buffer = bytearray(SECRET_BYTES)
     try:
         with memoryview(buffer) as view:
             size = 0

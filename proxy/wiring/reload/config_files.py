@@ -9,13 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from ...config.load import parse
 from ...config.settings import AdminSettings, Loaded, Settings
 from ...config.values import files_in
 from ...config.yaml import composer
 from ...config.yaml.nodes import Problems
+from ..policy import LONGEST_WATCH, MOST_SETTLING, SETTLE_SECONDS, WATCH_SECONDS
 
 Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
 """Each path with the identity, size and times of the file that it leads to."""
@@ -53,13 +53,6 @@ def _state(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-INTERVAL_SECONDS: Final = 1.0
-_SETTLE_SECONDS: Final = 0.1
-_MOST_SETTLING: Final = 20
-_LONGEST_PAUSE: Final = 30
-"""In intervals of a watch: what is refused in a row is tried less and less often, up to this."""
-
-
 class Watch:
     """Polls files once a second, which works on every file system and with swapped links."""
 
@@ -69,7 +62,7 @@ class Watch:
         changed: Callable[[], Awaitable[object]],
         *,
         seen: Fingerprint | None = None,
-        interval: float = INTERVAL_SECONDS,
+        interval: float = WATCH_SECONDS,
     ) -> None:
         """Await `changed` after each change of what `files` returns.
 
@@ -91,7 +84,7 @@ class Watch:
 
         That is after a pause, which doubles from one such end to the next.
         """
-        longest = _LONGEST_PAUSE * self._interval
+        longest = LONGEST_WATCH * self._interval
         self._pause = min(2 * self._pause or self._interval, longest) if again else 0.0
         self._due = time.monotonic() + self._pause if again else math.inf
 
@@ -124,8 +117,8 @@ class Watch:
 
     async def _settled(self, found: Fingerprint) -> Fingerprint:
         """Return the state once it no longer changes: a file may be half written."""
-        for _ in range(_MOST_SETTLING):
-            await asyncio.sleep(_SETTLE_SECONDS)
+        for _ in range(MOST_SETTLING):
+            await asyncio.sleep(SETTLE_SECONDS)
             again = await self._look()
             if again == found:
                 break

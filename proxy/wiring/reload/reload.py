@@ -17,12 +17,11 @@ from ...telemetry.logs import code_location
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import Reporter
+from ..policy import SHOWN_PROBLEMS
 from . import config_files
 from .config_files import Source
 
 Cause = Literal["start", "signal", "file", "admin", "shares"]
-_MOST_PROBLEMS: Final = 50
-"""Log lines of one refusal, at most."""
 _OF_THE_FILES: Final = {ConfigurationError.code, RestartNeeded.code}
 
 
@@ -140,7 +139,7 @@ class Reloader:
             problems=len(outcome.problems),
             duration_ms=took,
         )
-        for problem in outcome.closed[:_MOST_PROBLEMS]:
+        for problem in outcome.closed[:SHOWN_PROBLEMS]:
             self._reporter.report("config.problem", problem=problem)
 
 

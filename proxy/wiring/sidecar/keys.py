@@ -62,12 +62,8 @@ class SidecarKeys:
         self._reporter = reporter
         self._environ = environ
         self._clock = clock
-        self.store: Store = open_store(
-            settings.keys.store.address,
-            time.monotonic,
-            options=settings.keys.store.options,
-            environ=environ,
-        )
+        store = settings.keys.store
+        self.store: Store = open_store(store.address, options=store.options, environ=environ)
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
         self._key_events = KeyEvents(
             reporter, self.trail, material.keyring.record_key, clock=time.monotonic

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...core.compiled.rule_table import RuleTable
@@ -28,6 +28,7 @@ from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
 from ...traffic.upstream.permits import KINDS
 from .. import telemetry_setup
+from ..policy import REPLACED_SECONDS
 from ..reload.material import ListenerMaterial
 from .end_to_end import LateEndToEnd
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:  # only where they are wanted: they take memory
     from ...traffic.exchange.announcements import Announcements
     from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
 
-_LOOK_SECONDS: Final = 0.5
 
 LaneUpstream: TypeAlias = "HttpUpstream | PortUpstreams"
 LaneHandler: TypeAlias = "Handler | PortHandlers"
@@ -240,7 +240,7 @@ async def _close_when_unused(handler: weakref.ref[LaneHandler], upstream: LaneUp
     # Every request in progress references its handler; with the last of them the handler is gone,
     # and nothing can send any more. Counting requests instead would cost each of them.
     while handler() is not None or upstream.pool.size > upstream.pool.idle:  # noqa: ASYNC110 - a reference that dies sets no event
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(REPLACED_SECONDS)
     await upstream.close()
 
 

@@ -19,16 +19,10 @@ from ...keys.keyring.keyring import Keyring
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
+from ..policy import LEASE_LOOK_SECONDS, LEASE_RETRIES, RENEWED_AT, ROOT_PAUSE_SECONDS
 from ..reload.material import Material, RootAnswer, ask_root, since_boot
 from ..reload.reload import deliberate
 
-LONGEST_PAUSE: Final = 1.5
-"""Seconds between two attempts while nothing opens: it must be ready soon after a root is back."""
-_RENEWED_AT: Final = (0.5, 0.75)
-_RETRIES: Final = 20
-"""Attempts that a lease has room for after the first that failed."""
-_LOOK: Final = 1.0
-"""Seconds between two looks at what is left of the lease while the root is asked."""
 _DRAWS: Final = secrets.SystemRandom()
 
 
@@ -132,10 +126,10 @@ class RootLease:
         if lease is None or left is None:
             return None
         if self._ended:
-            return pause(LONGEST_PAUSE)
+            return pause(ROOT_PAUSE_SECONDS)
         if self._answer.away:
-            return min(pause(max(lease / _RETRIES, LONGEST_PAUSE / 10)), left)
-        return max(0.0, left - lease * (1 - _DRAWS.uniform(*_RENEWED_AT)))
+            return min(pause(max(lease / LEASE_RETRIES, ROOT_PAUSE_SECONDS / 10)), left)
+        return max(0.0, left - lease * (1 - _DRAWS.uniform(*RENEWED_AT)))
 
     async def _ask(self) -> None:
         settings = self._settings
@@ -157,7 +151,10 @@ class RootLease:
         asking = loop.run_in_executor(None, ask_root, settings, self._environ)
         while not (asking.done() or self._ended):
             left = self.left
-            await asyncio.wait((asking,), timeout=_LOOK if left is None else min(left, _LOOK))
+            await asyncio.wait(
+                (asking,),
+                timeout=LEASE_LOOK_SECONDS if left is None else min(left, LEASE_LOOK_SECONDS),
+            )
             # A timer may fire early, and a reload may have renewed the lease, or shortened it.
             if not asking.done() and self.left == 0:
                 self._failed(self._answer.away or "no answer before the lease ended")

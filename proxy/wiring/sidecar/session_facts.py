@@ -15,6 +15,7 @@ from ...telemetry.metrics import store as store_metrics
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
+from ..policy import STORE_START_SECONDS
 
 _WITHOUT_STORE = {
     "durable": "durable sessions continue, without sharing sessions or receiving revocations",
@@ -185,17 +186,13 @@ def _lookups(sessions: Sessions) -> tuple[int, int]:
     return max(plans - misses, 0), misses
 
 
-SECONDS: Final = 1.0
-"""A start waits no longer than this for a store; one that is down does not prevent it."""
-
-
 async def require(
     keys: KeySettings,
     reporter: Reporter,
     environ: Mapping[str, str],
     *,
     clock: Callable[[], float],
-    seconds: float = SECONDS,
+    seconds: float = STORE_START_SECONDS,
 ) -> None:
     """Report risky findings; raise UnfitEnvironment, naming all, for what can never work.
 

@@ -18,6 +18,7 @@ from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
 from ...process import descriptors, memory
+from ...process.policy import TRIM_SECONDS
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
@@ -67,7 +68,7 @@ class Sidecar:
         self.keys = SidecarKeys(material, reporter, clock, environ=environ, accepted=accepted)
         self._memory = memory.Memory()
         self._memory_timer = RepeatingTimer(
-            lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
+            lambda _: self._memory.give_back(), interval=TRIM_SECONDS
         )
         self._tap = reporter.tap if isinstance(reporter, CountingReporter) else None
         self._traces = telemetry_setup.begin(environ, reporter)

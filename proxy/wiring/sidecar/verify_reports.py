@@ -6,14 +6,13 @@ import stat
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...core.crypto.secret import RecordKey
 from ...migration.report import SignedReport, verified
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
-
-_MOST_BYTES: Final = 1 << 20
+from ..policy import REPORT_BYTES
 
 
 class _Read(NamedTuple):
@@ -62,5 +61,5 @@ class VerifyReports:
 
 def _verified(file: Path, key: RecordKey) -> SignedReport | None:
     with file.open("rb") as opened:
-        report = verified(opened.read(_MOST_BYTES), key)
+        report = verified(opened.read(REPORT_BYTES), key)
     return report if report is not None and report.verb == "verify" else None

@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 from ...config.settings import STALLED_SECONDS
 from ...core.errors import InternalError, RootUnavailable, SealyardError, WorkerGone
@@ -18,29 +19,45 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from ...telemetry.tap import joined
+from .. import policy
 from ..ipc.channel import secrets_to_json
 from ..ipc.worker_process import WorkerCommand, WorkerProcess, spawn
 from ..reload.config_files import Source
 from ..reload.material import empty_environment
 from ..reload.reload import require_none
 from ..sidecar import root_lease
-from ..sidecar.root_lease import LONGEST_PAUSE
-from .slot import Slot
 from .sockets import WorkerSockets
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
-_START_SECONDS: Final = 60.0
-_FACTS_SECONDS: Final = 2.0
-_POLL_SECONDS: Final = 1.0
-_STALLED_TIMES: Final = 3
-"""A worker that has been silent for so many times `health.stalled_after` is replaced."""
-_OWN_DESCRIPTORS: Final = 1024
-_OF_A_LISTENER: Final = 4
-"""The sockets of a listener for one worker: a host name may have several addresses."""
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 5.0
-_STEADY_SECONDS: Final = 10.0
-"""After a life of at least this, a worker is restarted without back-off."""
+
+@dataclass(slots=True)
+class Slot:
+    """The place of one worker, which one process after another fills.
+
+    `began` is when the process did, in monotonic seconds; `serves` says that it has started, so
+    that a silence of it means something. `waits` is why no root opens the keyring for it, empty
+    for a worker that does not wait for one.
+    """
+
+    number: int
+    worker: WorkerProcess | None = None
+    facts: Facts | None = None
+    restarts: int = 0
+    began: float = 0.0
+    serves: bool = False
+    waits: str = ""
+    asking: asyncio.Task[None] | None = None
+
+    @property
+    def check(self) -> Check:
+        """Whether the worker of this slot is ready."""
+        name = f"worker-{self.number}"
+        if self.worker is None or self.facts is None:
+            return Check(name, ok=False, detail=self.waits or "starting")
+        failed = [check.name for check in self.facts.checks if not check.ok]
+        degraded = [check for check in self.facts.checks if check.degraded]
+        details = failed or [f"{check.name} {check.detail}" for check in degraded]
+        return Check(name, self.facts.ready, ", ".join(details), degraded=bool(degraded))
 
 
 class Supervisor:
@@ -83,7 +100,10 @@ class Supervisor:
     async def open(self) -> None:
         """Bind all addresses."""
         listeners = len(self._source.loaded.settings.listeners)
-        descriptors.provide(_OWN_DESCRIPTORS + len(self._slots) * (_OF_A_LISTENER * listeners + 2))
+        descriptors.provide(
+            policy.SUPERVISOR_DESCRIPTORS
+            + len(self._slots) * (policy.LISTENER_DESCRIPTORS * listeners + 2)
+        )
         await asyncio.to_thread(self._sockets.open)
 
     async def start(self) -> None:
@@ -247,7 +267,7 @@ class Supervisor:
         try:
             await worker.ask(
                 "start",
-                _START_SECONDS,
+                policy.WORKER_START_SECONDS,
                 text=self._source.text,
                 file=str(self._source.loaded.file),
                 sockets=self._sockets.numbers(slot.number),
@@ -259,7 +279,7 @@ class Supervisor:
         except RootUnavailable as error:
             if error.reason != slot.waits:
                 self._reporter.report(
-                    "root.unavailable", reason=error.reason, retry_in_s=LONGEST_PAUSE
+                    "root.unavailable", reason=error.reason, retry_in_s=policy.ROOT_PAUSE_SECONDS
                 )
             slot.waits = error.reason
             return
@@ -272,18 +292,22 @@ class Supervisor:
 
     async def _keep(self, slot: Slot) -> None:
         """Restart the worker of a slot whenever it ends."""
-        pause = _FIRST_PAUSE
+        pause = policy.FIRST_PAUSE_SECONDS
         while True:
             while slot.waits and slot.worker is not None:
-                await asyncio.sleep(root_lease.pause(LONGEST_PAUSE))
+                await asyncio.sleep(root_lease.pause(policy.ROOT_PAUSE_SECONDS))
                 await self._refill(slot, slot.worker)
             began = time.monotonic()
             worker = slot.worker
             status = await worker.ended() if worker is not None else 0
             if worker is not None:
                 self._keep_counts(slot)
-            steady = time.monotonic() - began > _STEADY_SECONDS
-            pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
+            steady = time.monotonic() - began > policy.STEADY_SECONDS
+            pause = (
+                policy.FIRST_PAUSE_SECONDS
+                if steady
+                else min(pause * 2, policy.LONGEST_PAUSE_SECONDS)
+            )
             self._reporter.report(
                 "worker.died",
                 worker=slot.number,
@@ -318,7 +342,7 @@ class Supervisor:
         Each worker by itself: one that starts, or is stuck, makes no other one look silent.
         """
         while True:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(policy.POLL_SECONDS)
             for slot in self._slots:
                 self._end_stalled(slot)
                 self._asking(slot)
@@ -332,7 +356,7 @@ class Supervisor:
         limit = STALLED_SECONDS if health is None else health.stalled_after
         worker = slot.worker
         silent = 0.0 if worker is None else time.monotonic() - worker.heard_at
-        if worker is not None and slot.serves and silent > _STALLED_TIMES * limit:
+        if worker is not None and slot.serves and silent > policy.STALLED_TIMES * limit:
             self._reporter.report(
                 "worker.stalled",
                 worker=slot.number,
@@ -353,7 +377,7 @@ class Supervisor:
             return
         source = self._source
         try:
-            facts = Facts.from_json(await worker.ask("facts", _FACTS_SECONDS))
+            facts = Facts.from_json(await worker.ask("facts", policy.FACTS_SECONDS))
             if source is self._source:  # a reload reopens rules that were shut before it
                 await self._share_shut(worker, facts)
         except SealyardError:
@@ -366,7 +390,7 @@ class Supervisor:
         found = {(listener, rule) for listener, rule in facts.status.get("shut", ())}
         self._shut |= found
         if missing := sorted(self._shut - found):
-            await worker.ask("shut", _FACTS_SECONDS, rules=missing)
+            await worker.ask("shut", policy.FACTS_SECONDS, rules=missing)
 
     def _hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -381,7 +405,7 @@ class Supervisor:
 
 async def _look(worker: WorkerProcess) -> dict[str, Any]:
     try:
-        seen: dict[str, Any] = await worker.ask("look", _FACTS_SECONDS)
+        seen: dict[str, Any] = await worker.ask("look", policy.FACTS_SECONDS)
     except SealyardError:
         return {}
     return seen
@@ -389,8 +413,8 @@ async def _look(worker: WorkerProcess) -> dict[str, Any]:
 
 async def _drained(worker: WorkerProcess, grace: float) -> bool:
     try:
-        finished = bool(await worker.ask("drain", grace + _FACTS_SECONDS, grace=grace))
-        async with asyncio.timeout(_FACTS_SECONDS):
+        finished = bool(await worker.ask("drain", grace + policy.FACTS_SECONDS, grace=grace))
+        async with asyncio.timeout(policy.FACTS_SECONDS):
             await worker.ended()
     except (WorkerGone, InternalError, TimeoutError):
         return False

@@ -19,12 +19,10 @@ from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets
 from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
 from ..ipc.worker_process import NOT_STARTED
+from ..policy import ORPHAN_GRACE_SECONDS
 from ..reload import config_files
 from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
-
-_GRACE_SECONDS: Final = 25.0
-"""For messages in progress when the supervisor is gone, or this worker alone gets SIGTERM."""
 
 
 async def work(
@@ -82,7 +80,7 @@ class _Worker:
             asking.cancel()
             stopping.cancel()
         if self._finished is None and self._sidecar is not None:
-            return await self._sidecar.drain(_GRACE_SECONDS)
+            return await self._sidecar.drain(ORPHAN_GRACE_SECONDS)
         return bool(self._finished)
 
     async def _answer_all(self) -> None:

@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ...config.settings import KeySettings
 from ...core.errors import SealyardError, WorkerGone
-from ...keys.operations.verb import CALL_SECONDS, Call, Done, Verb
+from ...keys.operations.verb import Call, Done, Verb
 from ...keys.operations.verbs import VERBS
+from ...keys.policy import CALL_SECONDS
 from ..ipc.worker_process import NOT_STARTED, WorkerProcess
+from ..policy import CHANGE_SECONDS
 from ..reload.config_files import Source
 
-CHANGE_SECONDS: Final = 30.0
 T = TypeVar("T")
 
 

@@ -16,11 +16,12 @@ import trustme
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
-from proxy.admin.auth import token_review
 from proxy.admin.auth.access import Access
 from proxy.admin.auth.token_review import TokenReviews
 from proxy.admin.auth.tokens import Caller, ReviewFailed, Tokens
-from proxy.config.settings import AdminAccount, AdminKubernetes, TcpAddress
+from proxy.admin.policy import REVIEWED_SECONDS
+from proxy.config.settings import AdminKubernetes, TcpAddress
+from proxy.config.settings.admin import AdminAccount
 from proxy.core.errors import UnfitEnvironment
 
 from ..conftest import Listening
@@ -169,7 +170,7 @@ async def test_an_answer_is_kept_for_a_while_and_not_beyond_the_token(api_server
     await server.reviews.caller(a_jwt())
     await server.reviews.caller(short)
     after_five = len(server.asked)
-    server.now += token_review.KEPT_SECONDS
+    server.now += REVIEWED_SECONDS
     server.status = a_status(authenticated=False)
     taken_back = await server.reviews.caller(a_jwt())
 

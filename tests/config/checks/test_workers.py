@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.checks.workers import warnings_for_workers
+from proxy.config.checks.websockets import warnings_for_workers
 from proxy.config.load import load
 from tests.scenarios.rig import ROOT
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import UnfitEnvironment
+from proxy.keys import policy
 from proxy.keys.audit import AuditLog, Trail
-from proxy.keys.audit import trail as trails
 from proxy.keys.audit.head_record import Head
 
 from .builders import KEY, NOW, checked
@@ -40,8 +40,8 @@ def told(log: AuditLog) -> list[str]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let notes and new tries come soon."""
-    monkeypatch.setattr(trails, "GATHER_SECONDS", 0.02)
-    monkeypatch.setattr(trails, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(policy, "GATHER_SECONDS", 0.02)
+    monkeypatch.setattr(policy, "RETRY_SECONDS", 0.02)
 
 
 async def test_what_is_written_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_a_log_that_warns_lets_pass_and_makes_up_for_it(tmp_path: Path) ->
 async def test_what_is_too_much_to_keep_is_counted_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trails, "MOST_KEPT", 3)
+    monkeypatch.setattr(policy, "MOST_KEPT", 3)
     folder = tmp_path / "gone"
     trail, log, _ = a_trail(folder)
     for _ in range(10):
@@ -134,7 +134,7 @@ async def test_what_is_too_much_to_keep_is_counted_in_the_log(
 async def test_what_is_lost_during_a_write_is_counted_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trails, "MOST_KEPT", 3)
+    monkeypatch.setattr(policy, "MOST_KEPT", 3)
     trail, log, _ = a_trail(tmp_path)
     begun, released, append = threading.Event(), threading.Event(), AuditLog.append
 

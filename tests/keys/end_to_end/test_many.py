@@ -10,7 +10,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import KeyId, decode
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Needs
-from proxy.keys.pieces import PIECE
+from proxy.keys.policy import PIECE
 from tests.keys.builders import NOW, CountingStore, HookedStore, Time
 from tests.keys.end_to_end.builders import Process, a_fleet, reading, sealing
 from tests.keys.turns import turns

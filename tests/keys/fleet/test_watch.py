@@ -13,6 +13,7 @@ from proxy.keys.fleet.lineage import Accepted
 from proxy.keys.fleet.presence import Roster
 from proxy.keys.fleet.watch import KeyringWatch
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.policy import PRESENCE_PLACES, ROSTER_KEYRINGS
 from proxy.keys.stores import MemoryStore, Store, records
 from proxy.keys.stores.guarded import GuardedStore
 from tests.factories import Ear
@@ -216,7 +217,7 @@ async def test_a_thousand_forged_markers_change_nothing() -> None:
     await process.watch.start()
     assert (process.watch.lacking, process.uses) == (False, [keyring])
     assert process.wrong == ["mismatch", "unverified"]
-    assert len(process.watch.others) <= roster.MOST
+    assert len(process.watch.others) <= ROSTER_KEYRINGS
     time.advance(3)
     await process.watch.look()
     assert process.wrong == ["mismatch"]  # what was forged has given way
@@ -307,7 +308,7 @@ async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
     keyring = a_keyring()
     (one,), _ = a_fleet(keyring)
     name = keyring_marker.name_of(keyring)
-    for number in range(presence.PLACES):
+    for number in range(PRESENCE_PLACES):
         await one.store.keep(name, f"p{number}", b"x", 15_000)
     await one.watch.look()
     assert one.wrong == []

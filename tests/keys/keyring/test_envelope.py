@@ -17,7 +17,7 @@ from jwcrypto.jwk import JWK
 from proxy.core.crypto import base64url
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import envelope
-from proxy.keys.keyring.roots import Passphrase, RootKey
+from proxy.keys.keyring.root_secret import Passphrase, RootKey
 
 ROOT = RootKey(b"canary-root-key-canary-root-key!")
 PHRASE = Passphrase("canary horse battery")

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.errors import KeyringError, KeyUnavailable
-from proxy.keys.keyring.kek import MAX_NUMBER, MAX_RETIRED, RandomBytes
+from proxy.keys.keyring.kek import HIGHEST_NUMBER, RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
+from proxy.keys.policy import MAX_RETIRED
 
 from ..builders import NOW, a_keyring, some_bytes
 
@@ -172,7 +173,7 @@ def test_merging_keeps_the_state_that_stands_here() -> None:
         lambda keyring: keyring.add("k" * 33, now=NOW, random=some_bytes),
         lambda keyring: replace(keyring, retired=frozenset({1})),
         lambda keyring: replace(keyring, retired=frozenset({0})),
-        lambda keyring: replace(keyring, retired=frozenset({MAX_NUMBER + 1})),
+        lambda keyring: replace(keyring, retired=frozenset({HIGHEST_NUMBER + 1})),
         lambda keyring: replace(keyring, retired=frozenset(range(100, 101 + MAX_RETIRED))),
         lambda keyring: replace(keyring, pruned=-1),
         lambda keyring: replace(keyring, generation=0),

@@ -132,7 +132,7 @@ def test_it_opens_for_no_other_context(one: ToSeal, other: Context) -> None:
 async def test_what_does_not_open_is_told_once_the_answer_is_out(
     tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(value_desk, "_REPORT_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(value_desk, "REPORT_AFTER_SECONDS", 0.01)
     scene = Scene(tmp_path)
     desk = ValueOperations(scene.sessions)
     good = await values.seal(scene.sessions, [ToSeal(b"hello", CONTEXT, form=form)])

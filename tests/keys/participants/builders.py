@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from proxy.core.crypto import base64url
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.participants import public_key, x_wing
-from proxy.keys.participants.limits import X_WING
+from proxy.keys.participants import X_WING, public_key, x_wing
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
 from proxy.keys.stores import MemoryStore

@@ -17,8 +17,7 @@ import pytest
 from proxy.core.errors import KeyMakerBusy
 from proxy.keys.participants import private_key
 from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.key_generator import NICENESS
-from proxy.keys.participants.limits import MOST_WAITING
+from proxy.keys.policy import MOST_WAITING, NICENESS
 
 from .builders import PASSPHRASE
 

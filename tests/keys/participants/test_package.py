@@ -20,10 +20,10 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
-from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
-from proxy.keys.participants.limits import X_WING
+from proxy.keys.participants import X_WING, package, public_key, signature, x_wing
 from proxy.keys.participants.package import Identity, OpenedPackage
 from proxy.keys.participants.private_key import native_rsa
+from proxy.keys.policy import MAX_PACKAGE_BYTES
 from tests.keys.builders import NOW
 
 from .builders import a_private_jwk, a_public_key
@@ -524,7 +524,7 @@ def test_sixteen_x_wing_keys_fit_into_a_package_and_no_more() -> None:
     ]
     scope = Scope("t" * 200, "c" * 1000)
     text = sealed(recipients=[*keys[:15], a_public_key("bob-xw")], scope=scope)
-    assert len(text) < package_shape.MAX_BYTES
+    assert len(text) < MAX_PACKAGE_BYTES
     assert opened(text, "bob-xw", scope=scope).key == KEY
     with pytest.raises(ParticipantError, match="16"):
         sealed(recipients=keys)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto import base64url
 from proxy.core.errors import ParticipantError
-from proxy.keys.participants.participant import MAX_KEYS, Participant, ParticipantKey
+from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
+from proxy.keys.policy import MAX_KEYS
 from tests.keys.builders import NOW
 
 from .builders import a_key, a_public_key

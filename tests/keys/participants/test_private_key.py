@@ -15,6 +15,7 @@ from proxy.core.errors import KeyringError, ParticipantError
 from proxy.keys.keyring import envelope
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.participants import private_key
+from proxy.keys.policy import P2C
 
 from .builders import PASSPHRASE, a_private_jwk, a_public_key
 
@@ -54,7 +55,7 @@ def test_other_libraries_open_a_sealed_key(name: str, monkeypatch: pytest.Monkey
     algs = ["PBES2-HS512+A256KW", "A256GCM"]
 
     opened = rfc_jwe.decrypt_compact(sealed, OctKey(secret, secret), algorithms=algs).plaintext
-    monkeypatch.setattr(jwa, "default_max_pbkdf2_iterations", envelope.P2C)
+    monkeypatch.setattr(jwa, "default_max_pbkdf2_iterations", P2C)
     other = crypto_jwe.JWE(algs=algs)
     other.deserialize(sealed, crypto_jwk.JWK(kty="oct", k=base64url.encode(secret).decode()))
 

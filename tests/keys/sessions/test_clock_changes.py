@@ -9,8 +9,9 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.core.values.key_needs import Needs
+from proxy.keys.policy import MAX_SKEW_SECONDS
 from proxy.keys.sessions import session_control
-from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
+from proxy.keys.sessions.settings import SessionMode
 from proxy.keys.stores import MemoryStore, Store
 from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import a_fleet

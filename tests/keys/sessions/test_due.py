@@ -5,7 +5,8 @@ import gc
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.values.key_needs import Needs
-from proxy.keys.sessions.sealing_cache import MOST_SHOWN, Due
+from proxy.keys.policy import SHOWN_DUE
+from proxy.keys.sessions.sealing_cache import Due
 from tests.keys.builders import NOW, SCOPE, a_world
 
 
@@ -15,7 +16,7 @@ async def test_without_sessions_nothing_is_due() -> None:
 
 async def test_the_session_that_is_due_first_comes_first() -> None:
     world = a_world()
-    for number in range(MOST_SHOWN + 3):
+    for number in range(SHOWN_DUE + 3):
         scope = Scope("clinic", f"c{number}")
         await world.sessions.resolve(Needs(seals={scope: 2}))
         world.time.advance(10)
@@ -23,7 +24,7 @@ async def test_the_session_that_is_due_first_comes_first() -> None:
 
     assert due.created == int(NOW)
     assert due.due == due.first[0].soft_end == min(one.soft_end for one in due.first)
-    assert len(due.first) == MOST_SHOWN
+    assert len(due.first) == SHOWN_DUE
     assert [one.soft_end for one in due.first] == sorted(one.soft_end for one in due.first)
     assert due.first[0].sealed == 2
 

@@ -12,8 +12,9 @@ from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.kek import KekEntry
 from proxy.keys.keyring.kek_source import OneKeyring
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.policy import TRIED_SESSIONS
 from proxy.keys.sessions import durable
-from proxy.keys.sessions.durable import TRIED_SESSIONS, DurableSessions, durable_session
+from proxy.keys.sessions.durable import DurableSessions, durable_session
 
 from ..builders import CONTEXT, NOW, SCOPE, a_keyring, some_bytes
 

@@ -10,7 +10,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import KeyId
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Needs
-from proxy.keys.pieces import PIECE
+from proxy.keys.policy import PIECE
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionSettings

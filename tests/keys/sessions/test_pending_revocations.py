@@ -115,7 +115,7 @@ async def test_one_that_the_store_refuses_does_not_hold_up_the_others(tmp_path: 
 async def test_the_task_survives_a_machine_without_threads_and_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending_revocations, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(pending_revocations, "REVOKE_AGAIN_SECONDS", 0.01)
     path, world, heard = tmp_path / "pending", a_world(), Heard()
     pending = PendingRevocations(world.sessions, [path], reporter=heard)
     await pending.start()

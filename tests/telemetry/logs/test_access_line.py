@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.values.outcomes import Outcome
-from proxy.telemetry.logs.access_line import ALL, MOST_CACHED, AccessLines, MessageLine, Refusal
+from proxy.telemetry.logs.access_line import ALL, AccessLines, MessageLine, Refusal
 from proxy.telemetry.logs.event_keys import ECS, OTEL
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.logs.processors import Format
+from proxy.telemetry.policy import CACHED_TEXTS
 
 from ..conftest import Page, a_line, rendered
 
@@ -131,11 +132,11 @@ def test_a_text_is_scrubbed_or_not_by_its_key_whatever_key_had_it_before() -> No
 
 def test_names_are_remembered_up_to_a_number() -> None:
     lines = AccessLines(OTEL)
-    for number in range(MOST_CACHED + 5):
+    for number in range(CACHED_TEXTS + 5):
         line = json.loads(lines(0.0, a_line(rule=f"r{number}"), ALL))
 
         assert line["rule"] == f"r{number}"
-    assert len(lines._templates) <= MOST_CACHED
+    assert len(lines._templates) <= CACHED_TEXTS
 
 
 def test_a_level_above_leaves_handled_messages_out_and_no_refused_one(page: Page) -> None:

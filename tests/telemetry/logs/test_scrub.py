@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from proxy.telemetry.logs.scrub import HIDDEN, MOST_CHARS, scrubbed
+from proxy.telemetry.logs.scrub import HIDDEN, scrubbed
+from proxy.telemetry.policy import SCRUBBED_CHARS
 
 KEYS = st.binary(min_size=32, max_size=64)
 
@@ -103,7 +104,7 @@ def test_keys_are_hidden_as_bytes_are_printed() -> None:
 @pytest.mark.parametrize("show", [json.dumps, repr])
 def test_private_members_of_a_jwk_are_hidden(key: OctKey | RSAKey | ECKey, show: object) -> None:
     jwk = dict(key.as_dict(private=True))
-    done = scrubbed(show(jwk)[:MOST_CHARS])  # type: ignore[operator] # one of the two above
+    done = scrubbed(show(jwk)[:SCRUBBED_CHARS])  # type: ignore[operator] # one of the two above
 
     for member in {"k", "d", "p", "q", "dp", "dq", "qi"} & jwk.keys():
         assert str(jwk[member])[4:16] not in done
@@ -123,4 +124,4 @@ def test_any_text_can_be_scrubbed_twice(text: str) -> None:
     ids=lambda text: text[:6],
 )  # fmt: skip
 def test_long_texts_take_no_time(text: str) -> None:
-    assert len(scrubbed(text)) <= 2 * MOST_CHARS
+    assert len(scrubbed(text)) <= 2 * SCRUBBED_CHARS

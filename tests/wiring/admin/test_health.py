@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.wiring.admin import health
-from proxy.wiring.admin.health import LOOK_SECONDS, Latest
+from proxy.wiring.admin.health import Latest
+from proxy.wiring.policy import LOOK_SECONDS
 
 PATIENCE_SECONDS = 20.0
 

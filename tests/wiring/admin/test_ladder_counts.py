@@ -15,19 +15,18 @@ from hypothesis import strategies as st
 
 from proxy.cli.support.steps import judged
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     ListenerSettings,
     Settings,
     TcpAddress,
     UpstreamSettings,
 )
+from proxy.config.settings.keys import KeyringSettings
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.rules.model import Block, Rule, Verdict
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Samples
 from proxy.wiring.admin.ladder_counts import (
-    MOST_REFUSALS,
     OTHER,
     Ledger,
     fingerprint,
@@ -36,6 +35,7 @@ from proxy.wiring.admin.ladder_counts import (
     rows,
     to_json,
 )
+from proxy.wiring.policy import LADDER_REFUSALS
 from tests.factories import an_item
 
 DAY = 86_400
@@ -207,10 +207,10 @@ def test_messages_that_came_long_ago_make_nothing_safe() -> None:
 
 def test_the_ledger_is_bounded() -> None:
     rule, ledger = a_rule(observes=True), Ledger({})
-    kinds = [(f"reason-{number}", number + 1) for number in range(3 * MOST_REFUSALS)]
+    kinds = [(f"reason-{number}", number + 1) for number in range(3 * LADDER_REFUSALS)]
     ledger.take(settings(rule), samples(1, *kinds), LATE)
     held = ledger.stages["api", "r"].would_refuse
-    assert len(held) == MOST_REFUSALS + 1
+    assert len(held) == LADDER_REFUSALS + 1
     assert sum(one.messages for one in held.values()) == sum(number for _, number in kinds)
     assert held[OTHER].messages > 0
     ledger.take(settings(), samples(), LATE)

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from ....core.errors import KeyringError
+from ...policy import AWS_METADATA_SECONDS
 from .aws_signature import AwsCredentials
 from .key_service import call, read_token
 
@@ -23,7 +24,6 @@ _CONTAINER_HOSTS: Final = frozenset(
     {"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "127.0.0.1", "::1", "localhost"}
 )
 """Where credentials may come from without TLS: ECS, EKS, and this machine."""
-_METADATA_SECONDS: Final = 1.0
 _MEMBERS: Final = tuple(
     re.compile(rf"<{name}>\s*([\w+/=-]+)\s*</{name}>".encode())
     for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
@@ -99,12 +99,12 @@ class CredentialChain:
     def _instance(self) -> AwsCredentials:
         lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
         path = f"{self.metadata}/latest"
-        token = call("PUT", f"{path}/api/token", lifetime, seconds=_METADATA_SECONDS)
+        token = call("PUT", f"{path}/api/token", lifetime, seconds=AWS_METADATA_SECONDS)
         if not token.ok:
             raise KeyringError("AWS: no credentials: the instance metadata gives no token")
         headers = {"X-aws-ec2-metadata-token": token.body.decode("latin-1").strip()}
         roles = f"{path}/meta-data/iam/security-credentials/"
-        role = call("GET", roles, headers, seconds=_METADATA_SECONDS)
+        role = call("GET", roles, headers, seconds=AWS_METADATA_SECONDS)
         name = role.body.decode("latin-1").strip()
         if not role.ok or not name or not name.isprintable() or set(name) & set("/?# "):
             raise KeyringError("AWS: no credentials: the instance has no role")

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from ....config.settings.roots.gcp_kms import GcpKmsOptions
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
+from ...policy import METADATA_SECONDS
 from .key_service import Answer, call, read_token, trusting
 from .provider import PURPOSE, Members
 
@@ -24,7 +25,6 @@ _SCOPE: Final = "https://www.googleapis.com/auth/cloudkms"
 _EVERY_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _METADATA: Final = "http://169.254.169.254"
 _TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
-_METADATA_SECONDS: Final = 2.0
 _STATUS: Final = re.compile(r"[A-Z_]{1,64}")
 _CRC_POLYNOMIAL: Final = 0x82F63B78
 _CRC_ALL: Final = 0xFFFF_FFFF
@@ -105,7 +105,7 @@ class GcpKmsRoot:
         if federation is None:
             url = f"{self.metadata}{_TOKEN_PATH}?{urlencode({'scopes': _SCOPE})}"
             headers = {"Metadata-Flavor": "Google"}
-            answer = call("GET", url, headers, seconds=_METADATA_SECONDS)
+            answer = call("GET", url, headers, seconds=METADATA_SECONDS)
             return answer.token("Google Cloud: the metadata server")
         tls, account = trusting(self.options.ca), federation.service_account
         asked = {

@@ -20,17 +20,11 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from ....core.errors import KeyringError
-
-SECONDS: Final = 5.0
-MOST_ANSWER: Final = 64 * 1024
-"""Bytes of its body."""
-_MOST_BYTES: Final = 2 * MOST_ANSWER
-"""Of the head and the body together."""
-_MOST_TOKEN: Final = 64 * 1024
+from ...policy import ANSWER_BYTES, HEAD_AND_BODY_BYTES, KEY_SERVICE_SECONDS, TOKEN_FILE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +63,12 @@ def call(  # noqa: PLR0913 - the parts of one request
     body: bytes | None = None,
     *,
     tls: ssl.SSLContext | None = None,
-    seconds: float = SECONDS,
+    seconds: float = KEY_SERVICE_SECONDS,
 ) -> Answer:
     """Return the answer of a service; `tls` is needed for `https`.
 
     Raises KeyringError, naming the host, where its last byte has not come after `seconds`, whatever
-    the time was spent on, where it has more than MOST_ANSWER bytes, or where no thread can begin.
+    the time was spent on, where it has more than ANSWER_BYTES bytes, or where no thread can begin.
     """
     parts = urlsplit(url)
     host = parts.netloc
@@ -123,10 +117,10 @@ def _asked(
     try:
         connection.request(method, target, body, dict(headers))
         with connection.getresponse() as response:
-            read = response.read(MOST_ANSWER + 1)
+            read = response.read(ANSWER_BYTES + 1)
     finally:
         connection.close()
-    if len(read) > MOST_ANSWER:
+    if len(read) > ANSWER_BYTES:
         raise _TooLong
     return Answer(response.status, read)
 
@@ -158,7 +152,7 @@ class _Counted(io.RawIOBase):
     def __init__(self, of_socket: io.RawIOBase, deadline: float) -> None:
         self._of_socket = of_socket
         self._deadline = deadline
-        self._left = _MOST_BYTES
+        self._left = HEAD_AND_BODY_BYTES
 
     def readable(self) -> bool:
         """Return that it can be read, as a buffered reader asks."""
@@ -188,10 +182,10 @@ def read_token(path: str) -> str:
     """
     try:
         with Path(path).open("rb") as file:
-            token = file.read(_MOST_TOKEN + 1).decode("ascii").strip()
+            token = file.read(TOKEN_FILE_BYTES + 1).decode("ascii").strip()
     except (OSError, ValueError) as error:
         raise KeyringError(f"{path}: {getattr(error, 'strerror', None) or 'no token'}") from None
-    if not token or len(token) > _MOST_TOKEN or not token.isprintable():
+    if not token or len(token) > TOKEN_FILE_BYTES or not token.isprintable():
         raise KeyringError(f"{path}: no token")
     return token
 
@@ -219,7 +213,7 @@ def trusting(authority: Path | None, shown: tuple[Path, Path] | None = None) -> 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, _TooLong):
-        return f"the answer has more than {MOST_ANSWER} bytes"
+        return f"the answer has more than {ANSWER_BYTES} bytes"
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -12,7 +12,8 @@ from ....config.settings import SecretReference
 from ....core.errors import KeyringError
 from ....process import hardening
 from ... import private_file
-from ..root_secret import MAX_PASSPHRASE_BYTES, Passphrase, RootKey, Salted
+from ...policy import MAX_PASSPHRASE_BYTES
+from ..root_secret import Passphrase, RootKey, Salted
 from .provider import LocalRoot
 
 _TAKEN: Final[dict[str, Passphrase]] = {}

@@ -15,8 +15,6 @@ from .. import envelope
 from ..root_secret import Passphrase, RootKey
 
 VERSION: Final = 1
-MOST_WRAPPINGS: Final = 16
-"""Wrappings in one file."""
 
 PURPOSE: Final = "keyring-root/v1"
 """What a key service wraps the bytes for, besides the keyring; it never changes."""

@@ -22,6 +22,7 @@ from ....core.crypto import shamir
 from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
+from ...policy import SHARES_SECONDS
 from .. import envelope
 from ..root_secret import RootKey, Salted
 from ..share import KeyringShare, keyring_begin, parse
@@ -29,8 +30,6 @@ from . import passphrase
 from .provider import Members
 
 _CTY: Final = "octet-stream"
-COLLECTED_SECONDS: Final = 900.0
-"""How long handed-in shares are kept where too few follow."""
 NONE_WANTED: Final = "no shares are wanted: no keyring waits for them"
 
 
@@ -116,7 +115,7 @@ class Collection:
             if share.index in self._shares:
                 raise KeyringError(f"share {share.index} was handed in already")
             if not progress.held:
-                self._until = self._clock() + COLLECTED_SECONDS
+                self._until = self._clock() + SHARES_SECONDS
             self._shares[share.index] = share
             return self._progress()
 

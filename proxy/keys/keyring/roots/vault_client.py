@@ -23,12 +23,8 @@ from ....config.settings.roots.vault import (
 )
 from ....core.errors import KeyringError
 from ... import private_file
-from .key_service import SECONDS, Answer, call, read_token, trusting
-
-_MOST_TOKEN: Final = 8192
-"""Bytes of a token or of a secret id; batch tokens have some hundred."""
-_MOST_KEY: Final = 64 * 1024
-_REVOKE_SECONDS: Final = 1.0
+from ...policy import KEY_FILE_BYTES, KEY_SERVICE_SECONDS, VAULT_REVOKE_SECONDS, VAULT_TOKEN_BYTES
+from .key_service import Answer, call, read_token, trusting
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class VaultClient:
         return urlsplit(self.address).netloc
 
     def ask(
-        self, path: str, body: dict[str, Any] | None = None, *, seconds: float = SECONDS
+        self, path: str, body: dict[str, Any] | None = None, *, seconds: float = KEY_SERVICE_SECONDS
     ) -> Answer:
         """Return the answer to a POST of `body`, or to a GET. Raises KeyringError for none."""
         headers = {"X-Vault-Request": "true"}
@@ -76,7 +72,7 @@ def logged_in(options: VaultOptions) -> Iterator[VaultClient]:
         yield client
     finally:
         with suppress(KeyringError):
-            client.ask("auth/token/revoke-self", {}, seconds=_REVOKE_SECONDS)
+            client.ask("auth/token/revoke-self", {}, seconds=VAULT_REVOKE_SECONDS)
 
 
 def _token(client: VaultClient, login: JwtLogin | AppRoleLogin | CertificateLogin) -> str:
@@ -138,7 +134,7 @@ def errors(answer: Answer) -> str:
 
 
 def _secret(path: Path | None) -> str:
-    line = b"" if path is None else private_file.read_line(path, _MOST_TOKEN)
+    line = b"" if path is None else private_file.read_line(path, VAULT_TOKEN_BYTES)
     text = line.decode("ascii", "replace").strip()
     if not text or not text.isascii() or not text.isprintable():
         raise KeyringError(f"{path}: no token of Vault")
@@ -151,5 +147,5 @@ def _tls(options: VaultOptions) -> ssl.SSLContext | None:
     login = options.login
     if not isinstance(login, CertificateLogin):
         return trusting(options.ca)
-    private_file.read(login.key, _MOST_KEY)  # refuses one that others can read
+    private_file.read(login.key, KEY_FILE_BYTES)  # refuses one that others can read
     return trusting(options.ca, (login.cert, login.key))

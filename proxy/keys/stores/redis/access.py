@@ -6,14 +6,12 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 from ....config.settings import RedisSettings, SecretReference
 from ....core.errors import KeyringError, UnfitEnvironment
 from ... import private_file
+from ...policy import PASSWORD_BYTES
 from .connection import RedisError
-
-_MOST_PASSWORD_BYTES: Final = 1024
 
 
 class PasswordUnreadable(RedisError):
@@ -110,7 +108,7 @@ def _path(path: Path | None) -> str | None:
 def _reader(reference: SecretReference, environ: Mapping[str, str]) -> Callable[[], str]:
     def read() -> str:
         if reference.file is not None:
-            found = private_file.read_line(reference.file, _MOST_PASSWORD_BYTES).decode()
+            found = private_file.read_line(reference.file, PASSWORD_BYTES).decode()
         else:
             found = environ.get(reference.env or "", "")
         if not found:

@@ -9,17 +9,15 @@ from typing import Final, Literal
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
 from ....process.fitness import Finding
+from ...policy import NOTABLE_SKEW_MS, OLDEST_REDIS
 from ..store import CLOCK_SKEW_MS
 
 Mode = Literal["durable", "ephemeral"]
 
-OLDEST: Final = 6
 NEEDED: Final = ("EVAL", "EVALSHA", "TIME", "GET", "SET", "PTTL")
 """Without these nothing can be agreed on."""
 WANTED: Final = ("PUBLISH", "SUBSCRIBE")
 """Without these, revocations arrive late."""
-
-_NOTABLE_SKEW_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,9 @@ def _version(facts: RedisFacts) -> Finding:
         return Finding(
             check, "unknown", "Redis does not report its version: the user may not run HELLO."
         )
-    old = [one for one in facts.versions if _number(one) < OLDEST]
+    old = [one for one in facts.versions if _number(one) < OLDEST_REDIS]
     if old:
-        return Finding(check, "failed", f"Redis {old[0]} is too old: use {OLDEST} or newer.")
+        return Finding(check, "failed", f"Redis {old[0]} is too old: use {OLDEST_REDIS} or newer.")
     return Finding(check, "ok", f"Redis {', '.join(dict.fromkeys(facts.versions))}")
 
 
@@ -150,7 +148,7 @@ def _clock(facts: RedisFacts, mode: Mode) -> Finding:
             return Finding(check, "failed", text)
         text += f", and above {most} s sessions are not shared: synchronise both by NTP."
         return Finding(check, "warning", text)
-    if skew >= _NOTABLE_SKEW_MS:
+    if skew >= NOTABLE_SKEW_MS:
         return Finding(check, "warning", f"{text}: synchronise both by NTP.")
     return Finding(check, "ok", f"{text}.")
 

@@ -6,16 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ....config.settings import Address, RedisSettings
+from ...policy import IDLE_CONNECTIONS
 from ..store import Misshapen, StoreFailed, StoreFull
 from . import access
 from .access import PasswordUnreadable, TlsUnusable
 from .connection import Answer, AnsweredError, Connection, RedisError, Terms, Word, connected
-
-IDLE: Final = 8
-"""Connections to one Redis that are kept for later: a process asks so many questions at a time."""
 
 _T = TypeVar("_T")
 
@@ -139,7 +137,7 @@ class Client:
         return await self._make()
 
     def _give_back(self, line: Connection, *, well: bool) -> None:
-        if well and not self._closed and len(self._idle) < IDLE:
+        if well and not self._closed and len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(line)
         else:
             line.close()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from ....config.settings import TcpAddress
+from ...policy import CLUSTER_AGAIN_SECONDS, CLUSTER_ASKED, CLUSTER_TURNS
 from ..store import Misshapen, StoreFailed
 from . import replies
 from .client import Client, ServerClock, first_answer
@@ -18,11 +19,6 @@ from .connection import Answer, AnsweredError, RedisError, Word
 
 _T = TypeVar("_T")
 
-# A question follows a slot to its node; more turns than these mean that nodes do not agree.
-_TURNS: Final = 6
-# While a slot moves, a node that has only some of a conversation's keys asks to be asked again.
-_AGAIN_SECONDS: Final = 0.02
-_MOST_ASKED: Final = 8
 _SLOTS: Final = 16_384
 _DOWN: Final = frozenset({"CLUSTERDOWN", "LOADING", "MASTERDOWN"})
 """Errors after which another node may hold a slot."""
@@ -78,14 +74,14 @@ class Cluster:
         slot = slot_of(key.encode())
         try:
             node, asking = (await self._learned())[slot], False
-            for _ in range(_TURNS):
+            for _ in range(CLUSTER_TURNS):
                 try:
                     # ASKING is for the next command of its connection alone.
                     first = ("ASKING",) if asking else ()
                     return await send(self._client(node), first)
                 except AnsweredError as error:
                     if error.code == "TRYAGAIN":
-                        await asyncio.sleep(_AGAIN_SECONDS)
+                        await asyncio.sleep(CLUSTER_AGAIN_SECONDS)
                         continue
                     if error.code not in {"ASK", "MOVED"}:
                         raise
@@ -117,7 +113,7 @@ class Cluster:
     async def _learned(self) -> list[TcpAddress]:
         async with self._learning:
             if not self._owners:
-                nodes = self._known()[:_MOST_ASKED]
+                nodes = self._known()[:CLUSTER_ASKED]
                 self._owners = await first_answer(self._slots_of(node) for node in nodes)
                 self._close_left()
             return self._owners

@@ -15,18 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from ....config.settings import Address, UnixAddress
+from ...policy import BULK_MAX, COMMAND_SECONDS, CONNECT_SECONDS, LEVELS_MAX, LINE_MAX, LIST_MAX
 from ..store import Misshapen
-
-CONNECT_SECONDS: Final = 0.2
-COMMAND_SECONDS: Final = 0.2
-
-LINE_MAX: Final = 64 * 1024
-"""The most bytes of a line: an error, a number or a length."""
-BULK_MAX: Final = 16 * 1024 * 1024
-"""The most bytes of one text; records have some hundred, and a script of ours some thousand."""
-LIST_MAX: Final = 1 << 20
-LEVELS_MAX: Final = 8
-"""How deep lists may lie in each other; those of CLUSTER SLOTS have four levels."""
 
 _NUMBER: Final = re.compile(rb"-?[0-9]{1,20}")
 _END: Final = b"\r\n"

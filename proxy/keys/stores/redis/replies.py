@@ -15,9 +15,9 @@ from .connection import Answer
 from .scripts import CLOCK_REFUSED
 
 _SLOTS: Final = 16_384
-_MOST_PORT: Final = 65_535
-_MOST_CURSOR: Final = (1 << 64) - 1
-_MOST_MS: Final = 1 << 53
+_HIGHEST_PORT: Final = 65_535
+_HIGHEST_CURSOR: Final = (1 << 64) - 1
+_FOREVER: Final = 1 << 53
 """More milliseconds than any record is kept for; what is above is read as this."""
 
 _T = TypeVar("_T")
@@ -105,7 +105,7 @@ def scanned(answer: Answer, before: bytes) -> tuple[int, list[bytes]]:
     found = [text(one) for one in many(names)]
     if not all(one.startswith(before) for one in found):
         raise Misshapen
-    return whole(cursor, 0, _MOST_CURSOR), found
+    return whole(cursor, 0, _HIGHEST_CURSOR), found
 
 
 def notice(answer: Answer, channel: bytes) -> tuple[bytes, str]:
@@ -130,7 +130,7 @@ def slots(answer: Answer) -> Iterator[tuple[int, int, bytes, int]]:
         host, port, *_ = many(node, least=2)
         begins = whole(first, 0, _SLOTS - 1)
         ends = whole(last, begins, _SLOTS - 1)
-        yield begins, ends, b"" if host is None else text(host), whole(port, 1, _MOST_PORT)
+        yield begins, ends, b"" if host is None else text(host), whole(port, 1, _HIGHEST_PORT)
 
 
 def address(answer: Answer) -> tuple[bytes, int] | None:
@@ -138,7 +138,7 @@ def address(answer: Answer) -> tuple[bytes, int] | None:
     if answer is None:
         return None
     host, port = many(answer, least=2, most=2)
-    return text(host), whole(port, 1, _MOST_PORT)
+    return text(host), whole(port, 1, _HIGHEST_PORT)
 
 
 def role(answer: Answer) -> bytes:
@@ -149,7 +149,7 @@ def role(answer: Answer) -> bytes:
 def time_ms(answer: Answer) -> float:
     """Return a Redis' time in milliseconds since 1970 (TIME)."""
     seconds, microseconds = many(answer, least=2, most=2)
-    return whole(seconds, 0, _MOST_MS) * 1000 + whole(microseconds, 0, 999_999) / 1000
+    return whole(seconds, 0, _FOREVER) * 1000 + whole(microseconds, 0, 999_999) / 1000
 
 
 def members(answer: Answer) -> dict[bytes, Answer]:
@@ -172,4 +172,4 @@ def _left(answer: Answer, *, low: int) -> int:
     """Return how many milliseconds something is kept; below 1 it is not, or has no end (PTTL)."""
     if type(answer) is not int or answer < low:
         raise Misshapen
-    return min(answer, _MOST_MS)
+    return min(answer, _FOREVER)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
+from ...policy import LISTEN_AGAIN_SECONDS, LISTEN_SECONDS, SCRIPT_KEYS
 from ..store import (
     CLOCK_SKEW_MS,
     CURRENT,
@@ -35,13 +36,9 @@ from .topology import reach
 _T = TypeVar("_T")
 
 FORMAT: Final = "v1"
-_AGAIN_SECONDS: Final = 0.25
-_LISTEN_SECONDS: Final = 2.0
 _MARK_BYTES: Final = 8
 _WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
 """Failures after which a script is run again at once; a time-out has used up the deadline."""
-_MOST_KEYS: Final = 1_000
-"""How many keys one script takes at most: Lua's stack ends below 8,000."""
 
 
 class RedisStore:
@@ -139,7 +136,8 @@ class RedisStore:
         gone: dict[str, bytes] = {}
         keys, first = sorted(found), self._key(name, CURRENT)
         # Any client may have written more keys than a script can take at once.
-        for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
+        for at in range(0, len(keys) or 1, SCRIPT_KEYS):
+            some = keys[at : at + SCRIPT_KEYS]
             arguments = [self._channel, erased(name)]
             erasing: list[Word] = [first, *some]
             _, *records = await self._run(
@@ -268,7 +266,7 @@ class RedisStore:
                 async with translated():
                     await self._receive(changed)
             self.subscribed = False
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def _receive(self, changed: Changed) -> None:
         line = await self._reach.any_node().connected()
@@ -277,7 +275,7 @@ class RedisStore:
             asked = False
             while not self._closed:
                 try:
-                    said = await line.read(_LISTEN_SECONDS)
+                    said = await line.read(LISTEN_SECONDS)
                 except TimeoutError:
                     if asked:  # frozen, or gone without a word
                         raise

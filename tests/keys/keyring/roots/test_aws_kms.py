@@ -21,7 +21,8 @@ from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.roots.aws_credentials import CredentialChain
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
 from proxy.keys.keyring.roots.aws_signature import AwsCredentials, CredentialScope, signed
-from proxy.keys.keyring.roots.key_service import MOST_ANSWER, call
+from proxy.keys.keyring.roots.key_service import call
+from proxy.keys.policy import ANSWER_BYTES
 from tests.contracts.root_service import holds_the_contract
 from tests.servers import await_port, child, free_port
 
@@ -269,7 +270,7 @@ def test_an_instance_gets_the_credentials_of_its_role() -> None:
         (200, b'{"Plaintext": 7}', "no Plaintext"),
         (200, b'{"Plaintext": "canary!"}', "not base64"),
         (301, b"", "status 301"),
-        (200, b"x" * (MOST_ANSWER + 1), "more than"),
+        (200, b"x" * (ANSWER_BYTES + 1), "more than"),
     ],
 )
 def test_answers_that_open_nothing_have_a_reason_and_show_nothing(

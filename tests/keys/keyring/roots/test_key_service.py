@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring.roots.key_service import MOST_ANSWER, call
+from proxy.keys.keyring.roots.key_service import call
+from proxy.keys.policy import ANSWER_BYTES
 
 _SECONDS = 0.6
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -101,7 +102,7 @@ def test_a_whole_answer_in_many_parts_is_taken() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        (_OK + b"\r\n", b"x" * (MOST_ANSWER + 1)),
+        (_OK + b"\r\n", b"x" * (ANSWER_BYTES + 1)),
         (_OK, *([b"X-Long: " + b"a" * 60_000 + b"\r\n"] * 40)),
         (b"HTTP/1.1 100 Continue\r\nX-Long: " + b"a" * 60_000 + b"\r\n\r\n",) * 40,
         (
@@ -112,11 +113,11 @@ def test_a_whole_answer_in_many_parts_is_taken() -> None:
     ids=["body", "head", "interim", "chunk extensions"],
 )
 def test_an_answer_is_bounded_with_all_that_belongs_to_it(parts: tuple[bytes, ...]) -> None:
-    refused = pytest.raises(KeyringError, match=f"has more than {MOST_ANSWER} bytes")
+    refused = pytest.raises(KeyringError, match=f"has more than {ANSWER_BYTES} bytes")
     with service(sends(*parts)) as url, refused:
         call("GET", url, {}, seconds=5)
 
 
 def test_the_largest_answer_is_taken() -> None:
-    with service(sends(_OK + b"\r\n", b"x" * MOST_ANSWER)) as url:
-        assert len(call("GET", url, {}, seconds=5).body) == MOST_ANSWER
+    with service(sends(_OK + b"\r\n", b"x" * ANSWER_BYTES)) as url:
+        assert len(call("GET", url, {}, seconds=5).body) == ANSWER_BYTES

@@ -8,7 +8,8 @@ from random import Random  # noqa: TID251 - the same texts in each run
 import pytest
 
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring.root_secret import LEAST_CHARS, Passphrase, weakness
+from proxy.keys.keyring.root_secret import Passphrase, weakness
+from proxy.keys.policy import LEAST_CHARS
 
 WEAK = (
     "aaaaaaaaaaaa",

@@ -14,13 +14,9 @@ from proxy.core.errors import KeyringError
 from proxy.keys.keyring import share
 from proxy.keys.keyring.roots import passphrase
 from proxy.keys.keyring.roots.provider import Members
-from proxy.keys.keyring.roots.shares import (
-    COLLECTED_SECONDS,
-    Collection,
-    ShareCount,
-    SharesRoot,
-)
+from proxy.keys.keyring.roots.shares import Collection, ShareCount, SharesRoot
 from proxy.keys.keyring.share import KeyringShare, ShareValue
+from proxy.keys.policy import SHARES_SECONDS
 
 ID, OTHER = "A" * 22, "B" * 21 + "A"
 CANARY = b"canary of a root key"
@@ -118,7 +114,7 @@ def test_shares_expire_and_the_next_operator_learns_it() -> None:
     before = operators.process.progress()
     assert before is not None
     operators.hand_in(operators.shares[0])
-    operators.monotonic = COLLECTED_SECONDS
+    operators.monotonic = SHARES_SECONDS
 
     with pytest.raises(KeyringError, match="have expired: begin again"):
         operators.process.hand_in(operators.shares[1], before.attempt)

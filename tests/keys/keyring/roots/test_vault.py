@@ -24,9 +24,9 @@ from proxy.config.settings.roots.vault import (
     JwtLogin,
 )
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring.roots.key_service import MOST_ANSWER
 from proxy.keys.keyring.roots.vault import VaultRoot
 from proxy.keys.keyring.roots.vault_client import VaultClient
+from proxy.keys.policy import ANSWER_BYTES
 from tests.contracts.root_service import holds_the_contract
 from tests.keys.keyring.roots.openbao import KEY, OpenBao, needs_openbao, running
 from tests.servers import free_port
@@ -531,7 +531,7 @@ NO_LEADER = b'{"errors": ["local node not active but active cluster node not fou
         (200, b'{"data": "canary"}', "no plaintext"),
         (200, b'{"data": {"plaintext": 7}}', "no plaintext"),
         (200, b'{"data": {"plaintext": "canary!"}}', "not base64"),
-        (200, b"x" * (MOST_ANSWER + 1), "more than"),
+        (200, b"x" * (ANSWER_BYTES + 1), "more than"),
         (200, b"[" * 60_000, "no plaintext"),
     ],
 )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.admin.auth.rate_limits import RateLimit
+from proxy.process.rate_limit import RateLimit
 
 
 def test_a_burst_is_let_through_and_then_so_many_a_second() -> None:

@@ -1,0 +1,32 @@
+"""Numbers of migration that nobody can set; what a job sets is in job/model.py."""
+
+from typing import Final
+
+# --- batches and workers ----------------------------------------------------------
+BATCH_TRIES: Final = 3  # a batch in which another writer changed a row meanwhile is read again
+RANGES: Final = 4  # of a table for each worker, so that all end at about the same time
+STATE_SECONDS: Final = 1.0  # between writes of how far the run has come
+LEAST_SCOPES: Final = 256  # held by a worker
+CONTEXTS_KEPT: Final = 4096
+TRIED_ROWS: Final = 2000  # of each table, for an estimate
+TRIED_ELEMENTS: Final = 50  # of a backend, for the same
+TERMINAL_SECONDS: Final = 0.2  # between lines of progress
+LOG_SECONDS: Final = 5.0  # between them elsewhere
+
+# --- sessions ---------------------------------------------------------------------
+SESSION_VALUES: Final = 1 << 20  # of one session, far below what random IVs allow (2^32)
+SESSION_SECONDS: Final = 3600
+SESSIONS_KEPT: Final = 256
+
+# --- sources ----------------------------------------------------------------------
+HTTP_SECONDS: Final = 30.0  # each step of a request; an answer may take as long as four
+HTTP_ATTEMPTS: Final = 6  # a busy backend is asked
+HTTP_WAIT_SECONDS: Final = 60  # a backend that asks for more is asked again after them
+HTTP_ANSWER_BYTES: Final = 16 << 20
+HTTP_PIECE_BYTES: Final = 64 * 1024
+MYSQL_SECONDS: Final = 600
+MYSQL_VARCHAR: Final = 16_000  # all columns of a row but texts share 65,535 bytes
+SQLITE_SECONDS: Final = 60.0  # for a lock
+SQLITE_AGAIN_SECONDS: Final = 0.0005
+RECORD_BYTES: Final = 16 << 20
+PASSWORD_BYTES: Final = 4096
