@@ -15,11 +15,10 @@ import click
 from ... import __version__
 from ...injector.annotations import DISABLED, LABEL
 from ...process.kubernetes_api import ACCOUNT, CallFailed, in_cluster
-from ..policy import ExitCode
+from ..policy import LABELLED_SHOWN, ExitCode
 from ..support import console
 from .inject import read_manifest
 
-_SHOWN: Final = 20
 _PLACES: Final = ("namespaces", "pods")
 
 
@@ -101,7 +100,7 @@ async def _left(account: Path) -> list[str]:
     chosen = quote(f"{LABEL},{LABEL}!={DISABLED}")
     found = []
     for place in _PLACES:
-        path = f"/api/v1/{place}?labelSelector={chosen}&limit={_SHOWN}"
+        path = f"/api/v1/{place}?labelSelector={chosen}&limit={LABELLED_SHOWN}"
         for one in (await api.call("GET", path)).get("items") or ():
             metadata = one["metadata"]
             parts = (metadata.get("namespace"), metadata["name"])
