@@ -24,7 +24,12 @@ _PLACES: Final = ("namespaces", "pods")
 
 @click.group()
 def cluster() -> None:
-    """Show which pods of a cluster need an operator, and what still has the label."""
+    """Show which pods of a cluster need an operator, and what still has the label.
+
+    \b
+    kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
+    sealyard cluster labels
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
 @cluster.command()
@@ -41,6 +46,7 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
 
     \b
     kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
+    kubectl -n shop get pods -o json | sealyard cluster status --json -
 
     FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Exits with 3 if a
     pod that is to be sealed has no sidecar, or a label reaches no pod.
@@ -82,8 +88,12 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
 def labels(account: Path) -> None:
     """Exit with 1 while a namespace or a pod of this cluster has the label, and name some.
 
+    \b
+    sealyard cluster labels
+    sealyard cluster labels --service-account /var/run/secrets/kubernetes.io/serviceaccount
+
     The chart runs it before `helm uninstall`: what is labelled could start without a sidecar.
-    """
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     try:
         left = asyncio.run(_left(account))
     except CallFailed as failed:
