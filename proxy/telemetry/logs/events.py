@@ -96,6 +96,14 @@ _PROCESS: Final = (
         " comes at most every ten seconds. `reason` as in `sealyard_clients_refused_total`.",
     ),
     Event(
+        "port.not_http",
+        "warning",
+        ("listener", "port", "annotation"),
+        "In a pod, a port was called with something else than HTTP/1.1, and the connection refused."
+        " If the application speaks another protocol there, the annotation lets it pass. Said once"
+        " for each port.",
+    ),
+    Event(
         "worker.started",
         "info",
         ("worker", "worker_pid", "restarts"),
@@ -255,6 +263,13 @@ _INJECTOR: Final = (
         "A pod was reviewed: `outcome` is injected, unchanged, disabled (by its label), debugged"
         " (it got an ephemeral container) or denied. `problems` is the number of reasons to deny"
         " it. Their texts are in the response to the API server.",
+    ),
+    Event(
+        "injector.exception_unknown",
+        "warning",
+        ("namespace",),
+        "The exceptions of a namespace hold a word that is no permission, or one that only the"
+        " chart's `policy.allow` gives. It allows nothing.",
     ),
     Event(
         "injector.refused",

@@ -354,8 +354,8 @@ RESTARTS: Final = Metric("sealyard_worker_restarts_total", "counter", (), "Dead 
 INJECTOR_REVIEWS: Final = Metric(
     "sealyard_injector_reviews_total",
     "counter",
-    ("outcome",),
-    "Injector only: pods reviewed, by outcome.",
+    ("pod_namespace", "outcome"),
+    "Injector only: pods reviewed, by their namespace and the outcome.",
 )
 INJECTOR_REFUSALS: Final = Metric(
     "sealyard_injector_refusals_total",

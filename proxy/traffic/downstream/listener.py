@@ -15,7 +15,7 @@ from aiohttp.web_server import Server
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
-from ...core.errors import TrafficError, UnfitEnvironment
+from ...core.errors import MalformedRequest, TrafficError, UnfitEnvironment
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..timers import RepeatingTimer, interval
@@ -49,6 +49,9 @@ def require_c_parser() -> None:
             detail="aiohttp was installed without its C extensions: install it from a wheel.",
         )
 
+
+_MOST_TOLD: Final = 64
+"""Of one listener: clients choose the ports that they call."""
 
 IDLE_GRACE: Final = 3.0
 """For how many seconds a drain keeps idle connections: a request may be on its way."""
@@ -96,6 +99,8 @@ class HttpListener:
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._name, self._report = name, report
+        self._told: set[int] = set()
         self.refusals = Refusals(name, report)
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
@@ -235,8 +240,20 @@ class HttpListener:
     async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
         """Respond to what is not a valid request."""
         problem = self.answerer.reject(error)
+        called = connection.peer.called
+        if called is not None and isinstance(error, MalformedRequest):
+            self._tell_port(called.port)
         connection.write(problem.render(connection=b"close", head_only=False))
         await connection.drain()
+
+    def _tell_port(self, port: int) -> None:
+        """Report once that a redirected port is called with something else than HTTP/1.1."""
+        if self._report is None or port in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(port)
+        self._report(
+            "port.not_http", listener=self._name, port=port, annotation="sealyard.io/pass-ports"
+        )
 
     def failed(self, error: BaseException) -> None:
         """Report an error that should not have happened, by the name of its class alone."""
