@@ -15,8 +15,7 @@ import pytest
 
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepared import PreparedJson
-from proxy.core.apply.usual import WarmKeys
+from proxy.core.apply.prepared import PreparedJson, WarmKeys
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.values.key_needs import Keys, Needs

@@ -40,6 +40,11 @@ class Keys:
     decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
     refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
 
+    def session(self, wanted: tuple[Scope, KeyId]) -> tuple[Session | None, str | None]:
+        """Return who opens a token, or is tried in place of that; and why it must not open."""
+        session = self.opening.get(wanted) or self.decoys.get(wanted)
+        return session, self.refusals.get(wanted) if self.refusals else None
+
 
 NO_KEYS: Final = Keys({}, {})
 """For what needs none. Nothing is ever put into it."""

@@ -46,7 +46,7 @@ class KeysInUse:
         raise self.noted(reason, token.key_id)
 
     def open_each(
-        self, tokens: list[Parts], key_id: KeyId, context: Context, now: float
+        self, tokens: Sequence[Parts], key_id: KeyId, context: Context, now: float
     ) -> tuple[Session | None, Sequence[bytes | None], str]:
         """Do as `open` for each of some tokens in JWE form, whose one head names this key.
 
@@ -66,7 +66,5 @@ class KeysInUse:
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         """Find a session; tokens of one conversation often follow each other."""
-        keys, wanted = self.keys, (scope, key_id)
-        session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
-        self._scope, self._key_id = wanted
-        self._session, self._refusal = session or decoy, keys.refusals.get(wanted)
+        self._scope, self._key_id = wanted = scope, key_id
+        self._session, self._refusal = self.keys.session(wanted)

@@ -135,9 +135,10 @@ class _Writer:
         done = CarriedOut(row, self.keys.keys, self.now)
         if done.failed is not None:
             raise done.failed
-        if not done.texts:
+        (text,) = done.texts
+        if text is None:
             raise UnfitValue("not-written")
-        return done.starts[0], done.ends[0], done.texts[0]
+        return row.starts[0], row.ends[0], text
 
 
 class RuleTreatment:

@@ -11,8 +11,7 @@ from proxy.core.apply.prepare import (
     prepare_request,
     prepare_response,
 )
-from proxy.core.apply.prepared import Prepared, PreparedMessages, PreparedRecords
-from proxy.core.apply.usual import WarmKeys
+from proxy.core.apply.prepared import Prepared, PreparedMessages, PreparedRecords, WarmKeys
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.formats.body_format import Kind
