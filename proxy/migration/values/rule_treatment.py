@@ -22,7 +22,7 @@ from ...core.http.path import canonical
 from ...core.planning.block_choice import choose_response
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
-from ...core.planning.planner import plan_request, plan_response
+from ...core.transform import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
 from ...core.values.hows import How, Open, Seal
 from ...core.values.keys_in_use import KeysInUse

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from ...core.apply.forwardable import Changed
-from ...core.apply.prepare import is_unclear, prepare_request, prepare_response
-from ...core.apply.prepared import Prepared, PreparedJson
 from ...core.compiled.flat_json import Kept
 from ...core.errors import TrafficError
 from ...core.formats.parameters import COOKIE
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.planning.treatment import ResponseTreatment, treat_response
+from ...core.transform import (
+    Changed,
+    Prepared,
+    PreparedJson,
+    is_unclear,
+    prepare_request,
+    prepare_response,
+)
 from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying

@@ -14,9 +14,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.forwardable import Forwardable, Frame
-from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled import flat_json
 from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
@@ -26,7 +23,6 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
 from proxy.core.leaves import FORM
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import (
     HeadOnly,
     LookAt,
@@ -36,10 +32,18 @@ from proxy.core.planning.treatment import (
 )
 from proxy.core.rules.model import Item, Names, Rule, Verdict
 from proxy.core.slices import pausing
+from proxy.core.transform import (
+    Forwardable,
+    Frame,
+    PreparedJson,
+    apply,
+    plan_request,
+    plan_response,
+)
 from proxy.core.values import carry_out
 from proxy.core.values.key_needs import Keys, Needs
-from tests.core.apply.preparing import Changing, Preparing
 from tests.core.message_texts import LONG, bodies
+from tests.core.transform.preparing import Changing, Preparing
 from tests.factories import (
     JSON_TYPE,
     NOW,

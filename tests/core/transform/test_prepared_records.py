@@ -10,9 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.passing import begin_stream
-from proxy.core.apply.prepared import MOST_RECORDS, MOST_VALUES
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
@@ -24,13 +21,15 @@ from proxy.core.http.message import DIRECTIONS, Direction, Headers, RequestHead,
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_message, plan_records
 from proxy.core.planning.record_stream import Records
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule, Verdict
-from tests.core.apply.preparing import Changing, Preparing
-from tests.core.apply.test_prepared import ALL, HERE, Warm, asked_for, proven, sent, target_of
+from proxy.core.transform import apply, begin_stream, plan_message
+from proxy.core.transform.planner import plan_records
+from proxy.core.transform.prepared import MOST_RECORDS, MOST_VALUES
 from tests.core.message_texts import bodies
+from tests.core.transform.preparing import Changing, Preparing
+from tests.core.transform.test_prepared import ALL, HERE, Warm, asked_for, proven, sent, target_of
 from tests.factories import (
     NOW,
     SCOPE,

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.prepared import PreparedWhole
 from proxy.core.crypto.context import KIND_BODY, Context, Scope
 from proxy.core.errors import SealyardError
 from proxy.core.expressions.sources import parse_source
@@ -17,9 +16,10 @@ from proxy.core.http.message import Headers
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Part, Rule
+from proxy.core.transform import PreparedWhole
 from proxy.core.values.key_needs import Keys, Needs
-from tests.core.apply.preparing import Changing, Preparing
-from tests.core.apply.test_prepared import Warm, asked_for, by_way, generally, walking
+from tests.core.transform.preparing import Changing, Preparing
+from tests.core.transform.test_prepared import Warm, asked_for, by_way, generally, walking
 from tests.factories import (
     NOW,
     Trip,
