@@ -24,8 +24,7 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Names, Rule
 from proxy.core.transform import plan_request
-from proxy.core.values.part_heads import Span
-from proxy.core.values.splice import splice
+from proxy.core.values.splice import Span, splice
 from tests.core.json_texts import RandomTexts, documents, literals, spaces
 from tests.factories import (
     JSON_TYPE,

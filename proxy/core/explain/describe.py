@@ -18,11 +18,9 @@ from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import QUERY, with_changes
 from ..values.hows import Seal
-from ..values.key_needs import Keys
-from ..values.keys_in_use import KeysInUse
-from ..values.part_heads import Span
+from ..values.key_needs import Keys, KeysInUse
 from ..values.part_streams import PartStream
-from ..values.splice import splice
+from ..values.splice import Span, splice
 from ..values.streams import Framing
 from ..values.table import Values
 from .explanation import Described, ExplainedValue

@@ -23,7 +23,7 @@ from ..values.head_values import with_changes
 from ..values.hows import Seal
 from ..values.key_needs import Keys
 from ..values.outcomes import Outcome
-from ..values.part_heads import Span
+from ..values.splice import Span
 from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint

@@ -9,23 +9,20 @@ from typing import Final, cast
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token, decode_header
-from ..errors import ForbiddenValue, MessageError, OpenFailed, Unopened
+from ..crypto.token import KeyId, Token, decode_header, from_base64
+from ..errors import ForbiddenValue, MessageError, OpenFailed, UnfitValue, Unopened
 from ..formats import embedded_tokens
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT
 from ..leaves import quote
 from ..rules.model import Block, Item
 from ..slices import pause
-from .fit import require_base64, require_text
 from .hows import How, Open, Seal
-from .key_needs import Keys
-from .keys_in_use import KeysInUse
+from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
-from .part_heads import Span, of_content, without_length
-from .part_streams import PartStream
+from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
-from .splice import splice, spliced
+from .splice import Span, splice, spliced
 from .table import Values, What, is_parts, token_in
 
 MOST_TOGETHER: Final = 256
@@ -442,3 +439,39 @@ def _key_id(what: What) -> KeyId:
     token = token_in(what)
     assert token is not None  # noqa: S101 - only a token lacks a name
     return token.key_id
+
+
+def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
+    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
+
+    The backend sees a token and so a string, whatever the client sent: what it would have refused
+    in plaintext must be refused here.
+    """
+    least = item.min_chars
+    if least is None:
+        return
+    try:
+        size = len(plaintext.decode())
+    except UnicodeDecodeError:
+        size = None
+    if cty is not None or size is None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
+    if size < least:
+        raise UnfitValue(
+            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
+        )
+
+
+def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:
+    """Return the bytes that a value spells, which its backend decodes; raise UnfitValue for none.
+
+    Only a canonical text comes back as it was, since only its bytes are sealed.
+    """
+    try:
+        if cty is None:
+            return from_base64(plaintext)
+    except OpenFailed:
+        pass
+    raise UnfitValue(
+        "not-base64", detail=f"{item.field}: a string of base64 with padding is needed."
+    )

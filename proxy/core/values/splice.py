@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from .. import leaves
 from ..errors import InvalidBody
-from .part_heads import Span
+
+Span = tuple[int, int, bytes]
+"""Where something is replaced, and what takes its place."""
 
 
 def splice(body: bytes, changes: Sequence[Span]) -> bytes:

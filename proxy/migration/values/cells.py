@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 from ...core.expressions.selectors import JsonSelector
 from ...core.formats.json import FoundValue, Selection
 from ...core.leaves import quote
-from ...core.values.part_heads import Span
-from ...core.values.splice import splice
+from ...core.values.splice import Span, splice
 
 
 class NoText(Enum):

@@ -25,9 +25,8 @@ from ...core.planning.plan import Plan
 from ...core.transform import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
 from ...core.values.hows import How, Open, Seal
-from ...core.values.keys_in_use import KeysInUse
-from ...core.values.part_heads import Span
-from ...core.values.splice import splice
+from ...core.values.key_needs import KeysInUse
+from ...core.values.splice import Span, splice
 from ...core.values.table import Values, lookup, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection

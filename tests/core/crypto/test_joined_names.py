@@ -32,8 +32,7 @@ from proxy.core.expressions.sources import (
 from proxy.core.http.message import Headers
 from proxy.core.rules.model import Names
 from proxy.core.transform import Forwardable, apply, plan_request
-from proxy.core.values.key_needs import Keys
-from proxy.core.values.keys_in_use import KeysInUse
+from proxy.core.values.key_needs import Keys, KeysInUse
 from tests.factories import NOW, Trip, a_block, a_message, a_rule, a_session, an_item
 
 JOINS: Final[tuple[JoinKind, ...]] = ("list", "members")

@@ -20,8 +20,8 @@ from ..body_format import Spell, as_it_is
 from ..json.lexer import FoundValue, PlaceMap
 from ..json.nested import Escaped, Shifted, spell_in_string
 from .arguments import Arguments, Given, arguments_of
+from .body import BLANK, MEMBERS
 from .document import Document, ListValue, Literal, ObjectValue, Value, Variable, read
-from .members import BLANK, MEMBERS
 
 _QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _ID = range(8)
 _SELECTION: Final = json_format.Selection(
