@@ -24,7 +24,8 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Names, Rule
 from proxy.core.transform import plan_request
-from proxy.core.values.splice import Span, splice
+from proxy.core.values.hows import Span
+from proxy.core.values.table import splice
 from tests.core.json_texts import RandomTexts, documents, literals, spaces
 from tests.factories import (
     JSON_TYPE,

@@ -42,7 +42,7 @@ from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Part, Rule
 from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.hows import Seal
-from proxy.core.values.splice import splice
+from proxy.core.values.table import splice
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
 

@@ -17,12 +17,11 @@ from ..http.message import Head, SocketHead
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import QUERY, with_changes
-from ..values.hows import Seal
+from ..values.hows import Seal, Span
 from ..values.key_needs import Keys, KeysInUse
 from ..values.part_streams import PartStream
-from ..values.splice import Span, splice
 from ..values.streams import Framing
-from ..values.table import Values
+from ..values.table import Values, splice
 from .explanation import Described, ExplainedValue
 
 _NOTES: Final[dict[Spelling, str]] = {

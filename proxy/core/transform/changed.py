@@ -20,10 +20,9 @@ from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead,
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
-from ..values.hows import Seal
+from ..values.hows import Seal, Span
 from ..values.key_needs import Keys
 from ..values.outcomes import Outcome
-from ..values.splice import Span
 from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint

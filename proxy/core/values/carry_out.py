@@ -17,13 +17,12 @@ from ..formats.escaping import EXACT
 from ..leaves import quote
 from ..rules.model import Block, Item
 from ..slices import pause
-from .hows import How, Open, Seal
+from .hows import How, Open, Seal, Span
 from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
-from .splice import Span, splice, spliced
-from .table import Values, What, is_parts, token_in
+from .table import Values, What, is_parts, splice, spliced, token_in
 
 MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a
@@ -158,7 +157,8 @@ class CarriedOut:
                     if session is not None:
                         self._count_opened(session, opened)
                     bound, opened = (context.scope, key_id), 0
-                    session, refusal = keys.session(bound)
+                    session = keys.opening.get(bound) or keys.decoys.get(bound)
+                    refusal = keys.refusals.get(bound)
                 text, reason = None, "unknown-key"
                 if session is not None:
                     (text,), reason = session.open_each((found,), context, self._now, refusal)

@@ -42,11 +42,6 @@ class Keys:
     decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
     refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
 
-    def session(self, wanted: tuple[Scope, KeyId]) -> tuple[Session | None, str | None]:
-        """Return who opens a token, or is tried in place of that; and why it must not open."""
-        session = self.opening.get(wanted) or self.decoys.get(wanted)
-        return session, self.refusals.get(wanted) if self.refusals else None
-
 
 NO_KEYS: Final = Keys({}, {})
 """For what needs none. Nothing is ever put into it."""
@@ -119,5 +114,7 @@ class KeysInUse:
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         """Find a session; tokens of one conversation often follow each other."""
-        self._scope, self._key_id = wanted = scope, key_id
-        self._session, self._refusal = self.keys.session(wanted)
+        keys, wanted = self.keys, (scope, key_id)
+        self._scope, self._key_id = wanted
+        self._session = keys.opening.get(wanted) or keys.decoys.get(wanted)
+        self._refusal = keys.refusals.get(wanted)

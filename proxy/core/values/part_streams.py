@@ -13,8 +13,8 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..formats.multipart.reader import Part
 from ..rules.model import Block, Item
+from .hows import Span
 from .outcomes import Outcome, expiry
-from .splice import Span
 from .streams import Content, OpenFlow, SealFlow, StreamOpener
 
 _CRLF: Final = b"\r\n"

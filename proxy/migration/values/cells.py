@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from ...core.expressions.selectors import JsonSelector
 from ...core.formats.json import FoundValue, Selection
 from ...core.leaves import quote
-from ...core.values.splice import Span, splice
+from ...core.values.hows import Span
+from ...core.values.table import splice
 
 
 class NoText(Enum):

@@ -24,10 +24,9 @@ from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
 from ...core.transform import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
-from ...core.values.hows import How, Open, Seal
+from ...core.values.hows import How, Open, Seal, Span
 from ...core.values.key_needs import KeysInUse
-from ...core.values.splice import Span, splice
-from ...core.values.table import Values, lookup, token_in
+from ...core.values.table import Values, lookup, splice, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
 from ..job.model import DEFAULT_ROWS, Verb

@@ -31,7 +31,7 @@ from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from proxy.core.transform import apply, pass_request, pass_response, plan_request
 from proxy.core.values.key_needs import Keys
-from proxy.core.values.splice import splice
+from proxy.core.values.table import splice
 from tests.factories import (
     JSON_TYPE,
     NOW,
