@@ -16,11 +16,8 @@ from ...http.message import Head, RequestHead, SocketHead, media_type
 from .. import json as json_format
 from ..body_format import Place, Record, RecordFormat
 from ..parameters import fields_of_query
+from . import BLANK, MEMBERS
 
-MEMBERS: Final = ("query", "operationName", "variables", "extensions", "documentId")
-"""The members of a request; servers read some of them from the query of the address as well."""
-BLANK: Final = b" \t\r\n"
-"""White space of JSON."""
 _ELEMENTS: Final = json_format.Selection((parse_json_selector("$[*]"),))
 _MESSAGE: Final = json_format.Selection(
     tuple(map(parse_json_selector, ("$.type", "$.payload", "$.id")))

@@ -19,8 +19,8 @@ from .. import json as json_format
 from ..body_format import Spell, as_it_is
 from ..json.lexer import FoundValue, PlaceMap
 from ..json.nested import Escaped, Shifted, spell_in_string
+from . import BLANK, MEMBERS
 from .arguments import Arguments, Given, arguments_of
-from .body import BLANK, MEMBERS
 from .document import Document, ListValue, Literal, ObjectValue, Value, Variable, read
 
 _QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _ID = range(8)
