@@ -37,6 +37,7 @@ from proxy.core.transform import (
     Frame,
     PreparedJson,
     apply,
+    is_unclear,
     plan_request,
     plan_response,
 )
@@ -986,3 +987,39 @@ def test_what_is_no_text_among_many_tokens_is_left_to_the_plan() -> None:
     body = json.dumps({"content": tokens[0], "list": [{"text": one} for one in tokens]})
     done, _ = answered(ANY_OPENED, body, Warm())
     assert done is None
+
+
+def opener(keys: Warm) -> Changing:
+    """Return what opens one field of responses."""
+    trip = Trip((ONE_OPENED,), a_message())
+    answer = a_response()
+    way = Preparing(keys).response(trip.exchange, treat_response(trip.exchange, answer), answer)
+    assert way is not None
+    return way
+
+
+def test_keys_that_open_are_known_by_the_ids_in_tokens_and_not_without_end() -> None:
+    keys = Warm()
+    way = opener(keys)
+    for number in (*range(100), 99):
+        changed = way.change(
+            json.dumps({"content": a_token(b"a", number=number)}).encode(), NOW, ("c1",)
+        )
+        assert changed is not None
+        assert changed.body == b'{"content": "a"}'
+
+    assert keys.needs[-1] is keys.needs[-2]
+    assert isinstance(way.prepared, PreparedJson)
+    (named,) = way.prepared._flat._bound.values()
+    assert len(named[0]._needs) <= flat_json._NEEDS_KEPT
+
+
+def test_only_what_its_rule_reads_makes_a_head_unclear() -> None:
+    rule, target = RULES[2], "/api/messages?room=r1"
+    clear = Trip((rule,), a_message(target=target, headers=(*JSON_TYPE, (b"X-Tenant", b"acme"))))
+    other = Trip((rule,), a_message(target=f"{target}&content=x", headers=JSON_TYPE))
+    ruleless = Trip((), a_message(target=target))
+
+    assert not is_unclear(clear.exchange)
+    assert is_unclear(other.exchange)
+    assert not is_unclear(ruleless.exchange)
