@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.crypto.context import KIND_BODY, Context, Scope
-from proxy.core.errors import SealyardError
+from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
@@ -231,6 +231,20 @@ class Cold(Warm):
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         return self.keys
+
+
+class Blocked(Warm):
+    """Keys that cannot be had."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        raise KeyUnavailable("audit-log-blocks")
+
+
+@pytest.mark.parametrize("response", [False, True])
+def test_keys_that_cannot_be_had_are_left_to_the_plan(*, response: bool) -> None:
+    way = way_of(RULE, JOSE if response else b"a/b", Blocked(), response=response)
+    assert way is not None
+    assert way.change(a_token(b"hello") if response else b"hello", NOW) is None
 
 
 @pytest.mark.parametrize("response", [False, True])
