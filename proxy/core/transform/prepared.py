@@ -9,7 +9,8 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from ..compiled.block import CompiledBlock
@@ -122,7 +123,7 @@ def carried_out(
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_exchange", "_flat", "_given", "_sources")
+    __slots__ = ("_compare", "_flat", "_given")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -138,9 +139,9 @@ class PreparedJson(Prepared):
             raise KeyError
         self._given: Final = given
         sources = compiled.sources_elsewhere
-        compares = sources is not None and sources.reads_members and isinstance(head, RequestHead)
-        self._sources = sources
-        self._exchange = exchange if compares else None
+        self._compare: Callable[[bytes], None] | None = None
+        if sources is not None and sources.reads_members and isinstance(head, RequestHead):
+            self._compare = partial(sources.compare_body, exchange, head, JSON)
 
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
@@ -188,8 +189,8 @@ class PreparedJson(Prepared):
         named = flat.bind(body, places, self._given, kept)
         if named is None:
             return None
-        if self._exchange is not None:
-            self._compare(self._exchange, body)
+        if self._compare is not None:  # a parameter of the query must not be another in the body
+            self._compare(body)
         bound, leaves = named
         first = len(values)
         needs = flat.fill(values, body, places, bound, offset)
@@ -197,11 +198,6 @@ class PreparedJson(Prepared):
         if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
             return None
         return leaves, needs
-
-    def _compare(self, exchange: Exchange, body: bytes) -> None:
-        """Refuse a parameter of the query that is another one in the body."""
-        if self._sources is not None and isinstance(self._head, RequestHead):
-            self._sources.compare_body(exchange, self._head, JSON, body)
 
 
 class PreparedWhole(Prepared):

@@ -22,7 +22,7 @@ from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
-from .table import Values, What, is_parts, splice, spliced, token_in
+from .table import Values, is_parts, splice, spliced
 
 MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a
@@ -251,10 +251,8 @@ class CarriedOut:
                 self._open_in_text(how, context, at, found)
             elif isinstance(found, OpenFailed):
                 self._fail(how, at, found)
-            elif context is None:
-                self._fail(how, at, self.keys.noted("missing-name", _key_id(found)))
-            else:
-                self._open_one(how, context, at, cast("Token", found))
+            else:  # only a token in a text may have no context
+                self._open_one(how, context, at, cast("Token", found))  # type: ignore[arg-type]  # so it is bound
             at = behind
 
     def _open_each(self, how: Open, context: Context, at: int, tokens: Sequence[Parts]) -> None:
@@ -433,12 +431,6 @@ def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
         max_chars=item.max_chars,
         name=item.field,
     )
-
-
-def _key_id(what: What) -> KeyId:
-    token = token_in(what)
-    assert token is not None  # noqa: S101 - only a token lacks a name
-    return token.key_id
 
 
 def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:

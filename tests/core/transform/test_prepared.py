@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -1023,3 +1024,17 @@ def test_only_what_its_rule_reads_makes_a_head_unclear() -> None:
     assert not is_unclear(clear.exchange)
     assert is_unclear(other.exchange)
     assert not is_unclear(ruleless.exchange)
+
+
+def test_a_list_may_hold_a_head_that_is_spelled_otherwise_beside_what_is_no_token() -> None:
+    block = replace(a_block(decrypt=["$.content", LISTED_TOO]), keep_unopened=True)
+    rule = replace(ANY_OPENED, response=(block,))
+    ours = a_token(b"a")
+    head, rest = ours.split(".", 1)
+    spaced = b64encode(b64decode(head + "==", b"-_") + b" ", b"-_").decode().rstrip("=")
+    texts = [ours, "plain", f"{spaced}.{rest}", ours]
+    body = json.dumps({"content": ours, "list": [{"text": one} for one in texts]})
+    done, planned = answered(rule, body, Warm())
+
+    assert done is None  # what stays is told by the plan
+    assert planned is not None
