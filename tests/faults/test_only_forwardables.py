@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.transform import Forwardable, Frame
 from proxy.traffic.exchange.fast_exchange import answer
 from proxy.traffic.http1.forwarding_headers import UNCHANGED
 from proxy.traffic.http1.framing import ABSENT

@@ -17,8 +17,7 @@ from proxy.core.crypto.joined_names import some_from_json
 from proxy.core.crypto.secret import IdentityKey, Kek, NameKey, RecordKey, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.core.values.key_needs import Needs
-from proxy.core.values.keys_in_use import KeysInUse
+from proxy.core.values.key_needs import KeysInUse, Needs
 from proxy.keys.end_to_end import package_records
 from proxy.keys.keyring.kek import KekEntry, Revocation
 from proxy.keys.keyring.keyring import Keyring

@@ -1,7 +1,7 @@
 """The fast path: an exchange without a task, driven by callbacks of its two connections.
 
 It takes requests and responses that are there whole and whose keys are cached. What a head
-decides is prepared (`core/apply/prepared`); for what that leaves, see `general_exchange`.
+decides is prepared (`core/transform/prepared`); for what that leaves, see `general_exchange`.
 
 It may give up, and then the handler takes the request from its beginning. It never decides how a
 message is treated. A request that there is no room for it refuses by itself, since a task would
@@ -13,8 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final
 
-from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import Busy, UpstreamResting
+from ...core.transform import Changed, Forwardable
 from ...process.circuit_breaker import NO_TRIAL
 from ..bodies.buffered import WholeResponse
 from ..bodies.response_writer import Connection

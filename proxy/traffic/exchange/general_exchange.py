@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
-from ...core.apply.forwardable import Forwardable
-from ...core.apply.passing import pass_request, pass_response
 from ...core.compiled.flat_json import Kept
 from ...core.errors import UpstreamFailed
 from ...core.http.message import Head
 from ...core.planning.mistyped_response import holds_sealed
 from ...core.planning.treatment import LookAt, Pass, ResponseTreatment
+from ...core.transform import Forwardable, pass_request, pass_response
 from ..bodies.buffered import FastRequest, WholeResponse
 from ..bodies.response_writer import Connection
 from ..http1.fast_heads import FastHead, FastResponseHead

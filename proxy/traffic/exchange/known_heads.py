@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from ...core.apply.forwardable import Changed
-from ...core.apply.prepare import is_unclear, prepare_request, prepare_response
-from ...core.apply.prepared import Prepared, PreparedJson
+from ...core import transform
 from ...core.compiled.flat_json import Kept
 from ...core.errors import TrafficError
 from ...core.formats.parameters import COOKIE
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.planning.treatment import ResponseTreatment, treat_response
+from ...core.transform import Changed, Prepared, is_unclear, prepare_request, prepare_response
 from ..http1.fast_heads import VARYING_BY_CLIENT, FastHead, FastResponseHead
 from ..http1.forwarding_headers import Peer
 from ..http1.outgoing_heads import Lines, Varying
@@ -264,7 +263,7 @@ class KnownHeads:
 
     def prepared_alone(
         self, exchange: Exchange, body: bytes, answer: tuple[ResponseTreatment, ResponseHead] | None
-    ) -> PreparedJson | None:
+    ) -> transform.PreparedJson | None:
         """Return what changes one large message, whether or not its head is known; None: a plan.
 
         It is the request, or the `answer` that is treated so. Smaller ones have been tried before.
@@ -277,4 +276,4 @@ class KnownHeads:
             prepared = prepare_request(exchange)
         else:
             prepared = prepare_response(exchange, *answer)
-        return prepared if isinstance(prepared, PreparedJson) else None
+        return prepared if isinstance(prepared, transform.PreparedJson) else None

@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from ...core.apply.forwardable import Changed
-from ...core.apply.prepare import prepare_messages, prepare_records
-from ...core.apply.prepared import PreparedJson, PreparedMessages, PreparedRecords
 from ...core.compiled.block import CompiledBlock
 from ...core.compiled.flat_json import Kept
 from ...core.crypto.session_cipher import Session
@@ -17,6 +14,14 @@ from ...core.errors import Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
+from ...core.transform import (
+    Changed,
+    PreparedJson,
+    PreparedMessages,
+    PreparedRecords,
+    prepare_messages,
+    prepare_records,
+)
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records

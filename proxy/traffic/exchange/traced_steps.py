@@ -9,13 +9,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...core.apply.forwardable import Changed, Forwardable
 from ...core.compiled.flat_json import Kept
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, ResponseTreatment, StreamBody
+from ...core.transform import Changed, Forwardable
 from ...core.values.key_needs import Keys
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.fast_heads import FastHead

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
 from ...core.http.message import Headers, header_values
+from ...core.transform import Forwardable
 from .framing import Framing
 
 HOP_BY_HOP: Final = frozenset(

@@ -13,8 +13,8 @@ from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.apply.forwardable import Changed, Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.transform import Changed, Forwardable
 from ...process.circuit_breaker import NO_TRIAL
 from ..bodies.buffered import WholeResponse
 from ..bodies.transformed import refuse_beside

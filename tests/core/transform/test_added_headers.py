@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.apply.added_headers import added_to_request, added_to_response, vary
-from proxy.core.apply.passing import pass_response
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.rules.model import Names
+from proxy.core.transform import pass_response
+from proxy.core.transform.added_headers import added_to_request, added_to_response, vary
 from tests.factories import Trip, a_block, a_message, a_response, a_rule, an_item
 
 NO_STORE = (b"Cache-Control", b"private, no-store")

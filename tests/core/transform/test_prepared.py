@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -14,9 +15,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.forwardable import Forwardable, Frame
-from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled import flat_json
 from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
@@ -26,7 +24,6 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
 from proxy.core.leaves import FORM
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import (
     HeadOnly,
     LookAt,
@@ -36,10 +33,19 @@ from proxy.core.planning.treatment import (
 )
 from proxy.core.rules.model import Item, Names, Rule, Verdict
 from proxy.core.slices import pausing
+from proxy.core.transform import (
+    Forwardable,
+    Frame,
+    PreparedJson,
+    apply,
+    is_unclear,
+    plan_request,
+    plan_response,
+)
 from proxy.core.values import carry_out
 from proxy.core.values.key_needs import Keys, Needs
-from tests.core.apply.preparing import Changing, Preparing
 from tests.core.message_texts import LONG, bodies
+from tests.core.transform.preparing import Changing, Preparing
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -982,3 +988,53 @@ def test_what_is_no_text_among_many_tokens_is_left_to_the_plan() -> None:
     body = json.dumps({"content": tokens[0], "list": [{"text": one} for one in tokens]})
     done, _ = answered(ANY_OPENED, body, Warm())
     assert done is None
+
+
+def opener(keys: Warm) -> Changing:
+    """Return what opens one field of responses."""
+    trip = Trip((ONE_OPENED,), a_message())
+    answer = a_response()
+    way = Preparing(keys).response(trip.exchange, treat_response(trip.exchange, answer), answer)
+    assert way is not None
+    return way
+
+
+def test_keys_that_open_are_known_by_the_ids_in_tokens_and_not_without_end() -> None:
+    keys = Warm()
+    way = opener(keys)
+    for number in (*range(100), 99):
+        changed = way.change(
+            json.dumps({"content": a_token(b"a", number=number)}).encode(), NOW, ("c1",)
+        )
+        assert changed is not None
+        assert changed.body == b'{"content": "a"}'
+
+    assert keys.needs[-1] is keys.needs[-2]
+    assert isinstance(way.prepared, PreparedJson)
+    (named,) = way.prepared._flat._bound.values()
+    assert len(named[0]._needs) <= flat_json._NEEDS_KEPT
+
+
+def test_only_what_its_rule_reads_makes_a_head_unclear() -> None:
+    rule, target = RULES[2], "/api/messages?room=r1"
+    clear = Trip((rule,), a_message(target=target, headers=(*JSON_TYPE, (b"X-Tenant", b"acme"))))
+    other = Trip((rule,), a_message(target=f"{target}&content=x", headers=JSON_TYPE))
+    ruleless = Trip((), a_message(target=target))
+
+    assert not is_unclear(clear.exchange)
+    assert is_unclear(other.exchange)
+    assert not is_unclear(ruleless.exchange)
+
+
+def test_a_list_may_hold_a_head_that_is_spelled_otherwise_beside_what_is_no_token() -> None:
+    block = replace(a_block(decrypt=["$.content", LISTED_TOO]), keep_unopened=True)
+    rule = replace(ANY_OPENED, response=(block,))
+    ours = a_token(b"a")
+    head, rest = ours.split(".", 1)
+    spaced = b64encode(b64decode(head + "==", b"-_") + b" ", b"-_").decode().rstrip("=")
+    texts = [ours, "plain", f"{spaced}.{rest}", ours]
+    body = json.dumps({"content": ours, "list": [{"text": one} for one in texts]})
+    done, planned = answered(rule, body, Warm())
+
+    assert done is None  # what stays is told by the plan
+    assert planned is not None

@@ -10,13 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.passing import begin_stream
-from proxy.core.apply.prepared import MOST_RECORDS, MOST_VALUES
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
-from proxy.core.errors import SealyardError
+from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.table import RECORDS
@@ -24,13 +21,16 @@ from proxy.core.http.message import DIRECTIONS, Direction, Headers, RequestHead,
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_message, plan_records
 from proxy.core.planning.record_stream import Records
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule, Verdict
-from tests.core.apply.preparing import Changing, Preparing
-from tests.core.apply.test_prepared import ALL, HERE, Warm, asked_for, proven, sent, target_of
+from proxy.core.transform import apply, begin_stream, plan_message
+from proxy.core.transform.planner import plan_records
+from proxy.core.transform.prepared import MOST_RECORDS, MOST_VALUES
+from proxy.core.values.key_needs import Keys, Needs
 from tests.core.message_texts import bodies
+from tests.core.transform.preparing import Changing, Preparing
+from tests.core.transform.test_prepared import ALL, HERE, Warm, asked_for, proven, sent, target_of
 from tests.factories import (
     NOW,
     SCOPE,
@@ -341,6 +341,16 @@ def test_records_of_many_values_go_no_way(more: int, *, goes: bool) -> None:
 
 def way_of(rule: Rule, head: ResponseHead, kind: Kind = "sse") -> Changing | None:
     return Preparing(Warm()).records(*begun(rule), head, kind)
+
+
+def test_keys_that_cannot_be_had_leave_records_to_the_plan() -> None:
+    class Blocked(Warm):
+        def resolve_warm(self, needs: Needs) -> Keys | None:
+            raise KeyUnavailable("audit-log-blocks")
+
+    way = Preparing(Blocked()).records(*begun(SEALS), head_of("sse"), "sse")
+    assert way is not None
+    assert way.change(b'data: {"content":"a"}\n\n', NOW) is None
 
 
 def test_streams_of_which_more_is_looked_at_have_no_way() -> None:

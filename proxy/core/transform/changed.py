@@ -20,7 +20,7 @@ from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead,
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
-from ..values.hows import Seal
+from ..values.hows import Seal, Span
 from ..values.key_needs import Keys
 from ..values.outcomes import Outcome
 from ..values.streams import CheckedFlow, OpenedStream
@@ -54,7 +54,7 @@ def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Ap
         if isinstance(done.failed, OpenFailed):
             done.failed.unopened = done.unopened
         raise done.failed
-    head = _changed(plan.head, done) if done.head else plan.head
+    head = _changed(plan.head, done.head) if plan.values.heads else plan.head
     if opened is not None:
         forwardable = _framed(plan, opened, head, done.counts)
     elif plan.form is not None:
@@ -64,9 +64,9 @@ def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Ap
     return Applied(forwardable, done.counts, done.proven, done.unopened)
 
 
-def _changed(head: Head, done: CarriedOut) -> Head:
+def _changed(head: Head, changes: list[tuple[int, Span]]) -> Head:
     assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
-    return with_changes(head, done.head)
+    return with_changes(head, changes) if changes else head
 
 
 def _whole(plan: Plan, head: Head, done: CarriedOut) -> Forwardable:
@@ -75,7 +75,7 @@ def _whole(plan: Plan, head: Head, done: CarriedOut) -> Forwardable:
     return mint(
         head,
         _spliced(plan, done) if changes else plan.body,
-        changed=bool(changes or done.head) or plan.decoded,
+        changed=changes or head is not plan.head or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in done.counts,

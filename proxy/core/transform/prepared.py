@@ -9,13 +9,16 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Protocol
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import Bound, FlatJson, Kept, Places
+from ..compiled.flat_json import Bound, FlatJson, Kept
 from ..compiled.message_match import JOSE
 from ..crypto.context import KIND_BODY
+from ..crypto.session_cipher import Session
+from ..crypto.token import decode_header
 from ..errors import SealyardError
 from ..formats.body_format import RecordFormat
 from ..formats.json.body import JSON
@@ -26,13 +29,12 @@ from ..planning.exchange import Exchange
 from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
 from ..planning.flat_values import given_names
 from ..values.carry_out import CarriedOut
-from ..values.hows import Seal
+from ..values.hows import How, Open, Seal
+from ..values.key_needs import Keys, Needs
 from ..values.outcomes import Outcome
-from ..values.table import Values
-from . import usual
+from ..values.table import Values, What, is_parts, lookup
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
-from .usual import WarmKeys
 
 MOST_VALUES: Final = 532 if FORM == "native" else 199
 """So many values are sealed or opened at once: a millisecond or two, as long as a slice."""
@@ -41,10 +43,18 @@ MOST_RECORDS: Final = 256 if FORM == "native" else 64
 _FRAMES: Final = 16
 """So many frames are known: whoever seals a body chooses its type."""
 _BLANK: Final = b" \t\r\n"
-_ONE_SEALED: Final[Mapping[Outcome, int]] = {"sealed": 1}
-_ONE_OPENED: Final[Mapping[Outcome, int]] = {"opened": 1}
 _SEALED: Final = "sealed"
 _OPENED: Final = "opened"
+
+
+class WarmKeys(Protocol):
+    """Where the sessions of messages come from, if they are at hand."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions if they are cached, and count them as used."""
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which so many tags have verified."""
 
 
 class Prepared(ABC):
@@ -96,23 +106,24 @@ class Prepared(ABC):
         return ()
 
 
-def carried_out(values: Values, keys: WarmKeys, now: float) -> CarriedOut | None:
+def carried_out(
+    values: Values, needs: Needs | None, keys: WarmKeys, now: float
+) -> CarriedOut | None:
     """Return what values come to whose keys are at hand; None where not all go as they usually do.
 
-    Raises SealyardError where keys cannot be had.
+    `needs` are theirs, if they are known. Raises SealyardError where keys cannot be had.
     """
-    found = keys.resolve_warm(values.needs())
+    found = keys.resolve_warm(values.needs() if needs is None else needs)
     if found is None:
         return None
     done = CarriedOut(values, found, now)
-    usually = done.counts.keys() <= {_SEALED, _OPENED}
-    return done if usually and done.failed is None and not done.unopened else None
+    return done if done.as_usual else None
 
 
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_exchange", "_flat", "_given", "_once", "_sources", "_usual")
+    __slots__ = ("_compare", "_flat", "_given")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -127,68 +138,32 @@ class PreparedJson(Prepared):
         if given is None:
             raise KeyError
         self._given: Final = given
-        block = compiled.block
-        one_way = bool(block.encrypt) != bool(block.decrypt)
-        self._usual = one_way and usual.is_usual(block.encrypt)
         sources = compiled.sources_elsewhere
-        compares = sources is not None and sources.reads_members and isinstance(head, RequestHead)
-        self._sources = sources
-        self._exchange = exchange if compares else None
-        self._once: Frame | None = None
+        self._compare: Callable[[bytes], None] | None = None
+        if sources is not None and sources.reads_members and isinstance(head, RequestHead):
+            self._compare = partial(sources.compare_body, exchange, head, JSON)
 
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
-        flat = self._flat
         try:
-            found = flat.finder.find(body)
-            if found is None or found[0] & flat.required:
-                return None
-            places = found[1]
-            named = flat.bind(body, places, self._given, kept)
-            if named is None:
-                return None
-            if self._exchange is not None:
-                self._compare(self._exchange, body)
-            bound, leaves = named
-            if self._usual:
-                new = usual.change(body, places, bound, flat, keys, now)
-                if new is not None:
-                    frame = self._once or self._usual_frame()
-                    return mint_changed(frame, new, flat.counts, leaves)
             values = Values()
-            if not self._fill(values, body, places, bound, 0):
+            added = self._add(values, body, kept, 0)
+            if added is None:
                 return None
-            return self._carried_out(values, body, leaves, keys, now, any_number=any_number)
+            leaves, needs = added
+            count = len(values.hows)
+            if count > MOST_VALUES and not any_number:
+                return None
+            if not count:
+                return mint_changed(self.frame({}, None), body, {}, leaves)
+            done = carried_out(values, needs, keys, now)
+            if done is None:
+                return None
+            changed = done.spliced(body)
         except SealyardError:
             return None
-
-    def _usual_frame(self) -> Frame:
-        """Return the frame of messages whose values are usual ones."""
-        self._once = frame = self.frame(self._flat.counts, None)
-        return frame
-
-    def _carried_out(  # noqa: PLR0913 - the values, the message and the keys
-        self,
-        values: Values,
-        body: bytes,
-        leaves: Kept,
-        keys: WarmKeys,
-        now: float,
-        *,
-        any_number: bool,
-    ) -> Changed | None:
-        """Return the message with these values changed, or None; raise SealyardError."""
-        count = len(values.hows)
-        if count > MOST_VALUES and not any_number:
-            return None
-        if not count:
-            return mint_changed(self.frame({}, None), body, {}, leaves)
-        done = carried_out(values, keys, now)
-        if done is None:
-            return None
-        changed = done.spliced(body)
         if done.proven:
             keys.remember(done.proven)
         return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves)
@@ -199,31 +174,36 @@ class PreparedJson(Prepared):
         None where that is not certain. `kept` are the names of the request's body. Raises
         MessageError for another name.
         """
-        places = self._flat.find(body)
-        bound = None if places is None else self._flat.bind(body, places, self._given, kept)
-        if places is None or bound is None:
+        added = self._add(values, body, kept, offset)
+        return None if added is None else added[0]
+
+    def _add(
+        self, values: Values, body: bytes, kept: Kept, offset: int
+    ) -> tuple[Kept, Needs | None] | None:
+        """Do as `fill`, and return what the values need as well, if that is known."""
+        flat = self._flat
+        found = flat.finder.find(body)
+        if found is None or found[0] & flat.required:
             return None
-        if self._exchange is not None:
-            self._compare(self._exchange, body)
-        return bound[1] if self._fill(values, body, places, bound[0], offset) else None
-
-    def _fill(self, values: Values, body: bytes, places: Places, bound: Bound, offset: int) -> bool:
-        """Add the values that were found; return False where a plan counts otherwise."""
-        first = len(values.hows)
-        self._flat.fill(values, body, places, bound, offset)
-        # A message in which nothing is sealed is counted as such.
-        return not self._flat.at_will or any(type(how) is Seal for how in values.hows[first:])
-
-    def _compare(self, exchange: Exchange, body: bytes) -> None:
-        """Refuse a parameter of the query that is another one in the body."""
-        if self._sources is not None and isinstance(self._head, RequestHead):
-            self._sources.compare_body(exchange, self._head, JSON, body)
+        places = found[1]
+        named = flat.bind(body, places, self._given, kept)
+        if named is None:
+            return None
+        if self._compare is not None:  # a parameter of the query must not be another in the body
+            self._compare(body)
+        bound, leaves = named
+        first = len(values)
+        needs = flat.fill(values, body, places, bound, offset)
+        # A message in which nothing is sealed is counted as such by a plan.
+        if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
+            return None
+        return leaves, needs
 
 
 class PreparedWhole(Prepared):
     """Bodies that become a token, or that a token becomes."""
 
-    __slots__ = ("_bound", "_cty", "_seals")
+    __slots__ = ("_bound", "_cty", "_how")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
@@ -234,8 +214,9 @@ class PreparedWhole(Prepared):
         """
         item = compiled.alone
         assert item is not None  # noqa: S101 - whoever prepares has looked
-        seals = self._seals = item is compiled.whole_encrypt
+        seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
+        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
         context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
         self._bound: Final = Bound((context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
@@ -244,20 +225,27 @@ class PreparedWhole(Prepared):
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
-        if not body or (self._seals and len(body) > BODY_TOKEN_MAX):
+        seals = type(self._how) is Seal
+        if not body or (seals and len(body) > BODY_TOKEN_MAX):
             return None
+        what: What = body if seals else lookup(body)
+        ids, media = [], JOSE
+        if is_parts(what):
+            header = decode_header(what[0])
+            ids, media = [header.key_id], header.cty or ""
+        elif not seals:
+            return None
+        values = Values()
+        values.add(self._how, self._bound.contexts[0], 0, len(body), what, self._cty)
         try:
-            if self._seals:
-                made = usual.seal_body(body, self._bound, self._cty, keys), JOSE
-            else:
-                made = usual.open_body(body, self._bound, keys, now)
+            done = carried_out(values, self._bound.needs(ids), keys, now)
         except SealyardError:
             return None
-        text, cty = made
-        if text is None:
+        if done is None:
             return None
-        counts = _ONE_SEALED if self._seals else _ONE_OPENED
-        return mint_changed(self.frame(counts, cty), text, counts, ())
+        if done.proven:
+            keys.remember(done.proven)
+        return mint_changed(self.frame(done.counts, media), done.spliced(body), done.counts)
 
 
 class PreparedRecords:
@@ -291,8 +279,8 @@ class PreparedRecords:
                 return None
             if not len(values):
                 return mint_changed(self._frame, records, {})
-            done = carried_out(values, keys, now)
-            if done is None or any(b"\n" in one or b"\r" in one for one in done.texts):
+            done = carried_out(values, None, keys, now)
+            if done is None or any(b"\n" in one or b"\r" in one for one in done.texts if one):
                 return None  # JSON sealed as it was written; its record spells it otherwise
             changed = done.spliced(records)
         except SealyardError:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import proxy
-from proxy.core.apply.forwardable import Changed, Forwardable, Frame
+from proxy.core.transform import Changed, Forwardable, Frame
 from tests.factories import a_block, a_message, a_response, a_rule, reply, send
 
 PACKAGE = Path(proxy.__file__).parent
@@ -29,12 +29,12 @@ def names_mint(module: Path) -> bool:
     return False
 
 
-def test_only_the_room_of_apply_makes_forwardables() -> None:
+def test_only_the_rooms_of_the_transform_make_forwardables() -> None:
     makers = {
         str(module.relative_to(PACKAGE)) for module in PACKAGE.rglob("*.py") if names_mint(module)
     }
-    rooms = {"apply", "passing", "prepared"}
-    assert makers == {f"core/apply/{one}.py" for one in rooms}
+    rooms = {"changed", "passing", "prepared"}
+    assert makers == {f"core/transform/{one}.py" for one in rooms}
 
 
 def test_nobody_else_calls_the_class() -> None:
@@ -45,7 +45,7 @@ def test_nobody_else_calls_the_class() -> None:
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) in {"Changed", "Forwardable"}
     }
-    assert callers == {"core/apply/forwardable.py"}
+    assert callers == {"core/transform/forwardable.py"}
 
 
 @pytest.mark.parametrize("forged", [None, object(), True, "mint"])

@@ -17,7 +17,6 @@ from ..planning.block_choice import (
 )
 from ..planning.exchange import Exchange
 from ..planning.find import refuse_elsewhere, refuse_missing, refuse_present
-from ..planning.planner import plan_records
 from ..planning.record_stream import RecordFlow
 from .added_headers import (
     UNREAD,
@@ -27,6 +26,7 @@ from .added_headers import (
     expected_outcomes,
 )
 from .forwardable import Changed, Forwardable, mint, mint_changed
+from .planner import plan_records
 
 
 def pass_request(exchange: Exchange) -> Forwardable:

@@ -10,8 +10,7 @@ from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
-from ..values.table import Values
-from .block_choice import (
+from ..planning.block_choice import (
     alternatives,
     choose,
     fits,
@@ -20,10 +19,11 @@ from .block_choice import (
     flows_in_parts,
     refuse_unfit,
 )
-from .exchange import Exchange, Messages
-from .find import find_values, head_values, piece_values, refuse_in_head, refuse_present
-from .overrides import refuse_in_body
-from .plan import Plan
+from ..planning.exchange import Exchange, Messages
+from ..planning.find import find_values, head_values, piece_values, refuse_in_head, refuse_present
+from ..planning.overrides import refuse_in_body
+from ..planning.plan import Plan
+from ..values.table import Values
 
 
 def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Plan:
@@ -110,7 +110,7 @@ def _plan_attachment(
     attachment = messages.next_attachment()
     values = Values()
     if attachment is not None:
-        from .attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
+        from ..planning.attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
 
         add_attachment(values, attachment, body, 0, len(body))
     ruled = messages.exchange.decision.may_read_response
@@ -230,7 +230,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     if not flows_in_parts(compiled, head) or not beginning:
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
-    from .multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
+    from ..planning.multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
 
     decision = exchange.decision
     form, values = form_that_passes(
@@ -259,7 +259,7 @@ def _joined(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, bod
     blocks = alternatives(exchange, compiled, head)
     if all(one.deltas is None for one in blocks):
         return body
-    from .deltas import joined_body  # noqa: PLC0415 - loaded with its rules
+    from ..planning.deltas import joined_body  # noqa: PLC0415 - loaded with its rules
 
     return joined_body(blocks, compiled, head, body)
 

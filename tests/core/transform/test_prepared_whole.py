@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.prepared import PreparedWhole
 from proxy.core.crypto.context import KIND_BODY, Context, Scope
-from proxy.core.errors import SealyardError
+from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Part, Rule
+from proxy.core.transform import PreparedWhole
 from proxy.core.values.key_needs import Keys, Needs
-from tests.core.apply.preparing import Changing, Preparing
-from tests.core.apply.test_prepared import Warm, asked_for, by_way, generally, walking
+from tests.core.transform.preparing import Changing, Preparing
+from tests.core.transform.test_prepared import Warm, asked_for, by_way, generally, walking
 from tests.factories import (
     NOW,
     Trip,
@@ -231,6 +231,20 @@ class Cold(Warm):
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         return self.keys
+
+
+class Blocked(Warm):
+    """Keys that cannot be had."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        raise KeyUnavailable("audit-log-blocks")
+
+
+@pytest.mark.parametrize("response", [False, True])
+def test_keys_that_cannot_be_had_are_left_to_the_plan(*, response: bool) -> None:
+    way = way_of(RULE, JOSE if response else b"a/b", Blocked(), response=response)
+    assert way is not None
+    assert way.change(a_token(b"hello") if response else b"hello", NOW) is None
 
 
 @pytest.mark.parametrize("response", [False, True])

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepare import (
-    prepare_messages,
-    prepare_records,
-    prepare_request,
-    prepare_response,
-)
-from proxy.core.apply.prepared import Prepared, PreparedMessages, PreparedRecords
-from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.planning.treatment import ResponseTreatment
+from proxy.core.transform import (
+    Changed,
+    Prepared,
+    PreparedMessages,
+    PreparedRecords,
+    WarmKeys,
+    prepare_messages,
+    prepare_records,
+    prepare_request,
+    prepare_response,
+)
 
 
 @dataclass

@@ -19,7 +19,6 @@ from ..planning.exchange import Exchange, Messages
 from ..planning.find import refuse_in_head
 from ..planning.treatment import Pass, ReadResponse, ResponseTreatment
 from ..rules.model import NAMED_PARTS
-from . import usual
 from .forwardable import Changed, Frame
 from .passing import pass_request, pass_response, passes
 from .prepared import Prepared, PreparedJson, PreparedMessages, PreparedRecords, PreparedWhole
@@ -174,7 +173,7 @@ def _is_whole(
         return False
     essence = media.essence if media is not None else ""
     if compiled.whole_encrypt is not None:
-        return essence not in SEALED_TYPES and usual.is_usual((compiled.whole_encrypt,))
+        return essence not in SEALED_TYPES
     if essence == MEDIA_TYPE or (isinstance(head, RequestHead) and overridable):
         return False
     is_page = facts.as_page or surroundings_of(media) in MARKUP

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.passing import pass_request, pass_response
 from proxy.core.crypto.aead import Parts
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
@@ -30,10 +28,10 @@ from proxy.core.expressions.sources import ListSource, MembersSource, parse_sour
 from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
+from proxy.core.transform import apply, pass_request, pass_response, plan_request
 from proxy.core.values.key_needs import Keys
-from proxy.core.values.splice import splice
+from proxy.core.values.table import splice
 from tests.factories import (
     JSON_TYPE,
     NOW,
